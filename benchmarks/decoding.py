@@ -1,0 +1,93 @@
+"""Tokens per second of our decoding loop beside `model.generate`, interleaved in one process.
+
+    OMP_NUM_THREADS=2 python benchmarks/decoding.py --generator distilgpt2 --batch 256 --new-tokens 40
+
+All ways write the same number of tokens in the first table: EOS is switched off. In the second table rows end at EOS, and
+only the tokens up to there count. Machines are shared, so trust the ratios: each repetition runs every way once, and the
+ratio is taken within the repetition.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from distill.hub import load_model, load_tokenizer
+from distill.precision import resolve_device, weight_dtype
+from distill.seeding import generator
+from prompter.decoding import decode
+
+WAYS = {
+    "ours(top_p=.95)": dict(top_p=0.95),
+    "ours(top_k=64)": dict(top_k=64),
+    "ours(top_k=50, top_p=.95)": dict(top_k=50, top_p=0.95),
+    "generate(top_p=.95)": dict(top_p=0.95),  # transformers adds its default top_k=50
+    "generate(top_p=.95, top_k=0)": dict(top_p=0.95, top_k=0),
+    "generate(top_k=64)": dict(top_k=64),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--generator", required=True, help="causal LM, folder or hub id")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--new-tokens", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="auto")
+    args = parser.parse_args()
+    device = resolve_device(args.device)
+    model = load_model(AutoModelForCausalLM, args.generator, "generator", device, weight_dtype(device))
+    tokenizer = load_tokenizer(args.generator, "generator")
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    ids = torch.full((args.batch, 1), start, device=device)
+    mask = torch.ones_like(ids)
+    pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
+
+    def ours(counter: int, stop: bool, **sampling) -> int:
+        decoded = decode(
+            model,
+            ids,
+            mask,
+            max_new_tokens=args.new_tokens,
+            eos_token_ids=[eos] if stop else [],
+            pad_token_id=pad,
+            generator=generator(0, "benchmark", counter, device=device),
+            **sampling,
+        )
+        return int(decoded.lengths.sum())
+
+    def generate(counter: int, stop: bool, **sampling) -> int:
+        torch.manual_seed(counter)
+        model.generation_config.eos_token_id = eos if stop else None
+        tokens = model.generate(
+            ids, attention_mask=mask, do_sample=True, max_new_tokens=args.new_tokens, pad_token_id=pad, **sampling
+        )[:, 1:]
+        ended = (tokens == eos).int().cumsum(-1) - (tokens == eos).int() > 0
+        return int((~ended).sum()) if stop else tokens.numel()
+
+    def rate(way: Callable[..., int], counter: int, stop: bool, **sampling) -> float:
+        begin = time.perf_counter()
+        tokens = way(counter, stop, **sampling)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        return tokens / (time.perf_counter() - begin)
+
+    print(f"{model.num_parameters() / 1e6:.1f}M parameters, batch {args.batch}, {torch.get_num_threads()} threads, {device}")
+    for stop in (False, True):
+        rates: dict[str, list[float]] = {name: [] for name in WAYS}
+        for repeat in range(args.repeats + 1):  # the first one warms up
+            for name, sampling in WAYS.items():
+                rates[name].append(rate(ours if name.startswith("ours") else generate, repeat, stop, **sampling))
+        first, *_ = rates
+        print(f"\n{'until EOS, ' if stop else ''}at most {args.new_tokens} tokens per row")
+        print(f"{'':32}{'tokens/s':>10}{'ours/this':>12}")
+        for name, values in rates.items():
+            ratio = statistics.median(a / b for a, b in zip(rates[first][1:], values[1:], strict=True))
+            print(f"{name:32}{statistics.median(values[1:]):10,.0f}{ratio:12.1f}")
+
+
+if __name__ == "__main__":
+    main()

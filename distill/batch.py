@@ -1,0 +1,83 @@
+"""`SyntheticBatch`: the one thing that crosses from text synthesis to distillation.
+
+Whoever makes texts (a prompted language model, a corpus, a random-word control) asks the teacher once and yields one
+of these. The distillation loop, the replay and the exporters read nothing else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from distill.errors import InputError
+
+
+@dataclass(frozen=True)
+class SyntheticBatch:
+    """N texts with the teacher's answers.
+
+    Attributes:
+        texts: N texts.
+        teacher_logits: (N, K) float32 on the CPU, log-probabilities (`log_softmax` of the teacher's logits; a softmax
+            at any temperature is unchanged by that normalisation). A row of NaN is an unusable answer: it was paid
+            for and is counted, but never learnt from.
+        wanted: (N,) int64, the class the synthesizer asked for, or -1 where it asked for none.
+        topics: N openings that the texts were grown from; "" where there was none.
+        source: where the texts came from, for instance "prompted", "unprompted", "corpus".
+        text_pairs: N second texts for pair tasks, or None.
+
+    Raises:
+        InputError: lengths, shapes, types or ranges disagree.
+    """
+
+    texts: list[str]
+    teacher_logits: Tensor
+    wanted: Tensor
+    topics: list[str]
+    source: str
+    text_pairs: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        """Check that all parts belong together."""
+        rows = len(self.texts)
+        logits = self.teacher_logits
+        if logits.ndim != 2 or logits.shape[0] != rows or logits.shape[1] < 2:
+            raise InputError(f"batch.teacher_logits: shape {tuple(logits.shape)}; expected ({rows}, K) with K >= 2.")
+        if logits.dtype != torch.float32 or logits.device.type != "cpu":
+            raise InputError(f"batch.teacher_logits: {logits.dtype} on {logits.device}; expected float32 on the CPU.")
+        if self.wanted.shape != (rows,) or self.wanted.dtype != torch.int64:
+            found = f"{self.wanted.dtype} of shape {tuple(self.wanted.shape)}"
+            raise InputError(f"batch.wanted: {found}; expected int64 of shape ({rows},).")
+        if rows and not (-1 <= int(self.wanted.min()) and int(self.wanted.max()) < logits.shape[1]):
+            raise InputError(f"batch.wanted: holds a class outside -1..{logits.shape[1] - 1}.")
+        if len(self.topics) != rows:
+            raise InputError(f"batch.topics: {len(self.topics)} topics for {rows} texts.")
+        if self.text_pairs is not None and len(self.text_pairs) != rows:
+            raise InputError(f"batch.text_pairs: {len(self.text_pairs)} second texts for {rows} texts.")
+
+    def __len__(self) -> int:
+        """Return the number of texts, which is also the number of teacher queries they cost."""
+        return len(self.texts)
+
+    @property
+    def usable(self) -> Tensor:
+        """(N,) bool: the rows whose teacher answer is finite."""
+        return torch.isfinite(self.teacher_logits).all(dim=1)
+
+    def select(self, rows: Tensor | Sequence[int]) -> "SyntheticBatch":
+        """Return the batch of the rows that a (N,) bool mask or a list of indices picks, in that order."""
+        picked = torch.as_tensor(rows)
+        if picked.dtype == torch.bool:
+            if picked.shape != (len(self),):
+                raise InputError(f"batch.select: a mask of shape {tuple(picked.shape)} for {len(self)} texts.")
+            picked = picked.nonzero().flatten()
+        index = picked.long().tolist()
+        return SyntheticBatch(
+            texts=[self.texts[i] for i in index],
+            teacher_logits=self.teacher_logits[index],
+            wanted=self.wanted[index],
+            topics=[self.topics[i] for i in index],
+            source=self.source,
+            text_pairs=None if self.text_pairs is None else [self.text_pairs[i] for i in index],
+        )

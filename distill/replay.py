@@ -1,0 +1,215 @@
+"""Replay: the texts the student learns from, each with the teacher's answer that was paid for once.
+
+A ring of fixed capacity. New texts overwrite the oldest; a text that is already there is not stored twice. Beside text
+and teacher answer a row keeps which class was asked for, the topic it grew from, its source, and the update at which
+it came in, so that a selection rule can favour what it likes. The rule is one function, `selection_weights`.
+"""
+
+import json
+import math
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from distill.batch import SyntheticBatch
+from distill.errors import InputError
+from distill.files import read_json, replace_folder, write_json, write_text
+from distill.seeding import generator
+
+Selection = Literal["uniform", "balanced"]
+
+
+class Replay:
+    """A ring buffer of judged texts.
+
+    Args:
+        capacity: rows kept, at least 1.
+        seed: decides every draw, together with the draw's counter.
+
+    Attributes:
+        texts, text_pairs, topics, sources: lists with one entry per row; `text_pairs` holds None for single texts.
+        logprobs: (capacity or fewer, K) float32 teacher log-probabilities; rows 0 to len - 1 are filled.
+        wanted: (...,) int64 class asked for, -1 for none.
+        inserted: (...,) int64 update at which the row came in; its age is the present update minus this.
+    """
+
+    def __init__(self, capacity: int, seed: int) -> None:
+        if capacity < 1:
+            raise InputError(f"replay_capacity: {capacity}; expected at least 1.")
+        self.capacity = capacity
+        self.seed = seed
+        self.texts: list[str] = []
+        self.text_pairs: list[str | None] = []
+        self.topics: list[str] = []
+        self.sources: list[str] = []
+        self.logprobs = torch.empty(0, 0)
+        self.wanted = torch.empty(0, dtype=torch.int64)
+        self.inserted = torch.empty(0, dtype=torch.int64)
+        self.next_row = 0  # where the next text goes once the ring is full
+        self._rows: dict[tuple[str, str | None], int] = {}
+
+    def __len__(self) -> int:
+        """Return the number of texts held."""
+        return len(self.texts)
+
+    def add(self, batch: SyntheticBatch, update: int) -> Tensor:
+        """Store the batch's usable, new texts.
+
+        Rows whose teacher answer is not finite and texts (with the same second text) that are held already are
+        skipped.
+
+        Args:
+            batch: judged texts.
+            update: the student's update count now.
+
+        Returns:
+            (n,) int64, the rows that now hold a new text, without repetition.
+
+        Raises:
+            InputError: the number of classes differs from what is stored.
+        """
+        classes = batch.teacher_logits.shape[1]
+        if len(self) and classes != self.logprobs.shape[1]:
+            raise InputError(f"replay: a batch of {classes} classes; the stored texts have {self.logprobs.shape[1]}.")
+        pairs = batch.text_pairs or [None] * len(batch)
+        placed: dict[int, int] = {}  # row -> index in the batch
+        for index in batch.usable.nonzero().flatten().tolist():
+            key = (batch.texts[index], pairs[index])
+            if key in self._rows:
+                continue
+            row = self._place(key, batch.topics[index], batch.source)
+            placed[row] = index
+        if not placed:
+            return torch.empty(0, dtype=torch.int64)
+        rows = torch.tensor(list(placed), dtype=torch.int64)
+        index = torch.tensor(list(placed.values()), dtype=torch.int64)
+        self._grow(len(self), classes)
+        self.logprobs[rows] = batch.teacher_logits[index]
+        self.wanted[rows] = batch.wanted[index]
+        self.inserted[rows] = update
+        return rows
+
+    def sample(self, count: int, counter: int, selection: Selection = "uniform") -> Tensor:
+        """Draw rows.
+
+        Args:
+            count: how many, n.
+            counter: which draw this is; the same counter over the same rows gives the same draw.
+            selection: see `selection_weights`.
+
+        Returns:
+            (n,) int64 row numbers, without repetition where n <= len(self).
+
+        Raises:
+            InputError: the replay is empty, or the selection is unknown.
+        """
+        if not len(self):
+            raise InputError("replay: there is no text to learn from; every teacher answer so far was unusable.")
+        weights = selection_weights(self, selection)
+        source = generator(self.seed, "replay", counter)
+        return torch.multinomial(weights, count, replacement=count > len(self), generator=source)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the replay to a folder: texts as JSON lines, numbers as safetensors; `load` restores it exactly.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        size = len(self)
+        columns = zip(self.texts, self.text_pairs, self.topics, self.sources, strict=True)
+        lines = [json.dumps({"text": t, "text_pair": p, "topic": o, "source": s}) for t, p, o, s in columns]
+        tensors = {"logprobs": self.logprobs, "wanted": self.wanted, "inserted": self.inserted}
+        with replace_folder(folder, marker="replay.json") as temporary:
+            write_text(temporary / "texts.jsonl", "".join(line + "\n" for line in lines))
+            save_file({name: t[:size].contiguous() for name, t in tensors.items()}, temporary / "answers.safetensors")
+            state = {"capacity": self.capacity, "seed": self.seed, "next_row": self.next_row, "rows": size}
+            write_json(temporary / "replay.json", state)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Replay":
+        """Read what `save` wrote.
+
+        Raises:
+            InputError: a file is missing, damaged, or the files disagree.
+        """
+        folder = Path(folder)
+        state = read_json(folder / "replay.json")
+        try:
+            replay = cls(state["capacity"], state["seed"])
+            replay.next_row = state["next_row"]
+            with (folder / "texts.jsonl").open(encoding="utf-8") as file:
+                for line in file:
+                    row = json.loads(line)
+                    replay._rows[row["text"], row["text_pair"]] = len(replay.texts)
+                    replay.texts.append(row["text"])
+                    replay.text_pairs.append(row["text_pair"])
+                    replay.topics.append(row["topic"])
+                    replay.sources.append(row["source"])
+            tensors = load_file(folder / "answers.safetensors")
+            replay.logprobs, replay.wanted, replay.inserted = (tensors[n] for n in ("logprobs", "wanted", "inserted"))
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise InputError(f"{folder}: the replay is damaged ({error}); use an earlier checkpoint.") from error
+        if not state["rows"] == len(replay) == len(replay.logprobs) == len(replay.wanted) == len(replay.inserted):
+            raise InputError(f"{folder}: the replay's files disagree on the number of rows; use an earlier checkpoint.")
+        return replay
+
+    def _place(self, key: tuple[str, str | None], topic: str, source: str) -> int:
+        """Put the text parts of a row where they belong and return its number."""
+        text, pair = key
+        row = self.next_row
+        if row == len(self):
+            self.texts.append(text)
+            self.text_pairs.append(pair)
+            self.topics.append(topic)
+            self.sources.append(source)
+        else:
+            del self._rows[self.texts[row], self.text_pairs[row]]
+            self.texts[row], self.text_pairs[row], self.topics[row], self.sources[row] = text, pair, topic, source
+        self._rows[key] = row
+        self.next_row = (row + 1) % self.capacity
+        return row
+
+    def _grow(self, rows: int, classes: int) -> None:
+        """Make room for `rows` rows; doubling keeps the cost per text constant."""
+        held = self.logprobs.shape[0]
+        if rows <= held:
+            return
+        size = min(self.capacity, max(rows, 2 * held, 1024))
+        logprobs = torch.zeros(size, classes)
+        logprobs[:held] = self.logprobs
+        self.logprobs = logprobs
+        self.wanted = torch.nn.functional.pad(self.wanted, (0, size - held), value=-1)
+        self.inserted = torch.nn.functional.pad(self.inserted, (0, size - held))
+
+
+def selection_weights(replay: Replay, selection: Selection) -> Tensor:
+    """Return (len(replay),) float64 weights, proportional to how likely each row is drawn first.
+
+    "uniform": every row alike. "balanced": every class the teacher chose alike, so a row's weight is one over the
+    number of rows with its class; a synthesizer that found one class easy does not drown the others. This is the one
+    place to add a rule (by age, by wanted class, by confidence).
+
+    Raises:
+        InputError: the selection is unknown.
+    """
+    size = len(replay)
+    if selection == "uniform":
+        return torch.ones(size, dtype=torch.float64)
+    if selection == "balanced":
+        classes = replay.logprobs[:size].argmax(dim=1)
+        counts = torch.bincount(classes, minlength=replay.logprobs.shape[1])
+        return 1.0 / counts[classes].double()
+    raise InputError(f"replay_selection: {selection!r}; expected one of {', '.join(get_args(Selection))}.")
+
+
+def pool_batches(held: int, batch_size: int, most: int = 16) -> int:
+    """Return how many batches to draw at once from `held` texts: as many as they fill, between 1 and `most`.
+
+    >>> pool_batches(held=300, batch_size=64), pool_batches(held=5, batch_size=64), pool_batches(10_000, 64)
+    (4, 1, 16)
+    """
+    return max(1, min(most, math.floor(held / batch_size)))

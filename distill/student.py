@@ -1,0 +1,320 @@
+"""The student: a small classifier, and the three ways to begin one.
+
+Initialisation decides a lot, so it is always named: from a folder or hub id (pre-trained or already distilled), from
+chosen layers of the teacher (`teacher-layers:0,2,4`, as in DistilBERT, arXiv 1910.01108), or from a configuration with
+random weights (`bert:layers=2,hidden=128`). Built and copied students have no dropout: dropout keeps a model from
+memorising labels, but here the target is the teacher's whole function on texts that are hardly ever seen twice, and
+noise in the student only slows the match. A saved student is an ordinary Hugging Face folder.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
+
+from distill import encode
+from distill.errors import InputError, did_you_mean
+from distill.files import replace_folder
+from distill.hub import load_config, load_model, load_tokenizer
+from distill.precision import resolve_device
+from distill.seeding import seeded
+from distill.teacher import Teacher, TransformersTeacher
+
+TEACHER_LAYERS = "teacher-layers:"
+FROM_CONFIG = re.compile(r"([\w-]+):(\w+=[^,=]+(,\w+=[^,=]+)*)")
+
+# Short names in a student spec; the first field that the family's configuration has is meant.
+SHORT_NAMES = {
+    "layers": ("num_hidden_layers", "n_layers", "n_layer"),
+    "hidden": ("hidden_size", "dim", "n_embd"),
+    "heads": ("num_attention_heads", "n_heads", "n_head"),
+    "intermediate": ("intermediate_size", "hidden_dim", "n_inner"),
+}
+
+LAYER = re.compile(r"^(.*\.(?:layer|layers|h)\.)(\d+)(\..*)$")
+
+
+class Student:
+    """A sequence classifier in training, its tokenizer, and the names of its classes.
+
+    Attributes:
+        model: float32 weights on `device`; `config.id2label` holds `labels`.
+        tokenizer: the model's tokenizer.
+        device: where the model is.
+        labels: the K class names, in the teacher's order.
+        spec: what it was made from, as the user wrote it.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        device: torch.device,
+        labels: Sequence[str],
+        spec: str,
+    ) -> None:
+        self.model = model.to(device).eval()
+        self.tokenizer = tokenizer
+        self.device = device
+        self.labels = [str(label) for label in labels]
+        self.spec = spec
+        config = model.config
+        config.id2label = dict(enumerate(self.labels))
+        config.label2id = {label: i for i, label in enumerate(self.labels)}
+        config.pad_token_id = tokenizer.pad_token_id if config.pad_token_id is None else config.pad_token_id
+        # What the model can read travels with the folder, so that a pipeline with truncation=True does not overrun.
+        tokenizer.model_max_length = encode.usable_length(model, tokenizer, 1_000_000)
+
+    def log_probs(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None, max_length: int = 128
+    ) -> Tensor:
+        """Return (N, K) float32 log-probabilities on the CPU, without dropout and without gradients."""
+        return encode.log_probs(self.model, self.tokenizer, texts, text_pairs, max_length=max_length)
+
+    def num_parameters(self) -> int:
+        """Return the number of weights, embeddings included."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def save(self, folder: str | Path) -> None:
+        """Write a Hugging Face model folder that `pipeline("text-classification", folder)` opens.
+
+        The folder appears whole or not at all; an older student of that name is replaced.
+
+        Raises:
+            InputError: the folder holds something else, cannot be written, or the disk is full.
+        """
+        with replace_folder(folder, marker="config.json") as temporary:
+            self.model.save_pretrained(temporary)
+            self.tokenizer.save_pretrained(temporary)
+
+
+def load_student(
+    spec: str,
+    *,
+    labels: Sequence[str] | None = None,
+    teacher: Teacher | None = None,
+    tokenizer: PreTrainedTokenizerBase | str | None = None,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+) -> Student:
+    """Make the student that `spec` describes.
+
+    Args:
+        spec: a model folder or hub id (a missing classification head is drawn at random); or
+            "teacher-layers:0,2,4", the teacher's embeddings, those of its layers (from 0) and its head; or
+            "family:layers=2,hidden=128" with optional heads=, intermediate=, dropout= and any field of the family's
+            configuration, drawn at random. The family is any `model_type` of transformers that has a sequence
+            classifier. Defaults: heads = hidden / 64 (at least 1), intermediate = 4 * hidden, no dropout.
+        labels: the class names, in the teacher's order. None: the teacher's, or those stored in the folder.
+        teacher: needed for "teacher-layers", and as the default source of the tokenizer for "family:...".
+        tokenizer: a tokenizer, or a folder or hub id of one, instead of the teacher's (for "family:...") or the
+            folder's own.
+        seed: decides every randomly drawn weight.
+        device: "auto", "cpu", "cuda", "cuda:N".
+
+    Raises:
+        InputError: the spec cannot be read, names an unknown family, field or layer, needs a teacher of another
+            kind, has other classes than the teacher, or the vocabulary does not fit.
+    """
+    target = resolve_device(device)
+    if labels is None and teacher is not None:
+        labels = teacher.labels
+    if isinstance(tokenizer, str):
+        tokenizer = load_tokenizer(tokenizer, "student_tokenizer")
+    with seeded(seed, "student"):
+        if Path(spec).expanduser().is_dir():
+            return _from_folder(spec, labels, teacher, tokenizer, target)
+        if spec.startswith(TEACHER_LAYERS):
+            return _from_teacher(spec, labels, teacher, tokenizer, target)
+        if match := FROM_CONFIG.fullmatch(spec.replace(" ", "")):
+            return _from_config(spec, match[1], match[2], labels, teacher, tokenizer, target)
+        if ":" in spec:
+            raise InputError(
+                f"student: {spec!r} cannot be read; expected a folder, a hub id, "
+                "teacher-layers:0,2,4 or family:layers=2,hidden=128."
+            )
+        return _from_folder(spec, labels, teacher, tokenizer, target)
+
+
+def _from_folder(
+    spec: str,
+    labels: Sequence[str] | None,
+    teacher: Teacher | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+    device: torch.device,
+) -> Student:
+    config = load_config(spec, "student")
+    has_head = any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
+    own = [str(config.id2label[i]) for i in range(config.num_labels)] if has_head else None
+    if labels is None:
+        if own is None:
+            raise InputError(f"student: {spec} has no classification head, so the class names must be given (labels).")
+        labels = own
+    if own is not None and len(own) != len(labels):
+        raise InputError(
+            f"student: {spec} has {len(own)} classes {own}, but the teacher has {len(labels)} {list(labels)}; "
+            "use a student of the same task, or one without a head."
+        )
+    model = load_model(
+        AutoModelForSequenceClassification,
+        spec,
+        "student",
+        device,
+        torch.float32,
+        new_head=True,
+        num_labels=len(labels),
+    )
+    if tokenizer is None:
+        tokenizer = load_tokenizer(spec, "student")
+    _check_vocabulary(spec, model, tokenizer)
+    return Student(model, tokenizer, device, labels, spec)
+
+
+def _from_teacher(
+    spec: str,
+    labels: Sequence[str] | None,
+    teacher: Teacher | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+    device: torch.device,
+) -> Student:
+    if not isinstance(teacher, TransformersTeacher):
+        raise InputError(f"student: {spec} copies the teacher's weights, so the teacher must be a model folder or id.")
+    if tokenizer is not None:
+        raise InputError(f"student_tokenizer: {spec} copies the teacher's embeddings, so it needs its tokenizer.")
+    count = int(teacher.model.config.num_hidden_layers)
+    listed = spec.removeprefix(TEACHER_LAYERS).replace(" ", "").split(",")
+    if not all(re.fullmatch(r"-?\d+", item) for item in listed):
+        raise InputError(f"student: {spec!r} cannot be read; expected teacher-layers: and layer numbers, as in 0,2,4.")
+    layers = [int(item) for item in listed]
+    outside = [layer for layer in layers if not 0 <= layer < count]
+    if outside:
+        raise InputError(f"student: {spec} names layer {outside[0]}; the teacher has layers 0 to {count - 1}.")
+    if labels is not None and len(labels) != len(teacher.labels):
+        raise InputError(
+            f"student: {len(labels)} labels {list(labels)}, but the copied head has {len(teacher.labels)} classes."
+        )
+    config = AutoConfig.for_model(**_plain(teacher.model.config))
+    setattr(config, _field(config, "layers", spec), len(layers))
+    _set_dropout(config, 0.0)
+    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    weights = {}
+    for name, weight in teacher.model.state_dict().items():
+        found = LAYER.match(name)
+        if found is None:
+            weights[name] = weight
+            continue
+        # One teacher layer may be asked for twice, so every position that names it gets a copy.
+        for position, layer in enumerate(layers):
+            if layer == int(found[2]):
+                weights[f"{found[1]}{position}{found[3]}"] = weight
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        family = config.model_type
+        raise InputError(f"student: layers of a {family} teacher cannot be copied; use family:layers=... .") from error
+    # A tokenizer of its own: the student sets the length it can read on it.
+    return Student(model, load_tokenizer(teacher.path, "teacher"), device, labels or teacher.labels, spec)
+
+
+def _from_config(
+    spec: str,
+    family: str,
+    settings: str,
+    labels: Sequence[str] | None,
+    teacher: Teacher | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+    device: torch.device,
+) -> Student:
+    if family not in CLASSIFIERS:
+        hint = did_you_mean(family, CLASSIFIERS)
+        raise InputError(f"student: {family!r} is no model family with a sequence classifier.{hint}")
+    if labels is None:
+        raise InputError(f"student: {spec} needs class names (labels) or a teacher.")
+    if tokenizer is None:
+        if not isinstance(teacher, TransformersTeacher):
+            raise InputError(f"student_tokenizer: {spec} needs one, because the teacher is no model with a tokenizer.")
+        tokenizer = load_tokenizer(teacher.path, "teacher")
+    config = AutoConfig.for_model(family)
+    values = {name: _number(value) for name, value in (item.split("=") for item in settings.split(","))}
+    for name in ("layers", "hidden"):
+        if name not in values:
+            raise InputError(f"student: {spec} lacks {name}=; for instance {family}:layers=2,hidden=128.")
+    for name in ("layers", "hidden", "heads", "intermediate"):
+        if name in values and (not isinstance(values[name], int) or values[name] < 1):
+            raise InputError(f"student: {name}={values[name]} in {spec}; expected a whole number of at least 1.")
+    values.setdefault("heads", max(1, values["hidden"] // 64))
+    values.setdefault("intermediate", 4 * values["hidden"])
+    if values["hidden"] % values["heads"]:
+        raise InputError(f"student: hidden={values['hidden']} is not a multiple of heads={values['heads']} in {spec}.")
+    _set_dropout(config, values.pop("dropout", 0.0))
+    known = config.to_dict()
+    for name, value in values.items():
+        field = _field(config, name, spec) if name in SHORT_NAMES else name
+        if field not in known:
+            hint = did_you_mean(name, [*SHORT_NAMES, "dropout", *known])
+            raise InputError(f"student: {name!r} in {spec} is no field of a {family} configuration.{hint}")
+        setattr(config, field, value)
+    if "embedding_size" in known and "embedding_size" not in values and family == "electra":
+        config.embedding_size = min(config.embedding_size, values["hidden"])
+    config.vocab_size = len(tokenizer)
+    if family in encode.OFFSET_POSITIONS and "max_position_embeddings" not in values:
+        config.max_position_embeddings += int(tokenizer.pad_token_id) + 1
+    config.num_labels = len(labels)
+    for token in ("pad", "bos", "eos", "cls", "sep"):
+        if f"{token}_token_id" in known:
+            setattr(config, f"{token}_token_id", getattr(tokenizer, f"{token}_token_id"))
+    try:
+        model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise InputError(f"student: no model can be built from {spec} ({reason}).") from error
+    return Student(model, tokenizer, device, labels, spec)
+
+
+def _number(text: str) -> Any:
+    """Read a setting's value as an int, a float, a truth value or else text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _field(config: PreTrainedConfig, name: str, spec: str) -> str:
+    """Return what the configuration's family calls layers, hidden, heads or intermediate."""
+    known = config.to_dict()
+    for field in SHORT_NAMES[name]:
+        if field in known:
+            return field
+    raise InputError(f"student: {name}= is not known for family {config.model_type} in {spec}; give its own field.")
+
+
+def _set_dropout(config: PreTrainedConfig, value: float) -> None:
+    """Set every dropout probability of the family: hidden_dropout_prob, attention_dropout, resid_pdrop, ..."""
+    for field, old in config.to_dict().items():
+        if isinstance(old, (int, float)) and not isinstance(old, bool) and ("dropout" in field or "pdrop" in field):
+            setattr(config, field, value)
+
+
+def _plain(config: PreTrainedConfig) -> dict[str, Any]:
+    """Return the configuration's fields without the ones that describe its checkpoint."""
+    dropped = {"architectures", "dtype", "transformers_version", "_name_or_path"}
+    return {key: value for key, value in config.to_dict().items() if key not in dropped}
+
+
+def _check_vocabulary(spec: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise InputError(f"student: {spec} has {rows} word embeddings, but its tokenizer has {len(tokenizer)} tokens.")

@@ -1,0 +1,275 @@
+"""The teacher: anything that answers texts with class probabilities.
+
+The method needs no gradients through the teacher, so a black box is enough: a Hugging Face sequence classifier
+(`TransformersTeacher`) or any Python function (`CallableTeacher`), behind which may sit an HTTP service or an ensemble.
+Every text asked is a *query*, the cost the user pays; it is counted once, whether or not the answer is of use. A bad
+answer (NaN, wrong shape) becomes a row of NaN that never enters learning; when most answers are bad, the run stops.
+"""
+
+import importlib
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification
+
+from distill import encode
+from distill.errors import InputError, did_you_mean
+from distill.hub import load_config, load_model, load_tokenizer
+from distill.precision import resolve_device, weight_dtype
+
+CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+# Below this many queries a share of bad answers says little.
+QUERIES_BEFORE_STOP = 64
+
+# A callable may answer exact zeros; their logarithm would make every KL term infinite.
+SMALLEST_PROBABILITY = 1e-7
+
+
+class Teacher(Protocol):
+    """What the rest of the project asks of a teacher.
+
+    Attributes:
+        labels: the K class names, in the order of the columns.
+        queries: texts asked so far; a run that resumes sets it to the stored count.
+        invalid: how many of them had an unusable answer.
+    """
+
+    labels: list[str]
+    queries: int
+    invalid: int
+
+    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
+        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN."""
+        ...
+
+
+class TransformersTeacher:
+    """A Hugging Face sequence classifier as teacher.
+
+    Args:
+        path: a model folder or hub id.
+        device: "auto", "cpu", "cuda", "cuda:N".
+        batch_tokens: padded tokens per forward pass; None chooses by device.
+        max_length: longer inputs are truncated to this many tokens, and to what the model can read.
+        max_invalid_share: stop when more than this share of the answers, of at least 64, is unusable.
+
+    Raises:
+        InputError: the model cannot be loaded, is no sequence classifier, has no trained head, is a regressor
+            (one output) or answers several labels at once.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        device: str | torch.device = "auto",
+        batch_tokens: int | None = None,
+        max_length: int = 128,
+        max_invalid_share: float = 0.5,
+    ) -> None:
+        self.path = str(path)
+        self.device = resolve_device(device)
+        config = load_config(path, "teacher")
+        if config.num_labels < 2:
+            raise InputError(f"teacher: {path} has {config.num_labels} output (a regressor); 2 or more are needed.")
+        if config.problem_type == "multi_label_classification":
+            raise InputError(f"teacher: {path} is a multi-label classifier; one answer per text is expected.")
+        self.model = load_model(
+            AutoModelForSequenceClassification, path, "teacher", self.device, weight_dtype(self.device)
+        ).requires_grad_(False)
+        self.tokenizer = load_tokenizer(path, "teacher")
+        if self.model.config.pad_token_id is None:  # GPT-style classifiers look for the last token that is not padding
+            self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.labels = [str(self.model.config.id2label[i]) for i in range(config.num_labels)]
+        self.batch_tokens = batch_tokens
+        self.max_length = max_length
+        self.max_invalid_share = max_invalid_share
+        self.queries = 0
+        self.invalid = 0
+
+    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
+        """Return (N, K) float32 log-probabilities on the CPU.
+
+        Raises:
+            InputError: the share of unusable answers is too high (the weights hold NaN, for instance).
+        """
+        answers = encode.log_probs(
+            self.model,
+            self.tokenizer,
+            texts,
+            text_pairs,
+            max_length=self.max_length,
+            batch_tokens=self.batch_tokens,
+        )
+        return _count(self, answers, self.max_invalid_share, "NaN or infinite values")
+
+    def hidden_states(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """Return the states after the embeddings and after each layer, (B, L, H) each, for encoded inputs.
+
+        No query is counted: the texts of a hidden-state loss were paid for when they were judged.
+        """
+        with torch.inference_mode(), encode.autocast(self.device):
+            backbone = self.model.base_model
+            return backbone(**inputs, output_hidden_states=True).hidden_states
+
+
+class CallableTeacher:
+    """A Python function `texts -> class probabilities` as teacher.
+
+    The function gets a list of N texts (and, for pair tasks, a second list of N texts as its second argument) and
+    returns N rows of K probabilities: a nested list, a numpy array or a tensor. A row is used if it is finite,
+    non-negative and sums to 1 within 1e-3; other rows become NaN and are counted, and so does a whole answer that has
+    not N rows.
+
+    Args:
+        spec: "module:function". The module is looked for in the working directory too.
+        labels: the K class names. Default: the function's attribute `labels` if it has one; else one text is asked
+            (and counted) to learn K, and the names are "0" to "K-1".
+        max_invalid_share: stop when more than this share of the answers, of at least 64, is unusable.
+
+    Raises:
+        InputError: no such module or function, or fewer than two labels.
+    """
+
+    def __init__(self, spec: str, labels: Sequence[str] | None = None, max_invalid_share: float = 0.5) -> None:
+        self.path = spec
+        self.function = _import_function(spec)
+        self.max_invalid_share = max_invalid_share
+        self.queries = 0
+        self.invalid = 0
+        names = labels if labels is not None else getattr(self.function, "labels", None)
+        self.labels = [str(name) for name in names] if names is not None else self._ask_for_labels()
+        if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
+            raise InputError(f"teacher_labels: {self.labels}; expected two or more different names.")
+
+    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
+        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
+
+        Raises:
+            InputError: the function raised an exception, or the share of unusable answers is too high.
+        """
+        if not len(texts):
+            return torch.empty(0, len(self.labels))
+        rows, problem = _rows_of(self._ask(texts, text_pairs), len(texts), len(self.labels))
+        with np.errstate(invalid="ignore"):
+            valid = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1.0) <= 1e-3)
+        if not valid.all() and not problem:
+            first = np.array2string(rows[~valid][0], precision=4, threshold=8)
+            problem = f"rows that are not finite, non-negative and of sum 1, such as {first}"
+        clamped = np.maximum(rows, SMALLEST_PROBABILITY)
+        answers = np.log(clamped / clamped.sum(axis=1, keepdims=True)).astype(np.float32)
+        answers[~valid] = np.nan
+        return _count(self, torch.from_numpy(answers), self.max_invalid_share, problem)
+
+    def _ask(self, texts: Sequence[str], text_pairs: Sequence[str] | None) -> Any:
+        arguments = [list(texts)] if text_pairs is None else [list(texts), list(text_pairs)]
+        try:
+            return self.function(*arguments)
+        except Exception as error:  # the user's code may raise anything
+            raise InputError(
+                f"teacher: {self.path} raised {type(error).__name__} ({error}) when asked {len(texts)} texts; "
+                "call it with a list of texts to see where."
+            ) from error
+
+    def _ask_for_labels(self) -> list[str]:
+        answer = _matrix(self._ask(["A text."], None))
+        self.queries += 1
+        if answer is None or answer.ndim != 2 or answer.shape[0] != 1:
+            raise InputError(
+                f"teacher: {self.path} did not answer one text with one row of class probabilities; "
+                "return an array of shape (number of texts, number of classes)."
+            )
+        return [str(i) for i in range(answer.shape[1])]
+
+
+def load_teacher(
+    spec: str, device: str | torch.device = "auto", labels: Sequence[str] | None = None
+) -> TransformersTeacher | CallableTeacher:
+    """Load the teacher that `spec` names.
+
+    Args:
+        spec: "module:function" for a Python callable (unless a folder of that name exists), else a model folder or
+            hub id.
+        device: where a Hugging Face teacher runs.
+        labels: the class names, in the order of the columns; a Hugging Face teacher brings its own, and names given
+            for it rename its classes (for checkpoints that only say LABEL_0, LABEL_1).
+
+    Raises:
+        InputError: see `TransformersTeacher` and `CallableTeacher`; or the number of labels does not fit.
+    """
+    if CALLABLE.fullmatch(spec) and not Path(spec).exists():
+        return CallableTeacher(spec, labels)
+    teacher = TransformersTeacher(spec, device)
+    if labels is not None:
+        if len(labels) != len(teacher.labels):
+            raise InputError(
+                f"teacher_labels: {len(labels)} names {list(labels)}, but the teacher {spec} has "
+                f"{len(teacher.labels)} classes {teacher.labels}; give as many names, in the teacher's order."
+            )
+        teacher.labels = [str(label) for label in labels]
+    return teacher
+
+
+def _count(teacher: TransformersTeacher | CallableTeacher, answers: Tensor, share: float, problem: str) -> Tensor:
+    """Count queries and unusable answers, make the latter whole rows of NaN, and stop when there are too many."""
+    unusable = ~torch.isfinite(answers).all(dim=1)
+    answers[unusable] = float("nan")
+    teacher.queries += len(answers)
+    teacher.invalid += int(unusable.sum())
+    if teacher.queries >= QUERIES_BEFORE_STOP and teacher.invalid > share * teacher.queries:
+        raise InputError(
+            f"teacher: {teacher.invalid} of {teacher.queries} answers of {teacher.path} were unusable "
+            f"({problem or 'most of them earlier'}); expected (N, {len(teacher.labels)}) finite probabilities."
+        )
+    return answers
+
+
+def _matrix(answer: Any) -> np.ndarray | None:
+    """Return the answer as a float64 array, or None where it is ragged or not numeric."""
+    if isinstance(answer, Tensor):
+        answer = answer.detach().cpu().double().numpy()
+    try:
+        return np.asarray(answer, dtype=np.float64)
+    except (TypeError, ValueError):
+        return None
+
+
+def _rows_of(answer: Any, rows: int, columns: int) -> tuple[np.ndarray, str]:
+    """Return (rows, columns) float64 with NaN where the answer had something else, and what was wrong with it."""
+    matrix = _matrix(answer)
+    if matrix is not None and matrix.shape == (rows, columns):
+        return matrix, ""
+    result = np.full((rows, columns), np.nan)
+    if matrix is not None:
+        return result, f"an answer of shape {matrix.shape} instead of ({rows}, {columns})"
+    if not isinstance(answer, (list, tuple)) or len(answer) != rows:
+        return result, f"an answer of type {type(answer).__name__} that is not {rows} rows"
+    for index, row in enumerate(answer):  # ragged: keep the rows that are right
+        values = _matrix(row)
+        if values is not None and values.shape == (columns,):
+            result[index] = values
+    return result, f"rows that are not {columns} numbers"
+
+
+def _import_function(spec: str) -> Callable[..., Any]:
+    module_name, function_name = spec.split(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # at the end: a file of the user must not hide an installed package
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # importing runs the user's code, which may raise anything
+        raise InputError(
+            f"teacher: module {module_name!r} of {spec} cannot be imported ({type(error).__name__}: {error}); "
+            "run from the folder that holds it, or install it."
+        ) from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        hint = did_you_mean(function_name, vars(module))
+        raise InputError(f"teacher: module {module_name!r} has no function {function_name!r}.{hint}")
+    return function

@@ -1,0 +1,113 @@
+"""Controls: the same student, the same teacher queries, the same updates, but text that no prompter had a hand in.
+
+A prompted student says little by itself. Each control removes one thing: `unprompted` the prompter, `class-names` the
+learning (hand-written openings instead), `random-words` and `corpus` the language model; `real` is the ceiling, the text
+the teacher was made for. A new control is one function here and its name in `prompter.config.CONTROLS`.
+"""
+
+import gzip
+import lzma
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+
+from distill.batch import SyntheticBatch
+from distill.errors import InputError
+from distill.seeding import generator
+from distill.teacher import Teacher
+from prompter.writer import Writer
+
+CLASS_PROMPTS = ("{label}:", "This is about {label}.", "A text on {label}:", "The latest on {label}:")
+"""Hand-written openings of the control `class-names`, four for each class."""
+
+OPENERS: dict[str, Callable] = {".gz": gzip.open, ".xz": lzma.open}
+
+
+def read_sentences(file: str, limit: int = 200_000) -> list[str]:
+    """Sentences of 5 to 60 words from a text file (`.txt`, also `.gz` or `.xz`), a paragraph a line.
+
+    Args:
+        file: Path of the file.
+        limit: Sentences read at most; the first ones.
+
+    Raises:
+        InputError: The file is missing, is not text, or holds no sentence.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise InputError(f"corpus '{file}' is not a file: give the path of a text file, a paragraph a line")
+    sentences: list[str] = []
+    try:
+        with OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                for sentence in re.split(r"(?<=[.!?])\s+", line.strip()):
+                    if 5 <= len(sentence.split()) <= 60:
+                        sentences.append(sentence)
+                if len(sentences) >= limit:
+                    break
+    except (UnicodeDecodeError, OSError, lzma.LZMAError) as error:
+        raise InputError(f"corpus '{file}' cannot be read as UTF-8 text ({error})") from None
+    if not sentences:
+        raise InputError(f"corpus '{file}' holds no sentence of 5 to 60 words")
+    return sentences[:limit]
+
+
+def draw(texts: list[str], count: int, seed: int) -> list[str]:
+    """`count` texts in random order without repetition; where there are fewer, all of them again and again."""
+    passes = -(-count // len(texts))
+    order = [torch.randperm(len(texts), generator=generator(seed, "draw", number)) for number in range(passes)]
+    return [texts[index] for index in torch.cat(order)[:count].tolist()]
+
+
+def random_words(sentences: list[str], count: int, seed: int) -> list[str]:
+    """Texts of 8 to 30 words, each word drawn from the corpus by its frequency, without any order."""
+    words = [word for sentence in sentences for word in sentence.split()]
+    random = generator(seed, "random words")
+    lengths = torch.randint(8, 31, (count,), generator=random).tolist()
+    return [" ".join(words[i] for i in torch.randint(len(words), (n,), generator=random).tolist()) for n in lengths]
+
+
+def control_texts(
+    name: str, count: int, *, writer: Writer, labels: list[str], corpus: list[str], real: list[str], seed: int
+) -> tuple[list[str], list[str], torch.Tensor]:
+    """The texts of a control.
+
+    Args:
+        name: One of `prompter.config.CONTROLS`.
+        count: How many texts.
+        writer: The frozen language model, sampling as it does for the prompter.
+        labels: Class names, for `class-names`.
+        corpus: General sentences, for `corpus` and `random-words`.
+        real: Real texts, for `real`.
+        seed: Seed of every draw.
+
+    Returns:
+        Texts, their openings, and the class asked for (N,), -1 where none was.
+    """
+    topics = [""] * count
+    wanted = torch.full((count,), -1)
+    if name == "class-names":
+        wanted = torch.arange(count) % len(labels)
+        prompts = [CLASS_PROMPTS[i // len(labels) % len(CLASS_PROMPTS)] for i in range(count)]
+        topics = [p.replace("{label}", labels[int(w)]) for p, w in zip(prompts, wanted, strict=True)]
+    if name in ("unprompted", "class-names"):
+        texts = writer.write(topics, seed, 0, name).texts
+    elif name == "random-words":
+        texts = random_words(corpus, count, seed)
+    elif name == "corpus":
+        texts = draw(corpus, count, seed)
+    else:
+        texts = draw(real, count, seed)
+    return texts, topics, wanted
+
+
+def judged_batches(
+    texts: list[str], topics: list[str], wanted: torch.Tensor, teacher: Teacher, source: str, size: int
+) -> Iterator[SyntheticBatch]:
+    """The texts in batches of `size` with the teacher's answers; unusable answers are left out, though paid for."""
+    for start in range(0, len(texts), size):
+        part = slice(start, start + size)
+        batch = SyntheticBatch(texts[part], teacher(texts[part]), wanted[part], topics[part], source)
+        yield batch.select(batch.usable)

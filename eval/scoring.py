@@ -1,0 +1,130 @@
+"""How good, how big, how fast: the figures of one result row.
+
+Teachers and students answer alike, with log-probabilities (N, K) on the CPU, so one function scores both. What the teacher
+says of the evaluation data is kept in `EvaluationData` and asked for once; agreement with it tells how well the student
+imitates, whether or not the teacher is right.
+"""
+
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from distill.student import Student
+from distill.teacher import Teacher, TransformersTeacher
+from eval.data import EvaluationData, load_labelled, load_texts
+from eval.metrics import Accuracy, Agreement, MacroF1
+
+__all__ = [
+    "EvaluationData", "choices", "load_labelled", "load_texts", "score", "score_answers", "size_and_speed",
+]  # fmt: skip
+
+
+def choices(log_probs: Tensor) -> list[int]:
+    """Return the most probable class of each row of (N, K) log-probabilities; -1 where the row holds NaN."""
+    usable = ~log_probs.isnan().any(dim=1)
+    return torch.where(usable, log_probs.nan_to_num(nan=0.0).argmax(dim=1), -1).tolist()
+
+
+def score(model: Student | Teacher | None, data: EvaluationData) -> dict[str, Any]:
+    """Score a student or a teacher on labelled texts.
+
+    Args:
+        model: Student or teacher to ask; a teacher counts these questions in its `queries`. None scores the answers that
+            `data.teacher_log_probs` already holds.
+        data: The texts, their labels, and where it was asked the teacher's answers.
+
+    Returns:
+        `accuracy`, `macro_f1`, `n`, and for a model beside known teacher answers `agreement`; all but `n` in [0, 1].
+
+    Raises:
+        ValueError: `model` is None and the teacher was not asked, or there are no rows.
+    """
+    if model is None:
+        if data.teacher_log_probs is None:
+            raise ValueError("score(None, data) needs data.teacher_log_probs")
+        return score_answers(data.teacher_log_probs, data.labels)
+    return score_answers(_answers(model, data.texts), data.labels, data.teacher_log_probs)
+
+
+def score_answers(log_probs: Tensor, labels: Sequence[int], teacher_log_probs: Tensor | None = None) -> dict[str, Any]:
+    """Score answers already given.
+
+    Args:
+        log_probs: (N, K) answers; a row with NaN is wrong.
+        labels: N class indices.
+        teacher_log_probs: (N, K) the teacher's answers to the same texts, or None.
+
+    Returns:
+        As `score`.
+
+    Raises:
+        ValueError: There are no rows, or the lengths differ.
+    """
+    if not len(labels) or len(labels) != len(log_probs):
+        raise ValueError(f"{len(log_probs)} answers for {len(labels)} labels")
+    chosen = choices(log_probs)
+    figures = Accuracy().compute(predictions=chosen, references=labels)
+    figures |= MacroF1().compute(predictions=chosen, references=labels)
+    if teacher_log_probs is not None:
+        figures |= Agreement().compute(predictions=chosen, references=choices(teacher_log_probs))
+    return figures | {"n": len(labels)}
+
+
+def size_and_speed(
+    models: Mapping[str, Student | Teacher],
+    texts: Sequence[str],
+    batch: int = 32,
+    *,
+    rounds: int = 3,
+    limit: int = 256,
+) -> dict[str, dict[str, Any]]:
+    """Measure models beside each other.
+
+    All models take turns within one run, in alternating order, after a pass that is not counted: whatever else slows the
+    machine meanwhile slows them alike, and the median drops a single disturbance. Teachers count these questions in their
+    `queries`, (rounds + 1) times the texts.
+
+    Args:
+        models: Students and teachers by name.
+        texts: What to time them on, in this order.
+        batch: Texts per call.
+        rounds: Timed passes per model.
+        limit: Texts used at most, the first ones.
+
+    Returns:
+        For each name `parameters` and `bytes` (as many as the weights take in a safetensors file in the precision they were
+        run in), both None where the weights are not at hand (a callable teacher), and the median `texts_per_second`.
+
+    Raises:
+        ValueError: There are no texts.
+    """
+    used = list(texts[:limit])
+    if not used:
+        raise ValueError("size_and_speed needs at least one text")
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for turn in range(rounds + 1):
+        for name in list(models) if turn % 2 == 0 else reversed(list(models)):
+            start = time.perf_counter()
+            for first in range(0, len(used), batch):
+                _answers(models[name], used[first : first + batch])
+            if turn > 0:
+                seconds[name].append(time.perf_counter() - start)
+    speed = {name: len(used) / statistics.median(times) for name, times in seconds.items()}
+    return {name: _size(model) | {"texts_per_second": speed[name]} for name, model in models.items()}
+
+
+def _answers(model: Student | Teacher, texts: list[str]) -> Tensor:
+    return model.log_probs(texts) if isinstance(model, Student) else model(texts)
+
+
+def _size(model: Student | Teacher) -> dict[str, int | None]:
+    if not isinstance(model, Student | TransformersTeacher):
+        return {"parameters": None, "bytes": None}
+    weights: nn.Module = model.model
+    # Tied weights share their storage and are stored once.
+    stored = {tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in weights.state_dict().values()}
+    return {"parameters": sum(p.numel() for p in weights.parameters()), "bytes": sum(stored.values())}

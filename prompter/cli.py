@@ -1,0 +1,103 @@
+"""The command line: `prompter VERB`.
+
+Heavy imports happen inside the verbs, so that `prompter --help` answers at once. A user's mistake ends with one line on
+standard error and exit status 2, Ctrl-C with 130.
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
+
+from distill.errors import InputError, did_you_mean
+
+USAGE = """\
+prompter: distil a text classifier when its training data is gone.
+
+usage: prompter VERB [OPTIONS]
+
+  demo      the whole idea on an embedded toy task: offline, a few minutes, ends with a report
+  train     train a prompter and a student together for your teacher
+  report    write report.html of a run again
+
+prompter VERB --help lists a verb's options; prompter --version prints the version."""
+
+
+def demo(arguments: list[str]) -> int:
+    """`prompter demo`: train with `configs/toy/prompted.yaml` into `runs/demo`."""
+    from prompter.config import parse_settings, read_yaml
+    from prompter.config import config_path as find
+
+    shipped = read_yaml(find("configs/toy/prompted.yaml"))
+    return _train(parse_settings(arguments, {"output_dir": "runs/demo"} | shipped), ["demo", *arguments])
+
+
+def train(arguments: list[str]) -> int:
+    """`prompter train`: settings from a file and flags."""
+    from prompter.config import parse_settings
+
+    return _train(parse_settings(arguments), ["train", *arguments])
+
+
+def _train(settings: "object", arguments: list[str]) -> int:
+    from prompter.config import Settings
+    from prompter.summary import print_summary
+    from prompter.train import train as run
+
+    assert isinstance(settings, Settings)
+    go_on = shlex.join(["prompter", *arguments, *([] if "--resume" in arguments else ["--resume"])])
+    try:
+        summary = run(settings)
+    except KeyboardInterrupt:
+        summary = None
+    if summary is None:
+        print(f"Stopped. Go on with: {go_on}", file=sys.stderr)
+        return 130
+    print_summary(summary, settings.run.output_dir)
+    return 0
+
+
+def report(arguments: list[str]) -> int:
+    """`prompter report RUN`: write the report of a run folder."""
+    import argparse
+
+    from eval.report import write_report
+
+    parser = argparse.ArgumentParser(prog="prompter report", description="Write report.html of a run again.")
+    parser.add_argument("run", help="folder of a run")
+    print(write_report(parser.parse_args(arguments).run))
+    return 0
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {"demo": demo, "train": train, "report": report}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command line; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE)
+        return 0
+    if arguments[0] == "--version":
+        from prompter import __version__
+
+        print(f"prompter {__version__}")
+        return 0
+    verb, *rest = arguments
+    # Tokenizers in a forked worker would only warn; rollout_func and friends are ours to test.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    try:
+        if verb not in VERBS:
+            raise InputError(f"unknown verb '{verb}': expected one of {', '.join(VERBS)}.{did_you_mean(verb, VERBS)}")
+        return VERBS[verb](rest)
+    except InputError as error:
+        print(f"prompter: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("prompter: stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

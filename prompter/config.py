@@ -1,0 +1,204 @@
+"""Settings: dataclasses, filled from a YAML file and from flags; flags win.
+
+Every key of the YAML file is the name of a flag. Values of the file pass through the same parser as flags do, so a wrong
+type is caught in either place and named alike.
+"""
+
+import argparse
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from transformers import HfArgumentParser
+
+from distill.errors import InputError, did_you_mean
+from distill.loop import DistillConfig
+from prompter.policy import PolicyConfig
+from prompter.rewards import RewardConfig
+from prompter.writer import WriterConfig
+
+CONTROLS = ("unprompted", "class-names", "random-words", "corpus", "real")
+"""What a prompted student can be compared with; see `eval.controls`."""
+
+
+@dataclass
+class RunConfig:
+    """What to compress, with what, at which cost.
+
+    Raises:
+        InputError: A field is missing or out of its range.
+    """
+
+    output_dir: str = field(default="", metadata={"help": "Folder of the run."})
+    teacher: str = field(
+        default="", metadata={"help": "Classifier: folder, hub id, Python callable module:function, or toy:TASK."}
+    )
+    teacher_labels: list[str] = field(
+        default_factory=list, metadata={"help": "Class names of a callable teacher, in the order of its answers."}
+    )
+    generator: str = field(default="", metadata={"help": "Causal LM that writes the texts: folder, hub id, or toy."})
+    student: str = field(
+        default="bert:layers=2,hidden=128",
+        metadata={"help": "Folder, hub id, teacher-layers:0,2,4 or bert:layers=2,hidden=128."},
+    )
+    student_tokenizer: str | None = field(
+        default=None, metadata={"help": "Tokenizer of a student made from a config; default: the teacher's."}
+    )
+    budget: int = field(default=16000, metadata={"help": "Teacher queries that the run may spend."})
+    seed: int = field(default=0, metadata={"help": "Seed of everything drawn."})
+    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda or cuda:N."})
+    save_every: int = field(default=10, metadata={"help": "Policy updates between two checkpoints."})
+    sample_every: int = field(default=5, metadata={"help": "Policy updates between two tables of samples."})
+    report_to: list[str] = field(
+        default_factory=list, metadata={"help": "Trackers: tensorboard, trackio, wandb; default: none."}
+    )
+    eval_data: str | None = field(
+        default=None, metadata={"help": "Labelled data to report on, never to select by: file, hub id or toy:TASK."}
+    )
+    eval_split: str = field(default="test", metadata={"help": "Split, where eval_data is a hub id."})
+    eval_text_column: str = field(default="text", metadata={"help": "Column of the texts."})
+    eval_label_column: str = field(default="label", metadata={"help": "Column of the labels."})
+    eval_limit: int = field(default=0, metadata={"help": "Rows used, drawn by seed 0; 0: all."})
+    eval_every: int = field(default=0, metadata={"help": "Policy updates between two evaluations; 0: at the end only."})
+    compare: list[str] = field(
+        default_factory=list,
+        metadata={"help": f"Distil the same student at the same cost from other text too: {', '.join(CONTROLS)}."},
+    )
+    corpus: str | None = field(
+        default=None, metadata={"help": "General text for the controls random-words and corpus: file or toy."}
+    )
+    real_data: str | None = field(
+        default=None, metadata={"help": "Real texts for the control real (labels are not read): file, hub id, toy:TASK."}
+    )
+    resume: bool = field(default=False, metadata={"help": "Go on with the run in output_dir."})
+    quiet: bool = field(default=False, metadata={"help": "No bars and tables; errors and the result only."})
+
+    def __post_init__(self) -> None:
+        """Check ranges and choices."""
+        for name in ("output_dir", "teacher", "generator", "student"):
+            if not getattr(self, name):
+                raise InputError(f"{name} is missing: give --{name.replace('_', '-')} or a line '{name}: ...' in the config")
+        for name in ("budget", "save_every", "sample_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a whole number >= 1")
+        for name in ("eval_limit", "eval_every", "seed"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a whole number >= 0")
+        for control in self.compare:
+            if control not in CONTROLS:
+                raise InputError(
+                    f"compare names '{control}', expected some of: {', '.join(CONTROLS)}.{did_you_mean(control, CONTROLS)}"
+                )
+        for tracker in self.report_to:
+            if tracker not in ("tensorboard", "trackio", "wandb"):
+                raise InputError(f"report_to names '{tracker}', expected some of: tensorboard, trackio, wandb")
+        for control, source in (("random-words", "corpus"), ("corpus", "corpus"), ("real", "real_data")):
+            if control in self.compare and not getattr(self, source):
+                raise InputError(f"compare names '{control}', which needs {source}: give --{source.replace('_', '-')}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings of one run, by subject."""
+
+    run: RunConfig
+    policy: PolicyConfig
+    writer: WriterConfig
+    reward: RewardConfig
+    distill: DistillConfig
+
+    def flat(self) -> dict[str, Any]:
+        """Every setting by name, as stored in `config.yaml`."""
+        parts = (self.run, self.policy, self.writer, self.reward, self.distill)
+        return {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
+
+
+PARTS = (RunConfig, PolicyConfig, WriterConfig, RewardConfig, DistillConfig)
+
+NOT_COMPARED = {"output_dir", "resume", "quiet", "report_to", "save_every", "sample_every"}
+"""Settings that may differ between a run and its resumption: they do not change what is computed."""
+
+
+class _Parser(HfArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message)
+
+
+def config_path(name: str) -> Path:
+    """The configuration file of that name: as given, or among those that come with the package.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    shipped = [Path(__file__).parent / "_configs", Path(__file__).parent.parent / "configs"]
+    for file in [Path(name), *(folder / Path(name).relative_to("configs") for folder in shipped if name.startswith("configs/"))]:
+        if file.is_file():
+            return file
+    raise InputError(f"config '{name}' is not a file: give the path of a YAML file, for example configs/toy/prompted.yaml")
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        InputError: The file is not YAML, or not a mapping.
+    """
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{file}: expected lines of the form 'key: value'")
+    return values
+
+
+def as_flags(values: dict[str, Any]) -> list[str]:
+    """A mapping as command-line flags; a key without a value is left out."""
+    flags = []
+    for key, value in values.items():
+        if value is None or value == []:
+            continue
+        flags.append(f"--{key}")
+        if isinstance(value, dict):
+            flags.append(json.dumps(value))
+        elif isinstance(value, list):
+            flags += [str(item) for item in value]
+        else:
+            flags.append(str(value))
+    return flags
+
+
+def parse_settings(arguments: list[str], defaults: dict[str, Any] | None = None) -> Settings:
+    """Settings from flags, a `--config FILE` among them.
+
+    Args:
+        arguments: Flags as typed.
+        defaults: Values that both the file and the flags override.
+
+    Raises:
+        InputError: An unknown key (the nearest known one is suggested), a wrong type, or a value out of its range.
+    """
+    parser = _Parser(PARTS, prog="prompter train", formatter_class=argparse.HelpFormatter, allow_abbrev=False)
+    parser.add_argument("--config", help="YAML file with any of the settings below.")
+    known = sorted({f.name for part in PARTS for f in dataclasses.fields(part)} | {"config"})
+    typed, _ = _Parser((), add_help=False, allow_abbrev=False), None
+    typed.add_argument("--config")
+    if not {"-h", "--help"} & set(arguments):
+        named, arguments = typed.parse_known_args(arguments)
+        values = dict(defaults or {})
+        if named.config:
+            file = config_path(named.config)
+            in_file = read_yaml(file)
+            for key in in_file:
+                if key not in known:
+                    raise InputError(f"{file}: unknown key '{key}'.{did_you_mean(str(key), known)}")
+            values |= in_file
+        arguments = [*as_flags(values), *arguments]
+    *parts, _, rest = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+    if rest:
+        flag = rest[0].removeprefix("--").split("=")[0].replace("-", "_")
+        raise InputError(f"unknown argument '{rest[0]}'.{did_you_mean(flag, known)}")
+    return Settings(*parts)

@@ -1,0 +1,387 @@
+"""A decoding loop for small causal language models, several times faster than `model.generate`.
+
+With a model of a few million parameters `generate` spends most of its time beside the model: it sorts the vocabulary for
+top-p, copies the logits for every filter, draws with `torch.multinomial` (one random number per *vocabulary entry*), and
+concatenates the whole key/value cache at each token. Four things are different here:
+
+1. **Sampling needs no sort.** A token is drawn from the full softmax by inverting its cumulative sum, with one random
+   number. It lies in the top-p nucleus exactly if the tokens strictly likelier than it hold less than `top_p` of the mass,
+   which is one masked sum. Rows whose token lies outside draw again. That is rejection sampling, hence exact; the expected
+   number of draws is at most `1 / top_p`, and the few rows still rejected after `DRAWS` draws are sorted after all.
+2. **The cache is allocated once** (`PreallocatedLayer`) and handed to attention as a growing view.
+3. **Logits of the last position only**, and no question to the device (a host synchronisation) but one in `CHECK_EVERY` steps.
+4. **Finished rows leave the batch** once a quarter of them has ended.
+
+Measured with `benchmarks/decoding.py`; the figures are in `docs/benchmarks.md`. We know no case in which `generate` is
+faster, so there is no switch to it.
+"""
+
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
+
+from distill.errors import InputError
+
+DRAWS = 8
+"""Draws per row before the rows that top-p still rejects are sorted."""
+
+BLOCK = 256
+"""Vocabulary entries per block of the two-level inverse of the cumulative sum."""
+
+CHECK_EVERY = 8
+"""Steps between two looks at which rows have ended: each look waits for the device."""
+
+DROP_SHARE = 0.25
+"""Share of ended rows from which it pays to rebuild the batch without them."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What `decode` wrote.
+
+    Attributes:
+        tokens: (B, T) new tokens, EOS included, then padding. T is at most `max_new_tokens`: columns that no row reached
+            are left out.
+        lengths: (B,) number of new tokens, EOS included.
+        logprobs: (B, T) natural log-probability of each token under the model itself, that is at temperature 1, without
+            top-k, top-p and `min_new_tokens`; 0 on padding. None if not asked for.
+    """
+
+    tokens: Tensor
+    lengths: Tensor
+    logprobs: Tensor | None
+
+
+class PreallocatedLayer(DynamicLayer):
+    """Keys and values of one layer in memory taken once, instead of a copy of all of them at every token.
+
+    Args:
+        capacity: Most positions it will hold.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity = capacity
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
+        """Append (B, heads, n, size) keys and values; return all of them, as views."""
+        if not self.is_initialized:
+            self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
+            self._key_memory, self._value_memory = (
+                states.new_empty(*states.shape[:2], self.capacity, states.shape[-1])
+                for states in (key_states, value_states)
+            )
+            self.keys, self.values = self._key_memory[:, :, :0], self._value_memory[:, :, :0]
+        begin = self.keys.shape[-2]
+        end = begin + key_states.shape[-2]
+        self._key_memory[:, :, begin:end] = key_states
+        self._value_memory[:, :, begin:end] = value_states
+        self.keys, self.values = self._key_memory[:, :, :end], self._value_memory[:, :, :end]
+        return self.keys, self.values
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        """Keep those rows of the batch."""
+        length = self.keys.shape[-2]
+        self._key_memory, self._value_memory = self._key_memory[indices], self._value_memory[indices]
+        self.keys, self.values = self._key_memory[:, :, :length], self._value_memory[:, :, :length]
+
+
+def left_padded(rows: Sequence[Sequence[int]], pad_token_id: int, width: int | None = None) -> tuple[Tensor, Tensor]:
+    """Token ids of unequal length as `input_ids` and `attention_mask`, padded on the left.
+
+    Args:
+        rows: B lists of token ids.
+        pad_token_id: Fills the left.
+        width: Columns of the result, at least the longest row's length, which is the default.
+
+    Returns:
+        Two (B, width) int64 tensors on the CPU.
+
+    Examples:
+        >>> left_padded([[5], [6, 7]], 0)
+        (tensor([[0, 5],
+                [6, 7]]), tensor([[0, 1],
+                [1, 1]]))
+    """
+    width = width or max(map(len, rows))
+    ids = [[pad_token_id] * (width - len(row)) + list(row) for row in rows]
+    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+    return torch.tensor(ids), torch.tensor(mask)
+
+
+def unwrapped(model: nn.Module) -> PreTrainedModel:
+    """The transformers model inside a PEFT model, or the model itself."""
+    return model.get_base_model() if isinstance(model, PeftModel) else model  # type: ignore[return-value]
+
+
+def context_length(model: nn.Module) -> int | None:
+    """Most positions the model is made for (`max_position_embeddings`, `n_positions`); None if it names no limit."""
+    config = unwrapped(model).config
+    limits = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions"))
+    return next((limit for limit in limits if isinstance(limit, int) and limit > 0), None)
+
+
+def draw(weights: Tensor, uniforms: Tensor, *, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    """Draw one token per row from a truncated distribution.
+
+    Top-k comes first and top-p then sees the distribution that is left, as in transformers. Tokens of equal weight are
+    treated alike: all that tie with the last one kept are kept, where a sort would choose among them by position.
+
+    Args:
+        weights: (B, V) probabilities of any scale, >= 0, a positive sum per row.
+        uniforms: (B, DRAWS) independent uniform numbers in [0, 1), float64; all the randomness there is.
+        top_k: Keep tokens with fewer than this many strictly likelier ones; 0 keeps all.
+        top_p: Keep tokens whose strictly likelier ones hold less than this share of the mass, in (0, 1].
+
+    Returns:
+        (B,) int64.
+    """
+    if 0 < top_k < weights.shape[1]:
+        weights = _at_least(weights, weights.topk(top_k).values[:, -1:])
+    tokens = _inverse_cdf(weights, uniforms[:, 0])
+    if top_p >= 1:
+        return tokens
+    limit = top_p * weights.sum(-1)
+    rows, pending, drawn = None, weights, tokens  # rows None: all of them
+    for turn in range(1, DRAWS):
+        # Comparing into a float tensor, then multiplying, is several times faster on a CPU than any masking by booleans.
+        likelier = torch.gt(pending, pending.gather(1, drawn[:, None]), out=torch.empty_like(pending))
+        outside = likelier.mul_(pending).sum(-1) >= (limit if rows is None else limit[rows])
+        rejected = outside.nonzero().squeeze(-1)
+        if len(rejected) == 0:
+            return tokens
+        rows = rejected if rows is None else rows[rejected]
+        pending = weights[rows]
+        if turn == DRAWS - 1:  # the last one has to succeed
+            pending = _nucleus(pending, top_p)
+        drawn = _inverse_cdf(pending, uniforms[rows, turn])
+        tokens[rows] = drawn
+    return tokens
+
+
+def _inverse_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
+    """The token (B,) at which the cumulative sum of `weights` (B, V) first exceeds the fraction `uniforms` (B,) of its total.
+
+    In two levels, block and token within it, so that only the sums of blocks are cumulated over the whole vocabulary.
+    """
+    size, vocabulary = weights.shape
+    whole = vocabulary // BLOCK
+    masses = weights[:, : whole * BLOCK].reshape(size, whole, BLOCK).sum(-1)
+    if whole * BLOCK < vocabulary:
+        masses = torch.cat([masses, weights[:, whole * BLOCK :].sum(-1, keepdim=True)], dim=1)
+    block, fraction = _invert(masses, uniforms)
+    ids = block[:, None] * BLOCK + torch.arange(BLOCK, device=weights.device)
+    inside = weights.gather(1, ids.clamp(max=vocabulary - 1)) * (ids < vocabulary)
+    return block * BLOCK + _invert(inside, fraction)[0]
+
+
+def _invert(masses: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
+    """Index (B,) of the mass in (B, n) that each uniform number (B,) falls on, and how far into that mass it falls, in [0, 1)."""
+    # float64: in float32 the cumulative sum would swallow rare tokens. An index found this way has a positive mass.
+    cumulative = nn.functional.pad(masses.to(uniforms.dtype).cumsum(-1), (1, 0))
+    target = uniforms * cumulative[:, -1]
+    index = torch.searchsorted(cumulative[:, 1:].contiguous(), target[:, None], right=True).clamp(max=masses.shape[1] - 1)
+    begin, end = cumulative.gather(1, index).squeeze(1), cumulative.gather(1, index + 1).squeeze(1)
+    below_one = 1 - torch.finfo(uniforms.dtype).eps
+    return index.squeeze(1), ((target - begin) / (end - begin)).clamp(0, below_one)
+
+
+def _at_least(weights: Tensor, threshold: Tensor) -> Tensor:
+    """`weights` (B, V) with those below their row's `threshold` (B, 1) set to 0."""
+    return torch.ge(weights, threshold, out=torch.empty_like(weights)).mul_(weights)
+
+
+def _nucleus(weights: Tensor, top_p: float) -> Tensor:
+    """`weights` (B, V) with those outside the top-p nucleus set to 0, by sorting."""
+    ordered = weights.sort(dim=-1, descending=True).values
+    likelier = ordered.cumsum(-1) - ordered
+    inside = likelier < top_p * ordered.sum(-1, keepdim=True)
+    inside[:, 0] = True
+    return _at_least(weights, ordered.gather(1, inside.sum(-1, keepdim=True) - 1))
+
+
+@torch.no_grad()  # not inference_mode: tensors a model caches in here (rotary tables) must stay usable for training
+def decode(
+    model: nn.Module,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    *,
+    max_new_tokens: int,
+    min_new_tokens: int = 0,
+    eos_token_ids: Sequence[int],
+    pad_token_id: int,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    generator: torch.Generator | None,
+    return_logprobs: bool = True,
+) -> Decoded:
+    """Continue left-padded prompts with a causal language model.
+
+    The model is in evaluation mode meanwhile. A row's tokens depend on its prompt, on the generator, on the batch size and
+    on its place in the batch; what the other rows sample changes them by rounding at most. A prompt that would not leave
+    room for `max_new_tokens` within the model's context loses its oldest tokens.
+
+    Args:
+        model: A transformers causal LM with a key/value cache, bare or inside a `PeftModel` (then adapters act as they are set).
+        input_ids: (B, P) prompts, padded on the left; on the model's device.
+        attention_mask: (B, P) 1 for tokens, 0 for padding.
+        max_new_tokens: Most tokens to add, >= 1 and below the model's context length.
+        min_new_tokens: EOS cannot be drawn before that many tokens.
+        eos_token_ids: Tokens that end a row; may be empty.
+        pad_token_id: Fills rows that have ended; may be one of the EOS tokens.
+        temperature: Divides the logits; 0 takes the likeliest token and equals `generate(do_sample=False)`.
+        top_k: See `draw`.
+        top_p: See `draw`.
+        generator: Source of all randomness, on the model's device. May be None at temperature 0.
+        return_logprobs: Whether to fill `logprobs` (free at temperature 1).
+
+    Raises:
+        InputError: An argument is out of range, a prompt is empty or padded on the right, the model keeps no key/value
+            cache, or it computes NaN.
+    """
+    accepted = inspect.signature(type(unwrapped(model)).forward).parameters
+    if "past_key_values" not in accepted:
+        raise InputError(f"generator: {type(unwrapped(model)).__name__} keeps no key/value cache; use another causal LM.")
+    input_ids, attention_mask, padded = _checked_prompts(model, input_ids, attention_mask, max_new_tokens)
+    if temperature < 0 or not 0 < top_p <= 1 or top_k < 0:
+        raise InputError(f"temperature {temperature}, top_p {top_p}, top_k {top_k}: expected >= 0, in (0, 1], and >= 0.")
+    size, width = input_ids.shape
+    device = input_ids.device
+    eos = torch.tensor(sorted(set(eos_token_ids)), dtype=torch.long, device=device)
+    # The mask of all steps at once; step t sees its first width + t columns.
+    mask = torch.cat([attention_mask, attention_mask.new_ones(size, max_new_tokens)], dim=1)
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    cache = _new_cache(unwrapped(model), width + max_new_tokens)
+    options = {"use_cache": True} | ({"logits_to_keep": 1} if "logits_to_keep" in accepted else {})
+
+    tokens = torch.full((size, max_new_tokens), pad_token_id, device=device)
+    logprobs = torch.zeros(size, max_new_tokens, device=device)
+    lengths = torch.zeros(size, dtype=torch.long, device=device)
+    rows = torch.arange(size, device=device)  # rows of the batch that are still decoded
+    alive = torch.ones(size, dtype=torch.bool, device=device)
+    current, begin, steps = input_ids, 0, max_new_tokens
+    with _evaluating(model):
+        for step in range(max_new_tokens):
+            end = width + step
+            options["past_key_values"] = cache
+            options["attention_mask"] = mask[:, :end] if padded else None
+            if "position_ids" in accepted:
+                options["position_ids"] = positions[:, begin:end]
+            output = model(input_ids=current, **options)
+            cache, begin = output.past_key_values, end
+            uniforms = _uniforms(size, generator, device)[rows] if temperature > 0 else None
+            token, logprob = _next_token(
+                output.logits[:, -1].float(),
+                uniforms,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                forbidden=eos if step < min_new_tokens else eos[:0],
+                return_logprobs=return_logprobs,
+            )
+            token = torch.where(alive, token, pad_token_id)
+            tokens[rows, step] = token
+            lengths[rows] += alive
+            if logprob is not None:
+                logprobs[rows, step] = logprob * alive
+            current = token[:, None]
+            if len(eos) == 0:
+                continue
+            alive = alive & (current != eos).all(-1)
+            if (step + 1) % CHECK_EVERY == 0:
+                left = alive.nonzero().squeeze(-1)
+                if len(left) == 0:
+                    steps = step + 1
+                    break
+                if len(left) <= (1 - DROP_SHARE) * len(rows) and _can_drop_rows(cache):
+                    cache.batch_select_indices(left)
+                    mask, positions, rows, alive, current = (x[left] for x in (mask, positions, rows, alive, current))
+    if return_logprobs and not bool(logprobs.isfinite().all()):
+        raise InputError("generator: its logits are not finite; load it in float32, or check its weights.")
+    steps = min(steps, int(lengths.max()))
+    return Decoded(tokens[:, :steps], lengths, logprobs[:, :steps] if return_logprobs else None)
+
+
+def _next_token(
+    logits: Tensor,
+    uniforms: Tensor | None,
+    *,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    forbidden: Tensor,
+    return_logprobs: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Tokens (B,) for the logits (B, V), which are overwritten at `forbidden`, and their log-probabilities (B,) before that."""
+    plain = temperature == 1 and len(forbidden) == 0
+    # Only where the sum that sampling makes anyway is not the model's own distribution.
+    normalizer = logits.logsumexp(-1) if return_logprobs and not plain else None
+    if len(forbidden):
+        logits[:, forbidden] = -torch.inf
+    if uniforms is None:
+        token = logits.argmax(-1)
+    else:
+        scores = logits if temperature == 1 else logits / temperature
+        peak = scores.amax(-1, keepdim=True)
+        weights = (scores - peak).exp_()
+        if return_logprobs and plain:
+            normalizer = peak.squeeze(-1) + weights.sum(-1).log()
+        token = draw(weights, uniforms, top_k=top_k, top_p=top_p)
+    if normalizer is None:
+        return token, None
+    return token, logits.gather(1, token[:, None]).squeeze(-1) - normalizer
+
+
+def _uniforms(size: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """Random numbers (size, DRAWS) of one step: always as many, so that no row's draws depend on another row's."""
+    dtype = torch.float32 if device.type == "mps" else torch.float64  # Apple GPUs have no float64
+    return torch.rand(size, DRAWS, dtype=dtype, device=device, generator=generator)
+
+
+def _checked_prompts(
+    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, max_new_tokens: int
+) -> tuple[Tensor, Tensor, bool]:
+    """The prompts, cut on the left to fit the context, and whether any row is padded."""
+    context = context_length(model)
+    if max_new_tokens < 1 or (context is not None and max_new_tokens >= context):
+        limit = "any number >= 1" if context is None else f"1 to {context - 1}, the model's context being {context} tokens"
+        raise InputError(f"max_new_tokens is {max_new_tokens}, expected {limit}.")
+    if context is not None and input_ids.shape[1] + max_new_tokens > context:
+        input_ids, attention_mask = (x[:, max_new_tokens - context :] for x in (input_ids, attention_mask))
+    if not bool(attention_mask[:, -1].all()):
+        raise InputError("prompts: a row has no token in the last column; give non-empty prompts, padded on the left.")
+    return input_ids, attention_mask, not bool(attention_mask.all())
+
+
+def _new_cache(model: PreTrainedModel, capacity: int) -> DynamicCache:
+    """The model's own kind of cache, with its plain layers (not sliding-window or recurrent ones) preallocated."""
+    cache = DynamicCache(config=model.config)
+    cache.layers = [PreallocatedLayer(capacity) if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    return cache
+
+
+def _can_drop_rows(cache: DynamicCache) -> bool:
+    """Whether every layer of the cache can select rows: those of attention can, those of recurrent models cannot."""
+    return all(
+        isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers
+    )
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off for a block, then give each module its own mode back."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

@@ -1,0 +1,108 @@
+"""From texts to rewards: each sample is judged once, by teacher and student together.
+
+The answers found here are the ones the student is later trained on, so the teacher is never asked twice about a text.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from distill.batch import SyntheticBatch
+from distill.student import Student
+from distill.teacher import Teacher
+from prompter.rewards import NoveltyWindow, RewardConfig, confidence, disagreement, weighted_sum
+from prompter.timing import Clock
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Samples with their rewards.
+
+    Attributes:
+        batch: All samples, in order; a teacher row is NaN where the answer was unusable.
+        student_log_probs: (N, K) the student's answers at that moment.
+        terms: Each reward term by name, (N,) in [0, 1].
+        reward: (N,) weighted sum, NaN where the teacher's answer was unusable.
+    """
+
+    batch: SyntheticBatch
+    student_log_probs: Tensor
+    terms: dict[str, Tensor]
+    reward: Tensor
+
+    def metrics(self) -> dict[str, float]:
+        """Means over the usable samples, for the log: reward, its terms, and how teacher and student answered."""
+        usable = torch.isfinite(self.reward)
+        teacher = self.batch.teacher_logits[usable]
+        predicted = teacher.argmax(1)
+        row = {"reward": self.reward[usable].mean()}
+        row |= {f"reward/{name}": values[usable].mean() for name, values in self.terms.items()}
+        row["confidence"] = teacher.exp().max(1).values.mean()
+        row["wanted_share"] = (predicted == self.batch.wanted[usable]).float().mean()
+        row["agreement"] = (predicted == self.student_log_probs[usable].argmax(1)).float().mean()
+        metrics = {name: round(float(value), 6) for name, value in row.items()}
+        metrics["distinct_topics"] = round(len(set(self.batch.topics)) / len(self.batch), 6)
+        return metrics
+
+    def samples(self, count: int, labels: list[str]) -> list[dict]:
+        """Up to `count` samples spread over the batch, as rows for `samples.jsonl`."""
+        rows = []
+        for i in torch.linspace(0, len(self.batch) - 1, min(count, len(self.batch))).long().tolist():
+            if torch.isfinite(self.reward[i]):
+                wanted = int(self.batch.wanted[i])
+                rows.append(
+                    {
+                        "wanted": labels[wanted] if wanted >= 0 else None,
+                        "topic": self.batch.topics[i],
+                        "text": self.batch.texts[i],
+                        "predicted": labels[int(self.batch.teacher_logits[i].argmax())],
+                        **{name: round(float(values[i]), 4) for name, values in self.terms.items()},
+                        "reward": round(float(self.reward[i]), 4),
+                    }
+                )
+        return rows
+
+
+class Judge:
+    """Teacher, student and the memory of recent topics.
+
+    Args:
+        teacher: Answers texts with log-probabilities and counts the queries.
+        student: The student as it is being trained.
+        config: Weights of the reward.
+        clock: Where the seconds are booked.
+    """
+
+    def __init__(self, teacher: Teacher, student: Student, config: RewardConfig, clock: Clock) -> None:
+        self.teacher, self.student, self.config, self.clock = teacher, student, config, clock
+        self.window = NoveltyWindow(config.novelty_ngram, config.novelty_window)
+
+    def __call__(self, texts: list[str], topics: list[str], wanted: Tensor, source: str) -> Judgement:
+        """Judge N texts.
+
+        Args:
+            texts: What the teacher and the student read.
+            topics: The opening of each text.
+            wanted: (N,) class asked for, -1 for none.
+            source: Who wrote the texts.
+
+        Returns:
+            The batch with all rewards.
+        """
+        with self.clock("teacher"):
+            teacher_log_probs = self.teacher(texts)
+        with self.clock("student answers"):
+            student_log_probs = self.student.log_probs(texts)
+        terms = {
+            "confidence": confidence(teacher_log_probs, wanted),
+            "disagreement": disagreement(teacher_log_probs, student_log_probs),
+            "novelty": self.window.score(topics),
+        }
+        batch = SyntheticBatch(texts, teacher_log_probs, wanted, topics, source)
+        return Judgement(batch, student_log_probs, terms, weighted_sum(terms, self.config))
+
+
+WriteTexts = Callable[[list[str], int], list[str]]
+"""Turns topics into texts; the second argument is the number of the call, which seeds the sampling."""

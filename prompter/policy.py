@@ -1,0 +1,180 @@
+"""The topic policy: a causal language model that writes short openings for a class it is asked for.
+
+A *control text* names the wanted class (`"Sports:"`), the policy continues it with a few tokens, and those tokens are the
+topic. The control text itself never reaches the writer, the teacher or the student. Tuned are LoRA adapters only, unless
+the model is so small that full fine-tuning is affordable (`lora_rank: 0`). The shape of the sample, topic and content,
+is that of PromptDFD (arXiv 2205.07523); the control text and LoRA are ours.
+"""
+
+import json
+import re
+from dataclasses import dataclass, field
+
+import torch
+from peft import LoraConfig
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from distill.errors import InputError
+from distill.hub import load_model, load_tokenizer
+from distill.precision import autocast, resolve_device
+from distill.seeding import generator
+from prompter.decoding import decode, left_padded
+
+
+@dataclass
+class PolicyConfig:
+    """The policy, and how PPO (or TRL's GRPO or RLOO) tunes it.
+
+    Raises:
+        InputError: A field is out of its range.
+    """
+
+    policy: str | None = field(
+        default=None, metadata={"help": "Causal LM that writes topics, folder or hub id; default: the generator."}
+    )
+    control: str = field(default="{label}:", metadata={"help": "Control text; {label} is the wanted class."})
+    writes: str = field(
+        default="topic", metadata={"help": "topic: the frozen writer continues it; text: the policy writes all of it."}
+    )
+    lora_rank: int = field(default=16, metadata={"help": "Rank of the LoRA adapters; 0 tunes all weights."})
+    lora_alpha: int = field(default=32, metadata={"help": "LoRA's scale times its rank."})
+    topic_min_tokens: int = field(default=2, metadata={"help": "Fewest tokens of a topic."})
+    topic_max_tokens: int = field(default=6, metadata={"help": "Most tokens of a topic."})
+    algorithm: str = field(default="ppo", metadata={"help": "ppo, grpo or rloo."})
+    learning_rate: float = field(default=4e-4, metadata={"help": "Peak learning rate of the policy."})
+    lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule, a name of transformers."})
+    rollout_size: int = field(default=256, metadata={"help": "Samples per rollout, rounded to a multiple of classes."})
+    minibatch_size: int = field(default=128, metadata={"help": "Samples per optimizer step; divides rollout_size."})
+    num_iterations: int = field(default=2, metadata={"help": "Passes over each rollout."})
+    beta: float = field(default=0.05, metadata={"help": "Weight of the KL divergence to the untuned LM."})
+    entropy_coef: float = field(default=0.01, metadata={"help": "Weight of the entropy bonus."})
+    temperature: float = field(default=1.0, metadata={"help": "Sampling temperature of topics."})
+    trainer_args: str = field(
+        default="{}", metadata={"help": "Further fields of PPOConfig, GRPOConfig or RLOOConfig: a mapping, as JSON."}
+    )
+
+    def __post_init__(self) -> None:
+        """Check ranges and choices."""
+        choices = {"writes": ("topic", "text"), "algorithm": ("ppo", "grpo", "rloo")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name} is '{getattr(self, name)}', expected one of: {', '.join(allowed)}")
+        at_least = {"lora_rank": 0, "topic_min_tokens": 1, "rollout_size": 4, "minibatch_size": 2, "num_iterations": 1}
+        for name, low in at_least.items():
+            if getattr(self, name) < low:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a whole number >= {low}")
+        if self.topic_max_tokens < self.topic_min_tokens:
+            raise InputError(
+                f"topic_max_tokens is {self.topic_max_tokens}, expected at least topic_min_tokens = {self.topic_min_tokens}"
+            )
+        for name in ("learning_rate", "temperature"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a number above 0")
+        for name in ("beta", "entropy_coef"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a number >= 0")
+        try:
+            mapping = isinstance(json.loads(self.trainer_args), dict)
+        except ValueError:
+            mapping = False
+        if not mapping:
+            raise InputError(f"trainer_args is '{self.trainer_args}', expected a mapping such as {{\"epsilon\": 0.1}}")
+        if "{label}" not in self.control:
+            raise InputError(f"control is '{self.control}', expected a text with {{label}} where the class name goes")
+
+
+def class_names(labels: list[str]) -> list[str]:
+    """Names to ask for: the labels themselves, or `class 0`, `class 1`, ... where they are mere placeholders.
+
+    Examples:
+        >>> class_names(["World", "Sci/Tech"])
+        ['World', 'Sci/Tech']
+        >>> class_names(["LABEL_0", "LABEL_1"])
+        ['class 0', 'class 1']
+    """
+    if all(re.fullmatch(r"(LABEL_)?\d+", label) for label in labels):
+        return [f"class {index}" for index in range(len(labels))]
+    return list(labels)
+
+
+class TopicPolicy:
+    """A causal LM that writes topics for wanted classes.
+
+    Args:
+        model: The language model, with or without adapters.
+        tokenizer: Its tokenizer.
+        labels: Class names of the teacher, in its order.
+        config: Settings.
+        max_tokens: Most tokens of a completion: `topic_max_tokens`, or a whole text's length where the policy writes texts.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        labels: list[str],
+        config: PolicyConfig,
+        max_tokens: int,
+    ) -> None:
+        self.model, self.tokenizer, self.labels, self.config = model, tokenizer, labels, config
+        self.max_tokens = max_tokens
+        self.controls = [config.control.replace("{label}", name) for name in class_names(labels)]
+        if len(set(self.controls)) < len(self.controls):
+            raise InputError(f"labels {labels} are not distinct: give the teacher's config an id2label with distinct names")
+        self._wanted = {control: index for index, control in enumerate(self.controls)}
+
+    @classmethod
+    def load(cls, name_or_path: str, labels: list[str], config: PolicyConfig, max_tokens: int, device: str) -> "TopicPolicy":
+        """Load the untuned model. Weights stay float32: they (or their adapters) are about to be trained."""
+        model = load_model(
+            AutoModelForCausalLM, name_or_path, "generator", device=resolve_device(device), dtype=torch.float32
+        )
+        return cls(model, load_tokenizer(name_or_path, "generator"), labels, config, max_tokens)
+
+    @property
+    def lora(self) -> LoraConfig | None:
+        """Adapters to train, or None for full fine-tuning."""
+        if self.config.lora_rank == 0:
+            return None
+        return LoraConfig(
+            r=self.config.lora_rank, lora_alpha=self.config.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+        )
+
+    def wanted(self, controls: list[str]) -> Tensor:
+        """The class index (N,) that each control text asks for."""
+        return torch.tensor([self._wanted[control] for control in controls])
+
+    def topics(self, wanted: Tensor, seed: int, counter: int) -> list[str]:
+        """Sample one topic per wanted class.
+
+        Args:
+            wanted: (N,) class indices.
+            seed: Seed of the run.
+            counter: Number of this call; the same seed and counter give the same topics.
+
+        Returns:
+            N topics, without the control text.
+        """
+        device = self.model.device
+        ids = self.tokenizer([self.controls[index] for index in wanted.tolist()])["input_ids"]
+        input_ids, attention_mask = left_padded(ids, self.tokenizer.pad_token_id)
+        self.model.eval()
+        with torch.inference_mode(), autocast(device):
+            decoded = decode(
+                self.model,
+                input_ids.to(device),
+                attention_mask.to(device),
+                max_new_tokens=self.max_tokens,
+                min_new_tokens=self.config.topic_min_tokens,
+                eos_token_ids=[self.tokenizer.eos_token_id],
+                pad_token_id=self.tokenizer.pad_token_id,
+                temperature=self.config.temperature,
+                generator=generator(seed, "topics", counter, device=device),
+            )
+        return clean(self.tokenizer.batch_decode(decoded.tokens, skip_special_tokens=True))
+
+
+def clean(topics: list[str]) -> list[str]:
+    """Topics on one line without surrounding space."""
+    return [" ".join(topic.split()) for topic in topics]

@@ -1,0 +1,151 @@
+"""What a sample is worth: three plain functions, each in [0, 1], and their weighted sum.
+
+Confidence says that the teacher recognises the text as a member of the class that was asked for, disagreement that the
+student has still something to learn from it, novelty that the prompter has not opened like this lately. Confidence alone
+makes a prompter that repeats one safe opening; the other two keep it moving. The three ideas are those of PromptDFD
+(arXiv 2205.07523); the formulas are ours, not the paper's.
+"""
+
+import math
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from distill.errors import InputError
+
+
+@dataclass
+class RewardConfig:
+    """Weights of the reward's terms; zero switches a term off.
+
+    Raises:
+        InputError: A weight is negative, all are zero, or novelty has no n-grams or no window.
+    """
+
+    reward_confidence: float = field(default=1.0, metadata={"help": "Weight of teacher confidence, >= 0."})
+    reward_disagreement: float = field(default=0.5, metadata={"help": "Weight of student disagreement, >= 0."})
+    reward_novelty: float = field(default=0.5, metadata={"help": "Weight of the topic's novelty, >= 0."})
+    novelty_ngram: int = field(default=2, metadata={"help": "Words per n-gram of the novelty term, >= 1."})
+    novelty_window: int = field(default=2048, metadata={"help": "Recent topics that novelty compares with, >= 1."})
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be a reward."""
+        weights = {name: getattr(self, name) for name in ("reward_confidence", "reward_disagreement", "reward_novelty")}
+        for name, value in weights.items():
+            if value < 0:
+                raise InputError(f"{name} is {value}, expected a weight >= 0")
+        if not any(weights.values()):
+            raise InputError("all reward weights are 0: give at least one of " + ", ".join(weights) + " a value above 0")
+        for name in ("novelty_ngram", "novelty_window"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a whole number >= 1")
+
+
+def confidence(teacher_log_probs: Tensor, wanted: Tensor) -> Tensor:
+    """How sure the teacher is of the wanted class, rescaled from log-probability to [0, 1].
+
+    `1 + max(log p_T(y*|x), -2 log K) / (2 log K)`: 1 for certainty, 1/2 for a uniform answer, 0 from `p = K**-2` down, so
+    that a sample below chance still feels which way is up. Where no class was asked for, `1 - H(p_T) / log K`. Ours.
+
+    Args:
+        teacher_log_probs: (N, K) log-probabilities.
+        wanted: (N,) index of the wanted class, or -1 for none.
+
+    Returns:
+        (N,) in [0, 1]; NaN where the teacher's row is not finite.
+
+    Examples:
+        >>> confidence(torch.tensor([[0.5, 0.5], [1.0, 1e-9]]).log(), torch.tensor([0, 0])).tolist()
+        [0.5, 1.0]
+    """
+    log_k = math.log(teacher_log_probs.size(1))
+    asked = teacher_log_probs.gather(1, wanted.clamp(min=0)[:, None]).squeeze(1)
+    for_class = 1.0 + asked.clamp(min=-2 * log_k) / (2 * log_k)
+    entropy = -(teacher_log_probs.exp() * teacher_log_probs.clamp(min=-100.0)).sum(1)
+    return torch.where(wanted >= 0, for_class, 1.0 - entropy / log_k).clamp(0.0, 1.0)
+
+
+def disagreement(teacher_log_probs: Tensor, student_log_probs: Tensor) -> Tensor:
+    """Jensen-Shannon divergence of teacher and student over log 2. Ours; a plain KL divergence has no upper end.
+
+    Args:
+        teacher_log_probs: (N, K) log-probabilities.
+        student_log_probs: (N, K) log-probabilities.
+
+    Returns:
+        (N,) in [0, 1]; NaN where a row is not finite.
+
+    Examples:
+        >>> p, q = torch.tensor([[1.0, 0.0]]).log(), torch.tensor([[0.0, 1.0]]).log()
+        >>> disagreement(p, q).tolist(), disagreement(p, p).tolist()
+        ([1.0], [0.0])
+    """
+    p, q = teacher_log_probs.double().exp(), student_log_probs.double().exp()
+    middle = 0.5 * (p + q)
+    divergence = 0.5 * (torch.special.xlogy(p, p / middle) + torch.special.xlogy(q, q / middle))
+    # 0 / 0 is a class that neither gives any probability; a row that was NaN stays NaN through `p + q`.
+    divergence = torch.where(middle == 0, 0.0, divergence)
+    return (divergence.sum(1) / math.log(2)).clamp(0.0, 1.0).float()
+
+
+def ngrams(topic: str, n: int) -> list[tuple[str, ...]]:
+    """The word n-grams of a topic, in lower case; the whole topic where it has fewer than `n` words."""
+    words = topic.lower().split()
+    return [tuple(words[i : i + n]) for i in range(max(1, len(words) - n + 1))]
+
+
+class NoveltyWindow:
+    """The n-grams of the most recent topics.
+
+    Args:
+        n: Words per n-gram.
+        size: Topics remembered; the oldest are forgotten first.
+    """
+
+    def __init__(self, n: int, size: int) -> None:
+        self.n, self.size = n, size
+        self.topics: deque[str] = deque()
+        self._counts: Counter[tuple[str, ...]] = Counter()
+
+    def score(self, topics: Iterable[str]) -> Tensor:
+        """Novelty of each topic, then remember it: 1 - share of its n-grams that a topic before it had. Ours.
+
+        Topics are taken one after the other, so the second of two equal topics in one batch scores 0.
+
+        Returns:
+            (N,) in [0, 1].
+
+        Examples:
+            >>> NoveltyWindow(n=1, size=10).score(["a red boat", "a blue boat", "a red boat"])
+            tensor([1.0000, 0.3333, 0.0000])
+        """
+        scores = []
+        for topic in topics:
+            grams = ngrams(topic, self.n)
+            scores.append(1.0 - sum(gram in self._counts for gram in grams) / len(grams))
+            self.remember(topic)
+        return torch.tensor(scores, dtype=torch.float32)
+
+    def remember(self, topic: str) -> None:
+        """Add one topic and forget the oldest one beyond the window."""
+        self.topics.append(topic)
+        self._counts.update(ngrams(topic, self.n))
+        if len(self.topics) > self.size:
+            forgotten = ngrams(self.topics.popleft(), self.n)
+            self._counts.subtract(forgotten)
+            for gram in set(forgotten):
+                if self._counts[gram] <= 0:
+                    del self._counts[gram]
+
+
+def weighted_sum(terms: dict[str, Tensor], config: RewardConfig) -> Tensor:
+    """The reward (N,) of samples whose terms are given by name; NaN where a term with a weight is not finite."""
+    total = torch.zeros_like(next(iter(terms.values())))
+    for name, values in terms.items():
+        weight = getattr(config, f"reward_{name}")
+        if weight:
+            total = total + weight * values
+    return torch.where(torch.isfinite(total), total, torch.nan)

@@ -1,0 +1,168 @@
+"""A run is a folder: its configuration, logs, checkpoints and results, usable by one process at a time.
+
+A checkpoint counts only once `manifest.json`, written last, lists every file of it with its size and SHA-256. A run that
+was killed while saving therefore falls back to the checkpoint before, and the logs are cut back to where that one stood.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import errno
+import re
+from pathlib import Path
+from typing import IO, Any
+
+import yaml
+
+from distill.errors import InputError
+from distill.files import read_json, write_json, write_text
+
+MANIFEST = "manifest.json"
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Args:
+        path: Where; made if it is missing.
+
+    Raises:
+        InputError: The folder cannot be written, or another process is using it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock: IO[str] = open(self.path / ".lock", "w")  # noqa: SIM115 (held as long as the run lives)
+        except OSError as error:
+            raise InputError(
+                f"output_dir '{path}' cannot be written ({error.strerror}): choose a folder you may write to"
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise InputError(
+                f"output_dir '{path}' is in use by another process: wait for it to end, or choose another folder"
+            ) from None
+
+    def close(self) -> None:
+        """Let other processes use the folder."""
+        self._lock.close()
+
+    # Configuration
+
+    def open_config(self, config: dict[str, Any], resume: bool, may_differ: set[str]) -> None:
+        """Store the configuration of a new run, or compare with the one stored.
+
+        Args:
+            config: All settings of this call.
+            resume: Whether the call asks to go on.
+            may_differ: Settings that do not change what is computed.
+
+        Raises:
+            InputError: A new run in a folder that holds one, or a resume with another configuration.
+        """
+        file = self.path / "config.yaml"
+        if not file.exists():
+            write_text(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+            return
+        if not resume:
+            raise InputError(
+                f"output_dir '{self.path}' already holds a run: go on with --resume, or choose another folder"
+            )
+        stored = yaml.safe_load(file.read_text(encoding="utf-8"))
+        keys = [key for key in {**stored, **config} if key not in may_differ]
+        differing = [
+            f"{key}: {stored.get(key)!r} there, {config.get(key)!r} here"
+            for key in keys
+            if stored.get(key) != config.get(key)
+        ]
+        if differing:
+            raise InputError(
+                f"output_dir '{self.path}' holds a run with another configuration ({'; '.join(differing)}): "
+                "give the same settings, or choose another folder"
+            )
+
+    # Logs
+
+    def append(self, log: str, rows: list[dict]) -> None:
+        """Append rows to `<log>.jsonl`."""
+        with open(self.path / f"{log}.jsonl", "a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+    def log_sizes(self, logs: list[str]) -> dict[str, int]:
+        """Bytes of each log at this moment."""
+        files = {log: self.path / f"{log}.jsonl" for log in logs}
+        return {log: file.stat().st_size if file.exists() else 0 for log, file in files.items()}
+
+    def cut_logs(self, sizes: dict[str, int]) -> None:
+        """Cut each log back to a size it had before."""
+        for log, size in sizes.items():
+            with open(self.path / f"{log}.jsonl", "ab") as file:
+                file.truncate(size)
+
+    # Checkpoints
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    def seal(self, checkpoint: Path) -> None:
+        """Write the manifest that makes a checkpoint count."""
+        files = sorted(file for file in checkpoint.rglob("*") if file.is_file() and file.name != MANIFEST)
+        entries = {str(file.relative_to(checkpoint)): [file.stat().st_size, _sha256(file)] for file in files}
+        write_json(checkpoint / MANIFEST, entries)
+
+    def last_checkpoint(self) -> tuple[Path | None, list[str]]:
+        """The newest checkpoint that is whole, and a line about each newer one that is not."""
+        found = [
+            (int(match.group(1)), folder)
+            for folder in (self.checkpoints.iterdir() if self.checkpoints.exists() else [])
+            if (match := re.fullmatch(r"checkpoint-(\d+)", folder.name))
+        ]
+        broken = []
+        for _, folder in sorted(found, reverse=True):
+            fault = _fault(folder)
+            if fault is None:
+                return folder, broken
+            broken.append(f"{folder.name} is not whole ({fault})")
+        return None, broken
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _fault(checkpoint: Path) -> str | None:
+    if not (checkpoint / MANIFEST).exists():
+        return "it was interrupted while being written"
+    try:
+        entries = read_json(checkpoint / MANIFEST)
+    except (ValueError, OSError):
+        return f"{MANIFEST} cannot be read"
+    for name, (size, digest) in entries.items():
+        file = checkpoint / name
+        if not file.exists():
+            return f"{name} is missing"
+        if file.stat().st_size != size or _sha256(file) != digest:
+            return f"{name} was changed or truncated"
+    return None
+
+
+@contextlib.contextmanager
+def disk_errors_named(path: Path) -> Any:
+    """Turn a full or read-only disk into an error a user can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise InputError(
+                f"'{error.filename or path}' cannot be written ({error.strerror}): free space or rights there, then "
+                "go on with --resume"
+            ) from error
+        raise

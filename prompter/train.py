@@ -1,0 +1,318 @@
+"""`prompter train`: from settings to a run folder with a prompter, a student, a summary and a report.
+
+The order is the data's way: load teacher, policy, writer and student; rounds until the budget is spent; the student's
+remaining updates; the same student from other text, for comparison; the figures.
+"""
+
+import dataclasses
+import logging
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from distill.errors import InputError
+from distill.files import read_json, write_json
+from distill.loop import Distiller
+from distill.precision import resolve_device
+from distill.student import Student, load_student
+from distill.teacher import Teacher, TransformersTeacher, load_teacher
+from eval.controls import control_texts, judged_batches, read_sentences
+from eval.report import write_report
+from eval.scoring import EvaluationData, load_labelled, load_texts, score, size_and_speed
+from prompter.algorithms import Schedule, policy_trainer
+from prompter.config import NOT_COMPARED, Settings
+from prompter.judge import Judge
+from prompter.policy import TopicPolicy
+from prompter.progress import Show
+from prompter.prompter_folder import save_prompter
+from prompter.rollouts import Rollouts
+from prompter.rounds import LOGS, Rounds
+from prompter.run_folder import RunFolder, disk_errors_named
+from prompter.timing import Clock
+from prompter.writer import Writer
+
+LIBRARIES = ("prompter", "torch", "transformers", "trl", "peft", "datasets", "evaluate", "accelerate")
+
+
+@dataclass
+class Models:
+    """Who takes part in a run."""
+
+    teacher: Teacher
+    policy: TopicPolicy
+    evaluation: EvaluationData | None
+    corpus: list[str]
+    real: list[str]
+
+
+def train(settings: Settings) -> dict[str, Any] | None:
+    """Run the whole job.
+
+    Args:
+        settings: All settings.
+
+    Returns:
+        The summary as written to `summary.json`, or None where Ctrl-C stopped the run.
+
+    Raises:
+        InputError: Anything a user can put right; nothing half-written is left behind.
+    """
+    one_process()
+    quieten()
+    run = settings.run
+    start = time.perf_counter()
+    folder = RunFolder(run.output_dir)
+    try:
+        with Show(run.quiet) as show, disk_errors_named(folder.path):
+            named = settings.flat()
+            if run.resume and (folder.path / "summary.json").exists():
+                folder.open_config(named, run.resume, NOT_COMPARED)
+                show.say(f"{folder.path} is finished; nothing to do.")
+                return read_json(folder.path / "summary.json")
+            clock = Clock()
+            settings = with_toy_files(settings, show, clock)
+            models = load(settings)
+            schedule = Schedule.of(settings.policy, len(models.teacher.labels), run.budget)
+            student = new_student(settings, models)
+            distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=white_box(models.teacher))
+            folder.open_config(named, run.resume, NOT_COMPARED)
+            done = prompted(settings, models, schedule, folder, distiller, show, clock)
+            if not done:
+                return None
+            seconds = time.perf_counter() - start
+            summary = conclude(settings, models, folder, student, show, clock, seconds) | {"config": named}
+            write_json(folder.path / "summary.json", summary)
+            write_report(folder.path)
+            return summary
+    finally:
+        folder.close()
+
+
+def quieten() -> None:
+    """Keep the libraries' own bars and notes off the terminal; errors still show."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    for name in ("trl", "accelerate", "datasets", "peft"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="trl|peft|accelerate|torch|transformers")
+
+
+def load(settings: Settings) -> Models:
+    """Load or build what the settings name."""
+    run = settings.run
+    teacher = load_teacher(run.teacher, run.device, labels=run.teacher_labels or None)
+    length = settings.policy.topic_max_tokens
+    if settings.policy.writes == "text":
+        length = settings.writer.writer_max_new_tokens
+    name = settings.policy.policy or run.generator
+    policy = TopicPolicy.load(name, teacher.labels, settings.policy, length, run.device)
+    evaluation = None
+    if run.eval_data:
+        evaluation = load_labelled(
+            run.eval_data, run.eval_split, run.eval_text_column, run.eval_label_column, teacher.labels, run.eval_limit, 0
+        )
+        evaluation.teacher_log_probs = teacher(evaluation.texts)
+    needs_corpus = {"random-words", "corpus"} & set(run.compare)
+    return Models(
+        teacher=teacher,
+        policy=policy,
+        evaluation=evaluation,
+        corpus=read_sentences(str(run.corpus)) if needs_corpus else [],
+        real=load_texts(str(run.real_data), run.eval_text_column) if "real" in run.compare else [],
+    )
+
+
+def new_student(settings: Settings, models: Models) -> Student:
+    """The untrained student; the same for the same seed."""
+    run = settings.run
+    return load_student(
+        run.student,
+        labels=models.teacher.labels,
+        teacher=white_box(models.teacher),
+        tokenizer=run.student_tokenizer,
+        seed=run.seed,
+        device=run.device,
+    )
+
+
+def white_box(teacher: Teacher) -> TransformersTeacher | None:
+    """The teacher if its weights are at hand, else None."""
+    return teacher if isinstance(teacher, TransformersTeacher) else None
+
+
+def prompted(
+    settings: Settings,
+    models: Models,
+    schedule: Schedule,
+    folder: RunFolder,
+    distiller: Distiller,
+    show: Show,
+    clock: Clock,
+) -> bool:
+    """Rounds until the budget is spent, then the student's remaining updates.
+
+    Returns:
+        False where Ctrl-C stopped the rounds.
+    """
+    run, policy = settings.run, models.policy
+    judge = Judge(models.teacher, distiller.student, settings.reward, clock)
+    rollouts = Rollouts(policy, judge, schedule.steps, run.seed, clock)
+    rounds = Rounds(settings, schedule, folder, rollouts, distiller, models.evaluation, show)
+    trainer = policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [rounds])
+    rollouts.writer = new_writer(settings, policy)
+
+    checkpoint = None
+    if run.resume:
+        checkpoint, broken = folder.last_checkpoint()
+        for line in broken:
+            show.say(f"{line}; falling back to the one before.")
+        if checkpoint:
+            rounds.restore(checkpoint)
+        else:
+            folder.cut_logs(dict.fromkeys(LOGS, 0))
+    with rounds.listening(), clock("rounds"):
+        if rounds.update < schedule.rollouts:
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        elif checkpoint:
+            trainer._load_from_checkpoint(str(checkpoint))
+    policy.model = trainer.accelerator.unwrap_model(trainer.model)
+    if rounds.stop_requested and rounds.update < schedule.rollouts:
+        return False
+    if schedule.rest:
+        wanted = torch.arange(schedule.rest) % len(policy.labels)
+        completions = policy.topics(wanted, run.seed, schedule.rollouts)
+        rounds.update += 1
+        rounds.book(rollouts.judged(completions, wanted, schedule.rollouts))
+        rounds.write_row({})
+    with clock("student"):
+        finish(distiller, show)
+    save_prompter(folder.path / "prompter", settings, policy, rounds.queries, run.teacher)
+    distiller.student.save(folder.path / "student")
+    return True
+
+
+def new_writer(settings: Settings, policy: TopicPolicy) -> Writer:
+    """The frozen writer: the policy's own base weights where both are the same model and the tuning is LoRA."""
+    run = settings.run
+    shared = policy.lora is not None and settings.policy.policy in (None, run.generator)
+    if shared:
+        return Writer(policy.model, policy.tokenizer, settings.writer, policy.model.device)
+    return Writer.load(run.generator, settings.writer, run.device)
+
+
+def finish(distiller: Distiller, show: Show) -> None:
+    """The student's updates that are left when all queries are spent."""
+    total = distiller.config.student_updates
+    bar = show.bar("student updates", total, distiller.updates_done)
+    distiller.finish(progress=lambda done, loss: show.step(bar, done, f"loss {loss:.3f}"))
+
+
+def conclude(
+    settings: Settings,
+    models: Models,
+    folder: RunFolder,
+    student: Student,
+    show: Show,
+    clock: Clock,
+    seconds: float,
+) -> dict[str, Any]:
+    """Controls, scores, sizes and speeds: the summary."""
+    run = settings.run
+    students: dict[str, dict[str, Any]] = {"prompted": {"queries": run.budget, "seconds": round(seconds, 1)}}
+    trained = {"prompted": student}
+    for name in run.compare:
+        with clock("controls"):
+            trained[name], students[name] = control(name, settings, models, folder, show)
+    for name, model in trained.items():
+        if models.evaluation:
+            students[name] |= score(model, models.evaluation)
+    teacher: dict[str, Any] = {"name": run.teacher}
+    if models.evaluation:
+        teacher |= score(None, models.evaluation)
+        measured = size_and_speed({"teacher": models.teacher, **trained}, models.evaluation.texts)
+        teacher |= measured.pop("teacher")
+        for name, figures in measured.items():
+            students[name] |= figures
+    else:
+        students["prompted"]["parameters"] = student.num_parameters()
+    return {
+        "task": run.eval_data or run.teacher,
+        "labels": models.teacher.labels,
+        "teacher": teacher,
+        "students": students,
+        "teacher_queries": run.budget,
+        "seconds": round(sum(part["seconds"] for part in students.values()), 1),
+        "time": {name: round(value, 1) for name, value in clock.seconds.items()},
+        "seed": run.seed,
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def control(
+    name: str, settings: Settings, models: Models, folder: RunFolder, show: Show
+) -> tuple[Student, dict[str, Any]]:
+    """Distil the same student at the same cost from a control's text; a control already done is loaded."""
+    run = settings.run
+    path = folder.path / "controls" / name
+    if (path / "done.json").exists():
+        return load_student(str(path), labels=models.teacher.labels, seed=run.seed, device=run.device), read_json(
+            path / "done.json"
+        )
+    show.say(f"Control: the same student from {name} text")
+    start = time.perf_counter()
+    student = new_student(settings, models)
+    distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=white_box(models.teacher))
+    texts, topics, wanted = control_texts(
+        name,
+        run.budget,
+        writer=new_writer(settings, models.policy),
+        labels=models.policy.labels,
+        corpus=models.corpus,
+        real=models.real,
+        seed=run.seed,
+    )
+    bar = show.bar(name, run.budget)
+    seen = 0
+    for batch in judged_batches(texts, topics, wanted, models.teacher, name, settings.policy.rollout_size):
+        distiller.consume(batch)
+        seen += settings.policy.rollout_size
+        show.step(bar, min(seen, run.budget))
+    finish(distiller, show)
+    figures = {"queries": run.budget, "seconds": round(time.perf_counter() - start, 1)}
+    student.save(path)
+    folder.append("control_samples", [{"control": name, "text": text} for text in texts[:12]])
+    write_json(path / "done.json", figures)
+    return student, figures
+
+
+def with_toy_files(settings: Settings, show: Show, clock: Clock) -> Settings:
+    """The settings with the names of the embedded toy tasks replaced by files and folders of the cache."""
+    run, policy = settings.run, settings.policy
+    kinds = {"teacher": "teacher", "generator": "writer", "eval_data": "test", "real_data": "train", "corpus": "corpus"}
+    toys = {f: getattr(run, f) for f in kinds if str(getattr(run, f)).partition(":")[0] == "toy"}
+    if not toys and policy.policy != "toy":
+        return settings
+    from eval.toy.files import toy_path  # the toy world is of no use to a real run
+
+    with clock("teacher and writer"):
+        paths = {field: str(toy_path(name, kinds[field], quiet=run.quiet)) for field, name in toys.items()}
+        run = dataclasses.replace(run, **paths)
+        if policy.policy == "toy":
+            policy = dataclasses.replace(policy, policy=str(toy_path("toy", "writer", quiet=run.quiet)))
+    return dataclasses.replace(settings, run=run, policy=policy)
+
+
+def one_process() -> None:
+    """Refuse to run as one of several processes.
+
+    Raises:
+        InputError: A launcher started more than one.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise InputError("prompter train runs in one process: start it without a launcher, on one device")

@@ -1,0 +1,16 @@
+"""Fixtures shared by the tests of the prompter."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.prompter.tiny import tiny_gpt2, word_tokenizer
+
+
+@pytest.fixture(scope="session")
+def lm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny language model and its tokenizer."""
+    folder = tmp_path_factory.mktemp("lm")
+    tiny_gpt2().save_pretrained(folder)
+    word_tokenizer().save_pretrained(folder)
+    return folder
