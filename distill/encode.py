@@ -18,6 +18,9 @@ from distill.precision import autocast
 
 LENGTH_STEP = 16
 
+# The tokenizer answers in Python lists, so texts pass through it in portions to bound their memory.
+TOKENISED_AT_ONCE = 4096
+
 # Padded tokens per scoring batch. A CPU wants activations that stay in its cache; a GPU wants enough rows to be busy.
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 
@@ -45,8 +48,11 @@ class TokenTable:
 
     def put(self, rows: Tensor, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> None:
         """Tokenise texts and keep them under the given row numbers, (N,) int64 >= 0, replacing what was there."""
-        if not len(texts):
-            return
+        for start in range(0, len(texts), TOKENISED_AT_ONCE):
+            part = slice(start, start + TOKENISED_AT_ONCE)
+            self._put(rows[part], texts[part], None if text_pairs is None else text_pairs[part])
+
+    def _put(self, rows: Tensor, texts: Sequence[str], text_pairs: Sequence[str] | None) -> None:
         encoded = self.tokenizer(
             list(texts),
             None if text_pairs is None else list(text_pairs),
@@ -130,10 +136,11 @@ def usable_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ma
 
 def token_table(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenTable:
     """Return an empty table that encodes texts as `model` reads them."""
-    return TokenTable(tokenizer, usable_length(model, tokenizer, max_length), takes_token_types(model))
+    # A tokenizer that does not announce them was not used with them when the model was trained.
+    token_types = takes_token_types(model) and "token_type_ids" in tokenizer.model_input_names
+    return TokenTable(tokenizer, usable_length(model, tokenizer, max_length), token_types)
 
 
-@torch.inference_mode()
 def log_probs(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -170,11 +177,12 @@ def log_probs(
     while start < len(order):
         width = padded_length(int(table.lengths[order[start]]), table.max_length)
         rows = order[start : start + max(8, budget // width // 8 * 8)]
-        with autocast(device):
+        with torch.inference_mode(), autocast(device):
             logits = model(**table.gather(rows, device)).logits
-        scored.append(logits.float().log_softmax(dim=-1))
+            scored.append(logits.float().log_softmax(dim=-1))
         start += len(rows)
     model.train(was_training)
+    # Made outside inference_mode: a tensor made inside could never take part in a loss.
     result = torch.empty(len(order), scored[0].shape[1])
     result[order] = torch.cat(scored).cpu()
     return result

@@ -17,7 +17,7 @@ def kd_loss(
     """Return `τ² KL(p_T^τ || p_S^τ)`, averaged over the batch.
 
     `p^τ = softmax(x / τ)`. The factor τ² keeps the gradient's size independent of the temperature (Hinton et al.,
-    section 2.1). KL differs from their cross-entropy by the teacher's entropy, a constant, and is 0 at a perfect match.
+    section 2.1). KL is their cross-entropy less the teacher's entropy, a constant, and 0 at a perfect match.
 
     Args:
         student_logits: (B, K), any float format; computed in float32.

@@ -6,7 +6,7 @@ it came in, so that a selection rule can favour what it likes. The rule is one f
 """
 
 import json
-import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -75,7 +75,7 @@ class Replay:
         classes = batch.teacher_logits.shape[1]
         if len(self) and classes != self.logprobs.shape[1]:
             raise InputError(f"replay: a batch of {classes} classes; the stored texts have {self.logprobs.shape[1]}.")
-        pairs = batch.text_pairs or [None] * len(batch)
+        pairs: Sequence[str | None] = batch.text_pairs or [None] * len(batch)
         placed: dict[int, int] = {}  # row -> index in the batch
         for index in batch.usable.nonzero().flatten().tolist():
             key = (batch.texts[index], pairs[index])
@@ -154,7 +154,9 @@ class Replay:
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise InputError(f"{folder}: the replay is damaged ({error}); use an earlier checkpoint.") from error
         if not state["rows"] == len(replay) == len(replay.logprobs) == len(replay.wanted) == len(replay.inserted):
-            raise InputError(f"{folder}: the replay's files disagree on the number of rows; use an earlier checkpoint.")
+            raise InputError(
+                f"{folder}: the replay's files disagree on the number of rows; use an earlier checkpoint."
+            )
         return replay
 
     def _place(self, key: tuple[str, str | None], topic: str, source: str) -> int:
@@ -180,7 +182,8 @@ class Replay:
             return
         size = min(self.capacity, max(rows, 2 * held, 1024))
         logprobs = torch.zeros(size, classes)
-        logprobs[:held] = self.logprobs
+        if held:
+            logprobs[:held] = self.logprobs
         self.logprobs = logprobs
         self.wanted = torch.nn.functional.pad(self.wanted, (0, size - held), value=-1)
         self.inserted = torch.nn.functional.pad(self.inserted, (0, size - held))
@@ -204,12 +207,3 @@ def selection_weights(replay: Replay, selection: Selection) -> Tensor:
         counts = torch.bincount(classes, minlength=replay.logprobs.shape[1])
         return 1.0 / counts[classes].double()
     raise InputError(f"replay_selection: {selection!r}; expected one of {', '.join(get_args(Selection))}.")
-
-
-def pool_batches(held: int, batch_size: int, most: int = 16) -> int:
-    """Return how many batches to draw at once from `held` texts: as many as they fill, between 1 and `most`.
-
-    >>> pool_batches(held=300, batch_size=64), pool_batches(held=5, batch_size=64), pool_batches(10_000, 64)
-    (4, 1, 16)
-    """
-    return max(1, min(most, math.floor(held / batch_size)))

@@ -54,6 +54,7 @@ class Student:
         device: where the model is.
         labels: the K class names, in the teacher's order.
         spec: what it was made from, as the user wrote it.
+        max_length: longer texts are truncated to this many tokens when it scores.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Student:
         self.device = device
         self.labels = [str(label) for label in labels]
         self.spec = spec
+        self.max_length = 128
         config = model.config
         config.id2label = dict(enumerate(self.labels))
         config.label2id = {label: i for i, label in enumerate(self.labels)}
@@ -76,11 +78,9 @@ class Student:
         # What the model can read travels with the folder, so that a pipeline with truncation=True does not overrun.
         tokenizer.model_max_length = encode.usable_length(model, tokenizer, 1_000_000)
 
-    def log_probs(
-        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None, max_length: int = 128
-    ) -> Tensor:
+    def log_probs(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
         """Return (N, K) float32 log-probabilities on the CPU, without dropout and without gradients."""
-        return encode.log_probs(self.model, self.tokenizer, texts, text_pairs, max_length=max_length)
+        return encode.log_probs(self.model, self.tokenizer, texts, text_pairs, max_length=self.max_length)
 
     def num_parameters(self) -> int:
         """Return the number of weights, embeddings included."""

@@ -1,7 +1,7 @@
 """The teacher: anything that answers texts with class probabilities.
 
 The method needs no gradients through the teacher, so a black box is enough: a Hugging Face sequence classifier
-(`TransformersTeacher`) or any Python function (`CallableTeacher`), behind which may sit an HTTP service or an ensemble.
+(`TransformersTeacher`) or any Python function (`CallableTeacher`), which may front an HTTP service or an ensemble.
 Every text asked is a *query*, the cost the user pays; it is counted once, whether or not the answer is of use. A bad
 answer (NaN, wrong shape) becomes a row of NaN that never enters learning; when most answers are bad, the run stops.
 """
@@ -21,7 +21,7 @@ from transformers import AutoModelForSequenceClassification
 from distill import encode
 from distill.errors import InputError, did_you_mean
 from distill.hub import load_config, load_model, load_tokenizer
-from distill.precision import resolve_device, weight_dtype
+from distill.precision import autocast, resolve_device, weight_dtype
 
 CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -114,7 +114,7 @@ class TransformersTeacher:
 
         No query is counted: the texts of a hidden-state loss were paid for when they were judged.
         """
-        with torch.inference_mode(), encode.autocast(self.device):
+        with torch.no_grad(), autocast(self.device):
             backbone = self.model.base_model
             return backbone(**inputs, output_hidden_states=True).hidden_states
 

@@ -93,7 +93,7 @@ def control_texts(
         prompts = [CLASS_PROMPTS[i // len(labels) % len(CLASS_PROMPTS)] for i in range(count)]
         topics = [p.replace("{label}", labels[int(w)]) for p, w in zip(prompts, wanted, strict=True)]
     if name in ("unprompted", "class-names"):
-        texts = writer.write(topics, seed, 0, name).texts
+        texts = writer.write(topics, seed, 0).texts
     elif name == "random-words":
         texts = random_words(corpus, count, seed)
     elif name == "corpus":
@@ -106,8 +106,7 @@ def control_texts(
 def judged_batches(
     texts: list[str], topics: list[str], wanted: torch.Tensor, teacher: Teacher, source: str, size: int
 ) -> Iterator[SyntheticBatch]:
-    """The texts in batches of `size` with the teacher's answers; unusable answers are left out, though paid for."""
+    """The texts in batches of `size`, with the teacher's answers."""
     for start in range(0, len(texts), size):
         part = slice(start, start + size)
-        batch = SyntheticBatch(texts[part], teacher(texts[part]), wanted[part], topics[part], source)
-        yield batch.select(batch.usable)
+        yield SyntheticBatch(texts[part], teacher(texts[part]), wanted[part], topics[part], source)

@@ -1,11 +1,11 @@
 """Reading labelled texts for evaluation, from files or from the hub.
 
-This data is reported on, never trained on or selected by. Files are read directly, without a cache: JSON lines, CSV and
-Parquet, the first two also gzipped. A folder is taken to hold one file per split (`test.jsonl.gz`), as most data sets are
-laid out. Anything else is a hub id (`owner/name`, or `owner/name:config`), loaded with `datasets`.
+This data is reported on, never trained on or selected by. Files are read directly, without a cache: JSON lines, CSV
+and Parquet, the first two also gzipped. A folder is taken to hold one file per split (`test.jsonl.gz`), as most data
+sets are laid out. Anything else is a hub id (`owner/name`, or `owner/name:config`), loaded with `datasets`.
 
-The delicate part is the labels. A number is a class index; a name is looked up among the teacher's class names. Data sets
-and teachers may number the same names differently, so wherever both sides have names, names decide.
+The delicate part is the labels. A number is a class index; a name is looked up among the teacher's class names. Data
+sets and teachers may number the same names differently, so wherever both sides have names, names decide.
 """
 
 import csv
@@ -36,8 +36,8 @@ class EvaluationData:
     Attributes:
         texts: N texts.
         labels: N class indices in 0..K-1.
-        teacher_log_probs: (N, K) float32 on the CPU, NaN in rows without a usable answer; None while not asked. Kept here so
-            that students can be compared with the teacher again and again at the cost of asking it once.
+        teacher_log_probs: (N, K) float32 on the CPU, NaN in rows without a usable answer; None while not asked. Kept
+            here so that students can be compared with the teacher again and again at the cost of asking it once.
     """
 
     texts: list[str]
@@ -77,15 +77,15 @@ def load_labelled(
         path_or_hub_id: File, folder, or hub id; see the module's text.
         split: Split of a folder or hub id. A single file is one split already, so it is not used there.
         text_column: Column of the texts.
-        label_column: Column of the labels: class indices (numbers), or class names. A column of strings is read as names if
-            all of them are names, otherwise as indices.
+        label_column: Column of the labels: class indices (numbers), or class names. A column of strings is read as
+            names if all of them are names, otherwise as indices.
         labels: The K class names of the teacher, in the order of its answers.
         limit: Number of rows to draw without repetition, kept in their order; 0 for all.
         seed: Seed of that draw.
 
     Raises:
-        InputError: The data cannot be found or read, a column is missing, a text is no string, a label is out of range, or
-            there are no rows.
+        InputError: The data cannot be found or read, a column is missing, a text is no string, a label is out of
+            range, or there are no rows.
     """
     columns = _read(str(path_or_hub_id), split, (text_column, label_column))
     texts = _texts(columns, text_column)
@@ -115,7 +115,9 @@ def _texts(columns: _Columns, name: str) -> list[str]:
     for row, value in enumerate(values):
         if not isinstance(value, str):
             found = "nothing" if value is None else type(value).__name__
-            raise InputError(f"{columns.at(row)}: column '{name}' holds {found}, expected text; fix or remove the row.")
+            raise InputError(
+                f"{columns.at(row)}: column '{name}' holds {found}, expected text; fix or remove the row."
+            )
     return values
 
 
@@ -127,8 +129,8 @@ def _class_indices(columns: _Columns, name: str, labels: list[str]) -> list[int]
         order = [_index_of_name(label, labels) for label in declared]
         if None in order and len(declared) != len(labels):
             raise InputError(
-                f"{columns.source}: column '{name}' has {len(declared)} classes ({', '.join(declared)}), the teacher has "
-                f"{len(labels)} ({', '.join(labels)}); give data of the teacher's own task."
+                f"{columns.source}: column '{name}' has {len(declared)} classes ({', '.join(declared)}), the teacher "
+                f"has {len(labels)} ({', '.join(labels)}); give data of the teacher's own task."
             )
         if None not in order:
             values = [order[v] if isinstance(v, int) and 0 <= v < len(order) else v for v in values]
@@ -147,8 +149,12 @@ def _index_of_name(name: str, labels: list[str]) -> int | None:
 
 
 def _checked_index(value: Any, labels: list[str], where: str, column: str) -> int:
-    if isinstance(value, str) and re.fullmatch(r"\s*-?\d+\s*", value):
-        value = int(value)
+    if isinstance(value, str):
+        named = _index_of_name(value, labels)
+        if re.fullmatch(r"\s*-?\d+\s*", value):
+            value = int(value)
+        elif named is not None:
+            value = named
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, int) and 0 <= value < len(labels):
@@ -160,7 +166,8 @@ def _checked_index(value: Any, labels: list[str], where: str, column: str) -> in
         remedy = f"rename it.{did_you_mean(value, labels)}".rstrip(".")
     shown = "nothing" if value is None else repr(value)
     raise InputError(
-        f"{where}: column '{column}' holds {shown}, expected 0 to {len(labels) - 1} or one of {', '.join(labels)}; {remedy}."
+        f"{where}: column '{column}' holds {shown}, expected 0 to {len(labels) - 1} or one of {', '.join(labels)}; "
+        f"{remedy}."
     )
 
 
@@ -186,7 +193,10 @@ def _file_of_split(folder: Path, split: str) -> Path:
     found = [folder / f"{split}{suffix}" for suffix in SUFFIXES if (folder / f"{split}{suffix}").is_file()]
     if len(found) == 1:
         return found[0]
-    have = ", ".join(sorted(file.name for file in folder.iterdir() if file.name.endswith(SUFFIXES))) or "nothing of the kind"
+    have = (
+        ", ".join(sorted(file.name for file in folder.iterdir() if file.name.endswith(SUFFIXES)))
+        or "nothing of the kind"
+    )
     expected = f"one file named {split}.jsonl (or {', '.join(SUFFIXES[1:])})"
     raise InputError(f"{folder}: expected {expected}, it has {have}; name the split or the file itself.")
 
@@ -200,7 +210,9 @@ def _read_file(path: Path, names: tuple[str, ...]) -> _Columns:
         with _open_text(path) as file:
             rows = list(_json_rows(path, file) if ".jsonl" in path.suffixes else _csv_rows(path, file))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read ({error}); the file is damaged or not what its name says.") from error
+        raise InputError(
+            f"{path}: cannot be read ({error}); the file is damaged or not what its name says."
+        ) from error
     for number, row in rows:
         for name in names:
             if name not in row:
@@ -222,7 +234,9 @@ def _json_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise InputError(f"{path}, row {number}: is not valid JSON ({error}); expected one object a line.") from error
+            raise InputError(
+                f"{path}, row {number}: is not valid JSON ({error}); expected one object a line."
+            ) from error
         if not isinstance(row, dict):
             raise InputError(f"{path}, row {number}: is {type(row).__name__}, expected one JSON object a line.")
         yield number, row
@@ -231,7 +245,9 @@ def _json_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]
 def _csv_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, row in enumerate(csv.DictReader(file), start=1):
         if None in row:
-            raise InputError(f"{path}, row {number}: has more fields than the header; put quotes around texts with commas.")
+            raise InputError(
+                f"{path}, row {number}: has more fields than the header; put quotes around texts with commas."
+            )
         yield number, row
 
 
@@ -262,8 +278,8 @@ def _read_hub(source: str, split: str, names: tuple[str, ...]) -> _Columns:
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{source}: split '{split}' could not be loaded from the hub ({reason}); without network, download it elsewhere "
-            f"and give {EXPECTED.rsplit(',', 1)[0]}."
+            f"{source}: split '{split}' could not be loaded from the hub ({reason}); without network, download it "
+            f"elsewhere and give {EXPECTED.rsplit(',', 1)[0]}."
         ) from error
     for name in names:
         if name not in data.column_names:

@@ -1,8 +1,8 @@
 """The four figures every result row here is made of, as `evaluate.Metric` classes.
 
 They are instantiated directly, never loaded by name: `evaluate.load("f1")` would fetch code from the hub, and a
-measurement must work offline. The arithmetic is scikit-learn's. Each metric keeps its rows in memory, so that it leaves no
-cache file behind, needs no writable home folder, and any number of processes can measure at once.
+measurement must work offline. The arithmetic is scikit-learn's. Each metric keeps its rows in memory, so that it
+leaves no cache file behind, needs no writable home folder, and any number of processes can measure at once.
 
 A prediction of -1 means "no usable answer" (a teacher may fail on a text) and counts as wrong.
 """
@@ -81,9 +81,9 @@ class MacroF1(ClassificationMetric):
 class Agreement(ClassificationMetric):
     """Share of rows on which the student chooses the class its teacher chooses, in [0, 1].
 
-    `references` are the teacher's choices. Rows where the teacher gave no usable answer (-1) are left out, since there is
-    nothing to agree with; where none is left the result is NaN. Also called top-1 agreement or fidelity: Stanton et al.
-    2021, "Does Knowledge Distillation Really Work?", arXiv 2106.05945.
+    `references` are the teacher's choices. Rows where the teacher gave no usable answer (-1) are left out, since
+    there is nothing to agree with; where none is left the result is NaN. Also called top-1 agreement or fidelity:
+    Stanton et al. 2021, "Does Knowledge Distillation Really Work?", arXiv 2106.05945.
 
     Examples:
         >>> Agreement().compute(predictions=[0, 1, 1], references=[0, 1, -1])

@@ -1,8 +1,8 @@
 """How good, how big, how fast: the figures of one result row.
 
-Teachers and students answer alike, with log-probabilities (N, K) on the CPU, so one function scores both. What the teacher
-says of the evaluation data is kept in `EvaluationData` and asked for once; agreement with it tells how well the student
-imitates, whether or not the teacher is right.
+Teachers and students answer alike, with log-probabilities (N, K) on the CPU, so one function scores both. What the
+teacher says of the evaluation data is kept in `EvaluationData` and asked for once; agreement with it tells how well
+the student imitates, whether or not the teacher is right.
 """
 
 import statistics
@@ -33,8 +33,8 @@ def score(model: Student | Teacher | None, data: EvaluationData) -> dict[str, An
     """Score a student or a teacher on labelled texts.
 
     Args:
-        model: Student or teacher to ask; a teacher counts these questions in its `queries`. None scores the answers that
-            `data.teacher_log_probs` already holds.
+        model: Student or teacher to ask; a teacher counts these questions in its `queries`. None scores the answers
+            that `data.teacher_log_probs` already holds.
         data: The texts, their labels, and where it was asked the teacher's answers.
 
     Returns:
@@ -84,9 +84,9 @@ def size_and_speed(
 ) -> dict[str, dict[str, Any]]:
     """Measure models beside each other.
 
-    All models take turns within one run, in alternating order, after a pass that is not counted: whatever else slows the
-    machine meanwhile slows them alike, and the median drops a single disturbance. Teachers count these questions in their
-    `queries`, (rounds + 1) times the texts.
+    All models take turns within one run, in alternating order, after a pass that is not counted: whatever else
+    slows the machine meanwhile slows them alike, and the median drops a single disturbance. Teachers count these
+    questions in their `queries`, (rounds + 1) times the texts.
 
     Args:
         models: Students and teachers by name.
@@ -96,8 +96,9 @@ def size_and_speed(
         limit: Texts used at most, the first ones.
 
     Returns:
-        For each name `parameters` and `bytes` (as many as the weights take in a safetensors file in the precision they were
-        run in), both None where the weights are not at hand (a callable teacher), and the median `texts_per_second`.
+        For each name `parameters` and `bytes` (as many as the weights take in a safetensors file in the precision
+        they were run in), both None where the weights are not at hand (a callable teacher), and the median
+        `texts_per_second`.
 
     Raises:
         ValueError: There are no texts.

@@ -1,16 +1,16 @@
 """A decoding loop for small causal language models, several times faster than `model.generate`.
 
-With a model of a few million parameters `generate` spends most of its time beside the model: it sorts the vocabulary for
-top-p, copies the logits for every filter, draws with `torch.multinomial` (one random number per *vocabulary entry*), and
-concatenates the whole key/value cache at each token. Four things are different here:
+With a model of a few million parameters `generate` spends most of its time beside the model: it sorts the vocabulary
+for top-p, copies the logits for every filter, draws with `torch.multinomial` (a random number per *vocabulary entry*),
+and concatenates the whole key/value cache at each token. Four things are different here:
 
 1. **Sampling needs no sort.** A token is drawn from the full softmax by inverting its cumulative sum, with one random
-   number. It lies in the top-p nucleus exactly if the tokens strictly likelier than it hold less than `top_p` of the mass,
-   which is one masked sum. Rows whose token lies outside draw again. That is rejection sampling, hence exact; the expected
-   number of draws is at most `1 / top_p`, and the few rows still rejected after `DRAWS` draws are sorted after all.
+   number. It lies in the top-p nucleus exactly if the tokens strictly likelier than it hold less than `top_p` of the
+   mass, which is one masked sum. Rows whose token lies outside draw again. That is rejection sampling, hence exact;
+   at most `1 / top_p` draws are expected, and the few rows rejected `DRAWS - 1` times are sorted after all.
 2. **The cache is allocated once** (`PreallocatedLayer`) and handed to attention as a growing view.
-3. **Logits of the last position only**, and no question to the device (a host synchronisation) but one in `CHECK_EVERY` steps.
-4. **Finished rows leave the batch** once a quarter of them has ended.
+3. **Logits of the last position only**, and a look at which rows have ended only every `CHECK_EVERY` steps.
+4. **Ended rows leave the batch** once they are a quarter of it.
 
 Measured with `benchmarks/decoding.py`; the figures are in `docs/benchmarks.md`. We know no case in which `generate` is
 faster, so there is no switch to it.
@@ -20,6 +20,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -30,7 +31,7 @@ from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixi
 from distill.errors import InputError
 
 DRAWS = 8
-"""Draws per row before the rows that top-p still rejects are sorted."""
+"""Draws per row and token; the last one, from the sorted distribution, cannot be rejected."""
 
 BLOCK = 256
 """Vocabulary entries per block of the two-level inverse of the cumulative sum."""
@@ -47,11 +48,10 @@ class Decoded:
     """What `decode` wrote.
 
     Attributes:
-        tokens: (B, T) new tokens, EOS included, then padding. T is at most `max_new_tokens`: columns that no row reached
-            are left out.
+        tokens: (B, T) new tokens, EOS included, then padding. T is the longest row's length.
         lengths: (B,) number of new tokens, EOS included.
-        logprobs: (B, T) natural log-probability of each token under the model itself, that is at temperature 1, without
-            top-k, top-p and `min_new_tokens`; 0 on padding. None if not asked for.
+        logprobs: (B, T) float32, log-probability of each token under the model itself, at temperature 1 and without top-k,
+            top-p and `min_new_tokens`; 0 on padding. None if not asked for.
     """
 
     tokens: Tensor
@@ -72,14 +72,13 @@ class PreallocatedLayer(DynamicLayer):
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
         """Append (B, heads, n, size) keys and values; return all of them, as views."""
-        if not self.is_initialized:
+        begin = self.get_seq_length()
+        if begin == 0:
             self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
             self._key_memory, self._value_memory = (
                 states.new_empty(*states.shape[:2], self.capacity, states.shape[-1])
                 for states in (key_states, value_states)
             )
-            self.keys, self.values = self._key_memory[:, :, :0], self._value_memory[:, :, :0]
-        begin = self.keys.shape[-2]
         end = begin + key_states.shape[-2]
         self._key_memory[:, :, begin:end] = key_states
         self._value_memory[:, :, begin:end] = value_states
@@ -151,7 +150,7 @@ def draw(weights: Tensor, uniforms: Tensor, *, top_k: int = 0, top_p: float = 1.
     limit = top_p * weights.sum(-1)
     rows, pending, drawn = None, weights, tokens  # rows None: all of them
     for turn in range(1, DRAWS):
-        # Comparing into a float tensor, then multiplying, is several times faster on a CPU than any masking by booleans.
+        # Comparing into a float tensor, then multiplying, is several times faster on a CPU than masking by booleans.
         likelier = torch.gt(pending, pending.gather(1, drawn[:, None]), out=torch.empty_like(pending))
         outside = likelier.mul_(pending).sum(-1) >= (limit if rows is None else limit[rows])
         rejected = outside.nonzero().squeeze(-1)
@@ -167,7 +166,7 @@ def draw(weights: Tensor, uniforms: Tensor, *, top_k: int = 0, top_p: float = 1.
 
 
 def _inverse_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
-    """The token (B,) at which the cumulative sum of `weights` (B, V) first exceeds the fraction `uniforms` (B,) of its total.
+    """Token (B,) where the cumulative sum of `weights` (B, V) first exceeds the share `uniforms` (B,) of its total.
 
     In two levels, block and token within it, so that only the sums of blocks are cumulated over the whole vocabulary.
     """
@@ -183,11 +182,12 @@ def _inverse_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def _invert(masses: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
-    """Index (B,) of the mass in (B, n) that each uniform number (B,) falls on, and how far into that mass it falls, in [0, 1)."""
+    """Index (B,) of the mass in (B, n) that each number (B,) falls on, and how far into it, in [0, 1)."""
     # float64: in float32 the cumulative sum would swallow rare tokens. An index found this way has a positive mass.
     cumulative = nn.functional.pad(masses.to(uniforms.dtype).cumsum(-1), (1, 0))
     target = uniforms * cumulative[:, -1]
-    index = torch.searchsorted(cumulative[:, 1:].contiguous(), target[:, None], right=True).clamp(max=masses.shape[1] - 1)
+    index = torch.searchsorted(cumulative[:, 1:].contiguous(), target[:, None], right=True)
+    index = index.clamp(max=masses.shape[1] - 1)
     begin, end = cumulative.gather(1, index).squeeze(1), cumulative.gather(1, index + 1).squeeze(1)
     below_one = 1 - torch.finfo(uniforms.dtype).eps
     return index.squeeze(1), ((target - begin) / (end - begin)).clamp(0, below_one)
@@ -225,12 +225,12 @@ def decode(
 ) -> Decoded:
     """Continue left-padded prompts with a causal language model.
 
-    The model is in evaluation mode meanwhile. A row's tokens depend on its prompt, on the generator, on the batch size and
-    on its place in the batch; what the other rows sample changes them by rounding at most. A prompt that would not leave
-    room for `max_new_tokens` within the model's context loses its oldest tokens.
+    The model is in evaluation mode meanwhile. A row's tokens depend on its prompt, on the generator, on the batch size
+    and on its place in the batch; what other rows sample changes them by rounding at most. A prompt that would not
+    leave room for `max_new_tokens` within the model's context loses its oldest tokens.
 
     Args:
-        model: A transformers causal LM with a key/value cache, bare or inside a `PeftModel` (then adapters act as they are set).
+        model: A transformers causal LM with a key/value cache, or a `PeftModel` of one; adapters act as they are set.
         input_ids: (B, P) prompts, padded on the left; on the model's device.
         attention_mask: (B, P) 1 for tokens, 0 for padding.
         max_new_tokens: Most tokens to add, >= 1 and below the model's context length.
@@ -249,10 +249,11 @@ def decode(
     """
     accepted = inspect.signature(type(unwrapped(model)).forward).parameters
     if "past_key_values" not in accepted:
-        raise InputError(f"generator: {type(unwrapped(model)).__name__} keeps no key/value cache; use another causal LM.")
+        name = type(unwrapped(model)).__name__
+        raise InputError(f"generator: {name} keeps no key/value cache; use another causal language model.")
     input_ids, attention_mask, padded = _checked_prompts(model, input_ids, attention_mask, max_new_tokens)
-    if temperature < 0 or not 0 < top_p <= 1 or top_k < 0:
-        raise InputError(f"temperature {temperature}, top_p {top_p}, top_k {top_k}: expected >= 0, in (0, 1], and >= 0.")
+    if not temperature >= 0 or not 0 < top_p <= 1 or top_k < 0:
+        raise InputError(f"temperature {temperature}, top_p {top_p}, top_k {top_k}: expected >= 0, in (0, 1], >= 0.")
     size, width = input_ids.shape
     device = input_ids.device
     eos = torch.tensor(sorted(set(eos_token_ids)), dtype=torch.long, device=device)
@@ -260,7 +261,7 @@ def decode(
     mask = torch.cat([attention_mask, attention_mask.new_ones(size, max_new_tokens)], dim=1)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache = _new_cache(unwrapped(model), width + max_new_tokens)
-    options = {"use_cache": True} | ({"logits_to_keep": 1} if "logits_to_keep" in accepted else {})
+    options: dict[str, Any] = {"use_cache": True} | ({"logits_to_keep": 1} if "logits_to_keep" in accepted else {})
 
     tokens = torch.full((size, max_new_tokens), pad_token_id, device=device)
     logprobs = torch.zeros(size, max_new_tokens, device=device)
@@ -320,7 +321,7 @@ def _next_token(
     forbidden: Tensor,
     return_logprobs: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Tokens (B,) for the logits (B, V), which are overwritten at `forbidden`, and their log-probabilities (B,) before that."""
+    """Tokens (B,) and their log-probabilities (B,) for logits (B, V), which are then overwritten at `forbidden`."""
     plain = temperature == 1 and len(forbidden) == 0
     # Only where the sum that sampling makes anyway is not the model's own distribution.
     normalizer = logits.logsumexp(-1) if return_logprobs and not plain else None
@@ -352,7 +353,7 @@ def _checked_prompts(
     """The prompts, cut on the left to fit the context, and whether any row is padded."""
     context = context_length(model)
     if max_new_tokens < 1 or (context is not None and max_new_tokens >= context):
-        limit = "any number >= 1" if context is None else f"1 to {context - 1}, the model's context being {context} tokens"
+        limit = "a number >= 1" if context is None else f"1 to {context - 1}: the model's context is {context} tokens"
         raise InputError(f"max_new_tokens is {max_new_tokens}, expected {limit}.")
     if context is not None and input_ids.shape[1] + max_new_tokens > context:
         input_ids, attention_mask = (x[:, max_new_tokens - context :] for x in (input_ids, attention_mask))
@@ -371,7 +372,8 @@ def _new_cache(model: PreTrainedModel, capacity: int) -> DynamicCache:
 def _can_drop_rows(cache: DynamicCache) -> bool:
     """Whether every layer of the cache can select rows: those of attention can, those of recurrent models cannot."""
     return all(
-        isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers
+        isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
+        for layer in cache.layers
     )
 
 

@@ -60,5 +60,5 @@ class Rollouts:
         else:
             assert self.writer is not None
             with self.clock("writer"):
-                topics, texts = completions, self.writer.write(completions, self.seed, number, "rollout").texts
+                topics, texts = completions, self.writer.write(completions, self.seed, number).texts
         return self.judge(texts, topics, wanted, "prompted")

@@ -99,7 +99,7 @@ class Rounds(TrainerCallback):
         self.queries += len(batch)
         self.unusable += int((~batch.usable).sum())
         with self.clock("student"):
-            learnt = self.distiller.consume(batch.select(batch.usable))
+            learnt = self.distiller.consume(batch)
         self._row = {"update": self.update, "queries": self.queries, **judgement.metrics()}
         self._row["student_loss"] = round(learnt["student_loss"], 6) if learnt else None
         if self.evaluation and run.eval_every and self.update % run.eval_every == 0:

@@ -64,7 +64,7 @@ class Grammar:
         ValueError: a filling names a slot that the table does not have.
     """
 
-    def __init__(self, symbols: Mapping[str, Sequence[str]], zipf: float = 0.8) -> None:
+    def __init__(self, symbols: Mapping[str, Sequence[str]], zipf: float = 1.0) -> None:
         self.symbols = {name: list(fillings) for name, fillings in symbols.items()}
         self._weights: dict[str, list[float]] = {}
         for name, fillings in self.symbols.items():

@@ -1,0 +1,57 @@
+"""One Markdown table from finished runs: mean and standard deviation over seeds, for each text a student learnt from.
+
+    python benchmarks/table.py runs/ag_news-0 runs/ag_news-1 runs/ag_news-2
+
+Runs that differ in anything but their seed are refused, so that a row never mixes two settings.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+from pathlib import Path
+
+GRADES = {
+    "prompted": "LM", "unprompted": "LM", "class-names": "LM",
+    "random-words": "corpus", "corpus": "corpus", "real": "real text",
+}  # fmt: skip
+FREE = {"seed", "output_dir", "quiet", "resume", "save_every", "sample_every", "report_to"}
+
+
+def mean_std(values: list[float], form: str = "{:.1f}") -> str:
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return f"{form.format(statistics.mean(values))} ± {form.format(spread)}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path)
+    summaries = [json.loads((run / "summary.json").read_text()) for run in parser.parse_args().runs]
+    settings = [{key: value for key, value in s["config"].items() if key not in FREE} for s in summaries]
+    for other in settings[1:]:
+        if other != settings[0]:
+            keys = [key for key in settings[0] if other.get(key) != settings[0][key]]
+            sys.exit(f"the runs differ in more than their seed: {', '.join(keys)}")
+
+    first = summaries[0]
+    seeds = ", ".join(str(s["seed"]) for s in summaries)
+    config = first["config"]
+    print(
+        f"Teacher accuracy {100 * first['teacher']['accuracy']:.1f}; student `{config['student']}`, "
+        f"{first['teacher_queries']:,} teacher queries, {config['student_updates']:,} updates of "
+        f"{config['student_batch_size']} texts; seeds {seeds}.\n"
+    )
+    print("| text the student learnt from | grade | accuracy | macro-F1 | agreement | seconds |")
+    print("|---|---|---|---|---|---|")
+    names = sorted(first["students"], key=lambda n: -statistics.mean(s["students"][n]["accuracy"] for s in summaries))
+    for name in names:
+        rows = [s["students"][name] for s in summaries]
+        figures = [mean_std([100 * row[key] for row in rows]) for key in ("accuracy", "macro_f1", "agreement")]
+        seconds = mean_std([row["seconds"] for row in rows], "{:.0f}")
+        print(f"| {name} | {GRADES[name]} | {' | '.join(figures)} | {seconds} |")
+    gains = [100 * (s["students"]["prompted"]["accuracy"] - s["students"]["unprompted"]["accuracy"]) for s in summaries]
+    print(f"\nPrompted over unprompted: {mean_std(gains)} points ({', '.join(f'{gain:+.1f}' for gain in gains)}).")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,423 @@
+"""The distillation loop: batches of judged texts in, a trained student out.
+
+Texts arrive while a synthesizer is still learning to write them, so the student trains in two stretches. Online, after
+each batch, it makes the updates that are due: a share of all updates, spread evenly over the planned teacher queries.
+Then `finish` spends the rest on the full replay. Both draw from the replay in pools of up to 16 batches: a pool is
+sorted by length and cut into batches of similar texts, which are then visited in random order, so that little is
+padded and yet no batch is only short texts for long.
+
+Nothing here holds a random state. A pool is drawn by its number, dropout is seeded by the update, and the learning
+rate is a function of the update; the counters, the weights, AdamW's moments and the replay are the whole state, and a
+loop saved at any update continues bit for bit (on the CPU).
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from distill.batch import SyntheticBatch
+from distill.encode import TokenTable, takes_token_types, token_table
+from distill.errors import InputError
+from distill.files import read_json, replace_folder, write_json
+from distill.losses import hard_label_loss, hidden_state_loss, kd_loss, layer_pairs
+from distill.precision import autocast
+from distill.replay import Replay, Selection
+from distill.seeding import generator, seeded
+from distill.student import Student
+from distill.teacher import Teacher, TransformersTeacher
+
+Schedule = Literal["cosine", "linear", "constant"]
+
+POOL_BATCHES = 16
+MAX_GRADIENT_NORM = 1.0
+
+# Range of each number: lowest, highest, whether the lowest itself is allowed.
+RANGES: dict[str, tuple[float, float, bool]] = {
+    "student_learning_rate": (0.0, 1.0, False),
+    "student_batch_size": (1, 65536, True),
+    "student_updates": (1, math.inf, True),
+    "student_warmup_share": (0.0, 1.0, True),
+    "student_temperature": (0.0, 100.0, False),
+    "student_hard_label_weight": (0.0, 1.0, True),
+    "student_hidden_weight": (0.0, math.inf, True),
+    "student_weight_decay": (0.0, 1.0, True),
+    "student_max_length": (2, 8192, True),
+    "student_online_share": (0.0, 1.0, True),
+    "replay_capacity": (1, math.inf, True),
+}
+
+
+@dataclass
+class DistillConfig:
+    """Settings of the student's side of a run.
+
+    Raises:
+        InputError: a value has the wrong type or is out of range.
+    """
+
+    student_learning_rate: float = field(default=1e-3, metadata={"help": "AdamW's peak learning rate."})
+    student_batch_size: int = field(default=64, metadata={"help": "Texts per student update."})
+    student_updates: int = field(default=600, metadata={"help": "Student updates of the whole run."})
+    student_warmup_share: float = field(
+        default=0.05, metadata={"help": "Share of the updates over which the learning rate rises from zero."}
+    )
+    student_schedule: Schedule = field(
+        default="cosine", metadata={"help": "How the learning rate falls after warm-up: cosine, linear or constant."}
+    )
+    student_temperature: float = field(
+        default=2.0, metadata={"help": "Softens teacher and student distributions in the distillation loss."}
+    )
+    student_hard_label_weight: float = field(
+        default=0.0,
+        metadata={"help": "Weight w of the cross-entropy on the teacher's arg max; the soft loss gets 1 - w."},
+    )
+    student_hidden_weight: float = field(
+        default=0.0,
+        metadata={"help": "Weight of the hidden-state loss; needs a Hugging Face teacher with the same tokenizer."},
+    )
+    student_weight_decay: float = field(
+        default=0.01, metadata={"help": "AdamW's weight decay, on matrices only (not on biases and norms)."}
+    )
+    student_max_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})
+    student_online_share: float = field(
+        default=0.5,
+        metadata={"help": "Share of the updates made while texts come in; the rest follows on the full replay."},
+    )
+    replay_capacity: int = field(default=50_000, metadata={"help": "Texts kept; newer ones replace the oldest."})
+    replay_selection: Selection = field(
+        default="uniform", metadata={"help": "How texts are drawn: uniform, or balanced over the teacher's classes."}
+    )
+
+    def __post_init__(self) -> None:
+        """Check types and ranges."""
+        for item in fields(DistillConfig):
+            value = getattr(self, item.name)
+            if item.name not in RANGES:
+                continue
+            low, high, inclusive = RANGES[item.name]
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if item.type is int and not (number and isinstance(value, int)):
+                raise InputError(f"{item.name}: {value!r}; expected a whole number.")
+            if not number or not (low <= value <= high) or (value == low and not inclusive):
+                bounds = f"{'at least' if inclusive else 'more than'} {low}" + (
+                    "" if math.isinf(high) else f" and at most {high}"
+                )
+                raise InputError(f"{item.name}: {value!r}; expected a number of {bounds}.")
+        for name, choices in (("student_schedule", get_args(Schedule)), ("replay_selection", get_args(Selection))):
+            if getattr(self, name) not in choices:
+                raise InputError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(choices)}.")
+
+
+class Distiller:
+    """Fits a student to a teacher's answers on the texts it is given.
+
+    Args:
+        student: trained in place.
+        config: settings.
+        planned_queries: teacher queries of the whole run; the online updates are spread over them.
+        seed: decides every random act of the loop.
+        teacher: needed only for `student_hidden_weight` > 0.
+
+    Attributes:
+        replay: the texts held.
+        seen: teacher queries consumed, unusable answers included.
+        updates_done: student updates made.
+
+    Raises:
+        InputError: `planned_queries` < 1, or the hidden-state loss is asked for with a teacher that does not allow it.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        config: DistillConfig,
+        planned_queries: int,
+        seed: int,
+        teacher: Teacher | None = None,
+    ) -> None:
+        if planned_queries < 1:
+            raise InputError(f"planned_queries: {planned_queries}; expected at least 1.")
+        self.student = student
+        self.config = config
+        self.planned_queries = planned_queries
+        self.seed = seed
+        self.replay = Replay(config.replay_capacity, seed)
+        self.seen = 0
+        self.updates_done = 0
+        student.max_length = config.student_max_length
+        self.hidden = HiddenMatch(student, teacher, seed) if config.student_hidden_weight else None
+        self.optimizer = self._new_optimizer()
+        self.tokens = self._new_tokens()
+        self.pools_drawn = 0
+        self.pool = torch.empty(0, config.student_batch_size, dtype=torch.int64)  # batches still to visit
+
+    def consume(self, batch: SyntheticBatch) -> dict[str, float] | None:
+        """Take in a batch and make the updates that are due.
+
+        After it, `updates_done` is `online_share * updates * seen / planned_queries`, rounded down.
+
+        Returns:
+            {"student_loss": mean over the updates made}, or None when none was due (or no text is usable yet).
+
+        Raises:
+            InputError: the batch has other classes than the student, or the loss is no longer finite.
+        """
+        self.add(batch)
+        progress = min(1.0, self.seen / self.planned_queries)
+        due = int(self.config.student_online_share * self.config.student_updates * progress) - self.updates_done
+        return self.update(due) if due > 0 and len(self.replay) else None
+
+    def add(self, batch: SyntheticBatch) -> None:
+        """Take in a batch without updating the student.
+
+        Raises:
+            InputError: the batch has other classes than the student.
+        """
+        classes = batch.teacher_logits.shape[1]
+        if classes != len(self.student.labels):
+            raise InputError(
+                f"student: it has {len(self.student.labels)} classes, but the teacher's answers {classes}."
+            )
+        self.seen += len(batch)
+        self._tokenise(self.replay.add(batch, self.updates_done))
+
+    def finish(self, progress: Callable[[int, float], None] | None = None) -> dict[str, float] | None:
+        """Make the remaining updates, to exactly `student_updates`.
+
+        Args:
+            progress: called after each update with the number done and that update's loss.
+
+        Returns:
+            {"student_loss": mean over the updates made}, or None when all were made already.
+
+        Raises:
+            InputError: no usable text was consumed, or the loss is no longer finite.
+        """
+        remaining = self.config.student_updates - self.updates_done
+        return self.update(remaining, progress) if remaining > 0 else None
+
+    def run(
+        self, batches: Iterable[SyntheticBatch], progress: Callable[[int, float], None] | None = None
+    ) -> dict[str, float] | None:
+        """Consume all batches, then finish; returns what `finish` returns."""
+        for batch in batches:
+            self.consume(batch)
+        return self.finish(progress)
+
+    def update(self, count: int, progress: Callable[[int, float], None] | None = None) -> dict[str, float]:
+        """Make `count` updates, but not beyond `student_updates`; for callers that pace the loop themselves.
+
+        Raises:
+            InputError: the replay is empty, or the loss is no longer finite.
+        """
+        count = min(count, self.config.student_updates - self.updates_done)
+        if count < 1:
+            raise InputError(f"update: all {self.config.student_updates} student updates are made already.")
+        model = self.student.model.train()
+        total = torch.zeros((), device=self.student.device)
+        for _ in range(count):
+            loss = self._update()
+            total += loss  # stays on the device: reading it here would make a GPU wait
+            self.updates_done += 1
+            if progress is not None:
+                progress(self.updates_done, float(loss))
+        model.eval()
+        mean = float(total) / count
+        if not math.isfinite(mean):
+            raise InputError(
+                f"student_loss: not finite by update {self.updates_done}; "
+                f"lower student_learning_rate ({self.config.student_learning_rate})."
+            )
+        return {"student_loss": mean}
+
+    def save(self, folder: str | Path) -> None:
+        """Write the loop's whole state to a folder, which appears whole or not at all.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        state = {
+            "config": asdict(self.config),
+            "planned_queries": self.planned_queries,
+            "seed": self.seed,
+            "student": self.student.spec,
+            "seen": self.seen,
+            "updates_done": self.updates_done,
+            "pools_drawn": self.pools_drawn,
+        }
+        weights = {name: weight.detach().cpu().clone() for name, weight in self._weights().items()}
+        with replace_folder(folder, marker="distiller.json") as temporary:
+            save_file(weights, temporary / "student.safetensors")
+            save_file({"pool": self.pool.contiguous()}, temporary / "pool.safetensors")
+            torch.save(self.optimizer.state_dict(), temporary / "optimizer.pt")
+            self.replay.save(temporary / "replay")
+            write_json(temporary / "distiller.json", state)
+
+    def load(self, folder: str | Path) -> None:
+        """Continue from what `save` wrote, into a loop made with the same arguments.
+
+        Raises:
+            InputError: a file is missing or damaged, or the loop was made with other settings.
+        """
+        folder = Path(folder)
+        state = read_json(folder / "distiller.json")
+        try:
+            self._check_same(folder, state)
+            seen, done, drawn = state["seen"], state["updates_done"], state["pools_drawn"]
+            weights = load_file(folder / "student.safetensors")
+            pool = load_file(folder / "pool.safetensors")["pool"]
+            moments = torch.load(folder / "optimizer.pt", weights_only=True, map_location=self.student.device)
+            replay = Replay.load(folder / "replay")
+            # Nothing of the loop is touched before every file has been read.
+            self._set_weights(weights)
+            self.optimizer.load_state_dict(moments)
+        except InputError:
+            raise
+        except Exception as error:  # zip, pickle, safetensors and torch each have their own for a damaged file
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise InputError(f"{folder}: the checkpoint is damaged ({reason}); use an earlier one.") from error
+        self.seen, self.updates_done, self.pools_drawn = seen, done, drawn
+        self.pool, self.replay = pool, replay
+        self.tokens = self._new_tokens()
+        self._tokenise(torch.arange(len(replay)))
+
+    def _update(self) -> Tensor:
+        """Make one update and return its loss, detached."""
+        config, student = self.config, self.student
+        rows = self._next_batch()
+        inputs = self.tokens.gather(rows, student.device)
+        teacher_logprobs = self.replay.logprobs[rows].to(student.device)
+        with seeded(self.seed, "student-update", self.updates_done), autocast(student.device):
+            output = student.model(**inputs, output_hidden_states=self.hidden is not None)
+            loss = kd_loss(output.logits, teacher_logprobs, config.student_temperature)
+            if config.student_hard_label_weight:
+                hard = hard_label_loss(output.logits, teacher_logprobs)
+                loss = torch.lerp(loss, hard, config.student_hard_label_weight)
+            if self.hidden is not None:
+                loss = loss + config.student_hidden_weight * self.hidden.loss(inputs, output.hidden_states)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self._parameters(), MAX_GRADIENT_NORM)
+        rate = config.student_learning_rate * schedule_factor(self.updates_done, config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        return loss.detach()
+
+    def _next_batch(self) -> Tensor:
+        """Return the rows of the next batch, (B,), drawing a new pool when the last one is used up."""
+        if not len(self.pool):
+            size = self.config.student_batch_size
+            batches = pool_batches(len(self.replay), size)
+            rows = self.replay.sample(batches * size, self.pools_drawn, self.config.replay_selection)
+            rows = rows[torch.argsort(self.tokens.lengths[rows], stable=True)].view(batches, size)
+            order = torch.randperm(batches, generator=generator(self.seed, "pool-order", self.pools_drawn))
+            self.pool = rows[order]
+            self.pools_drawn += 1
+        rows, self.pool = self.pool[0], self.pool[1:]
+        return rows
+
+    def _tokenise(self, rows: Tensor) -> None:
+        index = rows.tolist()
+        pairs = [self.replay.text_pairs[i] for i in index]
+        if index and pairs[0] is not None:
+            self.tokens.put(rows, [self.replay.texts[i] for i in index], [pair or "" for pair in pairs])
+        else:
+            self.tokens.put(rows, [self.replay.texts[i] for i in index])
+
+    def _new_tokens(self) -> TokenTable:
+        return token_table(self.student.model, self.student.tokenizer, self.config.student_max_length)
+
+    def _new_optimizer(self) -> torch.optim.AdamW:
+        decayed = [parameter for parameter in self._parameters() if parameter.ndim >= 2]
+        others = [parameter for parameter in self._parameters() if parameter.ndim < 2]
+        groups = [{"params": decayed, "weight_decay": self.config.student_weight_decay},
+                  {"params": others, "weight_decay": 0.0}]  # fmt: skip
+        return torch.optim.AdamW(groups, lr=self.config.student_learning_rate, fused=True)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        extra = [] if self.hidden is None else list(self.hidden.parameters())
+        return [parameter for parameter in [*self.student.model.parameters(), *extra] if parameter.requires_grad]
+
+    def _weights(self) -> dict[str, Tensor]:
+        extra = {} if self.hidden is None else self.hidden.state_dict()
+        return {**self.student.model.state_dict(), **{f"hidden.{name}": weight for name, weight in extra.items()}}
+
+    def _set_weights(self, weights: dict[str, Tensor]) -> None:
+        extra = {name.removeprefix("hidden."): w for name, w in weights.items() if name.startswith("hidden.")}
+        self.student.model.load_state_dict({n: w for n, w in weights.items() if not n.startswith("hidden.")})
+        if self.hidden is not None:
+            self.hidden.load_state_dict(extra)
+
+    def _check_same(self, folder: Path, state: dict[str, Any]) -> None:
+        now = {**asdict(self.config), "planned_queries": self.planned_queries, "seed": self.seed,
+               "student": self.student.spec}  # fmt: skip
+        then = {**state["config"], **{name: state[name] for name in ("planned_queries", "seed", "student")}}
+        differing = [f"{k} ({then.get(k)!r}, now {now.get(k)!r})" for k in now | then if now.get(k) != then.get(k)]
+        if differing:
+            raise InputError(f"{folder}: was made with other settings: {', '.join(differing)}; use the same ones.")
+
+
+class HiddenMatch(nn.Module):
+    """The hidden-state loss of a student against its teacher's layers, with the projection it learns.
+
+    Both models must read the same token ids, so that position i is the same token in both.
+
+    Raises:
+        InputError: the teacher is a callable, or its vocabulary differs from the student's.
+    """
+
+    def __init__(self, student: Student, teacher: Teacher | None, seed: int) -> None:
+        super().__init__()
+        if not isinstance(teacher, TransformersTeacher):
+            raise InputError("student_hidden_weight: a teacher that is a model folder or id is needed; set it to 0.")
+        if student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
+            raise InputError("student_hidden_weight: student and teacher need the same tokenizer; set it to 0.")
+        mine, theirs = student.model.config, teacher.model.config
+        self.pairs = layer_pairs(mine.num_hidden_layers, theirs.num_hidden_layers)
+        self.states_of = teacher.hidden_states
+        self.keeps_types = takes_token_types(teacher.model)
+        with seeded(seed, "hidden-projection"):
+            equal = mine.hidden_size == theirs.hidden_size
+            self.projection = None if equal else nn.Linear(mine.hidden_size, theirs.hidden_size, bias=False)
+        self.to(student.device)
+
+    def loss(self, inputs: dict[str, Tensor], student_hidden: tuple[Tensor, ...]) -> Tensor:
+        """Return the loss of a batch from the student's `hidden_states` on `inputs`; a scalar >= 0."""
+        kept = {name: t for name, t in inputs.items() if name != "token_type_ids" or self.keeps_types}
+        teacher_hidden = self.states_of(kept)
+        return hidden_state_loss(
+            [student_hidden[mine] for mine, _ in self.pairs],
+            [teacher_hidden[theirs] for _, theirs in self.pairs],
+            inputs["attention_mask"],
+            self.projection,
+        )
+
+
+def pool_batches(held: int, batch_size: int) -> int:
+    """Return how many batches to draw at once: as many as the held texts fill, between 1 and 16.
+
+    >>> pool_batches(300, 64), pool_batches(5, 64), pool_batches(10_000, 64)
+    (4, 1, 16)
+    """
+    return max(1, min(POOL_BATCHES, held // batch_size))
+
+
+def schedule_factor(update: int, config: DistillConfig) -> float:
+    """Return the learning rate of an update (from 0) as a share of the peak, in (0, 1].
+
+    It rises linearly over the warm-up, then falls to (almost) 0 at the last update, or stays.
+    """
+    warmup = round(config.student_warmup_share * config.student_updates)
+    if update < warmup:
+        return (update + 1) / warmup
+    if config.student_schedule == "constant":
+        return 1.0
+    progress = (update - warmup) / (config.student_updates - warmup)
+    return 1.0 - progress if config.student_schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))

@@ -1,0 +1,194 @@
+"""Line charts as inline SVG, drawn here so that a report needs no library, no script and no network.
+
+A chart is text: axis names, a scale with round numbers, one path per series. Colours come from the page's style sheet
+through classes (`s0`, `s1`, ...), so that light and dark need no second drawing; each series also has its own dash
+pattern, since colour alone does not reach everyone. `<title>` and `<desc>` say in words what the lines show.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+WIDTH, HEIGHT = 400, 250
+LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 44
+LEGEND_LINE = 18
+CHARACTER = 7.6  # mean width of a character of the legend, in SVG units; only its line breaks depend on it
+DASHES = ("none", "6 3", "2 3", "9 3 2 3", "4 4", "1 2")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: its name and its (x, y) points in order of x.
+
+    A `level` is a figure to compare with, drawn as a thin line across the whole chart at the height of its only point.
+    """
+
+    name: str
+    points: list[tuple[float, float]]
+    level: bool = False
+
+
+def percent(value: float) -> str:
+    """Format a share to a tenth of a percent.
+
+    >>> percent(0.876), percent(1.0)
+    ('87.6 %', '100.0 %')
+    """
+    return f"{100 * value:.1f} %"
+
+
+def percent_mark(value: float) -> str:
+    """Format a share as the mark of an axis.
+
+    >>> percent_mark(0.8), percent_mark(0.825)
+    ('80 %', '82.5 %')
+    """
+    return percent(value).replace(".0 %", " %")
+
+
+def compact(value: float) -> str:
+    """Format a number in at most four significant digits.
+
+    >>> compact(16000), compact(2.5e6), compact(0.03125), compact(12.0)
+    ('16,000', '2.5 M', '0.0312', '12')
+    """
+    if abs(value) >= 1e6:
+        return f"{value / 1e6:.3g} M"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def ticks(low: float, high: float, count: int = 5) -> list[float]:
+    """Return about `count` round numbers (1, 2 or 5 times a power of ten apart) that span [low, high].
+
+    The first is <= low, the last >= high; equal bounds are widened.
+
+    >>> ticks(0.12, 0.93)
+    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    """
+    if not high > low:
+        pad = abs(low) / 2 or 0.5
+        low, high = low - pad, high + pad
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = power * min((factor for factor in (1, 2, 5, 10) if factor * power >= raw * (1 - 1e-9)), default=10)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    digits = max(0, 2 - math.floor(math.log10(step)))
+    return [round(number * step, digits) + 0.0 for number in range(first, last + 1)]
+
+
+def line_chart(
+    name: str,
+    series: Sequence[Series],
+    *,
+    x_label: str,
+    y_label: str,
+    y_format: Callable[[float], str] = compact,
+    from_zero: bool = False,
+) -> Markup:
+    """Draw a chart.
+
+    Args:
+        name: What it shows; also the text alternative's title.
+        series: Lines; those without a finite point are left out.
+        x_label: Name and unit of the horizontal axis.
+        y_label: Name and unit of the vertical axis.
+        y_format: How figures of the vertical axis are written.
+        from_zero: Whether the vertical axis has to reach 0.
+
+    Returns:
+        An `<svg>` element, or nothing where no series has a point. All text is escaped.
+    """
+    lines = [Series(s.name, _finite(s.points), s.level) for s in series]
+    lines = [line for line in lines if line.points]
+    if not lines:
+        return Markup("")
+    xs = [x for line in lines for x, _ in line.points if not line.level] or [0.0, 1.0]
+    ys = [y for line in lines for _, y in line.points] + ([0.0] if from_zero else [])
+    x_ticks, y_ticks = ticks(min(0.0, *xs), max(xs), 4), ticks(min(ys), max(ys), 5)
+    legend, legend_height = _legend([line.name for line in lines]) if len(lines) > 1 else (Markup(""), 0)
+    top = TOP + legend_height
+    height = HEIGHT + legend_height
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
+        up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
+        return LEFT + across * (WIDTH - LEFT - RIGHT), height - BOTTOM - up * (height - BOTTOM - top)
+
+    parts = [legend]
+    for tick in y_ticks:
+        _, y = place(x_ticks[0], tick)
+        parts.append(Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
+            LEFT, WIDTH - RIGHT, y, y))  # fmt: skip
+        parts.append(
+            Markup('<text class="tick end" x="{}" y="{:.1f}">{}</text>').format(LEFT - 6, y + 4, y_format(tick))
+        )
+    for tick in x_ticks:
+        x, _ = place(tick, y_ticks[0])
+        anchor = "end" if x > WIDTH - RIGHT - 20 else "middle"
+        parts.append(Markup('<text class="tick {}" x="{:.1f}" y="{}">{}</text>').format(
+            anchor, x, height - BOTTOM + 17, compact(tick)))  # fmt: skip
+    middle = (top + height - BOTTOM) / 2
+    parts.append(Markup('<text class="axis middle" x="{}" y="{}">{}</text>').format(
+        (LEFT + WIDTH - RIGHT) / 2, height - 8, x_label))  # fmt: skip
+    parts.append(Markup('<text class="axis middle" transform="translate(12 {:.1f}) rotate(-90)">{}</text>').format(
+        middle, y_label))  # fmt: skip
+    parts += [_line(number, line, place, x_ticks) for number, line in enumerate(lines)]
+    return Markup(
+        '<svg viewBox="0 0 {} {}" role="img" xmlns="http://www.w3.org/2000/svg"><title>{}</title><desc>{}</desc>{}</svg>'
+    ).format(WIDTH, height, name, describe(lines, x_label, y_format), Markup("").join(parts))
+
+
+def describe(lines: Sequence[Series], x_label: str, y_format: Callable[[float], str]) -> str:
+    """Say in words where each line begins and ends and how far it reaches."""
+    words = []
+    for line in lines:
+        (x0, y0), (x1, y1) = line.points[0], line.points[-1]
+        ys = [y for _, y in line.points]
+        if line.level or len(line.points) == 1:
+            words.append(f"{line.name}: {y_format(y0)}.")
+            continue
+        words.append(
+            f"{line.name}: {y_format(y0)} at {compact(x0)}, {y_format(y1)} at {compact(x1)}, "
+            f"between {y_format(min(ys))} and {y_format(max(ys))}."
+        )
+    return f"Against {x_label}. " + " ".join(words)
+
+
+def _finite(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
+
+
+def _line(
+    number: int, line: Series, place: Callable[[float, float], tuple[float, float]], x_ticks: list[float]
+) -> Markup:
+    style = f"s{number % len(DASHES)}"
+    dash = DASHES[number % len(DASHES)]
+    points = line.points
+    if line.level:
+        points = [(x_ticks[0], line.points[0][1]), (x_ticks[-1], line.points[0][1])]
+    if len(points) == 1:
+        x, y = place(*points[0])
+        return Markup('<circle class="dot {}" cx="{:.1f}" cy="{:.1f}" r="3.5"/>').format(style, x, y)
+    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in (place(*point) for point in points))
+    kind = "level" if line.level else "line"
+    return Markup('<path class="{} {}" stroke-dasharray="{}" d="{}"/>').format(kind, style, dash, path)
+
+
+def _legend(names: Sequence[str]) -> tuple[Markup, int]:
+    """Names with their strokes above the chart, in as many lines as they need."""
+    parts, x, row = [], float(LEFT), 0
+    for number, name in enumerate(names):
+        width = 26 + CHARACTER * len(name) + 12
+        if x > LEFT and x + width > WIDTH:
+            x, row = float(LEFT), row + 1
+        y = TOP + row * LEGEND_LINE
+        parts.append(Markup(
+            '<path class="line s{}" stroke-dasharray="{}" d="M{:.1f} {}h20"/>'
+            '<text class="tick" x="{:.1f}" y="{}">{}</text>'
+        ).format(number % len(DASHES), DASHES[number % len(DASHES)], x, y, x + 26, y + 4, name))  # fmt: skip
+        x += width
+    return Markup("").join(parts), (row + 1) * LEGEND_LINE

@@ -1,0 +1,52 @@
+"""The toy tasks as files, for whatever reads files: labelled train and test sets, and the general corpus."""
+
+import json
+from pathlib import Path
+
+from distill.errors import InputError
+from eval.toy.cache import cached_folder, source_hash
+from eval.toy.models import toy_teacher, toy_writer
+from eval.toy.world import TASK_LABELS, World
+
+CORPUS_SENTENCES = 20_000
+
+
+def toy_path(name: str, kind: str, quiet: bool = False) -> Path:
+    """The cached file or folder that stands for a name such as `toy:sentiment`.
+
+    Args:
+        name: `toy` (writer and corpus) or `toy:TASK`.
+        kind: `teacher`, `writer`, `train`, `test` or `corpus`.
+        quiet: Show no bar while a model is trained.
+
+    Raises:
+        InputError: There is no such toy task, or the cache cannot be written.
+    """
+    task = name.partition(":")[2]
+    if kind == "writer":
+        return toy_writer(quiet=quiet)
+    if kind == "corpus":
+        return _files("") / "corpus.txt"
+    if task not in TASK_LABELS:
+        raise InputError(f"'{name}' is not a toy task: expected one of {', '.join('toy:' + task for task in TASK_LABELS)}")
+    if kind == "teacher":
+        return toy_teacher(task, quiet=quiet)
+    return _files(task) / f"{kind}.jsonl"
+
+
+def _files(task: str) -> Path:
+    here = Path(__file__).parent
+    sources = source_hash([here / f"{module}.py" for module in ("words", "grammar", "reviews", "world", "files")])
+
+    def build(folder: Path) -> None:
+        world = World(0)
+        if not task:
+            (folder / "corpus.txt").write_text("\n".join(world.general_corpus(CORPUS_SENTENCES)) + "\n", encoding="utf-8")
+            return
+        data = world.task(task)
+        parts = {"train": (data.train_texts, data.train_labels), "test": (data.test_texts, data.test_labels)}
+        for split, (texts, labels) in parts.items():
+            rows = [{"text": text, "label": label} for text, label in zip(texts, labels, strict=True)]
+            (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+    return cached_folder(f"data-{task or 'corpus'}", {"sources": sources}, build)

@@ -1,0 +1,238 @@
+"""The writer: a frozen causal language model that continues topics, and so supplies the language of the samples.
+
+A sample is topic plus continuation (PromptDFD, arXiv 2205.07523). The topic is taken as the opening of a document: it
+is put behind the token that begins one, and an empty topic is that token alone, which is what "unprompted" means here.
+The sampling settings decide much of what a student can learn: hotter text is more varied and less like language.
+
+Where policy and writer are the same model, base weights are in memory once: given a `PeftModel`, the writer switches
+its adapters off while it writes.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from math import inf
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from distill.errors import InputError
+from distill.hub import load_model, load_tokenizer
+from distill.precision import autocast, resolve_device, weight_dtype
+from distill.seeding import generator
+from prompter.decoding import Decoded, context_length, decode, left_padded, unwrapped
+
+# Closing quotes and brackets belong to the sentence. Western marks need a space after them ("3.5" is no end).
+SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+[」』”’）]*")
+
+PROMPT_MULTIPLE = 4
+"""Prompts of unequal length are padded to a multiple of this, so that their shapes are few."""
+
+
+@dataclass
+class WriterConfig:
+    """How the writer samples.
+
+    Raises:
+        InputError: A field is out of its range.
+    """
+
+    writer_max_new_tokens: int = field(default=40, metadata={"help": "Most tokens the writer adds to a topic."})
+    writer_min_new_tokens: int = field(default=8, metadata={"help": "Fewest tokens it adds; trimming leaves as many."})
+    writer_temperature: float = field(default=1.0, metadata={"help": "Sampling temperature; 0: the likeliest token."})
+    writer_top_p: float = field(default=0.95, metadata={"help": "Nucleus sampling's share of the mass; 1: off."})
+    writer_top_k: int = field(default=0, metadata={"help": "Sample among the k likeliest tokens; 0: off."})
+    writer_trim_sentence: bool = field(
+        default=True, metadata={"help": "Cut a text that reached the length limit after its last whole sentence."}
+    )
+    writer_batch_size: int = field(default=256, metadata={"help": "Texts written at once."})
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        longest = self.writer_max_new_tokens
+        checks = [
+            ("writer_max_new_tokens", longest >= 1, "a whole number >= 1"),
+            (
+                "writer_min_new_tokens",
+                0 <= self.writer_min_new_tokens <= longest,
+                f"a whole number from 0 to writer_max_new_tokens = {longest}",
+            ),
+            ("writer_temperature", 0 <= self.writer_temperature < inf, "a number >= 0 (0 takes the likeliest token)"),
+            ("writer_top_p", 0 < self.writer_top_p <= 1, "a number above 0 and up to 1 (1 switches it off)"),
+            ("writer_top_k", self.writer_top_k >= 0, "a whole number >= 0 (0 switches it off)"),
+            ("writer_batch_size", self.writer_batch_size >= 1, "a whole number >= 1"),
+        ]
+        for name, fine, expected in checks:
+            if not fine:
+                raise InputError(f"{name} is {getattr(self, name)}, expected {expected}")
+
+
+@dataclass(frozen=True)
+class Written:
+    """Texts of the writer.
+
+    Attributes:
+        texts: N texts, topic and continuation on one line, in the order of the topics.
+        logprob_mean: (N,) float32 on the CPU: mean log-probability of the sampled tokens, before trimming, under the
+            untruncated model at temperature 1. Its negative, exponentiated, is the continuation's perplexity.
+        new_tokens: Tokens sampled in all.
+    """
+
+    texts: list[str]
+    logprob_mean: Tensor
+    new_tokens: int
+
+
+def trim_to_sentence(text: str, floor: int = 0) -> str:
+    """Cut a text after its last sentence end at or behind character `floor`; leave it alone if there is none.
+
+    Examples:
+        >>> trim_to_sentence('It rose 3.5 points. "Why?" Nobody')
+        'It rose 3.5 points. "Why?"'
+        >>> trim_to_sentence("Mind the gap. And the", floor=15)
+        'Mind the gap. And the'
+    """
+    ends = [match.end() for match in SENTENCE_END.finditer(text) if match.end() >= floor]
+    return text[: ends[-1]] if ends else text
+
+
+class Writer:
+    """A frozen causal LM that continues topics.
+
+    Args:
+        model: The language model. Adapters of a `PeftModel` are off while it writes.
+        tokenizer: Its tokenizer.
+        config: Sampling settings.
+        device: Where it computes, by default where the model is.
+
+    Raises:
+        InputError: `writer_max_new_tokens` does not fit the model's context, or the tokenizer has neither BOS nor EOS.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel | PeftModel,
+        tokenizer: PreTrainedTokenizerBase,
+        config: WriterConfig,
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.device = model.device if device is None else resolve_device(device)
+        self.model, self.tokenizer, self.config = model.to(self.device), tokenizer, config
+        start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        if start is None:
+            raise InputError("generator: its tokenizer has neither a BOS nor an EOS token; set its bos_token.")
+        self.start: int = start
+        generation = unwrapped(model).generation_config
+        eos = None if generation is None else generation.eos_token_id
+        eos = tokenizer.eos_token_id if eos is None else eos
+        self.eos_token_ids: list[int] = [eos] if isinstance(eos, int) else list(eos or [])
+        self.pad_token_id: int = start if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        context = context_length(model)
+        if context is not None and config.writer_max_new_tokens >= context:
+            raise InputError(
+                f"writer_max_new_tokens is {config.writer_max_new_tokens}, expected at most {context - 1}: "
+                f"the generator's context is {context} tokens"
+            )
+        self._longest_prompt = None if context is None else context - config.writer_max_new_tokens
+
+    @classmethod
+    def load(cls, name_or_path: str, config: WriterConfig, device: str = "auto") -> "Writer":
+        """Load a frozen model, in bf16 on GPUs that have it.
+
+        Raises:
+            InputError: See `distill.hub.load_model`; or as the constructor.
+        """
+        place = resolve_device(device)
+        model = load_model(AutoModelForCausalLM, name_or_path, "generator", place, weight_dtype(place))
+        return cls(model.requires_grad_(False), load_tokenizer(name_or_path, "generator"), config, place)
+
+    def unprompted(self, n: int, seed: int, counter: int) -> Written:
+        """Write `n` texts without topics."""
+        return self.write([""] * n, seed, counter)
+
+    def write(self, topics: Sequence[str], seed: int, counter: int, purpose: str = "writer") -> Written:
+        """Continue N topics.
+
+        A topic longer than the model's context leaves room for is shown to the model without its beginning; the text
+        keeps all of it. A text that ended by itself, with EOS, is never trimmed.
+
+        Args:
+            topics: Openings; "" starts from nothing.
+            seed: Seed of the run.
+            counter: Number of this call: seed, counter, purpose and topics together fix the texts.
+            purpose: Keeps the random numbers of different callers apart.
+
+        Returns:
+            The texts, in the order of the topics.
+        """
+        topics = [" ".join(topic.split()) for topic in topics]
+        ids = [list(row) for row in self.tokenizer(topics, add_special_tokens=False)["input_ids"]] if topics else []
+        texts = [""] * len(topics)
+        logprob_mean = torch.zeros(len(topics))
+        new_tokens = 0
+        for number, batch in enumerate(self._batches(ids)):
+            prompts = [[self.start, *ids[index]][self._cut(ids[index]) :] for index in batch]
+            decoded = self._decode(prompts, generator(seed, purpose, counter, number, device=self.device))
+            lengths = decoded.lengths.cpu()
+            new = [row[:length] for row, length in zip(decoded.tokens.tolist(), lengths.tolist(), strict=True)]
+            written = self._texts([ids[index] for index in batch], new)
+            for index, text in zip(batch, written, strict=True):
+                texts[index] = text
+            assert decoded.logprobs is not None
+            logprob_mean[batch] = decoded.logprobs.sum(-1).cpu() / lengths
+            new_tokens += int(lengths.sum())
+        return Written(texts, logprob_mean, new_tokens)
+
+    def _batches(self, ids: list[list[int]]) -> Iterator[list[int]]:
+        """Indices of topics, sorted by length, in batches."""
+        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+        for begin in range(0, len(order), self.config.writer_batch_size):
+            yield order[begin : begin + self.config.writer_batch_size]
+
+    def _cut(self, ids: list[int]) -> int:
+        """How many of the oldest tokens of a prompt, its start included, the model cannot see."""
+        return 0 if self._longest_prompt is None else max(0, 1 + len(ids) - self._longest_prompt)
+
+    def _decode(self, prompts: list[list[int]], random: torch.Generator) -> Decoded:
+        """Decode one batch of prompts."""
+        config = self.config
+        width = max(map(len, prompts))
+        if width > min(map(len, prompts)):
+            width += -width % PROMPT_MULTIPLE
+            width = width if self._longest_prompt is None else min(width, self._longest_prompt)
+        input_ids, attention_mask = left_padded(prompts, self.pad_token_id, width)
+        adapters_off = self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
+        with adapters_off, autocast(self.device):
+            return decode(
+                self.model,
+                input_ids.to(self.device),
+                attention_mask.to(self.device),
+                max_new_tokens=config.writer_max_new_tokens,
+                min_new_tokens=config.writer_min_new_tokens,
+                eos_token_ids=self.eos_token_ids,
+                pad_token_id=self.pad_token_id,
+                temperature=config.writer_temperature,
+                top_k=config.writer_top_k,
+                top_p=config.writer_top_p,
+                generator=random,
+            )
+
+    def _texts(self, topics: list[list[int]], new: list[list[int]]) -> list[str]:
+        """Topics and continuations, both as token ids, as clean texts."""
+        texts = self._to_text([topic + row for topic, row in zip(topics, new, strict=True)])
+        if self.config.writer_trim_sentence:
+            # At least one new token stays, or a topic that is a sentence would come back as it went in.
+            fewest = max(1, self.config.writer_min_new_tokens)
+            floors = map(len, self._to_text([topic + row[:fewest] for topic, row in zip(topics, new, strict=True)]))
+            texts = [
+                text if row and row[-1] in self.eos_token_ids else trim_to_sentence(text, floor)
+                for text, floor, row in zip(texts, floors, new, strict=True)
+            ]
+        return [" ".join(text.split()) for text in texts]
+
+    def _to_text(self, rows: list[list[int]]) -> list[str]:
+        """Token ids as text, without special tokens."""
+        return self.tokenizer.batch_decode(rows, skip_special_tokens=True)

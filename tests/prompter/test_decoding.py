@@ -1,0 +1,371 @@
+"""The decoding loop against `generate`, and its sampling against exact distributions."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peft import LoraConfig, get_peft_model
+from torch import Tensor
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from distill.errors import InputError
+from distill.seeding import generator
+from prompter.decoding import BLOCK, DRAWS, context_length, decode, draw, left_padded
+
+VOCABULARY, PAD = 50, 0
+COMMON = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48)
+
+
+def gpt2(**changes) -> PreTrainedModel:
+    sizes = dict(vocab_size=VOCABULARY, n_positions=64, n_embd=32, n_layer=2, n_head=2, tie_word_embeddings=False)
+    return GPT2LMHeadModel(GPT2Config(**(sizes | changes)))
+
+
+def llama() -> PreTrainedModel:
+    return LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, max_position_embeddings=64, **COMMON))
+
+
+def mistral() -> PreTrainedModel:  # a sliding window, hence another kind of cache
+    config = MistralConfig(vocab_size=VOCABULARY, max_position_embeddings=64, sliding_window=6, **COMMON)
+    return MistralForCausalLM(config)
+
+
+def bloom() -> PreTrainedModel:  # its forward takes no position_ids
+    config = BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=2, n_head=4, tie_word_embeddings=False)
+    return BloomForCausalLM(config)
+
+
+def made(build: Callable[..., PreTrainedModel], seed: int = 0, **changes) -> PreTrainedModel:
+    torch.manual_seed(seed)
+    model = build(**changes).eval()
+    with torch.no_grad():  # at the usual scale the logits are nearly equal, and rounding could decide
+        model.get_output_embeddings().weight.mul_(10)
+        if build is not bloom:
+            for parameter in model.parameters():
+                parameter.mul_(1.5)
+    model.generation_config.eos_token_id = None
+    model.generation_config.pad_token_id = PAD
+    return model
+
+
+def prompts(rows: int, longest: int = 7, seed: int = 1) -> tuple[Tensor, Tensor]:
+    random = torch.Generator().manual_seed(seed)
+    lengths = [1 + i % longest for i in range(rows)]
+    ids = [torch.randint(1, VOCABULARY, (n,), generator=random).tolist() for n in lengths]
+    return left_padded(ids, PAD)
+
+
+def greedy(model, ids: Tensor, mask: Tensor, eos: list[int], **changes):
+    arguments = dict(max_new_tokens=24, eos_token_ids=eos, pad_token_id=PAD, temperature=0.0, generator=None)
+    return decode(model, ids, mask, **(arguments | changes))
+
+
+@pytest.mark.parametrize("build", [gpt2, llama, mistral, bloom])
+@pytest.mark.parametrize("least", [0, 4])
+def test_greedy_equals_generate_with_padding_and_eos(build: Callable, least: int) -> None:
+    model = made(build)
+    ids, mask = prompts(12)
+    free = greedy(model, ids, mask, [])
+    assert free.tokens.shape == (12, 24) and (free.lengths == 24).all()
+    eos = free.tokens[:, 2].unique().tolist()[:3]  # ends some rows early
+    ours = greedy(model, ids, mask, eos, min_new_tokens=least)
+    theirs = model.generate(
+        ids,
+        attention_mask=mask,
+        do_sample=False,
+        max_new_tokens=24,
+        min_new_tokens=least or None,
+        eos_token_id=eos,
+        pad_token_id=PAD,
+    )[:, ids.shape[1] :]
+    assert torch.equal(ours.tokens, theirs)
+    assert ours.lengths.min() < 24
+    assert ours.lengths.min() > least
+    for row, length in zip(ours.tokens, ours.lengths, strict=True):
+        assert (row[length:] == PAD).all()
+        assert length == 24 or int(row[length - 1]) in eos
+        assert not set(row[: length - 1].tolist()) & set(eos) or least
+
+
+def test_rows_that_ended_leave_the_batch_and_change_nothing() -> None:
+    model = made(gpt2)
+    ids, mask = prompts(16)
+    free = greedy(model, ids, mask, []).tokens
+    eos = free[:10, 3].unique().tolist()
+    sizes: list[int] = []
+    hook = model.register_forward_pre_hook(
+        lambda m, a, inputs: sizes.append(len(inputs["input_ids"])), with_kwargs=True
+    )
+    ours = greedy(model, ids, mask, eos)
+    hook.remove()
+    assert sizes[0] == 16 and sizes[-1] <= 12
+    for row, length, unbounded in zip(ours.tokens, ours.lengths, free, strict=True):
+        assert torch.equal(row[:length], unbounded[:length])
+
+
+def test_stops_once_all_rows_ended() -> None:
+    model = made(gpt2)
+    ids, mask = prompts(4)
+    steps: list[int] = []
+    model.register_forward_pre_hook(lambda *a: steps.append(1))
+    ours = greedy(model, ids, mask, list(range(VOCABULARY)), max_new_tokens=40)
+    assert ours.tokens.shape == (4, 1) and (ours.lengths == 1).all() and len(steps) <= 8
+
+
+def test_logprobs_are_the_models_own() -> None:
+    model = made(llama)
+    ids, mask = prompts(6)
+    for sampling in (dict(), dict(temperature=0.7, top_p=0.8), dict(top_k=5), dict(temperature=0.0)):
+        out = decode(
+            model,
+            ids,
+            mask,
+            max_new_tokens=9,
+            min_new_tokens=3,
+            eos_token_ids=[7, 8, 9, 10, 11],
+            pad_token_id=PAD,
+            generator=generator(0, "t"),
+            **sampling,
+        )
+        whole = torch.cat([ids, out.tokens], 1)
+        new = (torch.arange(out.tokens.shape[1]) < out.lengths[:, None]).long()
+        whole_mask = torch.cat([mask, new], 1)
+        positions = (whole_mask.cumsum(-1) - 1).clamp(min=0)
+        with torch.no_grad():
+            logits = model(input_ids=whole, attention_mask=whole_mask, position_ids=positions).logits.double()
+        expected = logits[:, ids.shape[1] - 1 : -1].log_softmax(-1).gather(-1, out.tokens[..., None]).squeeze(-1) * new
+        torch.testing.assert_close(out.logprobs.double(), expected, rtol=0, atol=2e-4)
+
+
+# A table with ties, a tied top, a dominating token, a flat row, and one with impossible tokens.
+TABLE = torch.stack(
+    [
+        torch.linspace(3, -3, 12),
+        torch.tensor([2.0, 2.0, 2.0, 1, 1, 1, 0, 0, 0, -1, -1, -1]),
+        torch.tensor([9.0] + [0.0] * 11),
+        torch.zeros(12),
+        torch.tensor([-torch.inf, 1, 2, -torch.inf, 0, 1, 2, 3, -torch.inf, -5, 0.5, 0.25]),
+    ]
+)
+
+
+def truncated(logits: Tensor, temperature: float, top_k: int, top_p: float) -> Tensor:
+    """The exact distribution (V,) by the definition, token by token, in float64."""
+    p = (logits.double() / temperature).softmax(-1)
+    if top_k:
+        p = torch.stack([x if (p > x).sum() < top_k else torch.zeros_like(x) for x in p])
+        p = p / p.sum()
+    kept = torch.stack([x if p[p > x].sum() < top_p - 1e-12 else torch.zeros_like(x) for x in p])
+    return kept / kept.sum()
+
+
+SAMPLING = [(1, 0, 1), (1, 0, 0.9), (1, 0, 0.3), (0.7, 0, 0.95), (1.5, 5, 1), (1, 1, 1), (1, 4, 0.6), (1, 2, 0.01)]
+
+
+@pytest.mark.parametrize(("temperature", "top_k", "top_p"), SAMPLING)
+@pytest.mark.parametrize("row", range(len(TABLE)))
+def test_sampling_follows_the_exact_distribution(row: int, temperature: float, top_k: int, top_p: float) -> None:
+    draws = 40_000
+    expected = truncated(TABLE[row], temperature, top_k, top_p)
+    weights = (TABLE[row] / temperature).softmax(-1).expand(draws, -1).contiguous()
+    uniforms = torch.rand(draws, DRAWS, dtype=torch.float64, generator=generator(0, "draws"))
+    counts = draw(weights, uniforms, top_k=top_k, top_p=top_p).bincount(minlength=12).double()
+    assert (counts[expected == 0] == 0).all()
+    possible = expected > 0
+    chi_square = ((counts - draws * expected)[possible].square() / (draws * expected[possible])).sum()
+    freedom = int(possible.sum()) - 1
+    assert chi_square < freedom + 5 * (2 * freedom) ** 0.5 + 1e-6
+    assert (counts / draws - expected).abs().sum() / 2 < 0.015
+
+
+@pytest.mark.parametrize(("temperature", "top_k", "top_p"), SAMPLING)
+def test_the_exact_distribution_is_that_of_transformers(temperature: float, top_k: int, top_p: float) -> None:
+    logits = torch.randn(1, 40, generator=generator(0, "logits")) * 2  # no ties: there transformers picks by position
+    scores = TemperatureLogitsWarper(float(temperature))(None, logits)
+    scores = TopKLogitsWarper(top_k)(None, scores) if top_k else scores
+    scores = TopPLogitsWarper(float(top_p))(None, scores) if top_p < 1 else scores
+    expected = truncated(logits[0], temperature, top_k, top_p)
+    torch.testing.assert_close(scores[0].double().softmax(-1), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_sampling_from_a_large_vocabulary() -> None:
+    vocabulary = 3 * BLOCK + 17
+    p = torch.randn(vocabulary, generator=generator(0, "p")).mul(2).softmax(-1)
+    uniforms = torch.rand(60_000, DRAWS, dtype=torch.float64, generator=generator(0, "u"))
+    counts = draw(p.expand(60_000, -1).contiguous(), uniforms, top_p=0.8).bincount(minlength=vocabulary).double()
+    expected = 60_000 * truncated(p.log(), 1, 0, 0.8)
+    assert (counts[expected == 0] == 0).all()
+    likely = expected > 5
+    chi_square = ((counts - expected)[likely].square() / expected[likely]).sum()
+    assert chi_square < likely.sum() + 5 * (2 * likely.sum()) ** 0.5
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 5),
+    vocabulary=st.integers(1, 2 * BLOCK + 3),
+    spread=st.sampled_from([0.0, 1.0, 5.0, 60.0]),
+    top_k=st.integers(0, 9),
+    top_p=st.sampled_from([1e-6, 0.2, 0.9, 0.999, 1.0]),
+    edge=st.sampled_from([None, 0.0, 1 - 2**-53]),
+    seed=st.integers(0, 10_000),
+)
+def test_no_draw_leaves_the_truncated_set(rows, vocabulary, spread, top_k, top_p, edge, seed) -> None:
+    random = torch.Generator().manual_seed(seed)
+    weights = (torch.randn(rows, vocabulary, generator=random) * spread).softmax(-1)
+    weights[:, 1::3] = 0  # forbidden tokens
+    uniforms = torch.rand(rows, DRAWS, dtype=torch.float64, generator=random)
+    if edge is not None:
+        uniforms.fill_(edge)
+    tokens = draw(weights, uniforms, top_k=top_k, top_p=top_p)
+    for token, row in zip(tokens.tolist(), weights.double(), strict=True):
+        likelier = row > row[token]
+        assert row[token] > 0
+        assert top_k == 0 or likelier.sum() < top_k
+        kept = row[row >= row.sort(descending=True).values[min(top_k or vocabulary, vocabulary) - 1]].sum()
+        assert row[likelier].sum() <= top_p * kept + 1e-5
+
+
+def sampled(model, ids: Tensor, mask: Tensor, seed: int = 0, **changes):
+    arguments = dict(max_new_tokens=12, eos_token_ids=[3], pad_token_id=PAD, top_p=0.9, generator=generator(seed, "t"))
+    return decode(model, ids, mask, **(arguments | changes))
+
+
+def test_first_tokens_follow_the_model() -> None:
+    model = made(gpt2)
+    ids, mask = prompts(1, longest=1)
+    with torch.no_grad():
+        logits = model(input_ids=ids).logits[0, -1]
+    many = sampled(model, ids.expand(20_000, -1), mask.expand(20_000, -1), max_new_tokens=1, temperature=1.3, top_k=20)
+    frequency = many.tokens[:, 0].bincount(minlength=VOCABULARY) / 20_000
+    assert (frequency - truncated(logits, 1.3, 20, 0.9)).abs().sum() / 2 < 0.02
+
+
+def test_the_generator_alone_decides() -> None:
+    model = made(gpt2)
+    ids, mask = prompts(8)
+    first = sampled(model, ids, mask)
+    torch.manual_seed(1234)
+    assert torch.equal(first.tokens, sampled(model, ids, mask).tokens)
+    assert not torch.equal(first.tokens, sampled(model, ids, mask, seed=1).tokens)
+
+
+def test_other_rows_do_not_matter() -> None:
+    model = made(gpt2)
+    ids, mask = prompts(8, longest=1)
+    changed = ids.clone()
+    changed[1:] = (changed[1:] + 5) % VOCABULARY
+    one, other = sampled(model, ids, mask, max_new_tokens=20), sampled(model, changed, mask, max_new_tokens=20)
+    assert one.lengths[0] == other.lengths[0]
+    assert torch.equal(one.tokens[0, : one.lengths[0]], other.tokens[0, : one.lengths[0]])
+
+
+def test_padding_on_the_left_changes_nothing() -> None:
+    model = made(gpt2)
+    ids, mask = prompts(5, longest=3)
+    wide = torch.cat([torch.full((5, 4), PAD), ids], 1), torch.cat([torch.zeros(5, 4, dtype=torch.long), mask], 1)
+    assert torch.equal(sampled(model, ids, mask).tokens, sampled(model, *wide).tokens)
+
+
+def test_eos_waits_for_the_fewest_tokens() -> None:
+    model = made(gpt2)
+    ids, mask = prompts(64)
+    eos = list(range(1, 25))
+    assert sampled(model, ids, mask, eos_token_ids=eos).lengths.min() == 1
+    late = sampled(model, ids, mask, eos_token_ids=eos, min_new_tokens=5)
+    assert late.lengths.min() == 6
+    assert not torch.isin(late.tokens[:, :5], torch.tensor(eos)).any()
+
+
+def test_the_padding_token_may_be_eos() -> None:
+    model = made(gpt2)
+    ids, mask = prompts(32)
+    out = sampled(model, ids, mask, eos_token_ids=[5], pad_token_id=5)
+    ended = out.lengths < out.tokens.shape[1]
+    assert ended.any()
+    last = out.tokens.gather(1, out.lengths[:, None] - 1).squeeze(1)
+    assert (last[ended] == 5).all()
+    assert (out.logprobs.gather(1, out.lengths[:, None] - 1) < 0).all()  # EOS itself counts
+
+
+def test_long_prompts_lose_their_beginning() -> None:
+    model = made(gpt2)
+    ids, mask = prompts(3, longest=1)
+    long = torch.randint(1, VOCABULARY, (3, 60), generator=generator(0, "long"))
+    ones = torch.ones_like(long)
+    assert context_length(model) == 64
+    assert torch.equal(greedy(model, long, ones, []).tokens, greedy(model, long[:, -40:], ones[:, -40:], []).tokens)
+    assert greedy(model, ids, mask, [], max_new_tokens=63).tokens.shape == (3, 63)
+    with pytest.raises(InputError, match="max_new_tokens is 64, expected 1 to 63"):
+        greedy(model, ids, mask, [], max_new_tokens=64)
+
+
+def test_adapters_act_as_they_are_set() -> None:
+    model = made(gpt2)
+    ids, mask = prompts(8)
+    plain = greedy(model, ids, mask, []).tokens
+    adapted = get_peft_model(copy.deepcopy(model), LoraConfig(target_modules="all-linear", init_lora_weights=False))
+    assert not torch.equal(plain, greedy(adapted, ids, mask, []).tokens)
+    with adapted.disable_adapter():
+        assert torch.equal(plain, greedy(adapted, ids, mask, []).tokens)
+
+
+def test_dropout_is_off_and_each_module_gets_its_mode_back() -> None:
+    model = made(gpt2, resid_pdrop=0.5)
+    ids, mask = prompts(8)
+    plain = greedy(model, ids, mask, []).tokens
+    model.train()
+    model.transformer.h[0].eval()
+    assert torch.equal(plain, greedy(model, ids, mask, []).tokens)
+    assert model.training and model.transformer.h[1].mlp.dropout.training
+    assert not model.transformer.h[0].training and not model.transformer.h[0].mlp.dropout.training
+
+
+def test_training_goes_on_after_decoding() -> None:
+    model = made(llama)
+    ids, mask = prompts(4)
+    sampled(model, ids, mask)
+    model(input_ids=ids, attention_mask=mask, labels=ids).loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(max_new_tokens=0), "max_new_tokens is 0"),
+        (dict(temperature=-1.0), "temperature -1.0"),
+        (dict(temperature=float("nan")), "temperature nan"),
+        (dict(top_p=0.0), "top_p 0.0"),
+        (dict(top_k=-1), "top_k -1"),
+    ],
+)
+def test_arguments_out_of_range(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        sampled(made(gpt2), *prompts(2), **changes)
+
+
+def test_unusable_prompts_and_models() -> None:
+    model = made(gpt2)
+    ids, mask = prompts(3)
+    with pytest.raises(InputError, match="padded on the left"):
+        sampled(model, ids, mask.flip(-1))
+    with torch.no_grad():
+        model.lm_head.weight[3].fill_(torch.nan)
+    with pytest.raises(InputError, match="logits are not finite"):
+        sampled(model, ids, mask)

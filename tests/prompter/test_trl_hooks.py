@@ -1,0 +1,122 @@
+"""One test per private hook of TRL that `PPOTrainer` leans on; a failure names what moved."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from trl import GRPOTrainer
+
+from tests.prompter.test_ppo_trainer import bandit_trainer, match_reward
+
+HOOKS = {
+    "_prepare_inputs": ["generation_batch"],
+    "_generate_single_turn": ["prompt_ids", "images", "multimodal_fields", "num_generations"],
+    "_get_per_token_logps_and_entropies": [
+        "model",
+        "input_ids",
+        "attention_mask",
+        "logits_to_keep",
+        "batch_size",
+        "compute_entropy",
+    ],
+    "_calculate_rewards": ["inputs", "prompts", "completions", "completion_ids_list"],
+    "_generate_and_score_completions": ["inputs"],
+    "_compute_loss": ["model", "inputs"],
+    "_save_checkpoint": ["model", "trial"],
+    "_load_optimizer_and_scheduler": ["checkpoint"],
+}
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_the_hook_still_takes_these_arguments(name: str) -> None:
+    method = getattr(GRPOTrainer, name, None)
+    assert method is not None, f"TRL has no GRPOTrainer.{name} any more"
+    arguments = list(inspect.signature(method).parameters)[1:]
+    assert arguments[: len(HOOKS[name])] == HOOKS[name], f"TRL changed the arguments of GRPOTrainer.{name}"
+
+
+def calls_of_one_rollout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **changes: object) -> list[str]:
+    trainer = bandit_trainer(tmp_path, match_reward, max_steps=4, beta=0.05, **changes)
+    calls: list[str] = []
+    for name in HOOKS:
+        original = getattr(trainer, name)
+
+        def record(*args: object, name: str = name, original: object = original, **kwargs: object) -> object:
+            calls.append(name)
+            return original(*args, **kwargs)  # type: ignore[operator]
+
+        monkeypatch.setattr(trainer, name, record)
+    trainer.train()
+    return calls
+
+
+def test_trl_calls_every_hook_of_a_rollout_in_the_order_we_rely_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = calls_of_one_rollout(tmp_path, monkeypatch)
+    rollout = ["_generate_and_score_completions", "_generate_single_turn", "_calculate_rewards", "_compute_loss"]
+    assert [calls.index(name) for name in rollout] == sorted(calls.index(name) for name in rollout)
+    # Old policy, then reference, before the rewards: the critic reads the hidden states of the first.
+    before_rewards = calls[: calls.index("_calculate_rewards")]
+    assert before_rewards.count("_get_per_token_logps_and_entropies") == 2
+    assert calls.count("_generate_and_score_completions") == 1
+    assert calls.count("_compute_loss") == 4
+
+
+def test_the_rollout_is_sampled_by_our_decode_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = bandit_trainer(tmp_path, match_reward, max_steps=2)
+    monkeypatch.setattr(trainer.model, "generate", lambda *args, **kwargs: pytest.fail("TRL called generate"))
+    trainer.train()
+
+
+def test_per_token_advantages_reach_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = bandit_trainer(tmp_path, match_reward, max_steps=1)
+    shapes = []
+    original = trainer._compute_loss
+    monkeypatch.setattr(
+        trainer,
+        "_compute_loss",
+        lambda model, inputs: (shapes.append((inputs["advantages"].shape, inputs["completion_ids"].shape)), original(model, inputs))[1],
+    )
+    trainer.train()
+    assert all(advantages == completions for advantages, completions in shapes)
+
+
+def test_log_probs_equal_trls_own(tmp_path: Path) -> None:
+    """Where prompts have equal lengths, our short pass and TRL's fused one agree."""
+    trainer = bandit_trainer(tmp_path, match_reward, temperature=0.7)
+    ids = torch.randint(3, 20, (6, 7), generator=torch.Generator().manual_seed(0))
+    arguments = (trainer.model, ids, torch.ones_like(ids), 4)
+    with torch.no_grad():
+        ours = trainer._get_per_token_logps_and_entropies(*arguments, compute_entropy=True)
+        theirs = GRPOTrainer._get_per_token_logps_and_entropies(trainer, *arguments, compute_entropy=True)
+    for mine, other in zip(ours[:2], theirs[:2], strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
+
+
+def test_log_probs_do_not_depend_on_left_padding(tmp_path: Path) -> None:
+    trainer = bandit_trainer(tmp_path, match_reward)
+    ids = torch.tensor([[7, 8, 9, 10]])
+    padded = torch.cat([torch.ones(1, 3, dtype=torch.long), ids], dim=1)
+    mask = torch.tensor([[0, 0, 0, 1, 1, 1, 1]])
+    with torch.no_grad():
+        plain = trainer._get_per_token_logps_and_entropies(trainer.model, ids, torch.ones_like(ids), 2)[0]
+        shifted = trainer._get_per_token_logps_and_entropies(trainer.model, padded, mask, 2)[0]
+    torch.testing.assert_close(plain, shifted, atol=1e-5, rtol=1e-5)
+
+
+def test_a_checkpoint_holds_the_critic_and_its_optimizer(tmp_path: Path) -> None:
+    trainer = bandit_trainer(tmp_path, match_reward, max_steps=4, save_strategy="steps", save_steps=4)
+    trainer.train()
+    folder = tmp_path / "checkpoint-4"
+    saved = load_file(folder / "critic.safetensors")
+    assert saved.keys() == trainer.critic.state_dict().keys()
+    assert torch.equal(saved["value.weight"], trainer.critic.value.weight)
+    fresh = bandit_trainer(tmp_path, match_reward, max_steps=4)
+    fresh.create_optimizer_and_scheduler(num_training_steps=4)
+    fresh._load_optimizer_and_scheduler(str(folder))
+    assert torch.equal(fresh.critic.value.weight, trainer.critic.value.weight)
+    assert fresh.critic_optimizer.state_dict()["state"].keys() == trainer.critic_optimizer.state_dict()["state"].keys()
+    assert fresh.critic_scheduler.last_epoch == 4
