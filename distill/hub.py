@@ -98,9 +98,7 @@ def load_model(
     missing = sorted(report["missing_keys"])
     if missing and not new_head:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise InputError(
-            f"{field}: {name_or_path} lacks trained weights ({shown}); it is not {kind} that was trained."
-        )
+        raise InputError(f"{field}: {name_or_path} lacks trained weights ({shown}); it is not {kind} that was trained.")
     return model.to(device).eval()
 
 
@@ -153,14 +151,13 @@ def _explain(
     if isinstance(error, OSError) and not Path(name).expanduser().is_dir():
         return InputError(
             f"{field}: {name} is no local folder, and the hub did not give it "
-            f"(offline, unreachable, or no such {part}); download it where there is internet (hf download {name} --local-dir DIR) and pass DIR instead."
+            f"(offline, unreachable, or no such {part}); download it where there is internet "
+            f"(hf download {name} --local-dir DIR) and pass DIR instead."
         )
     if isinstance(error, SafetensorError):
         return InputError(f"{field}: the weights in {name} are damaged or cut off ({reason}); copy the folder again.")
     if "no file named" in str(error):
-        return InputError(
-            f"{field}: {name} has no model.safetensors; save the model with save_pretrained (safetensors)."
-        )
+        return InputError(f"{field}: {name} has no model.safetensors; save the model with save_pretrained (safetensors).")
     if "trust_remote_code" in str(error) or "custom code" in str(error):
         return InputError(f"{field}: {name} needs code from its repository, which is never run; use another model.")
     return InputError(f"{field}: the {part} in {name} cannot be loaded ({reason}).")

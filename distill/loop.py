@@ -22,15 +22,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from distill.batch import SyntheticBatch
-from distill.encode import TokenTable, takes_token_types, token_table
+from distill.encode import TokenTable, token_table
 from distill.errors import InputError
 from distill.files import read_json, replace_folder, write_json
-from distill.losses import hard_label_loss, hidden_state_loss, kd_loss, layer_pairs
+from distill.hidden import HiddenMatch
+from distill.losses import hard_label_loss, kd_loss
 from distill.precision import autocast
 from distill.replay import Replay, Selection
 from distill.seeding import generator, seeded
 from distill.student import Student
-from distill.teacher import Teacher, TransformersTeacher
+from distill.teacher import Teacher
 
 Schedule = Literal["cosine", "linear", "constant"]
 
@@ -181,9 +182,7 @@ class Distiller:
         """
         classes = batch.teacher_logits.shape[1]
         if classes != len(self.student.labels):
-            raise InputError(
-                f"student: it has {len(self.student.labels)} classes, but the teacher's answers {classes}."
-            )
+            raise InputError(f"student: it has {len(self.student.labels)} classes, but the teacher's answers {classes}.")
         self.seen += len(batch)
         self._tokenise(self.replay.add(batch, self.updates_done))
 
@@ -362,42 +361,6 @@ class Distiller:
         differing = [f"{k} ({then.get(k)!r}, now {now.get(k)!r})" for k in now | then if now.get(k) != then.get(k)]
         if differing:
             raise InputError(f"{folder}: was made with other settings: {', '.join(differing)}; use the same ones.")
-
-
-class HiddenMatch(nn.Module):
-    """The hidden-state loss of a student against its teacher's layers, with the projection it learns.
-
-    Both models must read the same token ids, so that position i is the same token in both.
-
-    Raises:
-        InputError: the teacher is a callable, or its vocabulary differs from the student's.
-    """
-
-    def __init__(self, student: Student, teacher: Teacher | None, seed: int) -> None:
-        super().__init__()
-        if not isinstance(teacher, TransformersTeacher):
-            raise InputError("student_hidden_weight: a teacher that is a model folder or id is needed; set it to 0.")
-        if student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
-            raise InputError("student_hidden_weight: student and teacher need the same tokenizer; set it to 0.")
-        mine, theirs = student.model.config, teacher.model.config
-        self.pairs = layer_pairs(mine.num_hidden_layers, theirs.num_hidden_layers)
-        self.states_of = teacher.hidden_states
-        self.keeps_types = takes_token_types(teacher.model)
-        with seeded(seed, "hidden-projection"):
-            equal = mine.hidden_size == theirs.hidden_size
-            self.projection = None if equal else nn.Linear(mine.hidden_size, theirs.hidden_size, bias=False)
-        self.to(student.device)
-
-    def loss(self, inputs: dict[str, Tensor], student_hidden: tuple[Tensor, ...]) -> Tensor:
-        """Return the loss of a batch from the student's `hidden_states` on `inputs`; a scalar >= 0."""
-        kept = {name: t for name, t in inputs.items() if name != "token_type_ids" or self.keeps_types}
-        teacher_hidden = self.states_of(kept)
-        return hidden_state_loss(
-            [student_hidden[mine] for mine, _ in self.pairs],
-            [teacher_hidden[theirs] for _, theirs in self.pairs],
-            inputs["attention_mask"],
-            self.projection,
-        )
 
 
 def pool_batches(held: int, batch_size: int) -> int:

@@ -11,9 +11,7 @@ import torch
 from torch import Tensor, nn
 
 
-def kd_loss(
-    student_logits: Tensor, teacher_logprobs: Tensor, temperature: float, weights: Tensor | None = None
-) -> Tensor:
+def kd_loss(student_logits: Tensor, teacher_logprobs: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
     """Return `τ² KL(p_T^τ || p_S^τ)`, averaged over the batch.
 
     `p^τ = softmax(x / τ)`. The factor τ² keeps the gradient's size independent of the temperature (Hinton et al.,

@@ -26,9 +26,7 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
     except RuntimeError as error:
         raise InputError(f"device: {str(name)!r} is unknown; expected auto, cpu, cuda or cuda:N.") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(
-            f"device: {name} was asked for, but torch sees {torch.cuda.device_count()} CUDA devices here."
-        )
+        raise InputError(f"device: {name} was asked for, but torch sees {torch.cuda.device_count()} CUDA devices here.")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise InputError("device: mps was asked for, but is not available here; use cpu.")
     if device.type not in ("cpu", "cuda", "mps"):

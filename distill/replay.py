@@ -154,9 +154,7 @@ class Replay:
         except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise InputError(f"{folder}: the replay is damaged ({error}); use an earlier checkpoint.") from error
         if not state["rows"] == len(replay) == len(replay.logprobs) == len(replay.wanted) == len(replay.inserted):
-            raise InputError(
-                f"{folder}: the replay's files disagree on the number of rows; use an earlier checkpoint."
-            )
+            raise InputError(f"{folder}: the replay's files disagree on the number of rows; use an earlier checkpoint.")
         return replay
 
     def _place(self, key: tuple[str, str | None], topic: str, source: str) -> int:

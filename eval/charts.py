@@ -123,9 +123,7 @@ def line_chart(
         _, y = place(x_ticks[0], tick)
         parts.append(Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
             LEFT, WIDTH - RIGHT, y, y))  # fmt: skip
-        parts.append(
-            Markup('<text class="tick end" x="{}" y="{:.1f}">{}</text>').format(LEFT - 6, y + 4, y_format(tick))
-        )
+        parts.append(Markup('<text class="tick end" x="{}" y="{:.1f}">{}</text>').format(LEFT - 6, y + 4, y_format(tick)))
     for tick in x_ticks:
         x, _ = place(tick, y_ticks[0])
         anchor = "end" if x > WIDTH - RIGHT - 20 else "middle"
@@ -162,9 +160,7 @@ def _finite(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
 
 
-def _line(
-    number: int, line: Series, place: Callable[[float, float], tuple[float, float]], x_ticks: list[float]
-) -> Markup:
+def _line(number: int, line: Series, place: Callable[[float, float], tuple[float, float]], x_ticks: list[float]) -> Markup:
     style = f"s{number % len(DASHES)}"
     dash = DASHES[number % len(DASHES)]
     points = line.points

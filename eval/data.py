@@ -115,9 +115,7 @@ def _texts(columns: _Columns, name: str) -> list[str]:
     for row, value in enumerate(values):
         if not isinstance(value, str):
             found = "nothing" if value is None else type(value).__name__
-            raise InputError(
-                f"{columns.at(row)}: column '{name}' holds {found}, expected text; fix or remove the row."
-            )
+            raise InputError(f"{columns.at(row)}: column '{name}' holds {found}, expected text; fix or remove the row.")
     return values
 
 
@@ -166,8 +164,7 @@ def _checked_index(value: Any, labels: list[str], where: str, column: str) -> in
         remedy = f"rename it.{did_you_mean(value, labels)}".rstrip(".")
     shown = "nothing" if value is None else repr(value)
     raise InputError(
-        f"{where}: column '{column}' holds {shown}, expected 0 to {len(labels) - 1} or one of {', '.join(labels)}; "
-        f"{remedy}."
+        f"{where}: column '{column}' holds {shown}, expected 0 to {len(labels) - 1} or one of {', '.join(labels)}; {remedy}."
     )
 
 
@@ -193,10 +190,7 @@ def _file_of_split(folder: Path, split: str) -> Path:
     found = [folder / f"{split}{suffix}" for suffix in SUFFIXES if (folder / f"{split}{suffix}").is_file()]
     if len(found) == 1:
         return found[0]
-    have = (
-        ", ".join(sorted(file.name for file in folder.iterdir() if file.name.endswith(SUFFIXES)))
-        or "nothing of the kind"
-    )
+    have = ", ".join(sorted(file.name for file in folder.iterdir() if file.name.endswith(SUFFIXES))) or "nothing of the kind"
     expected = f"one file named {split}.jsonl (or {', '.join(SUFFIXES[1:])})"
     raise InputError(f"{folder}: expected {expected}, it has {have}; name the split or the file itself.")
 
@@ -210,9 +204,7 @@ def _read_file(path: Path, names: tuple[str, ...]) -> _Columns:
         with _open_text(path) as file:
             rows = list(_json_rows(path, file) if ".jsonl" in path.suffixes else _csv_rows(path, file))
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); the file is damaged or not what its name says."
-        ) from error
+        raise InputError(f"{path}: cannot be read ({error}); the file is damaged or not what its name says.") from error
     for number, row in rows:
         for name in names:
             if name not in row:
@@ -234,9 +226,7 @@ def _json_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise InputError(
-                f"{path}, row {number}: is not valid JSON ({error}); expected one object a line."
-            ) from error
+            raise InputError(f"{path}, row {number}: is not valid JSON ({error}); expected one object a line.") from error
         if not isinstance(row, dict):
             raise InputError(f"{path}, row {number}: is {type(row).__name__}, expected one JSON object a line.")
         yield number, row
@@ -245,9 +235,7 @@ def _json_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]
 def _csv_rows(path: Path, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, row in enumerate(csv.DictReader(file), start=1):
         if None in row:
-            raise InputError(
-                f"{path}, row {number}: has more fields than the header; put quotes around texts with commas."
-            )
+            raise InputError(f"{path}, row {number}: has more fields than the header; put quotes around texts with commas.")
         yield number, row
 
 

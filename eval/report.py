@@ -179,9 +179,7 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     students = _mapping(summary.get("students"))
     order = [name for name in STUDENTS if name in students] + [name for name in students if name not in STUDENTS]
     found = [("Teacher", "", _mapping(summary.get("teacher")), "")]
-    found += [
-        (name, STUDENTS.get(name, ""), _mapping(students[name]), "main" * (name == "prompted")) for name in order
-    ]
+    found += [(name, STUDENTS.get(name, ""), _mapping(students[name]), "main" * (name == "prompted")) for name in order]
     shown = [key for key in columns if any(_number(figures.get(key)) is not None for _, _, figures, _ in found)]
     rows = []
     for name, text, figures, kind in found:
@@ -214,9 +212,7 @@ def curves(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> list[dict[
         for name, figures in final.items():
             value = _number(figures.get("accuracy"))
             if value is not None:
-                levels.append(
-                    Series(name if name != "prompted" else "prompted, at the end", [(0.0, value)], level=True)
-                )
+                levels.append(Series(name if name != "prompted" else "prompted, at the end", [(0.0, value)], level=True))
     drawn: list[tuple[str, str, list[Series], str, dict[str, Any]]] = [
         ("Reward", "Mean of each rollout; the terms lie in 0 to 1 before they are weighted.", reward, "mean reward",
          {"from_zero": True}),

@@ -1,5 +1,6 @@
 """From our settings to a TRL trainer: PPO (ours), GRPO or RLOO (TRL's own), with the same rollouts and rewards."""
 
+import dataclasses
 import json
 import os
 import warnings
@@ -88,7 +89,7 @@ def policy_trainer(
     config = settings.policy
     trainer_class, config_class = TRAINERS[config.algorithm]
     extra = json.loads(config.trainer_args)
-    known = config_class.__dataclass_fields__
+    known = {field.name for field in dataclasses.fields(config_class)}
     for key in extra:
         if key not in known:
             raise InputError(f"trainer_args: {config_class.__name__} has no field '{key}'.{did_you_mean(key, known)}")

@@ -71,7 +71,8 @@ class RunConfig:
         default=None, metadata={"help": "General text for the controls random-words and corpus: file or toy."}
     )
     real_data: str | None = field(
-        default=None, metadata={"help": "Real texts for the control real (labels are not read): file, hub id, toy:TASK."}
+        default=None,
+        metadata={"help": "Real texts for the control real (labels are not read): file, hub id, toy:TASK."},
     )
     resume: bool = field(default=False, metadata={"help": "Go on with the run in output_dir."})
     quiet: bool = field(default=False, metadata={"help": "No bars and tables; errors and the result only."})
@@ -134,7 +135,10 @@ def config_path(name: str) -> Path:
         InputError: There is no such file.
     """
     shipped = [Path(__file__).parent / "_configs", Path(__file__).parent.parent / "configs"]
-    for file in [Path(name), *(folder / Path(name).relative_to("configs") for folder in shipped if name.startswith("configs/"))]:
+    for file in [
+        Path(name),
+        *(folder / Path(name).relative_to("configs") for folder in shipped if name.startswith("configs/")),
+    ]:
         if file.is_file():
             return file
     raise InputError(f"config '{name}' is not a file: give the path of a YAML file, for example configs/toy/prompted.yaml")

@@ -76,8 +76,7 @@ class PreallocatedLayer(DynamicLayer):
         if begin == 0:
             self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
             self._key_memory, self._value_memory = (
-                states.new_empty(*states.shape[:2], self.capacity, states.shape[-1])
-                for states in (key_states, value_states)
+                states.new_empty(*states.shape[:2], self.capacity, states.shape[-1]) for states in (key_states, value_states)
             )
         end = begin + key_states.shape[-2]
         self._key_memory[:, :, begin:end] = key_states
@@ -178,7 +177,8 @@ def _inverse_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
     block, fraction = _invert(masses, uniforms)
     ids = block[:, None] * BLOCK + torch.arange(BLOCK, device=weights.device)
     inside = weights.gather(1, ids.clamp(max=vocabulary - 1)) * (ids < vocabulary)
-    return block * BLOCK + _invert(inside, fraction)[0]
+    # The clamp matters for NaN alone: it must come out as NaN log-probabilities, not as a crash of the device.
+    return (block * BLOCK + _invert(inside, fraction)[0]).clamp(max=vocabulary - 1)
 
 
 def _invert(masses: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
@@ -372,8 +372,7 @@ def _new_cache(model: PreTrainedModel, capacity: int) -> DynamicCache:
 def _can_drop_rows(cache: DynamicCache) -> bool:
     """Whether every layer of the cache can select rows: those of attention can, those of recurrent models cannot."""
     return all(
-        isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin)
-        for layer in cache.layers
+        isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers
     )
 
 

@@ -127,9 +127,7 @@ class TopicPolicy:
     @classmethod
     def load(cls, name_or_path: str, labels: list[str], config: PolicyConfig, max_tokens: int, device: str) -> "TopicPolicy":
         """Load the untuned model. Weights stay float32: they (or their adapters) are about to be trained."""
-        model = load_model(
-            AutoModelForCausalLM, name_or_path, "generator", device=resolve_device(device), dtype=torch.float32
-        )
+        model = load_model(AutoModelForCausalLM, name_or_path, "generator", device=resolve_device(device), dtype=torch.float32)
         return cls(model, load_tokenizer(name_or_path, "generator"), labels, config, max_tokens)
 
     @property
@@ -138,7 +136,10 @@ class TopicPolicy:
         if self.config.lora_rank == 0:
             return None
         return LoraConfig(
-            r=self.config.lora_rank, lora_alpha=self.config.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+            r=self.config.lora_rank,
+            lora_alpha=self.config.lora_alpha,
+            target_modules="all-linear",
+            task_type="CAUSAL_LM",
         )
 
     def wanted(self, controls: list[str]) -> Tensor:

@@ -31,16 +31,14 @@ class Show:
         self._progress.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._progress.stop()
 
     def say(self, line: str) -> None:
         """Print one line above the bars."""
         self.console.print(line, markup=False, highlight=False)
 
-    def bar(self, name: str, total: float, done: float = 0) -> TaskID:
+    def bar(self, name: str, total: int, done: int = 0) -> TaskID:
         """A new bar."""
         return self._progress.add_task(name, total=total, completed=done, status="")
 

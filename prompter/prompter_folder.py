@@ -43,5 +43,3 @@ def save_prompter(path: Path, settings: Settings, policy: TopicPolicy, queries: 
         policy.model.save_pretrained(folder)
         policy.tokenizer.save_pretrained(folder)
         write_json(folder / MANIFEST, manifest)
-
-

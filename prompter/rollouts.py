@@ -32,9 +32,7 @@ class Rollouts:
 
     __name__ = "rollout"  # TRL names its reward columns after the function
 
-    def __init__(
-        self, policy: TopicPolicy, judge: Judge, steps_per_rollout: int, seed: int, clock: Clock
-    ) -> None:
+    def __init__(self, policy: TopicPolicy, judge: Judge, steps_per_rollout: int, seed: int, clock: Clock) -> None:
         self.policy, self.judge, self.seed, self.clock = policy, judge, seed, clock
         self.steps_per_rollout = steps_per_rollout
         self.writer: Writer | None = None  # set once the trainer has made the model that policy and writer share

@@ -76,9 +76,7 @@ class Rounds(TrainerCallback):
 
     # One round
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """After the last optimizer step of a rollout: book it and let the student learn."""
         if state.global_step % self.schedule.steps:
             return

@@ -5,10 +5,10 @@ was killed while saving therefore falls back to the checkpoint before, and the l
 """
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
-import errno
 import re
 from pathlib import Path
 from typing import IO, Any
@@ -49,7 +49,10 @@ class RunFolder:
             ) from None
 
     def close(self) -> None:
-        """Let other processes use the folder."""
+        """Let other processes use the folder; one in which nothing was written goes again."""
+        if [file.name for file in self.path.iterdir()] == [".lock"]:
+            (self.path / ".lock").unlink()
+            self.path.rmdir()
         self._lock.close()
 
     # Configuration
@@ -70,15 +73,11 @@ class RunFolder:
             write_text(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
             return
         if not resume:
-            raise InputError(
-                f"output_dir '{self.path}' already holds a run: go on with --resume, or choose another folder"
-            )
+            raise InputError(f"output_dir '{self.path}' already holds a run: go on with --resume, or choose another folder")
         stored = yaml.safe_load(file.read_text(encoding="utf-8"))
         keys = [key for key in {**stored, **config} if key not in may_differ]
         differing = [
-            f"{key}: {stored.get(key)!r} there, {config.get(key)!r} here"
-            for key in keys
-            if stored.get(key) != config.get(key)
+            f"{key}: {stored.get(key)!r} there, {config.get(key)!r} here" for key in keys if stored.get(key) != config.get(key)
         ]
         if differing:
             raise InputError(
@@ -124,7 +123,7 @@ class RunFolder:
             for folder in (self.checkpoints.iterdir() if self.checkpoints.exists() else [])
             if (match := re.fullmatch(r"checkpoint-(\d+)", folder.name))
         ]
-        broken = []
+        broken: list[str] = []
         for _, folder in sorted(found, reverse=True):
             fault = _fault(folder)
             if fault is None:

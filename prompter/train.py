@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 from transformers.utils import logging as transformers_logging
+from trl import GRPOTrainer, RLOOTrainer
 
 from distill.errors import InputError
 from distill.files import read_json, write_json
 from distill.loop import Distiller
-from distill.precision import resolve_device
 from distill.student import Student, load_student
 from distill.teacher import Teacher, TransformersTeacher, load_teacher
 from eval.controls import control_texts, judged_batches, read_sentences
@@ -66,11 +66,10 @@ def train(settings: Settings) -> dict[str, Any] | None:
     one_process()
     quieten()
     run = settings.run
-    start = time.perf_counter()
     folder = RunFolder(run.output_dir)
     try:
         with Show(run.quiet) as show, disk_errors_named(folder.path):
-            named = settings.flat()
+            named = settings.flat()  # as the user named things; toy names become paths below
             if run.resume and (folder.path / "summary.json").exists():
                 folder.open_config(named, run.resume, NOT_COMPARED)
                 show.say(f"{folder.path} is finished; nothing to do.")
@@ -78,15 +77,15 @@ def train(settings: Settings) -> dict[str, Any] | None:
             clock = Clock()
             settings = with_toy_files(settings, show, clock)
             models = load(settings)
-            schedule = Schedule.of(settings.policy, len(models.teacher.labels), run.budget)
-            student = new_student(settings, models)
-            distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=white_box(models.teacher))
+            rounds, trainer = prepare(settings, models, folder, show, clock)
             folder.open_config(named, run.resume, NOT_COMPARED)
-            done = prompted(settings, models, schedule, folder, distiller, show, clock)
-            if not done:
+            if not play(rounds, trainer):
                 return None
-            seconds = time.perf_counter() - start
-            summary = conclude(settings, models, folder, student, show, clock, seconds) | {"config": named}
+            with clock("final student updates"):
+                finish(rounds.distiller, show)
+            save_prompter(folder.path / "prompter", settings, models.policy, rounds.queries, run.teacher)
+            rounds.distiller.student.save(folder.path / "student")
+            summary = conclude(settings, models, folder, rounds, show) | {"config": named}
             write_json(folder.path / "summary.json", summary)
             write_report(folder.path)
             return summary
@@ -115,7 +114,13 @@ def load(settings: Settings) -> Models:
     evaluation = None
     if run.eval_data:
         evaluation = load_labelled(
-            run.eval_data, run.eval_split, run.eval_text_column, run.eval_label_column, teacher.labels, run.eval_limit, 0
+            run.eval_data,
+            run.eval_split,
+            run.eval_text_column,
+            run.eval_label_column,
+            teacher.labels,
+            run.eval_limit,
+            0,
         )
         evaluation.teacher_log_probs = teacher(evaluation.texts)
     needs_corpus = {"random-words", "corpus"} & set(run.compare)
@@ -146,54 +151,51 @@ def white_box(teacher: Teacher) -> TransformersTeacher | None:
     return teacher if isinstance(teacher, TransformersTeacher) else None
 
 
-def prompted(
-    settings: Settings,
-    models: Models,
-    schedule: Schedule,
-    folder: RunFolder,
-    distiller: Distiller,
-    show: Show,
-    clock: Clock,
-) -> bool:
-    """Rounds until the budget is spent, then the student's remaining updates.
-
-    Returns:
-        False where Ctrl-C stopped the rounds.
-    """
+def prepare(
+    settings: Settings, models: Models, folder: RunFolder, show: Show, clock: Clock
+) -> tuple[Rounds, GRPOTrainer | RLOOTrainer]:
+    """Build everything the rounds need; nothing is written yet."""
     run, policy = settings.run, models.policy
-    judge = Judge(models.teacher, distiller.student, settings.reward, clock)
+    schedule = Schedule.of(settings.policy, len(policy.labels), run.budget)
+    student = new_student(settings, models)
+    distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=white_box(models.teacher))
+    judge = Judge(models.teacher, student, settings.reward, clock)
     rollouts = Rollouts(policy, judge, schedule.steps, run.seed, clock)
     rounds = Rounds(settings, schedule, folder, rollouts, distiller, models.evaluation, show)
     trainer = policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [rounds])
     rollouts.writer = new_writer(settings, policy)
+    return rounds, trainer
 
+
+def play(rounds: Rounds, trainer: GRPOTrainer | RLOOTrainer) -> bool:
+    """Rounds until the budget is spent, from the last checkpoint on where the run is a resumed one.
+
+    Returns:
+        False where Ctrl-C stopped the rounds.
+    """
+    run, schedule, policy = rounds.settings.run, rounds.schedule, rounds.rollouts.policy
     checkpoint = None
     if run.resume:
-        checkpoint, broken = folder.last_checkpoint()
+        checkpoint, broken = rounds.folder.last_checkpoint()
         for line in broken:
-            show.say(f"{line}; falling back to the one before.")
+            rounds.show.say(f"{line}; falling back to the one before.")
         if checkpoint:
             rounds.restore(checkpoint)
         else:
-            folder.cut_logs(dict.fromkeys(LOGS, 0))
-    with rounds.listening(), clock("rounds"):
+            rounds.folder.cut_logs(dict.fromkeys(LOGS, 0))
+    with rounds.listening(), rounds.clock("rounds"):
         if rounds.update < schedule.rollouts:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         elif checkpoint:
             trainer._load_from_checkpoint(str(checkpoint))
-    policy.model = trainer.accelerator.unwrap_model(trainer.model)
     if rounds.stop_requested and rounds.update < schedule.rollouts:
         return False
-    if schedule.rest:
+    if schedule.rest:  # too few queries for a rollout to learn from: the policy only samples
         wanted = torch.arange(schedule.rest) % len(policy.labels)
         completions = policy.topics(wanted, run.seed, schedule.rollouts)
         rounds.update += 1
-        rounds.book(rollouts.judged(completions, wanted, schedule.rollouts))
+        rounds.book(rounds.rollouts.judged(completions, wanted, schedule.rollouts))
         rounds.write_row({})
-    with clock("student"):
-        finish(distiller, show)
-    save_prompter(folder.path / "prompter", settings, policy, rounds.queries, run.teacher)
-    distiller.student.save(folder.path / "student")
     return True
 
 
@@ -213,30 +215,22 @@ def finish(distiller: Distiller, show: Show) -> None:
     distiller.finish(progress=lambda done, loss: show.step(bar, done, f"loss {loss:.3f}"))
 
 
-def conclude(
-    settings: Settings,
-    models: Models,
-    folder: RunFolder,
-    student: Student,
-    show: Show,
-    clock: Clock,
-    seconds: float,
-) -> dict[str, Any]:
+def conclude(settings: Settings, models: Models, folder: RunFolder, rounds: Rounds, show: Show) -> dict[str, Any]:
     """Controls, scores, sizes and speeds: the summary."""
-    run = settings.run
-    students: dict[str, dict[str, Any]] = {"prompted": {"queries": run.budget, "seconds": round(seconds, 1)}}
+    run, clock = settings.run, rounds.clock
+    student = rounds.distiller.student
+    seconds = clock.seconds["rounds"] + clock.seconds["final student updates"]
+    students: dict[str, dict[str, Any]] = {"prompted": {"queries": rounds.queries, "seconds": round(seconds, 1)}}
     trained = {"prompted": student}
     for name in run.compare:
         with clock("controls"):
             trained[name], students[name] = control(name, settings, models, folder, show)
-    for name, model in trained.items():
-        if models.evaluation:
-            students[name] |= score(model, models.evaluation)
     teacher: dict[str, Any] = {"name": run.teacher}
     if models.evaluation:
-        teacher |= score(None, models.evaluation)
+        for name, model in trained.items():
+            students[name] |= score(model, models.evaluation)
         measured = size_and_speed({"teacher": models.teacher, **trained}, models.evaluation.texts)
-        teacher |= measured.pop("teacher")
+        teacher |= score(None, models.evaluation) | measured.pop("teacher")
         for name, figures in measured.items():
             students[name] |= figures
     else:
@@ -246,17 +240,27 @@ def conclude(
         "labels": models.teacher.labels,
         "teacher": teacher,
         "students": students,
-        "teacher_queries": run.budget,
-        "seconds": round(sum(part["seconds"] for part in students.values()), 1),
-        "time": {name: round(value, 1) for name, value in clock.seconds.items()},
+        "teacher_queries": rounds.queries,
+        "unusable_answers": rounds.unusable,
+        "seconds": round(sum(clock.seconds.get(name, 0.0) for name in WHOLE), 1),
+        "time": seconds_by_part(clock.seconds),
         "seed": run.seed,
         "versions": {name: version(name) for name in LIBRARIES},
     }
 
 
-def control(
-    name: str, settings: Settings, models: Models, folder: RunFolder, show: Show
-) -> tuple[Student, dict[str, Any]]:
+WHOLE = ("teacher and writer", "rounds", "final student updates", "controls")
+WITHIN_ROUNDS = ("writer", "teacher", "student answers", "student", "evaluation")
+
+
+def seconds_by_part(seconds: dict[str, float]) -> dict[str, float]:
+    """Where the time went, in parts that do not overlap; what is left of the rounds is the policy's side."""
+    parts = {name: value for name, value in seconds.items() if name != "rounds"}
+    parts["policy"] = seconds["rounds"] - sum(seconds.get(name, 0.0) for name in WITHIN_ROUNDS)
+    return {name: round(value, 1) for name, value in parts.items()}
+
+
+def control(name: str, settings: Settings, models: Models, folder: RunFolder, show: Show) -> tuple[Student, dict[str, Any]]:
     """Distil the same student at the same cost from a control's text; a control already done is loaded."""
     run = settings.run
     path = folder.path / "controls" / name
@@ -294,14 +298,20 @@ def control(
 def with_toy_files(settings: Settings, show: Show, clock: Clock) -> Settings:
     """The settings with the names of the embedded toy tasks replaced by files and folders of the cache."""
     run, policy = settings.run, settings.policy
-    kinds = {"teacher": "teacher", "generator": "writer", "eval_data": "test", "real_data": "train", "corpus": "corpus"}
+    kinds = {
+        "teacher": "teacher",
+        "generator": "writer",
+        "eval_data": "test",
+        "real_data": "train",
+        "corpus": "corpus",
+    }
     toys = {f: getattr(run, f) for f in kinds if str(getattr(run, f)).partition(":")[0] == "toy"}
     if not toys and policy.policy != "toy":
         return settings
     from eval.toy.files import toy_path  # the toy world is of no use to a real run
 
     with clock("teacher and writer"):
-        paths = {field: str(toy_path(name, kinds[field], quiet=run.quiet)) for field, name in toys.items()}
+        paths: dict[str, Any] = {field: str(toy_path(name, kinds[field], quiet=run.quiet)) for field, name in toys.items()}
         run = dataclasses.replace(run, **paths)
         if policy.policy == "toy":
             policy = dataclasses.replace(policy, policy=str(toy_path("toy", "writer", quiet=run.quiet)))

@@ -211,7 +211,7 @@ class Writer:
                 input_ids.to(self.device),
                 attention_mask.to(self.device),
                 max_new_tokens=config.writer_max_new_tokens,
-                min_new_tokens=config.writer_min_new_tokens,
+                min_new_tokens=max(1, config.writer_min_new_tokens),  # EOS at once would leave an empty text
                 eos_token_ids=self.eos_token_ids,
                 pad_token_id=self.pad_token_id,
                 temperature=config.writer_temperature,

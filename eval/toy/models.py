@@ -8,7 +8,7 @@ BPE, trained on the general corpus alone. Both are ordinary Hugging Face folders
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -232,9 +232,7 @@ def _train_writer(world: World, settings: WriterSettings, folder: Path, quiet: b
     _save(model, tokenizer, folder)
 
 
-def _fit(
-    model: PreTrainedModel, losses: Iterator[Tensor], steps: int, learning_rate: float, advance: Advance
-) -> None:
+def _fit(model: PreTrainedModel, losses: Iterator[Tensor], steps: int, learning_rate: float, advance: Advance) -> None:
     """Take one AdamW step for each loss; the rate rises over the first tenth and falls to zero along a cosine."""
     decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]

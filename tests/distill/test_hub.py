@@ -49,9 +49,7 @@ def test_missing_folder(name: str) -> None:
     refused(name, f"folder {name} does not exist; check the path")
 
 
-def test_missing_folder_beside_existing_ones_is_no_hub_id(
-    copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_missing_folder_beside_existing_ones_is_no_hub_id(copy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     refused("copy/tiny", "folder copy/tiny does not exist")
 

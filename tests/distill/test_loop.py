@@ -255,9 +255,7 @@ def test_each_text_is_tokenised_once(monkeypatch: pytest.MonkeyPatch) -> None:
     distiller = Distiller(tiny_student(), SMALL, 60, seed=0)
     calls: list[str] = []
     put = distiller.tokens.put
-    monkeypatch.setattr(
-        distiller.tokens, "put", lambda rows, texts, pairs=None: (calls.extend(texts), put(rows, texts))
-    )
+    monkeypatch.setattr(distiller.tokens, "put", lambda rows, texts, pairs=None: (calls.extend(texts), put(rows, texts)))
     batches = [random_batch(30, 0), random_batch(30, 1), random_batch(30, 0)]
     distiller.run(batches)
     assert sorted(calls) == sorted({text for batch in batches for text in batch.texts})

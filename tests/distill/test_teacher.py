@@ -102,9 +102,7 @@ def test_teacher_with_nan_weights_is_stopped(bert_folder: Path, tmp_path: Path) 
         ({"problem_type": "multi_label_classification"}, "multi-label"),
     ],
 )
-def test_classifiers_of_another_kind_are_refused(
-    bert_folder: Path, tmp_path: Path, change: dict, message: str
-) -> None:
+def test_classifiers_of_another_kind_are_refused(bert_folder: Path, tmp_path: Path, change: dict, message: str) -> None:
     folder = Path(shutil.copytree(bert_folder, tmp_path / "changed"))
     settings = json.loads((folder / "config.json").read_text()) | change
     (folder / "config.json").write_text(json.dumps(settings))

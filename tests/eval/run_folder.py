@@ -108,9 +108,7 @@ def summary() -> dict:
     }  # fmt: skip
 
 
-def write_run(
-    folder: Path, summary_: dict | None = None, metrics_: list | None = None, samples_: list | None = None
-) -> Path:
+def write_run(folder: Path, summary_: dict | None = None, metrics_: list | None = None, samples_: list | None = None) -> Path:
     """Write a run folder; what is not given is made up, what is empty is not written."""
     folder.mkdir(parents=True, exist_ok=True)
     ended = summary() if summary_ is None else summary_

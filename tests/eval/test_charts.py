@@ -40,9 +40,7 @@ def test_points_lie_where_the_scale_says():
 
 
 def test_a_chart_names_its_axes_and_says_in_words_what_it_shows():
-    chart = draw(
-        Series("a", [(0, 0.1), (1000, 0.9), (2000, 0.5)]), Series("b", [(0, 0.7)], level=True), y_format=percent_mark
-    )
+    chart = draw(Series("a", [(0, 0.1), (1000, 0.9), (2000, 0.5)]), Series("b", [(0, 0.7)], level=True), y_format=percent_mark)
     assert chart.get("role") == "img"
     assert chart.find(f"{SVG}title").text == "Chart"
     assert chart.find(f"{SVG}desc").text == ("Against x. a: 10 % at 0, 50 % at 2,000, between 10 % and 90 %. b: 70 %.")

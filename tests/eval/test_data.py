@@ -53,9 +53,7 @@ def test_every_format_gives_the_same_rows(tmp_path, kind):
 def test_names_decide_where_both_sides_have_them(tmp_path):
     named = jsonl(tmp_path / "a.jsonl", objects([("x", "sports"), ("y", "World")]))
     assert load(named).labels == [1, 0]
-    features = datasets.Features(
-        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])}
-    )
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])})
     table = datasets.Dataset.from_list(objects([("x", 0), ("y", 1), ("z", 1)]), features=features)
     table.to_parquet(tmp_path / "b.parquet")
     assert load(tmp_path / "b.parquet", ["POS", "NEG"]).labels == [1, 0, 0]  # numbered the other way round
@@ -140,9 +138,7 @@ def test_an_unreachable_hub_id_says_what_to_do(monkeypatch):
         raise ConnectionError("Couldn't reach the Hub\nand more")
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
-    with pytest.raises(
-        InputError, match="owner/data:config.*Couldn't reach the Hub\\).*download it elsewhere"
-    ) as caught:
+    with pytest.raises(InputError, match="owner/data:config.*Couldn't reach the Hub\\).*download it elsewhere") as caught:
         load("owner/data:config")
     assert "\n" not in str(caught.value)
 

@@ -78,8 +78,6 @@ def test_concurrent_processes_with_a_read_only_home_leave_nothing_behind(tmp_pat
         "TMPDIR": str(tmp_path / "scratch"),
         "OMP_NUM_THREADS": "1",
     }
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert not list((tmp_path / "scratch").iterdir())

@@ -93,29 +93,21 @@ def test_the_verdict_claims_what_was_measured():
     assert "3.0 points below the same student" in verdict(with_students(prompted=0.7, unprompted=0.73), [])
     alone = verdict(with_students(prompted=0.7), [])
     assert alone.endswith("reaches 70.0 % accuracy.")
-    unlabelled = verdict(
-        {"teacher_queries": 500, "students": {"prompted": {}}}, [{"agreement": 0.5}, {"agreement": 0.83}]
-    )
+    unlabelled = verdict({"teacher_queries": 500, "students": {"prompted": {}}}, [{"agreement": 0.5}, {"agreement": 0.83}])
     assert "agree with its teacher on 83.0 % on the last texts" in unlabelled and "accuracy is not known" in unlabelled
     assert "is not known" in verdict({"teacher_queries": 500}, [])
-    assert verdict({}, [{"queries": 1200}]).startswith(
-        "This run is not finished: the page shows it as it stood after 1,200"
-    )
+    assert verdict({}, [{"queries": 1200}]).startswith("This run is not finished: the page shows it as it stood after 1,200")
 
 
 def test_the_table_leaves_out_what_no_row_has_and_orders_the_students():
-    table = headline(
-        {"students": {"mine": {"accuracy": 0.5}, "real": {"accuracy": 0.9}, "prompted": {"accuracy": None}}}
-    )
+    table = headline({"students": {"mine": {"accuracy": 0.5}, "real": {"accuracy": 0.9}, "prompted": {"accuracy": None}}})
     assert table["columns"] == ["Accuracy"]
     assert [(row["name"], row["cells"]) for row in table["rows"]] == [("real", ["90.0 %"]), ("mine", ["50.0 %"])]
 
 
 def test_first_and_last_samples_of_each_class():
     rows = [
-        {"update": u, "queries": 10 * u, "wanted": w, "topic": "A b", "text": f"A b {w}{u}"}
-        for u in (1, 2, 3)
-        for w in "xy"
+        {"update": u, "queries": 10 * u, "wanted": w, "topic": "A b", "text": f"A b {w}{u}"} for u in (1, 2, 3) for w in "xy"
     ]
     classes = before_and_after(rows)["classes"]
     assert [entry["wanted"] for entry in classes] == ["x", "y"]
@@ -199,9 +191,7 @@ def test_each_key_of_a_run_may_be_missing():
         Page(render({}, [], [row, row], "run"))
 
 
-anything = st.recursive(
-    st.none() | st.booleans() | st.floats() | st.text(max_size=5), lambda s: st.lists(s, max_size=2)
-)
+anything = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5), lambda s: st.lists(s, max_size=2))
 
 
 @settings(max_examples=30, deadline=None)
@@ -247,9 +237,7 @@ def chromium(tmp_path, *arguments):
         "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
         "--disable-component-update", "--disable-sync", "--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}",
     )  # fmt: skip
-    return subprocess.run(
-        [CHROMIUM, *quiet, *arguments], capture_output=True, text=True, timeout=120, check=True
-    ).stdout
+    return subprocess.run([CHROMIUM, *quiet, *arguments], capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 def corner(png):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.prompter.tiny import tiny_gpt2, word_tokenizer
+from tests.prompter.tiny import tiny_gpt2, tiny_teacher, word_tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -12,5 +12,14 @@ def lm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the tiny language model and its tokenizer."""
     folder = tmp_path_factory.mktemp("lm")
     tiny_gpt2().save_pretrained(folder)
+    word_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny classifier of the classes good and bad."""
+    folder = tmp_path_factory.mktemp("teacher")
+    tiny_teacher().save_pretrained(folder)
     word_tokenizer().save_pretrained(folder)
     return folder

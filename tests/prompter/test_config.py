@@ -68,7 +68,14 @@ def test_a_missing_config_file_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["configs/toy/prompted.yaml", "configs/ag_news.yaml", "configs/sst2.yaml", "configs/bench/ag_news.yaml", "configs/bench/sst2.yaml"]
+    "name",
+    [
+        "configs/toy/prompted.yaml",
+        "configs/ag_news.yaml",
+        "configs/sst2.yaml",
+        "configs/bench/ag_news.yaml",
+        "configs/bench/sst2.yaml",
+    ],
 )
 def test_the_shipped_configurations_are_valid(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)  # they are found from anywhere

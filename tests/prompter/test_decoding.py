@@ -33,8 +33,8 @@ COMMON = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_ke
 
 
 def gpt2(**changes) -> PreTrainedModel:
-    sizes = dict(vocab_size=VOCABULARY, n_positions=64, n_embd=32, n_layer=2, n_head=2, tie_word_embeddings=False)
-    return GPT2LMHeadModel(GPT2Config(**(sizes | changes)))
+    sizes = dict(vocab_size=VOCABULARY, n_positions=64, n_embd=32, n_layer=2, n_head=2, bos_token_id=1, eos_token_id=2)
+    return GPT2LMHeadModel(GPT2Config(tie_word_embeddings=False, **(sizes | changes)))
 
 
 def llama() -> PreTrainedModel:
@@ -107,14 +107,12 @@ def test_rows_that_ended_leave_the_batch_and_change_nothing() -> None:
     model = made(gpt2)
     ids, mask = prompts(16)
     free = greedy(model, ids, mask, []).tokens
-    eos = free[:10, 3].unique().tolist()
+    # EOS is the token that about half of the rows write within the first eight steps.
+    early = torch.stack([(free[:, :8] == token).any(1) for token in range(VOCABULARY)]).float().mean(1)
     sizes: list[int] = []
-    hook = model.register_forward_pre_hook(
-        lambda m, a, inputs: sizes.append(len(inputs["input_ids"])), with_kwargs=True
-    )
-    ours = greedy(model, ids, mask, eos)
-    hook.remove()
-    assert sizes[0] == 16 and sizes[-1] <= 12
+    model.register_forward_pre_hook(lambda _, args, inputs: sizes.append(len(inputs["input_ids"])), with_kwargs=True)
+    ours = greedy(model, ids, mask, [int((early - 0.5).abs().argmin())])
+    assert sizes[:8] == [16] * 8 and sizes[8] <= 12
     for row, length, unbounded in zip(ours.tokens, ours.lengths, free, strict=True):
         assert torch.equal(row[:length], unbounded[:length])
 
@@ -181,7 +179,7 @@ SAMPLING = [(1, 0, 1), (1, 0, 0.9), (1, 0, 0.3), (0.7, 0, 0.95), (1.5, 5, 1), (1
 @pytest.mark.parametrize(("temperature", "top_k", "top_p"), SAMPLING)
 @pytest.mark.parametrize("row", range(len(TABLE)))
 def test_sampling_follows_the_exact_distribution(row: int, temperature: float, top_k: int, top_p: float) -> None:
-    draws = 40_000
+    draws = 20_000
     expected = truncated(TABLE[row], temperature, top_k, top_p)
     weights = (TABLE[row] / temperature).softmax(-1).expand(draws, -1).contiguous()
     uniforms = torch.rand(draws, DRAWS, dtype=torch.float64, generator=generator(0, "draws"))
@@ -191,7 +189,7 @@ def test_sampling_follows_the_exact_distribution(row: int, temperature: float, t
     chi_square = ((counts - draws * expected)[possible].square() / (draws * expected[possible])).sum()
     freedom = int(possible.sum()) - 1
     assert chi_square < freedom + 5 * (2 * freedom) ** 0.5 + 1e-6
-    assert (counts / draws - expected).abs().sum() / 2 < 0.015
+    assert (counts / draws - expected).abs().sum() / 2 < 0.02
 
 
 @pytest.mark.parametrize(("temperature", "top_k", "top_p"), SAMPLING)

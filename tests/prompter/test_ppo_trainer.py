@@ -160,9 +160,7 @@ def test_policy_loss_equals_a_float64_loop(tmp_path: Path) -> None:
 
 def test_a_completion_without_reward_teaches_nothing(tmp_path: Path) -> None:
     """All rewards are missing: no policy weight moves, the critic stays at zero, and nothing becomes NaN."""
-    trainer = bandit_trainer(
-        tmp_path, lambda completions, **kwargs: [None] * len(completions), weight_decay=0.0, beta=0.0
-    )
+    trainer = bandit_trainer(tmp_path, lambda completions, **kwargs: [None] * len(completions), weight_decay=0.0, beta=0.0)
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
     trainer.train()
     for name, value in trainer.model.state_dict().items():

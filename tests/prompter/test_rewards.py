@@ -58,7 +58,11 @@ def test_an_unusable_answer_gives_no_reward() -> None:
 
 
 def test_a_term_switched_off_does_not_count() -> None:
-    terms = {"confidence": torch.tensor([0.5]), "disagreement": torch.tensor([torch.nan]), "novelty": torch.tensor([0.2])}
+    terms = {
+        "confidence": torch.tensor([0.5]),
+        "disagreement": torch.tensor([torch.nan]),
+        "novelty": torch.tensor([0.2]),
+    }
     config = RewardConfig(reward_confidence=2.0, reward_disagreement=0.0, reward_novelty=1.0)
     assert weighted_sum(terms, config).item() == pytest.approx(1.2)
 
@@ -90,7 +94,8 @@ def test_a_remembered_window_scores_like_the_original() -> None:
 
 
 @pytest.mark.parametrize(
-    "field, value", [("reward_novelty", -1.0), ("novelty_ngram", 0), ("novelty_window", 0), ("reward_confidence", -0.1)]
+    "field, value",
+    [("reward_novelty", -1.0), ("novelty_ngram", 0), ("novelty_window", 0), ("reward_confidence", -0.1)],
 )
 def test_config_refuses_what_cannot_be_a_reward(field: str, value: float) -> None:
     with pytest.raises(InputError, match=field):

@@ -61,7 +61,8 @@ def test_logs_are_cut_back_to_where_a_checkpoint_stood(tmp_path: Path) -> None:
 
 
 def test_a_second_process_is_refused_and_a_dead_one_does_not_block(tmp_path: Path) -> None:
-    code = f"from prompter.run_folder import RunFolder; folder = RunFolder({str(tmp_path)!r}); print('locked', flush=True); input()"
+    hold = f"folder = RunFolder({str(tmp_path)!r}); print('locked', flush=True); input()"
+    code = f"from prompter.run_folder import RunFolder; {hold}"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None

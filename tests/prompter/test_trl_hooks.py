@@ -52,9 +52,7 @@ def calls_of_one_rollout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **chan
     return calls
 
 
-def test_trl_calls_every_hook_of_a_rollout_in_the_order_we_rely_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trl_calls_every_hook_of_a_rollout_in_the_order_we_rely_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = calls_of_one_rollout(tmp_path, monkeypatch)
     rollout = ["_generate_and_score_completions", "_generate_single_turn", "_calculate_rewards", "_compute_loss"]
     assert [calls.index(name) for name in rollout] == sorted(calls.index(name) for name in rollout)
@@ -78,7 +76,10 @@ def test_per_token_advantages_reach_the_loss(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(
         trainer,
         "_compute_loss",
-        lambda model, inputs: (shapes.append((inputs["advantages"].shape, inputs["completion_ids"].shape)), original(model, inputs))[1],
+        lambda model, inputs: (
+            shapes.append((inputs["advantages"].shape, inputs["completion_ids"].shape)),
+            original(model, inputs),
+        )[1],
     )
     trainer.train()
     assert all(advantages == completions for advantages, completions in shapes)

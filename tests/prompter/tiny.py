@@ -2,7 +2,13 @@
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
 
 WORDS = ["<eos>", "<pad>", "<unk>", "good", "bad", ":", ".", *(f"w{i}" for i in range(25))]
 
@@ -35,4 +41,25 @@ def tiny_gpt2(seed: int = 0) -> GPT2LMHeadModel:
     model = GPT2LMHeadModel(config)
     with torch.no_grad():  # at its usual scale a random output layer is all but uniform, and adapters could not move it
         model.transformer.wte.weight.mul_(4)
+    return model.eval()
+
+
+def tiny_teacher(seed: int = 0, scale: float = 8.0) -> BertForSequenceClassification:
+    """A random classifier whose answers differ from text to text."""
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        pad_token_id=1,
+        id2label={0: "good", 1: "bad"},
+        label2id={"good": 0, "bad": 1},
+    )
+    model = BertForSequenceClassification(config)
+    with torch.no_grad():
+        model.bert.embeddings.word_embeddings.weight.mul_(20)
+        model.classifier.weight.mul_(scale)
     return model.eval()

@@ -1,0 +1,51 @@
+"""Learning from the teacher's inside: the optional hidden-state term of the distillation loop.
+
+A teacher whose weights are at hand can show more than its answers. The student's layers are drawn to those of the
+teacher, through a projection where the widths differ. This asks for a second pass of the teacher over every training
+batch, so it is off by default; the texts were paid for when they were judged, and no query is counted.
+"""
+
+from torch import Tensor, nn
+
+from distill.encode import takes_token_types
+from distill.errors import InputError
+from distill.losses import hidden_state_loss, layer_pairs
+from distill.seeding import seeded
+from distill.student import Student
+from distill.teacher import Teacher, TransformersTeacher
+
+
+class HiddenMatch(nn.Module):
+    """The hidden-state loss of a student against its teacher's layers, with the projection it learns.
+
+    Both models must read the same token ids, so that position i is the same token in both.
+
+    Raises:
+        InputError: the teacher is a callable, or its vocabulary differs from the student's.
+    """
+
+    def __init__(self, student: Student, teacher: Teacher | None, seed: int) -> None:
+        super().__init__()
+        if not isinstance(teacher, TransformersTeacher):
+            raise InputError("student_hidden_weight: a teacher that is a model folder or id is needed; set it to 0.")
+        if student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
+            raise InputError("student_hidden_weight: student and teacher need the same tokenizer; set it to 0.")
+        mine, theirs = student.model.config, teacher.model.config
+        self.pairs = layer_pairs(mine.num_hidden_layers, theirs.num_hidden_layers)
+        self.states_of = teacher.hidden_states
+        self.keeps_types = takes_token_types(teacher.model)
+        with seeded(seed, "hidden-projection"):
+            equal = mine.hidden_size == theirs.hidden_size
+            self.projection = None if equal else nn.Linear(mine.hidden_size, theirs.hidden_size, bias=False)
+        self.to(student.device)
+
+    def loss(self, inputs: dict[str, Tensor], student_hidden: tuple[Tensor, ...]) -> Tensor:
+        """Return the loss of a batch from the student's `hidden_states` on `inputs`; a scalar >= 0."""
+        kept = {name: t for name, t in inputs.items() if name != "token_type_ids" or self.keeps_types}
+        teacher_hidden = self.states_of(kept)
+        return hidden_state_loss(
+            [student_hidden[mine] for mine, _ in self.pairs],
+            [teacher_hidden[theirs] for _, theirs in self.pairs],
+            inputs["attention_mask"],
+            self.projection,
+        )
