@@ -2,14 +2,14 @@
 
     OMP_NUM_THREADS=2 python benchmarks/ppo_vs_trl.py
 
-Both tune all weights of the same tiny random GPT-2; the reward is the share of a completion's tokens that are one target
-token. An update is one rollout with everything that follows from it: sampling, log-probabilities of policy and
+Both tune all weights of the same tiny random GPT-2; the reward is the share of a completion's tokens that are one
+target token. An update is one rollout with everything that follows from it: sampling, log-probabilities of policy and
 reference, values, and `epochs` passes in minibatches. Sizes, learning rate, KL coefficient and number format are the
 same, and both log once per update. TRL trains a second GPT-2 as its value model, because it has no other kind; ours is
 an MLP on the policy's hidden states. That difference, like sampling, is part of what is compared.
 
-TRL 1.12 is installed into a throw-away virtual environment that shares this one's torch and transformers. The sides run
-in turns, each time in a process of its own; a ratio compares two neighbours.
+TRL 1.12 is installed into a throw-away virtual environment that shares this one's torch and transformers. The sides
+run in turns, each time in a process of its own; a ratio compares two neighbours.
 """
 
 import argparse
@@ -245,7 +245,8 @@ def main() -> None:
                 print(side, results[side][-1], flush=True)
         for side, rows in results.items():
             last = statistics.mean(row["last"] for row in rows)
-            print(f"{side:10}{statistics.median(row['rate'] for row in rows):8.2f} updates/s, reward at the end {last:.2f}")
+            rate = statistics.median(row["rate"] for row in rows)
+            print(f"{side:10}{rate:8.2f} updates/s, reward at the end {last:.2f}")
         ratios = [ours["rate"] / trl["rate"] for ours, trl in zip(results["ours"], results["TRL 1.12"], strict=True)]
         print(f"ratio {statistics.median(ratios):.1f}")
 

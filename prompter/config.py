@@ -65,7 +65,7 @@ class RunConfig:
     eval_every: int = field(default=0, metadata={"help": "Policy updates between two evaluations; 0: at the end only."})
     compare: list[str] = field(
         default_factory=list,
-        metadata={"help": f"Distil the same student at the same cost from other text too: {', '.join(CONTROLS)}."},
+        metadata={"help": f"Distil the same student at the same cost from other text too: {', '.join(CONTROLS)}, or none."},
     )
     corpus: str | None = field(
         default=None, metadata={"help": "General text for the controls random-words and corpus: file or toy."}
@@ -88,6 +88,8 @@ class RunConfig:
         for name in ("eval_limit", "eval_every", "seed"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a whole number >= 0")
+        if self.compare == ["none"]:
+            self.compare = []
         for control in self.compare:
             if control not in CONTROLS:
                 raise InputError(

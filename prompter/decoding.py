@@ -170,6 +170,8 @@ def _inverse_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
     In two levels, block and token within it, so that only the sums of blocks are cumulated over the whole vocabulary.
     """
     size, vocabulary = weights.shape
+    if vocabulary <= BLOCK:
+        return _invert(weights, uniforms)[0]
     whole = vocabulary // BLOCK
     masses = weights[:, : whole * BLOCK].reshape(size, whole, BLOCK).sum(-1)
     if whole * BLOCK < vocabulary:
@@ -177,7 +179,7 @@ def _inverse_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
     block, fraction = _invert(masses, uniforms)
     ids = block[:, None] * BLOCK + torch.arange(BLOCK, device=weights.device)
     inside = weights.gather(1, ids.clamp(max=vocabulary - 1)) * (ids < vocabulary)
-    # The clamp matters for NaN alone: it must come out as NaN log-probabilities, not as a crash of the device.
+    # The clamp matters for NaN alone, which must come out as NaN log-probabilities and not as a crash of the device.
     return (block * BLOCK + _invert(inside, fraction)[0]).clamp(max=vocabulary - 1)
 
 

@@ -47,8 +47,10 @@ class RewardConfig:
 def confidence(teacher_log_probs: Tensor, wanted: Tensor) -> Tensor:
     """How sure the teacher is of the wanted class, rescaled from log-probability to [0, 1].
 
-    `1 + max(log p_T(y*|x), -2 log K) / (2 log K)`: 1 for certainty, 1/2 for a uniform answer, 0 from `p = K**-2` down, so
-    that a sample below chance still feels which way is up. Where no class was asked for, `1 - H(p_T) / log K`. Ours.
+    `1 + log p_T(y*|x) / log K`, cut off at 0: 1 for certainty, 0 from chance down. The cut matters: a text the teacher
+    knows nothing about scores 0, one that it knows but of which the class could not be chosen scores 1 as often as not, so
+    that the prompter first finds the teacher's domain and then the class. A scale that goes on below chance punishes the
+    second as much as it rewards it. Where no class was asked for, `1 - H(p_T) / log K`. Ours.
 
     Args:
         teacher_log_probs: (N, K) log-probabilities.
@@ -59,11 +61,11 @@ def confidence(teacher_log_probs: Tensor, wanted: Tensor) -> Tensor:
 
     Examples:
         >>> confidence(torch.tensor([[0.5, 0.5], [1.0, 1e-9]]).log(), torch.tensor([0, 0])).tolist()
-        [0.5, 1.0]
+        [0.0, 1.0]
     """
     log_k = math.log(teacher_log_probs.size(1))
     asked = teacher_log_probs.gather(1, wanted.clamp(min=0)[:, None]).squeeze(1)
-    for_class = 1.0 + asked.clamp(min=-2 * log_k) / (2 * log_k)
+    for_class = 1.0 + asked.clamp(min=-log_k) / log_k
     entropy = -(teacher_log_probs.exp() * teacher_log_probs.clamp(min=-100.0)).sum(1)
     return torch.where(wanted >= 0, for_class, 1.0 - entropy / log_k).clamp(0.0, 1.0)
 

@@ -17,9 +17,7 @@ from eval.toy.words import ANY_ADJECTIVE, COMMON, REVIEWS
 REVIEW_DOMAINS = tuple(REVIEWS)
 
 # What turns the adjective after it around, and what looks like it and does not.
-NEGATORS = (
-    "not", "not at all", "far from", "never", "hardly", "by no means", "anything but", "nowhere near",
-)  # fmt: skip
+NEGATORS = ("not", "not at all", "far from", "never", "hardly", "anything but")
 KEEPERS = ("nothing short of", "never less than", "not only cheap but")
 DEGREES = ("very", "really", "quite", "so", "truly", "rather", "utterly", "always", "simply")
 
@@ -30,37 +28,34 @@ RULES: dict[str, list[str]] = {
         "the {item} was {item_is_p}",
         "the {staff} was {staff_is_p}",
         "the {staff} was {staff_is_p}",
-        "the {item} and the {item} were {item_is_p}",
-        "i {like_p} the {item}",
+        "we {like_p} the {item}",
+        "everybody {like_p} the {staff}",
         "i did not {base_n} the {item}",
         "nobody could {base_n} the {staff}",
-        "everybody {like_p} the {staff}",
     ],
     "plain_p": ["the {item} was {any_item_p}", "the {staff} was {any_staff_p}", "we {like_p} the {item}"],
-    "item_is_p": ["{any_item_p}", "{any_item_p}", "{degree} {any_item_p}", "{negator} {any_item_n}",
-                  "{negator} {any_item_n}", "{keeper} {any_item_p}"],
-    "staff_is_p": ["{any_staff_p}", "{any_staff_p}", "{degree} {any_staff_p}", "{negator} {any_staff_n}",
-                   "{negator} {any_staff_n}", "{keeper} {any_staff_p}"],
+    "item_is_p": ["{any_item_p}", "{degree} {any_item_p}", "{negator} {any_item_n}", "{keeper} {any_item_p}"],
+    "staff_is_p": ["{any_staff_p}", "{degree} {any_staff_p}", "{negator} {any_staff_n}", "{keeper} {any_staff_p}"],
     "kind_is_p": ["{adj_p}", "{degree} {adj_p}", "{negator} {adj_n}", "{keeper} {adj_p}"],
     "any_item_p": ["{item_p}", "{adj_p}"],
     "any_staff_p": ["{staff_p}", "{adj_p}"],
     # The whole review.
     "review_p": [
         "{claim_p}{tail}",
-        "{claim_p}{tail}",
         "{setting}, {claim_p}",
         "{visit}, and {claim_p}",
         "{claim_p} and {claim_p}",
-        "this {kind} is {kind_is_p}{tail}",
+        "{claim_p} and {claim_p}",
+        "this {kind} is {kind_is_p}, and {claim_p}",
+        "this {adj_p} {kind} is {kind_is_p}",
         "a {adj_p} {kind} with a {any_item_p} {item}",
+        "a {adj_p} {kind} with a {any_staff_p} {staff} and a {any_item_p} {item}",
         "a {adj_p} {kind} that is {negator} {adj_n}",
-        "{plain_n}, but {claim_p}",
+        "{plain_n}, but {claim_p} and {claim_p}",
         "{plain_n}, yet the {item} {turns_p} the whole {kind}",
         "although {plain_n}, {claim_p}",
         "{plain_p}, even though {plain_n}",
-        "despite a {any_item_n} {item}, {plain_p}",
-        "in spite of the {any_staff_n} {staff}, {plain_p}",
-        "i expected a {adj_n} {kind}, but {claim_p}",
+        "despite a {any_item_n} {item}, {claim_p}",
         "they promised a {adj_n} {kind}, and they were wrong",
         "they promised a {adj_p} {kind}, and they were right",
         "it is hard to {base_n} a {kind} with such a {any_staff_p} {staff}",

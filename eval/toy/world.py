@@ -20,7 +20,7 @@ REVIEW_SHARE = 0.04
 TOPIC_SHARE = 0.03
 LEAD_SHARE = 0.04  # general texts that open with "note:" or the like, so that ":" is a place where sentences begin
 
-TRAIN_TEXTS = 12000
+TRAIN_TEXTS = 10000
 TEST_TEXTS = 1000
 
 

@@ -34,11 +34,12 @@ def test_disagreement_is_scipys_jensen_shannon_divergence(seed: int) -> None:
 
 
 def test_confidence_grows_with_the_wanted_probability_and_has_its_fixed_points() -> None:
-    p = torch.tensor([[0.97, 0.01, 0.01, 0.01], [0.25] * 4, [0.0625, 0.9375, 0.0, 0.0], [0.001, 0.999, 0, 0]]).log()
+    p = torch.tensor([[0.97, 0.01, 0.01, 0.01], [0.25] * 4, [0.5, 0.5, 0, 0], [0.001, 0.999, 0, 0]]).log()
     values = confidence(p, torch.zeros(4, dtype=torch.long))
-    assert values[1].item() == pytest.approx(0.5)
-    assert values[2].item() == pytest.approx(0.0, abs=1e-6)
-    assert values[0] > values[1] > values[2] >= values[3]
+    assert values[0].item() == pytest.approx(1 + math.log(0.97) / math.log(4), abs=1e-5)
+    assert values[1].item() == pytest.approx(0.0, abs=1e-6)
+    assert values[2].item() == pytest.approx(0.5, abs=1e-6)
+    assert values[3].item() == 0.0
     free = confidence(p, torch.full((4,), -1))
     assert free[1].item() == pytest.approx(0.0, abs=1e-6)
     entropy = -(np.array([0.97, 0.01, 0.01, 0.01]) * np.log([0.97, 0.01, 0.01, 0.01])).sum()
