@@ -12,7 +12,7 @@ from torch import Tensor
 from distill.batch import SyntheticBatch
 from distill.student import Student
 from distill.teacher import Teacher
-from prompter.rewards import NoveltyWindow, RewardConfig, confidence, disagreement, weighted_sum
+from prompter.rewards import NoveltyWindow, RewardConfig, certainty, confidence, disagreement, weighted_sum
 from prompter.timing import Clock
 
 
@@ -97,6 +97,7 @@ class Judge:
             student_log_probs = self.student.log_probs(texts)
         terms = {
             "confidence": confidence(teacher_log_probs, wanted),
+            "certainty": certainty(teacher_log_probs),
             "disagreement": disagreement(teacher_log_probs, student_log_probs),
             "novelty": self.window.score(topics),
         }

@@ -17,6 +17,9 @@ from torch import Tensor
 from distill.errors import InputError
 
 
+TERMS = ("confidence", "certainty", "disagreement", "novelty")
+
+
 @dataclass
 class RewardConfig:
     """Weights of the reward's terms; zero switches a term off.
@@ -26,6 +29,7 @@ class RewardConfig:
     """
 
     reward_confidence: float = field(default=1.0, metadata={"help": "Weight of teacher confidence, >= 0."})
+    reward_certainty: float = field(default=0.5, metadata={"help": "Weight of teacher certainty of any class, >= 0."})
     reward_disagreement: float = field(default=0.5, metadata={"help": "Weight of student disagreement, >= 0."})
     reward_novelty: float = field(default=0.5, metadata={"help": "Weight of the topic's novelty, >= 0."})
     novelty_ngram: int = field(default=2, metadata={"help": "Words per n-gram of the novelty term, >= 1."})
@@ -33,7 +37,7 @@ class RewardConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a reward."""
-        weights = {name: getattr(self, name) for name in ("reward_confidence", "reward_disagreement", "reward_novelty")}
+        weights = {f"reward_{term}": getattr(self, f"reward_{term}") for term in TERMS}
         for name, value in weights.items():
             if value < 0:
                 raise InputError(f"{name} is {value}, expected a weight >= 0")
@@ -66,8 +70,27 @@ def confidence(teacher_log_probs: Tensor, wanted: Tensor) -> Tensor:
     log_k = math.log(teacher_log_probs.size(1))
     asked = teacher_log_probs.gather(1, wanted.clamp(min=0)[:, None]).squeeze(1)
     for_class = 1.0 + asked.clamp(min=-log_k) / log_k
+    return torch.where(wanted >= 0, for_class, certainty(teacher_log_probs)).clamp(0.0, 1.0)
+
+
+def certainty(teacher_log_probs: Tensor) -> Tensor:
+    """How sure the teacher is of any class: `1 - H(p_T) / log K`. Ours.
+
+    Where an opening settles what a text is about but not yet its class (what is reviewed, but not whether it is liked),
+    confidence in the wanted class comes and goes by chance; certainty says at once that the opening led somewhere.
+
+    Args:
+        teacher_log_probs: (N, K) log-probabilities.
+
+    Returns:
+        (N,) in [0, 1]; NaN where a row is not finite.
+
+    Examples:
+        >>> certainty(torch.tensor([[0.5, 0.5], [1.0, 1e-9]]).log()).round(decimals=3).tolist()
+        [0.0, 1.0]
+    """
     entropy = -(teacher_log_probs.exp() * teacher_log_probs.clamp(min=-100.0)).sum(1)
-    return torch.where(wanted >= 0, for_class, 1.0 - entropy / log_k).clamp(0.0, 1.0)
+    return (1.0 - entropy / math.log(teacher_log_probs.size(1))).clamp(0.0, 1.0)
 
 
 def disagreement(teacher_log_probs: Tensor, student_log_probs: Tensor) -> Tensor:

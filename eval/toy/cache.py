@@ -1,9 +1,9 @@
 """A cache of trained folders, addressed by what they depend on.
 
-The name of an entry carries a hash of its *key*: settings, seed, library versions and the source text of the code that
-makes it. Whatever changes gives another name, so an entry never has to be invalidated. An entry is built in a temporary
-folder and renamed when complete; its manifest holds a checksum of every file, so that a damaged entry is noticed
-and rebuilt instead of loaded.
+The name of an entry carries a hash of its *key*: settings, seed, library versions and the source text of the code
+that makes it. Whatever changes gives another name, so an entry never has to be invalidated. An entry is built in a
+temporary folder and renamed when complete; its manifest holds a checksum of every file, so that a damaged entry is
+noticed and rebuilt instead of loaded.
 """
 
 import hashlib

@@ -3,8 +3,8 @@
 A template is a sentence with slots: "the {person} {act} a {quality} {thing}". A slot is filled from a table of
 symbols whose entries are words or again templates, so the grammar is context-free. Words are drawn by Zipf's law:
 a few are common and most are rare, as in real text, so a small sample of a domain misses much of its vocabulary.
-Every template below works for all plain domains; what differs between domains is the word lists. The words chosen first
-("the goalkeeper ...") settle the domain of the rest, which is what lets an opening steer a language model.
+Every template below works for all plain domains; what differs between domains is the word lists. The words chosen
+first ("the goalkeeper ...") settle the domain of the rest, which is what lets an opening steer a language model.
 """
 
 import itertools
@@ -77,7 +77,7 @@ class Grammar:
                 raise ValueError(f"symbol {name!r} uses undefined slots: {', '.join(sorted(unknown))}")
 
     def expand(self, template: str, rng: random.Random) -> str:
-        """Fill every slot of `template`, recursively; one list yields no word twice within one template's own slots."""
+        """Fill every slot of `template`, recursively; slots of one template are filled differently."""
         used: set[str] = set()
 
         def fill(match: re.Match[str]) -> str:

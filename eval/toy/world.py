@@ -16,7 +16,7 @@ from eval.toy.words import COMMON, DOMAINS
 
 # Share of each domain in the general corpus; the plain domains that are in no task divide the rest evenly.
 TOPIC_DOMAINS = ("law", "medicine", "music", "space")
-REVIEW_SHARE = 0.04
+REVIEW_SHARE = 0.05
 TOPIC_SHARE = 0.03
 LEAD_SHARE = 0.04  # general texts that open with "note:" or the like, so that ":" is a place where sentences begin
 
@@ -66,7 +66,7 @@ class World:
     @property
     def domain_shares(self) -> dict[str, float]:
         """Share of each domain in the general corpus; they sum to 1."""
-        shares = {domain: REVIEW_SHARE for domain in REVIEW_DOMAINS} | {domain: TOPIC_SHARE for domain in TOPIC_DOMAINS}
+        shares = dict.fromkeys(REVIEW_DOMAINS, REVIEW_SHARE) | dict.fromkeys(TOPIC_DOMAINS, TOPIC_SHARE)
         rest = [domain for domain in DOMAINS if domain not in shares]
         return shares | {domain: (1 - sum(shares.values())) / len(rest) for domain in rest}
 

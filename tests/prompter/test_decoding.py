@@ -117,6 +117,24 @@ def test_rows_that_ended_leave_the_batch_and_change_nothing() -> None:
         assert torch.equal(row[:length], unbounded[:length])
 
 
+@pytest.mark.parametrize("build", [gpt2, bloom])
+def test_a_large_batch_equals_generate(build: Callable) -> None:
+    """The output layer is then replaced by a faster one, for a vocabulary of whole cache lines; it must go back."""
+    model = made(build)
+    ids, mask = prompts(100)
+    steps = 2048 // 100 + 1
+    assert VOCABULARY % 16
+    theirs = model.generate(ids, attention_mask=mask, do_sample=False, max_new_tokens=steps, pad_token_id=PAD)
+    widths: list[int] = []
+    model.lm_head.register_forward_hook(lambda _, inputs, logits: widths.append(logits.shape[-1]))
+    ours = greedy(model, ids, mask, [], max_new_tokens=steps)
+    assert torch.equal(ours.tokens, theirs[:, ids.shape[1] :])
+    assert widths[-1] == 64
+    with torch.no_grad():
+        assert model(input_ids=ids).logits.shape[-1] == VOCABULARY
+    assert sampled(model, ids, mask, max_new_tokens=steps, top_p=1.0, temperature=50.0).tokens.max() < VOCABULARY
+
+
 def test_stops_once_all_rows_ended() -> None:
     model = made(gpt2)
     ids, mask = prompts(4)
@@ -226,8 +244,9 @@ def test_sampling_from_a_large_vocabulary() -> None:
 )
 def test_no_draw_leaves_the_truncated_set(rows, vocabulary, spread, top_k, top_p, edge, seed) -> None:
     random = torch.Generator().manual_seed(seed)
-    weights = (torch.randn(rows, vocabulary, generator=random) * spread).softmax(-1)
-    weights[:, 1::3] = 0  # forbidden tokens
+    logits = torch.randn(rows, vocabulary, generator=random) * spread
+    logits[:, 1::3] = -torch.inf  # forbidden tokens
+    weights = logits.softmax(-1)
     uniforms = torch.rand(rows, DRAWS, dtype=torch.float64, generator=random)
     if edge is not None:
         uniforms.fill_(edge)

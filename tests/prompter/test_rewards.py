@@ -105,4 +105,4 @@ def test_config_refuses_what_cannot_be_a_reward(field: str, value: float) -> Non
 
 def test_config_refuses_no_reward_at_all() -> None:
     with pytest.raises(InputError, match="all reward weights are 0"):
-        RewardConfig(reward_confidence=0, reward_disagreement=0, reward_novelty=0)
+        RewardConfig(reward_confidence=0, reward_certainty=0, reward_disagreement=0, reward_novelty=0)

@@ -1,0 +1,51 @@
+"""What training teacher and writer has in common: the optimizer's loop, its progress bar, and saving."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+import transformers
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
+def fit(model: PreTrainedModel, losses: Iterator[Tensor], steps: int, rate: float, name: str, quiet: bool) -> None:
+    """Take one AdamW step for each of `steps` losses.
+
+    The learning rate rises to `rate` over the first tenth of the steps and falls to zero along a cosine. A bar on
+    stderr shows step and loss, unless `quiet`.
+    """
+    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
+    others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
+    optimizer = torch.optim.AdamW(
+        [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}],
+        lr=rate,
+        betas=(0.9, 0.98),
+    )
+    schedule = transformers.get_cosine_schedule_with_warmup(optimizer, max(1, steps // 10), steps)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.3f}"),
+        TimeRemainingColumn(),
+    )
+    model.train()
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+        bar = progress.add_task(f"training the {name}", total=steps, loss=float("nan"))
+        for loss in losses:
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            progress.update(bar, advance=1, loss=loss.item())
+    model.eval()
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Write an ordinary Hugging Face folder."""
+    model.to("cpu").save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

@@ -1,0 +1,125 @@
+"""The toy teacher: a four-layer BERT-style classifier of a task's private texts.
+
+Its tokenizer has one token per word of the training texts, so words of other domains are unknown to it. While it is
+trained, words are hidden behind the unknown token, in some texts and there at a random rate: it learns how much a text
+tells when few of its words are known. That is why it is unsure about foreign text, where a classifier trained on whole
+texts alone would often be sure of anything.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
+from tokenizers.models import WordLevel
+from tokenizers.trainers import WordLevelTrainer
+from torch import Tensor
+from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+from distill.encode import TokenTable
+from distill.precision import autocast, resolve_device
+from distill.seeding import generator, seeded
+from eval.toy.fit import fit, save
+from eval.toy.world import World
+
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+PAD_ID, UNKNOWN_ID = 0, 1
+
+
+@dataclass(frozen=True)
+class TeacherSettings:
+    """Hyper-parameters of the teacher; all of them count in the cache key."""
+
+    layers: int = 4
+    hidden: int = 96
+    heads: int = 3
+    max_length: int = 64
+    train_texts: int = 10000
+    epochs: int = 3
+    batch_size: int = 64
+    learning_rate: float = 1.5e-3
+    hidden_words: float = 0.3  # share of texts that have words hidden; each at a rate drawn from [0, 1)
+    label_smoothing: float = 0.05
+
+
+def train_teacher(world: World, task_name: str, settings: TeacherSettings, folder: Path, quiet: bool) -> None:
+    """Train the teacher of a task on its private training texts and save it to `folder`."""
+    task = world.task(task_name)
+    texts, labels = task.train_texts[: settings.train_texts], torch.tensor(task.train_labels[: settings.train_texts])
+    tokenizer = _word_tokenizer(texts, settings.max_length)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=settings.hidden,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        intermediate_size=4 * settings.hidden,
+        max_position_embeddings=settings.max_length,
+        hidden_dropout_prob=0.0,  # hidden words already regularise
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=PAD_ID,
+        id2label=dict(enumerate(task.labels)),
+        label2id={label: index for index, label in enumerate(task.labels)},
+    )
+    with seeded(world.seed, "toy-teacher", "weights"):
+        model = BertForSequenceClassification(config)
+    device = resolve_device("auto")
+    table = TokenTable(tokenizer, settings.max_length, token_types=False)
+    table.put(torch.arange(len(texts)), texts)
+
+    def losses() -> Iterator[Tensor]:
+        for epoch in range(settings.epochs):
+            random = generator(world.seed, "toy-teacher", "epoch", epoch)
+            for rows in _length_sorted_batches(table.lengths[: len(texts)], settings.batch_size, random):
+                inputs = table.gather(rows, torch.device("cpu"))
+                inputs["input_ids"] = _hide_words(inputs["input_ids"], settings.hidden_words, random)
+                inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+                with autocast(device):
+                    logits = model(**inputs).logits
+                yield torch.nn.functional.cross_entropy(
+                    logits.float(), labels[rows].to(device), label_smoothing=settings.label_smoothing
+                )
+
+    steps = settings.epochs * -(-len(texts) // settings.batch_size)
+    fit(model.to(device), losses(), steps, settings.learning_rate, f"teacher ({task_name})", quiet)
+    save(model, tokenizer, folder)
+
+
+def _length_sorted_batches(lengths: Tensor, batch_size: int, random: torch.Generator) -> list[Tensor]:
+    """Cut a random order of the rows into batches of similar length (sorted within pools of 16 batches)."""
+    batches: list[Tensor] = []
+    for pool in torch.randperm(len(lengths), generator=random).split(16 * batch_size):
+        batches += pool[lengths[pool].argsort(stable=True)].split(batch_size)
+    return [batches[index] for index in torch.randperm(len(batches), generator=random).tolist()]
+
+
+def _hide_words(ids: Tensor, share: float, random: torch.Generator) -> Tensor:
+    """Replace words of a `share` of the texts by the unknown token, each at its own uniform rate; ids are (N, L)."""
+    rate = torch.rand(len(ids), 1, generator=random) * (torch.rand(len(ids), 1, generator=random) < share)
+    hide = (torch.rand(ids.shape, generator=random) < rate) & (ids >= len(SPECIAL_TOKENS))
+    return ids.masked_fill(hide, UNKNOWN_ID)
+
+
+def _word_tokenizer(texts: list[str], max_length: int) -> PreTrainedTokenizerFast:
+    """Build a lower-casing tokenizer with one token per word or punctuation mark of `texts`."""
+    tokenizer = Tokenizer(WordLevel(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"[.,:;?!]"), "isolated")]
+    )
+    tokenizer.train_from_iterator(texts, WordLevelTrainer(special_tokens=SPECIAL_TOKENS, show_progress=False))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, SPECIAL_TOKENS.index(token)) for token in ("[CLS]", "[SEP]")],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=max_length,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    )
+
+
