@@ -88,7 +88,11 @@ class DistillConfig:
     student_max_length: int = field(default=128, metadata={"help": "Longer texts are cut to this many tokens."})
     student_online_share: float = field(
         default=0.5,
-        metadata={"help": "Share of the updates made while texts come in; the rest follows on the full replay."},
+        metadata={"help": "Share of student_updates made while texts come in; the rest follows on the full replay."},
+    )
+    student_restart: bool = field(
+        default=True,
+        metadata={"help": "Make all student_updates on the full replay, with a fresh student, once all texts are there."},
     )
     replay_capacity: int = field(default=50_000, metadata={"help": "Texts kept; newer ones replace the oldest."})
     replay_selection: Selection = field(
@@ -145,6 +149,7 @@ class Distiller:
         if planned_queries < 1:
             raise InputError(f"planned_queries: {planned_queries}; expected at least 1.")
         self.student = student
+        self.teacher = teacher
         self.config = config
         self.planned_queries = planned_queries
         self.seed = seed
@@ -200,6 +205,21 @@ class Distiller:
         """
         remaining = self.config.student_updates - self.updates_done
         return self.update(remaining, progress) if remaining > 0 else None
+
+    def restart(self, student: Student) -> None:
+        """Begin again with an untrained student, on the texts held.
+
+        A student that learnt while the texts came in has seen the first ones, the poorest, most often and at the highest
+        learning rate; a fresh one sees all of them alike.
+        """
+        self.student = student
+        student.max_length = self.config.student_max_length
+        if self.hidden is not None:
+            self.hidden = HiddenMatch(student, self.teacher, self.seed)
+        self.optimizer = self._new_optimizer()
+        self.updates_done = 0
+        self.pools_drawn = 0
+        self.pool = torch.empty(0, self.config.student_batch_size, dtype=torch.int64)
 
     def run(
         self, batches: Iterable[SyntheticBatch], progress: Callable[[int, float], None] | None = None

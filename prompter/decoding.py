@@ -399,8 +399,11 @@ def _fast_head(model: nn.Module, size: int, steps: int) -> Iterator[None]:
     steps. This acts through the layer itself, so that whatever the model does to its logits is kept.
     """
     head: Any = unwrapped(model).get_output_embeddings()
-    plain = type(head) is nn.Linear and head.bias is None and not torch.is_autocast_enabled(head.weight.device.type)
-    if not plain or head.weight.device.type != "cpu" or head.weight.dtype != torch.float32 or size * steps < 2048:
+    linear = type(head) is nn.Linear
+    if not linear or head.bias is not None or head.weight.device.type != "cpu" or head.weight.dtype != torch.float32:
+        yield
+        return
+    if torch.is_autocast_enabled("cpu") or size * steps < 2048:
         yield
         return
     weight = nn.functional.pad(head.weight, (0, 0, 0, -head.weight.shape[0] % 16)).T

@@ -33,7 +33,7 @@ class RewardConfig:
     reward_disagreement: float = field(default=0.5, metadata={"help": "Weight of student disagreement, >= 0."})
     reward_novelty: float = field(default=0.5, metadata={"help": "Weight of the topic's novelty, >= 0."})
     novelty_ngram: int = field(default=2, metadata={"help": "Words per n-gram of the novelty term, >= 1."})
-    novelty_window: int = field(default=2048, metadata={"help": "Recent topics that novelty compares with, >= 1."})
+    novelty_window: int = field(default=2048, metadata={"help": "Recent topics that novelty compares with, >= 2."})
 
     def __post_init__(self) -> None:
         """Refuse what cannot be a reward."""
@@ -43,9 +43,9 @@ class RewardConfig:
                 raise InputError(f"{name} is {value}, expected a weight >= 0")
         if not any(weights.values()):
             raise InputError("all reward weights are 0: give at least one of " + ", ".join(weights) + " a value above 0")
-        for name in ("novelty_ngram", "novelty_window"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected a whole number >= 1")
+        for name, low in (("novelty_ngram", 1), ("novelty_window", 2)):
+            if getattr(self, name) < low:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a whole number >= {low}")
 
 
 def confidence(teacher_log_probs: Tensor, wanted: Tensor) -> Tensor:
@@ -136,32 +136,35 @@ class NoveltyWindow:
         self._counts: Counter[tuple[str, ...]] = Counter()
 
     def score(self, topics: Iterable[str]) -> Tensor:
-        """Novelty of each topic, then remember it: 1 - share of its n-grams that a topic before it had. Ours.
+        """Novelty of each topic, then remember it: how rare its n-grams are among the topics before it. Ours.
 
-        Topics are taken one after the other, so the second of two equal topics in one batch scores 0.
+        An n-gram that `c` of them hold counts `1 - log(1 + c) / log(1 + size)`: 1 if it is new, 0 if every topic of a full
+        window has it. The logarithm keeps telling the worn from the worn out long after nothing is new any more. Topics
+        are taken one after the other, so repetition inside a batch costs as well.
 
         Returns:
-            (N,) in [0, 1].
+            (N,) in [0, 1], the mean over each topic's n-grams.
 
         Examples:
-            >>> NoveltyWindow(n=1, size=10).score(["a red boat", "a blue boat", "a red boat"])
-            tensor([1.0000, 0.3333, 0.0000])
+            >>> NoveltyWindow(n=1, size=3).score(["a red boat", "a blue boat", "a red boat"])
+            tensor([1.0000, 0.6667, 0.3050])
         """
         scores = []
         for topic in topics:
             grams = ngrams(topic, self.n)
-            scores.append(1.0 - sum(gram in self._counts for gram in grams) / len(grams))
+            worn = sum(math.log1p(min(self._counts[gram], self.size)) for gram in grams) / len(grams)
+            scores.append(1.0 - worn / math.log1p(self.size))
             self.remember(topic)
         return torch.tensor(scores, dtype=torch.float32)
 
     def remember(self, topic: str) -> None:
         """Add one topic and forget the oldest one beyond the window."""
         self.topics.append(topic)
-        self._counts.update(ngrams(topic, self.n))
+        self._counts.update(set(ngrams(topic, self.n)))
         if len(self.topics) > self.size:
-            forgotten = ngrams(self.topics.popleft(), self.n)
+            forgotten = set(ngrams(self.topics.popleft(), self.n))
             self._counts.subtract(forgotten)
-            for gram in set(forgotten):
+            for gram in forgotten:
                 if self._counts[gram] <= 0:
                     del self._counts[gram]
 

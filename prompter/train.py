@@ -82,6 +82,8 @@ def train(settings: Settings) -> dict[str, Any] | None:
             if not play(rounds, trainer):
                 return None
             with clock("final student updates"):
+                if settings.distill.student_restart:
+                    rounds.distiller.restart(new_student(settings, models))
                 finish(rounds.distiller, show)
             save_prompter(folder.path / "prompter", settings, models.policy, rounds.queries, run.teacher)
             rounds.distiller.student.save(folder.path / "student")
@@ -284,7 +286,10 @@ def control(name: str, settings: Settings, models: Models, folder: RunFolder, sh
     bar = show.bar(name, run.budget)
     seen = 0
     for batch in judged_batches(texts, topics, wanted, models.teacher, name, settings.policy.rollout_size):
-        distiller.consume(batch)
+        if settings.distill.student_restart:
+            distiller.add(batch)
+        else:
+            distiller.consume(batch)
         seen += settings.policy.rollout_size
         show.step(bar, min(seen, run.budget))
     finish(distiller, show)

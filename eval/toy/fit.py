@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging
 
 
 def fit(model: PreTrainedModel, losses: Iterator[Tensor], steps: int, rate: float, name: str, quiet: bool) -> None:
@@ -47,5 +48,11 @@ def fit(model: PreTrainedModel, losses: Iterator[Tensor], steps: int, rate: floa
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Write an ordinary Hugging Face folder."""
-    model.to("cpu").save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # one small file does not need one
+    try:
+        model.to("cpu").save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    finally:
+        if bars:
+            logging.enable_progress_bar()

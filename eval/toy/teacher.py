@@ -72,7 +72,7 @@ def train_teacher(world: World, task_name: str, settings: TeacherSettings, folde
             random = generator(world.seed, "toy-teacher", "epoch", epoch)
             for rows in _length_sorted_batches(table.lengths[: len(texts)], settings.batch_size, random):
                 inputs = table.gather(rows, torch.device("cpu"))
-                inputs["input_ids"] = _hide_words(inputs["input_ids"], settings.hidden_words, random)
+                inputs["input_ids"] = hide_words(inputs["input_ids"], settings.hidden_words, random)
                 inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
                 with autocast(device):
                     logits = model(**inputs).logits
@@ -93,7 +93,7 @@ def _length_sorted_batches(lengths: Tensor, batch_size: int, random: torch.Gener
     return [batches[index] for index in torch.randperm(len(batches), generator=random).tolist()]
 
 
-def _hide_words(ids: Tensor, share: float, random: torch.Generator) -> Tensor:
+def hide_words(ids: Tensor, share: float, random: torch.Generator) -> Tensor:
     """Replace words of a `share` of the texts by the unknown token, each at its own uniform rate; ids are (N, L)."""
     rate = torch.rand(len(ids), 1, generator=random) * (torch.rand(len(ids), 1, generator=random) < share)
     hide = (torch.rand(ids.shape, generator=random) < rate) & (ids >= len(SPECIAL_TOKENS))

@@ -54,9 +54,9 @@ def train_writer(world: World, settings: WriterSettings, folder: Path, quiet: bo
         n_embd=settings.hidden,
         n_layer=settings.layers,
         n_head=settings.heads,
-        resid_pdrop=0.0,  # every text is seen once or twice: there is nothing to overfit
-        embd_pdrop=0.0,
         initializer_range=settings.initializer_range,
+        resid_pdrop=0.0,  # every text is seen once: there is nothing to overfit
+        embd_pdrop=0.0,
         attn_pdrop=0.0,
         bos_token_id=end,
         eos_token_id=end,
@@ -69,7 +69,7 @@ def train_writer(world: World, settings: WriterSettings, folder: Path, quiet: bo
     device = resolve_device("auto")
 
     def rows_of(epoch: int) -> Tensor:
-        """Pack the texts, newly shuffled, into rows (N, context); a row starts with a whole text and may cut its last."""
+        """Pack the texts, shuffled, into rows (N, context); a row starts with a whole text and may cut its last."""
         random = generator(world.seed, "toy-writer", "epoch", epoch)
         rows, row = [], [end]
         for index in torch.randperm(len(texts), generator=random).tolist():

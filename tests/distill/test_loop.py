@@ -82,6 +82,24 @@ def test_progress_reports_every_update() -> None:
     assert result["student_loss"] == pytest.approx(sum(loss for _, loss in reports) / 6)
 
 
+def test_a_restart_equals_a_loop_that_never_trained_online() -> None:
+    config = replace(SMALL, student_updates=12, student_online_share=0.5)
+    online, patient = Distiller(tiny_student(), config, 40, seed=0), Distiller(tiny_student(), config, 40, seed=0)
+    for i in range(2):
+        online.consume(random_batch(20, i))
+        patient.add(random_batch(20, i))
+    assert online.updates_done == 6
+    first = online.student
+    before = {name: weight.clone() for name, weight in first.model.state_dict().items()}
+    online.restart(tiny_student())
+    online.finish()
+    patient.finish()
+    assert online.updates_done == 12
+    assert same({"inserted": patient.replay.logprobs}, {"inserted": online.replay.logprobs})
+    assert same(state_of(online), state_of(patient))
+    assert same(before, dict(first.model.state_dict()))  # whoever still asks the first student gets the same answers
+
+
 # --- continuing bit for bit ---------------------------------------------------------------------------------------
 
 QUERIES = 300

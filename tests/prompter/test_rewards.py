@@ -71,17 +71,20 @@ def test_a_term_switched_off_does_not_count() -> None:
 def test_novelty_forgets_what_left_the_window() -> None:
     window = NoveltyWindow(n=2, size=2)
     assert window.score(["the red boat"]).item() == 1.0
-    assert window.score(["The Red boat"]).item() == 0.0  # case does not make it new
+    assert window.score(["The Red boat"]).item() == pytest.approx(1 - math.log(2) / math.log(3))  # case is not new
+    assert window.score(["the red boat"]).item() == pytest.approx(0.0, abs=1e-6)  # all that is remembered
     assert window.score(["a b", "c d", "the red boat"]).tolist() == [1.0, 1.0, 1.0]
 
 
-@given(st.lists(st.text("abc ", min_size=0, max_size=12), max_size=40), st.integers(1, 3), st.integers(1, 8))
+@given(st.lists(st.text("abc ", min_size=0, max_size=12), max_size=40), st.integers(1, 3), st.integers(2, 8))
 def test_novelty_equals_a_plain_recount(topics: list[str], n: int, size: int) -> None:
     scores = NoveltyWindow(n, size).score(topics).tolist()
     for i, topic in enumerate(topics):
-        seen = {gram for earlier in topics[max(0, i - size) : i] for gram in ngrams(earlier, n)}
-        grams = ngrams(topic, n)
-        assert scores[i] == pytest.approx(1 - sum(gram in seen for gram in grams) / len(grams))
+        window = [set(ngrams(earlier, n)) for earlier in topics[max(0, i - size) : i]]
+        counts = [sum(gram in grams for grams in window) for gram in ngrams(topic, n)]
+        expected = np.mean([1 - math.log(1 + count) / math.log(1 + size) for count in counts])
+        assert scores[i] == pytest.approx(expected, abs=1e-5)
+        assert 0 <= scores[i] <= 1
 
 
 def test_a_remembered_window_scores_like_the_original() -> None:
@@ -96,7 +99,7 @@ def test_a_remembered_window_scores_like_the_original() -> None:
 
 @pytest.mark.parametrize(
     "field, value",
-    [("reward_novelty", -1.0), ("novelty_ngram", 0), ("novelty_window", 0), ("reward_confidence", -0.1)],
+    [("reward_novelty", -1.0), ("novelty_ngram", 0), ("novelty_window", 1), ("reward_confidence", -0.1)],
 )
 def test_config_refuses_what_cannot_be_a_reward(field: str, value: float) -> None:
     with pytest.raises(InputError, match=field):

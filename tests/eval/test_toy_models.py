@@ -1,0 +1,181 @@
+"""The toy teacher and writer, trained with miniature settings; `prompter demo` measures those of full size."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+from distill.errors import InputError
+from eval.toy import models
+from eval.toy.models import toy_teacher, toy_writer
+from eval.toy.teacher import PAD_ID, SPECIAL_TOKENS, UNKNOWN_ID, TeacherSettings, hide_words
+from eval.toy.world import World
+from eval.toy.writer import END_OF_TEXT, WriterSettings, word_vectors
+
+SMALL_TEACHER = TeacherSettings(
+    layers=1, hidden=48, heads=2, train_texts=3000, epochs=2, batch_size=16, learning_rate=3e-3
+)
+SMALL_WRITER = WriterSettings(layers=1, hidden=48, heads=2, corpus_texts=3000)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def teacher(cache: Path) -> Path:
+    return toy_teacher("topic", cache, settings=SMALL_TEACHER, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def writer(cache: Path) -> Path:
+    return toy_writer(cache, settings=SMALL_WRITER, quiet=True)
+
+
+def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def train(*arguments: object) -> None:
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(models, "train_teacher", train)
+    monkeypatch.setattr(models, "train_writer", train)
+
+
+def test_teacher_is_an_ordinary_classifier_that_has_learnt(teacher):
+    task = World(0).task("topic")
+    classify = pipeline("text-classification", str(teacher))
+    answers = classify(task.test_texts[:200])
+    right = [answer["label"] == task.labels[label] for answer, label in zip(answers, task.test_labels, strict=False)]
+    assert sum(right) / len(right) > 0.8
+    assert not list(teacher.glob("*.bin"))
+
+
+def test_teacher_is_less_sure_of_foreign_text(teacher):
+    world = World(0)
+    tokenizer = AutoTokenizer.from_pretrained(teacher)
+    model = AutoModelForSequenceClassification.from_pretrained(teacher, dtype=torch.float32)
+
+    def confidence(texts: list[str]) -> float:
+        with torch.inference_mode():
+            logits = model(**tokenizer(texts, padding=True, return_tensors="pt")).logits
+        return float(logits.softmax(-1).amax(-1).mean())
+
+    foreign = [text for domain, text in world.labelled_corpus(300, seed=3) if domain in ("sea", "kitchen", "school")]
+    assert confidence(world.task("topic").test_texts[:100]) > confidence(foreign) + 0.1
+
+
+def test_teacher_does_not_know_words_of_other_domains(teacher):
+    tokenizer = AutoTokenizer.from_pretrained(teacher)
+    ids = tokenizer("The lawyer, a goalkeeper")["input_ids"]
+    cls, sep = (SPECIAL_TOKENS.index(token) for token in ("[CLS]", "[SEP]"))
+    assert (ids[0], ids[-1], tokenizer.pad_token_id) == (cls, sep, PAD_ID)
+    assert [token == UNKNOWN_ID for token in ids] == [False, False, False, False, False, True, False]
+
+
+def test_writer_writes_text_and_spells_the_unknown(writer):
+    tokenizer = AutoTokenizer.from_pretrained(writer)
+    model = AutoModelForCausalLM.from_pretrained(writer, dtype=torch.float32)
+    assert tokenizer.bos_token == tokenizer.eos_token == tokenizer.pad_token == END_OF_TEXT
+    for text in ("the lawyer sold a boat.", "Zürich, 1924: naïve ∂x!"):
+        ids = tokenizer(text)["input_ids"]
+        assert ids[0] == tokenizer.bos_token_id
+        assert tokenizer.decode(ids, skip_special_tokens=True).strip() == text
+    assert tokenizer("lawyer", add_special_tokens=False)["input_ids"][0] in tokenizer("a lawyer")["input_ids"]
+    start = torch.full((16, 1), tokenizer.bos_token_id)
+    torch.manual_seed(0)
+    written = model.generate(start, attention_mask=torch.ones_like(start), max_new_tokens=30, do_sample=True)
+    texts = tokenizer.batch_decode(written, skip_special_tokens=True)
+    words = [word.strip(".,?:") for text in texts for word in text.split()]
+    known = {word.strip(".,?:") for text in World(0).general_corpus(3000) for word in text.split()}
+    assert sum(word in known for word in words) / len(words) > 0.9
+
+
+def test_writer_has_learnt_more_than_word_frequencies(writer):
+    texts = World(0).general_corpus(200, seed=4)
+    tokenizer = AutoTokenizer.from_pretrained(writer)
+    model = AutoModelForCausalLM.from_pretrained(writer, dtype=torch.float32)
+
+    def loss(text: str) -> float:
+        ids = torch.tensor([tokenizer(text)["input_ids"]])
+        with torch.inference_mode():
+            return float(model(input_ids=ids, labels=ids).loss)
+
+    shuffled = [" ".join(reversed(text.split())) for text in texts]
+    assert sum(map(loss, texts)) < 0.8 * sum(map(loss, shuffled))
+
+
+def test_cache_hit_does_not_train(teacher, writer, cache, monkeypatch):
+    forbid_training(monkeypatch)
+    assert toy_teacher("topic", cache, settings=SMALL_TEACHER, quiet=True) == teacher
+    assert toy_writer(cache, settings=SMALL_WRITER, quiet=True) == writer
+
+
+@pytest.mark.parametrize(
+    ("seed", "change"), [(1, {}), (0, {"epochs": 3}), (0, {"learning_rate": 4e-3}), (0, {"label_smoothing": 0.1})]
+)
+def test_whatever_the_teacher_depends_on_makes_it_train_again(teacher, cache, monkeypatch, seed, change):
+    forbid_training(monkeypatch)
+    with pytest.raises(AssertionError, match="trained again"):
+        toy_teacher("topic", cache, seed=seed, settings=dataclasses.replace(SMALL_TEACHER, **change), quiet=True)
+
+
+def test_other_library_versions_train_again(writer, cache, monkeypatch):
+    forbid_training(monkeypatch)
+    monkeypatch.setattr(models.transformers, "__version__", "0.0")
+    with pytest.raises(AssertionError, match="trained again"):
+        toy_writer(cache, settings=SMALL_WRITER, quiet=True)
+
+
+def test_corrupt_model_is_trained_again_to_the_same_weights(tmp_path):
+    settings = dataclasses.replace(SMALL_TEACHER, train_texts=128, layers=1)
+    folder = toy_teacher("topic", tmp_path, settings=settings, quiet=True)
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[:-100])
+    assert toy_teacher("topic", tmp_path, settings=settings, quiet=True) == folder
+    assert (folder / "model.safetensors").read_bytes() == weights
+
+
+def test_unknown_task_writes_nothing(tmp_path):
+    with pytest.raises(InputError, match="'spam' is unknown"):
+        toy_teacher("spam", tmp_path / "cache", quiet=True)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_quiet_is_silent_and_otherwise_a_bar_is_shown(tmp_path, capfd):
+    settings = dataclasses.replace(SMALL_TEACHER, train_texts=64)
+    toy_teacher("topic", tmp_path / "a", settings=settings, quiet=True)
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
+    toy_teacher("topic", tmp_path / "b", settings=settings)
+    captured = capfd.readouterr()
+    assert captured.out == "" and "training the teacher (topic)" in captured.err
+
+
+def test_hidden_words_are_words_only_and_in_a_share_of_texts():
+    ids = torch.arange(20).expand(4000, 20)
+    hidden = hide_words(ids, 0.5, torch.Generator().manual_seed(0))
+    changed = hidden != ids
+    assert (hidden[changed] == UNKNOWN_ID).all()
+    assert not changed[:, : len(SPECIAL_TOKENS)].any()
+    assert changed.any(1).float().mean() == pytest.approx(0.47, abs=0.03)  # a low rate may hide nothing
+    assert changed[:, len(SPECIAL_TOKENS) :].float().mean() == pytest.approx(0.25, abs=0.03)
+    assert torch.equal(hide_words(ids, 0.0, torch.Generator().manual_seed(0)), ids)
+
+
+def test_word_vectors_tell_company_and_part_of_speech():
+    """Two worlds of sentences "noun verb": words of one world, and words of one place, are more alike."""
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for _ in range(2000):
+        world, noun, verb = (int(torch.randint(n, (), generator=generator)) for n in (2, 4, 4))
+        rows.append([1 + 8 * world + noun, 5 + 8 * world + verb])
+    torch.manual_seed(0)
+    vectors = word_vectors(rows, 17, 8)
+    assert vectors.shape == (17, 8)
+    cosine = torch.nn.functional.cosine_similarity
+    same, other_place, other_world = vectors[[2, 6, 10]]  # noun and verb of the first world, noun of the second
+    noun = vectors[1]
+    assert cosine(noun, same, dim=0) > cosine(noun, other_place, dim=0)
+    assert cosine(noun, same, dim=0) > cosine(noun, other_world, dim=0) > cosine(noun, vectors[14], dim=0) - 1e-6
