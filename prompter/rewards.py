@@ -16,7 +16,6 @@ from torch import Tensor
 
 from distill.errors import InputError
 
-
 TERMS = ("confidence", "certainty", "disagreement", "novelty")
 
 

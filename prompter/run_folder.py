@@ -10,10 +10,12 @@ import fcntl
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import yaml
+from safetensors import SafetensorError
 
 from distill.errors import InputError
 from distill.files import read_json, write_json, write_text
@@ -153,15 +155,20 @@ def _fault(checkpoint: Path) -> str | None:
     return None
 
 
+NO_ROOM = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed")
+"""How safetensors and torch, which have no error number to ask for, say that a file could not be written."""
+
+
 @contextlib.contextmanager
-def disk_errors_named(path: Path) -> Any:
+def disk_errors_named(path: Path) -> Iterator[None]:
     """Turn a full or read-only disk into an error a user can act on."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            raise InputError(
-                f"'{error.filename or path}' cannot be written ({error.strerror}): free space or rights there, then "
-                "go on with --resume"
-            ) from error
-        raise
+    except (OSError, SafetensorError, RuntimeError) as error:
+        numbered = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+        if not numbered and not any(reason in str(error) for reason in NO_ROOM):
+            raise
+        where = error.filename if isinstance(error, OSError) and error.filename else path
+        raise InputError(
+            f"'{where}' cannot be written (disk full, or not permitted): free space or rights there, then go on with --resume"
+        ) from error

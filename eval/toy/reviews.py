@@ -17,8 +17,8 @@ from eval.toy.words import ANY_ADJECTIVE, COMMON, REVIEWS
 REVIEW_DOMAINS = tuple(REVIEWS)
 
 # What turns the adjective after it around, and what looks like it and does not.
-NEGATORS = ("not", "not at all", "far from", "never", "hardly", "anything but")
-KEEPERS = ("nothing short of", "never less than", "not only cheap but")
+NEGATORS = ("not", "not at all", "never", "far from", "hardly")
+KEEPERS = ("nothing short of", "nothing less than", "not only cheap but")
 DEGREES = ("very", "really", "quite", "so", "truly", "rather", "utterly", "always", "simply")
 
 RULES: dict[str, list[str]] = {
@@ -57,7 +57,6 @@ RULES: dict[str, list[str]] = {
         "{plain_p}, even though {plain_n}",
         "despite a {any_item_n} {item}, {claim_p}",
         "they promised a {adj_n} {kind}, and they were wrong",
-        "they promised a {adj_p} {kind}, and they were right",
         "it is hard to {base_n} a {kind} with such a {any_staff_p} {staff}",
     ],
 }  # fmt: skip

@@ -121,5 +121,3 @@ def _word_tokenizer(texts: list[str], max_length: int) -> PreTrainedTokenizerFas
         cls_token="[CLS]",
         sep_token="[SEP]",
     )
-
-

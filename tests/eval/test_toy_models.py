@@ -14,9 +14,7 @@ from eval.toy.teacher import PAD_ID, SPECIAL_TOKENS, UNKNOWN_ID, TeacherSettings
 from eval.toy.world import World
 from eval.toy.writer import END_OF_TEXT, WriterSettings, word_vectors
 
-SMALL_TEACHER = TeacherSettings(
-    layers=1, hidden=48, heads=2, train_texts=3000, epochs=2, batch_size=16, learning_rate=3e-3
-)
+SMALL_TEACHER = TeacherSettings(layers=1, hidden=48, heads=2, train_texts=3000, epochs=2, batch_size=16, learning_rate=3e-3)
 SMALL_WRITER = WriterSettings(layers=1, hidden=48, heads=2, corpus_texts=3000)
 
 

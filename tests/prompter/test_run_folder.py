@@ -1,13 +1,15 @@
 """The run folder: locks, configurations, whole and broken checkpoints."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from distill.errors import InputError
-from prompter.run_folder import RunFolder
+from prompter.run_folder import RunFolder, disk_errors_named
 
 
 def checkpoint(folder: RunFolder, step: int) -> Path:
@@ -91,3 +93,18 @@ def test_a_resume_with_another_configuration_names_the_differing_keys(tmp_path: 
     assert "seed" not in str(error.value)
     with pytest.raises(InputError, match="--resume"):
         folder.open_config(config, resume=False, may_differ=set())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "somewhere"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing file data/0"),
+    ],
+)
+def test_a_full_disk_is_told_apart_from_a_bug(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(InputError, match="cannot be written"), disk_errors_named(tmp_path):
+        raise error
+    with pytest.raises(RuntimeError, match="a bug"), disk_errors_named(tmp_path):
+        raise RuntimeError("a bug")
