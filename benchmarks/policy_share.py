@@ -2,8 +2,8 @@
 
     python benchmarks/policy_share.py runs/ag_news-0 [RUN ...]
 
-The policy's side is what the rounds took beside writing, teacher, student and evaluation: sampling topics, log-probabilities of
-policy and reference, PPO's updates, logs and checkpoints. Controls, and the making of toy models, are not part of a run's time.
+The policy's side is what the rounds took beside writing, teacher, student and evaluation: topics, log-probabilities of
+policy and reference, updates, logs and checkpoints. Controls, and the making of toy models, are not part of it.
 """
 
 import argparse
