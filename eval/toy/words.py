@@ -1,4 +1,4 @@
-"""The vocabulary of the toy world: about 2,000 English words, sorted by the slot they fill.
+"""The vocabulary of the toy world: about 1,700 English words, sorted by the slot they fill.
 
 Each plain domain brings seven typed word lists. `act` holds past forms that are also participles ("the cook peeled
 it", "it was peeled by the cook"), so one list serves active and passive frames. A few words belong to several

@@ -16,7 +16,7 @@ from eval.toy.words import COMMON, DOMAINS
 
 # Share of each domain in the general corpus; the plain domains that are in no task divide the rest evenly.
 TOPIC_DOMAINS = ("law", "medicine", "music", "space")
-REVIEW_SHARE = 0.05
+REVIEW_SHARE = 0.06
 TOPIC_SHARE = 0.03
 LEAD_SHARE = 0.04  # general texts that open with "note:" or the like, so that ":" is a place where sentences begin
 
