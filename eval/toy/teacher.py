@@ -37,9 +37,9 @@ class TeacherSettings:
     heads: int = 3
     max_length: int = 64
     train_texts: int = 10000
-    epochs: int = 3
+    epochs: int = 4
     batch_size: int = 64
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 1e-3
     hidden_words: float = 0.3  # share of texts that have words hidden; each at a rate drawn from [0, 1)
     label_smoothing: float = 0.05
 
