@@ -2,9 +2,11 @@
 
 from types import TracebackType
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 
 class Show:
@@ -48,19 +50,12 @@ class Show:
 
     def samples(self, rows: list[dict], title: str) -> None:
         """A table of sample rows as in `samples.jsonl`."""
-        table = Table(title=title, title_justify="left", expand=True)
-        for column, ratio in (("wanted", 2), ("topic", 4), ("text", 10), ("teacher says", 2), ("reward", 1)):
-            table.add_column(column, ratio=ratio, overflow="fold")
+        table = Table(title=title, title_justify="left", expand=True, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for column in ("wanted", "teacher", "reward"):
+            table.add_column(column, no_wrap=True, max_width=14)
+        table.add_column("[bold]topic[/] and text", ratio=1)
         for row in rows:
-            cells = (row["wanted"] or "", row["topic"], row["text"], row["predicted"], f"{row['reward']:.2f}")
-            table.add_row(*(cell.replace("[", "\\[") for cell in cells))
-        self.console.print(table)
-
-    def table(self, title: str, columns: list[str], rows: list[list[str]]) -> None:
-        """A plain table; the first column is text, the others are figures."""
-        table = Table(title=title, title_justify="left")
-        for number, column in enumerate(columns):
-            table.add_column(column, justify="left" if number == 0 else "right")
-        for row in rows:
-            table.add_row(*row)
+            text = Text(row["text"])
+            text.stylize("bold", 0, len(row["topic"]) if row["text"].startswith(row["topic"]) else 0)
+            table.add_row(Text(row["wanted"] or ""), Text(row["predicted"]), f"{row['reward']:.2f}", text)
         self.console.print(table)

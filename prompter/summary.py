@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -11,16 +12,16 @@ COLUMNS: list[tuple[str, str, str]] = [
     ("macro_f1", "macro-F1", "{:.3f}"),
     ("queries", "queries", "{:,}"),
     ("seconds", "seconds", "{:.0f}"),
-    ("parameters", "parameters", "{:,}"),
-    ("bytes", "MB", "{:.1f}"),
+    ("bytes", "size", "{:.1f} MB"),
     ("texts_per_second", "texts/s", "{:,.0f}"),
 ]
 
 
 def print_summary(summary: dict[str, Any], folder: str) -> None:
     """Print one row per model; a figure that a run does not have is left empty."""
-    table = Table(title=f"Student of {summary['teacher'].get('name', 'the teacher')}", title_justify="left")
-    table.add_column("text the student learnt from")
+    # Eight columns of figures have to fit a terminal of 80 characters.
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("learnt from")
     for _, title, _ in COLUMNS:
         table.add_column(title, justify="right")
     rows = {"(teacher)": summary["teacher"], **summary["students"]}
@@ -28,7 +29,9 @@ def print_summary(summary: dict[str, Any], folder: str) -> None:
         table.add_row(name, *(_cell(figures, key, form) for key, _, form in COLUMNS))
     console = Console()
     console.print(table)
-    console.print(f"{summary['teacher_queries']:,} teacher queries each; report: {folder}/report.html", highlight=False)
+    console.print(
+        f"\nTeacher queries: {summary['teacher_queries']:,} for each student. Report: {folder}/report.html", highlight=False
+    )
 
 
 def _cell(figures: dict[str, Any], key: str, form: str) -> str:

@@ -25,7 +25,6 @@ from eval.toy.world import World
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 PAD_ID, UNKNOWN_ID = 0, 1
-LENGTH_STEP = 4
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,8 @@ def train_teacher(world: World, task_name: str, settings: TeacherSettings, folde
         for epoch in range(settings.epochs):
             random = generator(world.seed, "toy-teacher", "epoch", epoch)
             for rows in _length_sorted_batches(table.lengths[: len(texts)], settings.batch_size, random):
-                # Texts are so short that rounding their length up to 16 or 32 tokens would cost a third more.
-                width = -(-int(table.lengths[rows].max()) // LENGTH_STEP) * LENGTH_STEP
-                inputs = {name: part[:, :width] for name, part in table.gather(rows, torch.device("cpu")).items()}
-                inputs["input_ids"] = hide_words(inputs["input_ids"], settings.hidden_words, random)
-                inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+                inputs = table.gather(rows, device)
+                inputs["input_ids"] = hide_words(inputs["input_ids"].cpu(), settings.hidden_words, random).to(device)
                 with autocast(device):
                     logits = model(**inputs).logits
                 yield torch.nn.functional.cross_entropy(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
 from distill import encode
-from distill.encode import TokenTable, log_probs, padded_length, usable_length
+from distill.encode import TokenTable, length_step, log_probs, padded_length, usable_length
 from distill.student import Student, load_student
 from tests.distill.tiny import make_tokenizer, random_texts
 
@@ -67,11 +67,19 @@ def test_scores_can_take_part_in_a_loss(student: Student) -> None:
     assert leaf.grad is not None
 
 
-@given(st.integers(1, 600), st.integers(1, 512))
-def test_padded_length_is_the_next_multiple_of_16(length: int, most: int) -> None:
-    padded = padded_length(min(length, most), most)
+@given(st.integers(1, 600), st.integers(1, 512), st.sampled_from([4, 16]))
+def test_padded_length_is_the_next_multiple(length: int, most: int, step: int) -> None:
+    padded = padded_length(min(length, most), most, step)
     assert min(length, most) <= padded <= most
-    assert padded % 16 == 0 or padded == most
+    assert padded % step == 0 or padded == most
+    assert padded - min(length, most) < step
+
+
+def test_shapes_are_few_only_where_a_new_one_costs_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    for fast_bf16, step in ((True, 16), (False, 4)):
+        monkeypatch.setattr("distill.encode.has_fast_bf16", lambda device, fast=fast_bf16: fast)
+        assert length_step(CPU) == step
+    assert length_step(torch.device("cuda")) == 16
 
 
 rows_and_lengths = st.lists(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 70)), min_size=1, max_size=6),
@@ -98,7 +106,7 @@ def test_table_returns_what_was_put_last(history: list[list[tuple[int, int]]], p
         if paired:
             assert gathered["token_type_ids"][i, :real].tolist() == expected["token_type_ids"]
     width = gathered["input_ids"].shape[1]
-    assert width % 16 == 0 or width == 50
+    assert width % length_step(CPU) == 0 or width == 50
 
 
 def test_token_types_only_where_the_tokenizer_announces_them(bert_folder: Path) -> None:
@@ -138,6 +146,7 @@ def test_few_shapes_and_little_padding(student: Student, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(student.model, "forward", spy)
     monkeypatch.setattr(encode, "takes_token_types", lambda model: False)
+    monkeypatch.setattr(encode, "length_step", lambda device: 16)
     texts = random_texts(500, 2, 3, 60)
     log_probs(student.model, student.tokenizer, texts, batch_tokens=1024)
     tokens = sum(min(len(text.split()) + 2, 64) for text in texts)
