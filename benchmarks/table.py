@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 GRADES = {
-    "prompted": "LM", "unprompted": "LM", "class-names": "LM",
+    "prompted": "LM", "unprompted": "LM", "unprompted-hot": "LM", "class-names": "LM",
     "random-words": "corpus", "corpus": "corpus", "real": "real text",
 }  # fmt: skip
 FREE = {"seed", "output_dir", "quiet", "resume", "save_every", "sample_every", "report_to"}

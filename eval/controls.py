@@ -1,8 +1,9 @@
 """Controls: the same student, the same teacher queries, the same updates, but text that no prompter had a hand in.
 
-A prompted student says little by itself. Each control removes one thing: `unprompted` the prompter, `class-names` the
-learning (hand-written openings instead), `random-words` and `corpus` the language model; `real` is the ceiling, the text
-the teacher was made for. A new control is one function here and its name in `prompter.config.CONTROLS`.
+A prompted student says little by itself. Each control removes one thing: `unprompted` the prompter (`unprompted-hot` puts
+variety of sampling in its place), `class-names` the learning (hand-written openings instead), `random-words` and `corpus`
+the language model; `real` is the ceiling, the text the teacher was made for. A new control is one function here and its
+name in `prompter.config.CONTROLS`.
 """
 
 import gzip
@@ -10,6 +11,7 @@ import lzma
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,6 +23,9 @@ from prompter.writer import Writer
 
 CLASS_PROMPTS = ("{label}:", "This is about {label}.", "A text on {label}:", "The latest on {label}:")
 """Hand-written openings of the control `class-names`, four for each class."""
+
+HOT: dict[str, Any] = {"writer_temperature": 1.3, "writer_top_k": 2000, "writer_top_p": 1.0}
+"""How the writer samples for the control `unprompted-hot`: variety from the sampling instead of from openings."""
 
 OPENERS: dict[str, Callable] = {".gz": gzip.open, ".xz": lzma.open}
 
@@ -92,7 +97,7 @@ def control_texts(
         wanted = torch.arange(count) % len(labels)
         prompts = [CLASS_PROMPTS[i // len(labels) % len(CLASS_PROMPTS)] for i in range(count)]
         topics = [p.replace("{label}", labels[int(w)]) for p, w in zip(prompts, wanted, strict=True)]
-    if name in ("unprompted", "class-names"):
+    if name in ("unprompted", "unprompted-hot", "class-names"):
         texts = writer.write(topics, seed, 0).texts
     elif name == "random-words":
         texts = random_words(corpus, count, seed)

@@ -32,6 +32,7 @@ MAX_TEXT = 400
 STUDENTS = {
     "prompted": "text of the trained prompter",
     "unprompted": "the same language model, unprompted",
+    "unprompted-hot": "the same language model, unprompted, at temperature 1.3",
     "class-names": "the language model after hand-written class prompts",
     "random-words": "random words of a general corpus",
     "corpus": "sentences of a general corpus",

@@ -20,7 +20,7 @@ from prompter.policy import PolicyConfig
 from prompter.rewards import RewardConfig
 from prompter.writer import WriterConfig
 
-CONTROLS = ("unprompted", "class-names", "random-words", "corpus", "real")
+CONTROLS = ("unprompted", "unprompted-hot", "class-names", "random-words", "corpus", "real")
 """What a prompted student can be compared with; see `eval.controls`."""
 
 

@@ -22,7 +22,7 @@ from distill.files import read_json, write_json
 from distill.loop import Distiller
 from distill.student import Student, load_student
 from distill.teacher import Teacher, TransformersTeacher, load_teacher
-from eval.controls import control_texts, judged_batches, read_sentences
+from eval.controls import HOT, control_texts, judged_batches, read_sentences
 from eval.report import write_report
 from eval.scoring import EvaluationData, load_labelled, load_texts, score, size_and_speed
 from prompter.algorithms import Schedule, policy_trainer
@@ -274,10 +274,11 @@ def control(name: str, settings: Settings, models: Models, folder: RunFolder, sh
     start = time.perf_counter()
     student = new_student(settings, models)
     distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=white_box(models.teacher))
+    sampling = dataclasses.replace(settings.writer, **HOT) if name == "unprompted-hot" else settings.writer
     texts, topics, wanted = control_texts(
         name,
         run.budget,
-        writer=new_writer(settings, models.policy),
+        writer=new_writer(dataclasses.replace(settings, writer=sampling), models.policy),
         labels=models.policy.labels,
         corpus=models.corpus,
         real=models.real,

@@ -77,7 +77,7 @@ def assert_same(one: Path, other: Path) -> None:
 def test_a_run_spends_the_budget_exactly_and_writes_what_it_promises(arguments, labelled: Path, tmp_path: Path) -> None:
     flags = arguments(eval_data=labelled, real_data=labelled, corpus=tmp_path / "corpus.txt", eval_every=2)
     (tmp_path / "corpus.txt").write_text("w1 w2 w3 w4 w5 w6.\nw3 w9 w4 w5 good w6 w7.\n")
-    controls = ["unprompted", "class-names", "random-words", "corpus", "real"]
+    controls = ["unprompted", "unprompted-hot", "class-names", "random-words", "corpus", "real"]
     assert main(["train", *flags, "--compare", *controls]) == 0
     run = tmp_path / "run"
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
