@@ -42,13 +42,13 @@ class PolicyConfig:
     topic_min_tokens: int = field(default=2, metadata={"help": "Fewest tokens of a topic."})
     topic_max_tokens: int = field(default=6, metadata={"help": "Most tokens of a topic."})
     algorithm: str = field(default="ppo", metadata={"help": "ppo, grpo or rloo."})
-    learning_rate: float = field(default=4e-4, metadata={"help": "Peak learning rate of the policy."})
+    learning_rate: float = field(default=6e-4, metadata={"help": "Peak learning rate of the policy."})
     lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule, a name of transformers."})
     rollout_size: int = field(default=256, metadata={"help": "Samples per rollout, rounded to a multiple of classes."})
-    minibatch_size: int = field(default=128, metadata={"help": "Samples per optimizer step; divides rollout_size."})
+    minibatch_size: int = field(default=64, metadata={"help": "Samples per optimizer step; divides rollout_size."})
     num_iterations: int = field(default=2, metadata={"help": "Passes over each rollout."})
     beta: float = field(default=0.05, metadata={"help": "Weight of the KL divergence to the untuned LM."})
-    entropy_coef: float = field(default=0.01, metadata={"help": "Weight of the entropy bonus."})
+    entropy_coef: float = field(default=0.0, metadata={"help": "Weight of the entropy bonus."})
     temperature: float = field(default=1.0, metadata={"help": "Sampling temperature of topics."})
     trainer_args: str = field(
         default="{}", metadata={"help": "Further fields of PPOConfig, GRPOConfig or RLOOConfig: a mapping, as JSON."}

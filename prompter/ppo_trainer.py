@@ -215,11 +215,14 @@ class PPOTrainer(GRPOTrainer):
                 extra["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
             with self.accelerator.autocast():
                 logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **extra).logits
-            logits = logits[:, -logits_to_keep - 1 : -1].float() / self.temperature
-            log_probs = logits.log_softmax(-1)
+            logits = logits[:, -logits_to_keep - 1 : -1].float()
+            log_probs = (logits if self.temperature == 1 else logits / self.temperature).log_softmax(-1)
             logps.append(log_probs.gather(-1, ids[:, -logits_to_keep:, None]).squeeze(-1))
             if compute_entropy:
-                entropies.append(-(log_probs.exp() * log_probs).sum(-1))
+                if torch.is_grad_enabled() and self._entropy_bonus_enabled:
+                    entropies.append(-(log_probs.exp() * log_probs).sum(-1))
+                else:  # it is only logged: no graph over the vocabulary, and no second tensor of its size
+                    entropies.append(-log_probs.detach().exp().mul_(log_probs.detach()).sum(-1))
             if self._head_inputs:  # none from a reference model of its own, which the critic has no use for
                 hidden_states.append(self._head_inputs.pop()[:, -logits_to_keep - 1 : -1].detach())
         if hidden_states:

@@ -29,9 +29,9 @@ class RewardConfig:
 
     reward_confidence: float = field(default=1.0, metadata={"help": "Weight of teacher confidence, >= 0."})
     reward_certainty: float = field(default=0.5, metadata={"help": "Weight of teacher certainty of any class, >= 0."})
-    reward_disagreement: float = field(default=0.5, metadata={"help": "Weight of student disagreement, >= 0."})
-    reward_novelty: float = field(default=0.5, metadata={"help": "Weight of the topic's novelty, >= 0."})
-    novelty_ngram: int = field(default=2, metadata={"help": "Words per n-gram of the novelty term, >= 1."})
+    reward_disagreement: float = field(default=0.3, metadata={"help": "Weight of student disagreement, >= 0."})
+    reward_novelty: float = field(default=1.0, metadata={"help": "Weight of the topic's novelty, >= 0."})
+    novelty_ngram: int = field(default=1, metadata={"help": "Words per n-gram of the novelty term, >= 1."})
     novelty_window: int = field(default=2048, metadata={"help": "Recent topics that novelty compares with, >= 2."})
 
     def __post_init__(self) -> None:

@@ -97,6 +97,17 @@ def test_log_probs_equal_trls_own(tmp_path: Path) -> None:
         torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("coefficient", [0.0, 0.01])
+def test_entropy_has_a_gradient_only_where_there_is_a_bonus(tmp_path: Path, coefficient: float) -> None:
+    trainer = bandit_trainer(tmp_path, match_reward, entropy_coef=coefficient)
+    ids = torch.randint(3, 20, (6, 7), generator=torch.Generator().manual_seed(0))
+    arguments = (trainer.model, ids, torch.ones_like(ids), 4)
+    ours = trainer._get_per_token_logps_and_entropies(*arguments, compute_entropy=True)[1]
+    theirs = GRPOTrainer._get_per_token_logps_and_entropies(trainer, *arguments, compute_entropy=True)[1]
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+    assert ours.requires_grad == (coefficient > 0)
+
+
 def test_log_probs_do_not_depend_on_left_padding(tmp_path: Path) -> None:
     trainer = bandit_trainer(tmp_path, match_reward)
     ids = torch.tensor([[7, 8, 9, 10]])
