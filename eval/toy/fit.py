@@ -24,6 +24,7 @@ def fit(model: PreTrainedModel, losses: Iterator[Tensor], steps: int, rate: floa
         [{"params": matrices, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.0}],
         lr=rate,
         betas=(0.9, 0.98),
+        fused=True,
     )
     schedule = transformers.get_cosine_schedule_with_warmup(optimizer, max(1, steps // 10), steps)
     columns = (

@@ -60,7 +60,6 @@ def train_writer(world: World, settings: WriterSettings, folder: Path, quiet: bo
         attn_pdrop=0.0,
         bos_token_id=end,
         eos_token_id=end,
-        pad_token_id=end,
     )
     with seeded(world.seed, "toy-writer", "weights"):
         model = GPT2LMHeadModel(config)
@@ -89,6 +88,8 @@ def train_writer(world: World, settings: WriterSettings, folder: Path, quiet: bo
             yield torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
 
     fit(model.to(device), losses(), len(batches), settings.learning_rate, "writer", quiet)
+    model.config.pad_token_id = end  # not before: with it, every row that ends on a whole text looks padded
+    model.generation_config.pad_token_id = end
     model.generation_config.do_sample = True
     save(model, tokenizer, folder)
 
