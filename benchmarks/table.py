@@ -18,9 +18,9 @@ GRADES = {
 FREE = {"seed", "output_dir", "quiet", "resume", "save_every", "sample_every", "report_to"}
 
 
-def mean_std(values: list[float], form: str = "{:.1f}") -> str:
+def mean_std(values: list[float]) -> str:
     spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    return f"{form.format(statistics.mean(values))} ± {form.format(spread)}"
+    return f"{statistics.mean(values):.1f} ± {spread:.1f}"
 
 
 def main() -> None:
@@ -41,14 +41,14 @@ def main() -> None:
         f"{first['teacher_queries']:,} teacher queries, {config['student_updates']:,} updates of "
         f"{config['student_batch_size']} texts; seeds {seeds}.\n"
     )
-    print("| text the student learnt from | grade | accuracy | macro-F1 | agreement | seconds |")
+    print("| text the student learnt from | grade | accuracy | each seed | macro-F1 | agreement |")
     print("|---|---|---|---|---|---|")
     names = sorted(first["students"], key=lambda n: -statistics.mean(s["students"][n]["accuracy"] for s in summaries))
     for name in names:
         rows = [s["students"][name] for s in summaries]
-        figures = [mean_std([100 * row[key] for row in rows]) for key in ("accuracy", "macro_f1", "agreement")]
-        seconds = mean_std([row["seconds"] for row in rows], "{:.0f}")
-        print(f"| {name} | {GRADES[name]} | {' | '.join(figures)} | {seconds} |")
+        accuracy, f1, agreement = (mean_std([100 * row[key] for row in rows]) for key in ("accuracy", "macro_f1", "agreement"))
+        each = ", ".join(f"{100 * row['accuracy']:.1f}" for row in rows)
+        print(f"| {name} | {GRADES[name]} | {accuracy} | {each} | {f1} | {agreement} |")
     gains = [100 * (s["students"]["prompted"]["accuracy"] - s["students"]["unprompted"]["accuracy"]) for s in summaries]
     print(f"\nPrompted over unprompted: {mean_std(gains)} points ({', '.join(f'{gain:+.1f}' for gain in gains)}).")
 

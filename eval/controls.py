@@ -9,6 +9,7 @@ name in `prompter.config.CONTROLS`.
 import gzip
 import lzma
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def read_sentences(file: str, limit: int = 200_000) -> list[str]:
                         sentences.append(sentence)
                 if len(sentences) >= limit:
                     break
-    except (UnicodeDecodeError, OSError, lzma.LZMAError) as error:
+    except (UnicodeDecodeError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise InputError(f"corpus '{file}' cannot be read as UTF-8 text ({error})") from None
     if not sentences:
         raise InputError(f"corpus '{file}' holds no sentence of 5 to 60 words")
@@ -75,7 +76,15 @@ def random_words(sentences: list[str], count: int, seed: int) -> list[str]:
 
 
 def control_texts(
-    name: str, count: int, *, writer: Writer, labels: list[str], corpus: list[str], real: list[str], seed: int
+    name: str,
+    count: int,
+    *,
+    writer: Writer,
+    labels: list[str],
+    corpus: list[str],
+    real: list[str],
+    seed: int,
+    progress: Callable[[int], None] | None = None,
 ) -> tuple[list[str], list[str], torch.Tensor]:
     """The texts of a control.
 
@@ -87,6 +96,7 @@ def control_texts(
         corpus: General sentences, for `corpus` and `random-words`.
         real: Real texts, for `real`.
         seed: Seed of every draw.
+        progress: Called with the number of texts there are, as the writer writes them.
 
     Returns:
         Texts, their openings, and the class asked for (N,), -1 where none was.
@@ -98,7 +108,7 @@ def control_texts(
         prompts = [CLASS_PROMPTS[i // len(labels) % len(CLASS_PROMPTS)] for i in range(count)]
         topics = [p.replace("{label}", labels[int(w)]) for p, w in zip(prompts, wanted, strict=True)]
     if name in ("unprompted", "unprompted-hot", "class-names"):
-        texts = writer.write(topics, seed, 0).texts
+        texts = writer.write(topics, seed, 0, progress=progress).texts
     elif name == "random-words":
         texts = random_words(corpus, count, seed)
     elif name == "corpus":

@@ -3,14 +3,26 @@
 from types import TracebackType
 
 from rich import box
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 
+class Rate(ProgressColumn):
+    """Steps per second, over the last half minute and at the end over all."""
+
+    def render(self, task: Task) -> Text:
+        """The rate, or nothing where none is known yet."""
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.1f}/s" if speed else "", justify="right")
+
+
 class Show:
     """Bars and tables on the terminal, or nothing where `quiet`.
+
+    Bars, and below them the figures of the latest step, so that both fit a terminal of 80 columns.
 
     Args:
         quiet: Print nothing but what [`Show.say`] is told to print always.
@@ -20,21 +32,21 @@ class Show:
         self.console = Console(quiet=quiet)
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            Rate(),
             TimeElapsedColumn(),
             TimeRemainingColumn(compact=True),
-            TextColumn("{task.fields[status]}"),
-            console=self.console,
-            disable=quiet,
         )
+        self._status = Text(style="dim")
+        self._live = Live(Group(self._progress, self._status), console=self.console)
 
     def __enter__(self) -> "Show":
-        self._progress.start()
+        self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._progress.stop()
+        self._live.stop()
 
     def say(self, line: str) -> None:
         """Print one line above the bars."""
@@ -42,11 +54,12 @@ class Show:
 
     def bar(self, name: str, total: int, done: int = 0) -> TaskID:
         """A new bar."""
-        return self._progress.add_task(name, total=total, completed=done, status="")
+        return self._progress.add_task(name, total=total, completed=done)
 
     def step(self, bar: TaskID, done: float, status: str = "") -> None:
-        """Move a bar to `done`."""
-        self._progress.update(bar, completed=done, status=status)
+        """Move a bar to `done` and show the step's figures."""
+        self._progress.update(bar, completed=done)
+        self._status.plain = status
 
     def samples(self, rows: list[dict], title: str) -> None:
         """A table of sample rows as in `samples.jsonl`."""

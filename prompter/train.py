@@ -275,6 +275,7 @@ def control(name: str, settings: Settings, models: Models, folder: RunFolder, sh
     student = new_student(settings, models)
     distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=white_box(models.teacher))
     sampling = dataclasses.replace(settings.writer, **HOT) if name == "unprompted-hot" else settings.writer
+    writing = show.bar(f"{name}: texts", run.budget)
     texts, topics, wanted = control_texts(
         name,
         run.budget,
@@ -283,8 +284,10 @@ def control(name: str, settings: Settings, models: Models, folder: RunFolder, sh
         corpus=models.corpus,
         real=models.real,
         seed=run.seed,
+        progress=lambda done: show.step(writing, done),
     )
-    bar = show.bar(name, run.budget)
+    show.step(writing, run.budget)
+    bar = show.bar(f"{name}: queries", run.budget)
     seen = 0
     for batch in judged_batches(texts, topics, wanted, models.teacher, name, settings.policy.rollout_size):
         if settings.distill.student_restart:

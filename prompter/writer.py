@@ -9,7 +9,7 @@ its adapters off while it writes.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from math import inf
@@ -153,7 +153,14 @@ class Writer:
         """Write `n` texts without topics."""
         return self.write([""] * n, seed, counter)
 
-    def write(self, topics: Sequence[str], seed: int, counter: int, purpose: str = "writer") -> Written:
+    def write(
+        self,
+        topics: Sequence[str],
+        seed: int,
+        counter: int,
+        purpose: str = "writer",
+        progress: Callable[[int], None] | None = None,
+    ) -> Written:
         """Continue N topics.
 
         A topic longer than the model's context leaves room for is shown to the model without its beginning; the text
@@ -164,6 +171,7 @@ class Writer:
             seed: Seed of the run.
             counter: Number of this call: seed, counter, purpose and topics together fix the texts.
             purpose: Keeps the random numbers of different callers apart.
+            progress: Called after each batch with the number of texts written.
 
         Returns:
             The texts, in the order of the topics.
@@ -172,7 +180,7 @@ class Writer:
         ids = [list(row) for row in self.tokenizer(topics, add_special_tokens=False)["input_ids"]] if topics else []
         texts = [""] * len(topics)
         logprob_mean = torch.zeros(len(topics))
-        new_tokens = 0
+        new_tokens = done = 0
         for number, batch in enumerate(self._batches(ids)):
             prompts = [[self.start, *ids[index]][self._cut(ids[index]) :] for index in batch]
             decoded = self._decode(prompts, generator(seed, purpose, counter, number, device=self.device))
@@ -184,6 +192,9 @@ class Writer:
             assert decoded.logprobs is not None
             logprob_mean[batch] = decoded.logprobs.sum(-1).cpu() / lengths
             new_tokens += int(lengths.sum())
+            done += len(batch)
+            if progress is not None:
+                progress(done)
         return Written(texts, logprob_mean, new_tokens)
 
     def _batches(self, ids: list[list[int]]) -> Iterator[list[int]]:

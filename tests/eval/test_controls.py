@@ -1,0 +1,112 @@
+"""The controls: what they draw, and that each draw is the seed's alone."""
+
+import gzip
+import lzma
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from distill.errors import InputError
+from eval.controls import CLASS_PROMPTS, control_texts, draw, judged_batches, random_words, read_sentences
+from prompter.writer import Writer, WriterConfig
+from tests.prompter.tiny import tiny_gpt2, word_tokenizer
+
+SENTENCES = ["The tide came in before noon.", "Nobody had counted the boats there."]
+
+
+def texts_of(name: str, count: int, seed: int = 0, **more: Any) -> tuple[list[str], list[str], torch.Tensor]:
+    config = WriterConfig(writer_max_new_tokens=6, writer_min_new_tokens=2, writer_batch_size=4)
+    inputs = {"labels": ["good", "bad"], "corpus": SENTENCES, "real": [f"real {i}" for i in range(50)], **more}
+    return control_texts(name, count, writer=Writer(tiny_gpt2(), word_tokenizer(), config), seed=seed, **inputs)
+
+
+@pytest.mark.parametrize("name", ["unprompted", "class-names", "random-words", "corpus", "real"])
+def test_a_control_is_fixed_by_its_seed(name: str) -> None:
+    texts, topics, wanted = texts_of(name, 12)
+    assert len(texts) == len(topics) == len(wanted) == 12 and all(texts)
+    assert texts == texts_of(name, 12)[0]
+    assert texts != texts_of(name, 12, seed=1)[0]
+
+
+def test_class_names_ask_for_each_class_with_each_prompt_alike() -> None:
+    texts, topics, wanted = texts_of("class-names", 2 * 2 * len(CLASS_PROMPTS))
+    assert Counter(wanted.tolist()) == {0: 8, 1: 8}
+    assert set(Counter(topics).values()) == {2}
+    for text, topic, label in zip(texts, topics, wanted.tolist(), strict=True):
+        name = ("good", "bad")[label]
+        assert name in topic and name in text.split()
+
+
+def test_other_controls_ask_for_no_class() -> None:
+    for name in ("unprompted", "random-words", "corpus", "real"):
+        _, topics, wanted = texts_of(name, 5)
+        assert topics == [""] * 5 and (wanted == -1).all()
+
+
+def test_progress_tells_how_many_texts_there_are() -> None:
+    seen: list[int] = []
+    texts_of("unprompted", 10, progress=seen.append)
+    assert seen == [4, 8, 10]
+
+
+def test_a_draw_repeats_nothing_before_all_are_used() -> None:
+    texts = [str(i) for i in range(7)]
+    drawn = draw(texts, 17, seed=3)
+    assert sorted(drawn[:7]) == sorted(drawn[7:14]) == sorted(texts)
+    assert drawn[:7] != drawn[7:14] and len(set(drawn[14:])) == 3
+
+
+def test_random_words_keep_frequencies_and_lose_order() -> None:
+    texts = random_words(["a a a b"], 2000, seed=0)
+    lengths = {len(text.split()) for text in texts}
+    counts = Counter(" ".join(texts).split())
+    assert lengths == set(range(8, 31))
+    assert counts["a"] / counts.total() == pytest.approx(0.75, abs=0.01)
+
+
+def test_sentences_are_read_from_plain_and_packed_files(tmp_path: Path) -> None:
+    text = "  ".join(SENTENCES) + "\nToo short.\n"
+    (tmp_path / "plain.txt").write_text(text, encoding="utf-8")
+    (tmp_path / "packed.txt.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "packed.txt.xz").write_bytes(lzma.compress(text.encode()))
+    for name in ("plain.txt", "packed.txt.gz", "packed.txt.xz"):
+        assert read_sentences(str(tmp_path / name)) == SENTENCES
+    assert read_sentences(str(tmp_path / "plain.txt"), limit=1) == SENTENCES[:1]
+
+
+@pytest.mark.parametrize("content", [b"", b"Too short.\n", b"\xff\xfe\x00bad"])
+def test_a_corpus_without_sentences_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "corpus.txt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="corpus"):
+        read_sentences(str(path))
+
+
+def test_a_missing_or_damaged_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a file"):
+        read_sentences(str(tmp_path / "missing.txt"))
+    text = b"A sentence of five words here. " * 50
+    for name, content in (("cut.txt.xz", lzma.compress(text)[:-20]), ("cut.txt.gz", gzip.compress(text)[:20])):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match="cannot be read"):
+            read_sentences(str(tmp_path / name))
+
+
+def test_batches_carry_the_answers_in_order() -> None:
+    class Lengths:
+        labels = ["short", "long"]
+
+        def __call__(self, texts: list[str]) -> torch.Tensor:
+            p = torch.tensor([min(0.9, len(text) / 10) for text in texts])
+            return torch.stack([1 - p, p], 1).log()
+
+    texts = ["a" * n for n in range(1, 8)]
+    teacher: Any = Lengths()
+    batches = list(judged_batches(texts, [""] * 7, torch.full((7,), -1), teacher, "real", 3))
+    assert [len(batch) for batch in batches] == [3, 3, 1]
+    logits = torch.cat([batch.teacher_logits for batch in batches])
+    assert torch.equal(logits, teacher(texts))
+    assert [text for batch in batches for text in batch.texts] == texts
