@@ -87,7 +87,7 @@ def train(settings: Settings) -> dict[str, Any] | None:
                 finish(rounds.distiller, show)
             save_prompter(folder.path / "prompter", settings, models.policy, rounds.queries, run.teacher)
             rounds.distiller.student.save(folder.path / "student")
-            summary = conclude(settings, models, folder, rounds, show) | {"config": named}
+            summary = conclude(settings, models, folder, rounds, show, named)
             write_json(folder.path / "summary.json", summary)
             write_report(folder.path)
             return summary
@@ -217,7 +217,9 @@ def finish(distiller: Distiller, show: Show) -> None:
     distiller.finish(progress=lambda done, loss: show.step(bar, done, f"loss {loss:.3f}"))
 
 
-def conclude(settings: Settings, models: Models, folder: RunFolder, rounds: Rounds, show: Show) -> dict[str, Any]:
+def conclude(
+    settings: Settings, models: Models, folder: RunFolder, rounds: Rounds, show: Show, named: dict[str, Any]
+) -> dict[str, Any]:
     """Controls, scores, sizes and speeds: the summary."""
     run, clock = settings.run, rounds.clock
     student = rounds.distiller.student
@@ -227,7 +229,7 @@ def conclude(settings: Settings, models: Models, folder: RunFolder, rounds: Roun
     for name in run.compare:
         with clock("controls"):
             trained[name], students[name] = control(name, settings, models, folder, show)
-    teacher: dict[str, Any] = {"name": run.teacher}
+    teacher: dict[str, Any] = {"name": named["teacher"]}
     if models.evaluation:
         for name, model in trained.items():
             students[name] |= score(model, models.evaluation)
@@ -238,7 +240,7 @@ def conclude(settings: Settings, models: Models, folder: RunFolder, rounds: Roun
     else:
         students["prompted"]["parameters"] = student.num_parameters()
     return {
-        "task": run.eval_data or run.teacher,
+        "task": named["eval_data"] or named["teacher"],
         "labels": models.teacher.labels,
         "teacher": teacher,
         "students": students,
@@ -248,6 +250,7 @@ def conclude(settings: Settings, models: Models, folder: RunFolder, rounds: Roun
         "time": seconds_by_part(clock.seconds),
         "seed": run.seed,
         "versions": {name: version(name) for name in LIBRARIES},
+        "config": named,
     }
 
 
