@@ -12,7 +12,7 @@ loop saved at any update continues bit for bit (on the CPU).
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -128,6 +128,7 @@ class Distiller:
         planned_queries: teacher queries of the whole run; the online updates are spread over them.
         seed: decides every random act of the loop.
         teacher: needed only for `student_hidden_weight` > 0.
+        source_weights: see `distill.replay.Replay`.
 
     Attributes:
         replay: the texts held.
@@ -145,6 +146,7 @@ class Distiller:
         planned_queries: int,
         seed: int,
         teacher: Teacher | None = None,
+        source_weights: Mapping[str, float] | None = None,
     ) -> None:
         if planned_queries < 1:
             raise InputError(f"planned_queries: {planned_queries}; expected at least 1.")
@@ -153,7 +155,7 @@ class Distiller:
         self.config = config
         self.planned_queries = planned_queries
         self.seed = seed
-        self.replay = Replay(config.replay_capacity, seed)
+        self.replay = Replay(config.replay_capacity, seed, source_weights)
         self.seen = 0
         self.updates_done = 0
         student.max_length = config.student_max_length
@@ -293,6 +295,7 @@ class Distiller:
             pool = load_file(folder / "pool.safetensors")["pool"]
             moments = torch.load(folder / "optimizer.pt", weights_only=True, map_location=self.student.device)
             replay = Replay.load(folder / "replay")
+            replay.source_weights = self.replay.source_weights
             # Nothing of the loop is touched before every file has been read.
             self._set_weights(weights)
             self.optimizer.load_state_dict(moments)

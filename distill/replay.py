@@ -6,7 +6,7 @@ it came in, so that a selection rule can favour what it likes. The rule is one f
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -29,6 +29,8 @@ class Replay:
     Args:
         capacity: rows kept, at least 1.
         seed: decides every draw, together with the draw's counter.
+        source_weights: how often texts of each source are drawn, relative to each other: all texts of a source together
+            have its weight. None: every text alike, whatever its source.
 
     Attributes:
         texts, text_pairs, topics, sources: lists with one entry per row; `text_pairs` holds None for single texts.
@@ -37,11 +39,12 @@ class Replay:
         inserted: (...,) int64 update at which the row came in; its age is the present update minus this.
     """
 
-    def __init__(self, capacity: int, seed: int) -> None:
+    def __init__(self, capacity: int, seed: int, source_weights: Mapping[str, float] | None = None) -> None:
         if capacity < 1:
             raise InputError(f"replay_capacity: {capacity}; expected at least 1.")
         self.capacity = capacity
         self.seed = seed
+        self.source_weights = source_weights
         self.texts: list[str] = []
         self.text_pairs: list[str | None] = []
         self.topics: list[str] = []
@@ -191,17 +194,30 @@ def selection_weights(replay: Replay, selection: Selection) -> Tensor:
     """Return (len(replay),) float64 weights, proportional to how likely each row is drawn first.
 
     "uniform": every row alike. "balanced": every class the teacher chose alike, so a row's weight is one over the
-    number of rows with its class; a synthesizer that found one class easy does not drown the others. This is the one
-    place to add a rule (by age, by wanted class, by confidence).
+    number of rows with its class; a synthesizer that found one class easy does not drown the others. Where the replay
+    has `source_weights`, they are brought about on top. This is the one place to add a rule (by age, by wanted class,
+    by confidence).
 
     Raises:
         InputError: the selection is unknown.
     """
     size = len(replay)
-    if selection == "uniform":
-        return torch.ones(size, dtype=torch.float64)
+    weights = torch.ones(size, dtype=torch.float64)
     if selection == "balanced":
         classes = replay.logprobs[:size].argmax(dim=1)
-        counts = torch.bincount(classes, minlength=replay.logprobs.shape[1])
-        return 1.0 / counts[classes].double()
-    raise InputError(f"replay_selection: {selection!r}; expected one of {', '.join(get_args(Selection))}.")
+        weights = _spread(weights, classes, torch.ones(replay.logprobs.shape[1], dtype=torch.float64))
+    elif selection != "uniform":
+        raise InputError(f"replay_selection: {selection!r}; expected one of {', '.join(get_args(Selection))}.")
+    if replay.source_weights:
+        names = list(replay.source_weights)
+        number = {name: index for index, name in enumerate(names)}
+        sources = torch.tensor([number[source] for source in replay.sources])
+        wanted = torch.tensor([replay.source_weights[name] for name in names], dtype=torch.float64)
+        weights = _spread(weights, sources, wanted)
+    return weights
+
+
+def _spread(weights: Tensor, groups: Tensor, totals: Tensor) -> Tensor:
+    """Scale the weights (N,) so that those of each group, by its number in (N,), add up to its total."""
+    sums = torch.zeros_like(totals).index_add_(0, groups, weights)
+    return weights * (totals / sums.clamp_min(torch.finfo(torch.float64).tiny))[groups]

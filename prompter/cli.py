@@ -18,6 +18,7 @@ usage: prompter VERB [OPTIONS]
 
   demo      the whole idea on an embedded toy task: offline, a few minutes, ends with a report
   train     train a prompter and a student together for your teacher
+  distill   students from saved prompters, exported datasets, or text of your own
   report    write report.html of a run again
 
 prompter VERB --help lists a verb's options; prompter --version prints the version."""
@@ -45,15 +46,33 @@ def _train(settings: "object", arguments: list[str]) -> int:
     from prompter.train import train as run
 
     assert isinstance(settings, Settings)
-    go_on = shlex.join(["prompter", *arguments, *([] if "--resume" in arguments else ["--resume"])])
     try:
         summary = run(settings)
     except KeyboardInterrupt:
         summary = None
     if summary is None:
-        print(f"Stopped. Go on with: {go_on}", file=sys.stderr)
-        return 130
+        return _stopped(arguments)
     print_summary(summary, settings.run.output_dir)
+    return 0
+
+
+def distill(arguments: list[str]) -> int:
+    """`prompter distill`: settings from a file and flags."""
+    from distill.loop import DistillConfig
+    from prompter.config import parse
+    from prompter.distillation import distill as run
+    from prompter.students_config import StudentsConfig
+    from prompter.summary import print_students
+
+    # Texts of a prompter that learns no more are all alike: nothing is gained by starting again with a fresh student.
+    config, training = parse((StudentsConfig, DistillConfig), "prompter distill", arguments, {"student_restart": False})
+    try:
+        summary = run(config, training)
+    except KeyboardInterrupt:
+        summary = None
+    if summary is None:
+        return _stopped(["distill", *arguments])
+    print_students(summary, config.to)
     return 0
 
 
@@ -69,7 +88,13 @@ def report(arguments: list[str]) -> int:
     return 0
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {"demo": demo, "train": train, "report": report}
+def _stopped(arguments: list[str]) -> int:
+    go_on = shlex.join(["prompter", *arguments, *([] if "--resume" in arguments else ["--resume"])])
+    print(f"Stopped. Go on with: {go_on}", file=sys.stderr)
+    return 130
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {"demo": demo, "train": train, "distill": distill, "report": report}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,6 +7,7 @@ type is caught in either place and named alike.
 import argparse
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -178,22 +179,35 @@ def as_flags(values: dict[str, Any]) -> list[str]:
 
 
 def parse_settings(arguments: list[str], defaults: dict[str, Any] | None = None) -> Settings:
-    """Settings from flags, a `--config FILE` among them.
+    """Settings of `prompter train` from flags, a `--config FILE` among them; see `parse`."""
+    return Settings(*parse(PARTS, "prompter train", arguments, defaults))
+
+
+def parse(parts: Sequence[type], command: str, arguments: list[str], defaults: dict[str, Any] | None = None) -> list[Any]:
+    """Fill dataclasses from flags, a `--config FILE` among them.
 
     Args:
+        parts: The dataclasses; no two have a field of the same name.
+        command: How the command is called, for its help.
         arguments: Flags as typed.
         defaults: Values that both the file and the flags override.
+
+    Returns:
+        One instance of each dataclass.
 
     Raises:
         InputError: An unknown key (the nearest known one is suggested), a wrong type, or a value out of its range.
     """
-    parser = _Parser(PARTS, prog="prompter train", formatter_class=argparse.HelpFormatter, allow_abbrev=False)
+    parser = _Parser(parts, prog=command, formatter_class=argparse.HelpFormatter, allow_abbrev=False)
     parser.add_argument("--config", help="YAML file with any of the settings below.")
-    known = sorted({f.name for part in PARTS for f in dataclasses.fields(part)} | {"config"})
-    typed, _ = _Parser((), add_help=False, allow_abbrev=False), None
+    flags = {flag.removeprefix("--") for action in parser._actions for flag in action.option_strings}
+    known = sorted(
+        {f.name for part in parts for f in dataclasses.fields(part)} | {f for f in flags if "-" not in f} - {"help"}
+    )
+    typed = _Parser((), add_help=False, allow_abbrev=False)
     typed.add_argument("--config")
     if not {"-h", "--help"} & set(arguments):
-        named, arguments = typed.parse_known_args(arguments)
+        named, arguments = typed.parse_known_args(_lists_joined(arguments, parser))
         values = dict(defaults or {})
         if named.config:
             file = config_path(named.config)
@@ -203,8 +217,25 @@ def parse_settings(arguments: list[str], defaults: dict[str, Any] | None = None)
                     raise InputError(f"{file}: unknown key '{key}'.{did_you_mean(str(key), known)}")
             values |= in_file
         arguments = [*as_flags(values), *arguments]
-    *parts, _, rest = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+    *filled, _, rest = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
     if rest:
         flag = rest[0].removeprefix("--").split("=")[0].replace("-", "_")
         raise InputError(f"unknown argument '{rest[0]}'.{did_you_mean(flag, known)}")
-    return Settings(*parts)
+    return filled
+
+
+def _lists_joined(arguments: list[str], parser: argparse.ArgumentParser) -> list[str]:
+    """Join the values of a list flag that is given several times: `--student A --student B` is `--student A B`."""
+    lists = {flag: action.dest for action in parser._actions if action.nargs == "+" for flag in action.option_strings}
+    joined: dict[str, list[str]] = {}
+    others: list[str] = []
+    into = others
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        if flag in lists:
+            into = joined.setdefault(lists[flag], [])
+            into += [value] if equals else []
+        else:
+            into = others if argument.startswith("--") else into
+            into.append(argument)
+    return [*others, *(part for name, values in joined.items() for part in (f"--{name}", *values))]

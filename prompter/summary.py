@@ -6,6 +6,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+LIBRARIES = ("prompter", "torch", "transformers", "trl", "peft", "datasets", "evaluate", "accelerate")
+"""Packages whose versions a summary names."""
+
 COLUMNS: list[tuple[str, str, str]] = [
     ("accuracy", "accuracy", "{:.1%}"),
     ("agreement", "agreement", "{:.1%}"),
@@ -31,6 +34,30 @@ def print_summary(summary: dict[str, Any], folder: str) -> None:
     console.print(table)
     console.print(
         f"\nTeacher queries: {summary['teacher_queries']:,} for each student. Report: {folder}/report.html", highlight=False
+    )
+
+
+STUDENT_COLUMNS: list[tuple[str, str, str]] = [
+    ("held_out_agreement", "held-out agreement", "{:.1%}"),
+    ("accuracy", "accuracy", "{:.1%}"),
+    ("selected_update", "best update", "{:,}"),
+    ("bytes", "size", "{:.1f} MB"),
+    ("texts_per_second", "texts/s", "{:,.0f}"),
+]
+
+
+def print_students(summary: dict[str, Any], folder: str) -> None:
+    """Print one row per student that `prompter distill` made."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("student")
+    for _, title, _ in STUDENT_COLUMNS:
+        table.add_column(title, justify="right")
+    for name, figures in summary["students"].items():
+        table.add_row(name, *(_cell(figures, key, form) for key, _, form in STUDENT_COLUMNS))
+    console = Console()
+    console.print(table)
+    console.print(
+        f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}. In {folder}", highlight=False
     )
 
 

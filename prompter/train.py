@@ -34,10 +34,9 @@ from prompter.prompter_folder import save_prompter
 from prompter.rollouts import Rollouts
 from prompter.rounds import LOGS, Rounds
 from prompter.run_folder import RunFolder, disk_errors_named
+from prompter.summary import LIBRARIES
 from prompter.timing import Clock
 from prompter.writer import Writer
-
-LIBRARIES = ("prompter", "torch", "transformers", "trl", "peft", "datasets", "evaluate", "accelerate")
 
 
 @dataclass

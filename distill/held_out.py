@@ -1,0 +1,111 @@
+"""Texts that no student trains on: what a student is judged and selected by where there is no real data.
+
+Whether a text is held out is decided by the text alone, by its hash. So a text that comes again, in another batch or from
+another source, falls on the same side, and a run that resumes or mixes its sources otherwise holds out the same texts.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from distill.batch import SyntheticBatch
+from distill.errors import InputError
+from distill.files import replace_folder, write_text
+from distill.student import Student
+
+
+def is_held_out(text: str, text_pair: str | None, share: float) -> bool:
+    """Return whether a text belongs to the held-out share, 0 <= share < 1, of all texts.
+
+    >>> sum(is_held_out(f"text {i}", None, 0.1) for i in range(10_000))
+    989
+    """
+    digest = hashlib.sha256(json.dumps([text, text_pair]).encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
+class HeldOut:
+    """The held-out texts of a run, each once, with the teacher's answers.
+
+    Args:
+        share: of all texts, at least 0 and below 1.
+
+    Raises:
+        InputError: the share is out of range.
+    """
+
+    def __init__(self, share: float) -> None:
+        if not 0 <= share < 1:
+            raise InputError(f"held_out: {share}; expected a share of at least 0 and below 1.")
+        self.share = share
+        self.texts: list[str] = []
+        self.text_pairs: list[str | None] = []
+        self.logprobs = torch.empty(0, 0)
+        self._known: set[tuple[str, str | None]] = set()
+
+    def __len__(self) -> int:
+        """Return the number of texts held."""
+        return len(self.texts)
+
+    def take(self, batch: SyntheticBatch) -> SyntheticBatch:
+        """Keep the batch's held-out texts that have a usable answer, and return the batch without any held-out text."""
+        pairs: list[str | None] = list(batch.text_pairs or [None] * len(batch))
+        held = [is_held_out(text, pair, self.share) for text, pair in zip(batch.texts, pairs, strict=True)]
+        kept: list[int] = []
+        for index in (torch.tensor(held, dtype=torch.bool) & batch.usable).nonzero().flatten().tolist():
+            key = (batch.texts[index], pairs[index])
+            if key not in self._known:
+                self._known.add(key)
+                kept.append(index)
+        if kept:
+            self.texts += [batch.texts[index] for index in kept]
+            self.text_pairs += [pairs[index] for index in kept]
+            self.logprobs = torch.cat([self.logprobs.view(-1, batch.teacher_logits.shape[1]), batch.teacher_logits[kept]])
+        return batch.select(~torch.tensor(held, dtype=torch.bool))
+
+    def measure(self, student: Student) -> dict[str, float]:
+        """Compare a student with the teacher on the held-out texts.
+
+        Returns:
+            `agreement`, the share of texts on which both choose the same class, and `kl`, the mean
+            `KL(p_teacher || p_student)` in nats; {} where no text is held out.
+        """
+        if not len(self):
+            return {}
+        pairs = None if self.text_pairs[0] is None else [pair or "" for pair in self.text_pairs]
+        answers = student.log_probs(self.texts, pairs)
+        same = answers.argmax(dim=1) == self.logprobs.argmax(dim=1)
+        kl = (self.logprobs.exp() * (self.logprobs - answers)).sum(dim=1)
+        return {"agreement": same.float().mean().item(), "kl": kl.mean().item()}
+
+    def save(self, folder: str | Path) -> None:
+        """Write the texts and answers to a folder; `load` restores them exactly.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        rows = zip(self.texts, self.text_pairs, strict=True)
+        with replace_folder(folder, marker="texts.jsonl") as temporary:
+            write_text(temporary / "texts.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+            save_file({"logprobs": self.logprobs}, temporary / "answers.safetensors")
+
+    def load(self, folder: str | Path) -> None:
+        """Continue from what `save` wrote.
+
+        Raises:
+            InputError: a file is missing or damaged.
+        """
+        folder = Path(folder)
+        try:
+            lines = (folder / "texts.jsonl").read_text(encoding="utf-8").splitlines()
+            rows = [json.loads(line) for line in lines]
+            logprobs = load_file(folder / "answers.safetensors")["logprobs"]
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            raise InputError(f"{folder}: the held-out texts are damaged ({error}); use an earlier checkpoint.") from error
+        self.texts, self.text_pairs = [text for text, _ in rows], [pair for _, pair in rows]
+        self.logprobs = logprobs
+        self._known = set(zip(self.texts, self.text_pairs, strict=True))

@@ -1,0 +1,103 @@
+"""What `prompter distill` works with: sources, teacher, untrained students, and data to report on."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from distill.errors import InputError
+from distill.loop import DistillConfig
+from distill.seeding import derive_seed
+from distill.student import Student, load_student
+from distill.teacher import Teacher, TransformersTeacher, load_teacher
+from eval.data import load_labelled
+from eval.scoring import EvaluationData
+from prompter.sources import Source, labels_of, open_source
+from prompter.students_config import StudentsConfig
+
+
+@dataclass
+class Inputs:
+    """What a call works with."""
+
+    sources: list[Source]
+    teacher: Teacher | None
+    labels: list[str]
+    students: dict[str, Student]
+    evaluation: EvaluationData | None
+
+
+def planned_texts(config: StudentsConfig, sources: list[Source]) -> int:
+    """How many texts the students will be trained on, up to what chance decides.
+
+    Raises:
+        InputError: A source without end needs a budget.
+    """
+    endless = [source.name for source in sources if source.rows is None]
+    if endless and not config.budget:
+        raise InputError(f"budget is missing: {', '.join(endless)} writes as many texts as the teacher may be asked about")
+    answered = sum(source.rows or 0 for source in sources if source.answered)
+    asked = sum(source.rows or 0 for source in sources if not source.answered)
+    if config.budget:
+        asked = config.budget if endless else min(asked, config.budget)
+    return max(1, round((answered + asked) * (1 - config.held_out)))
+
+
+def load(config: StudentsConfig, training: DistillConfig) -> Inputs:
+    """Load or build what the configuration names."""
+    sources = [
+        open_source(
+            path,
+            seed=derive_seed(config.seed, "source", index),
+            device=config.device,
+            base=config.base,
+            column=config.text_column,
+            split=config.text_split,
+        )
+        for index, path in enumerate(config.sources)
+    ]
+    made_for = list(dict.fromkeys(source.teacher for source in sources if source.teacher))
+    spec = config.teacher or (made_for[0] if made_for else "")
+    unanswered = [source.name for source in sources if not source.answered]
+    layers = any(name.startswith("teacher-layers:") for name in config.student) or training.student_hidden_weight > 0
+    teacher = None
+    if unanswered or config.teacher or layers:
+        if not spec:
+            raise InputError(f"teacher is missing: {', '.join(unanswered)} has no answers of one; give --teacher")
+        teacher = load_teacher(spec, config.device, labels=config.teacher_labels or None)
+    labels = labels_of(sources, teacher.labels if teacher else None)
+    white_box = teacher if isinstance(teacher, TransformersTeacher) else None
+    tokenizer = config.student_tokenizer or (spec if teacher is None and spec else None)
+    students = {
+        name: load_student(
+            spec_of_student,
+            labels=labels,
+            teacher=white_box,
+            tokenizer=tokenizer if ":" in spec_of_student else config.student_tokenizer,
+            seed=config.seed,
+            device=config.device,
+        )
+        for name, spec_of_student in zip(folder_names(config.student), config.student, strict=True)
+    }
+    evaluation = None
+    if config.eval_data:
+        evaluation = load_labelled(
+            config.eval_data, config.eval_split, config.eval_text_column, config.eval_label_column, labels
+        )
+        if teacher is not None:
+            evaluation.teacher_log_probs = teacher(evaluation.texts)
+    return Inputs(sources, teacher, labels, students, evaluation)
+
+
+def folder_names(specs: list[str]) -> list[str]:
+    """A folder name for each student, from how it was specified.
+
+    >>> folder_names(["bert:layers=2,hidden=64", "models/tiny", "other/tiny"])
+    ['bert-layers2-hidden64', 'tiny', 'tiny-2']
+    """
+    names: list[str] = []
+    for spec in specs:
+        last = spec if ":" in spec else Path(spec).name
+        name = re.sub(r"[^\w.]+", "-", last.replace("=", "")).strip("-.") or "student"
+        count = sum(other == name or re.fullmatch(re.escape(name) + r"-\d+", other) is not None for other in names)
+        names.append(f"{name}-{count + 1}" if count else name)
+    return names

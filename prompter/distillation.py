@@ -1,0 +1,323 @@
+"""`prompter distill`: students from saved prompters, exported datasets, or text of one's own.
+
+One pass over the sources serves all students: each text is written once and the teacher asked about it once. A share of
+the texts is held out; what a student agrees with the teacher on there tells how far it has come, and which of its states
+to keep, without any real data.
+
+While it works, everything lies in a folder beside the target, `.NAME.work`, with its log and its checkpoints; the target
+appears whole at the end.
+"""
+
+import dataclasses
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from distill.batch import SyntheticBatch
+from distill.errors import InputError
+from distill.files import read_json, replace_folder, write_json, write_text
+from distill.held_out import HeldOut
+from distill.loop import DistillConfig, Distiller
+from distill.teacher import TransformersTeacher
+from eval.scoring import score, size_and_speed
+from prompter.distill_inputs import Inputs, load, planned_texts
+from prompter.progress import Show
+from prompter.run_folder import RunFolder, disk_errors_named
+from prompter.stopping import StopRequest
+from prompter.student_card import write_student_card
+from prompter.students_config import NOT_COMPARED, StudentsConfig
+from prompter.summary import LIBRARIES
+from prompter.trackers import Trackers
+
+LOG = "training_log"
+SUMMARY = "summary.json"
+STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "best")
+KEPT_CHECKPOINTS = 2
+
+
+def distill(config: StudentsConfig, training: DistillConfig) -> dict[str, Any] | None:
+    """Distil the students.
+
+    Args:
+        config: What to distil from, into what.
+        training: How the students are trained.
+
+    Returns:
+        The summary as written to `summary.json`, or None where Ctrl-C stopped the work.
+
+    Raises:
+        InputError: Anything a user can put right; nothing half-written is left at `config.to`.
+    """
+    named = dataclasses.asdict(config) | dataclasses.asdict(training)
+    target = Path(config.to)
+    if finished := _finished(target, named):
+        return finished
+    folder = RunFolder(target.with_name(f".{target.name}.work"))
+    done = False
+    try:
+        with Show(config.quiet) as show, disk_errors_named(folder.path):
+            inputs = load(config, training)
+            planned = planned_texts(config, inputs.sources)
+            if config.epochs:
+                updates = math.ceil(config.epochs * planned / training.student_batch_size)
+                training = dataclasses.replace(training, student_updates=updates)
+            # Every text is kept: forgetting the oldest helps only where the first texts were worse.
+            training = dataclasses.replace(training, replay_capacity=max(planned, 1))
+            folder.open_config(named, config.resume, NOT_COMPARED)
+            work = Distillation(config, training, inputs, planned, folder, show)
+            if not work.run():
+                return None
+            summary = work.summary() | {"config": named}
+            work.write(target, summary)
+            done = True
+            return summary
+    finally:
+        folder.close()
+        if done:
+            shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def _finished(target: Path, named: dict[str, Any]) -> dict[str, Any] | None:
+    """The summary of a call that has ended already, None where the target is free.
+
+    Raises:
+        InputError: The target holds something else, or students of other settings.
+    """
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return None
+    if not (target / SUMMARY).is_file():
+        raise InputError(f"to: '{target}' holds something else already; choose another folder")
+    summary: dict[str, Any] = read_json(target / SUMMARY)
+    then = summary.get("config", {})
+    differing = sorted(k for k in named | then if k not in NOT_COMPARED and named.get(k) != then.get(k))
+    if differing:
+        raise InputError(
+            f"to: '{target}' holds students made with other settings ({', '.join(differing)}); choose another folder"
+        )
+    return summary
+
+
+class Distillation:
+    """The work of one call: texts in, answers beside them, students out.
+
+    Args:
+        config: What to distil from, into what.
+        training: How the students are trained.
+        inputs: Sources, teacher and untrained students.
+        planned: Texts the students will be trained on, about.
+        folder: Where log and checkpoints lie.
+        show: The terminal.
+    """
+
+    def __init__(
+        self, config: StudentsConfig, training: DistillConfig, inputs: Inputs, planned: int, folder: RunFolder, show: Show
+    ) -> None:
+        self.config, self.training, self.inputs, self.folder, self.show = config, training, inputs, folder, show
+        white_box = inputs.teacher if isinstance(inputs.teacher, TransformersTeacher) else None
+        weights = dict(zip(config.sources, config.weights, strict=True)) if config.weights else None
+        self.distillers = {
+            name: Distiller(student, training, planned, config.seed, teacher=white_box, source_weights=weights)
+            for name, student in inputs.students.items()
+        }
+        self.held_out = HeldOut(config.held_out)
+        self.best: dict[str, dict[str, Any]] = {name: {} for name in self.distillers}
+        self.best_weights: dict[str, dict[str, Tensor]] = {}
+        self.taken = [0] * len(inputs.sources)  # portions
+        self.ended = [False] * len(inputs.sources)
+        self.queries = self.unusable = self.texts = 0
+        self.checkpoint = 0
+        self.seconds = 0.0
+        self._since = self._saved = time.perf_counter()
+
+    def run(self) -> bool:
+        """Gather texts and train, from the last checkpoint on where there is one.
+
+        Returns:
+            False where Ctrl-C stopped it; everything is saved then.
+        """
+        self._restore()
+        stop = StopRequest(self.show.say)
+        trackers = Trackers(self.config.report_to, self.folder.path / "trackers", dataclasses.asdict(self.config))
+        bars = {name: self.show.bar(name, self.training.student_updates) for name in self.distillers}
+        with stop.listening():
+            for row in self._rows(bars):
+                self.folder.append(LOG, [row])
+                trackers.log(row)
+                if stop.made or time.perf_counter() - self._saved >= self.config.save_seconds:
+                    self._save()
+                if stop.made:
+                    return False
+        trackers.close()
+        return True
+
+    def _rows(self, bars: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Do the work in steps; after each comes its row of the log, and everything may be saved."""
+        total = sum(source.rows or 0 for source in self.inputs.sources)
+        endless = any(source.rows is None for source in self.inputs.sources)
+        bar = self.show.bar("texts", total + self.config.budget if endless else total, self.texts)
+        while (batch := self._next_batch()) is not None:
+            losses = self._learn(batch)
+            yield {"texts": self.texts, "queries": self.queries, "held_out": len(self.held_out), **losses}
+            self.show.step(bar, self.texts, f"queries {self.queries:,}, held out {len(self.held_out):,}")
+        self.show.step(bar, self.texts)
+        for name, distiller in self.distillers.items():
+            size, every = self.training.student_updates, self.config.measure_every
+            while distiller.updates_done < size or not self.best[name]:
+                count = min(every - distiller.updates_done % every, size - distiller.updates_done)
+                loss: dict[str, float] = {}
+                if count:
+                    loss = distiller.update(count, lambda done, loss: self.show.step(bars[name], done, f"loss {loss:.3f}"))  # noqa: B023
+                yield {"student": name, "update": distiller.updates_done, **loss, **self._measure(name)}
+
+    def _next_batch(self) -> SyntheticBatch | None:
+        """The next texts with their answers, from each source in turn; None when there are no more."""
+        left = self.config.budget - self.queries if self.config.budget else None
+        for index, source in enumerate(self.inputs.sources):
+            if not source.answered and left == 0:
+                self.ended[index] = True
+        open_ones = [index for index, ended in enumerate(self.ended) if not ended]
+        if not open_ones:
+            return None
+        index = min(open_ones, key=lambda i: self.taken[i])
+        source = self.inputs.sources[index]
+        portion = source.portion(self.taken[index])
+        if portion is None:
+            self.ended[index] = True
+            return self._next_batch()
+        self.taken[index] += 1
+        rows = len(portion.texts) if left is None or source.answered else min(left, len(portion.texts))
+        logprobs = portion.logprobs
+        if logprobs is None:
+            assert self.inputs.teacher is not None
+            logprobs = self.inputs.teacher(portion.texts[:rows])
+            self.queries += rows
+        self.texts += rows
+        batch = SyntheticBatch(
+            portion.texts[:rows], logprobs[:rows], portion.wanted[:rows], portion.topics[:rows], source.name
+        )
+        self.unusable += int((~batch.usable).sum())
+        return batch
+
+    def _learn(self, batch: SyntheticBatch) -> dict[str, float]:
+        """Give the batch to each student; returns their losses by name."""
+        kept = self.held_out.take(batch)
+        losses: dict[str, float] = {}
+        for name, distiller in self.distillers.items():
+            if self.training.student_restart:
+                distiller.add(kept)
+            elif learnt := distiller.consume(kept):
+                losses[f"{name}/student_loss"] = learnt["student_loss"]
+        return losses
+
+    def _measure(self, name: str) -> dict[str, float]:
+        """Compare a student with the teacher on the held-out texts, and keep its state if it is the best so far."""
+        distiller = self.distillers[name]
+        figures = self.held_out.measure(distiller.student)
+        if not figures:
+            if self.config.select == "best-agreement":
+                raise InputError(f"held_out is {self.config.held_out}, but of {self.texts} texts none fell into it; raise it")
+            self.best[name] = {"update": distiller.updates_done}
+            return {}
+        best = self.best[name]
+        better = not best or (figures["agreement"], -figures["kl"]) > (best["agreement"], -best["kl"])
+        if better or self.config.select == "last":
+            self.best[name] = {"update": distiller.updates_done, **figures}
+            if self.config.select == "best-agreement":
+                state = distiller.student.model.state_dict()
+                self.best_weights[name] = {key: value.detach().cpu().clone() for key, value in state.items()}
+        return figures
+
+    # Checkpoints
+
+    def _save(self) -> None:
+        self.checkpoint += 1
+        path = self.folder.checkpoints / f"checkpoint-{self.checkpoint}"
+        shutil.rmtree(path, ignore_errors=True)
+        for index, (name, distiller) in enumerate(self.distillers.items()):
+            distiller.save(path / f"student-{index}")
+            if name in self.best_weights:
+                save_file(self.best_weights[name], path / f"best-{index}.safetensors")
+        self.held_out.save(path / "held_out")
+        self._saved = time.perf_counter()
+        self.seconds += self._saved - self._since
+        self._since = self._saved
+        state = {name: getattr(self, name) for name in STATE}
+        write_json(path / "state.json", state | {"log_sizes": self.folder.log_sizes([LOG])})
+        self.folder.seal(path)
+        for old in self.folder.checkpoints.glob("checkpoint-*"):
+            if int(old.name.split("-")[1]) <= self.checkpoint - KEPT_CHECKPOINTS:
+                shutil.rmtree(old)
+
+    def _restore(self) -> None:
+        found, broken = self.folder.last_checkpoint()
+        for line in broken:
+            self.show.say(f"{line}; falling back to the one before.")
+        if found is None:
+            self.folder.cut_logs({LOG: 0})
+            return
+        state = read_json(found / "state.json")
+        for name in STATE:
+            setattr(self, name, state[name])
+        self.folder.cut_logs(state["log_sizes"])
+        self.held_out.load(found / "held_out")
+        for index, (name, distiller) in enumerate(self.distillers.items()):
+            distiller.load(found / f"student-{index}")
+            if (best := found / f"best-{index}.safetensors").is_file():
+                self.best_weights[name] = load_file(best)
+
+    # Results
+
+    def summary(self) -> dict[str, Any]:
+        """Take each student's selected state, score it, and tell how it came about."""
+        inputs, students = self.inputs, self.inputs.students
+        for name, weights in self.best_weights.items():
+            students[name].model.load_state_dict(weights)
+        texts = self.held_out.texts or [source.portion(0).texts for source in inputs.sources][0]  # type: ignore[union-attr]
+        measured = size_and_speed(students, texts)
+        figures = {}
+        for spec, (name, student) in zip(self.config.student, students.items(), strict=True):
+            best = self.best[name]
+            figures[name] = {
+                "spec": spec,
+                "updates": self.training.student_updates,
+                "selected_update": best["update"],
+                "held_out_agreement": best.get("agreement"),
+                "held_out_kl": best.get("kl"),
+                **measured[name],
+            }
+            if inputs.evaluation:
+                figures[name] |= score(student, inputs.evaluation)
+        spec = self.config.teacher or next((source.teacher for source in inputs.sources if source.teacher), None)
+        return {
+            "labels": inputs.labels,
+            "teacher": spec,
+            "sources": [
+                {"name": source.name, "portions": taken} for source, taken in zip(inputs.sources, self.taken, strict=True)
+            ],
+            "texts": self.texts,
+            "teacher_queries": self.queries,
+            "unusable_answers": self.unusable,
+            "held_out_texts": len(self.held_out),
+            "students": figures,
+            "seconds": round(self.seconds + time.perf_counter() - self._since, 1),
+            "seed": self.config.seed,
+            "versions": {name: version(name) for name in LIBRARIES},
+        }
+
+    def write(self, target: Path, summary: dict[str, Any]) -> None:
+        """Write the students' folder, whole or not at all."""
+        log = (self.folder.path / f"{LOG}.jsonl").read_text(encoding="utf-8")
+        with replace_folder(target, marker=SUMMARY) as temporary:
+            for name, student in self.inputs.students.items():
+                path = temporary if len(self.inputs.students) == 1 else temporary / name
+                student.save(path)
+                write_student_card(path, name, target.name, summary)
+            write_text(temporary / f"{LOG}.jsonl", log)
+            write_json(temporary / SUMMARY, summary)
