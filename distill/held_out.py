@@ -6,6 +6,7 @@ another source, falls on the same side, and a run that resumes or mixes its sour
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -53,7 +54,7 @@ class HeldOut:
 
     def take(self, batch: SyntheticBatch) -> SyntheticBatch:
         """Keep the batch's held-out texts that have a usable answer, and return the batch without any held-out text."""
-        pairs: list[str | None] = list(batch.text_pairs or [None] * len(batch))
+        pairs: Sequence[str | None] = batch.text_pairs or [None] * len(batch)
         held = [is_held_out(text, pair, self.share) for text, pair in zip(batch.texts, pairs, strict=True)]
         kept: list[int] = []
         for index in (torch.tensor(held, dtype=torch.bool) & batch.usable).nonzero().flatten().tolist():

@@ -201,9 +201,8 @@ def parse(parts: Sequence[type], command: str, arguments: list[str], defaults: d
     parser = _Parser(parts, prog=command, formatter_class=argparse.HelpFormatter, allow_abbrev=False)
     parser.add_argument("--config", help="YAML file with any of the settings below.")
     flags = {flag.removeprefix("--") for action in parser._actions for flag in action.option_strings}
-    known = sorted(
-        {f.name for part in parts for f in dataclasses.fields(part)} | {f for f in flags if "-" not in f} - {"help"}
-    )
+    names = {f.name for part in parts for f in dataclasses.fields(part)}
+    known = sorted(names | {flag for flag in flags if "-" not in flag} - {"help", "h"})
     typed = _Parser((), add_help=False, allow_abbrev=False)
     typed.add_argument("--config")
     if not {"-h", "--help"} & set(arguments):

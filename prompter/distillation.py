@@ -294,13 +294,11 @@ class Distillation:
             }
             if inputs.evaluation:
                 figures[name] |= score(student, inputs.evaluation)
-        spec = self.config.teacher or next((source.teacher for source in inputs.sources if source.teacher), None)
+        made_for = next((source.teacher for source in inputs.sources if source.teacher), None)
         return {
             "labels": inputs.labels,
-            "teacher": spec,
-            "sources": [
-                {"name": source.name, "portions": taken} for source, taken in zip(inputs.sources, self.taken, strict=True)
-            ],
+            "teacher": self.config.teacher or made_for,
+            "sources": [source.name for source in inputs.sources],
             "texts": self.texts,
             "teacher_queries": self.queries,
             "unusable_answers": self.unusable,

@@ -79,7 +79,7 @@ class PrompterSource:
         InputError: As `Prompter.load`.
     """
 
-    rows = None
+    rows: int | None = None
     answered = False
 
     def __init__(self, path: str, seed: int, device: str, base: str | None = None) -> None:
@@ -92,7 +92,7 @@ class PrompterSource:
         self._stream: Iterator | None = None
         self._next = -1
 
-    def portion(self, number: int) -> Portion:
+    def portion(self, number: int) -> Portion | None:
         """Texts of the prompter's batch `number`."""
         if self._stream is None or number != self._next:
             self._stream = self.prompter.stream(seed=self.seed, batch_size=PORTION, start=number)
@@ -220,9 +220,9 @@ def labels_of(sources: Sequence[Source], teacher_labels: list[str] | None) -> li
     """
     named = {} if teacher_labels is None else {"the teacher": teacher_labels}
     named |= {source.name: source.labels for source in sources if source.labels is not None}
-    (first, labels), *others = [*named.items()] or [("", None)]
-    if labels is None:
+    if not named:
         raise InputError("from: nothing tells the class names; give --teacher, or a dataset whose labels have names.")
+    (first, labels), *others = named.items()
     for other, names in others:
         if names != labels:
             raise InputError(f"labels differ: {first} has {labels}, {other} has {names}; mix what one teacher answers only.")

@@ -20,8 +20,9 @@ A small text classifier, distilled without the training data of its teacher{% if
 | | |
 |---|---|
 | classes | {{ labels | join(", ") }} |
-| student | `{{ figures.spec }}`, {{ "{:,}".format(figures.parameters) }} parameters, {{ "%.1f" | format(figures.bytes / 1e6) }} MB |
-| learnt from | {{ sources | map("tojson") | join(", ") | replace('"', "`") }}: {{ "{:,}".format(texts) }} texts |
+| student | `{{ figures.spec }}`, {{ "{:,}".format(figures.parameters) }} parameters, \
+{{ "%.1f" | format(figures.bytes / 1e6) }} MB |
+| learnt from | `{{ sources | join("`, `") }}`: {{ "{:,}".format(texts) }} texts |
 | teacher queries | {{ "{:,}".format(teacher_queries) }} |
 | updates | {{ "{:,}".format(figures.updates) }} of {{ batch_size }} texts; kept is the state after \
 {{ "{:,}".format(figures.selected_update) }} |
@@ -30,8 +31,8 @@ A small text classifier, distilled without the training data of its teacher{% if
 synthetic texts it was not trained on |
 {% endif -%}
 {% if figures.accuracy is defined -%}
-| accuracy | {{ "%.1f" | format(100 * figures.accuracy) }} % on `{{ eval_data }}` ({{ "{:,}".format(figures.n) }} rows), which \
-nothing was selected by |
+| accuracy | {{ "%.1f" | format(100 * figures.accuracy) }} % on `{{ eval_data }}` ({{ "{:,}".format(figures.n) }} rows), by \
+which nothing was selected |
 {% endif %}
 ```python
 from transformers import pipeline
@@ -43,7 +44,8 @@ classify("A text.")
 ## Limits
 
 It imitates its teacher, mistakes included. The texts it was fitted on are not those the teacher was made for: on real text
-it may agree less than the figure above says. Text of another kind than the teacher was made for gets an answer too, and it means nothing.
+it may agree less than the figure above says. Text of a kind that the teacher was not made for gets an answer too, which
+means nothing.
 The terms of the teacher, and of the language model that wrote the texts, may bind this model as well.
 """
 
@@ -73,7 +75,7 @@ def write_student_card(folder: Path, name: str, title: str, summary: dict[str, A
         teacher=summary["teacher"],
         labels=summary["labels"],
         figures=summary["students"][name],
-        sources=[source["name"] for source in summary["sources"]],
+        sources=summary["sources"],
         texts=summary["texts"],
         teacher_queries=summary["teacher_queries"],
         batch_size=config["student_batch_size"],
