@@ -28,7 +28,7 @@ from distill.loop import DistillConfig, Distiller
 from distill.teacher import TransformersTeacher
 from eval.scoring import score, size_and_speed
 from prompter.distill_inputs import Inputs, load, planned_texts
-from prompter.progress import Show
+from prompter.progress import Show, quieten
 from prompter.run_folder import RunFolder, disk_errors_named
 from prompter.stopping import StopRequest
 from prompter.student_card import write_student_card
@@ -38,6 +38,7 @@ from prompter.trackers import Trackers
 
 LOG = "training_log"
 SUMMARY = "summary.json"
+TRACKERS = "trackers"
 STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "best")
 KEPT_CHECKPOINTS = 2
 
@@ -55,6 +56,7 @@ def distill(config: StudentsConfig, training: DistillConfig) -> dict[str, Any] |
     Raises:
         InputError: Anything a user can put right; nothing half-written is left at `config.to`.
     """
+    quieten()
     named = dataclasses.asdict(config) | dataclasses.asdict(training)
     target = Path(config.to)
     if finished := _finished(target, named):
@@ -144,7 +146,7 @@ class Distillation:
         """
         self._restore()
         stop = StopRequest(self.show.say)
-        trackers = Trackers(self.config.report_to, self.folder.path / "trackers", dataclasses.asdict(self.config))
+        trackers = Trackers(self.config.report_to, self.folder.path / TRACKERS, dataclasses.asdict(self.config))
         bars = {name: self.show.bar(name, self.training.student_updates) for name in self.distillers}
         with stop.listening():
             for row in self._rows(bars):
@@ -318,4 +320,6 @@ class Distillation:
                 student.save(path)
                 write_student_card(path, name, target.name, summary)
             write_text(temporary / f"{LOG}.jsonl", log)
+            if self.config.report_to and (trackers := self.folder.path / TRACKERS).exists():
+                shutil.copytree(trackers, temporary / TRACKERS)
             write_json(temporary / SUMMARY, summary)

@@ -6,11 +6,7 @@ callback does what falls between two of its rollouts: student updates, logs, sam
 ours; PromptDFD (arXiv 2205.07523) alternates the two as well, but its schedule is not known to us.
 """
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -24,6 +20,7 @@ from prompter.judge import Judgement
 from prompter.progress import Show
 from prompter.rollouts import Rollouts
 from prompter.run_folder import RunFolder
+from prompter.stopping import StopRequest
 
 LOGS = ["metrics", "samples"]
 STATE, TOPICS, DISTILLER = "rounds.json", "topics.json", "distiller"
@@ -69,7 +66,7 @@ class Rounds(TrainerCallback):
         self.update = 0
         self.queries = 0
         self.unusable = 0
-        self.stop_requested = False
+        self.stop = StopRequest(show.say)
         self._row: dict[str, Any] = {}
         self._samples: list[dict] = []
         self._bar = show.bar("queries", settings.run.budget)
@@ -86,8 +83,8 @@ class Rounds(TrainerCallback):
         self.book(judgement)
         run = self.settings.run
         last = self.update == self.schedule.rollouts
-        control.should_save = last or self.update % run.save_every == 0 or self.stop_requested
-        if self.stop_requested:
+        control.should_save = last or self.update % run.save_every == 0 or self.stop.made
+        if self.stop.made:
             control.should_training_stop = True
 
     def book(self, judgement: Judgement) -> None:
@@ -159,20 +156,3 @@ class Rounds(TrainerCallback):
             self.rollouts.judge.window.remember(topic)
         self.distiller.load(checkpoint / DISTILLER)
         self.show.step(self._bar, self.queries)
-
-    # Ctrl-C
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Let the first Ctrl-C finish the present rollout and save it; the second one stops at once."""
-        before = signal.signal(signal.SIGINT, self._interrupted)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-    def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        if self.stop_requested:
-            raise KeyboardInterrupt
-        self.stop_requested = True
-        self.show.say("Stopping after this rollout; press Ctrl-C again to stop at once without saving it.")

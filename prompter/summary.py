@@ -38,9 +38,9 @@ def print_summary(summary: dict[str, Any], folder: str) -> None:
 
 
 STUDENT_COLUMNS: list[tuple[str, str, str]] = [
-    ("held_out_agreement", "held-out agreement", "{:.1%}"),
+    ("held_out_agreement", "agreement", "{:.1%}"),
     ("accuracy", "accuracy", "{:.1%}"),
-    ("selected_update", "best update", "{:,}"),
+    ("selected_update", "update", "{:,}"),
     ("bytes", "size", "{:.1f} MB"),
     ("texts_per_second", "texts/s", "{:,.0f}"),
 ]
@@ -49,7 +49,7 @@ STUDENT_COLUMNS: list[tuple[str, str, str]] = [
 def print_students(summary: dict[str, Any], folder: str) -> None:
     """Print one row per student that `prompter distill` made."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("student")
+    table.add_column("student", overflow="fold")
     for _, title, _ in STUDENT_COLUMNS:
         table.add_column(title, justify="right")
     for name, figures in summary["students"].items():

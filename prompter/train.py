@@ -5,16 +5,13 @@ remaining updates; the same student from other text, for comparison; the figures
 """
 
 import dataclasses
-import logging
 import os
 import time
-import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import torch
-from transformers.utils import logging as transformers_logging
 from trl import GRPOTrainer, RLOOTrainer
 
 from distill.errors import InputError
@@ -29,7 +26,7 @@ from prompter.algorithms import Schedule, policy_trainer
 from prompter.config import NOT_COMPARED, Settings
 from prompter.judge import Judge
 from prompter.policy import TopicPolicy
-from prompter.progress import Show
+from prompter.progress import Show, quieten
 from prompter.prompter_folder import save_prompter
 from prompter.rollouts import Rollouts
 from prompter.rounds import LOGS, Rounds
@@ -92,15 +89,6 @@ def train(settings: Settings) -> dict[str, Any] | None:
             return summary
     finally:
         folder.close()
-
-
-def quieten() -> None:
-    """Keep the libraries' own bars and notes off the terminal; errors still show."""
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    for name in ("trl", "accelerate", "datasets", "peft"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="trl|peft|accelerate|torch|transformers")
 
 
 def load(settings: Settings) -> Models:
@@ -184,12 +172,12 @@ def play(rounds: Rounds, trainer: GRPOTrainer | RLOOTrainer) -> bool:
             rounds.restore(checkpoint)
         else:
             rounds.folder.cut_logs(dict.fromkeys(LOGS, 0))
-    with rounds.listening(), rounds.clock("rounds"):
+    with rounds.stop.listening(), rounds.clock("rounds"):
         if rounds.update < schedule.rollouts:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         elif checkpoint:
             trainer._load_from_checkpoint(str(checkpoint))
-    if rounds.stop_requested and rounds.update < schedule.rollouts:
+    if rounds.stop.made and rounds.update < schedule.rollouts:
         return False
     if schedule.rest:  # too few queries for a rollout to learn from: the policy only samples
         wanted = torch.arange(schedule.rest) % len(policy.labels)

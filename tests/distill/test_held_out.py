@@ -1,0 +1,101 @@
+"""The held-out share: decided by the text alone, never trained on, restored exactly."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distill.batch import SyntheticBatch
+from distill.errors import InputError
+from distill.held_out import HeldOut, is_held_out
+from distill.student import Student, load_student
+from tests.distill.tiny import LABELS, make_tokenizer, random_batch, random_texts
+
+
+def batch_of(texts: list[str], pairs: list[str] | None = None) -> SyntheticBatch:
+    logits = torch.randn(len(texts), 3, generator=torch.Generator().manual_seed(0)).log_softmax(1)
+    return SyntheticBatch(texts, logits, torch.full((len(texts),), -1), [""] * len(texts), "x", pairs)
+
+
+@pytest.fixture(scope="module")
+def student() -> Student:
+    return load_student("bert:layers=1,hidden=16,heads=1", labels=LABELS, tokenizer=make_tokenizer(), device="cpu")
+
+
+@given(st.lists(st.text(max_size=8), max_size=40), st.floats(0, 0.9), st.booleans())
+def test_a_text_is_on_one_side_only_and_none_is_lost(texts: list[str], share: float, paired: bool) -> None:
+    held = HeldOut(share)
+    pairs = texts[::-1] if paired else None
+    batch = batch_of(texts, pairs)
+    rest = held.take(batch)
+    again = held.take(batch)
+    assert rest.texts == again.texts
+    sides: list[str | None] = list(pairs or [None] * len(texts))
+    expected = {(t, p) for t, p in zip(texts, sides, strict=True) if is_held_out(t, p, share)}
+    assert set(zip(held.texts, held.text_pairs, strict=True)) == expected
+    assert len(held) == len(expected) == len(held.logprobs)
+    assert not expected & set(zip(rest.texts, rest.text_pairs or [None] * len(rest), strict=True))
+    assert len(rest) == sum((t, p) not in expected for t, p in zip(texts, sides, strict=True))
+
+
+@given(st.text(), st.floats(0, 1), st.floats(0, 1))
+def test_a_larger_share_holds_out_the_same_texts_and_more(text: str, a: float, b: float) -> None:
+    low, high = sorted((a, b))
+    assert is_held_out(text, None, high) or not is_held_out(text, None, low)
+
+
+def test_unusable_answers_are_held_out_of_both_sides() -> None:
+    texts = random_texts(200, 0)
+    batch = batch_of(texts)
+    batch.teacher_logits[::2] = float("nan")
+    held = HeldOut(0.5)
+    rest = held.take(batch)
+    assert torch.isfinite(held.logprobs).all()
+    assert 0 < len(held) < 75 and len(rest) == sum(not is_held_out(text, None, 0.5) for text in texts)
+
+
+def test_figures_agree_with_an_independent_computation(student: Student) -> None:
+    held = HeldOut(0.5)
+    for counter in range(3):
+        held.take(random_batch(60, counter))
+    figures = held.measure(student)
+    answers = student.log_probs(held.texts).double()
+    teacher = held.logprobs.double()
+    same = [int(a.argmax() == t.argmax()) for a, t in zip(answers, teacher, strict=True)]
+    kl = torch.nn.functional.kl_div(answers, teacher, reduction="batchmean", log_target=True)
+    assert figures["agreement"] == pytest.approx(sum(same) / len(same))
+    assert figures["kl"] == pytest.approx(float(kl), rel=1e-5)
+
+
+def test_nothing_held_out_gives_no_figures(student: Student) -> None:
+    held = HeldOut(0.0)
+    batch = random_batch(20, 0)
+    assert held.take(batch).texts == batch.texts
+    assert held.measure(student) == {}
+
+
+def test_it_is_restored_exactly(tmp_path: Path, student: Student) -> None:
+    held = HeldOut(0.3)
+    held.take(random_batch(80, 0))
+    held.save(tmp_path / "held")
+    other = HeldOut(0.3)
+    other.load(tmp_path / "held")
+    assert (other.texts, other.text_pairs) == (held.texts, held.text_pairs)
+    assert torch.equal(other.logprobs, held.logprobs)
+    for part in (held, other):
+        part.take(random_batch(80, 0))
+        part.take(random_batch(80, 1))
+    assert other.texts == held.texts and other.measure(student) == held.measure(student)
+
+
+def test_damage_and_wrong_shares_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="held_out"):
+        HeldOut(1.0)
+    held = HeldOut(0.3)
+    held.take(random_batch(80, 0))
+    held.save(tmp_path / "held")
+    (tmp_path / "held" / "answers.safetensors").write_bytes(b"cut")
+    with pytest.raises(InputError, match="damaged"):
+        HeldOut(0.3).load(tmp_path / "held")
