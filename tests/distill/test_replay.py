@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from distill.batch import SyntheticBatch
 from distill.errors import InputError
-from distill.replay import Replay, selection_weights
+from distill.replay import Replay, Selection, selection_weights
 from tests.distill.tiny import random_batch
 
 Rows = list[tuple[int, bool]]  # text number, whether the teacher's answer is usable
@@ -141,3 +141,23 @@ def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
     damaged.unlink()
     with pytest.raises(InputError, match=str(tmp_path)):
         Replay.load(tmp_path / "r")
+
+
+@pytest.mark.parametrize("selection", ["uniform", "balanced"])
+def test_source_weights_are_the_shares_drawn(selection: Selection) -> None:
+    replay = Replay(1000, 0, source_weights={"a": 1.0, "b": 3.0})
+    for source, count, counter in (("a", 300, 0), ("b", 60, 1)):
+        batch = random_batch(count, counter)
+        replay.add(SyntheticBatch(batch.texts, batch.teacher_logits, batch.wanted, batch.topics, source), 0)
+    weights = selection_weights(replay, selection)
+    of_b = torch.tensor([source == "b" for source in replay.sources])
+    assert float(weights[of_b].sum() / weights.sum()) == pytest.approx(0.75)
+    if selection == "uniform":
+        assert len(weights[of_b].unique()) == len(weights[~of_b].unique()) == 1
+
+
+def test_a_source_without_texts_does_not_disturb_the_others() -> None:
+    replay = Replay(1000, 0, source_weights={"random": 1.0, "none": 5.0})
+    replay.add(random_batch(50, 0), 0)
+    weights = selection_weights(replay, "uniform")
+    assert torch.isfinite(weights).all() and len(weights.unique()) == 1

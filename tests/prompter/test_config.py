@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from distill.errors import InputError
-from prompter.config import config_path, parse_settings
+from prompter.config import config_path, parse, parse_settings
+from prompter.students_config import StudentsConfig
 
 NEEDED = {"output_dir": "runs/x", "teacher": "t", "generator": "g"}
 
@@ -82,3 +83,11 @@ def test_the_shipped_configurations_are_valid(name: str, monkeypatch: pytest.Mon
     settings = parse_settings(["--config", name], NEEDED)
     assert settings.run.budget >= 1000
     assert config_path(name).is_file()
+
+
+def test_a_list_flag_given_again_adds_to_the_list(tmp_path: Path) -> None:
+    file = tmp_path / "students.yaml"
+    file.write_text("from: [ignored]\nto: x\nepochs: 2\n")
+    flags = ["--config", str(file), "--from", "a", "--student", "s=1", "--seed", "3", "--from=b", "c", "--student", "t"]
+    (config,) = parse((StudentsConfig,), "prompter distill", flags)
+    assert (config.sources, config.student, config.seed, config.to) == (["a", "b", "c"], ["s=1", "t"], 3, "x")

@@ -1,0 +1,96 @@
+"""Rows per second of a student's training: our loop beside a plain `transformers.Trainer` with the same loss.
+
+    OMP_NUM_THREADS=2 python benchmarks/distillation.py --teacher TEACHER --texts train.jsonl --student bert:layers=2,hidden=128
+
+Same texts, same answers of the teacher, same student, batch size, optimizer and number of updates. The plain loop is what
+one writes first: texts tokenised once, batches drawn at random and padded to their longest text. The two take turns within
+one run; the ratio is that of the medians.
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
+
+from distill.batch import SyntheticBatch
+from distill.loop import DistillConfig, Distiller
+from distill.losses import kd_loss
+from distill.student import Student, load_student
+from distill.teacher import Teacher, load_teacher
+from eval.data import load_texts
+
+
+class KDTrainer(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+        answers = inputs.pop("answers")
+        output = model(**inputs)
+        loss = kd_loss(output.logits, answers, 2.0)
+        return (loss, output) if return_outputs else loss
+
+
+def plain(student: Student, texts: list[str], answers: torch.Tensor, updates: int, size: int) -> float:
+    encoded = student.tokenizer(texts, truncation=True, max_length=128)
+    rows = [
+        {"input_ids": ids, "attention_mask": mask, "answers": answer}
+        for ids, mask, answer in zip(encoded["input_ids"], encoded["attention_mask"], answers.tolist(), strict=True)
+    ]
+    arguments = TrainingArguments(
+        output_dir="/tmp/unused",
+        per_device_train_batch_size=size,
+        max_steps=updates,
+        learning_rate=1e-3,
+        save_strategy="no",
+        logging_strategy="no",
+        report_to=[],
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        use_cpu=student.device.type == "cpu",
+    )
+    trainer = KDTrainer(
+        model=student.model, args=arguments, train_dataset=rows, data_collator=DataCollatorWithPadding(student.tokenizer)
+    )
+    start = time.perf_counter()
+    trainer.train()
+    return time.perf_counter() - start
+
+
+def ours(student: Student, texts: list[str], answers: torch.Tensor, updates: int, size: int) -> float:
+    config = DistillConfig(student_updates=updates, student_batch_size=size, student_online_share=0.0)
+    distiller = Distiller(student, config, len(texts), seed=0)
+    distiller.consume(SyntheticBatch(texts, answers, torch.full((len(texts),), -1), [""] * len(texts), "texts"))
+    start = time.perf_counter()
+    distiller.finish()
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--teacher", required=True)
+    parser.add_argument("--texts", required=True, help="file with a column text")
+    parser.add_argument("--student", default="bert:layers=2,hidden=128")
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--updates", type=int, default=60)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=3)
+    args = parser.parse_args()
+    teacher: Teacher = load_teacher(args.teacher)
+    texts = list(dict.fromkeys(load_texts(args.texts, "text")))[: args.rows]
+    answers = teacher(texts)
+    ways = {"plain Trainer": plain, "prompter": ours}
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(args.repeats + 1):
+        for name, way in ways.items():
+            student = load_student(args.student, labels=teacher.labels, teacher=teacher, seed=0)  # type: ignore[arg-type]
+            seconds = way(student, texts, answers, args.updates, args.batch)
+            if repeat:  # the first turn warms up
+                rates[name].append(args.updates * args.batch / seconds)
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    for name, rate in medians.items():
+        print(f"{name:15} {rate:8,.0f} rows/s")
+    print(f"ratio {medians['prompter'] / medians['plain Trainer']:.2f}")
+
+
+if __name__ == "__main__":
+    main()
