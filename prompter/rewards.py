@@ -7,6 +7,7 @@ makes a prompter that repeats one safe opening; the other two keep it moving. Th
 """
 
 import math
+import re
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -115,9 +116,20 @@ def disagreement(teacher_log_probs: Tensor, student_log_probs: Tensor) -> Tensor
     return (divergence.sum(1) / math.log(2)).clamp(0.0, 1.0).float()
 
 
+WORD = re.compile(r"[^\W\d_]+|\d+")
+
+
 def ngrams(topic: str, n: int) -> list[tuple[str, ...]]:
-    """The word n-grams of a topic, in lower case; the whole topic where it has fewer than `n` words."""
-    words = topic.lower().split()
+    """The word n-grams of a topic; all of its words where they are fewer than `n`.
+
+    Words are runs of letters, in lower case; all numbers are one word, and punctuation is none. Otherwise a policy finds
+    that sums of money are of class Business and never twice the same.
+
+    Examples:
+        >>> ngrams("$22 million, $7.5 million", 1)
+        [('0',), ('million',), ('0',), ('0',), ('million',)]
+    """
+    words = ["0" if word.isdigit() else word for word in WORD.findall(topic.lower())]
     return [tuple(words[i : i + n]) for i in range(max(1, len(words) - n + 1))]
 
 

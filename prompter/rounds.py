@@ -141,7 +141,7 @@ class Rounds(TrainerCallback):
             "unusable": self.unusable,
             "teacher_queries": self.rollouts.judge.teacher.queries,
             "log_sizes": self.folder.log_sizes(LOGS),
-            "seconds": self.clock.seconds,
+            "seconds": self.clock.so_far(),
         }
         write_json(checkpoint / STATE, counters)
         self.folder.seal(checkpoint)
