@@ -198,7 +198,7 @@ class HttpTeacher:
             reason = getattr(error.args[0], "reason", error) if error.args else error  # the last failure, not their sum
             raise InputError(
                 f"teacher: {self.path} cannot be reached ({self._quoted(str(reason))}), {self.retries + 1} times in a row; "
-                "check the address and that the service runs, then go on with --resume."
+                "check the address and that the service runs, then start again (a run that had begun: with --resume)."
             ) from None  # the library's text repeats the whole address
         with response:
             try:
@@ -211,7 +211,7 @@ class HttpTeacher:
         if status == 429 or status >= 500:
             raise InputError(
                 f"teacher: {self.path} answered HTTP {status}{self._quoted(body, ': ')} {self.retries + 1} times in a row; "
-                "wait until the service is well again, then go on with --resume."
+                "wait until the service is well, then start again (a run that had begun: with --resume)."
             )
         remedy = REMEDIES.get(status, "check the address")
         if response.is_redirect:

@@ -17,11 +17,13 @@ import torch
 from transformers.utils import logging as transformers_logging
 from trl import GRPOTrainer, RLOOTrainer
 
+from distill.answers import CachedTeacher, answers_file
 from distill.errors import InputError
 from distill.files import read_json, write_json
+from distill.http_teacher import HttpTeacher
 from distill.loop import Distiller
 from distill.student import Student, load_student
-from distill.teacher import Teacher, TransformersTeacher, load_teacher
+from distill.teacher import TransformersTeacher, load_teacher
 from eval.controls import HOT, control_texts, judged_batches, read_sentences
 from eval.report import write_report
 from eval.scoring import EvaluationData, load_labelled, load_texts, score, size_and_speed
@@ -44,7 +46,7 @@ LIBRARIES = ("prompter", "torch", "transformers", "trl", "peft", "datasets", "ev
 class Models:
     """Who takes part in a run."""
 
-    teacher: Teacher
+    teacher: CachedTeacher
     policy: TopicPolicy
     evaluation: EvaluationData | None
     corpus: list[str]
@@ -76,7 +78,7 @@ def train(settings: Settings) -> dict[str, Any] | None:
                 return read_json(folder.path / "summary.json")
             clock = Clock()
             settings = with_toy_files(settings, show, clock)
-            models = load(settings)
+            models = load(settings, show)
             rounds, trainer = prepare(settings, models, folder, show, clock)
             folder.open_config(named, run.resume, NOT_COMPARED)
             if not play(rounds, trainer):
@@ -104,10 +106,14 @@ def quieten() -> None:
     warnings.filterwarnings("ignore", module="trl|peft|accelerate|torch|transformers")
 
 
-def load(settings: Settings) -> Models:
+def load(settings: Settings, show: Show) -> Models:
     """Load or build what the settings name."""
     run = settings.run
-    teacher = load_teacher(run.teacher, run.device, labels=run.teacher_labels or None)
+    teacher = CachedTeacher(
+        load_teacher(run.teacher, run.device, labels=run.teacher_labels or None),
+        answers_file() if run.teacher_cache else None,
+        show.say,
+    )
     length = settings.policy.topic_max_tokens
     if settings.policy.writes == "text":
         length = settings.writer.writer_max_new_tokens
@@ -148,9 +154,9 @@ def new_student(settings: Settings, models: Models) -> Student:
     )
 
 
-def white_box(teacher: Teacher) -> TransformersTeacher | None:
+def white_box(teacher: CachedTeacher) -> TransformersTeacher | None:
     """The teacher if its weights are at hand, else None."""
-    return teacher if isinstance(teacher, TransformersTeacher) else None
+    return teacher.teacher if isinstance(teacher.teacher, TransformersTeacher) else None
 
 
 def prepare(
@@ -233,8 +239,11 @@ def conclude(
     if models.evaluation:
         for name, model in trained.items():
             students[name] |= score(model, models.evaluation)
-        measured = size_and_speed({"teacher": models.teacher, **trained}, models.evaluation.texts)
-        teacher |= score(None, models.evaluation) | measured.pop("teacher")
+        teacher |= score(None, models.evaluation)
+        # The teacher itself, not what is remembered of it; a service is not timed, for its answers cost.
+        timed = {} if isinstance(models.teacher.teacher, HttpTeacher) else {"teacher": models.teacher.teacher}
+        measured = size_and_speed({**timed, **trained}, models.evaluation.texts)
+        teacher |= measured.pop("teacher", {})
         for name, figures in measured.items():
             students[name] |= figures
     else:
@@ -245,6 +254,7 @@ def conclude(
         "teacher": teacher,
         "students": students,
         "teacher_queries": rounds.queries,
+        "teacher_calls": models.teacher.asked,
         "unusable_answers": rounds.unusable,
         "seconds": round(sum(clock.seconds.get(name, 0.0) for name in WHOLE), 1),
         "time": seconds_by_part(clock.seconds),
