@@ -42,7 +42,10 @@ class RunConfig:
         metadata={"help": "Class names of a callable teacher, in the order of its answers, or of an HTTP teacher, in any."},
     )
     teacher_cache: bool = field(
-        default=True, metadata={"help": "Keep the teacher's answers between runs, so that no text is paid for twice."}
+        default=True,
+        metadata={
+            "help": "Keep the teacher's answers between runs, so that no text is paid for twice; --no-teacher-cache: do not."
+        },
     )
     generator: str = field(default="", metadata={"help": "Causal LM that writes the texts: folder, hub id, or toy."})
     student: str = field(
