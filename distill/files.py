@@ -16,6 +16,12 @@ from typing import Any
 from distill.errors import InputError
 
 
+def cache_root() -> Path:
+    """Return where things are kept between runs: `$PROMPTER_CACHE`, or `~/.cache/prompter` where it is not set."""
+    root = os.environ.get("PROMPTER_CACHE")
+    return Path(root) if root else Path.home() / ".cache" / "prompter"
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` atomically, creating parent folders.
 

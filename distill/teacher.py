@@ -1,9 +1,10 @@
 """The teacher: anything that answers texts with class probabilities.
 
 The method needs no gradients through the teacher, so a black box is enough: a Hugging Face sequence classifier
-(`TransformersTeacher`) or any Python function (`CallableTeacher`), which may front an HTTP service or an ensemble.
-Every text asked is a *query*, the cost the user pays; it is counted once, whether or not the answer is of use. A bad
-answer (NaN, wrong shape) becomes a row of NaN that never enters learning; when most answers are bad, the run stops.
+(`TransformersTeacher`), a service that speaks HTTP (`HttpTeacher`), or any Python function (`CallableTeacher`), which may
+front an ensemble. Every text asked is a *query*, the cost the user pays; it is counted once, whether or not the answer
+is of use. A bad answer (NaN, wrong shape) becomes a row of NaN that never enters learning; when most answers are bad, the
+run stops.
 """
 
 import importlib
@@ -13,23 +14,18 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
 from distill import encode
 from distill.errors import InputError, did_you_mean
+from distill.http_teacher import HttpTeacher
 from distill.hub import load_config, load_model, load_tokenizer
 from distill.precision import autocast, resolve_device, weight_dtype
+from distill.probabilities import check_labels, count, log_probabilities, matrix, rows_of
 
 CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-
-# Below this many queries a share of bad answers says little.
-QUERIES_BEFORE_STOP = 64
-
-# A callable may answer exact zeros; their logarithm would make every KL term infinite.
-SMALLEST_PROBABILITY = 1e-7
 
 
 class Teacher(Protocol):
@@ -37,11 +33,15 @@ class Teacher(Protocol):
 
     Attributes:
         labels: the K class names, in the order of the columns.
+        path: the folder, hub id, URL or "module:function" it was loaded from, for messages.
+        max_invalid_share: stop when more than this share of the answers, of at least 64, is unusable.
         queries: texts asked so far; a run that resumes sets it to the stored count.
         invalid: how many of them had an unusable answer.
     """
 
     labels: list[str]
+    path: str
+    max_invalid_share: float
     queries: int
     invalid: int
 
@@ -107,7 +107,7 @@ class TransformersTeacher:
             max_length=self.max_length,
             batch_tokens=self.batch_tokens,
         )
-        return _count(self, answers, self.max_invalid_share, "NaN or infinite values")
+        return count(self, answers, "NaN or infinite values")
 
     def hidden_states(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the states after the embeddings and after each layer, (B, L, H) each, for encoded inputs.
@@ -145,8 +145,7 @@ class CallableTeacher:
         self.invalid = 0
         names = labels if labels is not None else getattr(self.function, "labels", None)
         self.labels = [str(name) for name in names] if names is not None else self._ask_for_labels()
-        if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
-            raise InputError(f"teacher_labels: {self.labels}; expected two or more different names.")
+        check_labels(self.labels)
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
         """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
@@ -156,16 +155,9 @@ class CallableTeacher:
         """
         if not len(texts):
             return torch.empty(0, len(self.labels))
-        rows, problem = _rows_of(self._ask(texts, text_pairs), len(texts), len(self.labels))
-        with np.errstate(invalid="ignore"):
-            valid = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1.0) <= 1e-3)
-        if not valid.all() and not problem:
-            first = np.array2string(rows[~valid][0], precision=4, threshold=8)
-            problem = f"rows that are not finite, non-negative and of sum 1, such as {first}"
-        clamped = np.maximum(rows, SMALLEST_PROBABILITY)
-        answers = np.log(clamped / clamped.sum(axis=1, keepdims=True)).astype(np.float32)
-        answers[~valid] = np.nan
-        return _count(self, torch.from_numpy(answers), self.max_invalid_share, problem)
+        rows, problem = rows_of(self._ask(texts, text_pairs), len(texts), len(self.labels))
+        answers, bad_rows = log_probabilities(rows)
+        return count(self, answers, problem or bad_rows)
 
     def _ask(self, texts: Sequence[str], text_pairs: Sequence[str] | None) -> Any:
         arguments = [list(texts)] if text_pairs is None else [list(texts), list(text_pairs)]
@@ -178,7 +170,7 @@ class CallableTeacher:
             ) from error
 
     def _ask_for_labels(self) -> list[str]:
-        answer = _matrix(self._ask(["A text."], None))
+        answer = matrix(self._ask(["A text."], None))
         self.queries += 1
         if answer is None or answer.ndim != 2 or answer.shape[0] != 1:
             raise InputError(
@@ -190,19 +182,21 @@ class CallableTeacher:
 
 def load_teacher(
     spec: str, device: str | torch.device = "auto", labels: Sequence[str] | None = None
-) -> TransformersTeacher | CallableTeacher:
+) -> TransformersTeacher | CallableTeacher | HttpTeacher:
     """Load the teacher that `spec` names.
 
     Args:
-        spec: "module:function" for a Python callable (unless a folder of that name exists), else a model folder or
-            hub id.
+        spec: a URL that begins with "http://" or "https://"; "module:function" for a Python callable (unless a folder
+            of that name exists); else a model folder or hub id.
         device: where a Hugging Face teacher runs.
         labels: the class names, in the order of the columns; a Hugging Face teacher brings its own, and names given
             for it rename its classes (for checkpoints that only say LABEL_0, LABEL_1).
 
     Raises:
-        InputError: see `TransformersTeacher` and `CallableTeacher`; or the number of labels does not fit.
+        InputError: see `TransformersTeacher`, `CallableTeacher` and `HttpTeacher`; or the number of labels does not fit.
     """
+    if spec.startswith(("http://", "https://")):
+        return HttpTeacher(spec, labels)
     if CALLABLE.fullmatch(spec) and not Path(spec).exists():
         return CallableTeacher(spec, labels)
     teacher = TransformersTeacher(spec, device)
@@ -214,47 +208,6 @@ def load_teacher(
             )
         teacher.labels = [str(label) for label in labels]
     return teacher
-
-
-def _count(teacher: TransformersTeacher | CallableTeacher, answers: Tensor, share: float, problem: str) -> Tensor:
-    """Count queries and unusable answers, make the latter whole rows of NaN, and stop when there are too many."""
-    unusable = ~torch.isfinite(answers).all(dim=1)
-    answers[unusable] = float("nan")
-    teacher.queries += len(answers)
-    teacher.invalid += int(unusable.sum())
-    if teacher.queries >= QUERIES_BEFORE_STOP and teacher.invalid > share * teacher.queries:
-        raise InputError(
-            f"teacher: {teacher.invalid} of {teacher.queries} answers of {teacher.path} were unusable "
-            f"({problem or 'most of them earlier'}); expected (N, {len(teacher.labels)}) finite probabilities."
-        )
-    return answers
-
-
-def _matrix(answer: Any) -> np.ndarray | None:
-    """Return the answer as a float64 array, or None where it is ragged or not numeric."""
-    if isinstance(answer, Tensor):
-        answer = answer.detach().cpu().double().numpy()
-    try:
-        return np.asarray(answer, dtype=np.float64)
-    except (TypeError, ValueError):
-        return None
-
-
-def _rows_of(answer: Any, rows: int, columns: int) -> tuple[np.ndarray, str]:
-    """Return (rows, columns) float64 with NaN where the answer had something else, and what was wrong with it."""
-    matrix = _matrix(answer)
-    if matrix is not None and matrix.shape == (rows, columns):
-        return matrix, ""
-    result = np.full((rows, columns), np.nan)
-    if matrix is not None:
-        return result, f"an answer of shape {matrix.shape} instead of ({rows}, {columns})"
-    if not isinstance(answer, (list, tuple)) or len(answer) != rows:
-        return result, f"an answer of type {type(answer).__name__} that is not {rows} rows"
-    for index, row in enumerate(answer):  # ragged: keep the rows that are right
-        values = _matrix(row)
-        if values is not None and values.shape == (columns,):
-            result[index] = values
-    return result, f"rows that are not {columns} numbers"
 
 
 def _import_function(spec: str) -> Callable[..., Any]:

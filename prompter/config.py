@@ -35,10 +35,18 @@ class RunConfig:
 
     output_dir: str = field(default="", metadata={"help": "Folder of the run."})
     teacher: str = field(
-        default="", metadata={"help": "Classifier: folder, hub id, Python callable module:function, or toy:TASK."}
+        default="",
+        metadata={"help": "Classifier: folder, hub id, http(s)://HOST/predict, Python callable module:function, or toy:TASK."},
     )
     teacher_labels: list[str] = field(
-        default_factory=list, metadata={"help": "Class names of a callable teacher, in the order of its answers."}
+        default_factory=list,
+        metadata={"help": "Class names of a callable teacher, in the order of its answers, or of an HTTP teacher, in any."},
+    )
+    teacher_cache: bool = field(
+        default=True,
+        metadata={
+            "help": "Keep the teacher's answers between runs, so that no text is paid for twice; --no-teacher-cache: do not."
+        },
     )
     generator: str = field(default="", metadata={"help": "Causal LM that writes the texts: folder, hub id, or toy."})
     student: str = field(
@@ -122,8 +130,9 @@ class Settings:
 
 PARTS = (RunConfig, PolicyConfig, WriterConfig, RewardConfig, DistillConfig)
 
-NOT_COMPARED = {"output_dir", "resume", "quiet", "report_to", "save_every", "sample_every"}
-"""Settings that may differ between a run and its resumption: they do not change what is computed."""
+NOT_COMPARED = {"output_dir", "resume", "quiet", "report_to", "save_every", "sample_every", "teacher_cache"}
+"""Settings that may differ between a run and its resumption: they do not change what is computed, but for the last bits of
+answers that the teacher, without its cache, gives in another batch."""
 
 
 class _Parser(HfArgumentParser):

@@ -4,13 +4,15 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from distill.answers import CachedTeacher, answers_file
 from distill.errors import InputError
 from distill.loop import DistillConfig
 from distill.seeding import derive_seed
 from distill.student import Student, load_student
-from distill.teacher import Teacher, TransformersTeacher, load_teacher
+from distill.teacher import load_teacher
 from eval.data import load_labelled
 from eval.scoring import EvaluationData
+from prompter.progress import Show
 from prompter.sources import Source, labels_of, open_source
 from prompter.students_config import StudentsConfig
 
@@ -20,7 +22,7 @@ class Inputs:
     """What a call works with."""
 
     sources: list[Source]
-    teacher: Teacher | None
+    teacher: CachedTeacher | None
     labels: list[str]
     students: dict[str, Student]
     evaluation: EvaluationData | None
@@ -42,7 +44,7 @@ def planned_texts(config: StudentsConfig, sources: list[Source]) -> int:
     return max(1, round((answered + asked) * (1 - config.held_out)))
 
 
-def load(config: StudentsConfig, training: DistillConfig) -> Inputs:
+def load(config: StudentsConfig, training: DistillConfig, show: Show) -> Inputs:
     """Load or build what the configuration names."""
     sources = [
         open_source(
@@ -63,15 +65,15 @@ def load(config: StudentsConfig, training: DistillConfig) -> Inputs:
     if unanswered or config.teacher or layers:
         if not spec:
             raise InputError(f"teacher is missing: {', '.join(unanswered)} has no answers of one; give --teacher")
-        teacher = load_teacher(spec, config.device, labels=config.teacher_labels or None)
+        asked = load_teacher(spec, config.device, labels=config.teacher_labels or None)
+        teacher = CachedTeacher(asked, answers_file() if config.teacher_cache else None, show.say)
     labels = labels_of(sources, teacher.labels if teacher else None)
-    white_box = teacher if isinstance(teacher, TransformersTeacher) else None
     tokenizer = config.student_tokenizer or (spec if teacher is None and spec else None)
     students = {
         name: load_student(
             spec_of_student,
             labels=labels,
-            teacher=white_box,
+            teacher=teacher.white_box if teacher else None,
             tokenizer=tokenizer if ":" in spec_of_student else config.student_tokenizer,
             seed=config.seed,
             device=config.device,

@@ -25,7 +25,6 @@ from distill.errors import InputError
 from distill.files import read_json, replace_folder, write_json, write_text
 from distill.held_out import HeldOut
 from distill.loop import DistillConfig, Distiller
-from distill.teacher import TransformersTeacher
 from eval.scoring import score, size_and_speed
 from prompter.distill_inputs import Inputs, load, planned_texts
 from prompter.progress import Show, quieten
@@ -39,7 +38,7 @@ from prompter.trackers import Trackers
 LOG = "training_log"
 SUMMARY = "summary.json"
 TRACKERS = "trackers"
-STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "best")
+STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "calls", "best")
 KEPT_CHECKPOINTS = 2
 
 
@@ -65,7 +64,7 @@ def distill(config: StudentsConfig, training: DistillConfig) -> dict[str, Any] |
     done = False
     try:
         with Show(config.quiet) as show, disk_errors_named(folder.path):
-            inputs = load(config, training)
+            inputs = load(config, training, show)
             planned = planned_texts(config, inputs.sources)
             if config.epochs:
                 updates = math.ceil(config.epochs * planned / training.student_batch_size)
@@ -122,8 +121,8 @@ class Distillation:
         self, config: StudentsConfig, training: DistillConfig, inputs: Inputs, planned: int, folder: RunFolder, show: Show
     ) -> None:
         self.config, self.training, self.inputs, self.folder, self.show = config, training, inputs, folder, show
-        white_box = inputs.teacher if isinstance(inputs.teacher, TransformersTeacher) else None
         weights = dict(zip(config.sources, config.weights, strict=True)) if config.weights else None
+        white_box = inputs.teacher.white_box if inputs.teacher else None
         self.distillers = {
             name: Distiller(student, training, planned, config.seed, teacher=white_box, source_weights=weights)
             for name, student in inputs.students.items()
@@ -135,6 +134,7 @@ class Distillation:
         self.ended = [False] * len(inputs.sources)
         self.queries = self.unusable = self.texts = 0
         self.checkpoint = 0
+        self.calls = self._calls_before = 0
         self.seconds = 0.0
         self._since = self._saved = time.perf_counter()
 
@@ -250,6 +250,7 @@ class Distillation:
         self._saved = time.perf_counter()
         self.seconds += self._saved - self._since
         self._since = self._saved
+        self.calls = self._calls_before + (self.inputs.teacher.asked if self.inputs.teacher else 0)
         state = {name: getattr(self, name) for name in STATE}
         write_json(path / "state.json", state | {"log_sizes": self.folder.log_sizes([LOG])})
         self.folder.seal(path)
@@ -267,6 +268,7 @@ class Distillation:
         state = read_json(found / "state.json")
         for name in STATE:
             setattr(self, name, state[name])
+        self._calls_before = self.calls
         self.folder.cut_logs(state["log_sizes"])
         self.held_out.load(found / "held_out")
         for index, (name, distiller) in enumerate(self.distillers.items()):
@@ -303,6 +305,7 @@ class Distillation:
             "sources": [source.name for source in inputs.sources],
             "texts": self.texts,
             "teacher_queries": self.queries,
+            "teacher_calls": self._calls_before + (inputs.teacher.asked if inputs.teacher else 0),
             "unusable_answers": self.unusable,
             "held_out_texts": len(self.held_out),
             "students": figures,

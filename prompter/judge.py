@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from distill.answers import CachedTeacher
 from distill.batch import SyntheticBatch
 from distill.student import Student
-from distill.teacher import Teacher
 from prompter.rewards import NoveltyWindow, RewardConfig, certainty, confidence, disagreement, weighted_sum
 from prompter.timing import Clock
 
@@ -75,7 +75,7 @@ class Judge:
         clock: Where the seconds are booked.
     """
 
-    def __init__(self, teacher: Teacher, student: Student, config: RewardConfig, clock: Clock) -> None:
+    def __init__(self, teacher: CachedTeacher, student: Student, config: RewardConfig, clock: Clock) -> None:
         self.teacher, self.student, self.config, self.clock = teacher, student, config, clock
         self.window = NoveltyWindow(config.novelty_ngram, config.novelty_window)
 

@@ -140,6 +140,7 @@ class Rounds(TrainerCallback):
             "queries": self.queries,
             "unusable": self.unusable,
             "teacher_queries": self.rollouts.judge.teacher.queries,
+            "teacher_calls": self.rollouts.judge.teacher.asked,
             "log_sizes": self.folder.log_sizes(LOGS),
             "seconds": self.clock.so_far(),
         }
@@ -150,6 +151,7 @@ class Rounds(TrainerCallback):
         """Bring back everything but what TRL restores itself."""
         counters = read_json(checkpoint / STATE)
         self.update, self.queries, self.unusable = counters["update"], counters["queries"], counters["unusable"]
+        self.rollouts.judge.teacher.asked += counters.get("teacher_calls", 0)
         self.clock.seconds.update(counters["seconds"])
         self.folder.cut_logs(counters["log_sizes"])
         for topic in read_json(checkpoint / TOPICS):

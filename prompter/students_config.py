@@ -31,6 +31,9 @@ class StudentsConfig:
     teacher_labels: list[str] = field(
         default_factory=list, metadata={"help": "Class names of a callable teacher, in the order of its answers."}
     )
+    teacher_cache: bool = field(
+        default=True, metadata={"help": "Keep the teacher's answers on disk, so that no text is paid for twice."}
+    )
     student_tokenizer: str | None = field(
         default=None, metadata={"help": "Tokenizer of a student made from a config; default: the teacher's."}
     )
@@ -90,5 +93,5 @@ class StudentsConfig:
                 raise InputError(f"report_to names '{tracker}', expected some of: tensorboard, trackio, wandb")
 
 
-NOT_COMPARED = {"resume", "quiet", "report_to", "to", "save_seconds"}
+NOT_COMPARED = {"resume", "quiet", "report_to", "to", "save_seconds", "teacher_cache"}
 """Settings that may differ between a call and its resumption: they do not change what is computed."""

@@ -14,11 +14,13 @@ from typing import Any
 import torch
 from trl import GRPOTrainer, RLOOTrainer
 
+from distill.answers import CachedTeacher, answers_file
 from distill.errors import InputError
 from distill.files import read_json, write_json
+from distill.http_teacher import HttpTeacher
 from distill.loop import Distiller
 from distill.student import Student, load_student
-from distill.teacher import Teacher, TransformersTeacher, load_teacher
+from distill.teacher import load_teacher
 from eval.controls import HOT, control_texts, judged_batches, read_sentences
 from eval.report import write_report
 from eval.scoring import EvaluationData, load_labelled, load_texts, score, size_and_speed
@@ -40,7 +42,7 @@ from prompter.writer import Writer
 class Models:
     """Who takes part in a run."""
 
-    teacher: Teacher
+    teacher: CachedTeacher
     policy: TopicPolicy
     evaluation: EvaluationData | None
     corpus: list[str]
@@ -72,7 +74,7 @@ def train(settings: Settings) -> dict[str, Any] | None:
                 return read_json(folder.path / "summary.json")
             clock = Clock()
             settings = with_toy_files(settings, show, clock)
-            models = load(settings)
+            models = load(settings, show)
             rounds, trainer = prepare(settings, models, folder, show, clock)
             folder.open_config(named, run.resume, NOT_COMPARED)
             if not play(rounds, trainer):
@@ -91,10 +93,14 @@ def train(settings: Settings) -> dict[str, Any] | None:
         folder.close()
 
 
-def load(settings: Settings) -> Models:
+def load(settings: Settings, show: Show) -> Models:
     """Load or build what the settings name."""
     run = settings.run
-    teacher = load_teacher(run.teacher, run.device, labels=run.teacher_labels or None)
+    teacher = CachedTeacher(
+        load_teacher(run.teacher, run.device, labels=run.teacher_labels or None),
+        answers_file() if run.teacher_cache else None,
+        show.say,
+    )
     length = settings.policy.topic_max_tokens
     if settings.policy.writes == "text":
         length = settings.writer.writer_max_new_tokens
@@ -128,16 +134,11 @@ def new_student(settings: Settings, models: Models) -> Student:
     return load_student(
         run.student,
         labels=models.teacher.labels,
-        teacher=white_box(models.teacher),
+        teacher=models.teacher.white_box,
         tokenizer=run.student_tokenizer,
         seed=run.seed,
         device=run.device,
     )
-
-
-def white_box(teacher: Teacher) -> TransformersTeacher | None:
-    """The teacher if its weights are at hand, else None."""
-    return teacher if isinstance(teacher, TransformersTeacher) else None
 
 
 def prepare(
@@ -147,7 +148,7 @@ def prepare(
     run, policy = settings.run, models.policy
     schedule = Schedule.of(settings.policy, len(policy.labels), run.budget)
     student = new_student(settings, models)
-    distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=white_box(models.teacher))
+    distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=models.teacher.white_box)
     judge = Judge(models.teacher, student, settings.reward, clock)
     rollouts = Rollouts(policy, judge, schedule.steps, run.seed, clock)
     rounds = Rounds(settings, schedule, folder, rollouts, distiller, models.evaluation, show)
@@ -220,8 +221,11 @@ def conclude(
     if models.evaluation:
         for name, model in trained.items():
             students[name] |= score(model, models.evaluation)
-        measured = size_and_speed({"teacher": models.teacher, **trained}, models.evaluation.texts)
-        teacher |= score(None, models.evaluation) | measured.pop("teacher")
+        teacher |= score(None, models.evaluation)
+        # The teacher itself, not what is remembered of it; a service is not timed, for its answers cost.
+        timed = {} if isinstance(models.teacher.teacher, HttpTeacher) else {"teacher": models.teacher.teacher}
+        measured = size_and_speed({**timed, **trained}, models.evaluation.texts)
+        teacher |= measured.pop("teacher", {})
         for name, figures in measured.items():
             students[name] |= figures
     else:
@@ -232,6 +236,7 @@ def conclude(
         "teacher": teacher,
         "students": students,
         "teacher_queries": rounds.queries,
+        "teacher_calls": models.teacher.asked,
         "unusable_answers": rounds.unusable,
         "seconds": round(sum(clock.seconds.get(name, 0.0) for name in WHOLE), 1),
         "time": seconds_by_part(clock.seconds),
@@ -263,7 +268,7 @@ def control(name: str, settings: Settings, models: Models, folder: RunFolder, sh
     show.say(f"Control: the same student from {name} text")
     start = time.perf_counter()
     student = new_student(settings, models)
-    distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=white_box(models.teacher))
+    distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=models.teacher.white_box)
     sampling = dataclasses.replace(settings.writer, **HOT) if name == "unprompted-hot" else settings.writer
     writing = show.bar(f"{name}: texts", run.budget)
     texts, topics, wanted = control_texts(

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from distill.errors import InputError
+from distill.files import cache_root
 
 MANIFEST = "manifest.json"
 
 
 def default_cache_dir() -> Path:
     """Return `$PROMPTER_CACHE/toy`, or `~/.cache/prompter/toy` where the variable is not set."""
-    root = os.environ.get("PROMPTER_CACHE")
-    return (Path(root) if root else Path.home() / ".cache" / "prompter") / "toy"
+    return cache_root() / "toy"
 
 
 def source_hash(files: Sequence[Path]) -> str:

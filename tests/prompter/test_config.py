@@ -30,6 +30,14 @@ def test_flags_may_be_written_with_dashes(tmp_path: Path) -> None:
     assert settings_of(tmp_path, {}, "--save-every", "4", "--output-dir", "there").run.save_every == 4
 
 
+@pytest.mark.parametrize("flag", ["--no_teacher_cache", "--no-teacher-cache", "--teacher_cache=false"])
+def test_the_teacher_cache_is_on_unless_a_flag_or_the_file_says_no(tmp_path: Path, flag: str) -> None:
+    assert settings_of(tmp_path, {}).run.teacher_cache
+    assert not settings_of(tmp_path, {}, flag).run.teacher_cache
+    assert not settings_of(tmp_path, {"teacher_cache": False}).run.teacher_cache
+    assert settings_of(tmp_path, {"teacher_cache": False}, "--teacher-cache").run.teacher_cache
+
+
 def test_a_mapping_reaches_the_trainer_arguments(tmp_path: Path) -> None:
     assert settings_of(tmp_path, {"trainer_args": {"epsilon": 0.1}}).policy.trainer_args == '{"epsilon": 0.1}'
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from distill.errors import InputError
 from prompter.cli import main
 from prompter.config import parse_settings
 from prompter.train import train
+from tests.distill.service import Service
 
 SMALL = {
     "student": "bert:layers=1,hidden=16,heads=1",
@@ -99,7 +101,7 @@ def test_a_run_spends_the_budget_exactly_and_writes_what_it_promises(arguments, 
 
 def test_the_seed_decides_everything(arguments, tmp_path: Path) -> None:
     for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
-        train(parse_settings(arguments(folder, seed=seed, budget=48)))
+        train(parse_settings(arguments(folder, seed=seed, budget=48, teacher_cache=False)))
     assert_same(tmp_path / "a", tmp_path / "b")
     assert outcome(tmp_path / "a")[1] != outcome(tmp_path / "c")[1]
 
@@ -143,8 +145,9 @@ def killed_after(flags: list[str], run: Path, rows: int, number: int) -> subproc
     return process
 
 
-def test_a_killed_run_goes_on_bit_for_bit(arguments, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_bit_for_bit(arguments, tmp_path: Path, own_cache: Path) -> None:
     train(parse_settings(arguments("whole")))
+    shutil.rmtree(own_cache)  # both begin without known answers
     killed_after(arguments("killed"), tmp_path / "killed", 3, signal.SIGKILL)
     assert not (tmp_path / "killed" / "summary.json").exists()
     assert main(["train", *arguments("killed"), "--resume"]) == 0
@@ -167,14 +170,17 @@ def test_killed_at_random_moments(arguments, tmp_path: Path, attempt: int) -> No
     assert_same(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(arguments, tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_says_how_to_go_on(arguments, tmp_path: Path, own_cache: Path) -> None:
     train(parse_settings(arguments("whole")))
+    shutil.rmtree(own_cache)  # both begin without known answers
     process = killed_after(arguments("stopped", save_every=1000), tmp_path / "stopped", 2, signal.SIGINT)
     assert process.returncode == 130
     assert process.stderr is not None
     assert "--resume" in process.stderr.read()
     assert main(["train", *arguments("stopped", save_every=1000), "--resume"]) == 0
     assert_same(tmp_path / "whole", tmp_path / "stopped")
+    calls = [json.loads((tmp_path / name / "summary.json").read_text())["teacher_calls"] for name in ("whole", "stopped")]
+    assert calls[0] == calls[1]
 
 
 def test_a_damaged_checkpoint_falls_back(arguments, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -194,6 +200,48 @@ def test_a_finished_run_is_left_alone(arguments, tmp_path: Path) -> None:
     before = (tmp_path / "run" / "summary.json").stat().st_mtime_ns
     train(parse_settings([*arguments(budget=32), "--resume"]))
     assert (tmp_path / "run" / "summary.json").stat().st_mtime_ns == before
+
+
+def test_no_answer_is_paid_for_twice(arguments, labelled: Path, tmp_path: Path, own_cache: Path) -> None:
+    flags = {"budget": 48, "eval_data": labelled, "compare": ["unprompted"]}
+    first = train(parse_settings(arguments("first", **flags)))
+    again = train(parse_settings(arguments("again", **flags)))
+    assert first is not None and again is not None
+    assert_same(tmp_path / "first", tmp_path / "again")
+    assert (first["teacher_queries"], again["teacher_queries"]) == (48, 48)
+    assert 48 < first["teacher_calls"] <= 48 + 48 + 40  # a rollout, a control, the evaluation texts
+    assert again["teacher_calls"] == 0
+    assert again["students"]["unprompted"]["accuracy"] == first["students"]["unprompted"]["accuracy"]
+    shutil.rmtree(own_cache)
+    without = train(parse_settings([*arguments("without", **flags), "--no-teacher-cache"]))
+    assert without is not None
+    assert without["teacher_calls"] == 48 + 48 + 40
+    assert not own_cache.exists()
+
+
+def test_a_cache_that_cannot_be_written_does_not_end_the_run(
+    arguments, tmp_path: Path, own_cache: Path, capsys: pytest.CaptureFixture
+) -> None:
+    own_cache.write_text("a file where the folder should be")
+    flags = [flag for flag in arguments(budget=32) if flag != "--quiet"]
+    summary = train(parse_settings(flags))
+    assert summary is not None
+    assert summary["teacher_calls"] == 32
+    assert " ".join(capsys.readouterr().out.split()).count("answers are not kept") == 1
+
+
+def test_a_service_can_be_the_teacher(arguments, labelled: Path, lm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PROMPTER_TEACHER_TOKEN", raising=False)
+    rows = [json.loads(row) | {"label": "long"} for row in labelled.read_text().splitlines()]
+    labelled.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    service = Service()
+    flags = arguments(teacher=service.url, student_tokenizer=lm_folder, budget=32, eval_data=labelled)
+    summary = train(parse_settings(flags))
+    service.close()
+    assert summary is not None
+    assert summary["labels"] == ["long", "short"]
+    assert summary["teacher_calls"] == len(service.texts)  # nothing is asked to time a service
+    assert summary["teacher"].get("texts_per_second") is None
 
 
 def three_classes(texts: list[str]) -> np.ndarray:
