@@ -178,19 +178,26 @@ def as_flags(values: dict[str, Any]) -> list[str]:
 
 
 def parse_settings(arguments: list[str], defaults: dict[str, Any] | None = None) -> Settings:
-    """Settings from flags, a `--config FILE` among them.
+    """Settings of a training run from flags, a `--config FILE` among them; see `parse`."""
+    return Settings(*parse(PARTS, "prompter train", arguments, defaults))
+
+
+def parse(parts: tuple[type, ...], prog: str, arguments: list[str], defaults: dict[str, Any] | None = None) -> list[Any]:
+    """Instances of dataclasses from flags, a `--config FILE` among them.
 
     Args:
+        parts: The dataclasses; each field is a flag and a key of the file.
+        prog: Name of the command, for its help.
         arguments: Flags as typed.
         defaults: Values that both the file and the flags override.
 
     Raises:
         InputError: An unknown key (the nearest known one is suggested), a wrong type, or a value out of its range.
     """
-    parser = _Parser(PARTS, prog="prompter train", formatter_class=argparse.HelpFormatter, allow_abbrev=False)
+    parser = _Parser(parts, prog=prog, formatter_class=argparse.HelpFormatter, allow_abbrev=False)
     parser.add_argument("--config", help="YAML file with any of the settings below.")
-    known = sorted({f.name for part in PARTS for f in dataclasses.fields(part)} | {"config"})
-    typed, _ = _Parser((), add_help=False, allow_abbrev=False), None
+    known = sorted({f.name for part in parts for f in dataclasses.fields(part)} | {"config"})
+    typed = _Parser((), add_help=False, allow_abbrev=False)
     typed.add_argument("--config")
     if not {"-h", "--help"} & set(arguments):
         named, arguments = typed.parse_known_args(arguments)
@@ -203,8 +210,8 @@ def parse_settings(arguments: list[str], defaults: dict[str, Any] | None = None)
                     raise InputError(f"{file}: unknown key '{key}'.{did_you_mean(str(key), known)}")
             values |= in_file
         arguments = [*as_flags(values), *arguments]
-    *parts, _, rest = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+    *filled, _, rest = parser.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
     if rest:
         flag = rest[0].removeprefix("--").split("=")[0].replace("-", "_")
         raise InputError(f"unknown argument '{rest[0]}'.{did_you_mean(flag, known)}")
-    return Settings(*parts)
+    return filled

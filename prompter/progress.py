@@ -1,5 +1,7 @@
 """What a person sees while a run goes on: bars with rates, and tables of fresh samples."""
 
+import logging
+import warnings
 from types import TracebackType
 
 from rich import box
@@ -8,6 +10,16 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+from transformers.utils import logging as transformers_logging
+
+
+def quieten() -> None:
+    """Keep the libraries' own bars and notes off the terminal; errors still show."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    for name in ("trl", "accelerate", "datasets", "peft"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="trl|peft|accelerate|torch|transformers")
 
 
 class Rate(ProgressColumn):
