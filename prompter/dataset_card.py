@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import yaml
 from datasets import DatasetInfo
 
@@ -82,7 +83,7 @@ def write_dataset_card(folder: Path, recipe: Mapping[str, Any]) -> None:
     kept = max(1, result["kept"])
     page = render(
         "dataset_card.md.j2",
-        header=yaml.safe_dump(header(labels, with_teacher, result["rows"]), sort_keys=False, allow_unicode=True),
+        header=yaml.safe_dump(header(folder, labels, with_teacher, result["rows"]), sort_keys=False, allow_unicode=True),
         recipe=recipe,
         labels=labels,
         result=result,
@@ -96,12 +97,23 @@ def write_dataset_card(folder: Path, recipe: Mapping[str, Any]) -> None:
     write_text(folder / "README.md", page)
 
 
-def header(labels: list[str], teacher: bool, rows: int) -> dict[str, Any]:
-    """The YAML header, by which the hub and `datasets` know what they have before them."""
+def header(folder: Path, labels: list[str], teacher: bool, rows: int) -> dict[str, Any]:
+    """The YAML header, by which the hub and `datasets` know what they have before them.
+
+    The sizes are not for decoration: `datasets` caches a local folder by its name and this header, so without them a second
+    data set in another folder of the same name would be answered with the rows of the first.
+    """
+    files = sorted((folder / "data").glob("train-*.parquet"))
+    uncompressed = sum(group["total_byte_size"] for file in files for group in pq.read_metadata(file).to_dict()["row_groups"])
     return {
         "tags": ["synthetic", "prompter", "knowledge-distillation"],
         "task_categories": ["text-classification"],
         "size_categories": [next((name for limit, name in SIZES if rows < limit), "n>10M")],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
-        "dataset_info": {"features": DatasetInfo(features=features(labels, teacher))._to_yaml_dict()["features"]},
+        "dataset_info": {
+            "features": DatasetInfo(features=features(labels, teacher))._to_yaml_dict()["features"],
+            "splits": [{"name": "train", "num_bytes": uncompressed, "num_examples": rows}],
+            "download_size": sum(file.stat().st_size for file in files),
+            "dataset_size": uncompressed,
+        },
     }

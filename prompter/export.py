@@ -98,9 +98,7 @@ def load(config: ExportConfig, writer: WriterConfig, manifest: dict[str, Any]) -
     """
     teacher: Teacher | None = None
     if config.teacher != NO_TEACHER:
-        teacher = load_teacher(
-            located(str(config.teacher), "teacher"), config.device, labels=config.teacher_labels or None
-        )
+        teacher = load_teacher(located(str(config.teacher), "teacher"), config.device, labels=config.teacher_labels or None)
         if teacher.labels != manifest["labels"]:
             raise InputError(
                 f"teacher: {config.teacher} answers {teacher.labels}, but the prompter was trained for {manifest['labels']}: "
@@ -191,13 +189,9 @@ class Export:
         As many as will probably be needed, and at most a batch; more after batches in which none was kept.
         """
         progress, config = self.progress, self.config
-        classes = [
-            index
-            for index, quota in enumerate(self.quotas)
-            if not config.balance or progress.kept_of[index] < quota
-        ]
+        classes = [index for index, quota in enumerate(self.quotas) if not config.balance or progress.kept_of[index] < quota]
         needed = (config.rows - progress.kept) * (progress.rows + 1) // (progress.kept + 1) + 1
-        size = min(config.batch_size, needed << progress.idle)
+        size = min(config.batch_size, needed << min(progress.idle, 20))
         return torch.tensor([classes[number % len(classes)] for number in range(progress.rows, progress.rows + size)])
 
     def row(self, batch: PromptedTexts, answers: Tensor | None, number: int) -> dict[str, Any]:

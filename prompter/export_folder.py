@@ -75,7 +75,9 @@ class ExportFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self._lock.close()
-            raise InputError(f"to: '{path}' is in use by another process: wait for it to end, or choose another folder") from None
+            raise InputError(
+                f"to: '{path}' is in use by another process: wait for it to end, or choose another folder"
+            ) from None
         self.connection: sqlite3.Connection | None = None
 
     def _read_recipe(self) -> dict[str, Any] | None:

@@ -221,7 +221,9 @@ class Prompter:
         names = self.labels
         if isinstance(label, str):
             if label not in names:
-                raise InputError(f"label '{label}' is unknown, expected one of: {', '.join(names)}.{did_you_mean(label, names)}")
+                raise InputError(
+                    f"label '{label}' is unknown, expected one of: {', '.join(names)}.{did_you_mean(label, names)}"
+                )
             return names.index(label)
         index = operator.index(label)
         if not 0 <= index < len(names):

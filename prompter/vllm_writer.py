@@ -39,7 +39,8 @@ class VLLMWriter:
             raise InputError(
                 f"writer is 'vllm', which is not installed here ({error}): pip install 'prompter[vllm]'"
             ) from None
-        self.tokenizer, self.config, self._sampling = load_tokenizer(name_or_path, "generator", revision), config, SamplingParams
+        self.tokenizer = load_tokenizer(name_or_path, "generator", revision)
+        self.config, self._sampling = config, SamplingParams
         start = self.tokenizer.eos_token_id if self.tokenizer.bos_token_id is None else self.tokenizer.bos_token_id
         if start is None:
             raise InputError("generator: its tokenizer has neither a BOS nor an EOS token; set its bos_token.")
