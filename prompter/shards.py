@@ -82,7 +82,7 @@ def write_csv(folder: Path, columns: Features) -> None:
 
     def write(temporary: Path) -> None:
         with temporary.open("w", encoding="utf-8", newline="") as file:
-            lines = csv.writer(file, lineterminator="\n")
+            lines = csv.writer(file)
             lines.writerow(columns)
             for row in _named(folder, columns):
                 lines.writerow([csv_cell(value) for value in row.values()])
