@@ -59,7 +59,7 @@ class DuplicateIndex:
     def __init__(self, connection: sqlite3.Connection, threshold: float) -> None:
         self.connection, self.threshold = connection, threshold
         connection.executescript(TABLES)
-        self._blank = MinHash(PERMUTATIONS)
+        self._minhash = MinHash(PERMUTATIONS, scheme="affine32")  # used for one text after the other
         self._ranges: list[tuple[int, int]] = []
         if threshold:
             self._ranges = MinHashLSH(threshold, PERMUTATIONS, weights=WEIGHTS).hashranges
@@ -71,9 +71,9 @@ class DuplicateIndex:
         if not self._ranges:
             return Sketch(exact, None, [])
         shingles = [" ".join(found[i : i + SHINGLE]).encode() for i in range(max(1, len(found) - SHINGLE + 1))]
-        minhash = self._blank.copy()
-        minhash.update_batch(shingles)
-        signature = minhash.hashvalues.astype(np.uint32)
+        self._minhash.clear()
+        self._minhash.update_batch(shingles)
+        signature = self._minhash.hashvalues.copy()
         bands = [
             _hash(band.to_bytes(2, "big") + signature[begin:end].tobytes()) for band, (begin, end) in enumerate(self._ranges)
         ]

@@ -6,6 +6,7 @@ the seed, on k and on the counts before it, all of which are in the committed st
 the very bytes it would have had.
 """
 
+import math
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -167,7 +168,7 @@ class Export:
         progress = self.progress
         wanted = self.wanted()
         batch = self.prompter.write(wanted, self.config.seed, progress.batches)
-        answers = self.teacher(batch.texts).exp() if self.teacher is not None else None
+        answers = self.teacher(batch.texts).exp().tolist() if self.teacher is not None else None
         before = progress.kept
         for number in range(len(batch)):
             if progress.kept == self.config.rows:
@@ -194,17 +195,17 @@ class Export:
         size = min(config.batch_size, needed << min(progress.idle, 20))
         return torch.tensor([classes[number % len(classes)] for number in range(progress.rows, progress.rows + size)])
 
-    def row(self, batch: PromptedTexts, answers: Tensor | None, number: int) -> dict[str, Any]:
+    def row(self, batch: PromptedTexts, answers: list[list[float]] | None, number: int) -> dict[str, Any]:
         """One row with its mark; counts it."""
         config, progress = self.config, self.progress
         row: dict[str, Any] = {"text": batch.texts[number]}
         label = confidence = None
         if answers is not None:
             probabilities = answers[number]
-            usable = bool(probabilities.isfinite().all())
-            label = int(probabilities.argmax()) if usable else -1
-            confidence = float(probabilities.max()) if usable else None
-            row |= {"label": label, "teacher_probs": probabilities.tolist() if usable else None}
+            usable = all(map(math.isfinite, probabilities))
+            confidence = max(probabilities) if usable else None
+            label = probabilities.index(confidence) if confidence is not None else -1
+            row |= {"label": label, "teacher_probs": probabilities if usable else None}
         row |= {"wanted_label": int(batch.wanted[number]), "topic": batch.topics[number]}
         if answers is not None:
             row["confidence"] = confidence
