@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompter.card import cell, curve, topic_table, write_card
+from prompter.card import cell, curve, render_card, topic_table, write_card
 from prompter.prompter_folder import read_manifest, training_summary
 from tests.eval.run_folder import metrics, samples, summary
 
@@ -36,6 +36,13 @@ def test_the_card_tells_the_run(card: str, run_folder: Path) -> None:
     assert "a \\| &lt;b&gt;bold&lt;/b&gt; \\`code\\` \\# heading" in card
     assert str(run_folder.parent) not in card
     assert "{{" not in card and "None" not in card
+
+
+def test_a_base_from_the_hub_is_named_in_the_header(run_folder: Path) -> None:
+    manifest = read_manifest(run_folder / "prompter") | {"base": "org/lm", "base_revision": "abc123"}
+    card = render_card(manifest, [], [], {})
+    assert yaml.safe_load(card.split("---")[1])["base_model"] == "org/lm"
+    assert "org/lm (commit abc123)" in card
 
 
 def test_training_summary_compares_first_and_last_tenth() -> None:

@@ -360,6 +360,20 @@ class Judge:
         return torch.stack(rows).log_softmax(1)
 
 
+def test_a_full_class_is_not_asked_for_again(tmp_path: Path) -> None:
+    config = ExportConfig(run="x", to="y", rows=8, batch_size=4, balance=True)
+    folder = ExportFolder(tmp_path / "set")
+    progress = folder.open_state({}, 3)
+    with Show(quiet=True) as show:
+        loop = Export(config, Scripted(["x"]), Judge(), folder, progress, show)  # type: ignore[arg-type]
+    assert loop.quotas == [3, 3, 2] and loop.wanted().tolist() == [0, 1, 2, 0]
+    progress.kept_of, progress.kept, progress.rows = [3, 1, 2], 6, 6
+    assert loop.wanted().tolist() == [1, 1, 1]  # two rows are missing, and nearly every row was kept so far
+    progress.idle = 3
+    assert loop.wanted().tolist() == [1, 1, 1, 1]
+    folder.close()
+
+
 sentences = st.lists(st.sampled_from("the room was so very good bad and not for us all day".split()), min_size=1, max_size=9)
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from distill.errors import InputError
 from prompter import Prompter
+from prompter.prompter_folder import REQUIRED
 from tests.prompter.saved import write_prompter
 from tests.prompter.tiny import WORDS, tiny_gpt2, word_tokenizer
 
@@ -91,6 +92,12 @@ def test_the_folder_and_its_base_move(copied: Path, prompter: Prompter, run_fold
     edit(copied, base=str(moved))
     with pytest.raises(InputError, match=r"name it with writer= \(--generator"):
         Prompter.load(copied, device="cpu")
+
+
+def test_a_manifest_with_no_more_than_it_needs_is_enough(copied: Path, prompter: Prompter) -> None:
+    manifest = json.loads((copied / "prompter.json").read_text())
+    (copied / "prompter.json").write_text(json.dumps({key: manifest[key] for key in ("schema_version", *REQUIRED)}))
+    assert Prompter.load(copied, device="cpu").texts("good", 2) == prompter.texts("good", 2)
 
 
 def test_toy_names_are_stored_without_paths_and_found_again(
