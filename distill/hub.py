@@ -36,19 +36,20 @@ ARCHITECTURES: dict[type, tuple[tuple[str, ...], str]] = {
 }
 
 
-def load_config(name_or_path: str | Path, field: str) -> PreTrainedConfig:
+def load_config(name_or_path: str | Path, field: str, revision: str | None = None) -> PreTrainedConfig:
     """Read the configuration of a model folder or hub id.
 
     Args:
         name_or_path: a local folder (it wins) or a hub id such as "distilgpt2" or "org/model".
         field: the setting that named it, for messages: "teacher", "student", "generator".
+        revision: commit of the hub's repository; the newest if None. A folder has none.
 
     Raises:
         InputError: no such folder, no config.json in it, the hub cannot be reached, or no such model there.
     """
     source = _resolve(name_or_path, field)
     try:
-        return AutoConfig.from_pretrained(source, trust_remote_code=False)
+        return AutoConfig.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _explain(error, name_or_path, field) from error
 
@@ -60,6 +61,7 @@ def load_model(
     device: torch.device,
     dtype: torch.dtype,
     new_head: bool = False,
+    revision: str | None = None,
     **kwargs: Any,
 ) -> PreTrainedModel:
     """Load a model in evaluation mode.
@@ -72,13 +74,14 @@ def load_model(
         dtype: the format of the weights; checkpoints are converted (the default of transformers is the file's own).
         new_head: allow weights that the checkpoint lacks, and the architecture of a bare encoder: the missing ones
             are drawn from torch's global generator. Without it every weight must be in the file.
+        revision: see `load_config`.
         **kwargs: passed to `from_pretrained`, for instance `num_labels`.
 
     Raises:
         InputError: see `load_config`; or the model is of another kind, its weights are missing, damaged or only in
             pickle format, or it has no trained head and `new_head` is off.
     """
-    config = load_config(name_or_path, field)
+    config = load_config(name_or_path, field, revision)
     endings, kind = ARCHITECTURES[auto_class]
     architectures = list(config.architectures or [])
     if architectures and not new_head and not any(name.endswith(endings) for name in architectures):
@@ -88,6 +91,7 @@ def load_model(
             model, report = auto_class.from_pretrained(  # type: ignore[attr-defined]
                 _resolve(name_or_path, field),
                 dtype=dtype,
+                revision=revision or "main",
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
@@ -102,7 +106,7 @@ def load_model(
     return model.to(device).eval()
 
 
-def load_tokenizer(name_or_path: str | Path, field: str) -> PreTrainedTokenizerBase:
+def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = None) -> PreTrainedTokenizerBase:
     """Load a tokenizer; one without a padding token gets an existing token for it.
 
     Padded positions are masked everywhere, so any token will do, and the vocabulary (hence the embedding table) stays
@@ -113,7 +117,7 @@ def load_tokenizer(name_or_path: str | Path, field: str) -> PreTrainedTokenizerB
     """
     source = _resolve(name_or_path, field)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
     except Exception as error:  # not narrower: the Rust tokenizer raises bare `Exception` for a damaged tokenizer.json
         raise _explain(error, name_or_path, field, part="tokenizer") from error
     # Without tokenizer files transformers builds an empty tokenizer of the family from config.json alone.

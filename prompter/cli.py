@@ -18,6 +18,7 @@ usage: prompter VERB [OPTIONS]
 
   demo      the whole idea on an embedded toy task: offline, a few minutes, ends with a report
   train     train a prompter and a student together for your teacher
+  export    write a labelled synthetic data set with the prompter of a run
   distill   students from saved prompters, exported datasets, or text of your own
   report    write report.html of a run again
 
@@ -88,13 +89,32 @@ def report(arguments: list[str]) -> int:
     return 0
 
 
+def export(arguments: list[str]) -> int:
+    """`prompter export RUN`: a data set from a run's prompter."""
+    from prompter.export import export as run
+    from prompter.export_config import parse_export
+
+    config, writer = parse_export(arguments)
+    try:
+        return run(config, writer)
+    except KeyboardInterrupt:
+        print(f"Stopped. Go on with: {shlex.join(['prompter', 'export', *arguments])}", file=sys.stderr)
+        return 130
+
+
 def _stopped(arguments: list[str]) -> int:
     go_on = shlex.join(["prompter", *arguments, *([] if "--resume" in arguments else ["--resume"])])
     print(f"Stopped. Go on with: {go_on}", file=sys.stderr)
     return 130
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {"demo": demo, "train": train, "distill": distill, "report": report}
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "demo": demo,
+    "train": train,
+    "export": export,
+    "distill": distill,
+    "report": report,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -13,6 +13,7 @@ from distill.teacher import load_teacher
 from eval.data import load_labelled
 from eval.scoring import EvaluationData
 from prompter.progress import Show
+from prompter.saved import located
 from prompter.sources import Source, labels_of, open_source
 from prompter.students_config import StudentsConfig
 
@@ -57,15 +58,16 @@ def load(config: StudentsConfig, training: DistillConfig, show: Show) -> Inputs:
         )
         for index, path in enumerate(config.sources)
     ]
-    made_for = list(dict.fromkeys(source.teacher for source in sources if source.teacher))
-    spec = config.teacher or (made_for[0] if made_for else "")
+    made_for = next((source for source in sources if source.teacher), None)
+    spec = located(config.teacher or (made_for.teacher if made_for and made_for.teacher else ""), "teacher")
+    names = config.teacher_labels or (made_for.teacher_labels if made_for and not config.teacher else [])
     unanswered = [source.name for source in sources if not source.answered]
     layers = any(name.startswith("teacher-layers:") for name in config.student) or training.student_hidden_weight > 0
     teacher = None
     if unanswered or config.teacher or layers:
         if not spec:
             raise InputError(f"teacher is missing: {', '.join(unanswered)} has no answers of one; give --teacher")
-        asked = load_teacher(spec, config.device, labels=config.teacher_labels or None)
+        asked = load_teacher(spec, config.device, labels=names or None)
         teacher = CachedTeacher(asked, answers_file() if config.teacher_cache else None, show.say)
     labels = labels_of(sources, teacher.labels if teacher else None)
     tokenizer = config.student_tokenizer or (spec if teacher is None and spec else None)

@@ -147,15 +147,21 @@ class TopicPolicy:
         return torch.tensor([self._wanted[control] for control in controls])
 
     def topics(self, wanted: Tensor, seed: int, counter: int) -> list[str]:
+        """Sample one topic per wanted class; see `sample`."""
+        return self.sample(wanted, seed, counter)[0]
+
+    def sample(self, wanted: Tensor, seed: int, counter: int, purpose: str = "topics") -> tuple[list[str], Tensor]:
         """Sample one topic per wanted class.
 
         Args:
             wanted: (N,) class indices.
             seed: Seed of the run.
-            counter: Number of this call; the same seed and counter give the same topics.
+            counter: Number of this call; the same seed, counter and purpose give the same topics.
+            purpose: Keeps the random numbers of different callers apart.
 
         Returns:
-            N topics, without the control text.
+            N topics without the control text, and (N,) float32 on the CPU: mean log-probability of their tokens under the
+            policy at temperature 1.
         """
         device = self.model.device
         ids = self.tokenizer([self.controls[index] for index in wanted.tolist()])["input_ids"]
@@ -171,9 +177,11 @@ class TopicPolicy:
                 eos_token_ids=[self.tokenizer.eos_token_id],
                 pad_token_id=self.tokenizer.pad_token_id,
                 temperature=self.config.temperature,
-                generator=generator(seed, "topics", counter, device=device),
+                generator=generator(seed, purpose, counter, device=device),
             )
-        return clean(self.tokenizer.batch_decode(decoded.tokens, skip_special_tokens=True))
+        assert decoded.logprobs is not None
+        logprob_mean = (decoded.logprobs.sum(-1) / decoded.lengths).cpu()
+        return clean(self.tokenizer.batch_decode(decoded.tokens, skip_special_tokens=True)), logprob_mean
 
 
 def clean(topics: list[str]) -> list[str]:

@@ -50,6 +50,8 @@ class Show:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._live.stop()
+        if not self.console.is_terminal:  # rich ends the last line of bars on terminals only
+            self.console.line()
 
     def say(self, line: str) -> None:
         """Print one line above the bars."""

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -94,6 +95,14 @@ class RunFolder:
         with open(self.path / f"{log}.jsonl", "a", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
+    def read(self, log: str) -> list[dict[str, Any]]:
+        """Rows of `<log>.jsonl`; none where there is no such log."""
+        file = self.path / f"{log}.jsonl"
+        if not file.exists():
+            return []
+        # Not splitlines(): texts may hold characters that it takes for line ends and JSON does not.
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+
     def log_sizes(self, logs: list[str]) -> dict[str, int]:
         """Bytes of each log at this moment."""
         files = {log: self.path / f"{log}.jsonl" for log in logs}
@@ -155,20 +164,33 @@ def _fault(checkpoint: Path) -> str | None:
     return None
 
 
-NO_ROOM = ("No space left on device", "Disk quota exceeded", "PytorchStreamWriter failed")
-"""How safetensors and torch, which have no error number to ask for, say that a file could not be written."""
+NO_ROOM = (
+    "No space left on device",
+    "Disk quota exceeded",
+    "PytorchStreamWriter failed",
+    "database or disk is full",
+    "attempt to write a readonly database",
+    "unable to open database file",
+    "disk I/O error",
+)
+"""How safetensors, torch and SQLite, which have no error number to ask for, say that a file could not be written."""
 
 
 @contextlib.contextmanager
-def disk_errors_named(path: Path) -> Iterator[None]:
-    """Turn a full or read-only disk into an error a user can act on."""
+def disk_errors_named(path: Path, then: str = "go on with --resume") -> Iterator[None]:
+    """Turn a full or read-only disk into an error a user can act on.
+
+    Args:
+        path: What is being written, for errors that do not say it themselves.
+        then: What to do once there is room.
+    """
     try:
         yield
-    except (OSError, SafetensorError, RuntimeError) as error:
+    except (OSError, SafetensorError, RuntimeError, sqlite3.OperationalError) as error:
         numbered = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
         if not numbered and not any(reason in str(error) for reason in NO_ROOM):
             raise
         where = error.filename if isinstance(error, OSError) and error.filename else path
         raise InputError(
-            f"'{where}' cannot be written (disk full, or not permitted): free space or rights there, then go on with --resume"
+            f"'{where}' cannot be written (disk full, or not permitted): free space or rights there, then {then}"
         ) from error

@@ -21,7 +21,9 @@ from torch import Tensor
 from distill.errors import InputError
 from eval.data import load_texts
 from prompter.config import read_yaml
-from prompter.prompter_folder import MANIFEST
+from prompter.export_config import NO_TEACHER
+from prompter.export_folder import RECIPE
+from prompter.prompter_folder import MANIFEST, find_prompter
 
 PORTION = 256
 """Rows per portion."""
@@ -53,6 +55,7 @@ class Source(Protocol):
         answered: Whether the rows carry the teacher's answers.
         labels: Class names of those answers, or of the prompter's teacher; None where nothing tells them.
         teacher: Name of the teacher that the source was made for, or None.
+        teacher_labels: The class names that were given for it, where it does not bring its own.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Source(Protocol):
     answered: bool
     labels: list[str] | None
     teacher: str | None
+    teacher_labels: list[str]
 
     def portion(self, number: int) -> Portion | None:
         """Rows `number * PORTION` to `(number + 1) * PORTION`, fewer at the end, None behind it."""
@@ -83,12 +87,13 @@ class PrompterSource:
     answered = False
 
     def __init__(self, path: str, seed: int, device: str, base: str | None = None) -> None:
-        from prompter.prompter import Prompter
+        from prompter.saved import Prompter  # heavy, and only this source needs it
 
         self.name, self.seed = path, seed
         self.prompter = Prompter.load(path, device=device, base=base)
         self.labels: list[str] | None = self.prompter.labels
-        self.teacher: str | None = self.prompter.manifest.get("teacher")
+        self.teacher: str | None = self.prompter.manifest["teacher"]
+        self.teacher_labels: list[str] = self.prompter.manifest.get("teacher_labels", [])
         self._stream: Iterator | None = None
         self._next = -1
 
@@ -135,8 +140,9 @@ class DatasetSource:
         self.labels: list[str] | None = list(label.names) if isinstance(label, ClassLabel) else None
         if self.answered and not isinstance(features["teacher_probs"], SequenceFeature | list):
             raise InputError(f"{path}: column 'teacher_probs' is no list of numbers; export it again.")
-        recipe = folder / "recipe.yaml"
-        self.teacher: str | None = read_yaml(recipe).get("teacher") if recipe.is_file() else None
+        made = read_yaml(folder / RECIPE).get("export", {}) if (folder / RECIPE).is_file() else {}
+        self.teacher: str | None = None if made.get("teacher") == NO_TEACHER else made.get("teacher")
+        self.teacher_labels: list[str] = made.get("teacher_labels", [])
 
     def portion(self, number: int) -> Portion | None:
         """Kept rows of the dataset, in its order."""
@@ -170,6 +176,7 @@ class TextSource:
     answered = False
     labels: list[str] | None = None
     teacher: str | None = None
+    teacher_labels: list[str] = []
 
     def __init__(self, path: str, column: str, split: str) -> None:
         self.name = path
@@ -201,9 +208,9 @@ def open_source(
     folder = Path(path)
     if (folder / MANIFEST).is_file() or (folder / "prompter" / MANIFEST).is_file():
         return PrompterSource(path, seed, device, base)
-    if (folder / "config.yaml").is_file() and (folder / "checkpoints").is_dir():
-        raise InputError(f"from: the run in {path} is not finished, so it has no prompter yet; go on with it first.")
-    if folder.is_dir() and (any(folder.glob("data/*.parquet")) or (folder / "recipe.yaml").is_file()):
+    if (folder / "config.yaml").is_file():
+        find_prompter(path)  # tells how to finish the run
+    if folder.is_dir() and any(folder.glob("data/*.parquet")):
         return DatasetSource(path)
     return TextSource(path, column, split)
 

@@ -25,11 +25,12 @@ from eval.controls import HOT, control_texts, judged_batches, read_sentences
 from eval.report import write_report
 from eval.scoring import EvaluationData, load_labelled, load_texts, score, size_and_speed
 from prompter.algorithms import Schedule, policy_trainer
+from prompter.card import write_card
 from prompter.config import NOT_COMPARED, Settings
 from prompter.judge import Judge
 from prompter.policy import TopicPolicy
 from prompter.progress import Show, quieten
-from prompter.prompter_folder import save_prompter
+from prompter.prompter_folder import save_prompter, training_summary
 from prompter.rollouts import Rollouts
 from prompter.rounds import LOGS, Rounds
 from prompter.run_folder import RunFolder, disk_errors_named
@@ -83,9 +84,12 @@ def train(settings: Settings) -> dict[str, Any] | None:
                 if settings.distill.student_restart:
                     rounds.distiller.restart(new_student(settings, models))
                 finish(rounds.distiller, show)
-            save_prompter(folder.path / "prompter", settings, models.policy, rounds.queries, run.teacher)
+            training = training_summary(folder.read("metrics"))
+            assert rounds.rollouts.writer is not None
+            save_prompter(folder.path / "prompter", settings, models.policy, rounds.rollouts.writer, named, training)
             rounds.distiller.student.save(folder.path / "student")
             summary = conclude(settings, models, folder, rounds, show, named)
+            write_card(folder.path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
             write_json(folder.path / "summary.json", summary)
             write_report(folder.path)
             return summary
@@ -190,12 +194,9 @@ def play(rounds: Rounds, trainer: GRPOTrainer | RLOOTrainer) -> bool:
 
 
 def new_writer(settings: Settings, policy: TopicPolicy) -> Writer:
-    """The frozen writer: the policy's own base weights where both are the same model and the tuning is LoRA."""
+    """The frozen writer."""
     run = settings.run
-    shared = policy.lora is not None and settings.policy.policy in (None, run.generator)
-    if shared:
-        return Writer(policy.model, policy.tokenizer, settings.writer, policy.model.device)
-    return Writer.load(run.generator, settings.writer, run.device)
+    return Writer.beside(policy, settings.policy.policy or run.generator, run.generator, settings.writer, run.device)
 
 
 def finish(distiller: Distiller, show: Show) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from math import inf
+from typing import TYPE_CHECKING
 
 import torch
 from peft import PeftModel
@@ -24,6 +25,9 @@ from distill.hub import load_model, load_tokenizer
 from distill.precision import autocast, resolve_device, weight_dtype
 from distill.seeding import generator
 from prompter.decoding import Decoded, context_length, decode, left_padded, unwrapped
+
+if TYPE_CHECKING:
+    from prompter.policy import TopicPolicy
 
 # Closing quotes and brackets belong to the sentence. Western marks need a space after them ("3.5" is no end).
 SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+[」』”’）]*")
@@ -99,6 +103,33 @@ def trim_to_sentence(text: str, floor: int = 0) -> str:
     return text[: ends[-1]] if ends else text
 
 
+def to_texts(
+    tokenizer: PreTrainedTokenizerBase,
+    config: WriterConfig,
+    eos_token_ids: list[int],
+    topics: list[list[int]],
+    new: list[list[int]],
+) -> list[str]:
+    """Topics and continuations, both as token ids, as texts on one line, trimmed if `config` says so.
+
+    A continuation that ends with one of `eos_token_ids` is whole and is never trimmed.
+    """
+
+    def decoded(rows: list[list[int]]) -> list[str]:
+        return tokenizer.batch_decode(rows, skip_special_tokens=True)
+
+    texts = decoded([topic + row for topic, row in zip(topics, new, strict=True)])
+    if config.writer_trim_sentence:
+        # At least one new token stays, or a topic that is a sentence would come back as it went in.
+        fewest = max(1, config.writer_min_new_tokens)
+        floors = map(len, decoded([topic + row[:fewest] for topic, row in zip(topics, new, strict=True)]))
+        texts = [
+            text if row and row[-1] in eos_token_ids else trim_to_sentence(text, floor)
+            for text, floor, row in zip(texts, floors, new, strict=True)
+        ]
+    return [" ".join(text.split()) for text in texts]
+
+
 class Writer:
     """A frozen causal LM that continues topics.
 
@@ -139,15 +170,41 @@ class Writer:
         self._longest_prompt = None if context is None else context - config.writer_max_new_tokens
 
     @classmethod
-    def load(cls, name_or_path: str, config: WriterConfig, device: str = "auto") -> "Writer":
-        """Load a frozen model, in bf16 on GPUs that have it.
+    def load(
+        cls, name_or_path: str, config: WriterConfig, device: str | torch.device = "auto", revision: str | None = None
+    ) -> "Writer":
+        """Load a frozen model, in bf16 on GPUs that have it; `revision` is a commit of the hub.
 
         Raises:
             InputError: See `distill.hub.load_model`; or as the constructor.
         """
         place = resolve_device(device)
-        model = load_model(AutoModelForCausalLM, name_or_path, "generator", place, weight_dtype(place))
-        return cls(model.requires_grad_(False), load_tokenizer(name_or_path, "generator"), config, place)
+        model = load_model(AutoModelForCausalLM, name_or_path, "generator", place, weight_dtype(place), revision=revision)
+        return cls(model.requires_grad_(False), load_tokenizer(name_or_path, "generator", revision), config, place)
+
+    @classmethod
+    def beside(
+        cls,
+        policy: "TopicPolicy",
+        base: str,
+        generator: str,
+        config: WriterConfig,
+        device: str | torch.device,
+        revision: str | None = None,
+    ) -> "Writer":
+        """The frozen writer of a policy: its own base weights where both are the same model and the tuning is LoRA.
+
+        Args:
+            policy: The policy, with its adapters.
+            base: Name of the policy's model.
+            generator: Name of the writer's model.
+            config: Sampling settings.
+            device: Where a model of its own goes.
+            revision: Commit of a model of its own, where it comes from the hub.
+        """
+        if policy.lora is not None and base == generator:
+            return cls(policy.model, policy.tokenizer, config, policy.model.device)
+        return cls.load(generator, config, device, revision)
 
     def unprompted(self, n: int, seed: int, counter: int) -> Written:
         """Write `n` texts without topics."""
@@ -186,7 +243,7 @@ class Writer:
             decoded = self._decode(prompts, generator(seed, purpose, counter, number, device=self.device))
             lengths = decoded.lengths.cpu()
             new = [row[:length] for row, length in zip(decoded.tokens.tolist(), lengths.tolist(), strict=True)]
-            written = self._texts([ids[index] for index in batch], new)
+            written = to_texts(self.tokenizer, self.config, self.eos_token_ids, [ids[index] for index in batch], new)
             for index, text in zip(batch, written, strict=True):
                 texts[index] = text
             assert decoded.logprobs is not None
@@ -230,20 +287,3 @@ class Writer:
                 top_p=config.writer_top_p,
                 generator=random,
             )
-
-    def _texts(self, topics: list[list[int]], new: list[list[int]]) -> list[str]:
-        """Topics and continuations, both as token ids, as clean texts."""
-        texts = self._to_text([topic + row for topic, row in zip(topics, new, strict=True)])
-        if self.config.writer_trim_sentence:
-            # At least one new token stays, or a topic that is a sentence would come back as it went in.
-            fewest = max(1, self.config.writer_min_new_tokens)
-            floors = map(len, self._to_text([topic + row[:fewest] for topic, row in zip(topics, new, strict=True)]))
-            texts = [
-                text if row and row[-1] in self.eos_token_ids else trim_to_sentence(text, floor)
-                for text, floor, row in zip(texts, floors, new, strict=True)
-            ]
-        return [" ".join(text.split()) for text in texts]
-
-    def _to_text(self, rows: list[list[int]]) -> list[str]:
-        """Token ids as text, without special tokens."""
-        return self.tokenizer.batch_decode(rows, skip_special_tokens=True)

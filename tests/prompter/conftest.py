@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.prompter.tiny import tiny_gpt2, tiny_teacher, word_tokenizer
+from tests.prompter.saved import write_prompter
+from tests.prompter.tiny import LETTERS, tiny_gpt2, tiny_teacher, word_tokenizer
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +24,13 @@ def teacher_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_teacher().save_pretrained(folder)
     word_tokenizer().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a saved prompter of the tiny models, whose words have letters."""
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    for name, model in (("lm", tiny_gpt2()), ("teacher", tiny_teacher(2, scale=60.0))):
+        model.save_pretrained(run.parent / name)
+        word_tokenizer(LETTERS).save_pretrained(run.parent / name)
+    return write_prompter(run, run.parent / "lm", run.parent / "teacher")

@@ -59,7 +59,7 @@ def exported(tmp_path: Path, teacher_folder: Path) -> Path:
     data = Dataset.from_dict(table, features=FEATURES)
     data.select(range(400)).to_parquet(folder / "data" / "train-00000.parquet")
     data.select(range(400, 600)).to_parquet(folder / "data" / "train-00001.parquet")
-    (folder / "recipe.yaml").write_text(f"teacher: {teacher_folder}\n")
+    (folder / "recipe.yaml").write_text(f"export:\n  teacher: {teacher_folder}\n")
     return folder
 
 
@@ -301,7 +301,7 @@ def test_a_run_that_is_not_finished_is_no_source(tmp_path: Path, capsys: pytest.
     (tmp_path / "run" / "checkpoints").mkdir(parents=True)
     (tmp_path / "run" / "config.yaml").write_text("teacher: x\n")
     assert run("--from", tmp_path / "run", "--to", tmp_path / "tiny", "--budget", 100) == 2
-    assert "not finished" in capsys.readouterr().err
+    assert "holds no prompter yet" in capsys.readouterr().err
 
 
 def test_trackers_get_the_figures(exported: Path, tmp_path: Path) -> None:

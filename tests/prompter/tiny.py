@@ -13,8 +13,15 @@ from transformers import (
 WORDS = ["<eos>", "<pad>", "<unk>", "good", "bad", ":", ".", *(f"w{i}" for i in range(25))]
 
 
-def word_tokenizer() -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
+LETTERS = [
+    *WORDS[:7],
+    *"a the room staff food view and was were is not so very bed bar old new out in on it that we they all".split(),
+]
+"""As many words, for tests of what looks at letters."""
+
+
+def word_tokenizer(words: list[str] = WORDS) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Punctuation(behavior="isolated")]
     )

@@ -1,0 +1,123 @@
+"""What an export costs beside bare generation, and whether its memory grows with the rows.
+
+    OMP_NUM_THREADS=2 python benchmarks/export.py runs/demo --rows 2000
+
+Speed: an export (topics, texts, teacher's answers, marks, shards, card) beside a loop that calls `model.generate` on the
+writer's model from nothing, with as many new tokens as topic and continuation have together, the same batch, sampling and
+number format, and writes the texts to a file. The two are interleaved in one process; machines are shared, so trust the
+ratio.
+Memory: the peak of a process that exports so many rows, and of one that exports ten times as many.
+"""
+
+import argparse
+import dataclasses
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from distill.precision import autocast
+from prompter.export import Export, export, finish, load
+from prompter.export_config import ExportConfig, parse_export, recipe_settings
+from prompter.export_folder import ExportFolder
+from prompter.progress import Show, quieten
+from prompter.saved import Prompter
+from prompter.writer import Writer, WriterConfig
+
+
+def exported(config: ExportConfig, writer: WriterConfig, prompter: Prompter, teacher, to: Path) -> tuple[int, float]:
+    """Rows written and seconds, without loading."""
+    config = dataclasses.replace(config, to=str(to))
+    begin = time.perf_counter()
+    folder = ExportFolder(to)
+    identity = {"prompter_sha256": prompter.sha256, **recipe_settings(config, writer)}
+    progress = folder.open_state(identity, len(prompter.labels))
+    with Show(quiet=True) as show:
+        Export(config, prompter, teacher, folder, progress, show).run()
+        finish(config, folder, progress, prompter.manifest, identity)
+    folder.close()
+    return progress.rows, time.perf_counter() - begin
+
+
+def generated(prompter: Prompter, rows: int, batch_size: int, to: Path) -> float:
+    """Seconds that bare generation takes for so many texts."""
+    writer, policy = prompter.writer, prompter.policy
+    assert isinstance(writer, Writer)
+    model, tokenizer, config = writer.model, writer.tokenizer, writer.config
+    begin = time.perf_counter()
+    with to.open("w", encoding="utf-8") as file, torch.inference_mode(), autocast(writer.device):
+        for first in range(0, rows, batch_size):
+            ids = torch.full((min(batch_size, rows - first), 1), writer.start, device=writer.device)
+            tokens = model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=True,
+                max_new_tokens=policy.max_tokens + config.writer_max_new_tokens,
+                min_new_tokens=policy.config.topic_min_tokens + config.writer_min_new_tokens,
+                temperature=config.writer_temperature,
+                top_p=config.writer_top_p,
+                top_k=config.writer_top_k,
+                pad_token_id=writer.pad_token_id,
+            )
+            for text in tokenizer.batch_decode(tokens, skip_special_tokens=True):
+                file.write(json.dumps({"text": " ".join(text.split())}) + "\n")
+    return time.perf_counter() - begin
+
+
+def speed(arguments: list[str], repeats: int) -> None:
+    config, writer = parse_export(arguments)
+    quieten()
+    prompter, teacher = load(config, writer, Prompter.load(config.run, base=config.base, device="cpu").manifest)
+    rates: dict[str, list[float]] = {"export": [], "bare generate": []}
+    with tempfile.TemporaryDirectory() as folder:
+        for repeat in range(repeats + 1):  # the first one warms up
+            rows, seconds = exported(config, writer, prompter, teacher, Path(folder) / f"set-{repeat}")
+            rates["export"].append(rows / seconds)
+            rates["bare generate"].append(rows / generated(prompter, rows, config.batch_size, Path(folder) / "bare.jsonl"))
+    for name, values in rates.items():
+        print(f"{name:16}{statistics.median(values[1:]):10,.1f} rows/s")
+    ratios = [a / b for a, b in zip(rates["export"][1:], rates["bare generate"][1:], strict=True)]
+    print(
+        f"{'ratio':16}{statistics.median(ratios):10.2f}  (least {min(ratios):.2f}, {rows:,} rows written each time)",
+        flush=True,
+    )
+
+
+def peak_mib(arguments: list[str], rows: int) -> float:
+    """Peak memory of a process that exports so many rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        flags = [*arguments, "--rows", str(rows), "--to", f"{folder}/set"]
+        command = [sys.executable, __file__, "--child", json.dumps(flags)]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", nargs="?", help="run or prompter folder; further flags are those of prompter export")
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--skip-speed", action="store_true")
+    parser.add_argument("--skip-memory", action="store_true")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    args, flags = parser.parse_known_args()
+    if args.child:
+        export(*parse_export(json.loads(args.child)))
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        return
+    common = [args.run, "--quiet", *flags]
+    if not args.skip_speed:
+        speed([*common, "--rows", str(args.rows), "--to", "unused"], args.repeats)
+    if not args.skip_memory:
+        peaks = {rows: peak_mib(common, rows) for rows in (args.rows, 10 * args.rows)}
+        for rows, peak in peaks.items():
+            print(f"peak memory {peak:,.0f} MiB for {rows:,} rows")
+
+
+if __name__ == "__main__":
+    main()
