@@ -1,5 +1,6 @@
 """Exports: what a data set holds, that a kill leaves no trace in it, and what is refused."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -58,9 +59,9 @@ def quick() -> Iterator[None]:
     loaded: dict[str, tuple] = {}
     load, connect = export_module.load, export_folder._connect
 
-    def load_once(config, writer, manifest):
+    def load_once(config, writer, manifest, show):
         key = repr((config.run, config.teacher, config.teacher_labels, writer))
-        loaded[key] = loaded.get(key) or load(config, writer, manifest)
+        loaded[key] = loaded.get(key) or load(dataclasses.replace(config, teacher_cache=False), writer, manifest, show)
         return loaded[key]
 
     def connect_quickly(file):
