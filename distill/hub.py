@@ -86,6 +86,10 @@ def load_model(
     architectures = list(config.architectures or [])
     if architectures and not new_head and not any(name.endswith(endings) for name in architectures):
         raise InputError(f"{field}: {name_or_path} is not {kind}: its config.json says {architectures[0]}.")
+    # The same function (to rounding) in one kernel instead of six; for a small GPT-2 on a CPU a twentieth of its time.
+    for name in ("activation_function", "hidden_act"):
+        if getattr(config, name, None) == "gelu_new":
+            kwargs[name] = "gelu_pytorch_tanh"
     try:
         with _quiet():
             model, report = auto_class.from_pretrained(  # type: ignore[attr-defined]

@@ -135,3 +135,14 @@ def test_missing_and_damaged_tokenizer(copy: Path) -> None:
     (copy / "tokenizer_config.json").unlink()
     with pytest.raises(InputError, match="teacher: .*tokenizer"):
         load_tokenizer(copy, "teacher")
+
+
+def test_gelu_of_many_kernels_gives_way_to_the_fused_one(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    plain = GPT2LMHeadModel(GPT2Config(vocab_size=50, n_positions=16, n_embd=16, n_layer=2, n_head=2)).eval()
+    assert plain.config.activation_function == "gelu_new"
+    plain.save_pretrained(tmp_path)
+    fused = load_model(AutoModelForCausalLM, tmp_path, "generator", torch.device("cpu"), torch.float32)
+    assert fused.config.activation_function == "gelu_pytorch_tanh"
+    ids = torch.randint(50, (4, 10))
+    torch.testing.assert_close(fused(input_ids=ids).logits, plain(input_ids=ids).logits, rtol=1e-4, atol=1e-5)
