@@ -147,9 +147,8 @@ class Distillation:
         self._restore()
         stop = StopRequest(self.show.say)
         trackers = Trackers(self.config.report_to, self.folder.path / TRACKERS, dataclasses.asdict(self.config))
-        bars = {name: self.show.bar(name, self.training.student_updates) for name in self.distillers}
         with stop.listening():
-            for row in self._rows(bars):
+            for row in self._rows():
                 self.folder.append(LOG, [row])
                 trackers.log(row)
                 if stop.made or time.perf_counter() - self._saved >= self.config.save_seconds:
@@ -159,11 +158,12 @@ class Distillation:
         trackers.close()
         return True
 
-    def _rows(self, bars: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    def _rows(self) -> Iterator[dict[str, Any]]:
         """Do the work in steps; after each comes its row of the log, and everything may be saved."""
         total = sum(source.rows or 0 for source in self.inputs.sources)
         endless = any(source.rows is None for source in self.inputs.sources)
         bar = self.show.bar("texts", total + self.config.budget if endless else total, self.texts)
+        bars = {name: self.show.bar(name, self.training.student_updates) for name in self.distillers}
         while (batch := self._next_batch()) is not None:
             losses = self._learn(batch)
             yield {"texts": self.texts, "queries": self.queries, "held_out": len(self.held_out), **losses}
@@ -321,7 +321,7 @@ class Distillation:
             for name, student in self.inputs.students.items():
                 path = temporary if len(self.inputs.students) == 1 else temporary / name
                 student.save(path)
-                write_student_card(path, name, target.name, summary)
+                write_student_card(path, name, summary)
             write_text(temporary / f"{LOG}.jsonl", log)
             if self.config.report_to and (trackers := self.folder.path / TRACKERS).exists():
                 shutil.copytree(trackers, temporary / TRACKERS)

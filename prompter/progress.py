@@ -13,6 +13,9 @@ from rich.text import Text
 from transformers.utils import logging as transformers_logging
 
 
+LONGEST_NAME = 24
+
+
 class Rate(ProgressColumn):
     """Steps per second, over the last half minute and at the end over all."""
 
@@ -58,8 +61,10 @@ class Show:
         self.console.print(line, markup=False, highlight=False)
 
     def bar(self, name: str, total: int, done: int = 0) -> TaskID:
-        """A new bar."""
-        return self._progress.add_task(name, total=total, completed=done)
+        """A new bar; a name too long for a line of 80 columns is shortened."""
+        return self._progress.add_task(
+            name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…", total=total, completed=done
+        )
 
     def step(self, bar: TaskID, done: float, status: str = "") -> None:
         """Move a bar to `done` and show the step's figures."""

@@ -37,7 +37,7 @@ which nothing was selected |
 ```python
 from transformers import pipeline
 
-classify = pipeline("text-classification", "{{ title }}")
+classify = pipeline("text-classification", "{{ path }}")
 classify("A text.")
 ```
 
@@ -50,13 +50,12 @@ The terms of the teacher, and of the language model that wrote the texts, may bi
 """
 
 
-def write_student_card(folder: Path, name: str, title: str, summary: dict[str, Any]) -> None:
+def write_student_card(folder: Path, name: str, summary: dict[str, Any]) -> None:
     """Write `README.md` into a student's folder.
 
     Args:
         folder: The student's folder.
         name: The student's name in the summary.
-        title: What to call the model.
         summary: As `prompter distill` writes it.
 
     Raises:
@@ -68,10 +67,12 @@ def write_student_card(folder: Path, name: str, title: str, summary: dict[str, A
         "tags": ["knowledge-distillation", "data-free", "synthetic"],
     }
     config = summary["config"]
+    title = Path(config["to"]).name if len(summary["students"]) == 1 else name
     template = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True).from_string(CARD)
     text = template.render(
         header=yaml.safe_dump(header, sort_keys=False).strip(),
-        title=title if len(summary["students"]) == 1 else f"{title}/{name}",
+        title=title,
+        path=config["to"] if len(summary["students"]) == 1 else f"{config['to']}/{name}",
         teacher=summary["teacher"],
         labels=summary["labels"],
         figures=summary["students"][name],
