@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 from transformers.utils import logging as transformers_logging
 
-
 LONGEST_NAME = 24
 
 
@@ -62,9 +61,8 @@ class Show:
 
     def bar(self, name: str, total: int, done: int = 0) -> TaskID:
         """A new bar; a name too long for a line of 80 columns is shortened."""
-        return self._progress.add_task(
-            name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…", total=total, completed=done
-        )
+        shown = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+        return self._progress.add_task(shown, total=total, completed=done)
 
     def step(self, bar: TaskID, done: float, status: str = "") -> None:
         """Move a bar to `done` and show the step's figures."""
