@@ -110,7 +110,7 @@ def main() -> None:
         export(*parse_export(json.loads(args.child)))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
-    common = [args.run, "--quiet", *flags]
+    common = [args.run, "--quiet", "--no_teacher_cache", *flags]  # every text is to be answered anew
     if not args.skip_speed:
         speed([*common, "--rows", str(args.rows), "--to", "unused"], args.repeats)
     if not args.skip_memory:
