@@ -27,6 +27,7 @@ from prompter.export import Export, export, finish, load
 from prompter.export_config import ExportConfig, parse_export, recipe_settings
 from prompter.export_folder import ExportFolder
 from prompter.progress import Show, quieten
+from prompter.prompter_folder import find_prompter, read_manifest
 from prompter.saved import Prompter
 from prompter.writer import Writer, WriterConfig
 
@@ -73,7 +74,7 @@ def generated(prompter: Prompter, rows: int, batch_size: int, to: Path) -> float
 def speed(arguments: list[str], repeats: int) -> None:
     config, writer = parse_export(arguments)
     quieten()
-    prompter, teacher = load(config, writer, Prompter.load(config.run, base=config.base, device="cpu").manifest)
+    prompter, teacher = load(config, writer, read_manifest(find_prompter(config.run)), Show(quiet=True))
     rates: dict[str, list[float]] = {"export": [], "bare generate": []}
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(repeats + 1):  # the first one warms up
