@@ -96,7 +96,7 @@ class DistillConfig:
     )
     replay_capacity: int = field(default=50_000, metadata={"help": "Texts kept; newer ones replace the oldest."})
     replay_selection: Selection = field(
-        default="uniform", metadata={"help": "How texts are drawn: uniform, or balanced over the teacher's classes."}
+        default="balanced", metadata={"help": "How texts are drawn: balanced over the classes the teacher chose, or uniform."}
     )
 
     def __post_init__(self) -> None:
