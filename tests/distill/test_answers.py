@@ -196,6 +196,8 @@ def test_a_transformers_teacher_answers_alike_through_the_cache(teacher: Transfo
 
 
 def ask_in_a_process(file: Path, number: int, results: multiprocessing.Queue) -> None:
+    torch.set_num_threads(1)  # a forked process that starts threads waits for those of its parent, which it has not
+
     class Other(PickyTeacher):
         def __call__(self, texts, text_pairs=None):
             return super().__call__(texts) + number * 1e-6  # each process computes other last bits

@@ -84,7 +84,7 @@ def summary() -> dict:
     size = {"parameters": 438_018, "bytes": 1_752_072}
     return {
         "task": "toy:sentiment",
-        "labels": LABELS,
+        "labels": list(LABELS),
         "teacher": {
             "name": "toy:sentiment", "accuracy": 0.9615, "macro_f1": 0.9613, "n": 2000, "parameters": 3_412_226,
             "bytes": 13_648_904, "texts_per_second": 1432.7,
