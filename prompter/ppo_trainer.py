@@ -113,6 +113,11 @@ class Critic(nn.Module):
         return self.value(torch.tanh(self.hidden(self.norm(hidden_states.float())))).squeeze(-1)
 
 
+def variance(values: Tensor) -> Tensor:
+    """Mean squared distance from the mean; NaN where there is nothing (`Tensor.var` would warn)."""
+    return (values - values.mean()).square().mean()
+
+
 class PPOTrainer(GRPOTrainer):
     """PPO with a critic and GAE, for one process.
 
@@ -264,7 +269,7 @@ class PPOTrainer(GRPOTrainer):
 
         mode = "train" if self.model.training else "eval"
         unmasked = mask.bool()
-        unexplained = (returns - values)[unmasked].var(correction=0) / returns[unmasked].var(correction=0).clamp(min=1e-8)
+        unexplained = variance((returns - values)[unmasked]) / variance(returns[unmasked]).clamp(min=1e-8)
         self._metrics[mode]["critic/explained_variance"].append(1.0 - unexplained.item())
         self._metrics[mode]["critic/value_mean"].append(values[unmasked].mean().item())
         return output
