@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from distill.batch import SyntheticBatch
 from distill.errors import InputError
@@ -45,12 +46,17 @@ class HeldOut:
         self.share = share
         self.texts: list[str] = []
         self.text_pairs: list[str | None] = []
-        self.logprobs = torch.empty(0, 0)
+        self._answers: list[Tensor] = []  # put together when asked for: growing one matrix would copy it each time
         self._known: set[tuple[str, str | None]] = set()
 
     def __len__(self) -> int:
         """Return the number of texts held."""
         return len(self.texts)
+
+    @property
+    def logprobs(self) -> Tensor:
+        """(N, K) float32, the teacher's answers to `texts`."""
+        return torch.cat(self._answers) if self._answers else torch.empty(0, 0)
 
     def take(self, batch: SyntheticBatch) -> SyntheticBatch:
         """Keep the batch's held-out texts that have a usable answer, and return the batch without any held-out text."""
@@ -65,7 +71,7 @@ class HeldOut:
         if kept:
             self.texts += [batch.texts[index] for index in kept]
             self.text_pairs += [pairs[index] for index in kept]
-            self.logprobs = torch.cat([self.logprobs.view(-1, batch.teacher_logits.shape[1]), batch.teacher_logits[kept]])
+            self._answers.append(batch.teacher_logits[kept])
         return batch.select(~torch.tensor(held, dtype=torch.bool))
 
     def measure(self, student: Student) -> dict[str, float]:
@@ -79,8 +85,9 @@ class HeldOut:
             return {}
         pairs = None if self.text_pairs[0] is None else [pair or "" for pair in self.text_pairs]
         answers = student.log_probs(self.texts, pairs)
-        same = answers.argmax(dim=1) == self.logprobs.argmax(dim=1)
-        kl = (self.logprobs.exp() * (self.logprobs - answers)).sum(dim=1)
+        teacher = self.logprobs
+        same = answers.argmax(dim=1) == teacher.argmax(dim=1)
+        kl = (teacher.exp() * (teacher - answers)).sum(dim=1)
         return {"agreement": same.float().mean().item(), "kl": kl.mean().item()}
 
     def save(self, folder: str | Path) -> None:
@@ -108,5 +115,5 @@ class HeldOut:
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise InputError(f"{folder}: the held-out texts are damaged ({error}); use an earlier checkpoint.") from error
         self.texts, self.text_pairs = [text for text, _ in rows], [pair for _, pair in rows]
-        self.logprobs = logprobs
+        self._answers = [logprobs] if rows else []
         self._known = set(zip(self.texts, self.text_pairs, strict=True))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from distill.answers import CachedTeacher, answers_file
 from distill.errors import InputError
+from distill.hub import HUB_ID
 from distill.loop import DistillConfig
 from distill.seeding import derive_seed
 from distill.student import Student, load_student
@@ -29,8 +30,8 @@ class Inputs:
     evaluation: EvaluationData | None
 
 
-def planned_texts(config: StudentsConfig, sources: list[Source]) -> int:
-    """How many texts the students will be trained on, up to what chance decides.
+def total_texts(config: StudentsConfig, sources: list[Source]) -> int:
+    """How many texts there will be, those that are held out included.
 
     Raises:
         InputError: A source without end needs a budget.
@@ -42,7 +43,7 @@ def planned_texts(config: StudentsConfig, sources: list[Source]) -> int:
     asked = sum(source.rows or 0 for source in sources if not source.answered)
     if config.budget:
         asked = config.budget if endless else min(asked, config.budget)
-    return max(1, round((answered + asked) * (1 - config.held_out)))
+    return answered + asked
 
 
 def load(config: StudentsConfig, training: DistillConfig, show: Show) -> Inputs:
@@ -70,7 +71,9 @@ def load(config: StudentsConfig, training: DistillConfig, show: Show) -> Inputs:
         asked = load_teacher(spec, config.device, labels=names or None)
         teacher = CachedTeacher(asked, answers_file() if config.teacher_cache else None, show.say)
     labels = labels_of(sources, teacher.labels if teacher else None)
-    tokenizer = config.student_tokenizer or (spec if teacher is None and spec else None)
+    # Where the teacher need not be asked, a student made from a config still reads as it does; a black box has no tokenizer.
+    readable = teacher is None and (Path(spec).is_dir() or HUB_ID.fullmatch(spec))
+    tokenizer = config.student_tokenizer or (spec if readable else None)
     students = {
         name: load_student(
             spec_of_student,

@@ -26,7 +26,7 @@ from distill.files import read_json, replace_folder, write_json, write_text
 from distill.held_out import HeldOut
 from distill.loop import DistillConfig, Distiller
 from eval.scoring import score, size_and_speed
-from prompter.distill_inputs import Inputs, load, planned_texts
+from prompter.distill_inputs import Inputs, load, total_texts
 from prompter.progress import Show, quieten
 from prompter.run_folder import RunFolder, disk_errors_named
 from prompter.stopping import StopRequest
@@ -38,7 +38,7 @@ from prompter.trackers import Trackers
 LOG = "training_log"
 SUMMARY = "summary.json"
 TRACKERS = "trackers"
-STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "calls", "best")
+STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "best")
 KEPT_CHECKPOINTS = 2
 
 
@@ -57,20 +57,21 @@ def distill(config: StudentsConfig, training: DistillConfig) -> dict[str, Any] |
     """
     quieten()
     named = dataclasses.asdict(config) | dataclasses.asdict(training)
-    target = Path(config.to)
+    target = Path(config.to).resolve()
     if finished := _finished(target, named):
         return finished
-    folder = RunFolder(target.with_name(f".{target.name}.work"))
+    folder = RunFolder(target.with_name(f".{target.name}.work"), "to")
     done = False
     try:
         with Show(config.quiet) as show, disk_errors_named(folder.path):
             inputs = load(config, training, show)
-            planned = planned_texts(config, inputs.sources)
+            total = total_texts(config, inputs.sources)
+            planned = max(1, round(total * (1 - config.held_out)))  # up to what chance decides
             if config.epochs:
                 updates = math.ceil(config.epochs * planned / training.student_batch_size)
                 training = dataclasses.replace(training, student_updates=updates)
             # Every text is kept: forgetting the oldest helps only where the first texts were worse.
-            training = dataclasses.replace(training, replay_capacity=max(planned, 1))
+            training = dataclasses.replace(training, replay_capacity=total)
             folder.open_config(named, config.resume, NOT_COMPARED)
             work = Distillation(config, training, inputs, planned, folder, show)
             if not work.run():
@@ -134,7 +135,6 @@ class Distillation:
         self.ended = [False] * len(inputs.sources)
         self.queries = self.unusable = self.texts = 0
         self.checkpoint = 0
-        self.calls = self._calls_before = 0
         self.seconds = 0.0
         self._since = self._saved = time.perf_counter()
 
@@ -236,6 +236,10 @@ class Distillation:
                 self.best_weights[name] = {key: value.detach().cpu().clone() for key, value in state.items()}
         return figures
 
+    def _calls(self) -> int:
+        """Texts that the teacher was really asked."""
+        return 0 if self.inputs.teacher is None else self.inputs.teacher.asked
+
     # Checkpoints
 
     def _save(self) -> None:
@@ -250,9 +254,9 @@ class Distillation:
         self._saved = time.perf_counter()
         self.seconds += self._saved - self._since
         self._since = self._saved
-        self.calls = self._calls_before + (self.inputs.teacher.asked if self.inputs.teacher else 0)
         state = {name: getattr(self, name) for name in STATE}
-        write_json(path / "state.json", state | {"log_sizes": self.folder.log_sizes([LOG])})
+        state |= {"teacher_calls": self._calls(), "log_sizes": self.folder.log_sizes([LOG])}
+        write_json(path / "state.json", state)
         self.folder.seal(path)
         for old in self.folder.checkpoints.glob("checkpoint-*"):
             if int(old.name.split("-")[1]) <= self.checkpoint - KEPT_CHECKPOINTS:
@@ -268,7 +272,8 @@ class Distillation:
         state = read_json(found / "state.json")
         for name in STATE:
             setattr(self, name, state[name])
-        self._calls_before = self.calls
+        if self.inputs.teacher is not None:
+            self.inputs.teacher.asked += state["teacher_calls"]
         self.folder.cut_logs(state["log_sizes"])
         self.held_out.load(found / "held_out")
         for index, (name, distiller) in enumerate(self.distillers.items()):
@@ -305,7 +310,7 @@ class Distillation:
             "sources": [source.name for source in inputs.sources],
             "texts": self.texts,
             "teacher_queries": self.queries,
-            "teacher_calls": self._calls_before + (inputs.teacher.asked if inputs.teacher else 0),
+            "teacher_calls": self._calls(),
             "unusable_answers": self.unusable,
             "held_out_texts": len(self.held_out),
             "students": figures,

@@ -6,18 +6,18 @@ other, and what was under way is done again, to the same bytes. `recipe.yaml`, w
 """
 
 import contextlib
-import fcntl
 import json
 import shutil
 import sqlite3
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
 
 from distill.errors import InputError
 from distill.files import write_text
+from prompter.run_folder import locked
 
 WORK, STATE, RECIPE = ".export", "state.sqlite", "recipe.yaml"
 
@@ -66,18 +66,7 @@ class ExportFolder:
         self.recipe: dict[str, Any] | None = self._read_recipe()
         if self.path.is_dir() and self.recipe is None and not self.work.is_dir() and any(self.path.iterdir()):
             raise InputError(f"to: folder '{path}' holds something else, which is left alone: choose another folder")
-        try:
-            self.work.mkdir(parents=True, exist_ok=True)
-            self._lock: IO[str] = open(self.work / "lock", "w")  # noqa: SIM115 (held as long as the export lives)
-        except OSError as error:
-            raise InputError(f"to: '{path}' cannot be written ({error.strerror}): choose a folder you may write to") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise InputError(
-                f"to: '{path}' is in use by another process: wait for it to end, or choose another folder"
-            ) from None
+        self._lock = locked(self.work / "lock", "to:", path)
         self.connection: sqlite3.Connection | None = None
 
     def _read_recipe(self) -> dict[str, Any] | None:

@@ -24,32 +24,48 @@ from distill.files import read_json, write_json, write_text
 MANIFEST = "manifest.json"
 
 
+def locked(file: Path, setting: str, folder: str | Path) -> IO[str]:
+    """Lock a folder by a file in it, both made if they are missing, for as long as the returned file is open.
+
+    Args:
+        file: The file.
+        setting: What named the folder, for messages.
+        folder: The folder as it was named.
+
+    Raises:
+        InputError: The folder cannot be written, or another process is using it.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock = file.open("w")
+    except OSError as error:
+        raise InputError(
+            f"{setting} '{folder}' cannot be written ({error.strerror}): choose a folder you may write to"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise InputError(
+            f"{setting} '{folder}' is in use by another process: wait for it to end, or choose another folder"
+        ) from None
+    return lock
+
+
 class RunFolder:
     """The folder of one run.
 
     Args:
         path: Where; made if it is missing.
+        setting: What named it, for messages.
 
     Raises:
         InputError: The folder cannot be written, or another process is using it.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, setting: str = "output_dir") -> None:
         self.path = Path(path)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock: IO[str] = open(self.path / ".lock", "w")  # noqa: SIM115 (held as long as the run lives)
-        except OSError as error:
-            raise InputError(
-                f"output_dir '{path}' cannot be written ({error.strerror}): choose a folder you may write to"
-            ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise InputError(
-                f"output_dir '{path}' is in use by another process: wait for it to end, or choose another folder"
-            ) from None
+        self._lock = locked(self.path / ".lock", setting, path)
 
     def close(self) -> None:
         """Let other processes use the folder; one in which nothing was written goes again."""

@@ -238,13 +238,13 @@ class Prompter:
         return [torch.full((min(CHUNK, n - begin),), index) for begin in range(0, n, CHUNK)]
 
 
-def located(name: str, kind: str) -> str:
+def located(name: str, kind: str, quiet: bool = True) -> str:
     """The name of a model, or the folder of the cache that stands for a name of the embedded toy world."""
     if name.partition(":")[0] != "toy":
         return name
     from eval.toy.files import toy_path  # the toy world is of no use to a real run
 
-    return str(toy_path(name, kind, quiet=True))
+    return str(toy_path(name, kind, quiet=quiet))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ answers already; and text of the user's own, which the teacher has to be asked a
 portions, and portion k is the same whenever it is asked for, so that a run resumes by counting.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -94,16 +94,11 @@ class PrompterSource:
         self.labels: list[str] | None = self.prompter.labels
         self.teacher: str | None = self.prompter.manifest["teacher"]
         self.teacher_labels: list[str] = self.prompter.manifest.get("teacher_labels", [])
-        self._stream: Iterator | None = None
-        self._next = -1
 
     def portion(self, number: int) -> Portion | None:
         """Texts of the prompter's batch `number`."""
-        if self._stream is None or number != self._next:
-            self._stream = self.prompter.stream(seed=self.seed, batch_size=PORTION, start=number)
-        written = next(self._stream)
-        self._next = number + 1
-        return Portion(list(written.texts), list(written.topics), written.wanted)
+        written = next(self.prompter.stream(seed=self.seed, batch_size=PORTION, start=number))
+        return Portion(written.texts, written.topics, written.wanted)
 
 
 class DatasetSource:

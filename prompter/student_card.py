@@ -3,51 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import yaml
 
 from distill.files import write_text
-
-CARD = """\
----
-{{ header }}
----
-
-# {{ title }}
-
-A small text classifier, distilled without the training data of its teacher{% if teacher %}, `{{ teacher }}`{% endif %}.
-
-| | |
-|---|---|
-| classes | {{ labels | join(", ") }} |
-| student | `{{ figures.spec }}`, {{ "{:,}".format(figures.parameters) }} parameters, \
-{{ "%.1f" | format(figures.bytes / 1e6) }} MB |
-| learnt from | `{{ sources | join("`, `") }}`: {{ "{:,}".format(texts) }} texts |
-| teacher queries | {{ "{:,}".format(teacher_queries) }} |
-| updates | {{ "{:,}".format(figures.updates) }} of {{ batch_size }} texts; kept is the state after \
-{{ "{:,}".format(figures.selected_update) }} |
-{% if figures.held_out_agreement is not none -%}
-| agrees with the teacher | on {{ "%.1f" | format(100 * figures.held_out_agreement) }} % of {{ "{:,}".format(held_out) }} \
-synthetic texts it was not trained on |
-{% endif -%}
-{% if figures.accuracy is defined -%}
-| accuracy | {{ "%.1f" | format(100 * figures.accuracy) }} % on `{{ eval_data }}` ({{ "{:,}".format(figures.n) }} rows), by \
-which nothing was selected |
-{% endif %}
-```python
-from transformers import pipeline
-
-classify = pipeline("text-classification", "{{ path }}")
-classify("A text.")
-```
-
-## Limits
-
-It imitates its teacher, mistakes included. The texts it was fitted on are not those the teacher was made for: on real text
-it may agree less than the figure above says. Text of a kind that the teacher was not made for gets an answer too, which
-means nothing.
-The terms of the teacher, and of the language model that wrote the texts, may bind this model as well.
-"""
+from prompter.card import render
 
 
 def write_student_card(folder: Path, name: str, summary: dict[str, Any]) -> None:
@@ -68,9 +27,9 @@ def write_student_card(folder: Path, name: str, summary: dict[str, Any]) -> None
     }
     config = summary["config"]
     title = Path(config["to"]).name if len(summary["students"]) == 1 else name
-    template = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True).from_string(CARD)
-    text = template.render(
-        header=yaml.safe_dump(header, sort_keys=False).strip(),
+    text = render(
+        "student_card.md.j2",
+        header=yaml.safe_dump(header, sort_keys=False),
         title=title,
         path=config["to"] if len(summary["students"]) == 1 else f"{config['to']}/{name}",
         teacher=summary["teacher"],

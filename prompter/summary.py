@@ -20,23 +20,6 @@ COLUMNS: list[tuple[str, str, str]] = [
 ]
 
 
-def print_summary(summary: dict[str, Any], folder: str) -> None:
-    """Print one row per model; a figure that a run does not have is left empty."""
-    # Eight columns of figures have to fit a terminal of 80 characters.
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("learnt from")
-    for _, title, _ in COLUMNS:
-        table.add_column(title, justify="right")
-    rows = {"(teacher)": summary["teacher"], **summary["students"]}
-    for name, figures in rows.items():
-        table.add_row(name, *(_cell(figures, key, form) for key, _, form in COLUMNS))
-    console = Console()
-    console.print(table)
-    console.print(
-        f"\nTeacher queries: {summary['teacher_queries']:,} for each student. Report: {folder}/report.html", highlight=False
-    )
-
-
 STUDENT_COLUMNS: list[tuple[str, str, str]] = [
     ("held_out_agreement", "agreement", "{:.1%}"),
     ("accuracy", "accuracy", "{:.1%}"),
@@ -46,19 +29,33 @@ STUDENT_COLUMNS: list[tuple[str, str, str]] = [
 ]
 
 
+def print_summary(summary: dict[str, Any], folder: str) -> None:
+    """Print one row per model of a run."""
+    _print_table("learnt from", COLUMNS, {"(teacher)": summary["teacher"], **summary["students"]})
+    Console().print(
+        f"\nTeacher queries: {summary['teacher_queries']:,} for each student. Report: {folder}/report.html", highlight=False
+    )
+
+
 def print_students(summary: dict[str, Any], folder: str) -> None:
     """Print one row per student that `prompter distill` made."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("student", overflow="fold")
-    for _, title, _ in STUDENT_COLUMNS:
-        table.add_column(title, justify="right")
-    for name, figures in summary["students"].items():
-        table.add_row(name, *(_cell(figures, key, form) for key, _, form in STUDENT_COLUMNS))
-    console = Console()
-    console.print(table)
-    console.print(
+    _print_table("student", STUDENT_COLUMNS, summary["students"])
+    Console().print(
         f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}. In {folder}", highlight=False
     )
+
+
+def _print_table(name: str, columns: list[tuple[str, str, str]], rows: dict[str, dict[str, Any]]) -> None:
+    """Print a row per model; a figure that one has not is left empty, one that none has is left out."""
+    columns = [column for column in columns if any(row.get(column[0]) is not None for row in rows.values())]
+    # Eight columns of figures have to fit a terminal of 80 characters.
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(name, overflow="fold")
+    for _, title, _ in columns:
+        table.add_column(title, justify="right")
+    for row, figures in rows.items():
+        table.add_row(row, *(_cell(figures, key, form) for key, _, form in columns))
+    Console().print(table)
 
 
 def _cell(figures: dict[str, Any], key: str, form: str) -> str:

@@ -34,6 +34,7 @@ from prompter.prompter_folder import save_prompter, training_summary
 from prompter.rollouts import Rollouts
 from prompter.rounds import LOGS, Rounds
 from prompter.run_folder import RunFolder, disk_errors_named
+from prompter.saved import located
 from prompter.summary import LIBRARIES
 from prompter.timing import Clock
 from prompter.writer import Writer
@@ -310,16 +311,18 @@ def with_toy_files(settings: Settings, show: Show, clock: Clock) -> Settings:
         "real_data": "train",
         "corpus": "corpus",
     }
-    toys = {f: getattr(run, f) for f in kinds if str(getattr(run, f)).partition(":")[0] == "toy"}
-    if not toys and policy.policy != "toy":
+    names = [policy.policy, *(getattr(run, setting) for setting in kinds)]
+    if not any(str(name).partition(":")[0] == "toy" for name in names):
         return settings
-    from eval.toy.files import toy_path  # the toy world is of no use to a real run
-
     with clock("teacher and writer"):
-        paths: dict[str, Any] = {field: str(toy_path(name, kinds[field], quiet=run.quiet)) for field, name in toys.items()}
+        paths: dict[str, Any] = {
+            setting: located(getattr(run, setting), kind, run.quiet)
+            for setting, kind in kinds.items()
+            if getattr(run, setting)
+        }
         run = dataclasses.replace(run, **paths)
-        if policy.policy == "toy":
-            policy = dataclasses.replace(policy, policy=str(toy_path("toy", "writer", quiet=run.quiet)))
+        if policy.policy:
+            policy = dataclasses.replace(policy, policy=located(policy.policy, "writer", run.quiet))
     return dataclasses.replace(settings, run=run, policy=policy)
 
 

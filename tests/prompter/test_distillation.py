@@ -16,6 +16,7 @@ from distill.held_out import is_held_out
 from distill.seeding import generator
 from distill.student import load_student
 from distill.teacher import load_teacher
+from prompter.card import cell
 from prompter.cli import main
 from prompter.distill_inputs import folder_names
 from prompter.distillation import Distillation
@@ -106,7 +107,7 @@ def test_a_student_from_a_dataset_needs_no_teacher(
     log = [json.loads(line) for line in (to / "training_log.jsonl").read_text().splitlines()]
     assert [row["update"] for row in log if "update" in row][-1] == 40
     card = (to / "README.md").read_text()
-    assert "pipeline_tag: text-classification" in card and str(exported) in card and "synthetic texts" in card
+    assert "pipeline_tag: text-classification" in card and cell(exported) in card and "not trained on" in card
     assert not list(to.parent.glob(".*"))
 
 
@@ -361,3 +362,30 @@ def test_a_killed_call_goes_on_with_the_prompter_where_it_stood(run_folder: Path
 def test_a_prompter_without_a_budget_is_refused(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--from", run_folder, "--to", tmp_path / "tiny") == 2
     assert "budget is missing" in capsys.readouterr().err
+
+
+def test_no_text_is_forgotten_however_the_held_out_share_falls(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[int] = []
+    original = Distillation.summary
+
+    def note(self: Distillation) -> dict[str, Any]:
+        (distiller,) = self.distillers.values()
+        held.append(len(distiller.replay) + len(self.held_out))
+        return original(self)
+
+    monkeypatch.setattr(Distillation, "summary", note)
+    for share in ("0.003", "0.5"):
+        to = tmp_path / share
+        assert run("--from", exported, "--student", STUDENT, "--to", to, "--held_out", share, "--select", "last") == 0
+    distinct = len({text for i, text in enumerate(texts(600)) if i % 10})
+    assert held == [distinct, distinct]
+
+
+def test_a_dataset_of_a_black_box_asks_for_a_tokenizer(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (exported / "recipe.yaml").write_text("export:\n  teacher: module:function\n")
+    assert run("--from", exported, "--student", STUDENT, "--to", tmp_path / "tiny") == 2
+    assert "student_tokenizer" in capsys.readouterr().err
