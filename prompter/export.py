@@ -156,9 +156,8 @@ class Export:
         """Write batches until the rows are there or it is given up, and the last shard."""
         while self.wanting():
             self.step()
-        left = self.folder.pending(self.config.shard_rows)
-        if left:
-            self._write_shard(left)
+        if self._unsharded() > 0:
+            self._write_shard()
             self.folder.commit(self.progress)
 
     def wanting(self) -> bool:
@@ -182,8 +181,8 @@ class Export:
             progress.rows += 1
         progress.batches += 1
         progress.idle = 0 if progress.kept > before else progress.idle + 1
-        while progress.rows - progress.shards * self.config.shard_rows >= self.config.shard_rows:
-            self._write_shard(self.folder.pending(self.config.shard_rows))
+        while self._unsharded() >= self.config.shard_rows:
+            self._write_shard()
         self.folder.commit(progress)
         marked = sum(progress.marked.values())
         self.show.step(self._bar, progress.kept, f"{progress.rows:,} written, {marked:,} marked")
@@ -255,9 +254,14 @@ class Export:
         self.duplicates.add(sketch, progress.rows)
         return None, None
 
-    def _write_shard(self, rows: list[dict[str, Any]]) -> None:
-        write_shard(self.folder.path, self.progress.shards, rows, self.columns)
-        self.folder.forget(len(rows))
+    def _unsharded(self) -> int:
+        """Rows that are in no shard yet; negative after the last shard, which need not be full."""
+        return self.progress.rows - self.progress.shards * self.config.shard_rows
+
+    def _write_shard(self) -> None:
+        rows = self.config.shard_rows
+        write_shard(self.folder.path, self.progress.shards, self.folder.pending(rows), self.columns)
+        self.folder.forget(rows)
         self.progress.shards += 1
 
 

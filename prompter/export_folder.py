@@ -9,6 +9,7 @@ import contextlib
 import json
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,11 +128,11 @@ class ExportFolder:
         assert self.connection is not None
         self.connection.execute("INSERT INTO pending VALUES (?, ?)", (number, json.dumps(row)))
 
-    def pending(self, limit: int) -> list[dict[str, Any]]:
+    def pending(self, limit: int) -> Iterator[dict[str, Any]]:
         """The first rows that are in no shard yet."""
         assert self.connection is not None
-        found = self.connection.execute("SELECT value FROM pending ORDER BY row LIMIT ?", (limit,))
-        return [json.loads(value) for (value,) in found]
+        for (value,) in self.connection.execute("SELECT value FROM pending ORDER BY row LIMIT ?", (limit,)):
+            yield json.loads(value)
 
     def forget(self, limit: int) -> None:
         """Remove the first rows: they are in a shard now."""

@@ -7,7 +7,8 @@ it is whole, and the same rows always give the same bytes.
 import csv
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, List, Value
 
-READ_ROWS = 1000
-"""Rows in memory while a data set is read."""
+PORTION = 1000
+"""Rows in memory while a data set is written or read, and rows of a Parquet row group."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would compute."""
@@ -51,18 +52,24 @@ def shard_path(folder: Path, number: int) -> Path:
     return folder / "data" / f"train-{number:05d}.parquet"
 
 
-def write_shard(folder: Path, number: int, rows: list[dict[str, Any]], columns: Features) -> None:
+def write_shard(folder: Path, number: int, rows: Iterable[dict[str, Any]], columns: Features) -> None:
     """Write one shard; an earlier one of that number is replaced."""
-    table = pa.Table.from_pylist(rows, schema=columns.arrow_schema)
+    schema, rest = columns.arrow_schema, iter(rows)
+
+    def write(temporary: Path) -> None:
+        with pq.ParquetWriter(temporary, schema) as file:
+            while portion := list(islice(rest, PORTION)):
+                file.write_table(pa.Table.from_pylist(portion, schema=schema))
+
     (folder / "data").mkdir(exist_ok=True)
-    _write(shard_path(folder, number), lambda temporary: pq.write_table(table, temporary, row_group_size=len(rows)))
+    _write(shard_path(folder, number), write)
 
 
 def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
     """All rows of a data set in order; classes as indices."""
     for file in sorted((folder / "data").glob("train-*.parquet")):
         with pq.ParquetFile(file) as shard:
-            for batch in shard.iter_batches(READ_ROWS):
+            for batch in shard.iter_batches(PORTION):
                 yield from batch.to_pylist()
 
 

@@ -320,7 +320,7 @@ def test_a_full_disk_is_named(run_folder: Path, tmp_path: Path, monkeypatch: pyt
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(shards.pq, "write_table", full)
+    monkeypatch.setattr(shards.pq, "ParquetWriter", full)
     with pytest.raises(InputError, match="disk full, or not permitted.*run the same command again"):
         run(run_folder, tmp_path / "set")
     monkeypatch.undo()
