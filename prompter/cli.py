@@ -27,8 +27,9 @@ prompter VERB --help lists a verb's options; prompter --version prints the versi
 
 def demo(arguments: list[str]) -> int:
     """`prompter demo`: train with `configs/toy/prompted.yaml` into `runs/demo`."""
+    from distill.files import read_yaml
     from prompter.config import config_path as find
-    from prompter.config import parse_settings, read_yaml
+    from prompter.config import parse_settings
 
     shipped = read_yaml(find("configs/toy/prompted.yaml"))
     return _train(parse_settings(arguments, {"output_dir": "runs/demo"} | shipped), ["demo", *arguments])

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from transformers import HfArgumentParser
 
 from distill.errors import InputError, did_you_mean
+from distill.files import read_yaml
 from distill.loop import DistillConfig
 from prompter.policy import PolicyConfig
 from prompter.rewards import RewardConfig
@@ -154,21 +154,6 @@ def config_path(name: str) -> Path:
         if file.is_file():
             return file
     raise InputError(f"config '{name}' is not a file: give the path of a YAML file, for example configs/toy/prompted.yaml")
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        InputError: The file is not YAML, or not a mapping.
-    """
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{file}: expected lines of the form 'key: value'")
-    return values
 
 
 def as_flags(values: dict[str, Any]) -> list[str]:

@@ -134,7 +134,7 @@ def test_a_parquet_file_without_the_column_is_named(tmp_path):
 
 def test_an_unreachable_hub_id_says_what_to_do(monkeypatch):
     def unreachable(*arguments, **named):
-        assert arguments == ("owner/data", "config") and named == {"split": "test"}
+        assert arguments == ("owner/data", "config") and named == {"split": "test", "revision": None}
         raise ConnectionError("Couldn't reach the Hub\nand more")
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
