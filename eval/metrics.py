@@ -240,9 +240,7 @@ Args:
 """
     columns = {"predictions": ROW, "references": ROW}
 
-    def _compute(
-        self, predictions: Sequence[Sequence[float]], references: Sequence[Sequence[float]]
-    ) -> dict[str, float]:
+    def _compute(self, predictions: Sequence[Sequence[float]], references: Sequence[Sequence[float]]) -> dict[str, float]:
         rows = kl_rows(np.asarray(predictions), np.asarray(references))
         usable = rows[~np.isnan(rows)]
         return {"kl": float(usable.mean()) if len(usable) else float("nan")}

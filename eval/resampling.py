@@ -42,12 +42,12 @@ class Tally:
     finish: Callable[[np.ndarray], np.ndarray]
     weights: np.ndarray | None = None
 
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Return the metric's value on each of B draws, (B,), from their row numbers, (B, N) int."""
+    def sums(self, rows: np.ndarray) -> np.ndarray:
+        """Return the (B, size) float64 sums of B draws, given as row numbers, (B, N) int."""
         offsets = np.arange(len(rows))[:, None] * self.size
         weights = None if self.weights is None else self.weights[rows].ravel()
         sums = np.bincount((self.cells[rows] + offsets).ravel(), weights=weights, minlength=len(rows) * self.size)
-        return self.finish(sums.reshape(len(rows), self.size).astype(np.float64))
+        return sums.reshape(len(rows), self.size).astype(np.float64)
 
 
 def label_tallies(choices: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Tally]:
@@ -125,8 +125,11 @@ def intervals(
     (n,) = {len(tally.cells) for tally in tallies.values()}
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in tallies}
     for rows in _draws(n, seed):
+        counted: dict[int, np.ndarray] = {}  # metrics of the same table share its counts
         for name, tally in tallies.items():
-            drawn[name].append(tally(rows))
+            if id(tally.cells) not in counted:
+                counted[id(tally.cells)] = tally.sums(rows)
+            drawn[name].append(tally.finish(counted[id(tally.cells)]))
     values = {name: np.concatenate(parts) for name, parts in drawn.items()}
     for name, (part, whole) in (ratios or {}).items():
         values[name] = _divide(values[part], values[whole])

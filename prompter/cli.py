@@ -20,6 +20,8 @@ usage: prompter VERB [OPTIONS]
   train     train a prompter and a student together for your teacher
   export    write a labelled synthetic data set with the prompter of a run
   distill   students from saved prompters, exported datasets, or text of your own
+  evaluate  measure students, beside their teacher, on a task
+  tasks     the tasks there are: ls, show NAME, validate
   report    write report.html of a run again
 
 prompter VERB --help lists a verb's options; prompter --version prints the version."""
@@ -78,6 +80,34 @@ def distill(arguments: list[str]) -> int:
     return 0
 
 
+def evaluate(arguments: list[str]) -> int:
+    """`prompter evaluate MODEL...`: how good, how big, how fast."""
+    import json
+
+    from distill.files import write_json
+    from prompter.evaluate_config import PRINT, parse_evaluate
+    from prompter.evaluation import evaluate as run
+    from prompter.evaluation import without_nan
+    from prompter.summary import print_evaluation
+
+    config = parse_evaluate(arguments)
+    result = run(config)
+    if config.json == PRINT:
+        print(json.dumps(without_nan(result), indent=2, allow_nan=False))
+        return 0
+    print_evaluation(result)
+    if config.json:
+        write_json(config.json, without_nan(result))
+    return 0
+
+
+def tasks(arguments: list[str]) -> int:
+    """`prompter tasks ls | show NAME | validate`: the tasks there are."""
+    from prompter.tasks import tasks as run
+
+    return run(arguments)
+
+
 def report(arguments: list[str]) -> int:
     """`prompter report RUN`: write the report of a run folder."""
     import argparse
@@ -114,6 +144,8 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "export": export,
     "distill": distill,
+    "evaluate": evaluate,
+    "tasks": tasks,
     "report": report,
 }
 

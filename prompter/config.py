@@ -140,16 +140,19 @@ class _Parser(HfArgumentParser):
         raise InputError(message)
 
 
+SHIPPED = (Path(__file__).parent / "_configs", Path(__file__).parent.parent / "configs")
+"""Where the configurations lie that come with the package: of a wheel, of a checkout."""
+
+
 def config_path(name: str) -> Path:
     """The configuration file of that name: as given, or among those that come with the package.
 
     Raises:
         InputError: There is no such file.
     """
-    shipped = [Path(__file__).parent / "_configs", Path(__file__).parent.parent / "configs"]
     for file in [
         Path(name),
-        *(folder / Path(name).relative_to("configs") for folder in shipped if name.startswith("configs/")),
+        *(folder / Path(name).relative_to("configs") for folder in SHIPPED if name.startswith("configs/")),
     ]:
         if file.is_file():
             return file
