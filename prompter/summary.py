@@ -71,15 +71,17 @@ def print_evaluation(result: dict[str, Any]) -> None:
         if any(cells):
             table.add_row(title, *cells)
     console.print(table)
+    if result["pairs"] or result["notes"]:
+        console.line()
     for test in result["pairs"]:
         console.print(
-            f"\n{test['first']} against {test['second']}: {test['first_only']:,} rows only the first has right, "
+            f"{test['first']} against {test['second']}: {test['first_only']:,} rows only the first has right, "
             f"{test['second_only']:,} only the second; McNemar p = {test['p']:.2g}.",
             highlight=False,
             markup=False,
         )
     for note in result["notes"]:
-        console.print(f"\nNote: {note}", highlight=False, markup=False)
+        console.print(f"Note: {note}", highlight=False, markup=False)
 
 
 def _with_interval(figure: dict[str, float] | None, name: str) -> str:

@@ -1,8 +1,11 @@
 """`prompter tasks`: what can be measured out of the box, and whether a task file is right."""
 
 import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from huggingface_hub import constants
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -74,22 +77,47 @@ def validate(names: list[str], where: str | None) -> int:
     """
     quieten()
     status = 0
-    for name in names or list(task_files()):
-        try:
-            task = find_task(name)
-            data = task_data(task, where)
-        except NotReachable as error:
-            print(f"{name}: the file is right; its data is not reachable: {error}")
-        except InputError as error:
-            print(f"{name}: WRONG: {error}")
-            status = 2
-        else:
-            found = describe(data, task)
-            counts = ", ".join(f"{label} {count:,}" for label, count in found["classes"].items())
-            print(f"{name}: right; {found['rows']:,} rows: {counts}")
-            if data.class_names and not same_names(data.class_names, task.labels):
-                print(f"{name}: the data calls its classes {', '.join(data.class_names)}; they were taken in this order")
+    with patient_once() as give_up:
+        for name in names or list(task_files()):
+            status = max(status, _validate_one(name, where, give_up))
     return status
+
+
+@contextmanager
+def patient_once() -> Iterator[Callable[[], None]]:
+    """Yield a function that puts the hub's client offline until the end of the block.
+
+    It waits half a minute for a hub that cannot be reached, which is enough once; what its cache holds opens all the same.
+    """
+    before = constants.HF_HUB_OFFLINE
+
+    def give_up() -> None:
+        constants.HF_HUB_OFFLINE = True
+
+    try:
+        yield give_up
+    finally:
+        constants.HF_HUB_OFFLINE = before
+
+
+def _validate_one(name: str, where: str | None, give_up: Callable[[], None]) -> int:
+    """Say how it stands with one task; returns the exit status."""
+    try:
+        task = find_task(name)
+        data = task_data(task, where)
+    except NotReachable as error:
+        print(f"{name}: the file is right; its data is not reachable: {error}")
+        give_up()
+        return 0
+    except InputError as error:
+        print(f"{name}: WRONG: {error}")
+        return 2
+    found = describe(data, task)
+    counts = ", ".join(f"{label} {count:,}" for label, count in found["classes"].items())
+    print(f"{name}: right; {found['rows']:,} rows: {counts}")
+    if data.class_names and not same_names(data.class_names, task.labels):
+        print(f"{name}: the data calls its classes {', '.join(data.class_names)}; they were taken in this order")
+    return 0
 
 
 def tasks(arguments: list[str]) -> int:

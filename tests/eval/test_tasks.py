@@ -5,6 +5,7 @@ import json
 import datasets
 import pytest
 import yaml
+from huggingface_hub import constants
 
 from distill.errors import InputError
 from eval.data import NotReachable
@@ -186,9 +187,17 @@ def test_validate_reads_other_data_and_all_tasks(tmp_path, monkeypatch, capsys):
     assert "rte: right; 2 rows" in capsys.readouterr().out
     assert main(["tasks", "validate", "mnli", "--data", str(local)]) == 2
     assert "has no column 'premise'" in capsys.readouterr().out
-    monkeypatch.setattr(verbs, "task_data", lambda *_: (_ for _ in ()).throw(NotReachable("no way")))
+    patience = []
+
+    def unreachable(task, where):
+        patience.append(not constants.HF_HUB_OFFLINE)
+        raise NotReachable("no way")
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(verbs, "task_data", unreachable)
     assert main(["tasks", "validate"]) == 0
     assert capsys.readouterr().out.count("not reachable") == len(task_files())
+    assert patience == [True] + [False] * (len(task_files()) - 1) and not constants.HF_HUB_OFFLINE
 
 
 @pytest.mark.parametrize(
