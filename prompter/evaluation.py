@@ -34,7 +34,8 @@ ASKED_AT_ONCE = 256
 TIMED_TEXTS = {1: 64, 32: 128}
 """Texts that speed is measured on, by texts per call."""
 
-ROUNDS = 3
+ROUNDS = 5
+"""Timed passes of each model; the median counts."""
 
 
 @dataclasses.dataclass
