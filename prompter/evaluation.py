@@ -22,7 +22,7 @@ from eval.metrics import CALIBRATION_BINS, HUB, hub_metric
 from eval.resampling import LEVEL, RESAMPLES
 from eval.scoring import size_and_speed
 from eval.tasks import Task, describe, match_labels, task_data
-from prompter.evaluate_config import EvaluateConfig
+from prompter.evaluate_config import PRINT, EvaluateConfig
 from prompter.progress import Show, quieten
 from prompter.saved import located
 from prompter.summary import LIBRARIES
@@ -31,11 +31,11 @@ from prompter.tasks import find_task
 ASKED_AT_ONCE = 256
 """Rows between two steps of a bar."""
 
-TIMED_TEXTS = {1: 64, 32: 128}
+TIMED_TEXTS = {1: 16, 32: 64}
 """Texts that speed is measured on, by texts per call."""
 
-ROUNDS = 5
-"""Timed passes of each model; the median counts."""
+ROUNDS = 15
+"""Timed passes of each model; the median counts. Many short turns are less disturbed by other work than a few long ones."""
 
 
 @dataclasses.dataclass
@@ -44,13 +44,13 @@ class Model:
 
     Attributes:
         name: As the user named it.
-        teacher: The classifier itself, of whatever kind; it is timed.
+        classifier: It itself, of whatever kind; it is timed.
         ask: The same, or its answers kept between runs.
         student: Whether it is one, not the teacher that students are compared with.
     """
 
     name: str
-    teacher: Teacher
+    classifier: Teacher
     ask: Teacher
     student: bool
 
@@ -69,7 +69,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         InputError: Anything a user can put right.
     """
     quieten()
-    with Show(config.quiet or config.json is not None) as show:
+    with Show(config.quiet or config.json == PRINT) as show:
         task = find_task(config.task)
         metrics = list(dict.fromkeys([*task.metrics, *(name for name in config.metric if not name.startswith(HUB))]))
         hub = {name: hub_metric(name) for name in config.metric if name.startswith(HUB)}
@@ -117,14 +117,14 @@ def load(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Model]:
     models = []
     for spec in specs:
         student = spec != config.teacher
-        field = "model" if student else "teacher"
-        teacher = load_teacher(located(spec, "teacher"), config.device, field=field)
-        if isinstance(teacher, HttpTeacher):  # it tells its classes by name, so that their order is ours to choose
-            teacher.labels = in_order(teacher.labels, task)
-        if note := match_labels(teacher.labels, task, spec):
+        found = load_teacher(located(spec, "teacher"), config.device, field="model" if student else "teacher")
+        if isinstance(found, HttpTeacher):  # it tells its classes by name, so that their order is ours to choose
+            found.labels = in_order(found.labels, task)
+        if note := match_labels(found.labels, task, spec):
             notes.append(note)
-        kept = config.teacher_cache and (not student or isinstance(teacher, HttpTeacher))  # answers of students are cheap
-        models.append(Model(spec, teacher, CachedTeacher(teacher, answers_file() if kept else None, notes.append), student))
+        kept = config.teacher_cache and (not student or isinstance(found, HttpTeacher))  # a student's answers are cheap
+        ask = CachedTeacher(found, answers_file() if kept else None, notes.append)
+        models.append(Model(spec, found, ask, student))
     return models
 
 
@@ -154,7 +154,7 @@ def timed(models: list[Model], data: EvaluationData, show: Show) -> dict[str, di
         For each name `parameters`, `milliseconds` (of a call with one text, the median) and `texts_per_second` by texts
         per call; nothing for a service.
     """
-    at_hand = {model.name: model.teacher for model in models if not isinstance(model.teacher, HttpTeacher)}
+    at_hand = {model.name: model.classifier for model in models if not isinstance(model.classifier, HttpTeacher)}
     found: dict[str, dict[str, Any]] = {model.name: {} for model in models}
     bar, done = show.bar("timing", len(at_hand) * (ROUNDS + 1) * len(TIMED_TEXTS)), 0
 
@@ -177,9 +177,9 @@ def timed(models: list[Model], data: EvaluationData, show: Show) -> dict[str, di
 
 def size_on_disk(model: Model) -> int | None:
     """Bytes of the model's safetensors files; None where there is no folder."""
-    if not isinstance(model.teacher, TransformersTeacher):
+    if not isinstance(model.classifier, TransformersTeacher):
         return None
-    return sum(file.stat().st_size for file in model_folder(model.teacher.path).glob("model*.safetensors"))
+    return sum(file.stat().st_size for file in model_folder(model.classifier.path).glob("model*.safetensors"))
 
 
 def without_nan(value: Any) -> Any:

@@ -61,9 +61,9 @@ def print_evaluation(result: dict[str, Any]) -> None:
     """Print one column per model, the teacher first, and below it the tests between students and the notes."""
     task, models, console = result["task"], result["models"], Console()
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(f"{task['name']}, {task['rows']:,} rows")
+    table.add_column(f"{task['name']}\n{task['rows']:,} rows")
     for model in models:
-        role = " (teacher)" if model["role"] == "teacher" else ""
+        role = "\n(teacher)" if model["role"] == "teacher" else ""
         table.add_column(model["model"] + role, justify="right", overflow="fold")
     for name in dict.fromkeys(name for model in models for name in model["metrics"]):
         table.add_row(TITLES.get(name, name), *(_with_interval(model["metrics"].get(name), name) for model in models))
@@ -101,8 +101,8 @@ def _cost(models: list[dict[str, Any]]) -> dict[str, list[str]]:
         "parameters": [f"{m['parameters']:,}" if m["parameters"] else "" for m in models],
         "size": [f"{m['bytes'] / 1e6:.1f} MB" if m["bytes"] else "" for m in models],
         "latency": [f"{m['milliseconds']:.1f} ms" if m["milliseconds"] else "" for m in models],
-        "texts/s, one by one": [f"{speed['1']:,.0f}" if speed else "" for speed in speeds],
-        "texts/s, by 32": [f"{speed['32']:,.0f}" if speed else "" for speed in speeds],
+        "texts/s by 1": [f"{speed['1']:,.0f}" if speed else "" for speed in speeds],
+        "texts/s by 32": [f"{speed['32']:,.0f}" if speed else "" for speed in speeds],
     }
 
 

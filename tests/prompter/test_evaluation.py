@@ -119,7 +119,17 @@ def test_the_table_has_a_column_for_each_model_and_a_file_has_the_same_figures(
     flags = ["--task", task, "--teacher", teacher_folder, "--metric", "expected_calibration_error", "--quiet"]
     assert run(*students, *flags, "--json", file) == 0
     shown = capsys.readouterr().out
-    for word in ("mood, 64 rows", "(teacher)", "calibration error", "KL to", "retention", "latency", "texts/s", "McNemar p ="):
+    for word in (
+        "mood",
+        "64 rows",
+        "(teacher)",
+        "calibration error",
+        "KL to",
+        "retention",
+        "latency",
+        "texts/s",
+        "McNemar p =",
+    ):
         assert word in shown
     assert max(map(len, shown.splitlines())) <= 80
     written = json.loads(file.read_text())
