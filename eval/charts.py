@@ -6,8 +6,8 @@ pattern, since colour alone does not reach everyone. `<title>` and `<desc>` say 
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup
 
@@ -23,11 +23,13 @@ class Series:
     """One line: its name and its (x, y) points in order of x.
 
     A `level` is a figure to compare with, drawn as a thin line across the whole chart at the height of its only point.
+    `spread` holds half the height of a band around the line, by x: a standard deviation, say.
     """
 
     name: str
     points: list[tuple[float, float]]
     level: bool = False
+    spread: Mapping[float, float] = field(default_factory=dict)
 
 
 def percent(value: float) -> str:
@@ -102,12 +104,13 @@ def line_chart(
     Returns:
         An `<svg>` element, or nothing where no series has a point. All text is escaped.
     """
-    lines = [Series(s.name, _finite(s.points), s.level) for s in series]
+    lines = [replace(s, points=_finite(s.points)) for s in series]
     lines = [line for line in lines if line.points]
     if not lines:
         return Markup("")
     xs = [x for line in lines for x, _ in line.points if not line.level] or [0.0, 1.0]
-    ys = [y for line in lines for _, y in line.points] + ([0.0] if from_zero else [])
+    ys = [edge for line in lines for x, y in line.points for edge in (y - line.spread.get(x, 0), y + line.spread.get(x, 0))]
+    ys += [0.0] if from_zero else []
     x_ticks, y_ticks = ticks(min(0.0, *xs), max(xs), 4), ticks(min(ys), max(ys), 5)
     legend, legend_height = _legend([line.name for line in lines]) if len(lines) > 1 else (Markup(""), 0)
     top = TOP + legend_height
@@ -134,6 +137,7 @@ def line_chart(
         (LEFT + WIDTH - RIGHT) / 2, height - 8, x_label))  # fmt: skip
     parts.append(Markup('<text class="axis middle" transform="translate(12 {:.1f}) rotate(-90)">{}</text>').format(
         middle, y_label))  # fmt: skip
+    parts += [_band(number, line, place) for number, line in enumerate(lines) if line.spread]
     parts += [_line(number, line, place, x_ticks) for number, line in enumerate(lines)]
     return Markup(
         '<svg viewBox="0 0 {} {}" role="img" xmlns="http://www.w3.org/2000/svg"><title>{}</title><desc>{}</desc>{}</svg>'
@@ -146,12 +150,13 @@ def describe(lines: Sequence[Series], x_label: str, y_format: Callable[[float], 
     for line in lines:
         (x0, y0), (x1, y1) = line.points[0], line.points[-1]
         ys = [y for _, y in line.points]
+        around = f", give or take up to {y_format(max(line.spread.values()))}" if line.spread else ""
         if line.level or len(line.points) == 1:
-            words.append(f"{line.name}: {y_format(y0)}.")
+            words.append(f"{line.name}: {y_format(y0)}{around}.")
             continue
         words.append(
             f"{line.name}: {y_format(y0)} at {compact(x0)}, {y_format(y1)} at {compact(x1)}, "
-            f"between {y_format(min(ys))} and {y_format(max(ys))}."
+            f"between {y_format(min(ys))} and {y_format(max(ys))}{around}."
         )
     return f"Against {x_label}. " + " ".join(words)
 
@@ -172,6 +177,15 @@ def _line(number: int, line: Series, place: Callable[[float, float], tuple[float
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in (place(*point) for point in points))
     kind = "level" if line.level else "line"
     return Markup('<path class="{} {}" stroke-dasharray="{}" d="{}"/>').format(kind, style, dash, path)
+
+
+def _band(number: int, line: Series, place: Callable[[float, float], tuple[float, float]]) -> Markup:
+    """The band around a line; around a single point an upright bar."""
+    edges = [(x, y - line.spread.get(x, 0.0), y + line.spread.get(x, 0.0)) for x, y in line.points]
+    around = [*((x, low) for x, low, _ in edges), *((x, high) for x, _, high in reversed(edges))]
+    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in (place(*point) for point in around))
+    kind = "band" if len(edges) > 1 else "upright"
+    return Markup('<path class="{} s{}" d="{}"/>').format(kind, number % len(DASHES), path)
 
 
 def _legend(names: Sequence[str]) -> tuple[Markup, int]:

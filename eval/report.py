@@ -37,6 +37,7 @@ STUDENTS = {
     "random-words": "random words of a general corpus",
     "corpus": "sentences of a general corpus",
     "real": "the real training text",
+    "supervised": "the real training text and its labels, without a teacher",
 }
 """What a student learnt from, in words; other names are shown as they are."""
 
