@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 400, 250
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 64, 26, 12, 44
 LEGEND_LINE = 18
-CHARACTER = 7.6  # mean width of a character of the legend, in SVG units; only its line breaks depend on it
+CHARACTER = 8.2  # mean width of a character of the legend, in SVG units; only its line breaks depend on it
 DASHES = ("none", "6 3", "2 3", "9 3 2 3", "4 4", "1 2")
 
 
@@ -126,9 +126,8 @@ def line_chart(
         parts.append(Markup('<text class="tick end" x="{}" y="{:.1f}">{}</text>').format(LEFT - 6, y + 4, y_format(tick)))
     for tick in x_ticks:
         x, _ = place(tick, y_ticks[0])
-        anchor = "end" if x > WIDTH - RIGHT - 20 else "middle"
-        parts.append(Markup('<text class="tick {}" x="{:.1f}" y="{}">{}</text>').format(
-            anchor, x, height - BOTTOM + 17, compact(tick)))  # fmt: skip
+        parts.append(Markup('<text class="tick middle" x="{:.1f}" y="{}">{}</text>').format(
+            x, height - BOTTOM + 17, compact(tick)))  # fmt: skip
     middle = (top + height - BOTTOM) / 2
     parts.append(Markup('<text class="axis middle" x="{}" y="{}">{}</text>').format(
         (LEFT + WIDTH - RIGHT) / 2, height - 8, x_label))  # fmt: skip

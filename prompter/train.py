@@ -22,6 +22,7 @@ from distill.loop import Distiller
 from distill.student import Student, load_student
 from distill.teacher import load_teacher
 from eval.controls import HOT, control_texts, judged_batches, read_sentences
+from eval.disagreement import disagreements
 from eval.report import write_report
 from eval.scoring import EvaluationData, load_labelled, load_texts, score, size_and_speed
 from prompter.algorithms import Schedule, policy_trainer
@@ -90,6 +91,9 @@ def train(settings: Settings) -> dict[str, Any] | None:
             save_prompter(folder.path / "prompter", settings, models.policy, rounds.rollouts.writer, named, training)
             rounds.distiller.student.save(folder.path / "student")
             summary = conclude(settings, models, folder, rounds, show, named)
+            distiller = rounds.distiller
+            apart = disagreements(distiller.student, models.evaluation, distiller.replay, run.seed)
+            write_json(folder.path / "disagreement.json", apart)
             write_card(folder.path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
             write_json(folder.path / "summary.json", summary)
             write_report(folder.path)
