@@ -31,6 +31,7 @@ STUDENTS = {
 
 PARTS = {
     "teacher and writer": "making the toy task's teacher and writer",
+    "rounds": "all of the rounds, together with their parts",
     "writer": "writing texts",
     "teacher": "the teacher's answers",
     "student answers": "the student's answers, for the reward",
@@ -126,9 +127,8 @@ def confusion(apart: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _cell(texts: int, of: int, same: bool) -> dict[str, Any]:
-    share = texts / of if of else None
-    shown = "–" if share is None else percent(share)
-    return {"texts": whole(texts), "share": shown, "tint": round(share or 0.0, 3), "same": same}
+    share = texts / of if of else 0.0
+    return {"texts": whole(texts), "share": percent(share) if texts else "", "tint": round(share, 3), "same": same}
 
 
 def topic_table(samples: Sequence[Mapping]) -> list[dict[str, str]]:
@@ -164,9 +164,12 @@ def budget(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if evaluation:
         told.append(("Evaluation texts, once", whole(evaluation)))
     if asked is not None:
-        told.append(("Really asked; to the others the answer was known", whole(asked)))
+        told.append(("Really asked of the teacher", whole(asked)))
+        # A run that was stopped and went on may have asked about some texts twice.
+        if (known := spent + controls + evaluation - asked) > 0:
+            told.append(("Answer kept from before, not asked again", whole(known)))
     if unusable:
-        told.append(("Answers for the prompted student that were unusable", whole(unusable)))
+        told.append(("Unusable answers, for the prompted student", whole(unusable)))
     return told
 
 

@@ -28,10 +28,10 @@ def test_the_matrix_has_the_teachers_classes_as_rows_and_shares_of_each_row():
     first, second, third = told["rows"]
     assert (first["name"], first["texts"]) == ("a", "8")
     assert [(cell["texts"], cell["share"], cell["same"]) for cell in first["cells"]] == [
-        ("6", "75.0 %", True), ("2", "25.0 %", False), ("0", "0.0 %", False),
+        ("6", "75.0 %", True), ("2", "25.0 %", False), ("0", "", False),
     ]  # fmt: skip
     assert [cell["tint"] for cell in second["cells"]] == [0, 1, 0] and second["texts"] == "1,200"
-    assert {cell["share"] for cell in third["cells"]} == {"–"}
+    assert third["texts"] == "0" and {cell["share"] for cell in third["cells"]} == {""}
 
 
 def test_many_classes_are_told_by_those_most_often_taken_for_another():
@@ -52,7 +52,9 @@ def test_the_budget_tells_what_was_asked_for_whom():
     assert budget({}) == []
     assert budget({"teacher_queries": 100}) == [("For the prompted student", "100")]
     told = budget(summary() | {"unusable_answers": 3})
-    assert [texts for _, texts in told] == ["8,000 of 8,000", "16,000", "2,000", "23,456", "3"]
+    assert [texts for _, texts in told] == ["8,000 of 8,000", "16,000", "2,000", "23,456", "2,544", "3"]
+    resumed = budget(summary() | {"teacher_calls": 27_000})
+    assert resumed[-1] == ("Really asked of the teacher", "27,000")
 
 
 def test_shares_of_the_time_are_of_the_whole_and_only_where_parts_do_not_overlap():
