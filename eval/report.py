@@ -250,7 +250,7 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if count == len(lines):
                 break  # a killed run may leave half a line
             raise InputError(f"{path}, row {count}: is not valid JSON ({error}); the file is damaged.") from error

@@ -10,12 +10,16 @@ MAX_NAME = 60
 def number(value: Any) -> float | None:
     """The value as a finite number, else None.
 
-    >>> number(3), number(float("nan")), number("3"), number(True)
-    (3.0, None, None, None)
+    >>> number(3), number(float("nan")), number("3"), number(True), number(10**400)
+    (3.0, None, None, None, None)
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value)
+    try:
+        found = float(value)
+    except OverflowError:  # JSON knows no largest whole number
+        return None
+    return found if math.isfinite(found) else None
 
 
 def mapping(value: Any) -> Mapping[str, Any]:

@@ -174,9 +174,10 @@ def test_what_is_no_run_is_refused(tmp_path):
         write_report(tmp_path)
     (tmp_path / "summary.json").write_text("{}")
     (tmp_path / "metrics.jsonl").write_text("")
-    (tmp_path / "disagreement.json").write_text('{"labels": ["a"')
-    with pytest.raises(InputError, match="disagreement.json: is not valid JSON"):
-        write_report(tmp_path)
+    for damage in ('{"labels": ["a"', "[" * 100_000):
+        (tmp_path / "disagreement.json").write_text(damage)
+        with pytest.raises(InputError, match="disagreement.json: is not valid JSON"):
+            write_report(tmp_path)
     (tmp_path / "disagreement.json").unlink()
     for damage, message in (("a: [1", "config.yaml: is not valid YAML"), ("text", "config.yaml: expected names")):
         (tmp_path / "config.yaml").write_text(damage)
