@@ -86,44 +86,36 @@ def confusion(apart: Mapping[str, Any]) -> dict[str, Any] | None:
         classes. None where nothing was compared.
     """
     names = apart.get("labels")
-    if not isinstance(names, list) or not names:
-        return None
-    counts: Counter[tuple[int, int]] = Counter()
-    for pair in rows(apart.get("pairs")):
-        teacher, student, texts = (number(pair.get(key)) for key in ("teacher", "student", "texts"))
-        if teacher in range(len(names)) and student in range(len(names)) and texts:
-            counts[int(teacher), int(student)] += int(texts)  # type: ignore[arg-type]
+    classes = [short(name) for name in names] if isinstance(names, list) else []
+    counts = _counts(apart.get("pairs"), len(classes))
     if not counts:
         return None
     totals: Counter[int] = Counter()
     for (teacher, _), texts in counts.items():
         totals[teacher] += texts
-    classes = [short(name) for name in names]
-    same = sum(texts for (teacher, student), texts in counts.items() if teacher == student)
-    told: dict[str, Any] = {"classes": classes, "alike": percent(same / counts.total()), "rows": [], "mistaken": []}
-    if len(names) <= MAX_MATRIX:
-        told["rows"] = [
-            {
-                "name": name,
-                "texts": whole(totals[teacher]),
-                "cells": [
-                    _cell(counts[teacher, student], totals[teacher], teacher == student) for student in range(len(classes))
-                ],
-            }
-            for teacher, name in enumerate(classes)
-        ]
-        return told
-    different = [(-texts, pair) for pair, texts in counts.items() if pair[0] != pair[1]]
-    told["mistaken"] = [
-        {
-            "teacher": classes[teacher],
-            "student": classes[student],
-            "texts": whole(-negative),
-            "share": percent(-negative / totals[teacher]),
-        }
-        for negative, (teacher, student) in sorted(different)[:MAX_PAIRS]
-    ]
-    return told
+    same = sum(counts[both, both] for both in range(len(classes)))
+    matrix, mistaken = [], []
+    if len(classes) <= MAX_MATRIX:
+        for teacher, name in enumerate(classes):
+            cells = [_cell(counts[teacher, student], totals[teacher], teacher == student) for student in range(len(classes))]
+            matrix.append({"name": name, "texts": whole(totals[teacher]), "cells": cells})
+    else:
+        different = [(texts, pair) for pair, texts in counts.items() if pair[0] != pair[1]]
+        different.sort(key=lambda entry: (-entry[0], entry[1]))
+        for texts, (teacher, student) in different[:MAX_PAIRS]:
+            share = percent(texts / totals[teacher])
+            mistaken.append({"teacher": classes[teacher], "student": classes[student], "texts": whole(texts), "share": share})
+    return {"classes": classes, "alike": percent(same / counts.total()), "rows": matrix, "mistaken": mistaken}
+
+
+def _counts(pairs: Any, classes: int) -> Counter[tuple[int, int]]:
+    """How many texts the teacher put into one class and the student into another or the same."""
+    counts: Counter[tuple[int, int]] = Counter()
+    for pair in rows(pairs):
+        teacher, student, texts = (number(pair.get(key)) for key in ("teacher", "student", "texts"))
+        if teacher in range(classes) and student in range(classes) and texts is not None and texts >= 1:
+            counts[int(teacher), int(student)] += int(texts)  # type: ignore[arg-type]
+    return counts
 
 
 def _cell(texts: int, of: int, same: bool) -> dict[str, Any]:

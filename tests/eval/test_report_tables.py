@@ -44,8 +44,10 @@ def test_many_classes_are_told_by_those_most_often_taken_for_another():
 
 
 def test_what_is_no_comparison_is_left_out():
-    for differing in ({}, {"labels": []}, {"labels": ["a"]}, {"labels": ["a"], "pairs": pairs_of((0, 1, 3), (0.5, 0, 2))}):
+    for differing in ({}, {"labels": []}, {"labels": "ab", "pairs": pairs_of((0, 0, 1))}, {"labels": ["a"]}):
         assert confusion(differing) is None
+    for pair in ((0, 1, 3), (0.5, 0, 2), (0, 0, 0.5), (0, 0, -1), (0, 0, None)):
+        assert confusion({"labels": ["a"], "pairs": pairs_of(pair)}) is None
 
 
 def test_the_budget_tells_what_was_asked_for_whom():
