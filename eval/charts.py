@@ -160,8 +160,7 @@ def _finite(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _line(number: int, line: Series, place: Callable[[float, float], tuple[float, float]], x_ticks: list[float]) -> Markup:
-    style = f"s{number % len(DASHES)}"
-    dash = DASHES[number % len(DASHES)]
+    style, dash = _look(number)
     points = line.points
     if line.level:
         points = [(x_ticks[0], line.points[0][1]), (x_ticks[-1], line.points[0][1])]
@@ -173,6 +172,11 @@ def _line(number: int, line: Series, place: Callable[[float, float], tuple[float
     return Markup('<path class="{} {}" stroke-dasharray="{}" d="{}"/>').format(kind, style, dash, path)
 
 
+def _look(number: int) -> tuple[str, str]:
+    """Class (its colour) and dash pattern of a line; where colours repeat, the patterns are shifted."""
+    return f"s{number % len(DASHES)}", DASHES[(number + number // len(DASHES)) % len(DASHES)]
+
+
 def _legend(names: Sequence[str]) -> tuple[Markup, int]:
     """Names with their strokes above the chart, in as many lines as they need."""
     parts, x, row = [], float(LEFT), 0
@@ -181,9 +185,10 @@ def _legend(names: Sequence[str]) -> tuple[Markup, int]:
         if x > LEFT and x + width > WIDTH:
             x, row = float(LEFT), row + 1
         y = TOP + row * LEGEND_LINE
+        style, dash = _look(number)
         parts.append(Markup(
-            '<path class="line s{}" stroke-dasharray="{}" d="M{:.1f} {}h20"/>'
+            '<path class="line {}" stroke-dasharray="{}" d="M{:.1f} {}h20"/>'
             '<text class="tick" x="{:.1f}" y="{}">{}</text>'
-        ).format(number % len(DASHES), DASHES[number % len(DASHES)], x, y, x + 26, y + 4, name))  # fmt: skip
+        ).format(style, dash, x, y, x + 26, y + 4, name))  # fmt: skip
         x += width
     return Markup("").join(parts), (row + 1) * LEGEND_LINE
