@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 400, 250
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 64, 26, 12, 44
 LEGEND_LINE = 18
-CHARACTER = 7.6  # mean width of a character of the legend, in SVG units; only its line breaks depend on it
+CHARACTER = 8.2  # mean width of a character of the legend, in SVG units; only its line breaks depend on it
 DASHES = ("none", "6 3", "2 3", "9 3 2 3", "4 4", "1 2")
 
 
@@ -129,9 +129,8 @@ def line_chart(
         parts.append(Markup('<text class="tick end" x="{}" y="{:.1f}">{}</text>').format(LEFT - 6, y + 4, y_format(tick)))
     for tick in x_ticks:
         x, _ = place(tick, y_ticks[0])
-        anchor = "end" if x > WIDTH - RIGHT - 20 else "middle"
-        parts.append(Markup('<text class="tick {}" x="{:.1f}" y="{}">{}</text>').format(
-            anchor, x, height - BOTTOM + 17, compact(tick)))  # fmt: skip
+        parts.append(Markup('<text class="tick middle" x="{:.1f}" y="{}">{}</text>').format(
+            x, height - BOTTOM + 17, compact(tick)))  # fmt: skip
     middle = (top + height - BOTTOM) / 2
     parts.append(Markup('<text class="axis middle" x="{}" y="{}">{}</text>').format(
         (LEFT + WIDTH - RIGHT) / 2, height - 8, x_label))  # fmt: skip
@@ -166,8 +165,7 @@ def _finite(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _line(number: int, line: Series, place: Callable[[float, float], tuple[float, float]], x_ticks: list[float]) -> Markup:
-    style = f"s{number % len(DASHES)}"
-    dash = DASHES[number % len(DASHES)]
+    style, dash = _look(number)
     points = line.points
     if line.level:
         points = [(x_ticks[0], line.points[0][1]), (x_ticks[-1], line.points[0][1])]
@@ -185,7 +183,12 @@ def _band(number: int, line: Series, place: Callable[[float, float], tuple[float
     around = [*((x, low) for x, low, _ in edges), *((x, high) for x, _, high in reversed(edges))]
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in (place(*point) for point in around))
     kind = "band" if len(edges) > 1 else "upright"
-    return Markup('<path class="{} s{}" d="{}"/>').format(kind, number % len(DASHES), path)
+    return Markup('<path class="{} {}" d="{}"/>').format(kind, _look(number)[0], path)
+
+
+def _look(number: int) -> tuple[str, str]:
+    """Class (its colour) and dash pattern of a line; where colours repeat, the patterns are shifted."""
+    return f"s{number % len(DASHES)}", DASHES[(number + number // len(DASHES)) % len(DASHES)]
 
 
 def _legend(names: Sequence[str]) -> tuple[Markup, int]:
@@ -196,9 +199,10 @@ def _legend(names: Sequence[str]) -> tuple[Markup, int]:
         if x > LEFT and x + width > WIDTH:
             x, row = float(LEFT), row + 1
         y = TOP + row * LEGEND_LINE
+        style, dash = _look(number)
         parts.append(Markup(
-            '<path class="line s{}" stroke-dasharray="{}" d="M{:.1f} {}h20"/>'
+            '<path class="line {}" stroke-dasharray="{}" d="M{:.1f} {}h20"/>'
             '<text class="tick" x="{:.1f}" y="{}">{}</text>'
-        ).format(number % len(DASHES), DASHES[number % len(DASHES)], x, y, x + 26, y + 4, name))  # fmt: skip
+        ).format(style, dash, x, y, x + 26, y + 4, name))  # fmt: skip
         x += width
     return Markup("").join(parts), (row + 1) * LEGEND_LINE

@@ -14,6 +14,7 @@ from trl import GRPOTrainer, RLOOTrainer
 from distill.errors import InputError
 from distill.files import read_json, write_json
 from distill.loop import Distiller
+from eval.disagreement import disagreements
 from eval.report import write_report
 from prompter.algorithms import Schedule, policy_trainer
 from prompter.card import write_card
@@ -69,6 +70,9 @@ def train(settings: Settings) -> dict[str, Any] | None:
             save_prompter(folder.path / "prompter", settings, models.policy, rounds.rollouts.writer, named, training)
             rounds.distiller.student.save(folder.path / "student")
             summary = conclude(settings, models, folder, rounds, show, named)
+            distiller = rounds.distiller
+            apart = disagreements(distiller.student, models.evaluation, distiller.replay, run.seed)
+            write_json(folder.path / "disagreement.json", apart)
             write_card(folder.path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
             write_json(folder.path / "summary.json", summary)
             write_report(folder.path)

@@ -52,6 +52,9 @@ def test_lines_are_told_apart_by_more_than_colour():
     chart = draw(*(Series(str(i), [(0, i), (1, i)]) for i in range(5)))
     dashes = [path.get("stroke-dasharray") for path in chart.findall(f"{SVG}path")]
     assert len(set(dashes)) == 5
+    # Two for each of 9 lines: a comparison of all students has more of them than there are colours.
+    many = draw(*(Series(str(i), [(0, i), (1, i)]) for i in range(9))).findall(f"{SVG}path")
+    assert len({(path.get("class"), path.get("stroke-dasharray")) for path in many}) == 9
 
 
 def test_missing_and_single_points_do_no_harm():
