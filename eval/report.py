@@ -15,13 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from distill.errors import InputError
 from distill.files import read_json, write_text
 from eval.charts import Series, compact, line_chart, percent, percent_mark
+from eval.page import page
 
-TEMPLATES = Path(__file__).parent / "templates"
 QUERIES = "teacher queries"
 
 MAX_TOPICS = 15
@@ -63,8 +61,8 @@ def write_report(run_dir: str | Path) -> Path:
     summary = read_json(folder / names[0]) if (folder / names[0]).is_file() else {}
     if not isinstance(summary, dict):
         raise InputError(f"{folder / names[0]}: expected a JSON object; the file was not written by a run.")
-    page = render(summary, _read_rows(folder / names[1]), _read_rows(folder / names[2]), title=folder.name)
-    write_text(folder / "report.html", page)
+    text = render(summary, _read_rows(folder / names[1]), _read_rows(folder / names[2]), title=folder.name)
+    write_text(folder / "report.html", text)
     return folder / "report.html"
 
 
@@ -77,14 +75,8 @@ def render(summary: Mapping[str, Any], metrics: Sequence[Mapping], samples: Sequ
         samples: Rows of `samples.jsonl`.
         title: Name of the run.
     """
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("report.html.j2").render(
+    return page(
+        "report.html.j2",
         title=title,
         task=summary.get("task"),
         facts=_facts(summary, metrics),
@@ -98,8 +90,6 @@ def render(summary: Mapping[str, Any], metrics: Sequence[Mapping], samples: Sequ
         config=_settings(summary.get("config")),
         versions=_settings(summary.get("versions")),
     )
-    # A lone surrogate in a sample (JSON can carry one) has no UTF-8 form.
-    return page.encode("utf-8", "replace").decode("utf-8")
 
 
 # What the page says
