@@ -157,10 +157,10 @@ def histogram(
     parts = [legend, *_axes(place, x_ticks, y_ticks, x_label, y_label, x_format, y_format)]
     for number, values in enumerate(drawn.values()):
         if number == 0:
-            parts += [_bar(place, *bar) for bar in zip(edges, edges[1:], values, strict=True)]
+            parts += [_bar(place, *bar) for bar in zip(edges[:-1], edges[1:], values, strict=True)]
             continue
         corners = [(edges[0], 0.0)]
-        for left, right, value in zip(edges, edges[1:], values, strict=True):
+        for left, right, value in zip(edges[:-1], edges[1:], values, strict=True):
             corners += [(left, value), (right, value)]
         parts.append(_line(number, Series("", [*corners, (edges[-1], 0.0)]), place, x_ticks))
     words = []

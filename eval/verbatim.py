@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from eval.corpus import Tokens, draw, spread
+from eval.words import words
 
 RUNS = (8, 13)
 """Words of a run that is told of."""
@@ -117,10 +118,11 @@ def verbatim_overlap(
         seed: Seed of the halves.
 
     Returns:
-        `longest` (mean and quantiles of the longest run per text, in words), `runs` (the N numbers), `share` by run length
-        ("8", "13"): texts with a run so long; `copies`: texts all of whose words are a reference text; `words_in_runs`:
-        share of all words inside runs of 8 or more; `copied`: texts that are copies or have a run of 13; `alarm`:
-        whether those are so many that the corpus counts as copied; `by_chance`; and `examples`, the worst.
+        `longest` (mean and quantiles of the longest run per text, in words); `share` by run length ("8", "13"): texts with a
+        run so long; `curve`, up to 41 points (run length, share of texts); `copies`: texts all of whose words are a reference
+        text; `words_in_runs`: share of all words inside runs of 8 or more; `copied`: texts that are copies or have a run of
+        13; `alarm`: whether those are so many that the corpus counts as copied; `by_chance`: `share` and `curve` of the halves
+        (NaN and empty for a single text); and `examples`, the worst.
     """
     lengths, at = longest_runs(corpus, reference)
     runs = longest_per_text(lengths, corpus)
@@ -129,8 +131,7 @@ def verbatim_overlap(
     copied = float((copies | (runs >= RUNS[-1])).mean())
     return {
         "longest": spread(runs.astype(np.float64)),
-        "runs": runs.tolist(),
-        "share": {str(length): float((runs >= length).mean()) for length in RUNS},
+        **_shares(runs),
         "copies": float(copies.mean()),
         "words_in_runs": float(_covered(lengths, RUNS[0]).mean()) if len(lengths) else 0.0,
         "copied": copied,
@@ -163,14 +164,22 @@ def _covered(lengths: np.ndarray, shortest: int) -> np.ndarray:
 
 
 def _by_chance(reference: Tokens, seed: int) -> dict[str, Any]:
-    """The shares of texts with long runs, of one half of the reference in the other; NaN where there is no half."""
+    """The shares of texts with long runs, of one half of the reference in the other."""
     rows = draw(len(reference.starts) - 1, len(reference.starts) - 1, seed, "halves")
     half = len(rows) // 2
     if not half:
-        return {str(length): float("nan") for length in RUNS}
+        return {"share": {str(length): float("nan") for length in RUNS}, "curve": []}
     one, other = reference.take(rows[:half]), reference.take(rows[half:])
-    runs = longest_per_text(longest_runs(one, other)[0], one)
-    return {str(length): float((runs >= length).mean()) for length in RUNS}
+    return _shares(longest_per_text(longest_runs(one, other)[0], one))
+
+
+def _shares(runs: np.ndarray) -> dict[str, Any]:
+    """Which share of texts has a run so long: for the lengths of `RUNS`, and for a curve."""
+    lengths = np.unique(np.linspace(0, runs.max(), 41).round().astype(np.int64))
+    return {
+        "share": {str(length): float((runs >= length).mean()) for length in RUNS},
+        "curve": [[int(length), float((runs >= length).mean())] for length in lengths],
+    }
 
 
 def _examples(
@@ -182,7 +191,7 @@ def _examples(
     at: np.ndarray,
     runs: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """The longest runs, each once: `words`, both rows (from 1) and both texts."""
+    """The longest runs, each once: how many `words`, the `run`, both rows (from 1, among those judged) and both texts."""
     examples: list[dict[str, Any]] = []
     seen = set()
     for row in np.argsort(-runs, kind="stable"):
@@ -198,6 +207,7 @@ def _examples(
         examples.append(
             {
                 "words": int(runs[row]),
+                "run": " ".join(words(texts[row])[place - begin : place - begin + runs[row]]),
                 "row": int(row) + 1,
                 "text": texts[row],
                 "reference_row": there + 1,

@@ -1,8 +1,10 @@
 """Verbatim overlap: every run against brute force, and the alarm where it is due."""
 
+import math
 import time
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,7 +59,7 @@ def random_texts(seed, count, length=30, vocabulary=5000):
 def test_independent_texts_give_no_alarm():
     found = overlap(random_texts(0, 100), random_texts(1, 100))
     assert not found["alarm"] and found["copies"] == 0 and found["share"] == {"8": 0.0, "13": 0.0}
-    assert found["by_chance"] == {"8": 0.0, "13": 0.0}
+    assert found["by_chance"]["share"] == {"8": 0.0, "13": 0.0}
     assert found["words_in_runs"] == 0
 
 
@@ -78,13 +80,15 @@ def test_case_and_punctuation_do_not_hide_a_copy_and_runs_are_cut_out_of_longer_
     assert [example["words"] for example in found["examples"][:3]] == [13, 13, 13]
     assert {example["row"] for example in found["examples"][:3]} == {1, 2, 3}
     assert all(example["reference"] == reference[example["row"] - 1] for example in found["examples"][:3])
+    assert found["examples"][0]["run"] == " ".join(reference[0].split()[5:18])
     assert np.isclose(found["words_in_runs"], 3 * 13 / (3 * 14 + 17 * 30))
 
 
 def test_texts_without_words_do_no_harm():
     found = overlap(["", "...", "a b"], ["", "b a"])
-    assert found["runs"] == [0, 0, 1] and found["copies"] == 0
-    assert overlap(["!"], ["?"])["runs"] == [0]
+    assert found["curve"] == [[0, 1.0], [1, pytest.approx(1 / 3)]] and found["copies"] == 0
+    alone = overlap(["!"], ["?"])
+    assert alone["curve"] == [[0, 1.0]] and alone["by_chance"]["curve"] == [] and math.isnan(alone["by_chance"]["share"]["8"])
 
 
 def test_time_grows_with_the_texts_and_not_with_their_square():
