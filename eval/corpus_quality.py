@@ -115,7 +115,7 @@ def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line
     if config.reference is not None:
         reference = load_reference(config.reference, config.reference_column, config.reference_split)
     if config.confidence and corpus.confidence is None and not config.teacher:
-        raise InputError(f"confidence: {NO_ANSWERS.format(corpus.name)}")
+        raise InputError(f"confidence: in {corpus.name}, {NO_ANSWERS}")
     for name, setting in ((config.writer, "writer"), (config.encoder, "encoder")):
         if name and not name.startswith("toy"):
             load_config(name, setting)  # a mistyped name is told before anything is computed
@@ -148,7 +148,7 @@ def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line
     elif corpus.logprob is not None:
         figures["perplexity"] = {"under": "its writer", "logprob_of_texts": corpus.logprob}
     else:
-        missing["perplexity"] = f"{corpus.name} stores no lm_logprob: give --writer"
+        missing["perplexity"] = "no lm_logprob is stored: give --writer"
     _with_histograms(figures, theirs)
     return {
         "data": config.data,
@@ -166,7 +166,7 @@ def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line
     }
 
 
-NO_ANSWERS = "{} stores no teacher's answers (teacher_probs): give --teacher, or export with one"
+NO_ANSWERS = "no teacher's answers (teacher_probs) are stored: give --teacher, or export with one"
 
 
 def texts_figures(texts: list[str], tokens: Tokens, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
@@ -211,12 +211,12 @@ def dataset_figures(
         classes = [None if math.isnan(row.max()) else teacher.labels[row.argmax()] for row in answers]
         labels, classes_are = teacher.labels, "label"
     if classes is None:
-        missing["classes"] = f"{corpus.name} has neither label nor wanted_label: give --teacher, or an exported dataset"
+        missing["classes"] = "no label or wanted_label is stored: give --teacher, or an exported dataset"
     else:
         of = {"label": "the teacher's answers", "wanted_label": "the classes asked for"}[classes_are]
         figures["classes"] = {"of": of} | class_balance(classes, labels)
     if confidence is None:
-        missing["confidence"] = NO_ANSWERS.format(corpus.name)
+        missing["confidence"] = NO_ANSWERS
     else:
         known = confidence[~np.isnan(confidence)]
         edges = np.linspace(0, 1, 21)
@@ -226,7 +226,7 @@ def dataset_figures(
             "histogram": {"edges": edges.tolist(), "counts": histogram(confidence.clip(0, 1), edges)},
         }
     if corpus.topics is None:
-        missing["topics"] = f"{corpus.name} has no column topic: give an exported dataset"
+        missing["topics"] = "no topic is stored: give an exported dataset"
     else:
         figures["topics"] = topic_entropy(corpus.topics)
     return figures
@@ -254,18 +254,26 @@ def compare(
         missing["nearness"] = f"{few} are too few for embeddings and a test: give {FEWEST} of each, at least"
         return found | {"embedding": None, "classifier": None}
     say("embeddings")
-    one = [corpus.texts[row] for row in draw(len(corpus.texts), size, config.seed, "embedded corpus")]
-    other = [reference.texts[row] for row in draw(len(reference.texts), size, config.seed, "embedded reference")]
+    sides = [[corpus.texts[row] for row in draw(len(corpus.texts), size, config.seed, "embedded corpus")]]
+    # Where the reference has enough texts, others of its own show what the figures are for text that is real.
+    drawn = draw(len(reference.texts), 2 * size, config.seed, "embedded reference")
+    sides += [[reference.texts[row] for row in rows] for rows in (drawn[:size], drawn[size:]) if len(rows) == size]
     if config.encoder:
         space, (model, tokenizer) = config.encoder, load_encoder(config.encoder, config.device)
-        mine, theirs = embeddings(model, tokenizer, one), embeddings(model, tokenizer, other)
+        placed = [embeddings(model, tokenizer, texts) for texts in sides]
     elif isinstance(teacher, TransformersTeacher):
         space = "the teacher"
-        mine, theirs = (embeddings(teacher.model, teacher.tokenizer, texts) for texts in (one, other))
+        placed = [embeddings(teacher.model, teacher.tokenizer, texts) for texts in sides]
     else:
         space = "TF-IDF"
-        mine, theirs = tfidf_embeddings(one, other, config.seed)
-    found["embedding"] = precision_recall(mine, theirs) | {"space": space, "texts": size, "neighbours": NEIGHBOURS}
+        placed = tfidf_embeddings(sides, config.seed)
+    found["embedding"] = {
+        **precision_recall(placed[0], placed[1]),
+        "space": space,
+        "texts": size,
+        "neighbours": NEIGHBOURS,
+        "real": precision_recall(placed[2], placed[1]) if len(placed) > 2 else None,
+    }
     say("classifier two-sample test")
     found["classifier"] = two_sample_test(corpus.texts, reference.texts, config.seed)
     return found

@@ -58,22 +58,22 @@ def vocabulary_overlap(corpus: Tokens, reference: Tokens) -> dict[str, float]:
     }
 
 
-def tfidf_embeddings(one: Sequence[str], other: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings without a model: TF-IDF of the words of both, reduced by a truncated SVD (latent semantic analysis).
+def tfidf_embeddings(sides: Sequence[Sequence[str]], seed: int) -> list[np.ndarray]:
+    """Embeddings without a model: TF-IDF of the words of all sides, reduced by a truncated SVD (latent semantic analysis).
 
     Args:
-        one: N texts.
-        other: M texts.
+        sides: Lists of texts, which share one space.
         seed: Seed of the SVD.
 
     Returns:
-        (N, d) and (M, d) float64 of length 1 (or 0, for a text without known words); d <= 100.
+        For each side of N texts (N, d) float64, rows of length 1 (or 0, for a text without words); d <= 100.
     """
+    ends = np.cumsum([len(side) for side in sides])
     vectorizer = TfidfVectorizer(analyzer=words, sublinear_tf=True)
     try:
-        weights = vectorizer.fit_transform([*one, *other])
+        weights = vectorizer.fit_transform([text for side in sides for text in side])
     except ValueError:  # not a word in any of them
-        return np.zeros((len(one), 1)), np.zeros((len(other), 1))
+        return np.split(np.zeros((ends[-1], 1)), ends[:-1])
     size = min(DIMENSIONS, min(weights.shape) - 1)
     if size < 1:
         reduced = weights.toarray()
@@ -81,8 +81,7 @@ def tfidf_embeddings(one: Sequence[str], other: Sequence[str], seed: int) -> tup
         svd = TruncatedSVD(size, random_state=derive_seed(seed, "corpus", "SVD") % 2**32)
         reduced = svd.fit_transform(weights)
     lengths = np.linalg.norm(reduced, axis=1, keepdims=True)
-    reduced = np.divide(reduced, lengths, out=np.zeros_like(reduced), where=lengths > 1e-12)
-    return reduced[: len(one)], reduced[len(one) :]
+    return np.split(np.divide(reduced, lengths, out=np.zeros_like(reduced), where=lengths > 1e-12), ends[:-1])
 
 
 def precision_recall(corpus: np.ndarray, reference: np.ndarray, neighbours: int = NEIGHBOURS) -> dict[str, float]:

@@ -45,7 +45,7 @@ def print_results(results: Mapping[str, Any]) -> None:
     if results["missing"]:
         console.print()
     for name, remedy in results["missing"].items():
-        console.print(Text(printable(f"Not told: {name}. {remedy[0].upper()}{remedy[1:]}.")), width=width)
+        console.print(Text(printable(f"Not told: {name}; {remedy}.")), width=width)
     for alarm in results["alarms"]:
         console.print(
             Panel(Text(alarm, style="bold red"), title="WARNING", border_style="bold red", box=box.HEAVY, width=width)
@@ -128,6 +128,8 @@ def comparison_rows(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
     if (embedding := comparison["embedding"]) is not None:
         where = f"{embedding['space']}, {embedding['texts']:,} texts of each"
         rows.append((f"precision / recall ({where})", f"{share(embedding['precision'])} / {share(embedding['recall'])}"))
+        if (real := embedding["real"]) is not None:
+            rows.append(("  other texts of the reference", f"{share(real['precision'])} / {share(real['recall'])}"))
     if (classifier := comparison["classifier"]) is not None:
         rows.append(
             (
