@@ -1,8 +1,8 @@
-"""Line charts as inline SVG, drawn here so that a report needs no library, no script and no network.
+"""Charts as inline SVG: lines, histograms and bars, drawn here so that a report needs no library, no script and no network.
 
-A chart is text: axis names, a scale with round numbers, one path per series. Colours come from the page's style sheet
+A chart is text: axis names, a scale with round numbers, one shape per series. Colours come from the page's style sheet
 through classes (`s0`, `s1`, ...), so that light and dark need no second drawing; each series also has its own dash
-pattern, since colour alone does not reach everyone. `<title>` and `<desc>` say in words what the lines show.
+pattern, since colour alone does not reach everyone. `<title>` and `<desc>` say in words what a chart shows.
 """
 
 import math
@@ -14,6 +14,8 @@ from markupsafe import Markup
 WIDTH, HEIGHT = 400, 250
 LEFT, RIGHT, TOP, BOTTOM = 64, 26, 12, 44
 LEGEND_LINE = 18
+BAR_LINE = 34
+LONGEST_NAME = 48  # characters of a bar's name that fit
 CHARACTER = 8.2  # mean width of a character of the legend, in SVG units; only its line breaks depend on it
 DASHES = ("none", "6 3", "2 3", "9 3 2 3", "4 4", "1 2")
 
@@ -91,7 +93,7 @@ def line_chart(
     y_format: Callable[[float], str] = compact,
     from_zero: bool = False,
 ) -> Markup:
-    """Draw a chart.
+    """Draw lines.
 
     Args:
         name: What it shows; also the text alternative's title.
@@ -113,15 +115,141 @@ def line_chart(
     ys += [0.0] if from_zero else []
     x_ticks, y_ticks = ticks(min(0.0, *xs), max(xs), 4), ticks(min(ys), max(ys), 5)
     legend, legend_height = _legend([line.name for line in lines]) if len(lines) > 1 else (Markup(""), 0)
-    top = TOP + legend_height
     height = HEIGHT + legend_height
+    place = _scale(x_ticks, y_ticks, TOP + legend_height, height)
+    parts = [legend, *_axes(place, x_ticks, y_ticks, x_label, y_label, compact, y_format)]
+    parts += [_band(number, line, place) for number, line in enumerate(lines) if line.spread]
+    parts += [_line(number, line, place, x_ticks) for number, line in enumerate(lines)]
+    return _svg(name, describe(lines, x_label, y_format), height, parts)
+
+
+def histogram(
+    name: str,
+    edges: Sequence[float],
+    heights: Mapping[str, Sequence[float]],
+    *,
+    x_label: str,
+    y_label: str,
+    x_format: Callable[[float], str] = compact,
+    y_format: Callable[[float], str] = percent_mark,
+) -> Markup:
+    """Draw a histogram: the first series as bars, others as outlines over them.
+
+    Args:
+        name: What it shows; also the text alternative's title.
+        edges: B + 1 increasing numbers, the bounds of the bars.
+        heights: B heights >= 0 for each series; one without a finite height is left out.
+        x_label: Name and unit of the horizontal axis.
+        y_label: Name and unit of the vertical axis.
+        x_format: How figures of the horizontal axis are written.
+        y_format: How figures of the vertical axis are written.
+
+    Returns:
+        An `<svg>` element, or nothing where no series has a height. All text is escaped.
+    """
+    drawn = {
+        key: [value if math.isfinite(value) else 0.0 for value in values]
+        for key, values in heights.items()
+        if any(math.isfinite(value) for value in values)
+    }
+    if not drawn:
+        return Markup("")
+    x_ticks, y_ticks = ticks(edges[0], edges[-1], 5), ticks(0.0, max(max(values) for values in drawn.values()), 5)
+    legend, legend_height = _legend(list(drawn)) if len(drawn) > 1 else (Markup(""), 0)
+    height = HEIGHT + legend_height
+    place = _scale(x_ticks, y_ticks, TOP + legend_height, height)
+    parts = [legend, *_axes(place, x_ticks, y_ticks, x_label, y_label, x_format, y_format)]
+    for number, values in enumerate(drawn.values()):
+        if number == 0:
+            parts += [_bar(place, *bar) for bar in zip(edges[:-1], edges[1:], values, strict=True)]
+            continue
+        corners = [(edges[0], 0.0)]
+        for left, right, value in zip(edges[:-1], edges[1:], values, strict=True):
+            corners += [(left, value), (right, value)]
+        parts.append(_line(number, Series("", [*corners, (edges[-1], 0.0)]), place, x_ticks))
+    words = []
+    for key, values in drawn.items():
+        top = max(range(len(values)), key=lambda index: values[index])
+        where = f"{x_format(edges[top])} to {x_format(edges[top + 1])}"
+        words.append(f"{key}: highest from {where}, with {y_format(values[top])}.")
+    return _svg(name, f"Against {x_label}. " + " ".join(words), height, parts)
+
+
+def bar_chart(
+    name: str,
+    bars: Sequence[tuple[str, float]],
+    *,
+    x_label: str,
+    y_label: str,
+    x_format: Callable[[float], str] = compact,
+) -> Markup:
+    """Draw lying bars, each under its name, so that names may be long and the chart still fits a phone.
+
+    Args:
+        name: What it shows; also the text alternative's title.
+        bars: Names with values >= 0, from the top; those without a finite value are left out.
+        x_label: Name and unit of the values.
+        y_label: What the bars are.
+        x_format: How values are written.
+
+    Returns:
+        An `<svg>` element, or nothing where there is no bar. All text is escaped.
+    """
+    shown = [(label, value) for label, value in bars if math.isfinite(value)]
+    if not shown:
+        return Markup("")
+    x_ticks = ticks(0.0, max(value for _, value in shown), 4)
+    left, first = RIGHT, TOP + LEGEND_LINE
+    height = first + BAR_LINE * len(shown) + BOTTOM
+    parts = [Markup('<text class="axis" x="{}" y="{}">{}</text>').format(left, TOP + 4, y_label)]
+
+    def across(value: float) -> float:
+        return left + value / x_ticks[-1] * (WIDTH - RIGHT - left)
+
+    for tick in x_ticks:
+        x = across(tick)
+        anchor = "end" if x > WIDTH - RIGHT - 20 else "start" if tick == 0 else "middle"
+        parts.append(Markup('<line class="grid" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>').format(
+            x, first, height - BOTTOM))  # fmt: skip
+        parts.append(Markup('<text class="tick {}" x="{:.1f}" y="{}">{}</text>').format(
+            anchor, x, height - BOTTOM + 17, x_format(tick)))  # fmt: skip
+    for number, (label, value) in enumerate(shown):
+        y = first + number * BAR_LINE
+        short = label if len(label) <= LONGEST_NAME else label[: LONGEST_NAME - 1] + "…"
+        parts.append(Markup(
+            '<text class="tick" x="{0}" y="{1}">{2}: {3}</text>'
+            '<rect class="bar s0" x="{0}" y="{4}" width="{5:.1f}" height="10"/>'
+        ).format(left, y + 15, short, x_format(value), y + 20, max(1.0, across(value) - left)))  # fmt: skip
+    parts.append(Markup('<text class="axis middle" x="{}" y="{}">{}</text>').format(WIDTH / 2, height - 8, x_label))
+    words = ", ".join(f"{label} {x_format(value)}" for label, value in shown)
+    return _svg(name, f"{x_label} by {y_label}: {words}.", height, parts)
+
+
+def _scale(
+    x_ticks: list[float], y_ticks: list[float], top: float, height: float
+) -> Callable[[float, float], tuple[float, float]]:
+    """Where a point of the data lies in a chart whose plot reaches from `top` down to the axis names."""
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
         up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
         return LEFT + across * (WIDTH - LEFT - RIGHT), height - BOTTOM - up * (height - BOTTOM - top)
 
-    parts = [legend]
+    return place
+
+
+def _axes(
+    place: Callable[[float, float], tuple[float, float]],
+    x_ticks: list[float],
+    y_ticks: list[float],
+    x_label: str,
+    y_label: str,
+    x_format: Callable[[float], str],
+    y_format: Callable[[float], str],
+) -> list[Markup]:
+    """Grid, figures and names of both axes."""
+    parts = []
+    bottom, top = place(x_ticks[0], y_ticks[0])[1], place(x_ticks[0], y_ticks[-1])[1]
     for tick in y_ticks:
         _, y = place(x_ticks[0], tick)
         parts.append(Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
@@ -129,18 +257,26 @@ def line_chart(
         parts.append(Markup('<text class="tick end" x="{}" y="{:.1f}">{}</text>').format(LEFT - 6, y + 4, y_format(tick)))
     for tick in x_ticks:
         x, _ = place(tick, y_ticks[0])
-        parts.append(Markup('<text class="tick middle" x="{:.1f}" y="{}">{}</text>').format(
-            x, height - BOTTOM + 17, compact(tick)))  # fmt: skip
-    middle = (top + height - BOTTOM) / 2
-    parts.append(Markup('<text class="axis middle" x="{}" y="{}">{}</text>').format(
-        (LEFT + WIDTH - RIGHT) / 2, height - 8, x_label))  # fmt: skip
+        parts.append(Markup('<text class="tick middle" x="{:.1f}" y="{:.0f}">{}</text>').format(
+            x, bottom + 17, x_format(tick)))  # fmt: skip
+    parts.append(Markup('<text class="axis middle" x="{}" y="{:.0f}">{}</text>').format(
+        (LEFT + WIDTH - RIGHT) / 2, bottom + BOTTOM - 8, x_label))  # fmt: skip
     parts.append(Markup('<text class="axis middle" transform="translate(12 {:.1f}) rotate(-90)">{}</text>').format(
-        middle, y_label))  # fmt: skip
-    parts += [_band(number, line, place) for number, line in enumerate(lines) if line.spread]
-    parts += [_line(number, line, place, x_ticks) for number, line in enumerate(lines)]
+        (top + bottom) / 2, y_label))  # fmt: skip
+    return parts
+
+
+def _bar(place: Callable[[float, float], tuple[float, float]], left: float, right: float, value: float) -> Markup:
+    """A bar of a histogram that stands on the axis."""
+    (x0, y0), (x1, y1) = place(left, 0.0), place(right, value)
+    return Markup('<rect class="bar s0" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
+        x0, y1, max(0.5, x1 - x0 - 0.5), y0 - y1)  # fmt: skip
+
+
+def _svg(name: str, description: str, height: int, parts: Sequence[Markup]) -> Markup:
     return Markup(
         '<svg viewBox="0 0 {} {}" role="img" xmlns="http://www.w3.org/2000/svg"><title>{}</title><desc>{}</desc>{}</svg>'
-    ).format(WIDTH, height, name, describe(lines, x_label, y_format), Markup("").join(parts))
+    ).format(WIDTH, height, name, description, Markup("").join(parts))
 
 
 def describe(lines: Sequence[Series], x_label: str, y_format: Callable[[float], str]) -> str:

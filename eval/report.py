@@ -12,22 +12,20 @@ Sample texts come from a language model and are treated as hostile: the template
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from distill.errors import InputError
 from distill.files import read_json, write_text
 from eval.charts import percent
+from eval.page import page
 from eval.report_curves import curves
 from eval.report_tables import budget, confusion, headline, settings_table, time_split, topic_table
 from eval.report_texts import before_and_after, most_apart
 from eval.report_values import duration, mapping, number, short, whole
 
-TEMPLATES = Path(__file__).parent / "templates"
 NEEDED = ("summary.json", "metrics.jsonl", "samples.jsonl")
 MAX_FACT = 200
 
@@ -74,7 +72,8 @@ def write_report(run_dir: str | Path) -> Path:
 def render(record: Record) -> str:
     """Return the page as text."""
     summary = record.summary
-    page = _template().render(
+    return page(
+        "report.html.j2",
         title=short(record.title, MAX_FACT),
         task=short(summary.get("task") or record.config.get("eval_data") or record.title, MAX_FACT),
         facts=_facts(record),
@@ -92,20 +91,6 @@ def render(record: Record) -> str:
         config=settings_table(record.config),
         versions=settings_table(summary.get("versions")),
     )
-    # A lone surrogate in a sample (JSON can carry one) has no UTF-8 form.
-    return page.encode("utf-8", "replace").decode("utf-8")
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
 
 
 # What the page says

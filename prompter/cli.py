@@ -20,6 +20,7 @@ usage: prompter VERB [OPTIONS]
   train     train a prompter and a student together for your teacher
   export    write a labelled synthetic data set with the prompter of a run
   distill   students from saved prompters, exported datasets, or text of your own
+  evaluate-data  how good an exported dataset is, and how near to real texts
   report    write report.html of a run again
 
 prompter VERB --help lists a verb's options; prompter --version prints the version."""
@@ -102,6 +103,27 @@ def export(arguments: list[str]) -> int:
         return 130
 
 
+def evaluate_data(arguments: list[str]) -> int:
+    """`prompter evaluate-data DIR`: figures of a corpus, alone and against real texts."""
+    from rich.console import Console
+
+    from eval.corpus_quality import CorpusConfig, write_results
+    from eval.corpus_quality import evaluate_data as run
+    from eval.corpus_report import print_results
+    from prompter.config import parse
+    from prompter.progress import quieten
+
+    if arguments and not arguments[0].startswith("-"):
+        arguments = ["--data", *arguments]
+    (config,) = parse((CorpusConfig,), "prompter evaluate-data DIR", arguments)
+    quieten()
+    with Console(stderr=True, quiet=config.quiet).status("") as status:
+        results = run(config, status.update)
+    write_results(results, config)
+    print_results(results)
+    return 0
+
+
 def _stopped(arguments: list[str]) -> int:
     go_on = shlex.join(["prompter", *arguments, *([] if "--resume" in arguments else ["--resume"])])
     print(f"Stopped. Go on with: {go_on}", file=sys.stderr)
@@ -113,6 +135,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "export": export,
     "distill": distill,
+    "evaluate-data": evaluate_data,
     "report": report,
 }
 
