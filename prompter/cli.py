@@ -22,6 +22,7 @@ usage: prompter VERB [OPTIONS]
   distill   students from saved prompters, exported datasets, or text of your own
   evaluate-data  how good an exported dataset is, and how near to real texts
   report    write report.html of a run again
+  bench     methods, tasks, budgets and students side by side, at equal cost
 
 prompter VERB --help lists a verb's options; prompter --version prints the version."""
 
@@ -90,6 +91,20 @@ def report(arguments: list[str]) -> int:
     return 0
 
 
+def bench(arguments: list[str]) -> int:
+    """`prompter bench --suite FILE`: run a comparison, or go on with it."""
+    from eval.bench.run import BenchConfig
+    from eval.bench.run import bench as run
+    from prompter.config import parse
+
+    (config,) = parse((BenchConfig,), "prompter bench", arguments)
+    try:
+        return run(config)
+    except KeyboardInterrupt:
+        print(f"Stopped. Go on with: {shlex.join(['prompter', 'bench', *arguments])}", file=sys.stderr)
+        return 130
+
+
 def export(arguments: list[str]) -> int:
     """`prompter export RUN`: a data set from a run's prompter."""
     from prompter.export import export as run
@@ -137,6 +152,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "distill": distill,
     "evaluate-data": evaluate_data,
     "report": report,
+    "bench": bench,
 }
 
 

@@ -30,7 +30,7 @@ class BenchConfig:
         default_factory=list, metadata={"help": "Settings of tasks to replace: ag_news.teacher=path/to/teacher."}
     )
     only: str = field(default="", metadata={"help": "Run the cells whose name contains this; the tables hold them alone."})
-    list: bool = field(default=False, metadata={"help": "Print the cells' names and whether they are done, and run nothing."})
+    dry_run: bool = field(default=False, metadata={"help": "Print the cells and whether they are done, and run nothing."})
     quiet: bool = field(default=False, metadata={"help": "No bars; errors and the table only."})
 
     def __post_init__(self) -> None:
@@ -56,9 +56,9 @@ def bench(config: BenchConfig) -> int:
     suite = read_suite(config.suite, config.set)
     cells = [cell for cell in suite.cells if config.only in cell.name]
     if not cells:
-        raise InputError(f"only is '{config.only}', which no cell's name contains; see --list")
+        raise InputError(f"only is '{config.only}', which no cell's name contains; see --dry_run")
     root = Path(config.to or f"runs/bench-{suite.name}")
-    if config.list:
+    if config.dry_run:
         for cell in cells:
             print(f"{'done' if (folder_of(cell, root) / 'result.json').is_file() else '    '}  {cell.name}")
         return 0
