@@ -110,7 +110,7 @@ def own_rows(results: Mapping[str, Any]) -> list[Row]:
     rows += row("teacher's confidence, mean", "confidence", lambda f: share(f["mean"]))
     rows += row("  0.9 or more", "confidence", lambda f: share(f["sure"]))
     if "perplexity" in mine:
-        rows += row(f"perplexity under {mine['perplexity']['under']}", "perplexity",
+        rows += row(f"perplexity of {mine['perplexity']['of']}", "perplexity",
                     lambda f: f"{number(f['perplexity'], 2)}, median {number(f['median'], 2)}")  # fmt: skip
     rows += row("distinct topics", "topics", lambda f: f"{f['distinct']:,}")
     rows += row("  entropy (share of the most)", "topics", _entropy)
@@ -229,7 +229,7 @@ def charts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         ))  # fmt: skip
     if "histogram" in mine.get("perplexity", {}):
         drawn.append((
-            "Likelihood", f"Under {mine['perplexity']['under']}; perplexity is exp of minus this.",
+            "Likelihood", f"Of {mine['perplexity']['of']}; perplexity is exp of minus this.",
             histogram("Likelihood of the texts", mine["perplexity"]["histogram"]["edges"], shares("perplexity"),
                       x_label="mean log-probability (nats/token)", y_label="share of the texts"),
         ))  # fmt: skip

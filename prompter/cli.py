@@ -16,12 +16,12 @@ prompter: distil a text classifier when its training data is gone.
 
 usage: prompter VERB [OPTIONS]
 
-  demo      the whole idea on an embedded toy task: offline, a few minutes, ends with a report
-  train     train a prompter and a student together for your teacher
-  export    write a labelled synthetic data set with the prompter of a run
-  distill   students from saved prompters, exported datasets, or text of your own
+  demo           the whole idea on an embedded toy task: offline, a few minutes, ends with a report
+  train          train a prompter and a student together for your teacher
+  export         write a labelled synthetic data set with the prompter of a run
+  distill        students from saved prompters, exported datasets, or text of your own
   evaluate-data  how good an exported dataset is, and how near to real texts
-  report    write report.html of a run again
+  report         write report.html of a run again
 
 prompter VERB --help lists a verb's options; prompter --version prints the version."""
 
