@@ -34,12 +34,12 @@ def print_results(results: Mapping[str, Any]) -> None:
     theirs = results["reference"]
     table = _table(["the corpus by itself", "corpus", *(["reference"] if theirs is not None else [])], width)
     for name, mine, other in own_rows(results):
-        table.add_row(name, Text(printable(mine)), *([Text(printable(other))] if theirs is not None else []))
+        table.add_row(Text(printable(name)), Text(printable(mine)), *([Text(printable(other))] if theirs is not None else []))
     console.print(table)
     if results["comparison"] is not None:
         table = _table(["against the reference", ""], width)
         for name, figure in comparison_rows(results["comparison"]):
-            table.add_row(name, Text(printable(figure)))
+            table.add_row(Text(printable(name)), Text(printable(figure)))
         console.print()
         console.print(table)
     if results["missing"]:

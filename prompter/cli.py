@@ -106,6 +106,7 @@ def export(arguments: list[str]) -> int:
 def evaluate_data(arguments: list[str]) -> int:
     """`prompter evaluate-data DIR`: figures of a corpus, alone and against real texts."""
     from rich.console import Console
+    from rich.text import Text
 
     from eval.corpus_quality import CorpusConfig, write_results
     from eval.corpus_quality import evaluate_data as run
@@ -118,7 +119,7 @@ def evaluate_data(arguments: list[str]) -> int:
     (config,) = parse((CorpusConfig,), "prompter evaluate-data DIR", arguments)
     quieten()
     with Console(stderr=True, quiet=config.quiet).status("") as status:
-        results = run(config, status.update)
+        results = run(config, lambda line: status.update(Text(line)))
     write_results(results, config)
     print_results(results)
     return 0
