@@ -185,9 +185,8 @@ def _confidence(path: str, columns: dict[str, list[Any]]) -> np.ndarray | None:
 
 def _numbers(path: str, name: str, values: list[Any]) -> np.ndarray | None:
     """(N,) float64 with NaN for what is missing or infinite; None where every value is."""
-    try:
-        numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: column '{name}' holds something other than numbers ({error}); export it again.") from error
+    if not all(value is None or isinstance(value, int | float) for value in values):
+        raise InputError(f"{path}: column '{name}' holds something other than numbers; export it again.")
+    numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
     numbers[~np.isfinite(numbers)] = np.nan
     return None if np.isnan(numbers).all() else numbers

@@ -144,9 +144,11 @@ def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line
         writer = _located(config.writer, "writer")
         sides = [(figures, corpus.texts), *([(theirs, chosen)] if theirs is not None else [])]
         for side, texts in sides:
-            side["perplexity"] = {"under": config.writer, "logprob_of_texts": mean_logprobs(writer, texts, config.device)}
+            logprobs = mean_logprobs(writer, texts, config.device)
+            side["perplexity"] = {"of": f"texts under {config.writer}", "logprob_of_texts": logprobs}
     elif corpus.logprob is not None:
-        figures["perplexity"] = {"under": "its writer", "logprob_of_texts": corpus.logprob}
+        # An export stores what its writer said of the tokens it sampled; the openings are the prompter's.
+        figures["perplexity"] = {"of": "continuations", "logprob_of_texts": corpus.logprob}
     else:
         missing["perplexity"] = "no lm_logprob is stored: give --writer"
     _with_histograms(figures, theirs)

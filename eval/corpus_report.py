@@ -34,12 +34,12 @@ def print_results(results: Mapping[str, Any]) -> None:
     theirs = results["reference"]
     table = _table(["the corpus by itself", "corpus", *(["reference"] if theirs is not None else [])], width)
     for name, mine, other in own_rows(results):
-        table.add_row(name, Text(printable(mine)), *([Text(printable(other))] if theirs is not None else []))
+        table.add_row(Text(printable(name)), Text(printable(mine)), *([Text(printable(other))] if theirs is not None else []))
     console.print(table)
     if results["comparison"] is not None:
         table = _table(["against the reference", ""], width)
         for name, figure in comparison_rows(results["comparison"]):
-            table.add_row(name, Text(printable(figure)))
+            table.add_row(Text(printable(name)), Text(printable(figure)))
         console.print()
         console.print(table)
     if results["missing"]:
@@ -110,7 +110,7 @@ def own_rows(results: Mapping[str, Any]) -> list[Row]:
     rows += row("teacher's confidence, mean", "confidence", lambda f: share(f["mean"]))
     rows += row("  0.9 or more", "confidence", lambda f: share(f["sure"]))
     if "perplexity" in mine:
-        rows += row(f"perplexity under {mine['perplexity']['under']}", "perplexity",
+        rows += row(f"perplexity of {mine['perplexity']['of']}", "perplexity",
                     lambda f: f"{number(f['perplexity'], 2)}, median {number(f['median'], 2)}")  # fmt: skip
     rows += row("distinct topics", "topics", lambda f: f"{f['distinct']:,}")
     rows += row("  entropy (share of the most)", "topics", _entropy)
@@ -229,7 +229,7 @@ def charts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         ))  # fmt: skip
     if "histogram" in mine.get("perplexity", {}):
         drawn.append((
-            "Likelihood", f"Under {mine['perplexity']['under']}; perplexity is exp of minus this.",
+            "Likelihood", f"Of {mine['perplexity']['of']}; perplexity is exp of minus this.",
             histogram("Likelihood of the texts", mine["perplexity"]["histogram"]["edges"], shares("perplexity"),
                       x_label="mean log-probability (nats/token)", y_label="share of the texts"),
         ))  # fmt: skip

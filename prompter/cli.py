@@ -16,13 +16,13 @@ prompter: distil a text classifier when its training data is gone.
 
 usage: prompter VERB [OPTIONS]
 
-  demo      the whole idea on an embedded toy task: offline, a few minutes, ends with a report
-  train     train a prompter and a student together for your teacher
-  export    write a labelled synthetic data set with the prompter of a run
-  distill   students from saved prompters, exported datasets, or text of your own
+  demo           the whole idea on an embedded toy task: offline, a few minutes, ends with a report
+  train          train a prompter and a student together for your teacher
+  export         write a labelled synthetic data set with the prompter of a run
+  distill        students from saved prompters, exported datasets, or text of your own
   evaluate-data  how good an exported dataset is, and how near to real texts
-  report    write report.html of a run again
-  bench     methods, tasks, budgets and students side by side, at equal cost
+  bench          methods, tasks, budgets and students side by side, at equal cost
+  report         write report.html of a run again
 
 prompter VERB --help lists a verb's options; prompter --version prints the version."""
 
@@ -121,6 +121,7 @@ def export(arguments: list[str]) -> int:
 def evaluate_data(arguments: list[str]) -> int:
     """`prompter evaluate-data DIR`: figures of a corpus, alone and against real texts."""
     from rich.console import Console
+    from rich.text import Text
 
     from eval.corpus_quality import CorpusConfig, write_results
     from eval.corpus_quality import evaluate_data as run
@@ -133,7 +134,7 @@ def evaluate_data(arguments: list[str]) -> int:
     (config,) = parse((CorpusConfig,), "prompter evaluate-data DIR", arguments)
     quieten()
     with Console(stderr=True, quiet=config.quiet).status("") as status:
-        results = run(config, status.update)
+        results = run(config, lambda line: status.update(Text(line)))
     write_results(results, config)
     print_results(results)
     return 0
