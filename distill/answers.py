@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import try_to_load_from_cache
 from torch import Tensor
 
 from distill.errors import InputError
 from distill.files import cache_root
 from distill.http_teacher import HttpTeacher
+from distill.hub import model_folder
 from distill.precision import has_fast_bf16
 from distill.probabilities import stop_if_mostly_unusable
 from distill.teacher import CallableTeacher, TransformersTeacher
@@ -234,7 +234,7 @@ def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> st
     """
     about: dict[str, Any] = {"labels": teacher.labels}
     if isinstance(teacher, TransformersTeacher):
-        folder = _model_folder(teacher.path)
+        folder = model_folder(teacher.path)
         files = sorted(file for file in folder.iterdir() if file.suffix in MODEL_FILES and file.is_file())
         about["files"] = {file.name: _sha256(file) for file in files}
         about["max_length"] = teacher.max_length
@@ -248,17 +248,6 @@ def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> st
     else:
         about |= {"url": teacher.path, "model": teacher.info()}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-
-
-def _model_folder(name_or_path: str) -> Path:
-    """Return the folder itself, or the local snapshot of a hub id that has just been loaded."""
-    folder = Path(name_or_path).expanduser()
-    if folder.is_dir():
-        return folder
-    config = try_to_load_from_cache(name_or_path, "config.json")
-    if not isinstance(config, str):
-        raise InputError(f"the files of {name_or_path} are not in the hub's cache")
-    return Path(config).parent
 
 
 def _sha256(file: str | Path) -> str:

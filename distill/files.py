@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from distill.errors import InputError
 
 
@@ -70,6 +72,21 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the path.") from error
     except (ValueError, RecursionError) as error:  # brackets within brackets, thousands deep
         raise InputError(f"{path}: is not valid JSON ({error}); the file is damaged or was cut off.") from error
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file, read by the safe loader.
+
+    Raises:
+        InputError: the file is not YAML, or not a mapping.
+    """
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{file}: expected lines of the form 'key: value'")
+    return values
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -134,6 +135,21 @@ def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = 
         spare = [tokenizer.eos_token, tokenizer.sep_token, tokenizer.unk_token, tokenizer.bos_token]
         tokenizer.pad_token = next((t for t in spare if t is not None), tokenizer.convert_ids_to_tokens(0))
     return tokenizer
+
+
+def model_folder(name_or_path: str) -> Path:
+    """Return the folder itself, or the local snapshot of a hub id that has just been loaded.
+
+    Raises:
+        InputError: the hub's cache does not hold it.
+    """
+    folder = Path(name_or_path).expanduser()
+    if folder.is_dir():
+        return folder
+    config = try_to_load_from_cache(name_or_path, "config.json")
+    if not isinstance(config, str):
+        raise InputError(f"the files of {name_or_path} are not in the hub's cache")
+    return Path(config).parent
 
 
 def _resolve(name_or_path: str | Path, field: str) -> str:

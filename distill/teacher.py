@@ -59,6 +59,7 @@ class TransformersTeacher:
         batch_tokens: padded tokens per forward pass; None chooses by device.
         max_length: longer inputs are truncated to this many tokens, and to what the model can read.
         max_invalid_share: stop when more than this share of the answers, of at least 64, is unusable.
+        field: the setting that named it, for messages.
 
     Raises:
         InputError: the model cannot be loaded, is no sequence classifier, has no trained head, is a regressor
@@ -72,18 +73,19 @@ class TransformersTeacher:
         batch_tokens: int | None = None,
         max_length: int = 128,
         max_invalid_share: float = 0.5,
+        field: str = "teacher",
     ) -> None:
         self.path = str(path)
         self.device = resolve_device(device)
-        config = load_config(path, "teacher")
+        config = load_config(path, field)
         if config.num_labels < 2:
-            raise InputError(f"teacher: {path} has {config.num_labels} output (a regressor); 2 or more are needed.")
+            raise InputError(f"{field}: {path} has {config.num_labels} output (a regressor); 2 or more are needed.")
         if config.problem_type == "multi_label_classification":
-            raise InputError(f"teacher: {path} is a multi-label classifier; one answer per text is expected.")
+            raise InputError(f"{field}: {path} is a multi-label classifier; one answer per text is expected.")
         self.model = load_model(
-            AutoModelForSequenceClassification, path, "teacher", self.device, weight_dtype(self.device)
+            AutoModelForSequenceClassification, path, field, self.device, weight_dtype(self.device)
         ).requires_grad_(False)
-        self.tokenizer = load_tokenizer(path, "teacher")
+        self.tokenizer = load_tokenizer(path, field)
         if self.model.config.pad_token_id is None:  # GPT-style classifiers look for the last token that is not padding
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.labels = [str(self.model.config.id2label[i]) for i in range(config.num_labels)]
@@ -181,7 +183,7 @@ class CallableTeacher:
 
 
 def load_teacher(
-    spec: str, device: str | torch.device = "auto", labels: Sequence[str] | None = None
+    spec: str, device: str | torch.device = "auto", labels: Sequence[str] | None = None, field: str = "teacher"
 ) -> TransformersTeacher | CallableTeacher | HttpTeacher:
     """Load the teacher that `spec` names.
 
@@ -191,6 +193,7 @@ def load_teacher(
         device: where a Hugging Face teacher runs.
         labels: the class names, in the order of the columns; a Hugging Face teacher brings its own, and names given
             for it rename its classes (for checkpoints that only say LABEL_0, LABEL_1).
+        field: the setting that named it, for messages about a Hugging Face model.
 
     Raises:
         InputError: see `TransformersTeacher`, `CallableTeacher` and `HttpTeacher`; or the number of labels does not fit.
@@ -199,7 +202,7 @@ def load_teacher(
         return HttpTeacher(spec, labels)
     if CALLABLE.fullmatch(spec) and not Path(spec).exists():
         return CallableTeacher(spec, labels)
-    teacher = TransformersTeacher(spec, device)
+    teacher = TransformersTeacher(spec, device, field=field)
     if labels is not None:
         if len(labels) != len(teacher.labels):
             raise InputError(

@@ -29,6 +29,10 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
 EXPECTED = f"a file ({', '.join(SUFFIXES)}), a folder with one such file per split, or a hub id"
 
 
+class NotReachable(InputError):
+    """The data is on the hub, and there is no way to the hub: the mistake may be nobody's."""
+
+
 @dataclass
 class EvaluationData:
     """Labelled texts, with what the teacher says of them once it was asked.
@@ -38,11 +42,15 @@ class EvaluationData:
         labels: N class indices in 0..K-1.
         teacher_log_probs: (N, K) float32 on the CPU, NaN in rows without a usable answer; None while not asked. Kept
             here so that students can be compared with the teacher again and again at the cost of asking it once.
+        text_pairs: N second texts for pair tasks; None where the texts stand alone.
+        class_names: class names as the data itself declares and numbers them; None where it declares none.
     """
 
     texts: list[str]
     labels: list[int]
     teacher_log_probs: Tensor | None = None
+    text_pairs: list[str] | None = None
+    class_names: list[str] | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -70,8 +78,11 @@ def load_labelled(
     labels: Sequence[str],
     limit: int = 0,
     seed: int = 0,
+    *,
+    pair_column: str | None = None,
+    revision: str | None = None,
 ) -> EvaluationData:
-    """Read labelled texts.
+    """Read labelled texts, or pairs of them.
 
     Args:
         path_or_hub_id: File, folder, or hub id; see the module's text.
@@ -82,18 +93,24 @@ def load_labelled(
         labels: The K class names of the teacher, in the order of its answers.
         limit: Number of rows to draw without repetition, kept in their order; 0 for all.
         seed: Seed of that draw.
+        pair_column: Column of the second texts, for pair tasks.
+        revision: Branch or commit of a hub id; its newest state if None.
 
     Raises:
         InputError: The data cannot be found or read, a column is missing, a text is no string, a label is out of
             range, or there are no rows.
+        NotReachable: It is on the hub, which cannot be reached.
     """
-    columns = _read(str(path_or_hub_id), split, (text_column, label_column))
+    text_columns = (text_column,) if pair_column is None else (text_column, pair_column)
+    columns = _read(str(path_or_hub_id), split, (*text_columns, label_column), revision)
     texts = _texts(columns, text_column)
+    pairs = None if pair_column is None else _texts(columns, pair_column)
     classes = _class_indices(columns, label_column, list(labels))
     if limit and limit < len(texts):
         kept = torch.randperm(len(texts), generator=generator(seed, "evaluation rows"))[:limit].sort().values.tolist()
         texts, classes = [texts[i] for i in kept], [classes[i] for i in kept]
-    return EvaluationData(texts, classes)
+        pairs = None if pairs is None else [pairs[i] for i in kept]
+    return EvaluationData(texts, classes, text_pairs=pairs, class_names=columns.class_names.get(label_column))
 
 
 def load_texts(path_or_hub_id: str | Path, text_column: str, split: str = "train") -> list[str]:
@@ -171,7 +188,7 @@ def _checked_index(value: Any, labels: list[str], where: str, column: str) -> in
 # Where rows come from
 
 
-def _read(source: str, split: str, names: tuple[str, ...]) -> _Columns:
+def _read(source: str, split: str, names: tuple[str, ...], revision: str | None = None) -> _Columns:
     path = Path(source)
     if path.is_dir():
         path = _file_of_split(path, split)
@@ -180,7 +197,7 @@ def _read(source: str, split: str, names: tuple[str, ...]) -> _Columns:
     elif path.name.endswith(SUFFIXES) or path.is_absolute() or source.startswith(".") or source.count("/") > 1:
         raise InputError(f"{source}: there is no such file; expected {EXPECTED}.")
     else:
-        columns = _read_hub(source, split, names)
+        columns = _read_hub(source, split, names, revision)
     if not columns.values[names[0]]:
         raise InputError(f"{columns.source}: holds no rows; give data with at least one.")
     return columns
@@ -257,15 +274,16 @@ def _read_parquet(path: Path, names: tuple[str, ...]) -> _Columns:
     return _Columns(str(path), values, rows, _class_names(Features.from_arrow_schema(table.schema), names))
 
 
-def _read_hub(source: str, split: str, names: tuple[str, ...]) -> _Columns:
+def _read_hub(source: str, split: str, names: tuple[str, ...], revision: str | None) -> _Columns:
     import datasets
 
     hub_id, _, config = source.partition(":")
     try:
-        data = datasets.load_dataset(hub_id, config or None, split=split)
+        data = datasets.load_dataset(hub_id, config or None, split=split, revision=revision)
     except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
+        kind = NotReachable if isinstance(error, ConnectionError) else InputError
+        raise kind(
             f"{source}: split '{split}' could not be loaded from the hub ({reason}); without network, download it "
             f"elsewhere and give {EXPECTED.rsplit(',', 1)[0]}."
         ) from error

@@ -7,7 +7,7 @@ the student imitates, whether or not the teacher is right.
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from eval.data import EvaluationData, load_labelled, load_texts
 from eval.metrics import Accuracy, Agreement, MacroF1
 
 __all__ = [
-    "EvaluationData", "choices", "load_labelled", "load_texts", "score", "score_answers", "size_and_speed",
+    "EvaluationData", "answers", "choices", "load_labelled", "load_texts", "score", "score_answers", "size_and_speed",
 ]  # fmt: skip
 
 
@@ -27,6 +27,11 @@ def choices(log_probs: Tensor) -> list[int]:
     """Return the most probable class of each row of (N, K) log-probabilities; -1 where the row holds NaN."""
     usable = ~log_probs.isnan().any(dim=1)
     return torch.where(usable, log_probs.nan_to_num(nan=0.0).argmax(dim=1), -1).tolist()
+
+
+def answers(model: Student | Teacher, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
+    """Return the (N, K) log-probabilities of a student or a teacher for N texts, or pairs of texts."""
+    return model.log_probs(texts, text_pairs) if isinstance(model, Student) else model(texts, text_pairs)
 
 
 def score(model: Student | Teacher | None, data: EvaluationData) -> dict[str, Any]:
@@ -47,7 +52,7 @@ def score(model: Student | Teacher | None, data: EvaluationData) -> dict[str, An
         if data.teacher_log_probs is None:
             raise ValueError("score(None, data) needs data.teacher_log_probs")
         return score_answers(data.teacher_log_probs, data.labels)
-    return score_answers(_answers(model, data.texts), data.labels, data.teacher_log_probs)
+    return score_answers(answers(model, data.texts, data.text_pairs), data.labels, data.teacher_log_probs)
 
 
 def score_answers(log_probs: Tensor, labels: Sequence[int], teacher_log_probs: Tensor | None = None) -> dict[str, Any]:
@@ -79,8 +84,10 @@ def size_and_speed(
     texts: Sequence[str],
     batch: int = 32,
     *,
+    text_pairs: Sequence[str] | None = None,
     rounds: int = 3,
     limit: int = 256,
+    after_pass: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, Any]]:
     """Measure models beside each other.
 
@@ -92,34 +99,45 @@ def size_and_speed(
         models: Students and teachers by name.
         texts: What to time them on, in this order.
         batch: Texts per call.
+        text_pairs: Second texts for pair tasks.
         rounds: Timed passes per model.
         limit: Texts used at most, the first ones.
+        after_pass: Called after each pass of a model, (rounds + 1) times for each.
 
     Returns:
         For each name `parameters` and `bytes` (as many as the weights take in a safetensors file in the precision
-        they were run in), both None where the weights are not at hand (a callable teacher), and the median
-        `texts_per_second`.
+        they were run in), both None where the weights are not at hand (a callable teacher), the median
+        `texts_per_second`, and the median `milliseconds_per_call`.
 
     Raises:
         ValueError: There are no texts.
     """
     used = list(texts[:limit])
+    pairs = None if text_pairs is None else list(text_pairs[:limit])
     if not used:
         raise ValueError("size_and_speed needs at least one text")
-    seconds: dict[str, list[float]] = {name: [] for name in models}
+    passes: dict[str, list[float]] = {name: [] for name in models}
+    calls: dict[str, list[float]] = {name: [] for name in models}
     for turn in range(rounds + 1):
         for name in list(models) if turn % 2 == 0 else reversed(list(models)):
-            start = time.perf_counter()
+            seconds = []
             for first in range(0, len(used), batch):
-                _answers(models[name], used[first : first + batch])
+                part = slice(first, first + batch)
+                start = time.perf_counter()
+                answers(models[name], used[part], None if pairs is None else pairs[part])
+                seconds.append(time.perf_counter() - start)
             if turn > 0:
-                seconds[name].append(time.perf_counter() - start)
-    speed = {name: len(used) / statistics.median(times) for name, times in seconds.items()}
-    return {name: _size(model) | {"texts_per_second": speed[name]} for name, model in models.items()}
-
-
-def _answers(model: Student | Teacher, texts: list[str]) -> Tensor:
-    return model.log_probs(texts) if isinstance(model, Student) else model(texts)
+                passes[name].append(sum(seconds))
+                calls[name] += seconds
+            after_pass()
+    return {
+        name: _size(model)
+        | {
+            "texts_per_second": len(used) / statistics.median(passes[name]),
+            "milliseconds_per_call": 1000 * statistics.median(calls[name]),
+        }
+        for name, model in models.items()
+    }
 
 
 def _size(model: Student | Teacher) -> dict[str, int | None]:

@@ -20,8 +20,10 @@ usage: prompter VERB [OPTIONS]
   train          train a prompter and a student together for your teacher
   export         write a labelled synthetic data set with the prompter of a run
   distill        students from saved prompters, exported datasets, or text of your own
+  evaluate       measure students, beside their teacher, on a task
   evaluate-data  how good an exported dataset is, and how near to real texts
   bench          methods, tasks, budgets and students side by side, at equal cost
+  tasks          the tasks there are: ls, show NAME, validate
   report         write report.html of a run again
 
 prompter VERB --help lists a verb's options; prompter --version prints the version."""
@@ -29,8 +31,9 @@ prompter VERB --help lists a verb's options; prompter --version prints the versi
 
 def demo(arguments: list[str]) -> int:
     """`prompter demo`: train with `configs/toy/prompted.yaml` into `runs/demo`."""
+    from distill.files import read_yaml
     from prompter.config import config_path as find
-    from prompter.config import parse_settings, read_yaml
+    from prompter.config import parse_settings
 
     shipped = read_yaml(find("configs/toy/prompted.yaml"))
     return _train(parse_settings(arguments, {"output_dir": "runs/demo"} | shipped), ["demo", *arguments])
@@ -77,6 +80,34 @@ def distill(arguments: list[str]) -> int:
         return _stopped(["distill", *arguments])
     print_students(summary, config.to)
     return 0
+
+
+def evaluate(arguments: list[str]) -> int:
+    """`prompter evaluate MODEL...`: how good, how big, how fast."""
+    import json
+
+    from distill.files import write_json
+    from prompter.evaluate_config import PRINT, parse_evaluate
+    from prompter.evaluation import evaluate as run
+    from prompter.evaluation import without_nan
+    from prompter.summary import print_evaluation
+
+    config = parse_evaluate(arguments)
+    result = run(config)
+    if config.json == PRINT:
+        print(json.dumps(without_nan(result), indent=2, allow_nan=False))
+        return 0
+    print_evaluation(result)
+    if config.json:
+        write_json(config.json, without_nan(result))
+    return 0
+
+
+def tasks(arguments: list[str]) -> int:
+    """`prompter tasks ls | show NAME | validate`: the tasks there are."""
+    from prompter.tasks import tasks as run
+
+    return run(arguments)
 
 
 def report(arguments: list[str]) -> int:
@@ -151,9 +182,11 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "export": export,
     "distill": distill,
+    "evaluate": evaluate,
     "evaluate-data": evaluate_data,
-    "report": report,
     "bench": bench,
+    "tasks": tasks,
+    "report": report,
 }
 
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from transformers import HfArgumentParser
 
 from distill.errors import InputError, did_you_mean
+from distill.files import read_yaml
 from distill.loop import DistillConfig
 from prompter.policy import PolicyConfig
 from prompter.rewards import RewardConfig
@@ -143,35 +143,23 @@ class _Parser(HfArgumentParser):
         raise InputError(message)
 
 
+SHIPPED = (Path(__file__).parent / "_configs", Path(__file__).parent.parent / "configs")
+"""Where the configurations lie that come with the package: of a wheel, of a checkout."""
+
+
 def config_path(name: str) -> Path:
     """The configuration file of that name: as given, or among those that come with the package.
 
     Raises:
         InputError: There is no such file.
     """
-    shipped = [Path(__file__).parent / "_configs", Path(__file__).parent.parent / "configs"]
     for file in [
         Path(name),
-        *(folder / Path(name).relative_to("configs") for folder in shipped if name.startswith("configs/")),
+        *(folder / Path(name).relative_to("configs") for folder in SHIPPED if name.startswith("configs/")),
     ]:
         if file.is_file():
             return file
     raise InputError(f"config '{name}' is not a file: give the path of a YAML file, for example configs/toy/prompted.yaml")
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
-    """The mapping in a YAML file.
-
-    Raises:
-        InputError: The file is not YAML, or not a mapping.
-    """
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not valid YAML ({' '.join(str(error).split())})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{file}: expected lines of the form 'key: value'")
-    return values
 
 
 def as_flags(values: dict[str, Any]) -> list[str]:

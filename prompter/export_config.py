@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from distill.errors import InputError, did_you_mean
-from prompter.config import config_path, parse, read_yaml
+from distill.files import read_yaml
+from prompter.config import config_path, parse
 from prompter.prompter_folder import find_prompter, read_manifest
 from prompter.saved import BACKENDS
 from prompter.writer import WriterConfig

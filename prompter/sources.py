@@ -19,8 +19,8 @@ from pyarrow import ArrowException
 from torch import Tensor
 
 from distill.errors import InputError
+from distill.files import read_yaml
 from eval.data import load_texts
-from prompter.config import read_yaml
 from prompter.export_config import NO_TEACHER
 from prompter.export_folder import RECIPE
 from prompter.prompter_folder import MANIFEST, find_prompter

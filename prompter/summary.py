@@ -1,5 +1,6 @@
 """The table that ends a run, printed from `summary.json` alone."""
 
+import math
 from typing import Any
 
 from rich import box
@@ -43,6 +44,66 @@ def print_students(summary: dict[str, Any], folder: str) -> None:
     Console().print(
         f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}. In {folder}", highlight=False
     )
+
+
+FORMS = {"macro_f1": "{:.3f}", "matthews_correlation": "{:.3f}", "expected_calibration_error": "{:.3f}", "kl": "{:.3f}"}
+"""How metrics of `prompter evaluate` are written that are no percentages."""
+
+TITLES = {
+    "macro_f1": "macro-F1",
+    "matthews_correlation": "Matthews",
+    "expected_calibration_error": "calibration error",
+    "kl": "KL to teacher",
+}
+
+
+def print_evaluation(result: dict[str, Any]) -> None:
+    """Print one column per model, the teacher first, and below it the tests between students and the notes."""
+    task, models, console = result["task"], result["models"], Console()
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(f"{task['name']}, {task['rows']:,} rows")
+    for model in models:
+        role = " (teacher)" if model["role"] == "teacher" else ""
+        table.add_column(model["model"] + role, justify="right", overflow="fold")
+    for name in dict.fromkeys(name for model in models for name in model["metrics"]):
+        table.add_row(TITLES.get(name, name), *(_with_interval(model["metrics"].get(name), name) for model in models))
+    for title, cells in _cost(models).items():
+        if any(cells):
+            table.add_row(title, *cells)
+    console.print(table)
+    if result["pairs"] or result["notes"]:
+        console.line()
+    for test in result["pairs"]:
+        console.print(
+            f"{test['first']} against {test['second']}: {test['first_only']:,} rows only the first has right, "
+            f"{test['second_only']:,} only the second; McNemar p = {test['p']:.2g}.",
+            highlight=False,
+            markup=False,
+        )
+    for note in result["notes"]:
+        console.print(f"Note: {note}", highlight=False, markup=False)
+
+
+def _with_interval(figure: dict[str, float] | None, name: str) -> str:
+    """A value and the ends of its interval: `95.3% 93.9–96.5`."""
+    if figure is None:
+        return ""
+    form = FORMS.get(name, "{:.3f}" if name.startswith("hub:") else "{:.1%}")
+    if math.isnan(figure["low"]):
+        return form.format(figure["value"])
+    return f"{form.format(figure['value'])} {form.format(figure['low']).rstrip('%')}–{form.format(figure['high']).rstrip('%')}"
+
+
+def _cost(models: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Rows of what models cost; a figure that one has not is left empty."""
+    speeds = [model["texts_per_second"] or {} for model in models]
+    return {
+        "parameters": [f"{m['parameters']:,}" if m["parameters"] else "" for m in models],
+        "size": [f"{m['bytes'] / 1e6:.1f} MB" if m["bytes"] else "" for m in models],
+        "latency": [f"{m['milliseconds']:.1f} ms" if m["milliseconds"] else "" for m in models],
+        "texts/s, one by one": [f"{speed['1']:,.0f}" if speed else "" for speed in speeds],
+        "texts/s, by 32": [f"{speed['32']:,.0f}" if speed else "" for speed in speeds],
+    }
 
 
 def _print_table(name: str, columns: list[tuple[str, str, str]], rows: dict[str, dict[str, Any]]) -> None:

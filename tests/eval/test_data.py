@@ -8,7 +8,7 @@ import datasets
 import pytest
 
 from distill.errors import InputError
-from eval.data import load_labelled, load_texts
+from eval.data import NotReachable, load_labelled, load_texts
 
 LABELS = ["World", "Sports", "Business"]
 ROWS = [("Rates, again", 2), ('He said "go"', 0), ("A late goal", 1), ("Ünïcode 新", 0)]
@@ -68,6 +68,14 @@ def test_a_column_of_strings_is_read_as_names_only_if_all_are_names(tmp_path):
     assert load(rows, stars).labels == [0, 2]
     rows = jsonl(tmp_path / "indices.jsonl", objects([("x", "0"), ("y", "1")]))
     assert load(rows, stars).labels == [0, 1]
+
+
+def test_pairs_are_read_and_drawn_together(tmp_path):
+    rows = [{"a": f"{i}", "b": f"{i}!", "label": i % 3} for i in range(30)]
+    data = load(jsonl(tmp_path / "a.jsonl", rows), text="a", pair_column="b", limit=7)
+    assert len(data) == 7 and data.text_pairs == [text + "!" for text in data.texts]
+    with pytest.raises(InputError, match="row 1: has no column 'c'"):
+        load(tmp_path / "a.jsonl", text="a", pair_column="c")
 
 
 def test_limit_draws_rows_by_seed_and_keeps_their_order(tmp_path):
@@ -134,11 +142,11 @@ def test_a_parquet_file_without_the_column_is_named(tmp_path):
 
 def test_an_unreachable_hub_id_says_what_to_do(monkeypatch):
     def unreachable(*arguments, **named):
-        assert arguments == ("owner/data", "config") and named == {"split": "test"}
+        assert arguments == ("owner/data", "config") and named == {"split": "test", "revision": None}
         raise ConnectionError("Couldn't reach the Hub\nand more")
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
-    with pytest.raises(InputError, match="owner/data:config.*Couldn't reach the Hub\\).*download it elsewhere") as caught:
+    with pytest.raises(NotReachable, match="owner/data:config.*Couldn't reach the Hub\\).*download it elsewhere") as caught:
         load("owner/data:config")
     assert "\n" not in str(caught.value)
 
@@ -147,6 +155,7 @@ def test_hub_data_is_read_with_its_class_names(monkeypatch):
     features = datasets.Features({"s": datasets.Value("string"), "y": datasets.ClassLabel(names=["pos", "neg"])})
     table = datasets.Dataset.from_list([{"s": "x", "y": 0}, {"s": "y", "y": 1}], features=features)
     monkeypatch.setattr(datasets, "load_dataset", lambda *a, **k: table)
-    assert load("owner/data", ["neg", "pos"], text="s", label="y").labels == [1, 0]
+    data = load("owner/data", ["neg", "pos"], text="s", label="y", revision="abc")
+    assert data.labels == [1, 0] and data.class_names == ["pos", "neg"]
     with pytest.raises(InputError, match="owner/data: has no column 'text', only s, y"):
         load("owner/data", ["neg", "pos"], label="y")

@@ -89,6 +89,22 @@ def test_sizes_are_those_of_the_saved_weights(student, tmp_path):
     assert figures["student"]["texts_per_second"] > 0
 
 
+def test_pairs_reach_the_model_and_each_pass_is_told():
+    class PairTeacher(FakeTeacher):
+        def __call__(self, texts, text_pairs=None):
+            assert [text + "!" for text in texts] == text_pairs
+            return super().__call__(texts)
+
+    pairs = [text + "!" for text in TEXTS]
+    assert score(PairTeacher(), EvaluationData(TEXTS, [1, 0, 1, 0, 1], text_pairs=pairs))["accuracy"] == 0.8
+    passes = []
+    figures = size_and_speed(
+        {"a": PairTeacher(0.002)}, TEXTS, 1, text_pairs=pairs, rounds=2, limit=4, after_pass=lambda: passes.append(0)
+    )
+    assert len(passes) == 3
+    assert 2 <= figures["a"]["milliseconds_per_call"] < 1000 / figures["a"]["texts_per_second"] + 20
+
+
 def test_models_take_turns_and_speed_is_the_median():
     slow, fast = FakeTeacher(0.004), FakeTeacher(0.001)
     figures = size_and_speed({"slow": slow, "fast": fast}, ["good"] * 30, batch=8, rounds=3, limit=20)
