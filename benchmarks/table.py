@@ -11,10 +11,8 @@ import statistics
 import sys
 from pathlib import Path
 
-GRADES = {
-    "prompted": "LM", "unprompted": "LM", "unprompted-hot": "LM", "class-names": "LM",
-    "random-words": "corpus", "corpus": "corpus", "real": "real text",
-}  # fmt: skip
+from eval.bench.results import GRADES
+
 FREE = {"seed", "output_dir", "quiet", "resume", "save_every", "sample_every", "report_to"}
 
 

@@ -70,7 +70,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the path.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # brackets within brackets, thousands deep
         raise InputError(f"{path}: is not valid JSON ({error}); the file is damaged or was cut off.") from error
 
 

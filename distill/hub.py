@@ -17,6 +17,7 @@ from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -34,6 +35,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 ARCHITECTURES: dict[type, tuple[tuple[str, ...], str]] = {
     AutoModelForSequenceClassification: (("ForSequenceClassification",), "a sequence classifier"),
     AutoModelForCausalLM: (("ForCausalLM", "LMHeadModel"), "a causal language model"),
+    AutoModel: (("",), "a model"),  # any of them, without its head
 }
 
 
@@ -68,7 +70,7 @@ def load_model(
     """Load a model in evaluation mode.
 
     Args:
-        auto_class: `AutoModelForSequenceClassification` or `AutoModelForCausalLM`.
+        auto_class: `AutoModelForSequenceClassification`, `AutoModelForCausalLM`, or `AutoModel` for a model without its head.
         name_or_path: a local folder or a hub id.
         field: the setting that named it, for messages.
         device: where the weights go.
@@ -104,7 +106,8 @@ def load_model(
             )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise _explain(error, name_or_path, field) from error
-    missing = sorted(report["missing_keys"])
+    # A model without its head is asked for its last states; checkpoints of masked language models have no pooler behind them.
+    missing = sorted(key for key in report["missing_keys"] if auto_class is not AutoModel or not key.startswith("pooler."))
     if missing and not new_head:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise InputError(f"{field}: {name_or_path} lacks trained weights ({shown}); it is not {kind} that was trained.")

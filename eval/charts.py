@@ -1,20 +1,22 @@
-"""Line charts as inline SVG, drawn here so that a report needs no library, no script and no network.
+"""Charts as inline SVG: lines, histograms and bars, drawn here so that a report needs no library, no script and no network.
 
-A chart is text: axis names, a scale with round numbers, one path per series. Colours come from the page's style sheet
+A chart is text: axis names, a scale with round numbers, one shape per series. Colours come from the page's style sheet
 through classes (`s0`, `s1`, ...), so that light and dark need no second drawing; each series also has its own dash
-pattern, since colour alone does not reach everyone. `<title>` and `<desc>` say in words what the lines show.
+pattern, since colour alone does not reach everyone. `<title>` and `<desc>` say in words what a chart shows.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 400, 250
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 64, 26, 12, 44
 LEGEND_LINE = 18
-CHARACTER = 7.6  # mean width of a character of the legend, in SVG units; only its line breaks depend on it
+BAR_LINE = 34
+LONGEST_NAME = 48  # characters of a bar's name that fit
+CHARACTER = 8.2  # mean width of a character of the legend, in SVG units; only its line breaks depend on it
 DASHES = ("none", "6 3", "2 3", "9 3 2 3", "4 4", "1 2")
 
 
@@ -23,11 +25,13 @@ class Series:
     """One line: its name and its (x, y) points in order of x.
 
     A `level` is a figure to compare with, drawn as a thin line across the whole chart at the height of its only point.
+    `spread` holds half the height of a band around the line, by x: a standard deviation, say.
     """
 
     name: str
     points: list[tuple[float, float]]
     level: bool = False
+    spread: Mapping[float, float] = field(default_factory=dict)
 
 
 def percent(value: float) -> str:
@@ -89,7 +93,7 @@ def line_chart(
     y_format: Callable[[float], str] = compact,
     from_zero: bool = False,
 ) -> Markup:
-    """Draw a chart.
+    """Draw lines.
 
     Args:
         name: What it shows; also the text alternative's title.
@@ -102,23 +106,150 @@ def line_chart(
     Returns:
         An `<svg>` element, or nothing where no series has a point. All text is escaped.
     """
-    lines = [Series(s.name, _finite(s.points), s.level) for s in series]
+    lines = [replace(s, points=_finite(s.points)) for s in series]
     lines = [line for line in lines if line.points]
     if not lines:
         return Markup("")
     xs = [x for line in lines for x, _ in line.points if not line.level] or [0.0, 1.0]
-    ys = [y for line in lines for _, y in line.points] + ([0.0] if from_zero else [])
+    ys = [edge for line in lines for x, y in line.points for edge in (y - line.spread.get(x, 0), y + line.spread.get(x, 0))]
+    ys += [0.0] if from_zero else []
     x_ticks, y_ticks = ticks(min(0.0, *xs), max(xs), 4), ticks(min(ys), max(ys), 5)
     legend, legend_height = _legend([line.name for line in lines]) if len(lines) > 1 else (Markup(""), 0)
-    top = TOP + legend_height
     height = HEIGHT + legend_height
+    place = _scale(x_ticks, y_ticks, TOP + legend_height, height)
+    parts = [legend, *_axes(place, x_ticks, y_ticks, x_label, y_label, compact, y_format)]
+    parts += [_band(number, line, place) for number, line in enumerate(lines) if line.spread]
+    parts += [_line(number, line, place, x_ticks) for number, line in enumerate(lines)]
+    return _svg(name, describe(lines, x_label, y_format), height, parts)
+
+
+def histogram(
+    name: str,
+    edges: Sequence[float],
+    heights: Mapping[str, Sequence[float]],
+    *,
+    x_label: str,
+    y_label: str,
+    x_format: Callable[[float], str] = compact,
+    y_format: Callable[[float], str] = percent_mark,
+) -> Markup:
+    """Draw a histogram: the first series as bars, others as outlines over them.
+
+    Args:
+        name: What it shows; also the text alternative's title.
+        edges: B + 1 increasing numbers, the bounds of the bars.
+        heights: B heights >= 0 for each series; one without a finite height is left out.
+        x_label: Name and unit of the horizontal axis.
+        y_label: Name and unit of the vertical axis.
+        x_format: How figures of the horizontal axis are written.
+        y_format: How figures of the vertical axis are written.
+
+    Returns:
+        An `<svg>` element, or nothing where no series has a height. All text is escaped.
+    """
+    drawn = {
+        key: [value if math.isfinite(value) else 0.0 for value in values]
+        for key, values in heights.items()
+        if any(math.isfinite(value) for value in values)
+    }
+    if not drawn:
+        return Markup("")
+    x_ticks, y_ticks = ticks(edges[0], edges[-1], 5), ticks(0.0, max(max(values) for values in drawn.values()), 5)
+    legend, legend_height = _legend(list(drawn)) if len(drawn) > 1 else (Markup(""), 0)
+    height = HEIGHT + legend_height
+    place = _scale(x_ticks, y_ticks, TOP + legend_height, height)
+    parts = [legend, *_axes(place, x_ticks, y_ticks, x_label, y_label, x_format, y_format)]
+    for number, values in enumerate(drawn.values()):
+        if number == 0:
+            parts += [_bar(place, *bar) for bar in zip(edges[:-1], edges[1:], values, strict=True)]
+            continue
+        corners = [(edges[0], 0.0)]
+        for left, right, value in zip(edges[:-1], edges[1:], values, strict=True):
+            corners += [(left, value), (right, value)]
+        parts.append(_line(number, Series("", [*corners, (edges[-1], 0.0)]), place, x_ticks))
+    words = []
+    for key, values in drawn.items():
+        top = max(range(len(values)), key=lambda index: values[index])
+        where = f"{x_format(edges[top])} to {x_format(edges[top + 1])}"
+        words.append(f"{key}: highest from {where}, with {y_format(values[top])}.")
+    return _svg(name, f"Against {x_label}. " + " ".join(words), height, parts)
+
+
+def bar_chart(
+    name: str,
+    bars: Sequence[tuple[str, float]],
+    *,
+    x_label: str,
+    y_label: str,
+    x_format: Callable[[float], str] = compact,
+) -> Markup:
+    """Draw lying bars, each under its name, so that names may be long and the chart still fits a phone.
+
+    Args:
+        name: What it shows; also the text alternative's title.
+        bars: Names with values >= 0, from the top; those without a finite value are left out.
+        x_label: Name and unit of the values.
+        y_label: What the bars are.
+        x_format: How values are written.
+
+    Returns:
+        An `<svg>` element, or nothing where there is no bar. All text is escaped.
+    """
+    shown = [(label, value) for label, value in bars if math.isfinite(value)]
+    if not shown:
+        return Markup("")
+    x_ticks = ticks(0.0, max(value for _, value in shown), 4)
+    left, first = RIGHT, TOP + LEGEND_LINE
+    height = first + BAR_LINE * len(shown) + BOTTOM
+    parts = [Markup('<text class="axis" x="{}" y="{}">{}</text>').format(left, TOP + 4, y_label)]
+
+    def across(value: float) -> float:
+        return left + value / x_ticks[-1] * (WIDTH - RIGHT - left)
+
+    for tick in x_ticks:
+        x = across(tick)
+        anchor = "end" if x > WIDTH - RIGHT - 20 else "start" if tick == 0 else "middle"
+        parts.append(Markup('<line class="grid" x1="{0:.1f}" x2="{0:.1f}" y1="{1}" y2="{2}"/>').format(
+            x, first, height - BOTTOM))  # fmt: skip
+        parts.append(Markup('<text class="tick {}" x="{:.1f}" y="{}">{}</text>').format(
+            anchor, x, height - BOTTOM + 17, x_format(tick)))  # fmt: skip
+    for number, (label, value) in enumerate(shown):
+        y = first + number * BAR_LINE
+        short = label if len(label) <= LONGEST_NAME else label[: LONGEST_NAME - 1] + "…"
+        parts.append(Markup(
+            '<text class="tick" x="{0}" y="{1}">{2}: {3}</text>'
+            '<rect class="bar s0" x="{0}" y="{4}" width="{5:.1f}" height="10"/>'
+        ).format(left, y + 15, short, x_format(value), y + 20, max(1.0, across(value) - left)))  # fmt: skip
+    parts.append(Markup('<text class="axis middle" x="{}" y="{}">{}</text>').format(WIDTH / 2, height - 8, x_label))
+    words = ", ".join(f"{label} {x_format(value)}" for label, value in shown)
+    return _svg(name, f"{x_label} by {y_label}: {words}.", height, parts)
+
+
+def _scale(
+    x_ticks: list[float], y_ticks: list[float], top: float, height: float
+) -> Callable[[float, float], tuple[float, float]]:
+    """Where a point of the data lies in a chart whose plot reaches from `top` down to the axis names."""
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
         up = (y - y_ticks[0]) / (y_ticks[-1] - y_ticks[0])
         return LEFT + across * (WIDTH - LEFT - RIGHT), height - BOTTOM - up * (height - BOTTOM - top)
 
-    parts = [legend]
+    return place
+
+
+def _axes(
+    place: Callable[[float, float], tuple[float, float]],
+    x_ticks: list[float],
+    y_ticks: list[float],
+    x_label: str,
+    y_label: str,
+    x_format: Callable[[float], str],
+    y_format: Callable[[float], str],
+) -> list[Markup]:
+    """Grid, figures and names of both axes."""
+    parts = []
+    bottom, top = place(x_ticks[0], y_ticks[0])[1], place(x_ticks[0], y_ticks[-1])[1]
     for tick in y_ticks:
         _, y = place(x_ticks[0], tick)
         parts.append(Markup('<line class="grid" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
@@ -126,18 +257,26 @@ def line_chart(
         parts.append(Markup('<text class="tick end" x="{}" y="{:.1f}">{}</text>').format(LEFT - 6, y + 4, y_format(tick)))
     for tick in x_ticks:
         x, _ = place(tick, y_ticks[0])
-        anchor = "end" if x > WIDTH - RIGHT - 20 else "middle"
-        parts.append(Markup('<text class="tick {}" x="{:.1f}" y="{}">{}</text>').format(
-            anchor, x, height - BOTTOM + 17, compact(tick)))  # fmt: skip
-    middle = (top + height - BOTTOM) / 2
-    parts.append(Markup('<text class="axis middle" x="{}" y="{}">{}</text>').format(
-        (LEFT + WIDTH - RIGHT) / 2, height - 8, x_label))  # fmt: skip
+        parts.append(Markup('<text class="tick middle" x="{:.1f}" y="{:.0f}">{}</text>').format(
+            x, bottom + 17, x_format(tick)))  # fmt: skip
+    parts.append(Markup('<text class="axis middle" x="{}" y="{:.0f}">{}</text>').format(
+        (LEFT + WIDTH - RIGHT) / 2, bottom + BOTTOM - 8, x_label))  # fmt: skip
     parts.append(Markup('<text class="axis middle" transform="translate(12 {:.1f}) rotate(-90)">{}</text>').format(
-        middle, y_label))  # fmt: skip
-    parts += [_line(number, line, place, x_ticks) for number, line in enumerate(lines)]
+        (top + bottom) / 2, y_label))  # fmt: skip
+    return parts
+
+
+def _bar(place: Callable[[float, float], tuple[float, float]], left: float, right: float, value: float) -> Markup:
+    """A bar of a histogram that stands on the axis."""
+    (x0, y0), (x1, y1) = place(left, 0.0), place(right, value)
+    return Markup('<rect class="bar s0" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
+        x0, y1, max(0.5, x1 - x0 - 0.5), y0 - y1)  # fmt: skip
+
+
+def _svg(name: str, description: str, height: int, parts: Sequence[Markup]) -> Markup:
     return Markup(
         '<svg viewBox="0 0 {} {}" role="img" xmlns="http://www.w3.org/2000/svg"><title>{}</title><desc>{}</desc>{}</svg>'
-    ).format(WIDTH, height, name, describe(lines, x_label, y_format), Markup("").join(parts))
+    ).format(WIDTH, height, name, description, Markup("").join(parts))
 
 
 def describe(lines: Sequence[Series], x_label: str, y_format: Callable[[float], str]) -> str:
@@ -146,12 +285,13 @@ def describe(lines: Sequence[Series], x_label: str, y_format: Callable[[float], 
     for line in lines:
         (x0, y0), (x1, y1) = line.points[0], line.points[-1]
         ys = [y for _, y in line.points]
+        around = f", give or take up to {y_format(max(line.spread.values()))}" if line.spread else ""
         if line.level or len(line.points) == 1:
-            words.append(f"{line.name}: {y_format(y0)}.")
+            words.append(f"{line.name}: {y_format(y0)}{around}.")
             continue
         words.append(
             f"{line.name}: {y_format(y0)} at {compact(x0)}, {y_format(y1)} at {compact(x1)}, "
-            f"between {y_format(min(ys))} and {y_format(max(ys))}."
+            f"between {y_format(min(ys))} and {y_format(max(ys))}{around}."
         )
     return f"Against {x_label}. " + " ".join(words)
 
@@ -161,8 +301,7 @@ def _finite(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _line(number: int, line: Series, place: Callable[[float, float], tuple[float, float]], x_ticks: list[float]) -> Markup:
-    style = f"s{number % len(DASHES)}"
-    dash = DASHES[number % len(DASHES)]
+    style, dash = _look(number)
     points = line.points
     if line.level:
         points = [(x_ticks[0], line.points[0][1]), (x_ticks[-1], line.points[0][1])]
@@ -174,6 +313,20 @@ def _line(number: int, line: Series, place: Callable[[float, float], tuple[float
     return Markup('<path class="{} {}" stroke-dasharray="{}" d="{}"/>').format(kind, style, dash, path)
 
 
+def _band(number: int, line: Series, place: Callable[[float, float], tuple[float, float]]) -> Markup:
+    """The band around a line; around a single point an upright bar."""
+    edges = [(x, y - line.spread.get(x, 0.0), y + line.spread.get(x, 0.0)) for x, y in line.points]
+    around = [*((x, low) for x, low, _ in edges), *((x, high) for x, _, high in reversed(edges))]
+    path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in (place(*point) for point in around))
+    kind = "band" if len(edges) > 1 else "upright"
+    return Markup('<path class="{} {}" d="{}"/>').format(kind, _look(number)[0], path)
+
+
+def _look(number: int) -> tuple[str, str]:
+    """Class (its colour) and dash pattern of a line; where colours repeat, the patterns are shifted."""
+    return f"s{number % len(DASHES)}", DASHES[(number + number // len(DASHES)) % len(DASHES)]
+
+
 def _legend(names: Sequence[str]) -> tuple[Markup, int]:
     """Names with their strokes above the chart, in as many lines as they need."""
     parts, x, row = [], float(LEFT), 0
@@ -182,9 +335,10 @@ def _legend(names: Sequence[str]) -> tuple[Markup, int]:
         if x > LEFT and x + width > WIDTH:
             x, row = float(LEFT), row + 1
         y = TOP + row * LEGEND_LINE
+        style, dash = _look(number)
         parts.append(Markup(
-            '<path class="line s{}" stroke-dasharray="{}" d="M{:.1f} {}h20"/>'
+            '<path class="line {}" stroke-dasharray="{}" d="M{:.1f} {}h20"/>'
             '<text class="tick" x="{:.1f}" y="{}">{}</text>'
-        ).format(number % len(DASHES), DASHES[number % len(DASHES)], x, y, x + 26, y + 4, name))  # fmt: skip
+        ).format(style, dash, x, y, x + 26, y + 4, name))  # fmt: skip
         x += width
     return Markup("").join(parts), (row + 1) * LEGEND_LINE

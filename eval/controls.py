@@ -8,11 +8,12 @@ name in `prompter.config.CONTROLS`.
 
 import gzip
 import lzma
+import math
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -20,6 +21,7 @@ from distill.batch import SyntheticBatch
 from distill.errors import InputError
 from distill.seeding import generator
 from distill.teacher import Teacher
+from eval.data import EvaluationData
 from prompter.writer import Writer
 
 CLASS_PROMPTS = ("{label}:", "This is about {label}.", "A text on {label}:", "The latest on {label}:")
@@ -27,6 +29,8 @@ CLASS_PROMPTS = ("{label}:", "This is about {label}.", "A text on {label}:", "Th
 
 HOT: dict[str, Any] = {"writer_temperature": 1.3, "writer_top_k": 2000, "writer_top_p": 1.0}
 """How the writer samples for the control `unprompted-hot`: variety from the sampling instead of from openings."""
+
+T = TypeVar("T")
 
 OPENERS: dict[str, Callable] = {".gz": gzip.open, ".xz": lzma.open}
 
@@ -60,7 +64,7 @@ def read_sentences(file: str, limit: int = 200_000) -> list[str]:
     return sentences[:limit]
 
 
-def draw(texts: list[str], count: int, seed: int) -> list[str]:
+def draw(texts: list[T], count: int, seed: int) -> list[T]:
     """`count` texts in random order without repetition; where there are fewer, all of them again and again."""
     passes = -(-count // len(texts))
     order = [torch.randperm(len(texts), generator=generator(seed, "draw", number)) for number in range(passes)]
@@ -116,6 +120,19 @@ def control_texts(
     else:
         texts = draw(real, count, seed)
     return texts, topics, wanted
+
+
+def labelled_batches(data: EvaluationData, count: int, classes: int, seed: int, size: int) -> Iterator[SyntheticBatch]:
+    """Real texts with their real labels in batches of `size`: the texts of the control `real`, but no teacher is asked.
+
+    The answers are near enough to certainty that their arg max is the label; they are meant for a loss on hard labels.
+    """
+    rows = draw(list(range(len(data))), count, seed)
+    certain = torch.full((classes, classes), math.log(1e-6)).fill_diagonal_(0.0).log_softmax(dim=1)
+    for start in range(0, count, size):
+        part = rows[start : start + size]
+        wanted = torch.tensor([data.labels[row] for row in part])
+        yield SyntheticBatch([data.texts[row] for row in part], certain[wanted], wanted, [""] * len(part), "supervised")
 
 
 def judged_batches(

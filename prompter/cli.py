@@ -16,13 +16,15 @@ prompter: distil a text classifier when its training data is gone.
 
 usage: prompter VERB [OPTIONS]
 
-  demo      the whole idea on an embedded toy task: offline, a few minutes, ends with a report
-  train     train a prompter and a student together for your teacher
-  export    write a labelled synthetic data set with the prompter of a run
-  distill   students from saved prompters, exported datasets, or text of your own
-  evaluate  measure students, beside their teacher, on a task
-  tasks     the tasks there are: ls, show NAME, validate
-  report    write report.html of a run again
+  demo           the whole idea on an embedded toy task: offline, a few minutes, ends with a report
+  train          train a prompter and a student together for your teacher
+  export         write a labelled synthetic data set with the prompter of a run
+  distill        students from saved prompters, exported datasets, or text of your own
+  evaluate       measure students, beside their teacher, on a task
+  evaluate-data  how good an exported dataset is, and how near to real texts
+  bench          methods, tasks, budgets and students side by side, at equal cost
+  tasks          the tasks there are: ls, show NAME, validate
+  report         write report.html of a run again
 
 prompter VERB --help lists a verb's options; prompter --version prints the version."""
 
@@ -120,6 +122,20 @@ def report(arguments: list[str]) -> int:
     return 0
 
 
+def bench(arguments: list[str]) -> int:
+    """`prompter bench --suite FILE`: run a comparison, or go on with it."""
+    from eval.bench.run import BenchConfig
+    from eval.bench.run import bench as run
+    from prompter.config import parse
+
+    (config,) = parse((BenchConfig,), "prompter bench", arguments)
+    try:
+        return run(config)
+    except KeyboardInterrupt:
+        print(f"Stopped. Go on with: {shlex.join(['prompter', 'bench', *arguments])}", file=sys.stderr)
+        return 130
+
+
 def export(arguments: list[str]) -> int:
     """`prompter export RUN`: a data set from a run's prompter."""
     from prompter.export import export as run
@@ -131,6 +147,28 @@ def export(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print(f"Stopped. Go on with: {shlex.join(['prompter', 'export', *arguments])}", file=sys.stderr)
         return 130
+
+
+def evaluate_data(arguments: list[str]) -> int:
+    """`prompter evaluate-data DIR`: figures of a corpus, alone and against real texts."""
+    from rich.console import Console
+    from rich.text import Text
+
+    from eval.corpus_quality import CorpusConfig, write_results
+    from eval.corpus_quality import evaluate_data as run
+    from eval.corpus_report import print_results
+    from prompter.config import parse
+    from prompter.progress import quieten
+
+    if arguments and not arguments[0].startswith("-"):
+        arguments = ["--data", *arguments]
+    (config,) = parse((CorpusConfig,), "prompter evaluate-data DIR", arguments)
+    quieten()
+    with Console(stderr=True, quiet=config.quiet).status("") as status:
+        results = run(config, lambda line: status.update(Text(line)))
+    write_results(results, config)
+    print_results(results)
+    return 0
 
 
 def _stopped(arguments: list[str]) -> int:
@@ -145,6 +183,8 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "export": export,
     "distill": distill,
     "evaluate": evaluate,
+    "evaluate-data": evaluate_data,
+    "bench": bench,
     "tasks": tasks,
     "report": report,
 }

@@ -21,8 +21,11 @@ from prompter.policy import PolicyConfig
 from prompter.rewards import RewardConfig
 from prompter.writer import WriterConfig
 
-CONTROLS = ("unprompted", "unprompted-hot", "class-names", "random-words", "corpus", "real")
+CONTROLS = ("unprompted", "unprompted-hot", "class-names", "random-words", "corpus", "real", "supervised")
 """What a prompted student can be compared with; see `eval.controls`."""
+
+SOURCES = {"random-words": "corpus", "corpus": "corpus", "real": "real_data", "supervised": "real_data"}
+"""The setting that a control cannot do without."""
 
 
 @dataclass
@@ -81,7 +84,7 @@ class RunConfig:
     )
     real_data: str | None = field(
         default=None,
-        metadata={"help": "Real texts for the control real (labels are not read): file, hub id, toy:TASK."},
+        metadata={"help": "Real texts for the controls real (labels are not read) and supervised: file, hub id, toy:TASK."},
     )
     resume: bool = field(default=False, metadata={"help": "Go on with the run in output_dir."})
     quiet: bool = field(default=False, metadata={"help": "No bars and tables; errors and the result only."})
@@ -107,7 +110,7 @@ class RunConfig:
         for tracker in self.report_to:
             if tracker not in ("tensorboard", "trackio", "wandb"):
                 raise InputError(f"report_to names '{tracker}', expected some of: tensorboard, trackio, wandb")
-        for control, source in (("random-words", "corpus"), ("corpus", "corpus"), ("real", "real_data")):
+        for control, source in SOURCES.items():
             if control in self.compare and not getattr(self, source):
                 raise InputError(f"compare names '{control}', which needs {source}: give --{source.replace('_', '-')}")
 

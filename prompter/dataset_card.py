@@ -14,9 +14,9 @@ import yaml
 from datasets import DatasetInfo
 
 from distill.files import write_text
+from eval.words import words
 from prompter.card import render
 from prompter.export_config import NO_TEACHER
-from prompter.quality import words
 from prompter.shards import features, read_rows
 
 SAMPLES_PER_CLASS = 3

@@ -18,8 +18,8 @@ from torch import Tensor
 from distill.answers import CachedTeacher, answers_file
 from distill.errors import InputError
 from distill.teacher import load_teacher
+from eval.duplicates import DuplicateIndex
 from prompter.dataset_card import write_dataset_card
-from prompter.duplicates import DuplicateIndex
 from prompter.export_config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.export_folder import ExportFolder, Progress
 from prompter.progress import Show, quieten

@@ -6,7 +6,6 @@ The token is the one that `hf auth login` stored; it is never read, printed or w
 from pathlib import Path
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
 from distill.errors import InputError
 from prompter.export_folder import WORK
@@ -38,7 +37,9 @@ def upload(folder: Path, name: str, public: bool) -> str:
             ignore_patterns=[f"{WORK}/**", ".*"],
             commit_message="Data set written by prompter export",
         )
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # the hub's client lets the errors of its HTTP library through, and has changed that library
         response = getattr(error, "response", None)
         reason = f"HTTP {response.status_code}" if response is not None else type(error).__name__
         raise InputError(

@@ -8,9 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 
-# A character of a script without spaces counts as a word, and an apostrophe belongs to the word around it.
-_IDEOGRAPH = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-WORD = re.compile(rf"[{_IDEOGRAPH}]|[^\W{_IDEOGRAPH}]+(?:['’][^\W{_IDEOGRAPH}]+)*")
+from eval.words import words
 
 LETTER_SHARE = 0.5
 """Fewest letters among the visible characters of a text."""
@@ -24,16 +22,6 @@ REPEATED_SHARE = 0.5
 """Most of a text that one word, pair or triple may fill by being said three times or more."""
 
 RUN = re.compile(r"(\S)\1{19}")
-
-
-def words(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation.
-
-    Examples:
-        >>> words("Don't stop: 你好 2 go!")
-        ["don't", 'stop', '你', '好', '2', 'go']
-    """
-    return WORD.findall(text.lower())
 
 
 def fault(text: str, min_words: int = 0, max_words: int = 0) -> str | None:

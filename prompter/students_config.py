@@ -50,7 +50,7 @@ class StudentsConfig:
     text_column: str = field(default="text", metadata={"help": "Column of one's own texts."})
     text_split: str = field(default="train", metadata={"help": "Split of one's own texts, in a folder or on the hub."})
     eval_data: str | None = field(
-        default=None, metadata={"help": "Labelled data to report on, never to select by: file or hub id."}
+        default=None, metadata={"help": "Labelled data to report on, never to select by: file, hub id or toy:TASK."}
     )
     eval_split: str = field(default="test", metadata={"help": "Split, where eval_data is a hub id."})
     eval_text_column: str = field(default="text", metadata={"help": "Column of its texts."})

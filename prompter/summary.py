@@ -109,8 +109,8 @@ def _cost(models: list[dict[str, Any]]) -> dict[str, list[str]]:
 def _print_table(name: str, columns: list[tuple[str, str, str]], rows: dict[str, dict[str, Any]]) -> None:
     """Print a row per model; a figure that one has not is left empty, one that none has is left out."""
     columns = [column for column in columns if any(row.get(column[0]) is not None for row in rows.values())]
-    # Eight columns of figures have to fit a terminal of 80 characters.
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    # Eight columns of figures and the longest name have to fit a terminal of 80 characters.
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     table.add_column(name, overflow="fold")
     for _, title, _ in columns:
         table.add_column(title, justify="right")

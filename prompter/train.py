@@ -4,51 +4,31 @@ The order is the data's way: load teacher, policy, writer and student; rounds un
 remaining updates; the same student from other text, for comparison; the figures.
 """
 
-import dataclasses
 import os
-import time
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
 import torch
 from trl import GRPOTrainer, RLOOTrainer
 
-from distill.answers import CachedTeacher, answers_file
 from distill.errors import InputError
 from distill.files import read_json, write_json
-from distill.http_teacher import HttpTeacher
 from distill.loop import Distiller
-from distill.student import Student, load_student
-from distill.teacher import load_teacher
-from eval.controls import HOT, control_texts, judged_batches, read_sentences
+from eval.disagreement import disagreements
 from eval.report import write_report
-from eval.scoring import EvaluationData, load_labelled, load_texts, score, size_and_speed
 from prompter.algorithms import Schedule, policy_trainer
 from prompter.card import write_card
 from prompter.config import NOT_COMPARED, Settings
+from prompter.controls import control, finish, measure
 from prompter.judge import Judge
-from prompter.policy import TopicPolicy
+from prompter.models import Models, load, new_student, new_writer, with_toy_files
 from prompter.progress import Show, quieten
 from prompter.prompter_folder import save_prompter, training_summary
 from prompter.rollouts import Rollouts
 from prompter.rounds import LOGS, Rounds
 from prompter.run_folder import RunFolder, disk_errors_named
-from prompter.saved import located
 from prompter.summary import LIBRARIES
 from prompter.timing import Clock
-from prompter.writer import Writer
-
-
-@dataclass
-class Models:
-    """Who takes part in a run."""
-
-    teacher: CachedTeacher
-    policy: TopicPolicy
-    evaluation: EvaluationData | None
-    corpus: list[str]
-    real: list[str]
 
 
 def train(settings: Settings) -> dict[str, Any] | None:
@@ -90,60 +70,15 @@ def train(settings: Settings) -> dict[str, Any] | None:
             save_prompter(folder.path / "prompter", settings, models.policy, rounds.rollouts.writer, named, training)
             rounds.distiller.student.save(folder.path / "student")
             summary = conclude(settings, models, folder, rounds, show, named)
+            distiller = rounds.distiller
+            apart = disagreements(distiller.student, models.evaluation, distiller.replay, run.seed)
+            write_json(folder.path / "disagreement.json", apart)
             write_card(folder.path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
             write_json(folder.path / "summary.json", summary)
             write_report(folder.path)
             return summary
     finally:
         folder.close()
-
-
-def load(settings: Settings, show: Show) -> Models:
-    """Load or build what the settings name."""
-    run = settings.run
-    teacher = CachedTeacher(
-        load_teacher(run.teacher, run.device, labels=run.teacher_labels or None),
-        answers_file() if run.teacher_cache else None,
-        show.say,
-    )
-    length = settings.policy.topic_max_tokens
-    if settings.policy.writes == "text":
-        length = settings.writer.writer_max_new_tokens
-    name = settings.policy.policy or run.generator
-    policy = TopicPolicy.load(name, teacher.labels, settings.policy, length, run.device)
-    evaluation = None
-    if run.eval_data:
-        evaluation = load_labelled(
-            run.eval_data,
-            run.eval_split,
-            run.eval_text_column,
-            run.eval_label_column,
-            teacher.labels,
-            run.eval_limit,
-            0,
-        )
-        evaluation.teacher_log_probs = teacher(evaluation.texts)
-    needs_corpus = {"random-words", "corpus"} & set(run.compare)
-    return Models(
-        teacher=teacher,
-        policy=policy,
-        evaluation=evaluation,
-        corpus=read_sentences(str(run.corpus)) if needs_corpus else [],
-        real=load_texts(str(run.real_data), run.eval_text_column) if "real" in run.compare else [],
-    )
-
-
-def new_student(settings: Settings, models: Models) -> Student:
-    """The untrained student; the same for the same seed."""
-    run = settings.run
-    return load_student(
-        run.student,
-        labels=models.teacher.labels,
-        teacher=models.teacher.white_box,
-        tokenizer=run.student_tokenizer,
-        seed=run.seed,
-        device=run.device,
-    )
 
 
 def prepare(
@@ -194,19 +129,6 @@ def play(rounds: Rounds, trainer: GRPOTrainer | RLOOTrainer) -> bool:
     return True
 
 
-def new_writer(settings: Settings, policy: TopicPolicy) -> Writer:
-    """The frozen writer."""
-    run = settings.run
-    return Writer.beside(policy, settings.policy.policy or run.generator, run.generator, settings.writer, run.device)
-
-
-def finish(distiller: Distiller, show: Show) -> None:
-    """The student's updates that are left when all queries are spent."""
-    total = distiller.config.student_updates
-    bar = show.bar("student updates", total, distiller.updates_done)
-    distiller.finish(progress=lambda done, loss: show.step(bar, done, f"loss {loss:.3f}"))
-
-
 def conclude(
     settings: Settings, models: Models, folder: RunFolder, rounds: Rounds, show: Show, named: dict[str, Any]
 ) -> dict[str, Any]:
@@ -214,20 +136,16 @@ def conclude(
     run, clock = settings.run, rounds.clock
     student = rounds.distiller.student
     seconds = clock.seconds["rounds"] + clock.seconds["final student updates"]
-    students: dict[str, dict[str, Any]] = {"prompted": {"queries": rounds.queries, "seconds": round(seconds, 1)}}
+    cost = {"texts": rounds.queries, "queries": rounds.queries, "updates": rounds.distiller.updates_done}
+    students: dict[str, dict[str, Any]] = {"prompted": cost | {"seconds": round(seconds, 1)}}
     trained = {"prompted": student}
     for name in run.compare:
         with clock("controls"):
             trained[name], students[name] = control(name, settings, models, folder, show)
     teacher: dict[str, Any] = {"name": named["teacher"]}
     if models.evaluation:
-        for name, model in trained.items():
-            students[name] |= score(model, models.evaluation)
-        teacher |= score(None, models.evaluation)
-        # The teacher itself, not what is remembered of it; a service is not timed, for its answers cost.
-        timed = {} if isinstance(models.teacher.teacher, HttpTeacher) else {"teacher": models.teacher.teacher}
-        measured = size_and_speed({**timed, **trained}, models.evaluation.texts)
-        teacher |= measured.pop("teacher", {})
+        measured = measure(models, trained)
+        teacher |= measured.pop("teacher")
         for name, figures in measured.items():
             students[name] |= figures
     else:
@@ -257,73 +175,6 @@ def seconds_by_part(seconds: dict[str, float]) -> dict[str, float]:
     parts = {name: value for name, value in seconds.items() if name != "rounds"}
     parts["policy"] = seconds["rounds"] - sum(seconds.get(name, 0.0) for name in WITHIN_ROUNDS)
     return {name: round(value, 1) for name, value in parts.items()}
-
-
-def control(name: str, settings: Settings, models: Models, folder: RunFolder, show: Show) -> tuple[Student, dict[str, Any]]:
-    """Distil the same student at the same cost from a control's text; a control already done is loaded."""
-    run = settings.run
-    path = folder.path / "controls" / name
-    if (path / "done.json").exists():
-        return load_student(str(path), labels=models.teacher.labels, seed=run.seed, device=run.device), read_json(
-            path / "done.json"
-        )
-    show.say(f"Control: the same student from {name} text")
-    start = time.perf_counter()
-    student = new_student(settings, models)
-    distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=models.teacher.white_box)
-    sampling = dataclasses.replace(settings.writer, **HOT) if name == "unprompted-hot" else settings.writer
-    writing = show.bar(f"{name}: texts", run.budget)
-    texts, topics, wanted = control_texts(
-        name,
-        run.budget,
-        writer=new_writer(dataclasses.replace(settings, writer=sampling), models.policy),
-        labels=models.policy.labels,
-        corpus=models.corpus,
-        real=models.real,
-        seed=run.seed,
-        progress=lambda done: show.step(writing, done),
-    )
-    show.step(writing, run.budget)
-    bar = show.bar(f"{name}: queries", run.budget)
-    seen = 0
-    for batch in judged_batches(texts, topics, wanted, models.teacher, name, settings.policy.rollout_size):
-        if settings.distill.student_restart:
-            distiller.add(batch)
-        else:
-            distiller.consume(batch)
-        seen += settings.policy.rollout_size
-        show.step(bar, min(seen, run.budget))
-    finish(distiller, show)
-    figures = {"queries": run.budget, "seconds": round(time.perf_counter() - start, 1)}
-    student.save(path)
-    folder.append("control_samples", [{"control": name, "text": text} for text in texts[:12]])
-    write_json(path / "done.json", figures)
-    return student, figures
-
-
-def with_toy_files(settings: Settings, show: Show, clock: Clock) -> Settings:
-    """The settings with the names of the embedded toy tasks replaced by files and folders of the cache."""
-    run, policy = settings.run, settings.policy
-    kinds = {
-        "teacher": "teacher",
-        "generator": "writer",
-        "eval_data": "test",
-        "real_data": "train",
-        "corpus": "corpus",
-    }
-    names = [policy.policy, *(getattr(run, setting) for setting in kinds)]
-    if not any(str(name).partition(":")[0] == "toy" for name in names):
-        return settings
-    with clock("teacher and writer"):
-        paths: dict[str, Any] = {
-            setting: located(getattr(run, setting), kind, run.quiet)
-            for setting, kind in kinds.items()
-            if getattr(run, setting)
-        }
-        run = dataclasses.replace(run, **paths)
-        if policy.policy:
-            policy = dataclasses.replace(policy, policy=located(policy.policy, "writer", run.quiet))
-    return dataclasses.replace(settings, run=run, policy=policy)
 
 
 def one_process() -> None:

@@ -98,6 +98,8 @@ def summary() -> dict:
                      **size, "texts_per_second": 9080.0, "n": 2000},
         },
         "teacher_queries": 8000,
+        "teacher_calls": 23_456,
+        "unusable_answers": 0,
         "seconds": 127.3,
         "time": {"teacher and writer": 0.4, "rounds": 62.0, "writer": 21.5, "teacher": 9.8, "student answers": 2.1,
                  "student": 14.2, "evaluation": 3.3, "controls": 55.9},
@@ -108,12 +110,72 @@ def summary() -> dict:
     }  # fmt: skip
 
 
-def write_run(folder: Path, summary_: dict | None = None, metrics_: list | None = None, samples_: list | None = None) -> Path:
+def apart() -> dict:
+    """Where teacher and student of that run differ."""
+    return {
+        "source": "evaluation",
+        "held": 2000,
+        "labels": list(LABELS),
+        "texts": 2000,
+        "pairs": [
+            {"teacher": 0, "student": 0, "texts": 905},
+            {"teacher": 0, "student": 1, "texts": 88},
+            {"teacher": 1, "student": 0, "texts": 150},
+            {"teacher": 1, "student": 1, "texts": 857},
+        ],
+        "apart": [
+            {
+                "text": f"{opening} {ENDINGS[number % len(ENDINGS)]}",
+                "distance": round(0.85 - 0.02 * number, 4),
+                "teacher": "positive",
+                "teacher_probability": 0.9714,
+                "student": "negative",
+                "student_probability": 0.8831,
+                "label": "positive",
+            }
+            for number, opening in enumerate(OPENINGS)
+        ],
+    }
+
+
+HOSTILE = (
+    "</blockquote></svg></style><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7*7 }}{% raw %}&amp; https://x.test "
+)
+
+
+def hostile_run(folder: Path) -> Path:
+    """A run whose every text tries to break the page: markup, text from right to left, no spaces, great length."""
+    hostile = HOSTILE + "\u202e\u05e9\u05dc\u05d5\u05dd \x00" + "w" * 10_000
+    logged = [{**row, f"reward/{hostile}": 0.5} for row in metrics(5)]
+    rows = [{**row, "topic": hostile, "text": hostile + " and more", "wanted": hostile} for row in samples(3)]
+    rows += [{**row, "topic": "w" * 10_000} for row in rows[:1]]
+    rows.append({**rows[0], "text": "lone \ud800 surrogate", "wanted": None})
+    ended, differing = summary(), apart()
+    ended["task"] = ended["labels"][0] = differing["labels"][0] = hostile
+    ended["students"][hostile] = {"accuracy": 0.5}
+    ended["time"][hostile] = 1.0
+    ended["config"][hostile] = [HOSTILE]
+    ended["versions"][hostile] = HOSTILE
+    differing["apart"] = [row | {"text": hostile, "teacher": hostile, "label": hostile} for row in differing["apart"]]
+    return write_run(folder, ended, logged, rows, differing)
+
+
+def write_run(
+    folder: Path,
+    summary_: dict | None = None,
+    metrics_: list | None = None,
+    samples_: list | None = None,
+    apart_: dict | None = None,
+) -> Path:
     """Write a run folder; what is not given is made up, what is empty is not written."""
     folder.mkdir(parents=True, exist_ok=True)
-    ended = summary() if summary_ is None else summary_
-    if ended:
-        (folder / "summary.json").write_text(json.dumps(ended))
+    files = {
+        "summary": summary() if summary_ is None else summary_,
+        "disagreement": apart() if apart_ is None else apart_,
+    }
+    for name, content in files.items():
+        if content:
+            (folder / f"{name}.json").write_text(json.dumps(content))
     logs = {
         "metrics": metrics() if metrics_ is None else metrics_,
         "samples": samples() if samples_ is None else samples_,

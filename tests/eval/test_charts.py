@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.charts import HEIGHT, LEFT, RIGHT, WIDTH, Series, line_chart, percent_mark, ticks
+from eval.charts import BOTTOM, HEIGHT, LEFT, RIGHT, WIDTH, Series, bar_chart, histogram, line_chart, percent_mark, ticks
 
 SVG = "{http://www.w3.org/2000/svg}"
 finite = st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-6)
@@ -52,6 +52,9 @@ def test_lines_are_told_apart_by_more_than_colour():
     chart = draw(*(Series(str(i), [(0, i), (1, i)]) for i in range(5)))
     dashes = [path.get("stroke-dasharray") for path in chart.findall(f"{SVG}path")]
     assert len(set(dashes)) == 5
+    # Two for each of 9 lines: a comparison of all students has more of them than there are colours.
+    many = draw(*(Series(str(i), [(0, i), (1, i)]) for i in range(9))).findall(f"{SVG}path")
+    assert len({(path.get("class"), path.get("stroke-dasharray")) for path in many}) == 9
 
 
 def test_missing_and_single_points_do_no_harm():
@@ -67,3 +70,46 @@ def test_names_are_escaped():
     chart = draw(Series(hostile, [(0, 0), (1, 1)]), Series("b", [(0, 0)]))
     assert hostile in [text.text for text in chart.findall(f"{SVG}text")]
     assert not chart.findall(f".//{SVG}script")
+
+
+def boxes(chart):
+    return [{key: float(bar.get(key)) for key in ("x", "y", "width", "height")} for bar in chart.findall(f"{SVG}rect")]
+
+
+def test_bars_of_a_histogram_stand_between_their_edges_and_are_as_high_as_they_say():
+    chart = ElementTree.fromstring(
+        histogram("Chart", [0, 1, 2, 4], {"a": [0.2, 0.4, 0.0], "b": [0.1, 0.1, 0.3]}, x_label="x", y_label="y")
+    )
+    one, two, three = boxes(chart)
+    assert one["x"] == LEFT and two["x"] == pytest.approx((LEFT + WIDTH - RIGHT) / 2 - (WIDTH - RIGHT - LEFT) / 4, abs=0.1)
+    assert two["height"] == pytest.approx(2 * one["height"], abs=0.2) and three["height"] == 0
+    assert one["y"] + one["height"] == pytest.approx(chart_bottom(chart), abs=0.2)
+    (outline,) = [path for path in chart.findall(f"{SVG}path") if "M64" in path.get("d") and "L" in path.get("d")]
+    assert outline.get("stroke-dasharray") != "none"
+    assert chart.find(f"{SVG}title").text == "Chart"
+    assert chart.find(f"{SVG}desc").text == "Against x. a: highest from 1 to 2, with 40 %. b: highest from 2 to 4, with 30 %."
+    assert {"x", "y", "a", "b", "40 %"} <= {text.text for text in chart.findall(f"{SVG}text")}
+
+
+def chart_bottom(chart):
+    return float(chart.get("viewBox").split()[3]) - BOTTOM
+
+
+def test_lying_bars_are_as_long_as_they_say_and_fit_the_chart():
+    hostile = "<b>" + "x" * 80
+    chart = ElementTree.fromstring(
+        bar_chart("Chart", [("one", 10), (hostile, 40), ("none", 0), ("lost", math.nan)], x_label="texts", y_label="class")
+    )
+    one, two, none = boxes(chart)
+    assert two["width"] == pytest.approx(4 * one["width"], rel=0.01) and none["width"] == 1
+    assert all(box["x"] + box["width"] <= WIDTH - RIGHT + 0.1 and box["y"] < chart_bottom(chart) for box in (one, two, none))
+    texts = [text.text for text in chart.findall(f"{SVG}text")]
+    assert {"one: 10", "texts", "class"} <= set(texts) and max(map(len, texts)) < 60
+    assert hostile in chart.find(f"{SVG}desc").text
+
+
+def test_nothing_to_draw_is_no_chart():
+    assert histogram("Chart", [0, 1], {"a": [math.nan]}, x_label="x", y_label="y") == ""
+    assert bar_chart("Chart", [("a", math.inf)], x_label="x", y_label="y") == ""
+    assert "<svg" in histogram("Chart", [0, 1], {"a": [0.0]}, x_label="x", y_label="y")
+    assert "<svg" in bar_chart("Chart", [("a", 0)], x_label="x", y_label="y")

@@ -1,55 +1,17 @@
 """The report: what it claims, that hostile text stays text, that missing figures do no harm, how it looks."""
 
-import html
 import json
 import math
 import re
-import shutil
-import subprocess
-import zlib
-from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.errors import InputError
-from eval.report import before_and_after, headline, render, topic_table, verdict, write_report
-from tests.eval.run_folder import metrics, samples, summary, write_run
-
-VOID = {"meta", "br", "line", "circle", "path", "link", "img", "input", "hr"}
-
-
-class Page(HTMLParser):
-    """Checks nesting and collects tags and text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.texts, self.attributes = [], [], [], []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] != "style":
-            self.texts.append(data)
-
-    @property
-    def text(self):
-        return " ".join(" ".join(self.texts).split())
+from eval.report import Record, render, verdict, write_report
+from tests.eval.page import Page
+from tests.eval.run_folder import HOSTILE, apart, hostile_run, metrics, samples, summary, write_run
 
 
 def page_of(folder):
@@ -66,10 +28,11 @@ def test_a_whole_run_is_told(tmp_path):
         "toy:sentiment", "With 8,000 teacher queries and no training data", "87.2 %", "77.1 %", "96.2 %", "13.6 MB",
         "438,018", "1 min 11 s", "Reward", "Accuracy on the evaluation data", "Critic's loss", "Wanted: negative",
         "First, after 200 queries", "Last, after 8,000 queries", "Mean reward", "teacher and writer", "budget",
-        "2.13.0",
+        "2.13.0", "8,000 of 8,000", "23,456", "Where teacher and student differ", "On the 2,000 texts of the evaluation data",
+        "Both choose the same class for 88.1 %", "teacher: positive 97.1 % · student: negative 88.3 % · labelled positive",
     ):  # fmt: skip
         assert expected in page.text, expected
-    assert page.tags.count("svg") == page.tags.count("desc") == 8
+    assert page.tags.count("svg") == page.tags.count("desc") == 10
     assert ("role", "img") in page.attributes
 
 
@@ -99,53 +62,13 @@ def test_the_verdict_claims_what_was_measured():
     assert verdict({}, [{"queries": 1200}]).startswith("This run is not finished: the page shows it as it stood after 1,200")
 
 
-def test_the_table_leaves_out_what_no_row_has_and_orders_the_students():
-    table = headline({"students": {"mine": {"accuracy": 0.5}, "real": {"accuracy": 0.9}, "prompted": {"accuracy": None}}})
-    assert table["columns"] == ["Accuracy"]
-    assert [(row["name"], row["cells"]) for row in table["rows"]] == [("real", ["90.0 %"]), ("mine", ["50.0 %"])]
-
-
-def test_first_and_last_samples_of_each_class():
-    rows = [
-        {"update": u, "queries": 10 * u, "wanted": w, "topic": "A b", "text": f"A b {w}{u}"} for u in (1, 2, 3) for w in "xy"
-    ]
-    classes = before_and_after(rows)["classes"]
-    assert [entry["wanted"] for entry in classes] == ["x", "y"]
-    assert [s["rest"] for s in classes[0]["first"]["samples"]] == [" x1"]
-    assert [s["rest"] for s in classes[0]["last"]["samples"]] == [" x3"]
-    assert classes[0]["last"]["when"] == "after 30 queries"
-    (single,) = before_and_after([{"update": 1, "wanted": None, "text": "t", "topic": "else"}])["classes"]
-    assert single["wanted"] == "any class" and single["last"]["samples"] == []
-    assert single["first"]["samples"][0] == {"topic": "", "rest": "t", "told": []}
-    many = before_and_after([{"update": 1, "wanted": f"{i:02}", "text": "t"} for i in range(77)])
-    assert len(many["classes"]) == 8 and many["out"] == 69
-
-
-def test_topics_are_counted_with_their_mean_reward():
-    rows = [{"topic": t, "reward": r} for t, r in [("a  b", 0.2), ("a b", 0.6), ("c", 0.9), ("d", 0.1), ("", None)]]
-    table = topic_table(rows)
-    assert table[0] == {"topic": "a b", "count": "2", "reward": "0.40"}
-    assert [row["topic"] for row in table[1:]] == ["c", "d", "(no topic)"]
-    assert table[-1]["reward"] == "–"
-
-
 def test_hostile_text_stays_text(tmp_path):
-    hostile = "</blockquote></svg></style><script>alert(1)</script><img src=x onerror=alert(1)>"
-    hostile += "{{ 7*7 }}{% raw %}&amp;\u202e\x00"
-    rows = [{**row, "topic": hostile, "text": hostile + " and more", "wanted": hostile} for row in samples(3)]
-    rows.append({**rows[0], "text": "lone \ud800 surrogate", "wanted": None})
-    ended = summary()
-    ended["task"] = ended["labels"][0] = hostile
-    ended["students"][hostile] = {"accuracy": 0.5}
-    ended["time"][hostile] = 1.0
-    ended["config"][hostile] = [hostile]
-    ended["versions"][hostile] = hostile
-    logged = [{**row, f"reward/{hostile}": 0.5} for row in metrics(5)]
-    page = page_of(write_run(tmp_path / "run", ended, logged, rows))
+    page = page_of(hostile_run(tmp_path / "run"))
     assert not {"script", "img"} & set(page.tags)
-    assert not any(name.startswith("on") for name, _ in page.attributes)
-    assert "{{ 7*7 }}" in page.text and "<script>alert(1)</script>" in page.text
+    assert not any(name.startswith("on") or name in ("src", "href") for name, _ in page.attributes)
+    assert HOSTILE[:100] in page.text
     assert "lone ? surrogate" in page.text
+    assert len(page.text) < 60_000  # texts of 10,000 characters are cut
 
 
 def test_characters_that_look_like_line_ends_do_not_cut_a_sample(tmp_path):
@@ -184,11 +107,15 @@ def test_each_key_of_a_run_may_be_missing():
                     yield tree | {key: smaller}
 
     for ended in without(summary()):
-        Page(render(ended, [], [], "run"))
+        Page(render(Record("run", ended)))
     for row in without(metrics(1)[0]):
-        Page(render({}, [row, row], [], "run"))
+        Page(render(Record("run", metrics=[row, row])))
     for row in without(samples(1)[0]):
-        Page(render({}, [], [row, row], "run"))
+        Page(render(Record("run", samples=[row, row])))
+    for differing in without(apart()):
+        Page(render(Record("run", apart=differing)))
+    for row in without(apart()["apart"][0]):
+        Page(render(Record("run", apart=apart() | {"apart": [row]})))
 
 
 anything = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5), lambda s: st.lists(s, max_size=2))
@@ -199,14 +126,36 @@ anything = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_si
 def test_values_of_any_type_do_no_harm(sample, data):
     row = data.draw(st.fixed_dictionaries({}, optional={key: anything for key in metrics(1)[0]}))
     ended = data.draw(st.fixed_dictionaries({}, optional={key: anything for key in summary()}))
-    Page(render(ended, [row], [sample], "run"))
+    differing = data.draw(st.fixed_dictionaries({}, optional={key: anything for key in apart()}))
+    differing["pairs"] = [data.draw(st.fixed_dictionaries({}, optional={key: anything for key in apart()["pairs"][0]}))]
+    differing["apart"] = [data.draw(st.fixed_dictionaries({}, optional={key: anything for key in apart()["apart"][0]}))]
+    Page(render(Record("run", ended, [row], [sample], differing, ended)))
 
 
 def test_a_run_that_was_killed_can_be_told(tmp_path):
-    folder = write_run(tmp_path / "run", {}, metrics(4), samples(4))
+    folder = write_run(tmp_path / "run", {}, metrics(4), samples(4), {})
+    (folder / "config.yaml").write_text("teacher: my/teacher\nbudget: 8000\n")
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"update": 5, "quer')
-    assert "This run is not finished: the page shows it as it stood after 800 teacher queries" in page_of(folder).text
+    text = page_of(folder).text
+    assert "This run is not finished: the page shows it as it stood after 800 teacher queries" in text
+    assert "Teacher my/teacher Teacher queries 800 of 8,000 Rollouts 4" in text
+
+
+def test_a_run_of_before_the_comparison_was_kept_can_be_told(tmp_path):
+    page = page_of(write_run(tmp_path / "run", apart_={}))
+    assert "Texts before and after" in page.text and "Where teacher and student differ" not in page.text
+
+
+def test_the_page_says_on_which_texts_teacher_and_student_were_compared(tmp_path):
+    def text(**changes):
+        return Page(render(Record("run", apart=apart() | changes))).text
+
+    assert "mind to whom this page is given" in text()
+    drawn = text(source="replay", held=7000)
+    assert "On 2,000 of the 7,000 texts that the student learnt from, drawn by chance" in drawn
+    assert "mind to whom" not in drawn
+    assert "On the 2,000 texts that the student learnt from, since no evaluation data" in text(source="replay", held=2000)
 
 
 def test_what_is_no_run_is_refused(tmp_path):
@@ -223,54 +172,15 @@ def test_what_is_no_run_is_refused(tmp_path):
     (tmp_path / "summary.json").write_text("[]")
     with pytest.raises(InputError, match="summary.json: expected a JSON object"):
         write_report(tmp_path)
+    (tmp_path / "summary.json").write_text("{}")
+    (tmp_path / "metrics.jsonl").write_text("")
+    for damage in ('{"labels": ["a"', "[" * 100_000):
+        (tmp_path / "disagreement.json").write_text(damage)
+        with pytest.raises(InputError, match="disagreement.json: is not valid JSON"):
+            write_report(tmp_path)
+    (tmp_path / "disagreement.json").unlink()
+    for damage, message in (("a: [1", "config.yaml: is not valid YAML"), ("text", "config.yaml: expected names")):
+        (tmp_path / "config.yaml").write_text(damage)
+        with pytest.raises(InputError, match=message):
+            write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
-
-
-# In a browser
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-in_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium installed")
-
-
-def chromium(tmp_path, *arguments):
-    quiet = (
-        "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
-        "--disable-component-update", "--disable-sync", "--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}",
-    )  # fmt: skip
-    return subprocess.run([CHROMIUM, *quiet, *arguments], capture_output=True, text=True, timeout=120, check=True).stdout
-
-
-def corner(png):
-    """Red, green and blue of a PNG's first pixel: no row filter changes it."""
-    data, at = png.read_bytes(), 8
-    pixels = b""
-    while at < len(data):
-        size = int.from_bytes(data[at : at + 4])
-        if data[at + 4 : at + 8] == b"IDAT":
-            pixels += data[at + 8 : at + 8 + size]
-        at += 12 + size
-    return tuple(zlib.decompress(pixels)[1:4])
-
-
-@in_browser
-def test_a_browser_shows_it_light_and_dark(tmp_path):
-    page = write_report(write_run(tmp_path / "run"))
-    colours = {}
-    for name, more in (("light", []), ("dark", ["--blink-settings=preferredColorScheme=0"])):
-        picture = tmp_path / f"{name}.png"
-        chromium(tmp_path, *more, "--window-size=1100,1200", f"--screenshot={picture}", page.as_uri())
-        colours[name] = corner(picture)
-    assert colours == {"light": (0xF6, 0xF7, 0xF9), "dark": (0x12, 0x16, 0x1C)}
-
-
-@in_browser
-def test_nothing_sticks_out_on_a_phone(tmp_path):
-    rows = [{**row, "topic": "w" * 200, "text": "w" * 600} for row in samples(2)]
-    page = write_report(write_run(tmp_path / "run", samples_=rows)).read_text(encoding="utf-8")
-    frame = tmp_path / "frame.html"
-    frame.write_text(
-        f'<iframe id="f" style="width:360px;height:800px;border:0" srcdoc="{html.escape(page)}"></iframe>'
-        '<p id="w"></p>'
-        "<script>f.onload = () => w.textContent = 'width ' + f.contentDocument.documentElement.scrollWidth</script>"
-    )
-    assert "width 360<" in chromium(tmp_path, "--virtual-time-budget=5000", "--dump-dom", frame.as_uri())

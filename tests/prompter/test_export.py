@@ -22,10 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.errors import InputError
+from eval.duplicates import DuplicateIndex
 from prompter import export as export_module
 from prompter import export_folder, shards
 from prompter.cli import main
-from prompter.duplicates import DuplicateIndex
 from prompter.export import Export, export
 from prompter.export_config import ExportConfig, parse_export
 from prompter.export_folder import ExportFolder

@@ -53,8 +53,13 @@ def test_a_public_repository_is_not_filled_by_accident(hub: type[FakeHub], tmp_p
     assert "upload" not in [name for name, _ in hub.calls]
 
 
-def test_errors_name_the_remedy_and_no_details(hub: type[FakeHub], tmp_path: Path) -> None:
-    hub.error = ConnectionError("https://hub?token=hf_secret")
+class TransportError(Exception):
+    """What an HTTP library raises, whose errors need not be OSErrors."""
+
+
+@pytest.mark.parametrize("kind", [ConnectionError, TransportError])
+def test_errors_name_the_remedy_and_no_details(hub: type[FakeHub], tmp_path: Path, kind: type[Exception]) -> None:
+    hub.error = kind("https://hub?token=hf_secret")
     with pytest.raises(InputError, match="me/set was not uploaded.*log in with: hf auth login") as caught:
         hub_upload.upload(tmp_path, "me/set", public=False)
     assert "secret" not in str(caught.value)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompter.quality import fault, words
+from eval.words import words
+from prompter.quality import fault
 
 
 @pytest.mark.parametrize(

@@ -59,12 +59,13 @@ def labelled(tmp_path: Path) -> Path:
     return file
 
 
-def outcome(run: Path) -> tuple[dict, bytes, bytes]:
-    """What two equal runs have in common: student weights, metrics, samples."""
+def outcome(run: Path) -> tuple[dict, bytes, bytes, bytes]:
+    """What two equal runs have in common: student weights, metrics, samples, where teacher and student differ."""
     return (
         load_file(run / "student" / "model.safetensors"),
         (run / "metrics.jsonl").read_bytes(),
         (run / "samples.jsonl").read_bytes(),
+        (run / "disagreement.json").read_bytes(),
     )
 
 
@@ -93,6 +94,11 @@ def test_a_run_spends_the_budget_exactly_and_writes_what_it_promises(arguments, 
     for figures in summary["students"].values():
         assert figures["queries"] == 100
         assert 0 <= figures["agreement"] <= 1
+    apart = json.loads((run / "disagreement.json").read_text())
+    assert (apart["source"], apart["texts"]) == ("evaluation", 40)
+    same = sum(pair["texts"] for pair in apart["pairs"] if pair["teacher"] == pair["student"])
+    assert same / 40 == pytest.approx(summary["students"]["prompted"]["agreement"])
+    assert "Where teacher and student differ" in (run / "report.html").read_text()
     for name in ("config.yaml", "report.html", "prompter/prompter.json", "prompter/adapter_model.safetensors"):
         assert (run / name).is_file(), name
     answer = pipeline("text-classification", str(run / "student"))("w1 w2 good")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from datasketch import MinHash, MinHashLSH
 
-from prompter.quality import words
+from eval.words import words
 
 SHINGLE = 3
 """Words per shingle."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompter.duplicates import SHINGLE, DuplicateIndex
-from prompter.quality import words
+from eval.duplicates import SHINGLE, DuplicateIndex
+from eval.words import words
 
 VOCABULARY = [f"word{i}" for i in range(500)]
 

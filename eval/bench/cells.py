@@ -1,0 +1,149 @@
+"""Running the cells of a suite: each by itself, none twice, and none that was not paid for like the others.
+
+A cell's folder carries a hash of all that its result depends on: settings, the content of models and data, library versions,
+the source of what computes it. So a suite that was killed goes on where it stood, two suites share the cells they have in
+common, and a change of anything computes what it touches anew.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import distill
+import eval as eval_package
+import prompter
+from distill.errors import InputError
+from distill.files import read_json, write_json
+from eval.bench.suite import PROMPTED, Cell
+from prompter.config import NOT_COMPARED, Settings
+from prompter.controls import train_control
+from prompter.summary import LIBRARIES
+from prompter.train import train
+
+RESULT, FAILURE = "result.json", "failure.json"
+
+INPUTS = ("teacher", "generator", "policy", "student", "student_tokenizer", "eval_data", "real_data", "corpus")
+"""Settings that may name files."""
+
+FIGURES = ("accuracy", "macro_f1", "agreement", "texts", "queries", "updates", "seconds", "parameters", "n")
+
+
+def folder_of(cell: Cell, root: Path) -> Path:
+    """Where a cell's work and result lie."""
+    settings = {key: value for key, value in cell.parsed("unused").flat().items() if key not in NOT_COMPARED}
+    depends = {
+        "settings": settings,
+        "text": cell.text,
+        "inputs": {key: content(str(settings[key])) for key in INPUTS if settings.get(key)},
+        "versions": {name: version(name) for name in LIBRARIES},
+        "source": source(),
+    }
+    digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
+    return root / "cells" / f"{cell.name}-{digest[:12]}"
+
+
+@cache
+def content(name: str) -> str:
+    """A hash of the file or folder of that name; the name itself where there is neither."""
+    path = Path(name)
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
+    if not files:
+        return name
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+        with file.open("rb") as opened:
+            digest.update(hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()
+
+
+@cache
+def source() -> str:
+    """A hash of the code that decides a result; how results are shown is left out."""
+    packages = [Path(str(package.__file__)).parent for package in (distill, prompter)]
+    files = [file for package in packages for file in sorted(package.glob("*.py"))]
+    here = Path(str(eval_package.__file__)).parent
+    files += [here / f"{name}.py" for name in ("controls", "data", "metrics", "scoring")]
+    files += sorted((here / "toy").glob("*.py"))
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def run_cells(cells: list[Cell], root: Path, told: Callable[[int, Cell, dict[str, Any]], None]) -> list[dict[str, Any]]:
+    """Run what is not there yet; a cell that fails does not keep the others from running.
+
+    Args:
+        cells: What to run.
+        root: Folder of the suite.
+        told: Called after each cell with its number, the cell and its row.
+
+    Returns:
+        A row for each cell: what it is, and its figures or `error`.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; what is finished is kept, and the cell under way goes on from its last checkpoint.
+    """
+    rows = []
+    for number, cell in enumerate(cells):
+        row = {key: getattr(cell, key) for key in ("task", "method", "student", "budget", "seed")} | {"text": cell.text}
+        row |= outcome(cell, folder_of(cell, root))
+        rows.append(row)
+        told(number, cell, row)
+    return rows
+
+
+def outcome(cell: Cell, folder: Path) -> dict[str, Any]:
+    """A cell's figures, computed where they are not there yet, or its `error`."""
+    if (folder / RESULT).is_file():
+        return dict(read_json(folder / RESULT))
+    (folder / FAILURE).unlink(missing_ok=True)
+    try:
+        figures = run(cell, folder)
+        check_cost(figures, cell)
+    except Exception as error:  # whatever went wrong, the other cells are still worth having
+        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / FAILURE, {"error": reason})
+        return {"error": reason}
+    write_json(folder / RESULT, figures)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # nothing goes on from here any more
+    return figures
+
+
+def run(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Train one cell."""
+    settings: Settings = cell.parsed(folder)
+    if cell.text == PROMPTED:
+        settings.run.resume = (folder / "config.yaml").is_file()
+        summary = train(settings)
+        if summary is None:
+            raise KeyboardInterrupt
+        figures = summary["students"][PROMPTED] | {"teacher_accuracy": summary["teacher"].get("accuracy")}
+    else:
+        figures = train_control(cell.text, settings)
+    if figures.get("accuracy") is None:
+        raise InputError("eval_data is missing: a comparison needs labelled data to report on")
+    return {key: figures[key] for key in (*FIGURES, "teacher_accuracy")}
+
+
+def check_cost(figures: dict[str, Any], cell: Cell) -> None:
+    """Refuse a result that cost more or less than the other cells of its budget.
+
+    Raises:
+        InputError: Texts, teacher queries or student updates are not what was asked for.
+    """
+    expected = {
+        "texts": cell.budget,
+        "queries": 0 if cell.text == "supervised" else cell.budget,
+        "updates": cell.parsed("unused").distill.student_updates,
+    }
+    for name, value in expected.items():
+        if figures[name] != value:
+            raise InputError(f"{cell.name}: {name} {figures[name]:,}, expected {value:,}; the cell cannot be compared")

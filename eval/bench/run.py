@@ -1,0 +1,87 @@
+"""`prompter bench`: run a suite and write what it found."""
+
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distill.errors import InputError
+from distill.files import write_text
+from eval.bench.cells import folder_of, run_cells
+from eval.bench.page import write_page
+from eval.bench.results import markdown, write_parquet
+from eval.bench.suite import Cell, read_suite
+from prompter.progress import Show, quieten
+from prompter.run_folder import locked
+
+
+@dataclass
+class BenchConfig:
+    """Which suite, and where.
+
+    Raises:
+        InputError: The suite is missing.
+    """
+
+    suite: str = field(default="", metadata={"help": "YAML file of the suite, for example configs/bench/toy.yaml."})
+    to: str = field(default="", metadata={"help": "Folder of results and cells; default: runs/bench-NAME."})
+    set: list[str] = field(
+        default_factory=list, metadata={"help": "Settings of tasks to replace: ag_news.teacher=path/to/teacher."}
+    )
+    only: str = field(default="", metadata={"help": "Run the cells whose name contains this; the tables hold them alone."})
+    dry_run: bool = field(default=False, metadata={"help": "Print the cells and whether they are done, and run nothing."})
+    quiet: bool = field(default=False, metadata={"help": "No bars; errors and the table only."})
+
+    def __post_init__(self) -> None:
+        """Check that there is a suite."""
+        if not self.suite:
+            raise InputError("suite is missing: give --suite configs/bench/toy.yaml, or a file of your own")
+
+
+def bench(config: BenchConfig) -> int:
+    """Run a suite, or go on with it.
+
+    Args:
+        config: Which suite, and where.
+
+    Returns:
+        Exit status: 0, or 1 where a cell failed; the results of the others are written in either case.
+
+    Raises:
+        InputError: The suite is wrong, or the folder cannot be written or is in use; nothing was run.
+        KeyboardInterrupt: Ctrl-C; the same command goes on.
+    """
+    quieten()
+    suite = read_suite(config.suite, config.set)
+    cells = [cell for cell in suite.cells if config.only in cell.name]
+    if not cells:
+        raise InputError(f"only is '{config.only}', which no cell's name contains; see --dry_run")
+    root = Path(config.to or f"runs/bench-{suite.name}")
+    if config.dry_run:
+        for cell in cells:
+            print(f"{'done' if (folder_of(cell, root) / 'result.json').is_file() else '    '}  {cell.name}")
+        return 0
+    lock = locked(root / ".lock", "to:", root)
+    try:
+        with Show(config.quiet) as show:
+            bar = show.bar("cells", len(cells))
+
+            def told(number: int, cell: Cell, row: dict[str, Any]) -> None:
+                show.say(f"{cell.name}: " + (row.get("error") or f"{100 * row['accuracy']:.1f} %"))
+                show.step(bar, number + 1)
+
+            rows = run_cells(cells, root, told)
+        write_parquet(rows, root / "results.parquet")
+        table = markdown(suite.name, rows)
+        write_text(root / "results.md", table)
+        write_page(suite.name, rows, root / "report.html")
+    finally:
+        lock.close()
+    print(table)
+    print(f"Results: {root}/results.parquet, {root}/results.md. Report: {root}/report.html")
+    failed = sum(row.get("error") is not None for row in rows)
+    if failed:
+        go_on = shlex.join(["prompter", "bench", "--suite", config.suite])
+        print(f"prompter: {failed} of {len(rows)} cells failed; '{go_on}' tries them again", file=sys.stderr)
+    return 1 if failed else 0
