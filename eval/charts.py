@@ -92,6 +92,7 @@ def line_chart(
     y_label: str,
     y_format: Callable[[float], str] = compact,
     from_zero: bool = False,
+    reach: Sequence[float] = (),
 ) -> Markup:
     """Draw lines.
 
@@ -102,6 +103,7 @@ def line_chart(
         y_label: Name and unit of the vertical axis.
         y_format: How figures of the vertical axis are written.
         from_zero: Whether the vertical axis has to reach 0.
+        reach: Other heights it has to reach, so that several charts may share one scale.
 
     Returns:
         An `<svg>` element, or nothing where no series has a point. All text is escaped.
@@ -112,7 +114,7 @@ def line_chart(
         return Markup("")
     xs = [x for line in lines for x, _ in line.points if not line.level] or [0.0, 1.0]
     ys = [edge for line in lines for x, y in line.points for edge in (y - line.spread.get(x, 0), y + line.spread.get(x, 0))]
-    ys += [0.0] if from_zero else []
+    ys += [*reach, *([0.0] if from_zero else [])]
     x_ticks, y_ticks = ticks(min(0.0, *xs), max(xs), 4), ticks(min(ys), max(ys), 5)
     legend, legend_height = _legend([line.name for line in lines]) if len(lines) > 1 else (Markup(""), 0)
     height = HEIGHT + legend_height

@@ -10,8 +10,13 @@ from eval.bench.suite import METHODS, PROMPTED
 from eval.charts import Series, line_chart, percent_mark
 from eval.report import page
 
-LARGEST_CHART = 6
-"""Lines of a chart; a chart has as many strokes that can be told apart."""
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Prompted, and the same writer without a prompter": ("unprompted", "unprompted-hot", "class-names"),
+    "Prompted, and text from elsewhere": ("corpus", "random-words", "real", "supervised"),
+    "Algorithms": ("prompted-grpo", "prompted-rloo"),
+    "Terms of the reward switched off": tuple(name for name in METHODS if name.startswith("no-")),
+}
+"""Which methods share a chart with the prompted one."""
 
 
 def write_page(name: str, rows: Sequence[Row], file: Path) -> None:
@@ -58,20 +63,19 @@ def verdict(methods: dict[str, dict[int, Summary]]) -> str:
 
 
 def charts(methods: dict[str, dict[int, Summary]]) -> list[dict[str, Any]]:
-    """Accuracy against queries: prompting among its controls, and among its own variants."""
-    groups = {
-        "Prompted text and other text": [name for name in methods if name == PROMPTED or name not in METHODS],
-        "Variants of the prompter": [name for name in methods if name in METHODS],
-    }
+    """Accuracy against queries: prompting beside what it is compared with, a few lines a chart, all on one scale."""
+    known = {PROMPTED, *(name for group in GROUPS.values() for name in group)}
+    groups = {**GROUPS, "Methods of this suite's own": tuple(name for name in methods if name not in known)}
+    summaries = [summary for of in methods.values() for summary in of.values()]
+    reach = [edge for summary in summaries for edge in (summary.mean - summary.std, summary.mean + summary.std)]
     drawn = []
-    for title, names in groups.items():
-        if len(names) < 2:
-            continue
-        for first in range(0, len(names), LARGEST_CHART):
-            series = [_series(name, methods[name]) for name in names[first : first + LARGEST_CHART]]
-            more = f" ({first // LARGEST_CHART + 1})" if len(names) > LARGEST_CHART else ""
-            svg = line_chart(title + more, series, x_label="teacher queries", y_label="accuracy", y_format=percent_mark)
-            drawn.append({"title": title + more, "svg": svg})
+    for title, group in groups.items():
+        others = [name for name in methods if name in group]
+        if others:
+            series = [_series(name, methods[name]) for name in [*([PROMPTED] if PROMPTED in methods else []), *others]]
+            options: dict[str, Any] = {"y_format": percent_mark, "reach": reach}
+            svg = line_chart(title, series, x_label="teacher queries", y_label="accuracy", **options)
+            drawn.append({"title": title, "svg": svg})
     return drawn
 
 

@@ -82,7 +82,7 @@ def test_a_suite_ends_with_a_table_a_frame_and_a_page(suite, tmp_path: Path, cap
     assert table in capsys.readouterr().out
     assert "| 32 queries | 48 queries |" in table and "failed" not in table
     page = (tmp_path / "out" / "report.html").read_text()
-    assert page.count("<svg") == 1 and "<script" not in page and "teacher queries" in page
+    assert page.count("<svg") == 2 and "<script" not in page and "teacher queries" in page
     assert not list((tmp_path / "out" / "cells").glob("*/checkpoints"))
 
 
