@@ -8,9 +8,10 @@ the texts it wrote before. With the run's own number of updates every figure of 
 
 import argparse
 import dataclasses
-import statistics
 import tempfile
 from pathlib import Path
+
+from table import mean_std
 
 from distill.loop import Distiller
 from eval.scoring import score
@@ -61,8 +62,7 @@ def main() -> None:
     found = [accuracies(run, args.updates, args.rows) for run in args.runs]
     for row in args.rows:
         values = [figures[row] for figures in found]
-        spread = statistics.stdev(values) if len(values) > 1 else 0.0
-        print(f"{row:16}{statistics.mean(values):6.1f} ± {spread:.1f}  ({', '.join(f'{value:.1f}' for value in values)})")
+        print(f"{row:16}{mean_std(values)}  ({', '.join(f'{value:.1f}' for value in values)})")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ disk) leaves the old file as it was and raises an `InputError` that names the pa
 """
 
 import json
+import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,23 @@ def cache_root() -> Path:
     return Path(root) if root else Path.home() / ".cache" / "prompter"
 
 
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file of another name, flush it to the disk, and give it the name `path`.
+
+    Raises:
+        OSError: the folder cannot be written, or the disk is full; the old file is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        _remove_quietly(temporary)
+        raise
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` (UTF-8) to `path` atomically, creating parent folders.
 
@@ -31,20 +49,11 @@ def write_text(path: str | Path, text: str) -> None:
         InputError: the folder cannot be created or written, or the disk is full.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8", newline="\n"))
     except OSError as error:
-        _remove_quietly(temporary)
         raise _cannot_write(path, error) from error
-    except BaseException:
-        _remove_quietly(temporary)
-        raise
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -57,6 +66,19 @@ def write_json(path: str | Path, value: Any) -> None:
         TypeError: `value` holds something JSON cannot express (nothing is written then).
     """
     write_text(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
+
+
+def without_nan(value: Any) -> Any:
+    """The same value for JSON, which has no NaN and no infinity: null instead.
+
+    >>> without_nan({"a": [1.5, float("nan")], "b": "x"})
+    {'a': [1.5, None], 'b': 'x'}
+    """
+    if isinstance(value, dict):
+        return {key: without_nan(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: str | Path) -> Any:

@@ -18,6 +18,7 @@ from pyarrow import ArrowException
 from distill.errors import InputError, did_you_mean
 from distill.hub import HUB_ID
 from eval.data import load_texts
+from eval.toy import located
 
 RECIPE, WORK = "recipe.yaml", ".export"
 """What `prompter export` writes last into a finished dataset, and the folder it works in until then."""
@@ -93,10 +94,7 @@ def load_reference(path: str, text_column: str = "text", split: str = "train") -
     Raises:
         InputError: As `load_corpus`; or the hub has no such dataset.
     """
-    if path.startswith("toy:"):
-        from eval.toy.files import toy_path  # the toy world is of no use to real data
-
-        path = str(toy_path(path, "train"))
+    path = located(path, "train")
     # "data/real.jsonl" could be a hub id; with a folder "data" here it is a mistyped path, known without a network.
     on_hub = HUB_ID.fullmatch(path.partition(":")[0]) and not ("/" in path and Path(path.split("/")[0]).is_dir())
     try:

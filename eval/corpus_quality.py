@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from distill.errors import InputError
-from distill.files import write_json, write_text
+from distill.files import without_nan, write_json, write_text
 from distill.hub import load_config
 from distill.teacher import CallableTeacher, HttpTeacher, TransformersTeacher, load_teacher
 from eval.corpus import (
@@ -42,6 +42,7 @@ from eval.corpus_reference import (
     vocabulary_overlap,
 )
 from eval.corpus_report import render
+from eval.toy import located
 from eval.verbatim import RUNS, verbatim_overlap
 
 LIBRARIES = ("prompter", "numpy", "scikit-learn", "sacrebleu", "datasketch", "torch", "transformers")
@@ -121,7 +122,7 @@ def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line
             load_config(name, setting)  # a mistyped name is told before anything is computed
     teacher = None
     if config.teacher:
-        teacher = load_teacher(_located(config.teacher, "teacher"), config.device, labels=config.teacher_labels or None)
+        teacher = load_teacher(located(config.teacher, "teacher"), config.device, labels=config.teacher_labels or None)
     vocabulary: dict[str, int] = {}
     tokens = tokenize(corpus.texts, vocabulary)
     figures = texts_figures(corpus.texts, tokens, config.seed, say)
@@ -141,7 +142,7 @@ def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line
         missing["comparison"] = "nothing to compare with: give --reference with a file of real texts"
     if config.writer:
         say(f"perplexity under {config.writer}")
-        writer = _located(config.writer, "writer")
+        writer = located(config.writer, "writer")
         sides = [(figures, corpus.texts), *([(theirs, chosen)] if theirs is not None else [])]
         for side, texts in sides:
             logprobs = mean_logprobs(writer, texts, config.device)
@@ -291,29 +292,6 @@ def write_results(results: dict[str, Any], config: CorpusConfig) -> None:
         write_json(config.json, without_nan(results))
     if config.html:
         write_text(config.html, render(results))
-
-
-def without_nan(value: Any) -> Any:
-    """The same with null for what JSON has no number for.
-
-    Examples:
-        >>> without_nan({"a": [1.5, float("nan")], "b": float("inf")})
-        {'a': [1.5, None], 'b': None}
-    """
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _located(name: str, kind: str) -> str:
-    """The name of a model, or the folder that stands for one of the embedded toy world."""
-    if name.partition(":")[0] != "toy":
-        return name
-    from eval.toy.files import toy_path  # of no use to a real corpus
-
-    return str(toy_path(name, kind, quiet=True))
 
 
 def _at_equal_words(mine: dict[str, Any], theirs: dict[str, Any], tokens: Tokens, others: Tokens, seed: int) -> None:

@@ -26,6 +26,7 @@ from distill.errors import InputError, did_you_mean
 from distill.files import read_yaml
 from eval.data import EvaluationData, load_labelled
 from eval.metrics import METRICS
+from eval.toy import located
 
 KINDS = {"single": 1, "pair": 2}
 """Number of text columns of each kind of task."""
@@ -163,15 +164,6 @@ def task_data(task: Task, where: str | None = None, limit: int = 0) -> Evaluatio
             "at least two classes"
         )
     return data
-
-
-def located(source: str, split: str) -> str:
-    """The source as it is, or the file that stands for a name of the embedded toy world."""
-    if source.partition(":")[0] != "toy":
-        return source
-    from eval.toy.files import toy_path  # the toy world is of no use to a real task
-
-    return str(toy_path(source, split))
 
 
 def match_labels(own: Sequence[str], task: Task, model: str) -> str | None:

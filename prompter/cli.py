@@ -86,10 +86,9 @@ def evaluate(arguments: list[str]) -> int:
     """`prompter evaluate MODEL...`: how good, how big, how fast."""
     import json
 
-    from distill.files import write_json
+    from distill.files import without_nan, write_json
     from prompter.evaluate_config import PRINT, parse_evaluate
     from prompter.evaluation import evaluate as run
-    from prompter.evaluation import without_nan
     from prompter.summary import print_evaluation
 
     config = parse_evaluate(arguments)

@@ -13,8 +13,8 @@ from distill.student import Student, load_student
 from distill.teacher import load_teacher
 from eval.data import load_labelled
 from eval.scoring import EvaluationData
+from eval.toy import located
 from prompter.progress import Show
-from prompter.saved import located
 from prompter.sources import Source, labels_of, open_source
 from prompter.students_config import StudentsConfig
 

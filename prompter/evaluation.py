@@ -5,7 +5,6 @@ the models are timed beside each other, in turns, one text a call and 32 texts a
 """
 
 import dataclasses
-import math
 from importlib.metadata import version
 from typing import Any
 
@@ -22,9 +21,9 @@ from eval.metrics import CALIBRATION_BINS, HUB, hub_metric
 from eval.resampling import LEVEL, RESAMPLES
 from eval.scoring import size_and_speed
 from eval.tasks import Task, describe, match_labels, task_data
+from eval.toy import located
 from prompter.evaluate_config import PRINT, EvaluateConfig
 from prompter.progress import Show, quieten
-from prompter.saved import located
 from prompter.summary import LIBRARIES
 from prompter.tasks import find_task
 
@@ -180,16 +179,3 @@ def size_on_disk(model: Model) -> int | None:
     if not isinstance(model.classifier, TransformersTeacher):
         return None
     return sum(file.stat().st_size for file in model_folder(model.classifier.path).glob("model*.safetensors"))
-
-
-def without_nan(value: Any) -> Any:
-    """The same value for JSON, which has no NaN and no infinity: null instead.
-
-    >>> without_nan({"a": [1.5, float("nan")], "b": "x"})
-    {'a': [1.5, None], 'b': 'x'}
-    """
-    if isinstance(value, dict):
-        return {key: without_nan(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

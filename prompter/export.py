@@ -19,6 +19,7 @@ from distill.answers import CachedTeacher, answers_file
 from distill.errors import InputError
 from distill.teacher import load_teacher
 from eval.duplicates import DuplicateIndex
+from eval.toy import located
 from prompter.dataset_card import write_dataset_card
 from prompter.export_config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.export_folder import ExportFolder, Progress
@@ -26,7 +27,7 @@ from prompter.progress import Show, quieten
 from prompter.prompter_folder import find_prompter, fingerprint, read_manifest
 from prompter.quality import fault
 from prompter.run_folder import disk_errors_named
-from prompter.saved import PromptedTexts, Prompter, located
+from prompter.saved import PromptedTexts, Prompter
 from prompter.shards import features, write_csv, write_jsonl, write_shard
 from prompter.writer import WriterConfig
 

@@ -9,10 +9,10 @@ from distill.student import Student, load_student
 from distill.teacher import load_teacher
 from eval.controls import read_sentences
 from eval.data import EvaluationData, load_labelled, load_texts
+from eval.toy import located
 from prompter.config import Settings
 from prompter.policy import TopicPolicy
 from prompter.progress import Show
-from prompter.saved import located
 from prompter.timing import Clock
 from prompter.writer import Writer
 

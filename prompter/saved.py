@@ -28,6 +28,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from distill.errors import InputError, did_you_mean
 from distill.hub import load_model
 from distill.precision import resolve_device
+from eval.toy import located
 from prompter.policy import PolicyConfig, TopicPolicy
 from prompter.prompter_folder import MANIFEST, count_base_parameters, find_prompter, fingerprint, read_manifest
 from prompter.writer import Writer, WriterConfig, Written
@@ -236,15 +237,6 @@ class Prompter:
         if n < 1:
             raise InputError(f"n is {n}, expected a whole number >= 1")
         return [torch.full((min(CHUNK, n - begin),), index) for begin in range(0, n, CHUNK)]
-
-
-def located(name: str, kind: str, quiet: bool = True) -> str:
-    """The name of a model, or the folder of the cache that stands for a name of the embedded toy world."""
-    if name.partition(":")[0] != "toy":
-        return name
-    from eval.toy.files import toy_path  # the toy world is of no use to a real run
-
-    return str(toy_path(name, kind, quiet=quiet))
 
 
 @contextmanager

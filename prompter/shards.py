@@ -6,8 +6,7 @@ it is whole, and the same rows always give the same bytes.
 
 import csv
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, List, Value
+
+from distill.files import replace_file
 
 PORTION = 1000
 """Rows in memory while a data set is written or read, and rows of a Parquet row group."""
@@ -62,7 +63,7 @@ def write_shard(folder: Path, number: int, rows: Iterable[dict[str, Any]], colum
                 file.write_table(pa.Table.from_pylist(portion, schema=schema))
 
     (folder / "data").mkdir(exist_ok=True)
-    _write(shard_path(folder, number), write)
+    replace_file(shard_path(folder, number), write)
 
 
 def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
@@ -81,7 +82,7 @@ def write_jsonl(folder: Path, columns: Features) -> None:
             for row in _named(folder, columns):
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
-    _write(folder / "data.jsonl", write)
+    replace_file(folder / "data.jsonl", write)
 
 
 def write_csv(folder: Path, columns: Features) -> None:
@@ -94,7 +95,7 @@ def write_csv(folder: Path, columns: Features) -> None:
             for row in _named(folder, columns):
                 lines.writerow([csv_cell(value) for value in row.values()])
 
-    _write(folder / "data.csv", write)
+    replace_file(folder / "data.csv", write)
 
 
 def csv_cell(value: Any) -> Any:
@@ -121,15 +122,3 @@ def _named(folder: Path, columns: Features) -> Iterator[dict[str, Any]]:
             elif isinstance(value, list):
                 row[name] = [round(number, 7) for number in value]
         yield row
-
-
-def _write(path: Path, write: Callable[[Path], None]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

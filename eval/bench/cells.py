@@ -20,12 +20,13 @@ import prompter
 from distill.errors import InputError
 from distill.files import read_json, write_json
 from eval.bench.suite import PROMPTED, Cell
+from eval.toy.cache import source_hash
 from prompter.config import NOT_COMPARED, Settings
 from prompter.controls import train_control
 from prompter.summary import LIBRARIES
 from prompter.train import train
 
-RESULT, FAILURE = "result.json", "failure.json"
+RESULT = "result.json"
 
 INPUTS = ("teacher", "generator", "policy", "student", "student_tokenizer", "eval_data", "real_data", "corpus")
 """Settings that may name files."""
@@ -70,10 +71,7 @@ def source() -> str:
     here = Path(str(eval_package.__file__)).parent
     files += [here / f"{name}.py" for name in ("controls", "data", "metrics", "scoring")]
     files += sorted((here / "toy").glob("*.py"))
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()
+    return source_hash(files)
 
 
 def run_cells(cells: list[Cell], root: Path, told: Callable[[int, Cell, dict[str, Any]], None]) -> list[dict[str, Any]]:
@@ -103,14 +101,11 @@ def outcome(cell: Cell, folder: Path) -> dict[str, Any]:
     """A cell's figures, computed where they are not there yet, or its `error`."""
     if (folder / RESULT).is_file():
         return dict(read_json(folder / RESULT))
-    (folder / FAILURE).unlink(missing_ok=True)
     try:
         figures = run(cell, folder)
         check_cost(figures, cell)
     except Exception as error:  # whatever went wrong, the other cells are still worth having
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / FAILURE, {"error": reason})
         return {"error": reason}
     write_json(folder / RESULT, figures)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # nothing goes on from here any more

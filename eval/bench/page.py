@@ -8,7 +8,8 @@ from distill.files import write_text
 from eval.bench.results import GRADES, Row, Summary, cell_text, comparisons, initialisation
 from eval.bench.suite import METHODS, PROMPTED
 from eval.charts import Series, line_chart, percent_mark
-from eval.report import page
+from eval.page import page
+from prompter.config import CONTROLS
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Prompted, and the same writer without a prompter": ("unprompted", "unprompted-hot", "class-names"),
@@ -49,7 +50,7 @@ def verdict(methods: dict[str, dict[int, Summary]]) -> str:
         return ""
     budget = max(methods[PROMPTED])
     own = methods[PROMPTED][budget]
-    others = {name: of[budget] for name, of in methods.items() if budget in of and name not in METHODS}
+    others = {name: of[budget] for name, of in methods.items() if budget in of and name in CONTROLS}
     sentence = f"With {budget:,} teacher queries the prompted student reaches {100 * own.mean:.1f} %"
     rivals = {name: summary for name, summary in others.items() if name not in ("real", "supervised")}
     if rivals:

@@ -1,6 +1,5 @@
 """What a suite found: rows as Parquet, and tables of mean and standard deviation over seeds."""
 
-import os
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +9,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from distill.files import replace_file
 
 Row = Mapping[str, Any]
 
@@ -75,9 +76,7 @@ def initialisation(student: str) -> str:
 def write_parquet(rows: Sequence[Row], file: Path) -> None:
     """Write one row per cell, those that failed with their `error`."""
     full = [{**row, "initialisation": initialisation(row["student"]), "grade": GRADES[row["text"]]} for row in rows]
-    temporary = file.with_name(f".{file.name}.tmp")
-    pq.write_table(pa.Table.from_pylist(full, schema=SCHEMA), temporary)
-    os.replace(temporary, file)
+    replace_file(file, lambda temporary: pq.write_table(pa.Table.from_pylist(full, schema=SCHEMA), temporary))
 
 
 def comparisons(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, dict[int, Summary]]]:

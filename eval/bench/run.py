@@ -1,6 +1,5 @@
 """`prompter bench`: run a suite and write what it found."""
 
-import shlex
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from distill.errors import InputError
 from distill.files import write_text
-from eval.bench.cells import folder_of, run_cells
+from eval.bench.cells import RESULT, folder_of, run_cells
 from eval.bench.page import write_page
 from eval.bench.results import markdown, write_parquet
 from eval.bench.suite import Cell, read_suite
@@ -60,7 +59,7 @@ def bench(config: BenchConfig) -> int:
     root = Path(config.to or f"runs/bench-{suite.name}")
     if config.dry_run:
         for cell in cells:
-            print(f"{'done' if (folder_of(cell, root) / 'result.json').is_file() else '    '}  {cell.name}")
+            print(f"{'done' if (folder_of(cell, root) / RESULT).is_file() else '    '}  {cell.name}")
         return 0
     lock = locked(root / ".lock", "to:", root)
     try:
@@ -82,6 +81,5 @@ def bench(config: BenchConfig) -> int:
     print(f"Results: {root}/results.parquet, {root}/results.md. Report: {root}/report.html")
     failed = sum(row.get("error") is not None for row in rows)
     if failed:
-        go_on = shlex.join(["prompter", "bench", "--suite", config.suite])
-        print(f"prompter: {failed} of {len(rows)} cells failed; '{go_on}' tries them again", file=sys.stderr)
+        print(f"prompter: {failed} of {len(rows)} cells failed; the same command tries them again", file=sys.stderr)
     return 1 if failed else 0

@@ -4,22 +4,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from datasets import ClassLabel, Features, List, Value
+from datasets import Features
 
-FEATURES = Features(
-    {
-        "text": Value("string"),
-        "label": ClassLabel(names=["bad", "good"]),
-        "teacher_probs": List(Value("float32")),
-        "wanted_label": ClassLabel(names=["bad", "good"]),
-        "topic": Value("string"),
-        "confidence": Value("float32"),
-        "lm_logprob": Value("float32"),
-        "near_duplicate_of": Value("int64"),
-        "keep": Value("bool"),
-        "drop_reason": Value("string"),
-    }
-)
+from prompter.shards import features
+
+COLUMNS = {name: kind for name, kind in features(["bad", "good"], teacher=True).items() if name not in ("prompter", "seed")}
 WORDS = "soup film bread story waiter actor room scene cold warm kind rude dull bright long short fresh stale good bad".split()
 
 
@@ -56,7 +45,7 @@ def rows(count: int = 40) -> list[dict]:
 def write_dataset(folder: Path, made: list[dict] | None = None, without: tuple[str, ...] = (), shards: int = 2) -> Path:
     """Write rows as shards into `folder/data`, without some of the columns."""
     made = rows() if made is None else made
-    schema = Features({name: feature for name, feature in FEATURES.items() if name not in without}).arrow_schema
+    schema = Features({name: feature for name, feature in COLUMNS.items() if name not in without}).arrow_schema
     (folder / "data").mkdir(parents=True, exist_ok=True)
     size = -(-len(made) // shards)
     for number in range(shards):

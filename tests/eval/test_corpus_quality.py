@@ -8,9 +8,10 @@ import time
 import numpy as np
 import pytest
 
+from distill.files import without_nan
 from eval.corpus import perplexity
 from eval.corpus_models import mean_logprobs
-from eval.corpus_quality import CorpusConfig, evaluate_data, without_nan
+from eval.corpus_quality import CorpusConfig, evaluate_data
 from eval.corpus_report import print_results, render
 from prompter.cli import main
 from tests.eval.exported import WORDS, rows, sentence, write_dataset

@@ -10,6 +10,7 @@ import torch
 import yaml
 from transformers import AutoConfig
 
+from distill.files import without_nan
 from distill.seeding import generator
 from distill.student import load_student
 from distill.teacher import load_teacher
@@ -193,7 +194,7 @@ def test_json_has_no_nan(
     assert any("shaky:hardly gave no usable answer to 40 of 40 rows" in note for note in result["notes"])
     assert run("shaky:some", "--teacher", "shaky:hardly", "--limit", "40", *flags) == 0
     assert "Note: shaky:hardly gave" in " ".join(capsys.readouterr().out.split())
-    assert evaluation.without_nan([math.inf]) == [None]
+    assert without_nan([math.inf]) == [None]
 
 
 def test_a_model_that_only_numbers_its_classes_is_taken_by_index(

@@ -170,7 +170,7 @@ def deadly(monkeypatch: pytest.MonkeyPatch, lives: int) -> list[str]:
         (ExportFolder, "finish"),
         (export_module, "write_shard"),
         (export_module, "write_dataset_card"),
-        (shards.os, "replace"),
+        (os, "replace"),
     ):
         wrap(owner, name)
     return moments
