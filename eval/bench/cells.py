@@ -1,4 +1,4 @@
-"""Running the cells of a suite: each by itself, none twice, and none that was not paid for like the others.
+"""One cell of a suite: computed once, kept by its content, refused where it did not cost what the others did.
 
 A cell's folder carries a hash of all that its result depends on: settings, the content of models and data, library versions,
 the source of what computes it. So a suite that was killed goes on where it stood, two suites share the cells they have in
@@ -8,7 +8,6 @@ common, and a change of anything computes what it touches anew.
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -72,29 +71,6 @@ def source() -> str:
     files += [here / f"{name}.py" for name in ("controls", "data", "metrics", "scoring")]
     files += sorted((here / "toy").glob("*.py"))
     return source_hash(files)
-
-
-def run_cells(cells: list[Cell], root: Path, told: Callable[[int, Cell, dict[str, Any]], None]) -> list[dict[str, Any]]:
-    """Run what is not there yet; a cell that fails does not keep the others from running.
-
-    Args:
-        cells: What to run.
-        root: Folder of the suite.
-        told: Called after each cell with its number, the cell and its row.
-
-    Returns:
-        A row for each cell: what it is, and its figures or `error`.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C; what is finished is kept, and the cell under way goes on from its last checkpoint.
-    """
-    rows = []
-    for number, cell in enumerate(cells):
-        row = {key: getattr(cell, key) for key in ("task", "method", "student", "budget", "seed")} | {"text": cell.text}
-        row |= outcome(cell, folder_of(cell, root))
-        rows.append(row)
-        told(number, cell, row)
-    return rows
 
 
 def outcome(cell: Cell, folder: Path) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from typing import Any
 
 from distill.errors import InputError
 from distill.files import write_text
-from eval.bench.cells import RESULT, folder_of, run_cells
+from eval.bench.cells import RESULT, folder_of
 from eval.bench.page import write_page
 from eval.bench.results import markdown, write_parquet
 from eval.bench.suite import Cell, read_suite
+from eval.bench.workers import default_jobs, run_cells
 from prompter.progress import Show, quieten
 from prompter.run_folder import locked
 
@@ -20,7 +21,7 @@ class BenchConfig:
     """Which suite, and where.
 
     Raises:
-        InputError: The suite is missing.
+        InputError: The suite is missing, or `jobs` is negative.
     """
 
     suite: str = field(default="", metadata={"help": "YAML file of the suite, for example configs/bench/toy.yaml."})
@@ -29,13 +30,18 @@ class BenchConfig:
         default_factory=list, metadata={"help": "Settings of tasks to replace: ag_news.teacher=path/to/teacher."}
     )
     only: str = field(default="", metadata={"help": "Run the cells whose name contains this; the tables hold them alone."})
+    jobs: int = field(
+        default=0, metadata={"help": "Cells at a time; 0: one per processor, at most 4, and a single one with a GPU."}
+    )
     dry_run: bool = field(default=False, metadata={"help": "Print the cells and whether they are done, and run nothing."})
     quiet: bool = field(default=False, metadata={"help": "No bars; errors and the table only."})
 
     def __post_init__(self) -> None:
-        """Check that there is a suite."""
+        """Check what can be checked without reading the suite."""
         if not self.suite:
             raise InputError("suite is missing: give --suite configs/bench/toy.yaml, or a file of your own")
+        if self.jobs < 0:
+            raise InputError(f"jobs is {self.jobs}, expected 0 (chosen for this machine) or more")
 
 
 def bench(config: BenchConfig) -> int:
@@ -70,7 +76,7 @@ def bench(config: BenchConfig) -> int:
                 show.say(f"{cell.name}: " + (row.get("error") or f"{100 * row['accuracy']:.1f} %"))
                 show.step(bar, number + 1)
 
-            rows = run_cells(cells, root, told)
+            rows = run_cells(cells, root, config.jobs or default_jobs(), told)
         write_parquet(rows, root / "results.parquet")
         table = markdown(suite.name, rows)
         write_text(root / "results.md", table)

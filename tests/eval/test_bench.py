@@ -1,6 +1,12 @@
 """Suites: what they refuse, that every cell costs the same, that a kill or a failed cell loses nothing else."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +70,7 @@ def suite(teacher_folder: Path, lm_folder: Path, tmp_path: Path):  # noqa: F811
 
 
 def bench(file: Path, to: Path, *flags: str) -> int:
-    return main(["bench", "--suite", str(file), "--to", str(to), "--quiet", *flags])
+    return main(["bench", "--suite", str(file), "--to", str(to), "--quiet", "--jobs", "1", *flags])
 
 
 def test_a_suite_ends_with_a_table_a_frame_and_a_page(suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +127,41 @@ def test_a_suite_that_was_stopped_ends_with_the_same_table(suite, tmp_path: Path
         pandas.read_parquet(tmp_path / name / "results.parquet").drop(columns="seconds") for name in ("whole", "stopped")
     ]
     pandas.testing.assert_frame_equal(*frames)
+
+
+def test_workers_find_what_one_process_finds(suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = suite(methods=["prompted", "corpus", "real"])
+    missing = ["--set", f"tiny.corpus={tmp_path / 'nowhere.txt'}"]
+    frames = []
+    for jobs in ("1", "2"):
+        assert bench(file, tmp_path / jobs, *missing, "--jobs", jobs) == 1
+        frames.append(pandas.read_parquet(tmp_path / jobs / "results.parquet").drop(columns="seconds"))
+    pandas.testing.assert_frame_equal(*frames)
+    assert list(frames[0].error.isna()) == [True, False, True]
+    assert bench(file, tmp_path / "out", "--jobs", "-1") == 2 and "jobs is -1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_workers_end_with_their_suite(suite, tmp_path: Path, how: signal.Signals) -> None:
+    file = suite(budgets=[4000], settings=SMALL | {"save_every": 5})
+    command = ["-m", "prompter.cli", "bench", "--suite", str(file), "--to", str(tmp_path / "out"), "--quiet", "--jobs", "2"]
+    process = subprocess.Popen([sys.executable, *command], start_new_session=True, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("out/cells/*/checkpoints/*")):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    (os.kill if how == signal.SIGKILL else os.killpg)(process.pid, how)
+    assert process.wait(60) == (-how if how == signal.SIGKILL else 130)
+    assert "Traceback" not in process.communicate()[1]  # and every process has closed its end of the pipe
+    while time.monotonic() < deadline:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+            continue
+        break
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
 
 
 def test_a_cell_that_fails_does_not_end_the_suite(suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
