@@ -121,12 +121,15 @@ def markdown(name: str, rows: Sequence[Row]) -> str:
     ]
     for (task, student), methods in comparisons(rows).items():
         budgets = sorted({budget for of in methods.values() for budget in of})
-        first = next(row for row in rows if (row["task"], row["student"]) == (task, student) and row.get("error") is None)
+        here = [row for row in rows if (row["task"], row["student"]) == (task, student) and row.get("error") is None]
+        updates = {row["budget"]: f"{row['updates']:,}" for row in here}
         lines += [
             "",
             f"## {task}, student `{student}` ({initialisation(student)} weights)",
             "",
-            f"Teacher {100 * first['teacher_accuracy']:.1f} on {first['n']:,} rows; {first['updates']:,} updates.",
+            f"Teacher {100 * here[0]['teacher_accuracy']:.1f} on {here[0]['n']:,} rows; student updates: "
+            + (updates[budgets[0]] if len(set(updates.values())) == 1 else ", ".join(updates[budget] for budget in budgets))
+            + ".",
             "",
             "| method | grade | " + " | ".join(f"{budget:,} queries" for budget in budgets) + " | agreement | seconds |",
             "|---|---|" + "---|" * (len(budgets) + 2),

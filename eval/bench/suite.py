@@ -10,6 +10,7 @@
     seeds: [0, 1, 2]
     more:                                     # further combinations; what one leaves out is as above
       - {budgets: [3000], seeds: [0], students: ["teacher-layers:0,2"]}
+      - {budgets: [9000], settings: {student_updates: 1200}}
 
 A method is a set of settings with a name: one of `METHODS`, a control, or one's own. Every cell is parsed like the flags of
 `prompter train` before the first one runs, so a mistake in the last line costs nothing.
@@ -112,7 +113,8 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
     grids = [{}, *(content.get("more") or [])]
     for number, grid in enumerate(grids):
         where = f"{path}: more, entry {number}" if number else str(path)
-        _check_keys(_mapping(grid, where), AXES, where)
+        _check_keys(_mapping(grid, where), (*AXES, "settings"), where)
+        common = {**settings, **_mapping(grid.get("settings") or {}, f"{where}: settings")}
         axes = {axis: grid.get(axis, list(tasks) if axis == "tasks" else content.get(axis)) for axis in AXES}
         for axis, values in axes.items():
             if not isinstance(values, list) or not values:
@@ -124,7 +126,7 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
             if task not in tasks:
                 raise InputError(f"{where}: unknown task '{task}'.{did_you_mean(str(task), tasks)}")
             text = method if method in CONTROLS else PROMPTED
-            merged = {**settings, **tasks[task], **own, "student": student, "budget": budget, "seed": seed}
+            merged = {**common, **tasks[task], **own, "student": student, "budget": budget, "seed": seed}
             cell = Cell(task, method, str(student), budget, seed, text, merged)
             try:
                 training = cell.parsed("unused").distill

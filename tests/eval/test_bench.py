@@ -210,10 +210,16 @@ def test_a_wrong_change_is_refused(suite, change: str) -> None:
 def test_own_methods_and_further_combinations(suite) -> None:
     file = suite(
         methods=["prompted", {"hotter": {"writer_temperature": 1.3}}],
-        more=[{"seeds": [1], "methods": ["real"]}, {"seeds": [0], "methods": ["prompted"]}],
+        more=[
+            {"seeds": [1], "methods": ["real"]},
+            {"seeds": [0], "methods": ["prompted"]},
+            {"budgets": [64], "methods": ["real"], "settings": {"student_updates": 9}},
+        ],
     )
     found = read_suite(file).cells
-    assert [(cell.method, cell.seed) for cell in found] == [("prompted", 0), ("hotter", 0), ("real", 1)]
+    assert [(cell.method, cell.seed, cell.settings["student_updates"]) for cell in found] == [
+        ("prompted", 0, 6), ("hotter", 0, 6), ("real", 1, 6), ("real", 0, 9)
+    ]  # fmt: skip
     assert found[1].parsed("x").writer.writer_temperature == 1.3 and found[2].text == "real"
 
 
