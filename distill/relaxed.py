@@ -1,0 +1,78 @@
+"""Texts one can differentiate: soft choices of tokens that classifiers read through their embeddings.
+
+A straight-through choice (Bengio et al., arXiv 1308.3432; with Gumbel noise Jang et al., arXiv 1611.01144) is one token going
+forward, and the whole distribution it was drawn from going backward. What a classifier reads at a position is then its
+embedding of that token, plus a term that is zero and carries the gradient, so it sees exactly the text that was chosen.
+"""
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from distill.precision import autocast
+
+
+def gumbel_choice(logits: Tensor, temperature: float, random: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """Choose a token at each position.
+
+    Args:
+        logits: (N, V), of any float format.
+        temperature: Above 0; the lower, the more the gradient belongs to the token chosen.
+        random: Source of the Gumbel noise, on the CPU; None chooses the likeliest token.
+
+    Returns:
+        The tokens chosen (N,) int64, a draw from `softmax(logits)`, and the soft choice (N, V) float32, which sums to 1.
+    """
+    scores = logits.float()
+    if random is not None:
+        noise = torch.empty(scores.shape).exponential_(generator=random).log_().neg_()
+        scores = scores + noise.to(scores.device)
+    return scores.argmax(dim=-1), (scores / temperature).softmax(dim=-1)
+
+
+def embed_choice(tokens: Tensor, soft: Tensor, table: Tensor) -> Tensor:
+    """The embeddings of tokens chosen: their rows of the table forward, `soft @ table` backward.
+
+    Args:
+        tokens: (..., ) int64.
+        soft: (..., V) float32, the soft choices, whose gradient is wanted.
+        table: (V, H), the word embeddings of a classifier.
+
+    Returns:
+        (..., H) float32.
+    """
+    blend = soft @ table.float()
+    return table[tokens].float() + blend - blend.detach()
+
+
+def word_table(model: PreTrainedModel) -> Tensor:
+    """The word embeddings of a classifier, (V, H), without gradients."""
+    table = model.get_input_embeddings()
+    assert isinstance(table, nn.Embedding)
+    return table.weight.detach()
+
+
+def classify(model: PreTrainedModel, embeddings: Tensor, mask: Tensor) -> Tensor:
+    """Answers to embedded texts; positions, types and layer norm are the model's own.
+
+    Args:
+        model: A sequence classifier.
+        embeddings: (N, L, H), word embeddings, special tokens included.
+        mask: (N, L), 1 at tokens and 0 at padding, which is on the right.
+
+    Returns:
+        (N, K) float32 log-probabilities, with gradients.
+    """
+    with autocast(embeddings.device):
+        logits = model(inputs_embeds=embeddings.to(model.dtype), attention_mask=mask).logits
+    return logits.float().log_softmax(dim=-1)
+
+
+def kl(target: Tensor, other: Tensor) -> Tensor:
+    """`KL(p || q)` of each row in nats, (N,), from log-probabilities (N, K) of p (`target`) and q (`other`)."""
+    return (target.exp() * (target - other)).sum(dim=-1)
+
+
+def entropy(log_probs: Tensor) -> Tensor:
+    """Entropy of each row in nats, (N,), from log-probabilities (N, K)."""
+    return -(log_probs.exp() * log_probs).sum(dim=-1)
