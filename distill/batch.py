@@ -81,3 +81,16 @@ class SyntheticBatch:
             source=self.source,
             text_pairs=None if self.text_pairs is None else [self.text_pairs[i] for i in index],
         )
+
+
+def joined(batches: Sequence[SyntheticBatch]) -> SyntheticBatch:
+    """One batch of the rows of several, at least one, of the same source."""
+    pairs = [text for batch in batches for text in batch.text_pairs or []]
+    return SyntheticBatch(
+        texts=[text for batch in batches for text in batch.texts],
+        teacher_logits=torch.cat([batch.teacher_logits for batch in batches]),
+        wanted=torch.cat([batch.wanted for batch in batches]),
+        topics=[topic for batch in batches for topic in batch.topics],
+        source=batches[0].source,
+        text_pairs=pairs if batches[0].text_pairs is not None else None,
+    )

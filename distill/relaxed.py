@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from distill.encode import takes_token_types
 from distill.precision import autocast
 
 
@@ -52,19 +53,23 @@ def word_table(model: PreTrainedModel) -> Tensor:
     return table.weight.detach()
 
 
-def classify(model: PreTrainedModel, embeddings: Tensor, mask: Tensor) -> Tensor:
+def classify(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, types: Tensor | None = None) -> Tensor:
     """Answers to embedded texts; positions, types and layer norm are the model's own.
 
     Args:
         model: A sequence classifier.
         embeddings: (N, L, H), word embeddings, special tokens included.
         mask: (N, L), 1 at tokens and 0 at padding, which is on the right.
+        types: (N, L), 1 in the second text of a pair, for models that want to be told.
 
     Returns:
         (N, K) float32 log-probabilities, with gradients.
     """
+    inputs = {"inputs_embeds": embeddings.to(model.dtype), "attention_mask": mask}
+    if types is not None and takes_token_types(model):
+        inputs["token_type_ids"] = types
     with autocast(embeddings.device):
-        logits = model(inputs_embeds=embeddings.to(model.dtype), attention_mask=mask).logits
+        logits = model(**inputs).logits
     return logits.float().log_softmax(dim=-1)
 
 

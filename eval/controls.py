@@ -6,19 +6,13 @@ the language model; `real` is the ceiling, the text the teacher was made for. A 
 name in `prompter.config.CONTROLS`.
 """
 
-import gzip
-import lzma
 import math
-import re
-import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from distill.batch import SyntheticBatch
-from distill.errors import InputError
 from distill.seeding import generator
 from distill.teacher import Teacher
 from eval.data import EvaluationData
@@ -31,37 +25,6 @@ HOT: dict[str, Any] = {"writer_temperature": 1.3, "writer_top_k": 2000, "writer_
 """How the writer samples for the control `unprompted-hot`: variety from the sampling instead of from openings."""
 
 T = TypeVar("T")
-
-OPENERS: dict[str, Callable] = {".gz": gzip.open, ".xz": lzma.open}
-
-
-def read_sentences(file: str, limit: int = 200_000) -> list[str]:
-    """Sentences of 5 to 60 words from a text file (`.txt`, also `.gz` or `.xz`), a paragraph a line.
-
-    Args:
-        file: Path of the file.
-        limit: Sentences read at most; the first ones.
-
-    Raises:
-        InputError: The file is missing, is not text, or holds no sentence.
-    """
-    path = Path(file)
-    if not path.is_file():
-        raise InputError(f"corpus '{file}' is not a file: give the path of a text file, a paragraph a line")
-    sentences: list[str] = []
-    try:
-        with OPENERS.get(path.suffix, open)(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                for sentence in re.split(r"(?<=[.!?])\s+", line.strip()):
-                    if 5 <= len(sentence.split()) <= 60:
-                        sentences.append(sentence)
-                if len(sentences) >= limit:
-                    break
-    except (UnicodeDecodeError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise InputError(f"corpus '{file}' cannot be read as UTF-8 text ({error})") from None
-    if not sentences:
-        raise InputError(f"corpus '{file}' holds no sentence of 5 to 60 words")
-    return sentences[:limit]
 
 
 def draw(texts: list[T], count: int, seed: int) -> list[T]:

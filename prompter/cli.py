@@ -19,7 +19,7 @@ usage: prompter VERB [OPTIONS]
   demo           the whole idea on an embedded toy task: offline, a few minutes, ends with a report
   train          train a prompter and a student together for your teacher
   export         write a labelled synthetic data set with the prompter of a run
-  distill        students from saved prompters, exported datasets, or text of your own
+  distill        students from saved prompters, exported datasets, text of your own, or another method
   evaluate       measure students, beside their teacher, on a task
   evaluate-data  how good an exported dataset is, and how near to real texts
   bench          methods, tasks, budgets and students side by side, at equal cost
@@ -67,13 +67,17 @@ def distill(arguments: list[str]) -> int:
     from distill.loop import DistillConfig
     from prompter.config import parse
     from prompter.distillation import distill as run
+    from prompter.methods import CONFIGS, method_named
     from prompter.students_config import StudentsConfig
     from prompter.summary import print_students
 
+    name = method_named(arguments)
+    methods = [CONFIGS[name]] if name in CONFIGS else []
     # Texts of a prompter that learns no more are all alike: nothing is gained by starting again with a fresh student.
-    config, training = parse((StudentsConfig, DistillConfig), "prompter distill", arguments, {"student_restart": False})
+    defaults = {"student_restart": bool(name)}
+    config, training, *method = parse((StudentsConfig, DistillConfig, *methods), "prompter distill", arguments, defaults)
     try:
-        summary = run(config, training)
+        summary = run(config, training, *method)
     except KeyboardInterrupt:
         summary = None
     if summary is None:

@@ -124,10 +124,11 @@ class Settings:
     writer: WriterConfig
     reward: RewardConfig
     distill: DistillConfig
+    method: Any = None  # where another method than the prompter makes the texts: its settings
 
     def flat(self) -> dict[str, Any]:
         """Every setting by name, as stored in `config.yaml`."""
-        parts = (self.run, self.policy, self.writer, self.reward, self.distill)
+        parts = (self.run, self.policy, self.writer, self.reward, self.distill, *([self.method] if self.method else []))
         return {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
 
 
@@ -178,9 +179,9 @@ def as_flags(values: dict[str, Any]) -> list[str]:
     return flags
 
 
-def parse_settings(arguments: list[str], defaults: dict[str, Any] | None = None) -> Settings:
-    """Settings of `prompter train` from flags, a `--config FILE` among them; see `parse`."""
-    return Settings(*parse(PARTS, "prompter train", arguments, defaults))
+def parse_settings(arguments: list[str], defaults: dict[str, Any] | None = None, method: type | None = None) -> Settings:
+    """Settings of `prompter train` from flags, a `--config FILE` among them, with those of a method; see `parse`."""
+    return Settings(*parse((*PARTS, *([method] if method else [])), "prompter train", arguments, defaults))
 
 
 def parse(parts: Sequence[type], command: str, arguments: list[str], defaults: dict[str, Any] | None = None) -> list[Any]:

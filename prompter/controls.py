@@ -11,7 +11,7 @@ from distill.student import Student, load_student
 from eval.controls import HOT, control_texts, judged_batches, labelled_batches
 from eval.scoring import score, size_and_speed
 from prompter.config import Settings
-from prompter.models import Models, load, new_student, new_writer, with_toy_files
+from prompter.models import Judges, Models, load, new_student, new_writer, with_toy_files
 from prompter.progress import Show, quieten
 from prompter.run_folder import RunFolder, disk_errors_named
 from prompter.timing import Clock
@@ -84,7 +84,7 @@ def control(name: str, settings: Settings, models: Models, folder: RunFolder, sh
     return student, figures
 
 
-def measure(models: Models, trained: dict[str, Student]) -> dict[str, dict[str, Any]]:
+def measure(models: Judges, trained: dict[str, Student]) -> dict[str, dict[str, Any]]:
     """Score the teacher and students on the evaluation data, and take their sizes and speeds side by side.
 
     Args:

@@ -1,6 +1,7 @@
 """What `prompter distill` works with: sources, teacher, untrained students, and data to report on."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from distill.student import Student, load_student
 from distill.teacher import load_teacher
 from eval.data import load_labelled
 from eval.scoring import EvaluationData
+from eval.sentences import read_sentences
 from eval.toy import located
 from prompter.progress import Show
 from prompter.sources import Source, labels_of, open_source
-from prompter.students_config import StudentsConfig
+from prompter.students_config import CORPUS_METHODS, StudentsConfig
 
 
 @dataclass
@@ -28,6 +30,8 @@ class Inputs:
     labels: list[str]
     students: dict[str, Student]
     evaluation: EvaluationData | None
+    corpus: list[str]
+    untrained: Callable[[str], Student]
 
 
 def total_texts(config: StudentsConfig, sources: list[Source]) -> int:
@@ -36,6 +40,8 @@ def total_texts(config: StudentsConfig, sources: list[Source]) -> int:
     Raises:
         InputError: A source without end needs a budget.
     """
+    if config.method:
+        return config.budget
     endless = [source.name for source in sources if source.rows is None]
     if endless and not config.budget:
         raise InputError(f"budget is missing: {', '.join(endless)} writes as many texts as the teacher may be asked about")
@@ -65,26 +71,29 @@ def load(config: StudentsConfig, training: DistillConfig, show: Show) -> Inputs:
     unanswered = [source.name for source in sources if not source.answered]
     layers = any(name.startswith("teacher-layers:") for name in config.student) or training.student_hidden_weight > 0
     teacher = None
-    if unanswered or config.teacher or layers:
+    if unanswered or config.teacher or layers or config.method:
         if not spec:
-            raise InputError(f"teacher is missing: {', '.join(unanswered)} has no answers of one; give --teacher")
+            whose = ", ".join(unanswered) or f"method '{config.method}'"
+            raise InputError(f"teacher is missing: {whose} has no answers of one; give --teacher")
         asked = load_teacher(spec, config.device, labels=names or None)
         teacher = CachedTeacher(asked, answers_file() if config.teacher_cache else None, show.say)
     labels = labels_of(sources, teacher.labels if teacher else None)
     # Where the teacher need not be asked, a student made from a config still reads as it does; a black box has no tokenizer.
     readable = teacher is None and (Path(spec).is_dir() or HUB_ID.fullmatch(spec))
     tokenizer = config.student_tokenizer or (spec if readable else None)
-    students = {
-        name: load_student(
-            spec_of_student,
+    specs = dict(zip(folder_names(config.student), config.student, strict=True))
+
+    def untrained(name: str) -> Student:
+        return load_student(
+            specs[name],
             labels=labels,
             teacher=teacher.white_box if teacher else None,
-            tokenizer=tokenizer if ":" in spec_of_student else config.student_tokenizer,
+            tokenizer=tokenizer if ":" in specs[name] else config.student_tokenizer,
             seed=config.seed,
             device=config.device,
         )
-        for name, spec_of_student in zip(folder_names(config.student), config.student, strict=True)
-    }
+
+    students = {name: untrained(name) for name in specs}
     evaluation = None
     if config.eval_data:
         evaluation = load_labelled(
@@ -92,7 +101,8 @@ def load(config: StudentsConfig, training: DistillConfig, show: Show) -> Inputs:
         )
         if teacher is not None:
             evaluation.teacher_log_probs = teacher(evaluation.texts)
-    return Inputs(sources, teacher, labels, students, evaluation)
+    corpus = read_sentences(located(str(config.corpus), "corpus")) if config.method in CORPUS_METHODS else []
+    return Inputs(sources, teacher, labels, students, evaluation, corpus, untrained)
 
 
 def folder_names(specs: list[str]) -> list[str]:

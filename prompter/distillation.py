@@ -1,8 +1,9 @@
-"""`prompter distill`: students from saved prompters, exported datasets, or text of one's own.
+"""`prompter distill`: students from saved prompters, exported datasets, text of one's own, or another method.
 
 One pass over the sources serves all students: each text is written once and the teacher asked about it once. A share of
 the texts is held out; what a student agrees with the teacher on there tells how far it has come, and which of its states
-to keep, without any real data.
+to keep, without any real data. A method (`distill.synthesis`) makes its texts against the student that learns from them, so that one learns at once;
+with `student_restart` a fresh one makes all updates on everything there is in the end.
 
 While it works, everything lies in a folder beside the target, `.NAME.work`, with its log and its checkpoints; the target
 appears whole at the end.
@@ -25,10 +26,13 @@ from distill.errors import InputError
 from distill.files import read_json, replace_folder, write_json, write_text
 from distill.held_out import HeldOut
 from distill.loop import DistillConfig, Distiller
+from distill.synthesis import Synthesizer
 from eval.scoring import score, size_and_speed
 from prompter.distill_inputs import Inputs, load, total_texts
+from prompter.methods import new_synthesizer, told_of_cycling, with_toy_models
 from prompter.progress import Show, quieten
 from prompter.run_folder import RunFolder, disk_errors_named
+from prompter.sources import PORTION
 from prompter.stopping import StopRequest
 from prompter.student_card import write_student_card
 from prompter.students_config import NOT_COMPARED, StudentsConfig
@@ -38,16 +42,17 @@ from prompter.trackers import Trackers
 LOG = "training_log"
 SUMMARY = "summary.json"
 TRACKERS = "trackers"
-STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "best")
+STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "best", "restarted")
 KEPT_CHECKPOINTS = 2
 
 
-def distill(config: StudentsConfig, training: DistillConfig) -> dict[str, Any] | None:
+def distill(config: StudentsConfig, training: DistillConfig, method: Any = None) -> dict[str, Any] | None:
     """Distil the students.
 
     Args:
         config: What to distil from, into what.
         training: How the students are trained.
+        method: Settings of `config.method`, where there is one.
 
     Returns:
         The summary as written to `summary.json`, or None where Ctrl-C stopped the work.
@@ -56,7 +61,7 @@ def distill(config: StudentsConfig, training: DistillConfig) -> dict[str, Any] |
         InputError: Anything a user can put right; nothing half-written is left at `config.to`.
     """
     quieten()
-    named = dataclasses.asdict(config) | dataclasses.asdict(training)
+    named = dataclasses.asdict(config) | dataclasses.asdict(training) | (dataclasses.asdict(method) if method else {})
     target = Path(config.to).resolve()
     if finished := _finished(target, named):
         return finished
@@ -73,7 +78,7 @@ def distill(config: StudentsConfig, training: DistillConfig) -> dict[str, Any] |
             # Every text is kept: forgetting the oldest helps only where the first texts were worse.
             training = dataclasses.replace(training, replay_capacity=total)
             folder.open_config(named, config.resume, NOT_COMPARED)
-            work = Distillation(config, training, inputs, planned, folder, show)
+            work = Distillation(config, training, inputs, planned, folder, show, method)
             if not work.run():
                 return None
             summary = work.summary() | {"config": named}
@@ -116,10 +121,18 @@ class Distillation:
         planned: Texts the students will be trained on, about.
         folder: Where log and checkpoints lie.
         show: The terminal.
+        method: Settings of the method, where the texts come from one.
     """
 
     def __init__(
-        self, config: StudentsConfig, training: DistillConfig, inputs: Inputs, planned: int, folder: RunFolder, show: Show
+        self,
+        config: StudentsConfig,
+        training: DistillConfig,
+        inputs: Inputs,
+        planned: int,
+        folder: RunFolder,
+        show: Show,
+        method: Any = None,
     ) -> None:
         self.config, self.training, self.inputs, self.folder, self.show = config, training, inputs, folder, show
         weights = dict(zip(config.sources, config.weights, strict=True)) if config.weights else None
@@ -128,15 +141,31 @@ class Distillation:
             name: Distiller(student, training, planned, config.seed, teacher=white_box, source_weights=weights)
             for name, student in inputs.students.items()
         }
+        self.synthesizer: Synthesizer | None = None
+        if method is not None:
+            self.synthesizer = self._synthesizer(with_toy_models(method, config.quiet))
+        self.restarted = False
         self.held_out = HeldOut(config.held_out)
         self.best: dict[str, dict[str, Any]] = {name: {} for name in self.distillers}
         self.best_weights: dict[str, dict[str, Tensor]] = {}
         self.taken = [0] * len(inputs.sources)  # portions
         self.ended = [False] * len(inputs.sources)
         self.queries = self.unusable = self.texts = 0
+        self.metrics: dict[str, float] = {}
         self.checkpoint = 0
         self.seconds = 0.0
         self._since = self._saved = time.perf_counter()
+
+    def _synthesizer(self, method: Any) -> Synthesizer:
+        """The method, set against the only student."""
+        config, teacher = self.config, self.inputs.teacher
+        assert teacher is not None
+        (distiller,) = self.distillers.values()
+        synthesizer = new_synthesizer(method, teacher, distiller, self.inputs.corpus, config.seed, config.device)
+        rows = synthesizer.rows(config.budget)
+        distiller.planned_queries = max(1, round(rows * (1 - config.held_out)))
+        told_of_cycling(rows, self.inputs.corpus, self.show)
+        return synthesizer
 
     def run(self) -> bool:
         """Gather texts and train, from the last checkpoint on where there is one.
@@ -162,13 +191,21 @@ class Distillation:
         """Do the work in steps; after each comes its row of the log, and everything may be saved."""
         total = sum(source.rows or 0 for source in self.inputs.sources)
         endless = any(source.rows is None for source in self.inputs.sources)
-        bar = self.show.bar("texts", total + self.config.budget if endless else total, self.texts)
+        if self.synthesizer:
+            bar = self.show.bar(f"{self.synthesizer.name}: queries", self.config.budget, self.queries)
+        else:
+            bar = self.show.bar("texts", total + self.config.budget if endless else total, self.texts)
         bars = {name: self.show.bar(name, self.training.student_updates) for name in self.distillers}
         while (batch := self._next_batch()) is not None:
             losses = self._learn(batch)
-            yield {"texts": self.texts, "queries": self.queries, "held_out": len(self.held_out), **losses}
-            self.show.step(bar, self.texts, f"queries {self.queries:,}, held out {len(self.held_out):,}")
-        self.show.step(bar, self.texts)
+            yield {"texts": self.texts, "queries": self.queries, "held_out": len(self.held_out), **losses, **self.metrics}
+            self.show.step(
+                bar,
+                self.queries if self.synthesizer else self.texts,
+                f"queries {self.queries:,}, held out {len(self.held_out):,}" + _shown(self.metrics),
+            )
+        self.show.step(bar, self.queries if self.synthesizer else self.texts)
+        self._restart()
         for name, distiller in self.distillers.items():
             size, every = self.training.student_updates, self.config.measure_every
             while distiller.updates_done < size or not self.best[name]:
@@ -179,7 +216,9 @@ class Distillation:
                 yield {"student": name, "update": distiller.updates_done, **loss, **self._measure(name)}
 
     def _next_batch(self) -> SyntheticBatch | None:
-        """The next texts with their answers, from each source in turn; None when there are no more."""
+        """The next texts with their answers, from each source in turn or from the method; None when there are no more."""
+        if self.synthesizer:
+            return self._made(self.synthesizer)
         left = self.config.budget - self.queries if self.config.budget else None
         for index, source in enumerate(self.inputs.sources):
             if not source.answered and left == 0:
@@ -207,12 +246,32 @@ class Distillation:
         self.unusable += int((~batch.usable).sum())
         return batch
 
+    def _made(self, synthesizer: Synthesizer) -> SyntheticBatch | None:
+        """The method's next batch; None when the budget is spent."""
+        if self.queries >= self.config.budget:
+            return None
+        step = synthesizer.step(self.config.budget - self.queries)
+        self.queries += step.queries
+        self.texts += len(step.batch)
+        self.unusable += int((~step.batch.usable).sum())
+        self.metrics = {name: round(value, 6) for name, value in step.metrics.items()}
+        return step.batch
+
+    def _restart(self) -> None:
+        """Where a method's student has done its part while the texts came in, let a fresh one learn from all of them."""
+        if not (self.synthesizer and self.training.student_restart) or self.restarted:
+            return
+        for name, distiller in self.distillers.items():
+            distiller.restart(self.inputs.untrained(name))
+            self.inputs.students[name] = distiller.student
+        self.restarted = True
+
     def _learn(self, batch: SyntheticBatch) -> dict[str, float]:
         """Give the batch to each student; returns their losses by name."""
         kept = self.held_out.take(batch)
         losses: dict[str, float] = {}
         for name, distiller in self.distillers.items():
-            if self.training.student_restart:
+            if self.training.student_restart and not self.synthesizer:
                 distiller.add(kept)
             elif learnt := distiller.consume(kept):
                 losses[f"{name}/student_loss"] = learnt["student_loss"]
@@ -251,6 +310,8 @@ class Distillation:
             if name in self.best_weights:
                 save_file(self.best_weights[name], path / f"best-{index}.safetensors")
         self.held_out.save(path / "held_out")
+        if self.synthesizer:
+            self.synthesizer.save(path / "method")
         self._saved = time.perf_counter()
         self.seconds += self._saved - self._since
         self._since = self._saved
@@ -276,6 +337,8 @@ class Distillation:
             self.inputs.teacher.asked += state["teacher_calls"]
         self.folder.cut_logs(state["log_sizes"])
         self.held_out.load(found / "held_out")
+        if self.synthesizer:
+            self.synthesizer.load(found / "method")
         for index, (name, distiller) in enumerate(self.distillers.items()):
             distiller.load(found / f"student-{index}")
             if (best := found / f"best-{index}.safetensors").is_file():
@@ -288,7 +351,7 @@ class Distillation:
         inputs, students = self.inputs, self.inputs.students
         for name, weights in self.best_weights.items():
             students[name].model.load_state_dict(weights)
-        texts = self.held_out.texts or [source.portion(0).texts for source in inputs.sources][0]  # type: ignore[union-attr]
+        texts = self.held_out.texts or next(iter(self.distillers.values())).replay.texts[:PORTION]
         measured = size_and_speed(students, texts)
         figures = {}
         for spec, (name, student) in zip(self.config.student, students.items(), strict=True):
@@ -307,7 +370,7 @@ class Distillation:
         return {
             "labels": inputs.labels,
             "teacher": self.config.teacher or made_for,
-            "sources": [source.name for source in inputs.sources],
+            "sources": [source.name for source in inputs.sources] or [_described(self.config)],
             "texts": self.texts,
             "teacher_queries": self.queries,
             "teacher_calls": self._calls(),
@@ -331,3 +394,13 @@ class Distillation:
             if self.config.report_to and (trackers := self.folder.path / TRACKERS).exists():
                 shutil.copytree(trackers, temporary / TRACKERS)
             write_json(temporary / SUMMARY, summary)
+
+
+def _described(config: StudentsConfig) -> str:
+    """What a method's student learnt from, for cards."""
+    return f"method {config.method}" + (f" on {config.corpus}" if config.corpus else "")
+
+
+def _shown(metrics: dict[str, float]) -> str:
+    """A method's figures, for its bar."""
+    return "".join(f", {name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items())

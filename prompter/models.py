@@ -7,10 +7,10 @@ from typing import Any
 from distill.answers import CachedTeacher, answers_file
 from distill.student import Student, load_student
 from distill.teacher import load_teacher
-from eval.controls import read_sentences
 from eval.data import EvaluationData, load_labelled, load_texts
+from eval.sentences import read_sentences
 from eval.toy import located
-from prompter.config import Settings
+from prompter.config import RunConfig, Settings
 from prompter.policy import TopicPolicy
 from prompter.progress import Show
 from prompter.timing import Clock
@@ -18,30 +18,30 @@ from prompter.writer import Writer
 
 
 @dataclass
-class Models:
-    """Who takes part in a run."""
+class Judges:
+    """Who judges a student: the teacher, and labelled data to report on."""
 
     teacher: CachedTeacher
-    policy: TopicPolicy
     evaluation: EvaluationData | None
+
+
+@dataclass
+class Models(Judges):
+    """Who takes part in a run with a prompter."""
+
+    policy: TopicPolicy
     corpus: list[str]
     real: list[str]
     labelled: EvaluationData | None
 
 
-def load(settings: Settings, show: Show) -> Models:
-    """Load or build what the settings name."""
-    run = settings.run
+def load_judges(run: RunConfig, show: Show) -> Judges:
+    """Load teacher and evaluation data, and ask the one about the other."""
     teacher = CachedTeacher(
         load_teacher(run.teacher, run.device, labels=run.teacher_labels or None),
         answers_file() if run.teacher_cache else None,
         show.say,
     )
-    length = settings.policy.topic_max_tokens
-    if settings.policy.writes == "text":
-        length = settings.writer.writer_max_new_tokens
-    name = settings.policy.policy or run.generator
-    policy = TopicPolicy.load(name, teacher.labels, settings.policy, length, run.device)
     evaluation = None
     if run.eval_data:
         evaluation = load_labelled(
@@ -54,20 +54,32 @@ def load(settings: Settings, show: Show) -> Models:
             0,
         )
         evaluation.teacher_log_probs = teacher(evaluation.texts)
+    return Judges(teacher, evaluation)
+
+
+def load(settings: Settings, show: Show) -> Models:
+    """Load or build what the settings name."""
+    run = settings.run
+    judges = load_judges(run, show)
+    labels = judges.teacher.labels
+    length = settings.policy.topic_max_tokens
+    if settings.policy.writes == "text":
+        length = settings.writer.writer_max_new_tokens
+    name = settings.policy.policy or run.generator
     needs_corpus = {"random-words", "corpus"} & set(run.compare)
     return Models(
-        teacher=teacher,
-        policy=policy,
-        evaluation=evaluation,
+        teacher=judges.teacher,
+        evaluation=judges.evaluation,
+        policy=TopicPolicy.load(name, labels, settings.policy, length, run.device),
         corpus=read_sentences(str(run.corpus)) if needs_corpus else [],
         real=load_texts(str(run.real_data), run.eval_text_column) if "real" in run.compare else [],
-        labelled=load_labelled(str(run.real_data), "train", run.eval_text_column, run.eval_label_column, teacher.labels)
+        labelled=load_labelled(str(run.real_data), "train", run.eval_text_column, run.eval_label_column, labels)
         if "supervised" in run.compare
         else None,
     )
 
 
-def new_student(settings: Settings, models: Models) -> Student:
+def new_student(settings: Settings, models: Judges) -> Student:
     """The untrained student; the same for the same seed."""
     run = settings.run
     return load_student(

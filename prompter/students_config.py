@@ -2,7 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from distill.errors import InputError
+from distill.errors import InputError, did_you_mean
+
+METHODS = ("as-dfd", "zero-shot", "t3")
+"""Methods that make what a student learns from, instead of a --from."""
+
+CORPUS_METHODS = ("zero-shot", "t3")
+"""Those that start from general text."""
 
 
 @dataclass
@@ -16,6 +22,11 @@ class StudentsConfig:
     sources: list[str] = field(
         default_factory=list,
         metadata={"aliases": ["--from"], "help": "Run or prompter folder, exported dataset, text file, or hub dataset."},
+    )
+    method: str = field(default="", metadata={"help": f"Instead of --from: {', '.join(METHODS)}; see docs/methods.md."})
+    corpus: str | None = field(
+        default=None,
+        metadata={"help": "General text for zero-shot and t3: text file, folder, data file, hub dataset, or toy."},
     )
     weights: list[float] = field(
         default_factory=list, metadata={"help": "How often texts of each --from are drawn in training; default: all alike."}
@@ -65,8 +76,21 @@ class StudentsConfig:
 
     def __post_init__(self) -> None:
         """Check ranges and choices."""
-        if not self.sources:
-            raise InputError("from is missing: give --from with a run, a dataset or a text file")
+        if self.method and self.method not in METHODS:
+            hint = did_you_mean(self.method, METHODS)
+            raise InputError(f"method is '{self.method}', expected one of: {', '.join(METHODS)}.{hint}")
+        if self.method and self.sources:
+            raise InputError(f"from is {', '.join(self.sources)}, but method '{self.method}' makes its own: leave one out")
+        if not self.sources and not self.method:
+            raise InputError("from is missing: give --from with a run, a dataset or a text file, or a --method")
+        if self.method and not self.budget:
+            raise InputError(f"budget is missing: say how many teacher queries method '{self.method}' may spend")
+        if self.method and len(self.student) > 1:
+            raise InputError(f"student names {len(self.student)}, but method '{self.method}' is set against one: give one")
+        if self.method and self.epochs:
+            raise InputError("epochs is given, but a method's rows come while the student learns: give --student_updates")
+        if self.method in CORPUS_METHODS and not self.corpus:
+            raise InputError(f"corpus is missing: method '{self.method}' starts from general text; give --corpus")
         if not self.to:
             raise InputError("to is missing: give --to with the folder of the student")
         if len(set(self.sources)) < len(self.sources):

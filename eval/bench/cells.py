@@ -22,12 +22,13 @@ from eval.bench.suite import PROMPTED, Cell
 from eval.toy.cache import source_hash
 from prompter.config import NOT_COMPARED, Settings
 from prompter.controls import train_control
+from prompter.methods import CONFIGS, TOY_MODELS, train_method
 from prompter.summary import LIBRARIES
 from prompter.train import train
 
 RESULT = "result.json"
 
-INPUTS = ("teacher", "generator", "policy", "student", "student_tokenizer", "eval_data", "real_data", "corpus")
+INPUTS = ("teacher", "generator", "policy", "student", "student_tokenizer", "eval_data", "real_data", "corpus", *TOY_MODELS)
 """Settings that may name files."""
 
 FIGURES = ("accuracy", "macro_f1", "agreement", "texts", "queries", "updates", "seconds", "parameters", "n")
@@ -68,7 +69,7 @@ def source() -> str:
     packages = [Path(str(package.__file__)).parent for package in (distill, prompter)]
     files = [file for package in packages for file in sorted(package.glob("*.py"))]
     here = Path(str(eval_package.__file__)).parent
-    files += [here / f"{name}.py" for name in ("controls", "data", "metrics", "scoring")]
+    files += [here / f"{name}.py" for name in ("controls", "data", "metrics", "scoring", "sentences")]
     files += sorted((here / "toy").glob("*.py"))
     return source_hash(files)
 
@@ -97,6 +98,8 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
         if summary is None:
             raise KeyboardInterrupt
         figures = summary["students"][PROMPTED] | {"teacher_accuracy": summary["teacher"].get("accuracy")}
+    elif cell.text in CONFIGS:
+        figures = train_method(cell.text, settings)
     else:
         figures = train_control(cell.text, settings)
     if figures.get("accuracy") is None:
@@ -111,7 +114,8 @@ def check_cost(figures: dict[str, Any], cell: Cell) -> None:
         InputError: Texts, teacher queries or student updates are not what was asked for.
     """
     expected = {
-        "texts": cell.budget,
+        # A method that follows gradients may spend queries on a text that no student gets to see.
+        "texts": min(figures["texts"], cell.budget) if cell.text in CONFIGS else cell.budget,
         "queries": 0 if cell.text == "supervised" else cell.budget,
         "updates": cell.parsed("unused").distill.student_updates,
     }

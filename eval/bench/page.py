@@ -6,7 +6,7 @@ from typing import Any
 
 from distill.files import write_text
 from eval.bench.results import GRADES, Row, Summary, cell_text, comparisons, initialisation
-from eval.bench.suite import METHODS, PROMPTED
+from eval.bench.suite import PROMPTED, PROMPTERS
 from eval.charts import Series, line_chart, percent_mark
 from eval.page import page
 from prompter.config import CONTROLS
@@ -14,8 +14,9 @@ from prompter.config import CONTROLS
 GROUPS: dict[str, tuple[str, ...]] = {
     "Prompted, and the same writer without a prompter": ("unprompted", "unprompted-hot", "class-names"),
     "Prompted, and text from elsewhere": ("corpus", "random-words", "real", "supervised"),
+    "The four published systems": ("as-dfd", "zero-shot", "t3"),
     "Algorithms": ("prompted-grpo", "prompted-rloo"),
-    "Terms of the reward switched off": tuple(name for name in METHODS if name.startswith("no-")),
+    "Terms of the reward switched off": tuple(name for name in PROMPTERS if name.startswith("no-")),
 }
 """Which methods share a chart with the prompted one."""
 

@@ -19,6 +19,9 @@ GRADES = {
     "unprompted": "language model",
     "unprompted-hot": "language model",
     "class-names": "language model",
+    "as-dfd": "nothing",
+    "zero-shot": "corpus",
+    "t3": "corpus",
     "random-words": "corpus",
     "corpus": "corpus",
     "real": "real text",
@@ -117,7 +120,7 @@ def markdown(name: str, rows: Sequence[Row]) -> str:
         f"# {name}",
         "",
         "Accuracy in percent on real test data: mean ± standard deviation over seeds (number of seeds). Every student of a",
-        "column learnt from that many texts, in equally many updates. *Grade* says what was needed beside the teacher.",
+        "column cost that many teacher queries, and made equally many updates. *Grade* says what was needed beside the teacher.",
     ]
     for (task, student), methods in comparisons(rows).items():
         budgets = sorted({budget for of in methods.values() for budget in of})

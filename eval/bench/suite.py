@@ -12,23 +12,25 @@
       - {budgets: [3000], seeds: [0], students: ["teacher-layers:0,2"]}
       - {budgets: [9000], settings: {student_updates: 1200}}
 
-A method is a set of settings with a name: one of `METHODS`, a control, or one's own. Every cell is parsed like the flags of
+A method is a set of settings with a name: one of `PROMPTERS`, a control, one of the methods that follow gradients
+(`prompter.methods`), or one's own, of the prompter or, with a key `method`, of another of them. Every cell is parsed like the flags of
 `prompter train` before the first one runs, so a mistake in the last line costs nothing.
 """
 
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from distill.errors import InputError, did_you_mean
 from prompter.config import CONTROLS, Settings, as_flags, config_path, parse_settings, read_yaml
+from prompter.methods import CONFIGS
 
 PROMPTED = "prompted"
 
-METHODS: dict[str, dict[str, Any]] = {
+PROMPTERS: dict[str, dict[str, Any]] = {
     PROMPTED: {},
     "prompted-grpo": {"algorithm": "grpo"},
     "prompted-rloo": {"algorithm": "rloo"},
@@ -38,6 +40,9 @@ METHODS: dict[str, dict[str, Any]] = {
     "no-novelty": {"reward_novelty": 0.0},
 }
 """Prompters by name, and what sets each apart from the settings of its suite. The controls are methods, too."""
+
+OF_METHODS = {name: {field.name for field in fields(config)} for name, config in CONFIGS.items()}
+"""The settings that only a method has; a suite may give them once, for whichever cells have a use for them."""
 
 AXES = ("tasks", "methods", "students", "budgets", "seeds")
 KEYS = ("name", "settings", *AXES, "more")
@@ -53,7 +58,7 @@ class Cell:
         student: What is distilled.
         budget: Texts that the student learns from, each a teacher query.
         seed: Of everything drawn.
-        text: "prompted", or the control whose text it learns from.
+        text: "prompted", or the control or other method whose text it learns from.
         settings: Those of `prompter train`, without a folder of the run.
     """
 
@@ -76,8 +81,10 @@ class Cell:
         Raises:
             InputError: A key is unknown, or a value is wrong or missing.
         """
-        compare = [] if self.text == PROMPTED else [self.text]
-        return parse_settings(as_flags(self.settings | {"compare": compare, "output_dir": str(folder), "quiet": True}))
+        unused = set().union(*OF_METHODS.values()) - OF_METHODS.get(self.text, set())
+        settings = {key: value for key, value in self.settings.items() if key not in unused}
+        settings |= {"compare": [self.text] if self.text in CONTROLS else [], "output_dir": str(folder), "quiet": True}
+        return parse_settings(as_flags(settings), method=CONFIGS.get(self.text))
 
 
 @dataclass(frozen=True)
@@ -120,12 +127,11 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
             if not isinstance(values, list) or not values:
                 raise InputError(f"{where}: '{axis}' is {values!r}, expected a list of at least one entry")
         methods = [_method(entry, where) for entry in axes["methods"]]
-        for seed, task, student, budget, (method, own) in itertools.product(
+        for seed, task, student, budget, (method, text, own) in itertools.product(
             axes["seeds"], axes["tasks"], axes["students"], axes["budgets"], methods
         ):
             if task not in tasks:
                 raise InputError(f"{where}: unknown task '{task}'.{did_you_mean(str(task), tasks)}")
-            text = method if method in CONTROLS else PROMPTED
             merged = {**common, **tasks[task], **own, "student": student, "budget": budget, "seed": seed}
             cell = Cell(task, method, str(student), budget, seed, text, merged)
             try:
@@ -142,20 +148,23 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
     return Suite(_slug(str(content.get("name") or path.stem)), list(cells.values()))
 
 
-def _method(entry: Any, where: str) -> tuple[str, dict[str, Any]]:
-    """A method's name and settings."""
+def _method(entry: Any, where: str) -> tuple[str, str, dict[str, Any]]:
+    """A method's name, whose text it is, and its settings."""
+    known = [*PROMPTERS, *CONTROLS, *CONFIGS]
     if isinstance(entry, str):
-        if entry not in METHODS and entry not in CONTROLS:
-            known = [*METHODS, *CONTROLS]
+        if entry not in known:
             raise InputError(
                 f"{where}: unknown method '{entry}'.{did_you_mean(entry, known)} Known are {', '.join(known)}; "
                 "one of your own is written '- NAME: {setting: value}'"
             )
-        return entry, METHODS.get(entry, {})
+        return entry, PROMPTED if entry in PROMPTERS else entry, PROMPTERS.get(entry, {})
     if isinstance(entry, Mapping) and len(entry) == 1:
         ((name, own),) = entry.items()
-        if isinstance(own, Mapping) and name not in METHODS and name not in CONTROLS:
-            return str(name), dict(own)
+        if isinstance(own, Mapping) and name not in known:
+            text = str(own.get("method", PROMPTED))
+            if text != PROMPTED and text not in CONFIGS:
+                raise InputError(f"{where}: method '{name}' is of method '{text}', expected one of {', '.join(CONFIGS)}")
+            return str(name), text, {key: value for key, value in own.items() if key != "method"}
     raise InputError(f"{where}: method {entry!r}; expected a known name, or a new one with its settings")
 
 

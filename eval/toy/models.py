@@ -15,6 +15,7 @@ import transformers
 import distill
 from distill.precision import has_fast_bf16, resolve_device
 from eval.toy.cache import cached_folder, source_hash
+from eval.toy.masked_lm import MaskedLMSettings, train_masked_lm
 from eval.toy.teacher import TeacherSettings, train_teacher
 from eval.toy.world import World
 from eval.toy.writer import WriterSettings, train_writer
@@ -70,10 +71,35 @@ def toy_writer(
     return cached_folder("writer", _key("writer", settings, seed), build, cache_dir)
 
 
-def _key(name: str, settings: TeacherSettings | WriterSettings, seed: int, **more: Any) -> dict[str, Any]:
+def toy_masked_lm(
+    cache_dir: str | Path | None = None,
+    *,
+    seed: int = 0,
+    settings: MaskedLMSettings | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Return the folder of the toy masked language model, training it first if it is not in the cache.
+
+    Arguments and errors are as in `toy_teacher`.
+    """
+    settings = settings or MaskedLMSettings()
+
+    def build(folder: Path) -> None:
+        train_masked_lm(World(seed), settings, folder, quiet)
+
+    return cached_folder("masked-lm", _key("masked_lm", settings, seed, "teacher", "writer"), build, cache_dir)
+
+
+def _key(
+    name: str,
+    settings: TeacherSettings | WriterSettings | MaskedLMSettings,
+    seed: int,
+    *uses: str,
+    **more: Any,
+) -> dict[str, Any]:
     """Name everything a trained model depends on."""
     here, shared = Path(__file__).parent, Path(distill.__file__).parent
-    sources = [here / f"{part}.py" for part in ("words", "grammar", "reviews", "world", "fit", name)]
+    sources = [here / f"{part}.py" for part in ("words", "grammar", "reviews", "world", "fit", name, *uses)]
     sources += [shared / f"{part}.py" for part in ("seeding", "precision", "encode")]
     device = resolve_device("auto")
     return {

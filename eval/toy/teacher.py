@@ -47,7 +47,7 @@ def train_teacher(world: World, task_name: str, settings: TeacherSettings, folde
     """Train the teacher of a task on its private training texts and save it to `folder`."""
     task = world.task(task_name)
     texts, labels = task.train_texts[: settings.train_texts], torch.tensor(task.train_labels[: settings.train_texts])
-    tokenizer = _word_tokenizer(texts, settings.max_length)
+    tokenizer = reading_tokenizer(texts, settings.max_length, SPECIAL_TOKENS)
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=settings.hidden,
@@ -70,7 +70,7 @@ def train_teacher(world: World, task_name: str, settings: TeacherSettings, folde
     def losses() -> Iterator[Tensor]:
         for epoch in range(settings.epochs):
             random = generator(world.seed, "toy-teacher", "epoch", epoch)
-            for rows in _length_sorted_batches(table.lengths[: len(texts)], settings.batch_size, random):
+            for rows in length_sorted_batches(table.lengths[: len(texts)], settings.batch_size, random):
                 inputs = table.gather(rows, device)
                 inputs["input_ids"] = hide_words(inputs["input_ids"].cpu(), settings.hidden_words, random).to(device)
                 with autocast(device):
@@ -84,7 +84,7 @@ def train_teacher(world: World, task_name: str, settings: TeacherSettings, folde
     save(model, tokenizer, folder)
 
 
-def _length_sorted_batches(lengths: Tensor, batch_size: int, random: torch.Generator) -> list[Tensor]:
+def length_sorted_batches(lengths: Tensor, batch_size: int, random: torch.Generator) -> list[Tensor]:
     """Cut a random order of the rows into batches of similar length (sorted within pools of 16 batches)."""
     batches: list[Tensor] = []
     for pool in torch.randperm(len(lengths), generator=random).split(16 * batch_size):
@@ -99,18 +99,18 @@ def hide_words(ids: Tensor, share: float, random: torch.Generator) -> Tensor:
     return ids.masked_fill(hide, UNKNOWN_ID)
 
 
-def _word_tokenizer(texts: list[str], max_length: int) -> PreTrainedTokenizerFast:
+def reading_tokenizer(texts: list[str], max_length: int, special_tokens: list[str]) -> PreTrainedTokenizerFast:
     """Build a lower-casing tokenizer with one token per word or punctuation mark of `texts`."""
     tokenizer = Tokenizer(WordLevel(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"[.,:;?!]"), "isolated")]
     )
-    tokenizer.train_from_iterator(texts, WordLevelTrainer(special_tokens=SPECIAL_TOKENS, show_progress=False))
+    tokenizer.train_from_iterator(texts, WordLevelTrainer(special_tokens=special_tokens, show_progress=False))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, SPECIAL_TOKENS.index(token)) for token in ("[CLS]", "[SEP]")],
+        special_tokens=[(token, special_tokens.index(token)) for token in ("[CLS]", "[SEP]")],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -119,4 +119,5 @@ def _word_tokenizer(texts: list[str], max_length: int) -> PreTrainedTokenizerFas
         unk_token="[UNK]",
         cls_token="[CLS]",
         sep_token="[SEP]",
+        mask_token="[MASK]" if "[MASK]" in special_tokens else None,
     )

@@ -20,7 +20,7 @@ from eval.bench import cells
 from eval.bench.cells import check_cost, content, folder_of, outcome
 from eval.bench.page import verdict
 from eval.bench.results import Summary, comparisons, markdown
-from eval.bench.suite import METHODS, read_suite
+from eval.bench.suite import PROMPTERS, read_suite
 from prompter.cli import main
 from prompter.config import CONTROLS
 from tests.prompter.conftest import lm_folder, teacher_folder  # noqa: F401 (fixtures)
@@ -225,7 +225,7 @@ def test_own_methods_and_further_combinations(suite) -> None:
 
 def test_the_shipped_suites_are_sound() -> None:
     toy, real = read_suite("configs/bench/toy.yaml"), read_suite("configs/bench/real.yaml")
-    assert {cell.method for cell in toy.cells} >= {*METHODS} and {cell.text for cell in toy.cells} >= {*CONTROLS} - {
+    assert {cell.method for cell in toy.cells} >= {*PROMPTERS} and {cell.text for cell in toy.cells} >= {*CONTROLS} - {
         "unprompted-hot"
     }
     assert {cell.task for cell in real.cells} == {"ag_news", "sst2"}

@@ -1,16 +1,12 @@
 """The controls: what they draw, and that each draw is the seed's alone."""
 
-import gzip
-import lzma
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from distill.errors import InputError
-from eval.controls import CLASS_PROMPTS, control_texts, draw, judged_batches, random_words, read_sentences
+from eval.controls import CLASS_PROMPTS, control_texts, draw, judged_batches, random_words
 from prompter.writer import Writer, WriterConfig
 from tests.prompter.tiny import tiny_gpt2, word_tokenizer
 
@@ -65,34 +61,6 @@ def test_random_words_keep_frequencies_and_lose_order() -> None:
     counts = Counter(" ".join(texts).split())
     assert lengths == set(range(8, 31))
     assert counts["a"] / counts.total() == pytest.approx(0.75, abs=0.01)
-
-
-def test_sentences_are_read_from_plain_and_packed_files(tmp_path: Path) -> None:
-    text = "  ".join(SENTENCES) + "\nToo short.\n"
-    (tmp_path / "plain.txt").write_text(text, encoding="utf-8")
-    (tmp_path / "packed.txt.gz").write_bytes(gzip.compress(text.encode()))
-    (tmp_path / "packed.txt.xz").write_bytes(lzma.compress(text.encode()))
-    for name in ("plain.txt", "packed.txt.gz", "packed.txt.xz"):
-        assert read_sentences(str(tmp_path / name)) == SENTENCES
-    assert read_sentences(str(tmp_path / "plain.txt"), limit=1) == SENTENCES[:1]
-
-
-@pytest.mark.parametrize("content", [b"", b"Too short.\n", b"\xff\xfe\x00bad"])
-def test_a_corpus_without_sentences_is_refused(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "corpus.txt"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match="corpus"):
-        read_sentences(str(path))
-
-
-def test_a_missing_or_damaged_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is not a file"):
-        read_sentences(str(tmp_path / "missing.txt"))
-    text = b"A sentence of five words here. " * 50
-    for name, content in (("cut.txt.xz", lzma.compress(text)[:-20]), ("cut.txt.gz", gzip.compress(text)[:20])):
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(InputError, match="cannot be read"):
-            read_sentences(str(tmp_path / name))
 
 
 def test_batches_carry_the_answers_in_order() -> None:

@@ -5,11 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    pipeline,
+)
 
 from distill.errors import InputError
 from eval.toy import models
-from eval.toy.models import toy_teacher, toy_writer
+from eval.toy.masked_lm import MaskedLMSettings
+from eval.toy.models import toy_masked_lm, toy_teacher, toy_writer
 from eval.toy.teacher import PAD_ID, SPECIAL_TOKENS, UNKNOWN_ID, TeacherSettings, hide_words
 from eval.toy.world import World
 from eval.toy.writer import END_OF_TEXT, WriterSettings, word_vectors
@@ -177,3 +184,21 @@ def test_word_vectors_tell_company_and_part_of_speech():
     noun = vectors[1]
     assert cosine(noun, same, dim=0) > cosine(noun, other_place, dim=0)
     assert cosine(noun, same, dim=0) > cosine(noun, other_world, dim=0) > cosine(noun, vectors[14], dim=0) - 1e-6
+
+
+def test_masked_lm_fills_gaps_with_words_that_fit(cache: Path) -> None:
+    settings = MaskedLMSettings(layers=1, hidden=64, heads=2, corpus_texts=4000)
+    folder = toy_masked_lm(cache, settings=settings, quiet=True)
+    assert toy_masked_lm(cache, settings=settings, quiet=True) == folder and not list(folder.glob("*.bin"))
+    model = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    inputs = tokenizer(World(0).general_corpus(4300)[-300:], padding=True, return_tensors="pt")
+    ids = inputs["input_ids"]
+    labels = ids.clone()
+    inputs["input_ids"] = ids.clone()
+    inputs["input_ids"][:, 3], labels[:, :3], labels[:, 4:] = tokenizer.mask_token_id, -100, -100
+    with torch.inference_mode():
+        loss = model(**inputs, labels=labels).loss.item()
+    counts = torch.bincount(ids[:, 3], minlength=len(tokenizer)).float() + 1
+    by_frequency = -(counts / counts.sum()).log()[ids[:, 3]].mean().item()  # an oracle that knows these words' counts
+    assert loss < by_frequency

@@ -1,0 +1,120 @@
+"""The methods that make texts or embeddings by gradients, by name; and a student of one, for the bench.
+
+They differ from the prompter in what they need: the teacher's weights, some a corpus, some a language model of their own
+(see docs/methods.md). What they make goes to the same distillation loop, and is paid for in the same queries.
+"""
+
+import argparse
+import dataclasses
+import time
+from typing import Any
+
+from distill.answers import CachedTeacher
+from distill.as_dfd import AsDfd, AsDfdConfig
+from distill.files import read_yaml
+from distill.loop import Distiller
+from distill.synthesis import Synthesizer
+from distill.t3 import T3Config, TextToText
+from distill.zero_shot import ZeroShot, ZeroShotConfig
+from eval.sentences import read_sentences
+from eval.toy import located
+from prompter.config import Settings, config_path
+from prompter.controls import finish, measure
+from prompter.models import load_judges, new_student, with_toy_files
+from prompter.progress import Show, quieten
+from prompter.run_folder import RunFolder, disk_errors_named
+from prompter.students_config import CORPUS_METHODS
+from prompter.timing import Clock
+
+CONFIGS: dict[str, type] = {"as-dfd": AsDfdConfig, "zero-shot": ZeroShotConfig, "t3": T3Config}
+"""Settings of each method, by the name that `--method` takes."""
+
+TOY_MODELS = {"masked_lm": "masked-lm", "rewriter": "rewriter"}
+"""Settings of methods that may be called `toy`, and what then stands for them."""
+
+
+def method_named(arguments: list[str]) -> str:
+    """The method that flags, or else the configuration file that they name, ask for; "" where they ask for none."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--method")
+    parser.add_argument("--config")
+    named, _ = parser.parse_known_args(arguments)
+    if named.method is None and named.config:
+        return str(read_yaml(config_path(named.config)).get("method") or "")
+    return named.method or ""
+
+
+def with_toy_models(config: Any, quiet: bool) -> Any:
+    """A method's settings with the names of embedded models replaced by folders of the cache."""
+    named = {field.name for field in dataclasses.fields(config)} & set(TOY_MODELS)
+    return dataclasses.replace(config, **{name: located(getattr(config, name), TOY_MODELS[name], quiet) for name in named})
+
+
+def new_synthesizer(
+    config: Any, teacher: CachedTeacher, distiller: Distiller, corpus: list[str], seed: int, device: str
+) -> Synthesizer:
+    """The method whose settings these are, set against the distiller's student."""
+    if isinstance(config, AsDfdConfig):
+        return AsDfd(config, teacher, distiller, seed)
+    if isinstance(config, T3Config):
+        return TextToText(config, teacher, distiller, corpus, seed, device)
+    return ZeroShot(config, teacher, distiller, corpus, seed, device)
+
+
+def told_of_cycling(rows: int, corpus: list[str], show: Show) -> None:
+    """Say so where a corpus has to be read more than once."""
+    if corpus and rows > len(corpus):
+        show.say(f"corpus: {len(corpus):,} sentences for up to {rows:,} texts; it is read {rows / len(corpus):.1f} times.")
+
+
+def train_method(name: str, settings: Settings) -> dict[str, Any]:
+    """Distil a student by a method, at the cost of a control; no checkpoint is kept.
+
+    Args:
+        name: One of `CONFIGS`.
+        settings: As for `prompter train`, with those of the method.
+
+    Returns:
+        As `prompter.controls.train_control`; `texts` are the rows that the student learnt from, embeddings among them.
+
+    Raises:
+        InputError: Anything a user can put right.
+    """
+    quieten()
+    run, training = settings.run, settings.distill
+    folder = RunFolder(run.output_dir)
+    try:
+        with Show(run.quiet) as show, disk_errors_named(folder.path):
+            settings = with_toy_files(settings, show, Clock())
+            run = settings.run
+            judges = load_judges(run, show)
+            corpus = read_sentences(str(run.corpus)) if name in CORPUS_METHODS else []
+            method = with_toy_models(settings.method, run.quiet)
+            start = time.perf_counter()
+            distiller = Distiller(new_student(settings, judges), training, run.budget, run.seed, judges.teacher.white_box)
+            synthesizer = new_synthesizer(method, judges.teacher, distiller, corpus, run.seed, run.device)
+            distiller.planned_queries = synthesizer.rows(run.budget)
+            told_of_cycling(distiller.planned_queries, corpus, show)
+            bar = show.bar(f"{name}: queries", run.budget)
+            spent = rows = 0
+            while spent < run.budget:
+                step = synthesizer.step(run.budget - spent)
+                distiller.consume(step.batch)
+                spent += step.queries
+                rows += len(step.batch)
+                show.step(bar, spent)
+            if training.student_restart:
+                distiller.restart(new_student(settings, judges))
+            finish(distiller, show)
+            figures: dict[str, Any] = {
+                "texts": rows,
+                "queries": spent,
+                "updates": distiller.updates_done,
+                "seconds": round(time.perf_counter() - start, 1),
+            }
+            if judges.evaluation:
+                measured = measure(judges, {name: distiller.student})
+                figures |= measured[name] | {"teacher_accuracy": measured["teacher"]["accuracy"]}
+            return figures
+    finally:
+        folder.close()
