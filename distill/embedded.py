@@ -47,6 +47,13 @@ def padding_mask(lengths: Tensor, width: int) -> Tensor:
     return (torch.arange(width, device=lengths.device) < lengths[:, None]).long()
 
 
+def inner_positions(mask: Tensor) -> Tensor:
+    """The positions between the first token and the last, (N, L) bool, of a mask (N, L) whose padding is on the right."""
+    inner = torch.arange(mask.shape[1], device=mask.device) < mask.sum(dim=1, keepdim=True) - 1
+    inner[:, 0] = False
+    return inner
+
+
 def embedded_log_probs(model: PreTrainedModel, rows: Sequence[Tensor], max_length: int) -> Tensor:
     """Score stored samples with a sequence classifier in evaluation mode.
 
@@ -101,7 +108,6 @@ def nearest_texts(embeddings: Tensor, lengths: Tensor, table: Tensor, tokenizer:
         table: (V, H), the word embeddings, on the same device as `embeddings`.
         tokenizer: Its tokens are the rows of the table.
     """
-    inner = padding_mask(lengths - 1, embeddings.shape[1]).bool()
-    inner[:, 0] = False
+    inner = inner_positions(padding_mask(lengths, embeddings.shape[1]))
     tokens = nearest_tokens(embeddings[inner.to(embeddings.device)], table)
     return [tokenizer.decode(part.tolist()) for part in tokens.split((lengths - 2).tolist())]

@@ -104,19 +104,7 @@ class DistillConfig:
 
     def __post_init__(self) -> None:
         """Check types and ranges."""
-        for item in fields(DistillConfig):
-            value = getattr(self, item.name)
-            if item.name not in RANGES:
-                continue
-            low, high, inclusive = RANGES[item.name]
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if item.type is int and not (number and isinstance(value, int)):
-                raise InputError(f"{item.name}: {value!r}; expected a whole number.")
-            if not number or not (low <= value <= high) or (value == low and not inclusive):
-                bounds = f"{'at least' if inclusive else 'more than'} {low}" + (
-                    "" if math.isinf(high) else f" and at most {high}"
-                )
-                raise InputError(f"{item.name}: {value!r}; expected a number of {bounds}.")
+        check_ranges(self, RANGES)
         for name, choices in (("student_schedule", get_args(Schedule)), ("replay_selection", get_args(Selection))):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(choices)}.")
@@ -436,6 +424,28 @@ class Distiller:
         differing = [f"{k} ({then.get(k)!r}, now {now.get(k)!r})" for k in now | then if now.get(k) != then.get(k)]
         if differing:
             raise InputError(f"{folder}: was made with other settings: {', '.join(differing)}; use the same ones.")
+
+
+def check_ranges(config: Any, ranges: Mapping[str, tuple[float, float, bool]]) -> None:
+    """Check the numbers among a dataclass's settings.
+
+    Args:
+        config: the settings; those that are declared as `int` must be whole numbers.
+        ranges: of each number by its name: lowest, highest, whether the lowest itself is allowed.
+
+    Raises:
+        InputError: a value has the wrong type or is out of range.
+    """
+    for item in fields(config):
+        if item.name not in ranges:
+            continue
+        value, (low, high, inclusive) = getattr(config, item.name), ranges[item.name]
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if item.type is int and not (number and isinstance(value, int)):
+            raise InputError(f"{item.name}: {value!r}; expected a whole number.")
+        if not number or not (low <= value <= high) or (value == low and not inclusive):
+            bounds = f"{'at least' if inclusive else 'more than'} {low}" + ("" if math.isinf(high) else f" and at most {high}")
+            raise InputError(f"{item.name}: {value!r}; expected a number of {bounds}.")
 
 
 def pool_batches(held: int, batch_size: int) -> int:

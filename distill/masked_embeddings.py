@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from distill.embedded import inner_positions
 from distill.relaxed import word_table
 from distill.seeding import generator, seeded
 from distill.student import Student
@@ -60,8 +61,7 @@ class MaskedEmbeddings(nn.Module):
             (N, L) bool: never the first or the last token, at least one position where there is another.
         """
         draws = torch.rand(mask.shape, generator=generator(self.seed, "masked", purpose, counter)).to(mask.device)
-        inner = mask.bool() & (torch.arange(mask.shape[1], device=mask.device) < mask.sum(dim=1, keepdim=True) - 1)
-        inner[:, 0] = False
+        inner = inner_positions(mask)
         draws = draws.masked_fill(~inner, 2.0)
         return inner & ((draws < self.share) | (draws == draws.amin(dim=1, keepdim=True)))
 

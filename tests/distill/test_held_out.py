@@ -105,15 +105,7 @@ def test_damage_and_wrong_shares_are_named(tmp_path: Path) -> None:
 def test_embeddings_are_held_out_by_their_opening_and_measured_as_embeddings(tmp_path: Path, student: Student) -> None:
     batch = embedded_batch(60, 0, width=16)
     batch.teacher_logits[5] = float("nan")
-    later = SyntheticBatch(  # another stage of the same samples reads otherwise and falls on the same side
-        ["later"] * 60,
-        batch.teacher_logits,
-        batch.wanted,
-        batch.topics,
-        "x",
-        embeddings=batch.embeddings,
-        lengths=batch.lengths,
-    )
+    later = replace(batch, texts=["later"] * 60)  # another stage of the same samples reads otherwise and is on the same side
     held = HeldOut(0.4)
     rest, rest_later = held.take(batch), held.take(later)
     assert rest.topics == rest_later.topics
