@@ -59,7 +59,9 @@ class AsDfdConfig:
     """Settings of AS-DFD.
 
     The defaults are chosen on the toy task. Each query there buys most as a stage of a new sample: a few large moves, with
-    every stage learnt from, did better than many small ones, and learning from the last stages alone did far worse.
+    every stage learnt from, did better than many small ones, and learning from the last stages alone did far worse. The
+    masked-embedding loss is on, lightly, because it belongs to the method; there it brought nothing, for what is hidden in
+    a sample of independent positions can hardly be guessed.
 
     Raises:
         InputError: a value has the wrong type or is out of range.

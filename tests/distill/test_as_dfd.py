@@ -412,6 +412,7 @@ def test_settings_out_of_range(changes: dict, message: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # the toy teacher is trained first
 def test_crafted_embeddings_teach_more_than_noise_at_equal_cost() -> None:
     """On the toy task, with 3,000 teacher queries and 300 updates: the student is nearer to its teacher on real texts."""
     teacher = TransformersTeacher(toy_path("toy:sentiment", "teacher", quiet=True), "cpu")
