@@ -1,7 +1,8 @@
 """`SyntheticBatch`: the one thing that crosses from text synthesis to distillation.
 
 Whoever makes texts (a prompted language model, a corpus, a random-word control) asks the teacher once and yields one
-of these. The distillation loop, the replay and the exporters read nothing else.
+of these. The distillation loop, the replay and the exporters read nothing else. A method that works without text gives
+the word embeddings that the teacher answered instead; the texts beside them are then only for people to read.
 """
 
 from collections.abc import Sequence
@@ -15,17 +16,20 @@ from distill.errors import InputError
 
 @dataclass(frozen=True)
 class SyntheticBatch:
-    """N texts with the teacher's answers.
+    """N texts, or embeddings, with the teacher's answers.
 
     Attributes:
-        texts: N texts.
+        texts: N texts; beside embeddings, what these read as (see `distill.embedded.nearest_texts`).
         teacher_logits: (N, K) float32 on the CPU, log-probabilities (`log_softmax` of the teacher's logits; a softmax
             at any temperature is unchanged by that normalisation). A row of NaN is an unusable answer: it was paid
             for and is counted, but never learnt from.
         wanted: (N,) int64, the class the synthesizer asked for, or -1 where it asked for none.
         topics: N openings that the texts were grown from; "" where there was none.
         source: where the texts came from, for instance "prompted", "unprompted", "corpus".
-        text_pairs: N second texts for pair tasks, or None.
+        text_pairs: N second texts for pair tasks, or None; never beside embeddings.
+        embeddings: (N, L, H) float32 on the CPU, word embeddings that stand in the place of the texts, those of the special
+            tokens included, padded on the right; or None.
+        lengths: (N,) int64 in 1..L, how many embeddings of each row are no padding; given exactly where `embeddings` are.
 
     Raises:
         InputError: lengths, shapes, types or ranges disagree.
@@ -37,6 +41,8 @@ class SyntheticBatch:
     topics: list[str]
     source: str
     text_pairs: list[str] | None = None
+    embeddings: Tensor | None = None
+    lengths: Tensor | None = None
 
     def __post_init__(self) -> None:
         """Check that all parts belong together."""
@@ -55,9 +61,26 @@ class SyntheticBatch:
             raise InputError(f"batch.topics: {len(self.topics)} topics for {rows} texts.")
         if self.text_pairs is not None and len(self.text_pairs) != rows:
             raise InputError(f"batch.text_pairs: {len(self.text_pairs)} second texts for {rows} texts.")
+        if self.embeddings is not None or self.lengths is not None:
+            self._check_embeddings(rows)
+
+    def _check_embeddings(self, rows: int) -> None:
+        embeddings, lengths = self.embeddings, self.lengths
+        if embeddings is None or lengths is None:
+            raise InputError("batch.embeddings: they and batch.lengths are given together, or neither is.")
+        if self.text_pairs is not None:
+            raise InputError("batch.text_pairs: a batch of embeddings has none; put both parts into the embeddings.")
+        if embeddings.ndim != 3 or embeddings.shape[0] != rows:
+            raise InputError(f"batch.embeddings: shape {tuple(embeddings.shape)}; expected ({rows}, L, H).")
+        if embeddings.dtype != torch.float32 or embeddings.device.type != "cpu":
+            raise InputError(f"batch.embeddings: {embeddings.dtype} on {embeddings.device}; expected float32 on the CPU.")
+        if lengths.shape != (rows,) or lengths.dtype != torch.int64:
+            raise InputError(f"batch.lengths: {lengths.dtype} of shape {tuple(lengths.shape)}; expected int64 ({rows},).")
+        if rows and not 1 <= int(lengths.min()) <= int(lengths.max()) <= embeddings.shape[1]:
+            raise InputError(f"batch.lengths: holds a length outside 1..{embeddings.shape[1]}.")
 
     def __len__(self) -> int:
-        """Return the number of texts, which is also the number of teacher queries they cost."""
+        """Return the number of rows."""
         return len(self.texts)
 
     @property
@@ -80,6 +103,8 @@ class SyntheticBatch:
             topics=[self.topics[i] for i in index],
             source=self.source,
             text_pairs=None if self.text_pairs is None else [self.text_pairs[i] for i in index],
+            embeddings=None if self.embeddings is None else self.embeddings[index],
+            lengths=None if self.lengths is None else self.lengths[index],
         )
 
 

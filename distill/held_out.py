@@ -2,6 +2,9 @@
 
 Whether a text is held out is decided by the text alone, by its hash. So a text that comes again, in another batch or from
 another source, falls on the same side, and a run that resumes or mixes its sources otherwise holds out the same texts.
+
+Of embeddings the opening they grew from decides (`topics`): two stages of one sample are so alike that the student must not
+train on one and be judged by the other.
 """
 
 import hashlib
@@ -15,6 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from distill.batch import SyntheticBatch
+from distill.embedded import embedded_log_probs, stored_rows
+from distill.encode import usable_length
 from distill.errors import InputError
 from distill.files import replace_folder, write_text
 from distill.student import Student
@@ -46,6 +51,7 @@ class HeldOut:
         self.share = share
         self.texts: list[str] = []
         self.text_pairs: list[str | None] = []
+        self.embeddings: list[Tensor] = []  # (length, H) float16 each, where embeddings are held out
         self._answers: list[Tensor] = []  # put together when asked for: growing one matrix would copy it each time
         self._known: set[tuple[str, str | None]] = set()
 
@@ -61,14 +67,21 @@ class HeldOut:
     def take(self, batch: SyntheticBatch) -> SyntheticBatch:
         """Keep the batch's held-out texts that have a usable answer, and return the batch without any held-out text."""
         pairs: Sequence[str | None] = batch.text_pairs or [None] * len(batch)
-        held = [is_held_out(text, pair, self.share) for text, pair in zip(batch.texts, pairs, strict=True)]
+        deciding = batch.texts
+        if batch.embeddings is not None:
+            deciding = [topic or text for topic, text in zip(batch.topics, batch.texts, strict=True)]
+        held = [is_held_out(text, pair, self.share) for text, pair in zip(deciding, pairs, strict=True)]
         kept: list[int] = []
         for index in (torch.tensor(held, dtype=torch.bool) & batch.usable).nonzero().flatten().tolist():
             key = (batch.texts[index], pairs[index])
-            if key not in self._known:
+            if batch.embeddings is not None:
+                kept.append(index)  # embeddings that read alike are still different samples
+            elif key not in self._known:
                 self._known.add(key)
                 kept.append(index)
         if kept:
+            if batch.embeddings is not None and batch.lengths is not None:
+                self.embeddings += stored_rows(batch.embeddings[kept], batch.lengths[kept])
             self.texts += [batch.texts[index] for index in kept]
             self.text_pairs += [pairs[index] for index in kept]
             self._answers.append(batch.teacher_logits[kept])
@@ -83,8 +96,12 @@ class HeldOut:
         """
         if not len(self):
             return {}
-        pairs = None if self.text_pairs[0] is None else [pair or "" for pair in self.text_pairs]
-        answers = student.log_probs(self.texts, pairs)
+        if self.embeddings:
+            readable = usable_length(student.model, student.tokenizer, student.max_length)
+            answers = embedded_log_probs(student.model, self.embeddings, readable)
+        else:
+            pairs = None if self.text_pairs[0] is None else [pair or "" for pair in self.text_pairs]
+            answers = student.log_probs(self.texts, pairs)
         teacher = self.logprobs
         same = answers.argmax(dim=1) == teacher.argmax(dim=1)
         kl = (teacher.exp() * (teacher - answers)).sum(dim=1)
@@ -99,7 +116,11 @@ class HeldOut:
         rows = zip(self.texts, self.text_pairs, strict=True)
         with replace_folder(folder, marker="texts.jsonl") as temporary:
             write_text(temporary / "texts.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-            save_file({"logprobs": self.logprobs}, temporary / "answers.safetensors")
+            tensors = {"logprobs": self.logprobs}
+            if self.embeddings:
+                tensors["embeddings"] = torch.cat(self.embeddings)
+                tensors["lengths"] = torch.tensor([len(row) for row in self.embeddings])
+            save_file(tensors, temporary / "answers.safetensors")
 
     def load(self, folder: str | Path) -> None:
         """Continue from what `save` wrote.
@@ -111,9 +132,13 @@ class HeldOut:
         try:
             lines = (folder / "texts.jsonl").read_text(encoding="utf-8").splitlines()
             rows = [json.loads(line) for line in lines]
-            logprobs = load_file(folder / "answers.safetensors")["logprobs"]
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+            tensors = load_file(folder / "answers.safetensors")
+            logprobs, embeddings = tensors["logprobs"], []
+            if "embeddings" in tensors:
+                embeddings = [row.clone() for row in tensors["embeddings"].split(tensors["lengths"].tolist())]
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{folder}: the held-out texts are damaged ({error}); use an earlier checkpoint.") from error
         self.texts, self.text_pairs = [text for text, _ in rows], [pair for _, pair in rows]
         self._answers = [logprobs] if rows else []
-        self._known = set(zip(self.texts, self.text_pairs, strict=True))
+        self.embeddings = embeddings
+        self._known = set() if embeddings else set(zip(self.texts, self.text_pairs, strict=True))

@@ -4,7 +4,8 @@ Texts arrive while a synthesizer is still learning to write them, so the student
 each batch, it makes the updates that are due: a share of all updates, spread evenly over the planned teacher queries.
 Then `finish` spends the rest on the full replay. Both draw from the replay in pools of up to 16 batches: a pool is
 sorted by length and cut into batches of similar texts, which are then visited in random order, so that little is
-padded and yet no batch is only short texts for long.
+padded and yet no batch is only short texts for long. Where a method gives embeddings instead of texts, the replay holds
+them and the student reads them as `inputs_embeds`; all else is the same.
 
 Nothing here holds a random state. A pool is drawn by its number, dropout is seeded by the update, and the learning
 rate is a function of the update; the counters, the weights, AdamW's moments and the replay are the whole state, and a
@@ -22,11 +23,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from distill.batch import SyntheticBatch
+from distill.embedded import padded_inputs
 from distill.encode import TokenTable, token_table
 from distill.errors import InputError
 from distill.files import read_json, replace_folder, write_json
 from distill.hidden import HiddenMatch
 from distill.losses import hard_label_loss, kd_loss
+from distill.masked_embeddings import MaskedEmbeddings
 from distill.precision import autocast
 from distill.replay import Replay, Selection
 from distill.seeding import generator, seeded
@@ -101,19 +104,7 @@ class DistillConfig:
 
     def __post_init__(self) -> None:
         """Check types and ranges."""
-        for item in fields(DistillConfig):
-            value = getattr(self, item.name)
-            if item.name not in RANGES:
-                continue
-            low, high, inclusive = RANGES[item.name]
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if item.type is int and not (number and isinstance(value, int)):
-                raise InputError(f"{item.name}: {value!r}; expected a whole number.")
-            if not number or not (low <= value <= high) or (value == low and not inclusive):
-                bounds = f"{'at least' if inclusive else 'more than'} {low}" + (
-                    "" if math.isinf(high) else f" and at most {high}"
-                )
-                raise InputError(f"{item.name}: {value!r}; expected a number of {bounds}.")
+        check_ranges(self, RANGES)
         for name, choices in (("student_schedule", get_args(Schedule)), ("replay_selection", get_args(Selection))):
             if getattr(self, name) not in choices:
                 raise InputError(f"{name}: {getattr(self, name)!r}; expected one of {', '.join(choices)}.")
@@ -134,6 +125,7 @@ class Distiller:
         replay: the texts held.
         seen: teacher queries consumed, unusable answers included.
         updates_done: student updates made.
+        masked: the self-supervised term of the loss, see `learn_masked`; None where there is none.
 
     Raises:
         InputError: `planned_queries` < 1, or the hidden-state loss is asked for with a teacher that does not allow it.
@@ -160,10 +152,27 @@ class Distiller:
         self.updates_done = 0
         student.max_length = config.student_max_length
         self.hidden = HiddenMatch(student, teacher, seed) if config.student_hidden_weight else None
+        self.masked: MaskedEmbeddings | None = None
+        self._make_masked: Callable[[Student], MaskedEmbeddings] | None = None
         self.optimizer = self._new_optimizer()
         self.tokens = self._new_tokens()
         self.pools_drawn = 0
         self.pool = torch.empty(0, config.student_batch_size, dtype=torch.int64)  # batches still to visit
+
+    def learn_masked(self, make: Callable[[Student], MaskedEmbeddings]) -> None:
+        """Add the masked-embedding loss to the student's objective, before the first update and before `load`.
+
+        Args:
+            make: makes it for a student; it is called again when a fresh student begins (`restart`).
+
+        Raises:
+            InputError: the student has learnt already.
+        """
+        if self.updates_done:
+            raise InputError(f"learn_masked: the student has made {self.updates_done} updates; add the term before the first.")
+        self._make_masked = make
+        self.masked = make(self.student)
+        self.optimizer = self._new_optimizer()
 
     def consume(self, batch: SyntheticBatch) -> dict[str, float] | None:
         """Take in a batch and make the updates that are due.
@@ -218,6 +227,8 @@ class Distiller:
         student.max_length = self.config.student_max_length
         if self.hidden is not None:
             self.hidden = HiddenMatch(student, self.teacher, self.seed)
+        if self._make_masked is not None:
+            self.masked = self._make_masked(student)
         self.optimizer = self._new_optimizer()
         self.updates_done = 0
         self.pools_drawn = 0
@@ -296,6 +307,8 @@ class Distiller:
             moments = torch.load(folder / "optimizer.pt", weights_only=True, map_location=self.student.device)
             replay = Replay.load(folder / "replay")
             replay.source_weights = self.replay.source_weights
+            if ("masked" in self._terms()) != any(name.startswith("masked.") for name in weights):
+                raise InputError(f"{folder}: was made with another loss (masked embeddings); use the same settings.")
             # Nothing of the loop is touched before every file has been read.
             self._set_weights(weights)
             self.optimizer.load_state_dict(moments)
@@ -313,7 +326,7 @@ class Distiller:
         """Make one update and return its loss, detached."""
         config, student = self.config, self.student
         rows = self._next_batch()
-        inputs = self.tokens.gather(rows, student.device)
+        inputs = self._inputs(rows)
         teacher_logprobs = self.replay.logprobs[rows].to(student.device)
         with seeded(self.seed, "student-update", self.updates_done), autocast(student.device):
             output = student.model(**inputs, output_hidden_states=self.hidden is not None)
@@ -323,8 +336,12 @@ class Distiller:
                 loss = torch.lerp(loss, hard, config.student_hard_label_weight)
             if self.hidden is not None:
                 loss = loss + config.student_hidden_weight * self.hidden.loss(inputs, output.hidden_states)
+            if self.masked is not None:
+                loss = loss + self.masked.update_loss(student.model, inputs, self.updates_done)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        # Embeddings bypass the student's word table. It then has no gradient, and AdamW leaves what has none as it is:
+        # no moment and no weight decay touches it, so the table stays the one that real texts are read with.
         nn.utils.clip_grad_norm_(self._parameters(), MAX_GRADIENT_NORM)
         rate = config.student_learning_rate * schedule_factor(self.updates_done, config)
         for group in self.optimizer.param_groups:
@@ -338,14 +355,29 @@ class Distiller:
             size = self.config.student_batch_size
             batches = pool_batches(len(self.replay), size)
             rows = self.replay.sample(batches * size, self.pools_drawn, self.config.replay_selection)
-            rows = rows[torch.argsort(self.tokens.lengths[rows], stable=True)].view(batches, size)
+            rows = rows[torch.argsort(self._lengths(rows), stable=True)].view(batches, size)
             order = torch.randperm(batches, generator=generator(self.seed, "pool-order", self.pools_drawn))
             self.pool = rows[order]
             self.pools_drawn += 1
         rows, self.pool = self.pool[0], self.pool[1:]
         return rows
 
+    def _inputs(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return the model inputs of rows of the replay, on the student's device."""
+        if self.replay.embeddings:
+            stored = [self.replay.embeddings[i] for i in rows.tolist()]
+            return padded_inputs(stored, self.tokens.max_length, self.student.device)
+        return self.tokens.gather(rows, self.student.device)
+
+    def _lengths(self, rows: Tensor) -> Tensor:
+        """Return the lengths in tokens of rows of the replay, in the same shape."""
+        if self.replay.embeddings:
+            return torch.tensor([len(self.replay.embeddings[i]) for i in rows.tolist()])
+        return self.tokens.lengths[rows]
+
     def _tokenise(self, rows: Tensor) -> None:
+        if self.replay.embeddings:
+            return
         index = rows.tolist()
         pairs = [self.replay.text_pairs[i] for i in index]
         if index and pairs[0] is not None:
@@ -364,18 +396,26 @@ class Distiller:
         return torch.optim.AdamW(groups, lr=self.config.student_learning_rate, fused=True)
 
     def _parameters(self) -> list[nn.Parameter]:
-        extra = [] if self.hidden is None else list(self.hidden.parameters())
+        extra = [parameter for term in self._terms().values() for parameter in term.parameters()]
         return [parameter for parameter in [*self.student.model.parameters(), *extra] if parameter.requires_grad]
 
+    def _terms(self) -> dict[str, nn.Module]:
+        """Return the terms of the loss that have weights of their own, by the name their weights are saved under."""
+        terms = {"hidden": self.hidden, "masked": self.masked}
+        return {name: term for name, term in terms.items() if term is not None}
+
     def _weights(self) -> dict[str, Tensor]:
-        extra = {} if self.hidden is None else self.hidden.state_dict()
-        return {**self.student.model.state_dict(), **{f"hidden.{name}": weight for name, weight in extra.items()}}
+        weights = dict(self.student.model.state_dict())
+        for name, term in self._terms().items():
+            weights |= {f"{name}.{key}": weight for key, weight in term.state_dict().items()}
+        return weights
 
     def _set_weights(self, weights: dict[str, Tensor]) -> None:
-        extra = {name.removeprefix("hidden."): w for name, w in weights.items() if name.startswith("hidden.")}
-        self.student.model.load_state_dict({n: w for n, w in weights.items() if not n.startswith("hidden.")})
-        if self.hidden is not None:
-            self.hidden.load_state_dict(extra)
+        rest = dict(weights)
+        for name, term in self._terms().items():
+            own = [key for key in rest if key.startswith(f"{name}.")]
+            term.load_state_dict({key.removeprefix(f"{name}."): rest.pop(key) for key in own})
+        self.student.model.load_state_dict(rest)
 
     def _check_same(self, folder: Path, state: dict[str, Any]) -> None:
         now = {**asdict(self.config), "planned_queries": self.planned_queries, "seed": self.seed,
@@ -384,6 +424,28 @@ class Distiller:
         differing = [f"{k} ({then.get(k)!r}, now {now.get(k)!r})" for k in now | then if now.get(k) != then.get(k)]
         if differing:
             raise InputError(f"{folder}: was made with other settings: {', '.join(differing)}; use the same ones.")
+
+
+def check_ranges(config: Any, ranges: Mapping[str, tuple[float, float, bool]]) -> None:
+    """Check the numbers among a dataclass's settings.
+
+    Args:
+        config: the settings; those that are declared as `int` must be whole numbers.
+        ranges: of each number by its name: lowest, highest, whether the lowest itself is allowed.
+
+    Raises:
+        InputError: a value has the wrong type or is out of range.
+    """
+    for item in fields(config):
+        if item.name not in ranges:
+            continue
+        value, (low, high, inclusive) = getattr(config, item.name), ranges[item.name]
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if item.type is int and not (number and isinstance(value, int)):
+            raise InputError(f"{item.name}: {value!r}; expected a whole number.")
+        if not number or not (low <= value <= high) or (value == low and not inclusive):
+            bounds = f"{'at least' if inclusive else 'more than'} {low}" + ("" if math.isinf(high) else f" and at most {high}")
+            raise InputError(f"{item.name}: {value!r}; expected a number of {bounds}.")
 
 
 def pool_batches(held: int, batch_size: int) -> int:

@@ -3,6 +3,9 @@
 A ring of fixed capacity. New texts overwrite the oldest; a text that is already there is not stored twice. Beside text
 and teacher answer a row keeps which class was asked for, the topic it grew from, its source, and the update at which
 it came in, so that a selection rule can favour what it likes. The rule is one function, `selection_weights`.
+
+Instead of texts it may hold embeddings (all rows or none). They are stored in float16, see `distill.embedded`. No two of them
+are the same point, even where they read alike, so none of them is left out as a repetition.
 """
 
 import json
@@ -16,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from distill.batch import SyntheticBatch
+from distill.embedded import stored_rows
 from distill.errors import InputError
 from distill.files import read_json, replace_folder, write_json, write_text
 from distill.seeding import generator
@@ -33,6 +37,7 @@ class Replay:
             have its weight. None: every text alike, whatever its source.
 
     Attributes:
+        embeddings: one (length, H) float16 tensor per row where embeddings are held; else empty.
         texts, text_pairs, topics, sources: lists with one entry per row; `text_pairs` holds None for single texts.
         logprobs: (capacity or fewer, K) float32 teacher log-probabilities; rows 0 to len - 1 are filled.
         wanted: (...,) int64 class asked for, -1 for none.
@@ -45,6 +50,7 @@ class Replay:
         self.capacity = capacity
         self.seed = seed
         self.source_weights = source_weights
+        self.embeddings: list[Tensor] = []
         self.texts: list[str] = []
         self.text_pairs: list[str | None] = []
         self.topics: list[str] = []
@@ -63,7 +69,7 @@ class Replay:
         """Store the batch's usable, new texts.
 
         Rows whose teacher answer is not finite and texts (with the same second text) that are held already are
-        skipped.
+        skipped. Embeddings are new, whatever they read as.
 
         Args:
             batch: judged texts.
@@ -73,18 +79,23 @@ class Replay:
             (n,) int64, the rows that now hold a new text, without repetition.
 
         Raises:
-            InputError: the number of classes differs from what is stored.
+            InputError: the number of classes differs from what is stored, or texts meet embeddings, or embeddings meet
+                others of another width.
         """
         classes = batch.teacher_logits.shape[1]
         if len(self) and classes != self.logprobs.shape[1]:
             raise InputError(f"replay: a batch of {classes} classes; the stored texts have {self.logprobs.shape[1]}.")
+        self._check_same_kind(batch)
         pairs: Sequence[str | None] = batch.text_pairs or [None] * len(batch)
+        stored: list[Tensor] | None = None
+        if batch.embeddings is not None and batch.lengths is not None:
+            stored = stored_rows(batch.embeddings, batch.lengths)
         placed: dict[int, int] = {}  # row -> index in the batch
         for index in batch.usable.nonzero().flatten().tolist():
             key = (batch.texts[index], pairs[index])
-            if key in self._rows:
+            if stored is None and key in self._rows:
                 continue
-            row = self._place(key, batch.topics[index], batch.source)
+            row = self._place(key, batch.topics[index], batch.source, None if stored is None else stored[index])
             placed[row] = index
         if not placed:
             return torch.empty(0, dtype=torch.int64)
@@ -130,6 +141,10 @@ class Replay:
             write_text(temporary / "texts.jsonl", "".join(line + "\n" for line in lines))
             save_file({name: t[:size].contiguous() for name, t in tensors.items()}, temporary / "answers.safetensors")
             state = {"capacity": self.capacity, "seed": self.seed, "next_row": self.next_row, "rows": size}
+            if self.embeddings:
+                state["embeddings"] = True
+                parts = {"embeddings": torch.cat(self.embeddings), "lengths": torch.tensor([len(e) for e in self.embeddings])}
+                save_file(parts, temporary / "embeddings.safetensors")
             write_json(temporary / "replay.json", state)
 
     @classmethod
@@ -147,21 +162,36 @@ class Replay:
             with (folder / "texts.jsonl").open(encoding="utf-8") as file:
                 for line in file:
                     row = json.loads(line)
-                    replay._rows[row["text"], row["text_pair"]] = len(replay.texts)
+                    if "embeddings" not in state:
+                        replay._rows[row["text"], row["text_pair"]] = len(replay.texts)
                     replay.texts.append(row["text"])
                     replay.text_pairs.append(row["text_pair"])
                     replay.topics.append(row["topic"])
                     replay.sources.append(row["source"])
             tensors = load_file(folder / "answers.safetensors")
             replay.logprobs, replay.wanted, replay.inserted = (tensors[n] for n in ("logprobs", "wanted", "inserted"))
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            if "embeddings" in state:
+                parts = load_file(folder / "embeddings.safetensors")
+                # Copies: a part of one tensor would keep the whole of it in memory as long as one row is held.
+                replay.embeddings = [e.clone() for e in parts["embeddings"].split(parts["lengths"].tolist())]
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{folder}: the replay is damaged ({error}); use an earlier checkpoint.") from error
-        if not state["rows"] == len(replay) == len(replay.logprobs) == len(replay.wanted) == len(replay.inserted):
+        counts = {len(part) for part in (replay.texts, replay.logprobs, replay.wanted, replay.inserted)}
+        counts |= {len(replay.embeddings)} if "embeddings" in state else set()
+        if counts != {state["rows"]}:
             raise InputError(f"{folder}: the replay's files disagree on the number of rows; use an earlier checkpoint.")
         return replay
 
-    def _place(self, key: tuple[str, str | None], topic: str, source: str) -> int:
-        """Put the text parts of a row where they belong and return its number."""
+    def _check_same_kind(self, batch: SyntheticBatch) -> None:
+        if len(self) and bool(self.embeddings) != (batch.embeddings is not None):
+            held, new = ("embeddings", "texts") if self.embeddings else ("texts", "embeddings")
+            raise InputError(f"replay: it holds {held}, and a batch of {new} came; learn from one kind only.")
+        if self.embeddings and batch.embeddings is not None and batch.embeddings.shape[2] != self.embeddings[0].shape[1]:
+            widths = f"{batch.embeddings.shape[2]} features; the stored ones have {self.embeddings[0].shape[1]}"
+            raise InputError(f"replay: a batch of embeddings of {widths}; use one teacher.")
+
+    def _place(self, key: tuple[str, str | None], topic: str, source: str, embedding: Tensor | None) -> int:
+        """Put the parts of a row that are no numbers of a matrix where they belong and return its number."""
         text, pair = key
         row = self.next_row
         if row == len(self):
@@ -169,10 +199,16 @@ class Replay:
             self.text_pairs.append(pair)
             self.topics.append(topic)
             self.sources.append(source)
+            if embedding is not None:
+                self.embeddings.append(embedding)
         else:
-            del self._rows[self.texts[row], self.text_pairs[row]]
+            if embedding is not None:
+                self.embeddings[row] = embedding
+            else:
+                del self._rows[self.texts[row], self.text_pairs[row]]
             self.texts[row], self.text_pairs[row], self.topics[row], self.sources[row] = text, pair, topic, source
-        self._rows[key] = row
+        if embedding is None:
+            self._rows[key] = row
         self.next_row = (row + 1) % self.capacity
         return row
 

@@ -16,6 +16,9 @@ def make(**changes: object) -> SyntheticBatch:
     return SyntheticBatch(**(parts | changes))
 
 
+EMBEDDED = {"embeddings": torch.zeros(3, 4, 2), "lengths": torch.tensor([4, 1, 2])}
+
+
 def test_select_by_mask_and_by_index() -> None:
     batch = make(text_pairs=["x", "y", "z"])
     assert batch.usable.tolist() == [True, True, False]
@@ -27,6 +30,18 @@ def test_select_by_mask_and_by_index() -> None:
     assert torch.equal(turned.teacher_logits, batch.teacher_logits[[1, 0]])
     assert len(batch.select([])) == 0
     assert len(batch.select(torch.zeros(3, dtype=torch.bool))) == 0
+
+
+def test_select_keeps_embeddings_with_their_rows() -> None:
+    embeddings = torch.arange(3 * 4 * 2).view(3, 4, 2).float()
+    batch = make(embeddings=embeddings, lengths=torch.tensor([4, 2, 3]))
+    turned = batch.select([2, 0])
+    assert turned.embeddings is not None and turned.lengths is not None
+    assert torch.equal(turned.embeddings, embeddings[[2, 0]])
+    assert turned.lengths.tolist() == [3, 4]
+    assert turned.texts == ["c", "a"]
+    assert batch.select([]).embeddings is not None
+    assert make().select([1]).embeddings is None
 
 
 @pytest.mark.parametrize(
@@ -41,6 +56,16 @@ def test_select_by_mask_and_by_index() -> None:
         ({"wanted": torch.zeros(3)}, "wanted"),
         ({"topics": ["t"]}, "1 topics for 3 texts"),
         ({"text_pairs": ["x"]}, "1 second texts for 3 texts"),
+        ({"embeddings": torch.zeros(3, 4, 2)}, "given together"),
+        ({"lengths": torch.tensor([1, 1, 1])}, "given together"),
+        (EMBEDDED | {"text_pairs": ["x", "y", "z"]}, "a batch of embeddings has none"),
+        (EMBEDDED | {"embeddings": torch.zeros(2, 4, 2)}, r"embeddings: shape \(2, 4, 2\); expected \(3, L, H\)"),
+        (EMBEDDED | {"embeddings": torch.zeros(3, 4)}, r"expected \(3, L, H\)"),
+        (EMBEDDED | {"embeddings": torch.zeros(3, 4, 2).half()}, "float16"),
+        (EMBEDDED | {"lengths": torch.tensor([1, 2])}, "lengths"),
+        (EMBEDDED | {"lengths": torch.tensor([1.0, 2.0, 3.0])}, "lengths: torch.float32"),
+        (EMBEDDED | {"lengths": torch.tensor([1, 0, 3])}, r"outside 1\.\.4"),
+        (EMBEDDED | {"lengths": torch.tensor([1, 5, 3])}, r"outside 1\.\.4"),
     ],
 )
 def test_parts_that_do_not_belong_together(changes: dict, message: str) -> None:

@@ -1,5 +1,6 @@
 """The held-out share: decided by the text alone, never trained on, restored exactly."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from distill.batch import SyntheticBatch
 from distill.errors import InputError
 from distill.held_out import HeldOut, is_held_out
 from distill.student import Student, load_student
-from tests.distill.tiny import LABELS, make_tokenizer, random_batch, random_texts
+from tests.distill.tiny import LABELS, embedded_batch, make_tokenizer, random_batch, random_texts
 
 
 def batch_of(texts: list[str], pairs: list[str] | None = None) -> SyntheticBatch:
@@ -99,3 +100,34 @@ def test_damage_and_wrong_shares_are_named(tmp_path: Path) -> None:
     (tmp_path / "held" / "answers.safetensors").write_bytes(b"cut")
     with pytest.raises(InputError, match="damaged"):
         HeldOut(0.3).load(tmp_path / "held")
+
+
+def test_embeddings_are_held_out_by_their_opening_and_measured_as_embeddings(tmp_path: Path, student: Student) -> None:
+    batch = embedded_batch(60, 0, width=16)
+    batch.teacher_logits[5] = float("nan")
+    later = replace(batch, texts=["later"] * 60)  # another stage of the same samples reads otherwise and is on the same side
+    held = HeldOut(0.4)
+    rest, rest_later = held.take(batch), held.take(later)
+    assert rest.topics == rest_later.topics
+    sides = [is_held_out(topic, None, 0.4) for topic in batch.topics]
+    kept = [i for i in range(60) if sides[i] and i != 5]
+    assert len(rest) == 60 - sum(sides)
+    assert len(held) == len(held.embeddings) == len(held.logprobs) == 2 * len(kept) > 20
+    assert batch.embeddings is not None and batch.lengths is not None
+    expected = []
+    for index in kept:
+        own = batch.embeddings[index, : batch.lengths[index]].half().float()
+        with torch.no_grad():
+            expected.append(student.model(inputs_embeds=own[None]).logits.log_softmax(1)[0])
+    answers, teacher = torch.stack(expected).double(), batch.teacher_logits[kept].double()
+    figures = held.measure(student)
+    kl = torch.nn.functional.kl_div(answers, teacher, reduction="batchmean", log_target=True)
+    assert figures["kl"] == pytest.approx(float(kl), rel=1e-4)
+    assert figures["agreement"] == pytest.approx(float((answers.argmax(1) == teacher.argmax(1)).double().mean()))
+    held.save(tmp_path / "held")
+    other = HeldOut(0.4)
+    other.load(tmp_path / "held")
+    assert other.measure(student) == figures
+    assert all(torch.equal(a, b) for a, b in zip(held.embeddings, other.embeddings, strict=True))
+    other.take(embedded_batch(60, 1, width=16))
+    assert len(other.embeddings) == len(other) > len(held)

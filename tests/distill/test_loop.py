@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from distill.batch import SyntheticBatch
 from distill.errors import InputError
 from distill.loop import DistillConfig, Distiller, pool_batches, schedule_factor
+from distill.masked_embeddings import MaskedEmbeddings
 from distill.student import Student, load_student
 from distill.teacher import CallableTeacher, TransformersTeacher
-from tests.distill.tiny import LABELS, judged, make_tokenizer, random_batch, random_texts
+from tests.distill.tiny import LABELS, embedded_batch, judged, make_tokenizer, random_batch, random_texts
 
 SMALL = DistillConfig(student_updates=40, student_batch_size=8, student_learning_rate=3e-3)
 
@@ -299,6 +300,62 @@ def test_pairs_are_learnt_as_pairs(teacher: TransformersTeacher) -> None:
     agreement = (student.log_probs(texts, pairs).argmax(1) == batch.teacher_logits.argmax(1)).float().mean()
     assert agreement > 0.8
     assert distiller.tokens.types is not None
+
+
+def test_embeddings_of_texts_teach_what_the_texts_teach(teacher: TransformersTeacher) -> None:
+    """The same samples, as texts and as the embeddings of their tokens, end in the same student but for the word table."""
+    batch = judged(teacher, random_texts(60, 0))
+    ends = []
+    for embedded in (False, True):
+        student = load_student("teacher-layers:0", teacher=teacher, device="cpu")
+        table = student.model.get_input_embeddings().weight.requires_grad_(False)
+        before = table.clone()
+        given = batch
+        if embedded:
+            table.requires_grad_(True)
+            inputs = student.tokenizer(batch.texts, padding=True, return_tensors="pt")
+            given = replace(
+                batch,
+                texts=["read by nobody"] * 60,
+                embeddings=before[inputs["input_ids"]].half().float(),
+                lengths=inputs["attention_mask"].sum(dim=1),
+            )
+        else:
+            with torch.no_grad():
+                table.copy_(before.half().float())  # as the embeddings are stored
+        distiller = Distiller(student, replace(SMALL, student_updates=20), 60, seed=0)
+        distiller.run([given])
+        assert embedded == (len(distiller.tokens.lengths) == 0)
+        ends.append({name: w for name, w in state_of(distiller).items() if "word_embeddings" not in name})
+        if embedded:
+            assert torch.equal(before, table)  # neither a gradient nor weight decay reaches it
+    assert all(torch.allclose(ends[0][name], ends[1][name], atol=1e-4) for name in ends[0])
+
+
+def test_pools_of_embeddings_hold_rows_of_like_length() -> None:
+    distiller = Distiller(tiny_student(), SMALL, 128, seed=0)
+    distiller.add(embedded_batch(128, 0))
+    rows = [distiller._next_batch() for _ in range(16)]
+    assert sorted(torch.cat(rows).tolist()) == list(range(128))
+    lengths = [distiller._lengths(r) for r in rows]
+    assert max(int(part.max() - part.min()) for part in lengths) <= 4  # of 3 to 14
+    inputs = distiller._inputs(rows[0])
+    assert torch.equal(inputs["attention_mask"].sum(dim=1), lengths[0])
+
+
+def test_hidden_state_term_reads_embeddings_too(teacher: TransformersTeacher) -> None:
+    student = load_student("teacher-layers:0", teacher=teacher, device="cpu")
+    config = replace(SMALL, student_hidden_weight=1.0, student_updates=5)
+    distiller = Distiller(student, config, 40, 0, teacher)
+    losses = distiller.run([embedded_batch(40, 0)])
+    assert losses is not None and losses["student_loss"] > 0
+
+
+def test_a_masked_loss_comes_before_the_first_update() -> None:
+    distiller = Distiller(tiny_student(), SMALL, 10, seed=0)
+    distiller.run([random_batch(10, 0)])
+    with pytest.raises(InputError, match="add the term before the first"):
+        distiller.learn_masked(lambda student: MaskedEmbeddings(student, 1.0, 0.2, 0))
 
 
 def test_hidden_state_term_brings_the_layers_closer(teacher: TransformersTeacher) -> None:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from distill.batch import SyntheticBatch
 from distill.errors import InputError
 from distill.replay import Replay, Selection, selection_weights
-from tests.distill.tiny import random_batch
+from tests.distill.tiny import embedded_batch, random_batch
 
 Rows = list[tuple[int, bool]]  # text number, whether the teacher's answer is usable
 
@@ -161,3 +161,59 @@ def test_a_source_without_texts_does_not_disturb_the_others() -> None:
     replay.add(random_batch(50, 0), 0)
     weights = selection_weights(replay, "uniform")
     assert torch.isfinite(weights).all() and len(weights.unique()) == 1
+
+
+def test_embeddings_are_kept_by_their_own_length_and_never_as_repetitions() -> None:
+    replay = Replay(10, seed=0)
+    newest: list[tuple[torch.Tensor, torch.Tensor]] = []
+    for counter in range(4):  # 16 usable rows into a ring of 10, all with the same text
+        batch = embedded_batch(5, counter)
+        batch.teacher_logits[2] = float("nan")
+        rows = replay.add(batch, counter)
+        assert len(rows) == 4
+        assert batch.embeddings is not None and batch.lengths is not None
+        for index in (0, 1, 3, 4):
+            newest.append((batch.embeddings[index, : batch.lengths[index]], batch.teacher_logits[index]))
+    assert len(replay) == len(replay.embeddings) == 10
+    newest = newest[-10:]
+    for age, (embeddings, logits) in enumerate(newest):
+        row = (replay.next_row + age) % 10
+        assert torch.equal(replay.embeddings[row], embeddings.half())
+        assert torch.equal(replay.logprobs[row], logits)
+
+
+def test_saved_embeddings_go_on_as_if_never_stopped(tmp_path: Path) -> None:
+    replay = Replay(12, seed=0)
+    for counter in range(3):
+        replay.add(embedded_batch(6, counter), counter)
+    replay.save(tmp_path / "r")
+    loaded = Replay.load(tmp_path / "r")
+    for later in (replay, loaded):
+        later.add(embedded_batch(5, 9), 9)
+    assert all(torch.equal(a, b) for a, b in zip(replay.embeddings, loaded.embeddings, strict=True))
+    assert (loaded.texts, loaded.next_row) == (replay.texts, replay.next_row)
+    assert torch.equal(replay.logprobs, loaded.logprobs)
+    file = tmp_path / "r" / "embeddings.safetensors"
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(InputError, match="the replay is damaged"):
+        Replay.load(tmp_path / "r")
+
+
+def test_texts_and_embeddings_do_not_mix() -> None:
+    for first, second, message in (
+        (random_batch(3, 0), embedded_batch(3, 0), "it holds texts, and a batch of embeddings came"),
+        (embedded_batch(3, 0), random_batch(3, 0), "it holds embeddings, and a batch of texts came"),
+        (embedded_batch(3, 0), embedded_batch(3, 1, width=16), "of 16 features; the stored ones have 32"),
+    ):
+        replay = Replay(20, seed=0)
+        replay.add(first, 0)
+        with pytest.raises(InputError, match=message):
+            replay.add(second, 0)
+        assert len(replay) == 3
+
+
+def test_a_replay_of_texts_has_no_file_of_embeddings(tmp_path: Path) -> None:
+    replay = Replay(5, seed=0)
+    replay.add(random_batch(3, 0), 0)
+    replay.save(tmp_path / "r")
+    assert sorted(file.name for file in (tmp_path / "r").iterdir()) == ["answers.safetensors", "replay.json", "texts.jsonl"]

@@ -56,3 +56,14 @@ def random_batch(count: int, counter: int, classes: int = 3) -> SyntheticBatch:
     logits = torch.randn(count, classes, generator=generator(3, "answers", counter))
     texts = random_texts(count, counter)
     return SyntheticBatch(texts, logits.log_softmax(1), torch.full((count,), -1), [""] * count, "random")
+
+
+def embedded_batch(count: int, counter: int, width: int = 32, classes: int = 3) -> SyntheticBatch:
+    """A batch of random embeddings, all of which read alike, with random answers."""
+    source = generator(4, "embedded", counter)
+    lengths = torch.randint(3, 15, (count,), generator=source)
+    embeddings = torch.randn(count, int(lengths.max()), width, generator=source)
+    logits = torch.randn(count, classes, generator=source).log_softmax(1)
+    topics = [f"opening {counter} {i}" for i in range(count)]
+    nothing = torch.full((count,), -1)
+    return SyntheticBatch(["the same"] * count, logits, nothing, topics, "embedded", embeddings=embeddings, lengths=lengths)

@@ -1,0 +1,113 @@
+"""Samples that are rows of word embeddings instead of texts: padding, scoring, and reading them as text.
+
+An embedding is a point between the words, so such a sample has no text. It is kept as a matrix of its own length in float16,
+padded only when a batch of them is put together: half the memory, and a rounding of one part in 2,000, far finer than the
+distance between two words. Whoever reads the stored rows reads the rounded ones, so a run that was stopped and one that was
+not learn from the same numbers.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from distill.encode import BATCH_TOKENS, length_step, padded_length
+from distill.relaxed import classify
+
+# Tokens compared with the whole vocabulary at once: with 30,000 words, 120 MB.
+TOKENS_AT_ONCE = 1024
+
+
+def stored_rows(embeddings: Tensor, lengths: Tensor) -> list[Tensor]:
+    """Each sample by itself, (length, H) float16, from right-padded (N, L, H) and its lengths (N,)."""
+    return [row[:length].to(torch.float16, copy=True) for row, length in zip(embeddings, lengths.tolist(), strict=True)]
+
+
+def padded_inputs(rows: Sequence[Tensor], max_length: int, device: torch.device) -> dict[str, Tensor]:
+    """Model inputs from stored samples.
+
+    Args:
+        rows: B samples, (length, H) each.
+        max_length: What the model can read; no sample is longer.
+        device: Where the model is.
+
+    Returns:
+        `inputs_embeds` (B, L, H) float32 and `attention_mask` (B, L) int64; L is the longest length, rounded up.
+    """
+    lengths = torch.tensor([len(row) for row in rows])
+    width = padded_length(int(lengths.max()), max_length, length_step(device))
+    embeddings = torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True).to(device).float()
+    embeddings = torch.nn.functional.pad(embeddings, (0, 0, 0, width - embeddings.shape[1]))
+    return {"inputs_embeds": embeddings, "attention_mask": padding_mask(lengths, width).to(device)}
+
+
+def padding_mask(lengths: Tensor, width: int) -> Tensor:
+    """(N, width) int64, 1 at the first `lengths` (N,) positions of each row and 0 after them."""
+    return (torch.arange(width, device=lengths.device) < lengths[:, None]).long()
+
+
+def inner_positions(mask: Tensor) -> Tensor:
+    """The positions between the first token and the last, (N, L) bool, of a mask (N, L) whose padding is on the right."""
+    inner = torch.arange(mask.shape[1], device=mask.device) < mask.sum(dim=1, keepdim=True) - 1
+    inner[:, 0] = False
+    return inner
+
+
+def embedded_log_probs(model: PreTrainedModel, rows: Sequence[Tensor], max_length: int) -> Tensor:
+    """Score stored samples with a sequence classifier in evaluation mode.
+
+    Args:
+        model: Its mode (train or eval) is restored afterwards.
+        rows: N samples, (length, H) each.
+        max_length: What the model can read; no sample is longer.
+
+    Returns:
+        (N, K) float32 log-probabilities on the CPU, in the order of `rows`.
+    """
+    lengths = torch.tensor([len(row) for row in rows])
+    order = lengths.argsort(descending=True, stable=True)
+    device, was_training = model.device, model.training
+    result = torch.empty(len(rows), model.config.num_labels)
+    model.eval()
+    start = 0
+    while start < len(order):
+        size = max(8, BATCH_TOKENS.get(device.type, 4096) // int(lengths[order[start]]))
+        part = order[start : start + size]
+        inputs = padded_inputs([rows[i] for i in part.tolist()], max_length, device)
+        with torch.inference_mode():
+            result[part] = classify(model, inputs["inputs_embeds"], inputs["attention_mask"]).cpu()
+        start += size
+    model.train(was_training)
+    return result
+
+
+def nearest_tokens(embeddings: Tensor, table: Tensor) -> Tensor:
+    """The token whose embedding is nearest to each row, by Euclidean distance.
+
+    Args:
+        embeddings: (M, H).
+        table: (V, H), on the same device.
+
+    Returns:
+        (M,) int64, on the CPU.
+    """
+    # |e - t|^2 = |e|^2 - 2 e.t + |t|^2, and |e|^2 is the same for all tokens.
+    table = table.float()
+    half_norms = table.square().sum(dim=1) / 2
+    parts = [torch.addmm(-half_norms, part.float(), table.T).argmax(dim=1).cpu() for part in embeddings.split(TOKENS_AT_ONCE)]
+    return torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64)
+
+
+def nearest_texts(embeddings: Tensor, lengths: Tensor, table: Tensor, tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """What samples would read as, for people: the nearest token at each position, without the first and the last.
+
+    Args:
+        embeddings: (N, L, H), right-padded, with a special token at either end.
+        lengths: (N,) int64, on the CPU, special tokens included; at least 2.
+        table: (V, H), the word embeddings, on the same device as `embeddings`.
+        tokenizer: Its tokens are the rows of the table.
+    """
+    inner = inner_positions(padding_mask(lengths, embeddings.shape[1]))
+    tokens = nearest_tokens(embeddings[inner.to(embeddings.device)], table)
+    return [tokenizer.decode(part.tolist()) for part in tokens.split((lengths - 2).tolist())]

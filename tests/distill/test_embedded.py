@@ -1,0 +1,56 @@
+"""Samples that are embeddings: stored, padded, scored, read."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from distill.embedded import embedded_log_probs, nearest_texts, nearest_tokens, padded_inputs, padding_mask, stored_rows
+from distill.relaxed import word_table
+from distill.seeding import generator
+from distill.teacher import TransformersTeacher
+from tests.distill.tiny import random_texts
+
+
+def test_real_embeddings_decode_to_their_tokens(teacher: TransformersTeacher) -> None:
+    table = word_table(teacher.model)
+    everything = torch.arange(len(table)).repeat(30)  # more than are compared at once
+    assert torch.equal(nearest_tokens(table[everything], table), everything)
+    texts = random_texts(20, 0, 1, 20)
+    inputs = teacher.tokenizer(texts, padding=True, return_tensors="pt")
+    lengths = inputs["attention_mask"].sum(dim=1)
+    assert len(lengths.unique()) > 3
+    assert nearest_texts(table[inputs["input_ids"]], lengths, table, teacher.tokenizer) == texts
+    close = table[inputs["input_ids"]] + 1e-3 * torch.randn(20, int(lengths.max()), table.shape[1])
+    assert nearest_texts(close, lengths, table, teacher.tokenizer) == texts
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "roberta"])
+def test_stored_texts_are_answered_as_texts(family: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(f"{family}_folder")
+    teacher = TransformersTeacher(folder, "cpu")
+    texts = random_texts(300, 0, 1, 20)
+    inputs = teacher.tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)
+    rows = stored_rows(word_table(teacher.model)[inputs["input_ids"]], inputs["attention_mask"].sum(dim=1))
+    assert {row.dtype for row in rows} == {torch.float16}
+    answers = embedded_log_probs(teacher.model, rows, 64)
+    assert torch.allclose(answers, teacher(texts), atol=5e-3)  # float16 rounds the embeddings
+    assert not teacher.model.training
+
+
+def test_padding_is_zero_and_never_beyond_what_the_model_reads() -> None:
+    rows = [torch.randn(length, 3, generator=generator(0, "row", length)).half() for length in (5, 2, 9)]
+    inputs = padded_inputs(rows, 10, torch.device("cpu"))
+    embeddings, mask = inputs["inputs_embeds"], inputs["attention_mask"]
+    assert embeddings.shape == (3, 10, 3) and embeddings.dtype == torch.float32
+    assert torch.equal(mask, padding_mask(torch.tensor([5, 2, 9]), 10))
+    for index, row in enumerate(rows):
+        assert torch.equal(embeddings[index, : len(row)], row.float())
+        assert not embeddings[index, len(row) :].any()
+        assert mask[index].tolist() == [1] * len(row) + [0] * (10 - len(row))
+
+
+def test_stored_rows_own_their_memory() -> None:
+    whole = torch.randn(4, 6, 3).half()
+    row = stored_rows(whole, torch.tensor([6, 2, 3, 1]))[1]
+    assert row.untyped_storage().nbytes() == 2 * 3 * 2
