@@ -19,6 +19,7 @@ from transformers import (
     AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
@@ -35,6 +36,7 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 ARCHITECTURES: dict[type, tuple[tuple[str, ...], str]] = {
     AutoModelForSequenceClassification: (("ForSequenceClassification",), "a sequence classifier"),
     AutoModelForCausalLM: (("ForCausalLM", "LMHeadModel"), "a causal language model"),
+    AutoModelForSeq2SeqLM: (("ForConditionalGeneration",), "an encoder-decoder"),
     AutoModel: (("",), "a model"),  # any of them, without its head
 }
 
