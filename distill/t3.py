@@ -330,7 +330,7 @@ class TextToText:
             loss = loss + config.rewriter_language * terms["language"].to(loss.device)
         # Not backward(): it would leave gradients at the student's weights, where the distillation loop keeps its own.
         gradients = torch.autograd.grad(loss, rewriter.parameters)
-        if not math.isfinite(float(loss)) or not all(bool(g.isfinite().all()) for g in gradients):
+        if not math.isfinite(float(loss.detach())) or not all(bool(g.isfinite().all()) for g in gradients):
             raise InputError(
                 f"rewriter: the loss or its gradient is not finite at update {self.updates_done}; lower "
                 f"rewriter_learning_rate ({config.rewriter_learning_rate})."
@@ -343,7 +343,7 @@ class TextToText:
         self.updates_done += 1
         texts = rewriter.decode(tokens, sources)
         exact = self._read_alike(tokens, texts)
-        metrics = {f"rewriter/{name}": float(term) for name, term in terms.items()}
+        metrics = {f"rewriter/{name}": float(term.detach()) for name, term in terms.items()}
         metrics["rewriter/reused"] = float(exact.float().mean())
         kept = [text for text, alike in zip(texts, exact.tolist(), strict=True) if alike]
         return self._batch(kept, p_teacher.detach().cpu()[exact]), metrics
