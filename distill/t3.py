@@ -12,8 +12,8 @@ encoder-decoder with an adapter. The loss of a batch of rewritings is
 with teacher T, student S, and the rewriter G beside its untuned self G_0, whose divergence is taken at each token. A token
 is a straight-through Gumbel choice: x is first drawn token by token, then one parallel pass gives all distributions
 again, and the Gumbel noise that would have led to the tokens drawn is drawn *afterwards*, so that choice and sample are
-the same text. The gradient reaches each distribution through what teacher and student read at its place; that a token
-also changes what is written after it is left out. Vocabularies are bridged by `distill.token_map`.
+the same text (`distill.soft_texts`). The gradient reaches each distribution through what teacher and student read at its
+place; that a token also changes what is written after it is left out. Vocabularies are bridged by `distill.token_map`.
 
 A row that moved the rewriter was answered by the teacher. Where the teacher's own tokenizer spells the text as the map
 did, this is its answer to the text, so the student gets the row too: it was paid for once and serves twice.
@@ -36,11 +36,12 @@ from distill.batch import SyntheticBatch
 from distill.errors import InputError
 from distill.files import read_json, replace_folder, write_json
 from distill.loop import Distiller
-from distill.relaxed import classify, embed_choice, entropy, kl, word_table
+from distill.relaxed import classify, entropy, kl, word_table
 from distill.rewriter import Rewriter, Rewritten, Tokens
 from distill.seeding import generator
+from distill.soft_texts import embed_texts, soft_choice
 from distill.synthesis import Step, white_box
-from distill.token_map import TokenMap, check_coverage, count_tokens, map_tokens
+from distill.token_map import check_coverage, count_tokens, map_tokens
 
 # Sentences from which the share of tokens that cross between vocabularies is measured.
 SAMPLE = 10_000
@@ -369,50 +370,3 @@ class TextToText:
 
     def _batch(self, texts: list[str], answers: Tensor) -> SyntheticBatch:
         return SyntheticBatch(texts, answers, torch.full((len(texts),), -1), [""] * len(texts), "rewritten")
-
-
-def soft_choice(logits: Tensor, tokens: Tensor, temperature: float, random: torch.Generator) -> Tensor:
-    """The soft choices of a straight-through Gumbel estimator whose choices are known already.
-
-    Noise is drawn from its distribution given that the tokens won, as in Paulus et al. (arXiv 2010.04838): with
-    exponential variables E, the winner's perturbed log-probability is -log E_k, every other one is -log(E_i / p_i + E_k).
-
-    Args:
-        logits: (N, W, V) float32.
-        tokens: (N, W) int64, drawn from `softmax(logits)`.
-        temperature: Of the softmax, above 0.
-        random: On the device of the logits.
-
-    Returns:
-        (N, W, V) float32, each row sums to 1 and is largest at its token. The noise counts as a constant.
-    """
-    log_probs = logits.log_softmax(dim=-1)
-    with torch.no_grad():
-        log_e = torch.empty_like(log_probs).exponential_(generator=random).log_()
-        winner = log_e.gather(2, tokens[:, :, None])
-        perturbed = -torch.logaddexp(log_e - log_probs, winner)
-        perturbed.scatter_(2, tokens[:, :, None], -winner)
-        noise = perturbed - log_probs
-    return ((log_probs + noise) / temperature).softmax(dim=-1)
-
-
-def embed_texts(tokens: Tokens, soft: Tensor, table: Tensor, model: Any, mapped: TokenMap) -> tuple[Tensor, Tensor]:
-    """What a classifier reads: its opening special tokens, the text through the map, the end as its closing one.
-
-    Args:
-        tokens: The texts, ends included.
-        soft: (N, W, V) soft choices; no gradient reaches those of tokens that were not drawn.
-        table: (V, H), the classifier's embedding at each token of the rewriter, see `TokenMap.table`.
-        model: The classifier.
-        mapped: The map to its vocabulary.
-
-    Returns:
-        (N, P + W, H) float32 embeddings and their mask, (N, P + W) int64, on the model's device.
-    """
-    device = table.device
-    ids, drawn = tokens.ids.to(device), tokens.drawn.to(device)
-    inside = torch.where(drawn[:, :, None], embed_choice(ids, soft.to(device), table), table[ids])
-    opening = word_table(model)[torch.tensor(mapped.prefix, device=device, dtype=torch.int64)].float()
-    embeddings = torch.cat([opening.expand(len(ids), -1, -1), inside], dim=1)
-    ones = torch.ones(len(ids), len(mapped.prefix), dtype=torch.int64, device=device)
-    return embeddings, torch.cat([ones, tokens.mask.to(device).long()], dim=1)

@@ -9,11 +9,12 @@ import torch
 from distill.answers import CachedTeacher
 from distill.errors import InputError
 from distill.loop import DistillConfig, Distiller
-from distill.relaxed import classify, entropy, gumbel_choice, kl
-from distill.rewriter import Rewriter, Tokens
+from distill.relaxed import classify, entropy, kl
+from distill.rewriter import Rewriter
 from distill.seeding import generator
+from distill.soft_texts import embed_texts, soft_choice
 from distill.student import load_student
-from distill.t3 import T3Config, TextToText, embed_texts, soft_choice
+from distill.t3 import T3Config, TextToText
 from distill.teacher import CallableTeacher, TransformersTeacher
 from tests.distill.rewriters import save_rewriter_base
 from tests.distill.tiny import LABELS, random_texts
@@ -89,21 +90,6 @@ def test_the_teacher_reads_the_text_that_was_drawn(base: Path, teacher: Transfor
     soft = soft_choice(t3.rewriter.logits(inputs, tokens), tokens.ids, 1.0, generator(0, "noise"))
     found = classify(teacher.model, *embed_texts(tokens, soft, t3.teacher_table, teacher.model, t3.to_teacher))
     assert torch.allclose(found[alike], teacher(texts)[alike], atol=1e-5)
-
-
-def test_noise_given_the_choice_is_gumbel_noise() -> None:
-    """Soft choices have the mean that noise first, choice second gives, and always agree with the token."""
-    logits = torch.tensor([0.3, -1.0, 1.2, -FAR]).expand(40_000, -1)
-    tokens = torch.multinomial(logits.softmax(dim=-1), 1, generator=generator(0, "draw")).squeeze(1)
-    soft = soft_choice(logits[:, None], tokens[:, None], 0.5, generator(0, "noise"))[:, 0]
-    chosen, reference = gumbel_choice(logits, 0.5, generator(1, "noise"))
-    assert torch.equal(soft.argmax(dim=1), tokens)
-    assert torch.allclose(soft.mean(dim=0), reference.mean(dim=0), atol=0.01)
-    assert torch.allclose(soft.std(dim=0), reference.std(dim=0), atol=0.01)
-    assert (soft[:, 3] == 0).all() and soft.isfinite().all()
-
-
-FAR = 1e9  # a forbidden token
 
 
 # --- each term does what it says ------------------------------------------------------------------------------------
@@ -293,14 +279,3 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(base: Path, teacher: Tran
 def test_settings_out_of_range(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         replace(T3Config(), **changes)
-
-
-def test_tokens_that_were_not_drawn_get_no_gradient(base: Path, teacher: TransformersTeacher) -> None:
-    t3 = method(base, teacher)
-    ids = torch.tensor([[5, 6, 1]])
-    tokens = Tokens(ids, torch.ones(1, 3, dtype=torch.bool), torch.tensor([[True, True, False]]))
-    soft = torch.full((1, 3, t3.rewriter.vocabulary), 0.1, requires_grad=True)
-    embedded, mask = embed_texts(tokens, soft, t3.teacher_table, teacher.model, t3.to_teacher)
-    embedded.sum().backward()
-    assert mask.tolist() == [[1, 1, 1, 1]]
-    assert soft.grad is not None and soft.grad[0, :2].abs().sum() > 0 and not soft.grad[0, 2].any()
