@@ -2,7 +2,8 @@
 
 `distill.relaxed.gumbel_choice` draws noise and takes the best token, which settles a text whose places do not depend on
 each other. A text that is written token by token is there before its gradients are wanted, so the noise is drawn given
-the tokens. The rest is the same: a classifier reads the tokens, and the gradient belongs to the soft choices.
+the tokens. The rest is the same: a classifier reads the tokens, and the gradient belongs to the soft choices. What a token
+did to the tokens after it the soft choices cannot tell; `score_loss` does, without looking inside.
 """
 
 import torch
@@ -61,3 +62,18 @@ def embed_texts(
     embeddings = torch.cat([opening.expand(len(ids), -1, -1), inside], dim=1)
     ones = torch.ones(len(ids), len(mapped.prefix), dtype=torch.int64, device=device)
     return embeddings, torch.cat([ones, tokens.mask.to(device).long()], dim=1)
+
+
+def score_loss(losses: Tensor, log_probs: Tensor) -> Tensor:
+    """A scalar whose gradient is the score-function estimate (REINFORCE, Williams 1992) of that of the mean loss.
+
+    Args:
+        losses: (N,) what each text adds to the loss; counts as a constant.
+        log_probs: (N,) log-probability of each text, with gradients.
+
+    Returns:
+        `mean (l_i - mean of the others) log p_i`, a scalar; leaving the row itself out keeps the estimate unbiased.
+    """
+    count = len(losses)
+    advantage = (losses - losses.mean()).detach() * count / (count - 1)
+    return (advantage * log_probs).mean()

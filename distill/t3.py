@@ -12,8 +12,13 @@ encoder-decoder with an adapter. The loss of a batch of rewritings is
 with teacher T, student S, and the rewriter G beside its untuned self G_0, whose divergence is taken at each token. A token
 is a straight-through Gumbel choice: x is first drawn token by token, then one parallel pass gives all distributions
 again, and the Gumbel noise that would have led to the tokens drawn is drawn *afterwards*, so that choice and sample are
-the same text (`distill.soft_texts`). The gradient reaches each distribution through what teacher and student read at its
-place; that a token also changes what is written after it is left out. Vocabularies are bridged by `distill.token_map`.
+the same text (`distill.soft_texts`). Vocabularies are bridged by `distill.token_map`.
+
+The gradient has two parts. Through what teacher and student read it reaches each token's distribution at its own place:
+which word would have been better here. It does not know that a word also decides what is written after it, and alone it
+learns to put telling words into sentences about something else. The second part is the score-function estimator (REINFORCE,
+Williams 1992) of the same loss: rewritings that turned out well, measured against their batch, become likelier as a whole.
+The sum counts what happens at a token's own place twice, which is harmless for a direction; a weight of 0 switches it off.
 
 A row that moved the rewriter was answered by the teacher. Where the teacher's own tokenizer spells the text as the map
 did, this is its answer to the text, so the student gets the row too: it was paid for once and serves twice.
@@ -39,7 +44,7 @@ from distill.loop import Distiller
 from distill.relaxed import classify, entropy, kl, word_table
 from distill.rewriter import Rewriter, Rewritten, Tokens
 from distill.seeding import generator
-from distill.soft_texts import embed_texts, soft_choice
+from distill.soft_texts import embed_texts, score_loss, soft_choice
 from distill.synthesis import Step, white_box
 from distill.token_map import check_coverage, count_tokens, map_tokens
 
@@ -58,6 +63,7 @@ RANGES: dict[str, tuple[float, float, bool]] = {
     "rewriter_diversity": (0.0, math.inf, True),
     "rewriter_hardness": (0.0, math.inf, True),
     "rewriter_language": (0.0, math.inf, True),
+    "rewriter_score": (0.0, math.inf, True),
     "rewriter_hidden_share": (0.0, 1.0, True),
     "rewriter_max_length": (2, 8192, True),
     "rewriter_rank": (1, 4096, True),
@@ -95,6 +101,10 @@ class T3Config:
     )
     rewriter_language: float = field(
         default=0.1, metadata={"help": "Weight of the divergence from the untuned rewriter, in nats per token; 0: off."}
+    )
+    rewriter_score: float = field(
+        default=1.0,
+        metadata={"help": "Weight of the score-function part of the gradient; 0: the straight-through part alone."},
     )
     rewriter_hidden_share: float = field(
         default=0.3,
@@ -315,20 +325,27 @@ class TextToText:
         p_teacher = classify(
             self.inside.model, *embed_texts(tokens, soft, self.teacher_table, self.inside.model, self.to_teacher)
         )
-        terms = {
-            "specificity": entropy(p_teacher).mean(),
-            "diversity": entropy(p_teacher.logsumexp(dim=0, keepdim=True) - math.log(len(sources)))[0],
-        }
+        mean_answer = p_teacher.logsumexp(dim=0, keepdim=True) - math.log(len(sources))
+        terms = {"specificity": entropy(p_teacher).mean(), "diversity": entropy(mean_answer)[0]}
         loss = config.rewriter_specificity * terms["specificity"] - config.rewriter_diversity * terms["diversity"]
+        # What each rewriting adds to the loss; the entropy of a mean falls to its members as their cross-entropy with it.
+        parts = config.rewriter_specificity * entropy(p_teacher)
+        parts = parts + config.rewriter_diversity * (p_teacher.exp() * mean_answer).sum(dim=1)
         if config.rewriter_hardness:
             p_student = classify(student.model, *embed_texts(tokens, soft, student_table, student.model, self.to_student))
-            terms["hardness"] = kl(p_teacher, p_student.to(p_teacher.device)).mean()
-            loss = loss - config.rewriter_hardness * terms["hardness"]
+            apart = kl(p_teacher, p_student.to(p_teacher.device))
+            terms["hardness"] = apart.mean()
+            loss, parts = loss - config.rewriter_hardness * terms["hardness"], parts - config.rewriter_hardness * apart
+        log_probs = logits.log_softmax(dim=-1)
         if config.rewriter_language:
-            untuned = rewriter.logits(inputs, tokens, tuned=False)
-            apart = kl(logits.log_softmax(dim=-1), untuned.log_softmax(dim=-1))
-            terms["language"] = (apart * tokens.drawn).sum() / tokens.drawn.sum()
+            untuned = rewriter.logits(inputs, tokens, tuned=False).log_softmax(dim=-1)
+            strange = (kl(log_probs, untuned) * tokens.drawn).sum(dim=1) * len(sources) / tokens.drawn.sum()
+            terms["language"] = strange.mean()
             loss = loss + config.rewriter_language * terms["language"].to(loss.device)
+            parts = parts + config.rewriter_language * strange.to(parts.device)
+        if config.rewriter_score:
+            written = log_probs.gather(2, tokens.ids[:, :, None]).squeeze(2)
+            loss = loss + config.rewriter_score * score_loss(parts, (written * tokens.drawn).sum(dim=1).to(parts.device))
         # Not backward(): it would leave gradients at the student's weights, where the distillation loop keeps its own.
         gradients = torch.autograd.grad(loss, rewriter.parameters)
         if not math.isfinite(float(loss.detach())) or not all(bool(g.isfinite().all()) for g in gradients):

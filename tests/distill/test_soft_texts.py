@@ -5,7 +5,7 @@ import torch
 from distill.relaxed import gumbel_choice, word_table
 from distill.rewriter import Tokens
 from distill.seeding import generator
-from distill.soft_texts import embed_texts, soft_choice
+from distill.soft_texts import embed_texts, score_loss, soft_choice
 from distill.teacher import TransformersTeacher
 from distill.token_map import map_tokens
 from tests.distill.rewriters import rewriter_tokenizer
@@ -38,3 +38,18 @@ def test_tokens_that_were_not_drawn_get_no_gradient(teacher: TransformersTeacher
     assert mask.tolist() == [[1, 1, 1, 1]]
     assert soft.grad is not None and soft.grad[0, :2].abs().sum() > 0 and not soft.grad[0, 2].any()
     assert torch.equal(embedded[0, [0, 3]], word_table(teacher.model)[[2, 3]])  # [CLS] and [SEP]
+
+
+def test_score_loss_has_the_gradient_of_the_expected_loss() -> None:
+    logits = torch.tensor([0.5, -0.5, 1.0], requires_grad=True)
+    values = torch.tensor([3.0, 1.0, 2.0])
+    (expected,) = torch.autograd.grad((logits.softmax(dim=0) * values).sum(), logits)
+    draws = torch.multinomial(logits.detach().softmax(dim=0), 4 * 20_000, replacement=True, generator=generator(0, "draw"))
+    # In batches of four, so that a baseline that was not left out would show: it shrinks the gradient by a quarter.
+    found = torch.zeros(3)
+    for batch in draws.view(20, 1000, 4):
+        log_probs = logits.log_softmax(dim=0)[batch]
+        loss = sum(score_loss(values[row], row_log_probs) for row, row_log_probs in zip(batch, log_probs, strict=True)) / 1000
+        found += torch.autograd.grad(loss, logits)[0] / 20
+    assert torch.allclose(found, expected, atol=0.012)
+    assert expected.abs().max() > 0.15
