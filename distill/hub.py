@@ -20,6 +20,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
+    AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
@@ -37,6 +38,7 @@ ARCHITECTURES: dict[type, tuple[tuple[str, ...], str]] = {
     AutoModelForSequenceClassification: (("ForSequenceClassification",), "a sequence classifier"),
     AutoModelForCausalLM: (("ForCausalLM", "LMHeadModel"), "a causal language model"),
     AutoModelForMaskedLM: (("ForMaskedLM", "ForPreTraining"), "a masked language model"),
+    AutoModelForSeq2SeqLM: (("ForConditionalGeneration",), "an encoder-decoder"),
     AutoModel: (("",), "a model"),  # any of them, without its head
 }
 

@@ -2,8 +2,8 @@
 
 One pass over the sources serves all students: each text is written once and the teacher asked about it once. A share of
 the texts is held out; what a student agrees with the teacher on there tells how far it has come, and which of its states
-to keep, without any real data. A method (`distill.synthesis`) makes its texts against the student that learns from them, so that one learns at once;
-with `student_restart` a fresh one makes all updates on everything there is in the end.
+to keep, without any real data. A method (`distill.synthesis`) makes its texts against the student that learns from them, so
+that one learns at once; with `student_restart` a fresh one makes all updates on everything there is in the end.
 
 While it works, everything lies in a folder beside the target, `.NAME.work`, with its log and its checkpoints; the target
 appears whole at the end.
@@ -27,6 +27,7 @@ from distill.files import read_json, replace_folder, write_json, write_text
 from distill.held_out import HeldOut
 from distill.loop import DistillConfig, Distiller
 from distill.synthesis import Synthesizer
+from distill.t3 import TextToText
 from eval.scoring import score, size_and_speed
 from prompter.distill_inputs import Inputs, load, total_texts
 from prompter.methods import new_synthesizer, told_of_cycling, with_toy_models
@@ -42,6 +43,7 @@ from prompter.trackers import Trackers
 LOG = "training_log"
 SUMMARY = "summary.json"
 TRACKERS = "trackers"
+REWRITER = "rewriter"
 STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "best", "restarted")
 KEPT_CHECKPOINTS = 2
 
@@ -386,6 +388,8 @@ class Distillation:
         """Write the students' folder, whole or not at all."""
         log = (self.folder.path / f"{LOG}.jsonl").read_text(encoding="utf-8")
         with replace_folder(target, marker=SUMMARY) as temporary:
+            if isinstance(self.synthesizer, TextToText):
+                self.synthesizer.save_rewriter(temporary / REWRITER)
             for name, student in self.inputs.students.items():
                 path = temporary if len(self.inputs.students) == 1 else temporary / name
                 student.save(path)

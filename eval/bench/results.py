@@ -120,7 +120,7 @@ def markdown(name: str, rows: Sequence[Row]) -> str:
         f"# {name}",
         "",
         "Accuracy in percent on real test data: mean ± standard deviation over seeds (number of seeds). Every student of a",
-        "column cost that many teacher queries, and made equally many updates. *Grade* says what was needed beside the teacher.",
+        "column cost that many teacher queries and made as many updates. *Grade* says what was needed beside the teacher.",
     ]
     for (task, student), methods in comparisons(rows).items():
         budgets = sorted({budget for of in methods.values() for budget in of})

@@ -13,8 +13,8 @@
       - {budgets: [9000], settings: {student_updates: 1200}}
 
 A method is a set of settings with a name: one of `PROMPTERS`, a control, one of the methods that follow gradients
-(`prompter.methods`), or one's own, of the prompter or, with a key `method`, of another of them. Every cell is parsed like the flags of
-`prompter train` before the first one runs, so a mistake in the last line costs nothing.
+(`prompter.methods`), or one's own, of the prompter or, with a key `method`, of another of them. Every cell is parsed like the
+flags of `prompter train` before the first one runs, so a mistake in the last line costs nothing.
 """
 
 import itertools

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from distill.errors import InputError
 from eval.toy.cache import cached_folder, source_hash
-from eval.toy.models import toy_masked_lm, toy_teacher, toy_writer
+from eval.toy.models import toy_masked_lm, toy_rewriter, toy_teacher, toy_writer
 from eval.toy.world import TASK_LABELS, World
 
 CORPUS_SENTENCES = 20_000
@@ -15,8 +15,8 @@ def toy_path(name: str, kind: str, quiet: bool = False) -> Path:
     """The cached file or folder that stands for a name such as `toy:sentiment`.
 
     Args:
-        name: `toy` (writer, masked language model and corpus) or `toy:TASK`.
-        kind: `teacher`, `writer`, `masked-lm`, `train`, `test` or `corpus`.
+        name: `toy` (language models and corpus) or `toy:TASK`.
+        kind: `teacher`, `writer`, `masked-lm`, `rewriter`, `train`, `test` or `corpus`.
         quiet: Show no bar while a model is trained.
 
     Raises:
@@ -27,6 +27,8 @@ def toy_path(name: str, kind: str, quiet: bool = False) -> Path:
         return toy_writer(quiet=quiet)
     if kind == "masked-lm":
         return toy_masked_lm(quiet=quiet)
+    if kind == "rewriter":
+        return toy_rewriter(quiet=quiet)
     if kind == "corpus":
         return _files("") / "corpus.txt"
     if task not in TASK_LABELS:

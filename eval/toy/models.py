@@ -1,10 +1,11 @@
-"""The toy world's trained models: made once, in well under a minute, and then taken from the cache.
+"""The toy world's trained models: made once, in about a minute at most, and then taken from the cache.
 
-Both are ordinary Hugging Face folders, so everything downstream treats them like models of the hub. How they are
-trained is told in `eval.toy.teacher` and `eval.toy.writer`.
+All are ordinary Hugging Face folders, so everything downstream treats them like models of the hub. How they are
+trained is told in `eval.toy.teacher`, `eval.toy.writer` and `eval.toy.rewriter`.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import distill
 from distill.precision import has_fast_bf16, resolve_device
 from eval.toy.cache import cached_folder, source_hash
 from eval.toy.masked_lm import MaskedLMSettings, train_masked_lm
+from eval.toy.rewriter import RewriterSettings, train_rewriter
 from eval.toy.teacher import TeacherSettings, train_teacher
 from eval.toy.world import World
 from eval.toy.writer import WriterSettings, train_writer
@@ -87,19 +89,40 @@ def toy_masked_lm(
     def build(folder: Path) -> None:
         train_masked_lm(World(seed), settings, folder, quiet)
 
-    return cached_folder("masked-lm", _key("masked_lm", settings, seed, "teacher", "writer"), build, cache_dir)
+    return cached_folder("masked-lm", _key("masked_lm", settings, seed, others=("teacher", "writer")), build, cache_dir)
+
+
+def toy_rewriter(
+    cache_dir: str | Path | None = None,
+    *,
+    seed: int = 0,
+    settings: RewriterSettings | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Return the folder of the toy rewriter, training it on the general corpus first if it is not in the cache.
+
+    Its tokenizer has a token for words that are hidden, "<mask>".
+    Arguments and errors are as in `toy_teacher`.
+    """
+    settings = settings or RewriterSettings()
+
+    def build(folder: Path) -> None:
+        train_rewriter(World(seed), settings, folder, quiet)
+
+    # Its word vectors are made as the writer's.
+    return cached_folder("rewriter", _key("rewriter", settings, seed, others=("writer",)), build, cache_dir)
 
 
 def _key(
     name: str,
-    settings: TeacherSettings | WriterSettings | MaskedLMSettings,
+    settings: TeacherSettings | WriterSettings | MaskedLMSettings | RewriterSettings,
     seed: int,
-    *uses: str,
+    others: Sequence[str] = (),
     **more: Any,
 ) -> dict[str, Any]:
-    """Name everything a trained model depends on."""
+    """Name everything a trained model depends on; `others` are further modules of this package that make it."""
     here, shared = Path(__file__).parent, Path(distill.__file__).parent
-    sources = [here / f"{part}.py" for part in ("words", "grammar", "reviews", "world", "fit", name, *uses)]
+    sources = [here / f"{part}.py" for part in ("words", "grammar", "reviews", "world", "fit", name, *others)]
     sources += [shared / f"{part}.py" for part in ("seeding", "precision", "encode")]
     device = resolve_device("auto")
     return {

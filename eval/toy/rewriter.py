@@ -1,0 +1,157 @@
+"""The toy rewriter: a small T5-style encoder-decoder that repairs damaged sentences of the general corpus.
+
+It is a denoising autoencoder (Lewis et al., arXiv 1910.13461): words of a sentence are hidden, replaced, dropped or moved, and
+the model writes the sentence as it was. How much is hidden differs from text to text, from nothing to everything, so that
+the finished model copies what it is shown and invents, in good grammar, what it is not. A method that tunes it to
+rewrite a corpus for a task (`distill.t3`) needs both.
+
+As in `eval.toy.writer`, word vectors counted from the corpus spare most of the training.
+"""
+
+import math
+import string
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers, processors
+from tokenizers.models import Unigram
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
+
+from distill.precision import autocast, resolve_device
+from distill.seeding import generator, seeded
+from eval.toy.fit import fit, save
+from eval.toy.world import World
+from eval.toy.writer import word_vectors
+
+PADDING, END, UNKNOWN, HIDDEN = "<pad>", "</s>", "<unk>", "<mask>"
+PADDING_ID, END_ID, UNKNOWN_ID, HIDDEN_ID = range(4)
+
+
+@dataclass(frozen=True)
+class RewriterSettings:
+    """Hyper-parameters of the rewriter; all of them count in the cache key."""
+
+    layers: int = 2  # of the encoder, and of the decoder
+    hidden: int = 96
+    heads: int = 4
+    context: int = 64
+    corpus_texts: int = 30000
+    epochs: int = 1
+    batch_size: int = 48
+    learning_rate: float = 4e-3
+    replaced: float = 0.05  # shares of the words
+    dropped: float = 0.05
+    moved: float = 2.0  # how far a word may move; below 1 nothing does
+
+
+def train_rewriter(world: World, settings: RewriterSettings, folder: Path, quiet: bool) -> None:
+    """Train the rewriter on the general corpus and save it to `folder`."""
+    texts = world.general_corpus(settings.corpus_texts)
+    tokenizer = rewriter_tokenizer(texts, settings.context)
+    encoded: list[list[int]] = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        d_model=settings.hidden,
+        d_kv=settings.hidden // settings.heads,
+        d_ff=4 * settings.hidden,
+        num_layers=settings.layers,
+        num_decoder_layers=settings.layers,
+        num_heads=settings.heads,
+        dropout_rate=0.0,  # every text is seen once: there is nothing to overfit
+        pad_token_id=PADDING_ID,
+        eos_token_id=END_ID,
+        decoder_start_token_id=PADDING_ID,
+    )
+    with seeded(world.seed, "toy-rewriter", "weights"):
+        model = T5ForConditionalGeneration(config)
+        model.shared.weight.data.copy_(word_vectors(encoded, len(tokenizer), settings.hidden))
+    device = resolve_device("auto")
+    lengths = torch.tensor([len(ids) for ids in encoded])
+
+    def losses() -> Iterator[Tensor]:
+        for epoch in range(settings.epochs):
+            random = generator(world.seed, "toy-rewriter", "epoch", epoch)
+            for rows in _batches(lengths, settings.batch_size, random):
+                whole = torch.full((len(rows), int(lengths[rows].max()) + 1), PADDING_ID)
+                for row, index in enumerate(rows.tolist()):
+                    whole[row, : len(encoded[index])] = torch.tensor(encoded[index])
+                    whole[row, len(encoded[index])] = END_ID
+                source = damage(whole, len(tokenizer), settings, random)
+                with autocast(device):
+                    labels = whole.masked_fill(whole == PADDING_ID, -100).to(device)
+                    yield model(
+                        input_ids=source.to(device), attention_mask=(source != PADDING_ID).to(device), labels=labels
+                    ).loss
+
+    steps = settings.epochs * -(-len(texts) // settings.batch_size)
+    fit(model.to(device), losses(), steps, settings.learning_rate, "rewriter", quiet)
+    save(model, tokenizer, folder)
+
+
+def rewriter_tokenizer(texts: list[str], context: int) -> PreTrainedTokenizerFast:
+    """Build a tokenizer with a token for every word and mark of `texts`, and letters for whatever else may come.
+
+    As in T5 a bar marks where a word begins, and a text ends with a token of its own. Compounds ("cold-spell") stay whole.
+    """
+    pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Metaspace(prepend_scheme="always"), pre_tokenizers.Split(Regex(r"[.,:;?!]"), "isolated")]
+    )
+    counts = Counter(word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(text))
+    total = sum(counts.values())
+    special = [(token, 0.0) for token in (PADDING, END, UNKNOWN, HIDDEN)]
+    words = [(word, math.log(counts[word] / total)) for word in sorted(counts, key=lambda word: (-counts[word], word))]
+    # A letter must cost more than any word, or a rare word would be spelt.
+    letters = [(letter, -1000.0) for letter in ["\u2581", *string.printable.strip()] if letter not in counts]
+    tokenizer = Tokenizer(Unigram([*special, *words, *letters], unk_id=UNKNOWN_ID))
+    tokenizer.pre_tokenizer = pre_tokenizer
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.add_special_tokens([token for token, _ in special])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {END}", pair=f"$A {END} $B:1 {END}:1", special_tokens=[(END, END_ID)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=context,
+        pad_token=PADDING,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        mask_token=HIDDEN,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def damage(ids: Tensor, vocabulary: int, settings: RewriterSettings, random: torch.Generator) -> Tensor:
+    """Hide, replace, drop and move words.
+
+    Args:
+        ids: (N, L) int64, each row a text, its end token and padding.
+        vocabulary: Number of tokens.
+        settings: How much is done; the share of hidden words is drawn anew for each text, uniformly from [0, 1).
+        random: Source of all draws, on the CPU.
+
+    Returns:
+        (N, L) int64, the rows as they were damaged, padding on the right.
+    """
+    word = ids > HIDDEN_ID
+    hide = torch.rand(ids.shape, generator=random) < torch.rand(len(ids), 1, generator=random)
+    swap = torch.rand(ids.shape, generator=random) < settings.replaced
+    others = torch.randint(HIDDEN_ID + 1, vocabulary, ids.shape, generator=random)
+    damaged = torch.where(word & swap, others, ids).masked_fill(word & hide, HIDDEN_ID)
+    # A word moves by adding noise to its place and sorting (Lample et al., arXiv 1711.00043); what is dropped goes last.
+    place = torch.arange(ids.shape[1]).float() + settings.moved * torch.rand(ids.shape, generator=random)
+    place[ids == END_ID] = ids.shape[1] + settings.moved
+    drop = (word & (torch.rand(ids.shape, generator=random) < settings.dropped)) | (ids == PADDING_ID)
+    order = place.masked_fill(drop, float("inf")).argsort(dim=1, stable=True)
+    return damaged.masked_fill(drop, PADDING_ID).gather(1, order)
+
+
+def _batches(lengths: Tensor, size: int, random: torch.Generator) -> list[Tensor]:
+    """Cut a random order of the rows into batches of similar length (sorted within pools of 16 batches)."""
+    batches: list[Tensor] = []
+    for pool in torch.randperm(len(lengths), generator=random).split(16 * size):
+        batches += pool[lengths[pool].argsort(stable=True)].split(size)
+    return [batches[index] for index in torch.randperm(len(batches), generator=random).tolist()]
