@@ -82,9 +82,9 @@ class T3Config:
     rewriter: str = field(
         default="facebook/bart-base", metadata={"help": "Encoder-decoder that rewrites the corpus: a folder or hub id."}
     )
-    rewriter_batch_size: int = field(default=32, metadata={"help": "Sentences per update of the rewriter, and per batch."})
+    rewriter_batch_size: int = field(default=64, metadata={"help": "Sentences per update of the rewriter, and per batch."})
     rewriter_updates: int = field(
-        default=4, metadata={"help": "Updates of the rewriter before each batch of texts; 0: it stays as it is."}
+        default=2, metadata={"help": "Updates of the rewriter before each batch of texts; 0: it stays as it is."}
     )
     rewriter_learning_rate: float = field(default=3e-3, metadata={"help": "AdamW's learning rate for the adapter."})
     rewriter_temperature: float = field(
@@ -97,10 +97,10 @@ class T3Config:
         default=1.0, metadata={"help": "Weight of the entropy of the teacher's mean answer, which balances classes; 0: off."}
     )
     rewriter_hardness: float = field(
-        default=1.0, metadata={"help": "Weight of the divergence between teacher and student; 0: off."}
+        default=0.3, metadata={"help": "Weight of the divergence between teacher and student; 0: off."}
     )
     rewriter_language: float = field(
-        default=0.1, metadata={"help": "Weight of the divergence from the untuned rewriter, in nats per token; 0: off."}
+        default=1.5, metadata={"help": "Weight of the divergence from the untuned rewriter, in nats per token; 0: off."}
     )
     rewriter_score: float = field(
         default=1.0,
