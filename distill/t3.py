@@ -20,8 +20,12 @@ learns to put telling words into sentences about something else. The second part
 Williams 1992) of the same loss: rewritings that turned out well, measured against their batch, become likelier as a whole.
 The sum counts what happens at a token's own place twice, which is harmless for a direction; a weight of 0 switches it off.
 
+How much of u is hidden decides what is learnt: shown all of it, the rewriter must leave its source to reach the task, and
+the last term forbids that; shown little, it need only choose among what it would have written anyway.
+
 A row that moved the rewriter was answered by the teacher. Where the teacher's own tokenizer spells the text as the map
 did, this is its answer to the text, so the student gets the row too: it was paid for once and serves twice.
+Texts are single ones: tasks on pairs of texts are not served.
 """
 
 import hashlib
