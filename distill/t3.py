@@ -20,8 +20,12 @@ learns to put telling words into sentences about something else. The second part
 Williams 1992) of the same loss: rewritings that turned out well, measured against their batch, become likelier as a whole.
 The sum counts what happens at a token's own place twice, which is harmless for a direction; a weight of 0 switches it off.
 
+How much of u is hidden decides what is learnt: shown all of it, the rewriter must leave its source to reach the task, and
+the last term forbids that; shown little, it need only choose among what it would have written anyway.
+
 A row that moved the rewriter was answered by the teacher. Where the teacher's own tokenizer spells the text as the map
 did, this is its answer to the text, so the student gets the row too: it was paid for once and serves twice.
+Texts are single ones: tasks on pairs of texts are not served.
 """
 
 import hashlib
@@ -81,9 +85,9 @@ class T3Config:
         default="",
         metadata={"help": "Encoder-decoder that rewrites the corpus: folder, hub id (facebook/bart-base), or toy."},
     )
-    rewriter_batch_size: int = field(default=32, metadata={"help": "Sentences per update of the rewriter, and per batch."})
+    rewriter_batch_size: int = field(default=64, metadata={"help": "Sentences per update of the rewriter, and per batch."})
     rewriter_updates: int = field(
-        default=4, metadata={"help": "Updates of the rewriter before each batch of texts; 0: it stays as it is."}
+        default=2, metadata={"help": "Updates of the rewriter before each batch of texts; 0: it stays as it is."}
     )
     rewriter_learning_rate: float = field(default=3e-3, metadata={"help": "AdamW's learning rate for the adapter."})
     rewriter_temperature: float = field(
@@ -96,10 +100,10 @@ class T3Config:
         default=1.0, metadata={"help": "Weight of the entropy of the teacher's mean answer, which balances classes; 0: off."}
     )
     rewriter_hardness: float = field(
-        default=1.0, metadata={"help": "Weight of the divergence between teacher and student; 0: off."}
+        default=0.3, metadata={"help": "Weight of the divergence between teacher and student; 0: off."}
     )
     rewriter_language: float = field(
-        default=0.1, metadata={"help": "Weight of the divergence from the untuned rewriter, in nats per token; 0: off."}
+        default=1.5, metadata={"help": "Weight of the divergence from the untuned rewriter, in nats per token; 0: off."}
     )
     rewriter_score: float = field(
         default=1.0,

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import BartConfig, BartForConditionalGeneration, GenerationConfig
 
 from distill.errors import InputError
 from distill.rewriter import FORBIDDEN, MANIFEST, WEIGHTS, Rewriter
-from distill.seeding import generator
-from tests.distill.rewriters import save_rewriter_base
+from distill.seeding import generator, seeded
+from tests.distill.rewriters import rewriter_tokenizer, save_rewriter_base
 from tests.distill.tiny import WORDS, random_texts
 
 TEXTS = random_texts(12, 1, 3, 8)
@@ -32,9 +33,30 @@ def tuned(base: Path) -> Rewriter:
     return rewriter
 
 
-def test_logits_say_what_the_sample_was_drawn_from(base: Path) -> None:
+@pytest.fixture(scope="module")
+def bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained BART, whose decoder is given two tokens to begin with, and which came with settings for beam search."""
+    tokenizer = rewriter_tokenizer([*WORDS, "spare", "Boat"])
+    config = BartConfig(
+        vocab_size=len(tokenizer), d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, max_position_embeddings=32, dropout=0.1,
+        pad_token_id=0, eos_token_id=1, bos_token_id=2, decoder_start_token_id=1, init_std=0.3,
+    )  # fmt: skip
+    with seeded(0, "bart"):
+        model = BartForConditionalGeneration(config)
+    model.generation_config = GenerationConfig(
+        num_beams=4, no_repeat_ngram_size=2, forced_bos_token_id=2, eos_token_id=1, pad_token_id=0, decoder_start_token_id=1
+    )
+    folder = tmp_path_factory.mktemp("base") / "bart"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("family", ["base", "bart"])
+def test_logits_say_what_the_sample_was_drawn_from(family: str, request: pytest.FixtureRequest) -> None:
     """Over many draws, tokens come as often as the parallel pass says."""
-    rewriter = tuned(base)
+    rewriter = tuned(request.getfixturevalue(family))
     inputs = rewriter.encode(TEXTS[:1] * 600, generator(0, "none"))
     inputs["input_ids"] = inputs["input_ids"][:1].expand(600, -1).contiguous()
     tokens = rewriter.sample(inputs, 0, "draws")
@@ -42,6 +64,9 @@ def test_logits_say_what_the_sample_was_drawn_from(base: Path) -> None:
     assert torch.allclose(expected[0, 0], expected[1, 0], atol=1e-6)
     found = torch.bincount(tokens.ids[:, 0], minlength=rewriter.vocabulary) / 600
     assert (found - expected[0, 0]).abs().max() < 0.07
+    later = tokens.mask[:, 2]  # at a place where what came before differs: the mean of what was said
+    found = torch.bincount(tokens.ids[later, 2], minlength=rewriter.vocabulary) / later.sum()
+    assert later.sum() > 100 and (found - expected[later, 2].mean(dim=0)).abs().max() < 0.1
     chosen = expected.gather(2, tokens.ids[:, :, None]).squeeze(2)
     assert (chosen[tokens.drawn] > 0).all()
 
