@@ -388,12 +388,12 @@ class Distillation:
         """Write the students' folder, whole or not at all."""
         log = (self.folder.path / f"{LOG}.jsonl").read_text(encoding="utf-8")
         with replace_folder(target, marker=SUMMARY) as temporary:
-            if isinstance(self.synthesizer, TextToText):
-                self.synthesizer.save_rewriter(temporary / REWRITER)
             for name, student in self.inputs.students.items():
                 path = temporary if len(self.inputs.students) == 1 else temporary / name
                 student.save(path)
                 write_student_card(path, name, summary)
+            if isinstance(self.synthesizer, TextToText):
+                self.synthesizer.save_rewriter(temporary / REWRITER)
             write_text(temporary / f"{LOG}.jsonl", log)
             if self.config.report_to and (trackers := self.folder.path / TRACKERS).exists():
                 shutil.copytree(trackers, temporary / TRACKERS)

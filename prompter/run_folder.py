@@ -64,7 +64,7 @@ class RunFolder:
     """
 
     def __init__(self, path: str | Path, setting: str = "output_dir") -> None:
-        self.path = Path(path)
+        self.path, self.setting = Path(path), setting
         self._lock = locked(self.path / ".lock", setting, path)
 
     def close(self) -> None:
@@ -92,7 +92,9 @@ class RunFolder:
             write_text(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
             return
         if not resume:
-            raise InputError(f"output_dir '{self.path}' already holds a run: go on with --resume, or choose another folder")
+            raise InputError(
+                f"{self.setting}: '{self.path}' already holds a run: go on with --resume, or choose another folder"
+            )
         stored = yaml.safe_load(file.read_text(encoding="utf-8"))
         keys = [key for key in {**stored, **config} if key not in may_differ]
         differing = [
@@ -100,7 +102,7 @@ class RunFolder:
         ]
         if differing:
             raise InputError(
-                f"output_dir '{self.path}' holds a run with another configuration ({'; '.join(differing)}): "
+                f"{self.setting}: '{self.path}' holds a run with another configuration ({'; '.join(differing)}): "
                 "give the same settings, or choose another folder"
             )
 
