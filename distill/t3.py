@@ -228,12 +228,13 @@ class TextToText:
         """Rewrite sentences with the rewriter as it is; see `Rewriter.write`. The teacher is not asked."""
         return self.rewriter.write(sources, number, self.seed, purpose)
 
-    def save_rewriter(self, folder: str | Path, base: str | None = None) -> None:
+    def save_rewriter(self, folder: str | Path, base: str | None = None, **names: str) -> None:
         """Write the rewriter's folder, which `distill.rewriter.Rewriter.load` opens without teacher and trainer.
 
         Args:
             folder: Appears whole or not at all.
             base: The base's name for others, where `rewriter` is a path of this machine.
+            **names: The names of other things for others: `teacher`, `corpus`.
 
         Raises:
             InputError: The folder holds something else, or cannot be written.
@@ -242,10 +243,11 @@ class TextToText:
             "method": self.name,
             "teacher": self.teacher.path,
             "labels": list(self.teacher.labels),
-            "settings": asdict(self.config),
+            "settings": {name: value for name, value in asdict(self.config).items() if name != "rewriter"},
             "seed": self.seed,
             "updates": self.updates_done,
             "coverage": self.coverage,
+            **names,
         }
         self.rewriter.save(folder, details, base)
 

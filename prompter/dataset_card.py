@@ -55,11 +55,14 @@ def figures(folder: Path, classes: int) -> Figures:
             continue
         wanted = row["wanted_label"]
         label = row.get("label", wanted)
-        sums.wanted[wanted] += 1
-        sums.met[wanted] += label == wanted
+        if wanted >= 0:  # a rewriter is asked for no class
+            sums.wanted[wanted] += 1
+            sums.met[wanted] += label == wanted
         sums.confidence += row.get("confidence") or 0.0
         sums.logprob += row["lm_logprob"]
         sums.words += len(words(row["text"]))
+        if label < 0:
+            continue
         if sums.labels[label] < SAMPLES_PER_CLASS:
             sums.samples.append(row)
         sums.labels[label] += 1
@@ -93,6 +96,7 @@ def write_dataset_card(folder: Path, recipe: Mapping[str, Any]) -> None:
         logprob=sums.logprob / kept,
         words=sums.words / kept,
         met=sum(sums.met) / kept,
+        rewriter="rewriter" in recipe["prompter"],
     )
     write_text(folder / "README.md", page)
 

@@ -33,6 +33,7 @@ from prompter.distill_inputs import Inputs, load, total_texts
 from prompter.methods import new_synthesizer, told_of_cycling, with_toy_models
 from prompter.progress import Show, quieten
 from prompter.run_folder import RunFolder, disk_errors_named
+from prompter.saved_rewriter import FOLDER as REWRITER_FOLDER
 from prompter.sources import PORTION
 from prompter.stopping import StopRequest
 from prompter.student_card import write_student_card
@@ -43,7 +44,6 @@ from prompter.trackers import Trackers
 LOG = "training_log"
 SUMMARY = "summary.json"
 TRACKERS = "trackers"
-REWRITER = "rewriter"
 STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "best", "restarted")
 KEPT_CHECKPOINTS = 2
 
@@ -143,6 +143,7 @@ class Distillation:
             name: Distiller(student, training, planned, config.seed, teacher=white_box, source_weights=weights)
             for name, student in inputs.students.items()
         }
+        self.method = method
         self.synthesizer: Synthesizer | None = None
         if method is not None:
             self.synthesizer = self._synthesizer(with_toy_models(method, config.quiet))
@@ -393,7 +394,8 @@ class Distillation:
                 student.save(path)
                 write_student_card(path, name, summary)
             if isinstance(self.synthesizer, TextToText):
-                self.synthesizer.save_rewriter(temporary / REWRITER)
+                names = {"teacher": self.config.teacher, "corpus": str(self.config.corpus)}
+                self.synthesizer.save_rewriter(temporary / REWRITER_FOLDER, self.method.rewriter, **names)
             write_text(temporary / f"{LOG}.jsonl", log)
             if self.config.report_to and (trackers := self.folder.path / TRACKERS).exists():
                 shutil.copytree(trackers, temporary / TRACKERS)

@@ -1,4 +1,4 @@
-"""`prompter export`: a labelled data set from a saved prompter, of any size, in memory that does not grow with it.
+"""`prompter export`: a labelled data set from a saved prompter or rewriter, of any size, in memory that does not grow with it.
 
 A batch is written, the teacher answers it once, each row is marked (kept, or why not), and everything the batch changed
 is committed in one step. Rows are marked, never deleted: whoever disagrees with a mark has the row. Batch k depends on
@@ -24,10 +24,11 @@ from prompter.dataset_card import write_dataset_card
 from prompter.export_config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.export_folder import ExportFolder, Progress
 from prompter.progress import Show, quieten
-from prompter.prompter_folder import find_prompter, fingerprint, read_manifest
+from prompter.prompter_folder import find_prompter, fingerprint
 from prompter.quality import fault
 from prompter.run_folder import disk_errors_named
 from prompter.saved import PromptedTexts, Prompter
+from prompter.saved_rewriter import SavedRewriter, find_source
 from prompter.shards import features, write_csv, write_jsonl, write_shard
 from prompter.writer import WriterConfig
 
@@ -63,9 +64,8 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
         InputError: Anything a user can put right.
     """
     quieten()
-    source = find_prompter(config.run)
-    manifest = read_manifest(source)
-    identity = {"prompter_sha256": fingerprint(source), **recipe_settings(config, writer)}
+    source, manifest = find_source(config.run)
+    identity = {"prompter_sha256": fingerprint(source), **recipe_settings(config, writer, manifest)}
     folder = ExportFolder(config.to)
     try:
         with Show(config.quiet) as show, disk_errors_named(folder.path, "run the same command again"):
@@ -95,8 +95,8 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
 
 def load(
     config: ExportConfig, writer: WriterConfig, manifest: dict[str, Any], show: Show
-) -> tuple[Prompter, CachedTeacher | None]:
-    """Load the prompter and its teacher.
+) -> tuple[Prompter | SavedRewriter, CachedTeacher | None]:
+    """Load the prompter, or rewriter, and its teacher.
 
     Raises:
         InputError: One of them cannot be loaded, or their classes differ.
@@ -110,6 +110,9 @@ def load(
                 f"teacher: {config.teacher} answers {teacher.labels}, but the prompter was trained for {manifest['labels']}: "
                 "name a teacher of the same classes in the same order (for a callable one, with --teacher_labels)"
             )
+    if "rewriter" in manifest:
+        source, _ = find_source(config.run)
+        return SavedRewriter(source, manifest, config.corpus, config.base, config.device, config.batch_size), teacher
     prompter = Prompter.load(
         config.run,
         base=config.base,
@@ -136,7 +139,7 @@ class Export:
     def __init__(
         self,
         config: ExportConfig,
-        prompter: Prompter,
+        prompter: Prompter | SavedRewriter,
         teacher: CachedTeacher | None,
         folder: ExportFolder,
         progress: Progress,
@@ -227,7 +230,8 @@ class Export:
             progress.answers[counted] += 1
         if reason is None:
             progress.kept += 1
-            progress.kept_of[counted] += 1
+            if counted >= 0:
+                progress.kept_of[counted] += 1
         else:
             progress.marked[reason] = progress.marked.get(reason, 0) + 1
         return row
@@ -281,11 +285,10 @@ def finish(
 ) -> None:
     """Write the card, and the recipe that marks the data set as finished."""
     libraries = [*LIBRARIES, *(["vllm"] if config.writer == "vllm" else [])]
+    keys = ("name", "base", "base_revision", "writer", "writer_revision", "teacher", "labels", "training")
+    of_rewriter = {"rewriter": True} if "rewriter" in manifest else {}
     recipe = {
-        "prompter": {
-            key: manifest.get(key)
-            for key in ("name", "base", "base_revision", "writer", "writer_revision", "teacher", "labels", "training")
-        },
+        "prompter": {key: manifest.get(key) for key in keys} | of_rewriter,
         "export": identity,
         "result": {
             "complete": progress.kept == config.rows,

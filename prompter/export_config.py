@@ -2,14 +2,15 @@
 
 import argparse
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from distill.errors import InputError, did_you_mean
 from distill.files import read_yaml
 from prompter.config import config_path, parse
-from prompter.prompter_folder import find_prompter, read_manifest
 from prompter.saved import BACKENDS
+from prompter.saved_rewriter import find_source
 from prompter.writer import WriterConfig
 
 NO_TEACHER = "none"
@@ -23,7 +24,9 @@ class ExportConfig:
         InputError: A field is missing, out of its range, or asks for a teacher where there is none.
     """
 
-    run: str = field(default="", metadata={"help": "Folder of a finished run, or the folder prompter in it."})
+    run: str = field(
+        default="", metadata={"help": "Folder of a finished run, the folder prompter in it, or a student that t3 has made."}
+    )
     to: str = field(default="", metadata={"help": "Folder of the data set."})
     rows: int = field(default=0, metadata={"help": "Rows to keep; marked ones come on top."})
     teacher: str | None = field(
@@ -37,6 +40,9 @@ class ExportConfig:
     )
     base: str | None = field(default=None, metadata={"help": "The model that was tuned, where it has moved."})
     generator: str | None = field(default=None, metadata={"help": "The frozen writer's model, where it has moved."})
+    corpus: str | None = field(
+        default=None, metadata={"help": "General text that a rewriter (method t3) rewrites; default: what it was trained on."}
+    )
     writer: str = field(default="transformers", metadata={"help": "What the frozen writer runs on: transformers or vllm."})
     seed: int = field(default=0, metadata={"help": "Seed of everything drawn."})
     device: str = field(default="auto", metadata={"help": "auto, cpu, cuda or cuda:N."})
@@ -93,9 +99,14 @@ NOT_COMPARED = {"teacher_cache", "run", "to", "jsonl", "csv", "push_to_hub", "pu
 fingerprint, wherever it lies)."""
 
 
-def recipe_settings(config: ExportConfig, writer: WriterConfig) -> dict[str, Any]:
-    """The settings that decide what the rows are."""
-    settings = dataclasses.asdict(config) | dataclasses.asdict(writer)
+def recipe_settings(config: ExportConfig, writer: WriterConfig, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide what the rows are: those of a prompter's writer, or a rewriter's corpus."""
+    settings = dataclasses.asdict(config)
+    if "rewriter" in manifest:
+        settings["corpus"] = config.corpus or manifest["corpus"]
+    else:
+        settings |= dataclasses.asdict(writer)
+        del settings["corpus"]
     return {key: value for key, value in settings.items() if key not in NOT_COMPARED}
 
 
@@ -116,10 +127,14 @@ def parse_export(arguments: list[str]) -> tuple[ExportConfig, WriterConfig]:
     run = typed.run or (read_yaml(config_path(typed.config)).get("run") if typed.config else None)
     defaults: dict[str, Any] = {}
     if run and not {"-h", "--help"} & set(arguments):
-        manifest = read_manifest(find_prompter(str(run)))
+        _, manifest = find_source(str(run))
         known = {f.name for f in dataclasses.fields(WriterConfig)}
         defaults = {key: value for key, value in manifest["writer_settings"].items() if key in known}
     config, writer = parse((ExportConfig, WriterConfig), "prompter export RUN", arguments, defaults)
+    if "rewriter" in manifest and config.writer != "transformers":
+        raise InputError(f"writer is '{config.writer}', but {run} is a rewriter, which runs on transformers: leave it out")
+    if "rewriter" not in manifest and config.corpus:
+        raise InputError(f"corpus is for a rewriter (method t3), and {run} is a prompter: leave it out")
     if config.teacher is None:
         config.teacher = manifest["teacher"]
         config.teacher_labels = config.teacher_labels or manifest.get("teacher_labels", [])
