@@ -72,7 +72,7 @@ def distill(arguments: list[str]) -> int:
     from prompter.summary import print_students
 
     name = method_named(arguments)
-    methods = [CONFIGS[name]] if name in CONFIGS else []
+    methods = [CONFIGS[name]] if name else []
     # Texts of a prompter that learns no more are all alike: nothing is gained by starting again with a fresh student.
     defaults = {"student_restart": bool(name)}
     config, training, *method = parse((StudentsConfig, DistillConfig, *methods), "prompter distill", arguments, defaults)

@@ -11,6 +11,7 @@ from typing import Any
 
 from distill.answers import CachedTeacher
 from distill.as_dfd import AsDfd, AsDfdConfig
+from distill.errors import InputError, did_you_mean
 from distill.files import read_yaml
 from distill.loop import Distiller
 from distill.synthesis import Synthesizer
@@ -34,14 +35,22 @@ TOY_MODELS = {"masked_lm": "masked-lm", "rewriter": "rewriter"}
 
 
 def method_named(arguments: list[str]) -> str:
-    """The method that flags, or else the configuration file that they name, ask for; "" where they ask for none."""
+    """The method that flags, or else the configuration file that they name, ask for; "" where they ask for none.
+
+    Raises:
+        InputError: There is no such method.
+    """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--method")
     parser.add_argument("--config")
     named, _ = parser.parse_known_args(arguments)
-    if named.method is None and named.config:
-        return str(read_yaml(config_path(named.config)).get("method") or "")
-    return named.method or ""
+    name = named.method
+    if name is None and named.config:
+        name = read_yaml(config_path(named.config)).get("method")
+    if name and name not in CONFIGS:
+        hint = did_you_mean(str(name), CONFIGS)
+        raise InputError(f"method is '{name}', expected one of: {', '.join(CONFIGS)}.{hint}")
+    return str(name or "")
 
 
 def with_toy_models(config: Any, quiet: bool) -> Any:

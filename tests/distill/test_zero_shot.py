@@ -6,44 +6,23 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from distill.answers import CachedTeacher
 from distill.errors import InputError
 from distill.loop import DistillConfig, Distiller
 from distill.relaxed import gumbel_choice, kl
-from distill.seeding import generator, seeded
+from distill.seeding import generator
 from distill.student import load_student
 from distill.teacher import CallableTeacher, TransformersTeacher
 from distill.zero_shot import ZeroShot, ZeroShotConfig
-from tests.distill.tiny import LABELS, WORDS, random_texts
+from tests.distill.tiny import LABELS, MASKED_LM_SPECIAL, WORDS, random_texts, save_masked_lm
 
 STUDENT = "bert:layers=1,hidden=16,heads=1"
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 
 @pytest.fixture(scope="module")
 def masked_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A masked language model of random weights, whose tokens are numbered otherwise than the classifiers'."""
-    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *reversed(WORDS), "strange"])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    folder = tmp_path_factory.mktemp("masked-lm")
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]",
-        mask_token="[MASK]", model_max_length=64,
-    ).save_pretrained(folder)  # fmt: skip
-    with seeded(0, "masked-lm"):
-        config = BertConfig(
-            vocab_size=len(vocabulary), hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48,
-            max_position_embeddings=64, initializer_range=0.1,
-        )  # fmt: skip
-        BertForMaskedLM(config).save_pretrained(folder)
-    return folder
+    return save_masked_lm(tmp_path_factory.mktemp("masked-lm"))
 
 
 @pytest.fixture
@@ -180,9 +159,9 @@ def test_pairs_are_made_and_judged_as_pairs(make) -> None:
 def test_gaps_are_the_share_asked_for_and_never_special_tokens(make) -> None:
     method = make(mask_share=0.5)
     gaps = method._gaps([*random_texts(20, 4), "boat"], None, "test", 0)
-    ordinary = (gaps.ids >= len(SPECIAL)).sum(1)
+    ordinary = (gaps.ids >= len(MASKED_LM_SPECIAL)).sum(1)
     assert torch.equal(gaps.hidden.sum(1), (0.5 * ordinary).round().clamp_min(1).long())
-    assert (gaps.ids[gaps.hidden] >= len(SPECIAL)).all() and gaps.hidden[-1].sum() == 1
+    assert (gaps.ids[gaps.hidden] >= len(MASKED_LM_SPECIAL)).all() and gaps.hidden[-1].sum() == 1
 
 
 def test_what_cannot_work_is_refused(make, masked_lm: Path, bert_folder: Path, tmp_path: Path) -> None:

@@ -1,13 +1,14 @@
 """A tiny language of three classes, its tokenizer, and texts and batches of it, for the tests of distillation."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from distill.batch import SyntheticBatch
-from distill.seeding import generator
+from distill.seeding import generator, seeded
 
 LABELS = ["sea", "field", "town"]
 CLASS_WORDS = [
@@ -67,3 +68,27 @@ def embedded_batch(count: int, counter: int, width: int = 32, classes: int = 3) 
     topics = [f"opening {counter} {i}" for i in range(count)]
     nothing = torch.full((count,), -1)
     return SyntheticBatch(["the same"] * count, logits, nothing, topics, "embedded", embeddings=embeddings, lengths=lengths)
+
+
+MASKED_LM_SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+
+def save_masked_lm(folder: Path) -> Path:
+    """A masked language model of random weights, whose tokens are numbered otherwise than the classifiers'."""
+    vocabulary = {token: i for i, token in enumerate([*MASKED_LM_SPECIAL, *reversed(WORDS), "strange"])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]",
+        mask_token="[MASK]", model_max_length=64,
+    ).save_pretrained(folder)  # fmt: skip
+    with seeded(0, "masked-lm"):
+        config = BertConfig(
+            vocab_size=len(vocabulary), hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48,
+            max_position_embeddings=64, initializer_range=0.1,
+        )  # fmt: skip
+        BertForMaskedLM(config).save_pretrained(folder)
+    return folder
