@@ -110,7 +110,7 @@ class T3Config:
         metadata={"help": "Weight of the score-function part of the gradient; 0: the straight-through part alone."},
     )
     rewriter_hidden_share: float = field(
-        default=0.3,
+        default=0.9,
         metadata={"help": "Share of a sentence's tokens hidden from the rewriter, which leaves it more to invent."},
     )
     rewriter_max_length: int = field(default=64, metadata={"help": "Most tokens of a sentence read, and written."})
