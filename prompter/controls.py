@@ -104,6 +104,14 @@ def measure(models: Judges, trained: dict[str, Student]) -> dict[str, dict[str, 
     return figures
 
 
+def judged(judges: Judges, student: Student) -> dict[str, Any]:
+    """A student's scores and size, and the teacher's accuracy, {} without evaluation data; nothing is timed."""
+    if judges.evaluation is None:
+        return {}
+    accuracy = score(None, judges.evaluation)["accuracy"]
+    return score(student, judges.evaluation) | {"parameters": student.num_parameters(), "teacher_accuracy": accuracy}
+
+
 def train_control(name: str, settings: Settings) -> dict[str, Any]:
     """Distil a student from a control's text alone, without a prompter; a control already done is only measured again.
 
@@ -124,9 +132,6 @@ def train_control(name: str, settings: Settings) -> dict[str, Any]:
             settings = with_toy_files(settings, show, Clock())
             models = load(settings, show)
             student, figures = control(name, settings, models, folder, show)
-            if models.evaluation:
-                measured = measure(models, {name: student})
-                figures |= measured[name] | {"teacher_accuracy": measured["teacher"]["accuracy"]}
-            return figures
+            return figures | judged(models, student)
     finally:
         folder.close()

@@ -20,7 +20,7 @@ from distill.zero_shot import ZeroShot, ZeroShotConfig
 from eval.sentences import read_sentences
 from eval.toy import located
 from prompter.config import Settings, config_path
-from prompter.controls import finish, measure
+from prompter.controls import finish, judged
 from prompter.models import load_judges, new_student, with_toy_files
 from prompter.progress import Show, quieten
 from prompter.run_folder import RunFolder, disk_errors_named
@@ -115,15 +115,12 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
             if training.student_restart:
                 distiller.restart(new_student(settings, judges))
             finish(distiller, show)
-            figures: dict[str, Any] = {
+            figures = {
                 "texts": rows,
                 "queries": spent,
                 "updates": distiller.updates_done,
                 "seconds": round(time.perf_counter() - start, 1),
             }
-            if judges.evaluation:
-                measured = measure(judges, {name: distiller.student})
-                figures |= measured[name] | {"teacher_accuracy": measured["teacher"]["accuracy"]}
-            return figures
+            return figures | judged(judges, distiller.student)
     finally:
         folder.close()

@@ -19,7 +19,7 @@ from eval.toy.cache import cached_folder, source_hash
 from eval.toy.masked_lm import MaskedLMSettings, train_masked_lm
 from eval.toy.rewriter import RewriterSettings, train_rewriter
 from eval.toy.teacher import TeacherSettings, train_teacher
-from eval.toy.world import World
+from eval.toy.world import TASK_LABELS, World
 from eval.toy.writer import WriterSettings, train_writer
 
 
@@ -44,11 +44,11 @@ def toy_teacher(
         InputError: unknown task, or a cache folder that cannot be written.
     """
     settings = settings or TeacherSettings()
-    world = World(seed)
-    world.task(task)  # an unknown task is refused before anything is written
+    if task not in TASK_LABELS:
+        World(seed).task(task)  # refused before anything is written
 
     def build(folder: Path) -> None:
-        train_teacher(world, task, settings, folder, quiet)
+        train_teacher(World(seed), task, settings, folder, quiet)
 
     return cached_folder(f"teacher-{task}", _key("teacher", settings, seed, task=task), build, cache_dir)
 
