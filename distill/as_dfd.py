@@ -112,6 +112,7 @@ class AsDfd:
     Attributes:
         name: "as-dfd".
         steps: How many steps were made.
+        coverage: {}: teacher and student read the same embeddings.
 
     Raises:
         InputError: The teacher is a black box or puts no special token at either end of a text, the student has
@@ -125,6 +126,7 @@ class AsDfd:
         self.seed = seed
         self.distiller = distiller
         self.steps = 0
+        self.coverage: dict[str, float] = {}
         self._teacher = white_box(teacher, self.name)
         self._table = word_table(self._teacher.model)
         table = self._table.float()

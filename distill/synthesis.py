@@ -41,9 +41,12 @@ class Synthesizer(Protocol):
 
     Attributes:
         name: As `--method` and the bench call it.
+        coverage: By "teacher" and "student", the share of the corpus's tokens that cross from the method's vocabulary to
+            theirs, in [0, 1]; {} where it has none of its own.
     """
 
     name: str
+    coverage: dict[str, float]
 
     def rows(self, budget: int) -> int:
         """How many rows all batches of a budget hold together; the student's updates are spread over them."""

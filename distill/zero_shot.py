@@ -129,6 +129,7 @@ class ZeroShot:
         if not corpus:
             raise InputError("corpus holds no text: give one with at least one sentence")
         self.steps = self.updates = self.read = 0
+        self.coverage: dict[str, float] = {}
         if not config.filled_text:
             return
         self.device = resolve_device(device)
@@ -146,8 +147,10 @@ class ZeroShot:
             map_tokens(self.tokenizer, tokenizer, size, setting)
             for tokenizer, setting in ((self.inside.tokenizer, "teacher"), (student.tokenizer, "student"))
         ]
-        for mapped, setting in zip(self.maps, ("teacher", "student"), strict=True):
-            check_coverage(mapped, counts, setting)
+        self.coverage |= {
+            setting: check_coverage(mapped, counts, setting)
+            for mapped, setting in zip(self.maps, ("teacher", "student"), strict=True)
+        }
         self.read_as = self._framed(self.maps[0].single, self.maps[0])
 
     def rows(self, budget: int) -> int:

@@ -30,7 +30,7 @@ from distill.synthesis import Synthesizer
 from distill.t3 import TextToText
 from eval.scoring import score, size_and_speed
 from prompter.distill_inputs import Inputs, load, total_texts
-from prompter.methods import new_synthesizer, told_of_cycling, with_toy_models
+from prompter.methods import new_synthesizer, tell, with_toy_models
 from prompter.progress import Show, quieten
 from prompter.run_folder import RunFolder, disk_errors_named
 from prompter.saved_rewriter import FOLDER as REWRITER_FOLDER
@@ -167,7 +167,7 @@ class Distillation:
         synthesizer = new_synthesizer(method, teacher, distiller, self.inputs.corpus, config.seed, config.device)
         rows = synthesizer.rows(config.budget)
         distiller.planned_queries = max(1, round(rows * (1 - config.held_out)))
-        told_of_cycling(rows, self.inputs.corpus, self.show)
+        tell(synthesizer, rows, self.inputs.corpus, self.show)
         return synthesizer
 
     def run(self) -> bool:
