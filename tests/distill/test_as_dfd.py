@@ -28,6 +28,7 @@ SMALL = AsDfdConfig(
     embeddings_min_length=4,
     embeddings_max_length=12,
     inner_steps=5,
+    inner_step_size=0.2,
     inner_keep=3,
     adversarial_every=2,
     masked_weight=0.1,

@@ -129,6 +129,7 @@ def test_a_suite_that_was_stopped_ends_with_the_same_table(suite, tmp_path: Path
     pandas.testing.assert_frame_equal(*frames)
 
 
+@pytest.mark.slow
 def test_workers_find_what_one_process_finds(suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = suite(methods=["prompted", "corpus", "real"])
     missing = ["--set", f"tiny.corpus={tmp_path / 'nowhere.txt'}"]

@@ -71,6 +71,7 @@ def test_agreement_leaves_out_rows_the_teacher_did_not_answer():
     assert np.isnan(Agreement().compute(predictions=[0], references=[-1])["agreement"])
 
 
+@pytest.mark.slow
 def test_concurrent_processes_with_a_read_only_home_leave_nothing_behind(tmp_path):
     program = (
         "import multiprocessing\n"
