@@ -109,7 +109,7 @@ class SyntheticBatch:
 
 
 def joined(batches: Sequence[SyntheticBatch]) -> SyntheticBatch:
-    """One batch of the rows of several, at least one, of the same source."""
+    """One batch of the rows of several batches of texts, at least one, of the same source."""
     pairs = [text for batch in batches for text in batch.text_pairs or []]
     return SyntheticBatch(
         texts=[text for batch in batches for text in batch.texts],

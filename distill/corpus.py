@@ -16,19 +16,26 @@ REPLACED_WORDS = 3
 
 
 @lru_cache(maxsize=4)
-def _order(size: int, seed: int, number: int) -> list[int]:
+def _order(size: int, seed: int, *purpose: str | int) -> list[int]:
     """The rows of a corpus in the random order of one pass."""
-    return torch.randperm(size, generator=generator(seed, "corpus pass", number)).tolist()
+    return torch.randperm(size, generator=generator(seed, *purpose)).tolist()
 
 
-def rows_at(size: int, start: int, count: int, seed: int) -> list[int]:
+def rows_at(size: int, start: int, count: int, seed: int, *purpose: str) -> list[int]:
     """Rows `start` to `start + count` of an endless reading of a corpus: each pass holds every row once, in its own order.
+
+    Args:
+        size: Rows of the corpus, at least 1.
+        start: Rows read before.
+        count: Rows wanted.
+        seed: Seed of the orders.
+        *purpose: Tells apart what reads with one seed.
 
     Examples:
         >>> sorted(rows_at(3, 0, 6, seed=0)), rows_at(3, 2, 2, seed=0) == rows_at(3, 0, 4, seed=0)[2:]
         ([0, 0, 1, 1, 2, 2], True)
     """
-    return [_order(size, seed, position // size)[position % size] for position in range(start, start + count)]
+    return [_order(size, seed, *purpose, position // size)[position % size] for position in range(start, start + count)]
 
 
 def second_sentences(corpus: Sequence[str], rows: Sequence[int], seed: int, number: int) -> list[str]:

@@ -41,7 +41,8 @@ from torch import Tensor
 
 from distill import encode
 from distill.answers import CachedTeacher
-from distill.batch import SyntheticBatch
+from distill.batch import SyntheticBatch, joined
+from distill.corpus import rows_at
 from distill.errors import InputError
 from distill.files import read_json, replace_folder, write_json
 from distill.loop import MAX_GRADIENT_NORM, Distiller, check_ranges
@@ -184,7 +185,6 @@ class TextToText:
         self.updates_done = 0
         self.steps_done = 0
         self.sources_read = 0
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
 
     def rows(self, budget: int) -> int:
         """How many rows all batches of a budget hold together.
@@ -221,8 +221,7 @@ class TextToText:
         self.steps_done += 1
         metrics = {name: sum(row[name] for row in figures) / len(figures) for name in figures[0]} if figures else {}
         metrics["rewriter/logprob"] = float(written.logprob_mean.mean())
-        batch = self._batch([text for part in parts for text in part.texts], torch.cat([p.teacher_logits for p in parts]))
-        return Step(batch, updates * size + texts, metrics)
+        return Step(joined(parts), updates * size + texts, metrics)
 
     def write(self, sources: Sequence[str], number: int, purpose: str = "rewriting") -> Rewritten:
         """Rewrite sentences with the rewriter as it is; see `Rewriter.write`. The teacher is not asked."""
@@ -299,15 +298,9 @@ class TextToText:
 
     def _sources(self, count: int) -> list[str]:
         """The next sentences of the corpus, which is read in a new order each time it has been read through."""
-        found = []
-        for place in range(self.sources_read, self.sources_read + count):
-            epoch, index = divmod(place, len(self.corpus))
-            if epoch != self._epoch:
-                self._order = torch.randperm(len(self.corpus), generator=generator(self.seed, "t3", "corpus", epoch))
-                self._epoch = epoch
-            found.append(self.corpus[int(self._order[index])])
+        rows = rows_at(len(self.corpus), self.sources_read, count, self.seed, "t3", "corpus")
         self.sources_read += count
-        return found
+        return [self.corpus[row] for row in rows]
 
     def _update(self, sources: list[str], student_table: Tensor) -> tuple[SyntheticBatch, dict[str, float]]:
         """Move the rewriter once; returns the rows whose answers are the teacher's own, and figures."""

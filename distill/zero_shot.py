@@ -32,14 +32,26 @@ from distill.corpus import rows_at, second_sentences
 from distill.errors import InputError
 from distill.files import read_json, write_json
 from distill.hub import load_model, load_tokenizer
-from distill.loop import MAX_GRADIENT_NORM, Distiller
+from distill.loop import MAX_GRADIENT_NORM, Distiller, check_ranges
 from distill.precision import autocast, resolve_device
 from distill.relaxed import classify, embed_choice, gumbel_choice, kl, word_table
 from distill.seeding import generator
 from distill.synthesis import Step, white_box
-from distill.token_map import TokenMap, check_coverage, map_tokens
+from distill.token_map import TokenMap, check_coverage, count_tokens, map_tokens
 
 NAME = "zero-shot"
+
+# Range of each number: lowest, highest, whether the lowest itself is allowed.
+RANGES: dict[str, tuple[float, float, bool]] = {
+    "mask_share": (0.0, 1.0, False),
+    "fill_temperature": (0.0, 100.0, False),
+    "fill_batch_size": (1, 65536, True),
+    "fill_max_length": (4, 8192, True),
+    "fill_learning_rate": (0.0, 1.0, False),
+    "fill_steps": (0, 10_000, True),
+    "student_batches": (1, 10_000, True),
+    "masked_lm_weight": (0.0, math.inf, True),
+}
 
 
 @dataclass
@@ -70,20 +82,12 @@ class ZeroShotConfig:
     sentence_pairs: bool = field(default=False, metadata={"help": "The teacher judges pairs of texts."})
 
     def __post_init__(self) -> None:
-        """Check ranges."""
+        """Check types and ranges."""
+        check_ranges(self, RANGES)
         if not self.masked_lm and self.filled_text:
             raise InputError("masked_lm is missing: give --masked_lm with a masked language model, or --no_filled_text")
         if not (self.clean_text or self.filled_text):
             raise InputError("clean_text and filled_text are both off, so the student has no text: leave one on")
-        for name, low, high in (("mask_share", 0, 1), ("fill_temperature", 0, math.inf), ("fill_learning_rate", 0, 1)):
-            value = getattr(self, name)
-            if not low < value <= high:
-                raise InputError(f"{name} is {value}, expected a number above {low}, at most {high}")
-        for name, lowest in (("fill_batch_size", 1), ("fill_max_length", 4), ("fill_steps", 0), ("student_batches", 1)):
-            if getattr(self, name) < lowest:
-                raise InputError(f"{name} is {getattr(self, name)}, expected a whole number of at least {lowest}")
-        if self.masked_lm_weight < 0:
-            raise InputError(f"masked_lm_weight is {self.masked_lm_weight}, expected 0 or more")
 
 
 @dataclass(frozen=True)
@@ -139,9 +143,8 @@ class ZeroShot:
             raise InputError(f"masked_lm: the tokenizer of {config.masked_lm} has no mask token; use a masked language model.")
         self.special = torch.tensor(self.tokenizer.all_special_ids)
         self.optimizer = torch.optim.AdamW(self._parameters(), lr=config.fill_learning_rate, weight_decay=0.0, fused=True)
-        sample = self.tokenizer(corpus[:: max(1, len(corpus) // 1000)], add_special_tokens=False)["input_ids"]
         size = int(self.generator.config.vocab_size)
-        counts = torch.bincount(torch.tensor([token for row in sample for token in row]), minlength=size)
+        counts = count_tokens(self.tokenizer, corpus[:: max(1, len(corpus) // 1000)], size)
         student = distiller.student
         self.maps = [
             map_tokens(self.tokenizer, tokenizer, size, setting)
@@ -151,7 +154,9 @@ class ZeroShot:
             setting: check_coverage(mapped, counts, setting)
             for mapped, setting in zip(self.maps, ("teacher", "student"), strict=True)
         }
-        self.read_as = self._framed(self.maps[0].single, self.maps[0])
+        self.read_as = self.maps[0].single
+        for own, theirs in self._ends(self.maps[0]):
+            self.read_as[own] = theirs
 
     def rows(self, budget: int) -> int:
         """How many texts the batches of a budget hold together, at most: generator steps give some that cannot be used."""
@@ -182,28 +187,38 @@ class ZeroShot:
         write_json(folder / "zero_shot.json", {"steps": self.steps, "updates": self.updates, "read": self.read})
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote."""
-        counters = read_json(folder / "zero_shot.json")
-        if self.config.filled_text:
-            weights = load_file(folder / "generator.safetensors")
-            with torch.no_grad():
-                for name, parameter in self._weights().items():
-                    parameter.copy_(weights[name])
-            moments = torch.load(folder / "optimizer.pt", weights_only=True, map_location=self.device)
-            self.optimizer.load_state_dict(moments)
-        self.steps, self.updates, self.read = counters["steps"], counters["updates"], counters["read"]
+        """Go on from what `save` wrote.
+
+        Raises:
+            InputError: A file is missing or damaged.
+        """
+        state = read_json(folder / "zero_shot.json")
+        try:
+            counters = [int(state[name]) for name in ("steps", "updates", "read")]
+            if self.config.filled_text:
+                weights = load_file(folder / "generator.safetensors")
+                moments = torch.load(folder / "optimizer.pt", weights_only=True, map_location=self.device)
+                with torch.no_grad():
+                    for name, parameter in self._weights().items():
+                        parameter.copy_(weights[name])
+                self.optimizer.load_state_dict(moments)
+        except Exception as error:  # zip, pickle and safetensors each have their own for a damaged file
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise InputError(f"{folder}: the checkpoint is damaged ({reason}); use an earlier one.") from error
+        self.steps, self.updates, self.read = counters
 
     def _table(self, model: PreTrainedModel, mapped: TokenMap) -> Tensor:
         """What a classifier reads at each token of the generator, (V, H) float32."""
         words = word_table(model)
-        return self._framed(mapped.table(words), mapped, words.float())
+        table = mapped.table(words)
+        for own, theirs in self._ends(mapped):
+            table[own] = words[theirs].float()
+        return table
 
-    def _framed(self, of_token: Tensor, mapped: TokenMap, special: Tensor | None = None) -> Tensor:
-        """A table by the generator's tokens, with its own first and last special token standing for the classifier's."""
-        for own, theirs in ((self.tokenizer.cls_token_id, mapped.prefix), (self.tokenizer.sep_token_id, mapped.suffix)):
-            if own is not None and theirs:
-                of_token[own] = theirs[0] if special is None else special[theirs[0]]
-        return of_token
+    def _ends(self, mapped: TokenMap) -> list[tuple[int, int]]:
+        """The generator's special tokens before and after a text, each with the classifier's own."""
+        pairs = ((self.tokenizer.cls_token_id, mapped.prefix), (self.tokenizer.sep_token_id, mapped.suffix))
+        return [(own, theirs[0]) for own, theirs in pairs if own is not None and theirs]
 
     def _plan(self, left: int) -> tuple[int, int]:
         """Generator steps and texts of the next round, with `left` queries to spend."""
@@ -262,9 +277,8 @@ class ZeroShot:
         Written out, a text may be cut into other tokens than those it was put together from; the answer is not its answer
         then, and it is left out.
         """
-        filled, seconds = self._written(gaps, tokens)
-        ids = gaps.ids.clone()
-        ids[gaps.hidden] = tokens
+        ids = gaps.ids.masked_scatter(gaps.hidden, tokens)
+        filled, seconds = self._written(gaps, ids)
         pairs = seconds if self.config.sentence_pairs else None
         again = self.inside.tokenizer(filled, pairs)["input_ids"]
         read = [self.read_as[row[mask]].tolist() for row, mask in zip(ids.cpu(), gaps.mask.bool().cpu(), strict=True)]
@@ -272,10 +286,8 @@ class ZeroShot:
         batch = SyntheticBatch(filled, answers, torch.full((len(filled),), -1), [""] * len(filled), NAME, pairs)
         return batch.select(same)
 
-    def _written(self, gaps: Gaps, tokens: Tensor) -> tuple[list[str], list[str]]:
-        """Texts with their gaps filled by those tokens, and the second texts, "" where there are none."""
-        ids = gaps.ids.clone()
-        ids[gaps.hidden] = tokens
+    def _written(self, gaps: Gaps, ids: Tensor) -> tuple[list[str], list[str]]:
+        """Texts whose gaps are filled, (N, L) token ids, written out; and the second texts, "" where there are none."""
         texts, seconds = [], []
         for row, mask, types in zip(ids.cpu(), gaps.mask.bool().cpu(), gaps.types.bool().cpu(), strict=True):
             texts.append(self.tokenizer.decode(row[mask & ~types], skip_special_tokens=True))
@@ -307,7 +319,7 @@ class ZeroShot:
             gaps = self._gaps(texts[part], pairs[part] if pairs else None, f"texts {self.steps}", start)
             random = generator(self.seed, "zero-shot fill", self.steps, start)
             tokens, _ = gumbel_choice(self._logits(gaps), self.config.fill_temperature, random)
-            written = self._written(gaps, tokens)
+            written = self._written(gaps, gaps.ids.masked_scatter(gaps.hidden, tokens))
             filled += written[0]
             seconds += written[1]
         return filled, seconds if pairs else None
@@ -345,7 +357,7 @@ class ZeroShot:
 
     def _read(self, count: int) -> tuple[list[str], list[str] | None]:
         """The next texts of the corpus, and second ones where the teacher judges pairs."""
-        rows = rows_at(len(self.corpus), self.read, count, self.seed)
+        rows = rows_at(len(self.corpus), self.read, count, self.seed, "corpus pass")
         pairs = second_sentences(self.corpus, rows, self.seed, self.read) if self.config.sentence_pairs else None
         self.read += count
         return [self.corpus[row] for row in rows], pairs

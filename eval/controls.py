@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import torch
 
 from distill.batch import SyntheticBatch
+from distill.corpus import rows_at
 from distill.seeding import generator
 from distill.teacher import Teacher
 from eval.data import EvaluationData
@@ -29,9 +30,7 @@ T = TypeVar("T")
 
 def draw(texts: list[T], count: int, seed: int) -> list[T]:
     """`count` texts in random order without repetition; where there are fewer, all of them again and again."""
-    passes = -(-count // len(texts))
-    order = [torch.randperm(len(texts), generator=generator(seed, "draw", number)) for number in range(passes)]
-    return [texts[index] for index in torch.cat(order)[:count].tolist()]
+    return [texts[row] for row in rows_at(len(texts), 0, count, seed, "draw")]
 
 
 def random_words(sentences: list[str], count: int, seed: int) -> list[str]:

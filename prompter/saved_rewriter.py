@@ -83,7 +83,7 @@ class SavedRewriter:
         Returns:
             The rewritings, with the sentence that each was made of as its topic, and -1 as the class wanted.
         """
-        rows = rows_at(len(self.corpus), counter * self.batch_size, len(wanted), seed)
+        rows = rows_at(len(self.corpus), counter * self.batch_size, len(wanted), seed, "corpus pass")
         sources = [self.corpus[row] for row in rows]
         written = self.rewriter.write(sources, counter, seed, "saved rewriter")
         texts = [" ".join(text.split()) for text in written.texts]

@@ -53,7 +53,7 @@ def test_classifiers_read_the_filled_text_itself(make) -> None:
     method = make()
     gaps = method._gaps(random_texts(6, 1), None, "test", 0)
     tokens, soft = gumbel_choice(method._logits(gaps), 1.0, generator(0, "choice"))
-    texts, _ = method._written(gaps, tokens)
+    texts, _ = method._written(gaps, gaps.ids.masked_scatter(gaps.hidden, tokens))
     for (model, table), classifier in zip(parts(method), (method.inside, method.distiller.student), strict=True):
         read = method._answers(model, table, gaps, tokens, soft)
         told = classifier(texts) if isinstance(classifier, TransformersTeacher) else classifier.log_probs(texts)
@@ -143,6 +143,9 @@ def test_it_goes_on_bit_for_bit(make, tmp_path: Path) -> None:
         found = second.step(1000)
         assert found.batch.texts == expected.batch.texts and found.metrics == expected.metrics
         assert torch.equal(found.batch.teacher_logits, expected.batch.teacher_logits)
+    (tmp_path / "saved" / "optimizer.pt").write_bytes(b"cut")
+    with pytest.raises(InputError, match="the checkpoint is damaged"):
+        make().load(tmp_path / "saved")
     weights = load_file(tmp_path / "saved" / "generator.safetensors")
     assert any(not torch.equal(weights[name], now) for name, now in second._weights().items())
 
@@ -173,11 +176,11 @@ def test_what_cannot_work_is_refused(make, masked_lm: Path, bert_folder: Path, t
         make(masked_lm=str(bert_folder))
     for changes, message in (
         ({"masked_lm": ""}, "masked_lm is missing"),
-        ({"mask_share": 1.5}, "mask_share is 1.5"),
-        ({"mask_share": 0.0}, "mask_share is 0"),
+        ({"mask_share": 1.5}, "mask_share: 1.5"),
+        ({"mask_share": 0.0}, "mask_share: 0"),
         ({"clean_text": False, "filled_text": False}, "both off"),
-        ({"fill_batch_size": 0}, "fill_batch_size is 0"),
-        ({"masked_lm_weight": -1.0}, "masked_lm_weight is -1"),
+        ({"fill_batch_size": 0}, "fill_batch_size: 0"),
+        ({"masked_lm_weight": -1.0}, "masked_lm_weight: -1"),
     ):
         with pytest.raises(InputError, match=message):
             make(**changes)
