@@ -71,7 +71,7 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
         with Show(config.quiet) as show, disk_errors_named(folder.path, "run the same command again"):
             folder.compare(identity)
             if folder.recipe is None:
-                prompter, teacher = load(config, writer, manifest, show)
+                prompter, teacher = load(config, writer, source, manifest, show)
                 classes = len(prompter.labels)
                 progress = folder.open_state(identity, classes)
                 loop = Export(config, prompter, teacher, folder, progress, show)
@@ -94,7 +94,7 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
 
 
 def load(
-    config: ExportConfig, writer: WriterConfig, manifest: dict[str, Any], show: Show
+    config: ExportConfig, writer: WriterConfig, source: Path, manifest: dict[str, Any], show: Show
 ) -> tuple[Prompter | SavedRewriter, CachedTeacher | None]:
     """Load the prompter, or rewriter, and its teacher.
 
@@ -111,7 +111,6 @@ def load(
                 "name a teacher of the same classes in the same order (for a callable one, with --teacher_labels)"
             )
     if "rewriter" in manifest:
-        source, _ = find_source(config.run)
         return SavedRewriter(source, manifest, config.corpus, config.base, config.device, config.batch_size), teacher
     prompter = Prompter.load(
         config.run,

@@ -59,9 +59,9 @@ def quick() -> Iterator[None]:
     loaded: dict[str, tuple] = {}
     load, connect = export_module.load, export_folder._connect
 
-    def load_once(config, writer, manifest, show):
+    def load_once(config, writer, source, manifest, show):
         key = repr((config.run, config.teacher, config.teacher_labels, writer))
-        loaded[key] = loaded.get(key) or load(dataclasses.replace(config, teacher_cache=False), writer, manifest, show)
+        loaded[key] = loaded.get(key) or load(dataclasses.replace(config, teacher_cache=False), writer, source, manifest, show)
         return loaded[key]
 
     def connect_quickly(file):
