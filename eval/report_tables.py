@@ -34,6 +34,7 @@ PARTS = {
     "teacher and writer": "making the toy task's teacher and writer",
     "rounds": "all of the rounds, together with their parts",
     "writer": "writing texts",
+    "screen": "picking the texts to ask about",
     "teacher": "the teacher's answers",
     "student answers": "the student's answers, for the reward",
     "student": "student updates, along with the rounds",

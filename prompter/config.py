@@ -19,6 +19,7 @@ from distill.files import read_yaml
 from distill.loop import DistillConfig
 from prompter.policy import PolicyConfig
 from prompter.rewards import RewardConfig
+from prompter.screening import ScreenConfig
 from prompter.writer import WriterConfig
 
 CONTROLS = ("unprompted", "unprompted-hot", "class-names", "random-words", "corpus", "real", "supervised")
@@ -122,17 +123,26 @@ class Settings:
     run: RunConfig
     policy: PolicyConfig
     writer: WriterConfig
+    screen: ScreenConfig
     reward: RewardConfig
     distill: DistillConfig
     method: Any = None  # where another method than the prompter makes the texts: its settings
 
     def flat(self) -> dict[str, Any]:
         """Every setting by name, as stored in `config.yaml`."""
-        parts = (self.run, self.policy, self.writer, self.reward, self.distill, *([self.method] if self.method else []))
+        parts = (
+            self.run,
+            self.policy,
+            self.writer,
+            self.screen,
+            self.reward,
+            self.distill,
+            *([self.method] if self.method else []),
+        )
         return {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
 
 
-PARTS = (RunConfig, PolicyConfig, WriterConfig, RewardConfig, DistillConfig)
+PARTS = (RunConfig, PolicyConfig, WriterConfig, ScreenConfig, RewardConfig, DistillConfig)
 
 NOT_COMPARED = {"output_dir", "resume", "quiet", "report_to", "save_every", "sample_every", "teacher_cache"}
 """Settings that may differ between a run and its resumption: they do not change what is computed, but for the last bits of

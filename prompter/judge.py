@@ -21,12 +21,16 @@ class Judgement:
     """Samples with their rewards.
 
     Attributes:
-        batch: All samples, in order; a teacher row is NaN where the answer was unusable.
+        topics: The topics of the rollout.
+        topic_rewards: One (T,) for each of them: the mean over its texts, NaN where none was judged.
+        batch: All judged texts, in order; a teacher row is NaN where the answer was unusable.
         student_log_probs: (N, K) the student's answers at that moment.
         terms: Each reward term by name, (N,) in [0, 1].
         reward: (N,) weighted sum, NaN where the teacher's answer was unusable.
     """
 
+    topics: list[str]
+    topic_rewards: Tensor
     batch: SyntheticBatch
     student_log_probs: Tensor
     terms: dict[str, Tensor]
@@ -43,7 +47,7 @@ class Judgement:
         row["wanted_share"] = (predicted == self.batch.wanted[usable]).float().mean()
         row["agreement"] = (predicted == self.student_log_probs[usable].argmax(1)).float().mean()
         metrics = {name: round(float(value), 6) for name, value in row.items()}
-        metrics["distinct_topics"] = round(len(set(self.batch.topics)) / len(self.batch), 6)
+        metrics["distinct_topics"] = round(len(set(self.topics)) / len(self.topics), 6)
         return metrics
 
     def samples(self, count: int, labels: list[str]) -> list[dict]:
@@ -79,13 +83,14 @@ class Judge:
         self.teacher, self.student, self.config, self.clock = teacher, student, config, clock
         self.window = NoveltyWindow(config.novelty_ngram, config.novelty_window)
 
-    def __call__(self, texts: list[str], topics: list[str], wanted: Tensor, source: str) -> Judgement:
-        """Judge N texts.
+    def __call__(self, topics: list[str], wanted: Tensor, texts: list[str], topic_of: Tensor, source: str) -> Judgement:
+        """Judge the texts of a rollout.
 
         Args:
-            texts: What the teacher and the student read.
-            topics: The opening of each text.
-            wanted: (N,) class asked for, -1 for none.
+            topics: T openings.
+            wanted: (T,) class asked for, -1 for none.
+            texts: N texts, which teacher and student read.
+            topic_of: (N,) index of each text's topic.
             source: Who wrote the texts.
 
         Returns:
@@ -96,13 +101,17 @@ class Judge:
         with self.clock("student answers"):
             student_log_probs = self.student.log_probs(texts)
         terms = {
-            "confidence": confidence(teacher_log_probs, wanted),
+            "confidence": confidence(teacher_log_probs, wanted[topic_of]),
             "certainty": certainty(teacher_log_probs),
             "disagreement": disagreement(teacher_log_probs, student_log_probs),
-            "novelty": self.window.score(topics),
+            "novelty": self.window.score(topics)[topic_of],
         }
-        batch = SyntheticBatch(texts, teacher_log_probs, wanted, topics, source)
-        return Judgement(batch, student_log_probs, terms, weighted_sum(terms, self.config))
+        reward = weighted_sum(terms, self.config)
+        usable = torch.isfinite(reward)
+        sums = torch.zeros(len(topics)).index_add_(0, topic_of[usable], reward[usable])
+        topic_rewards = sums / torch.bincount(topic_of[usable], minlength=len(topics))  # 0 / 0 is NaN
+        batch = SyntheticBatch(texts, teacher_log_probs, wanted[topic_of], [topics[i] for i in topic_of.tolist()], source)
+        return Judgement(topics, topic_rewards, batch, student_log_probs, terms, reward)
 
 
 WriteTexts = Callable[[list[str], int], list[str]]

@@ -23,7 +23,7 @@ from prompter.run_folder import RunFolder
 from prompter.stopping import StopRequest
 
 LOGS = ["metrics", "samples"]
-STATE, TOPICS, DISTILLER = "rounds.json", "topics.json", "distiller"
+STATE, TOPICS, SCREEN, DISTILLER = "rounds.json", "topics.json", "screen.safetensors", "distiller"
 
 # What is taken over from TRL's log into ours; its other figures are timings or follow from these.
 TRAINER_METRICS = {
@@ -135,6 +135,8 @@ class Rounds(TrainerCallback):
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         self.distiller.save(checkpoint / DISTILLER)
         write_json(checkpoint / TOPICS, list(self.rollouts.judge.window.topics))
+        if self.rollouts.candidates > 1:
+            self.rollouts.screen.save(checkpoint / SCREEN)
         counters = {
             "update": self.update,
             "queries": self.queries,
@@ -156,5 +158,7 @@ class Rounds(TrainerCallback):
         self.folder.cut_logs(counters["log_sizes"])
         for topic in read_json(checkpoint / TOPICS):
             self.rollouts.judge.window.remember(topic)
+        if self.rollouts.candidates > 1:
+            self.rollouts.screen.load(checkpoint / SCREEN)
         self.distiller.load(checkpoint / DISTILLER)
         self.show.step(self._bar, self.queries)

@@ -84,13 +84,22 @@ def train(settings: Settings) -> dict[str, Any] | None:
 def prepare(
     settings: Settings, models: Models, folder: RunFolder, show: Show, clock: Clock
 ) -> tuple[Rounds, GRPOTrainer | RLOOTrainer]:
-    """Build everything the rounds need; nothing is written yet."""
+    """Build everything the rounds need; nothing is written yet.
+
+    Raises:
+        InputError: There are to be candidates, but no writer to write them.
+    """
     run, policy = settings.run, models.policy
+    if settings.screen.candidates > 1 and settings.policy.writes == "text":
+        raise InputError(
+            f"candidates is {settings.screen.candidates}, expected 1 where the policy writes the texts (writes: text): "
+            "there is no writer to continue a topic more than once"
+        )
     schedule = Schedule.of(settings.policy, len(policy.labels), run.budget)
     student = new_student(settings, models)
     distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=models.teacher.white_box)
     judge = Judge(models.teacher, student, settings.reward, clock)
-    rollouts = Rollouts(policy, judge, schedule.steps, run.seed, clock)
+    rollouts = Rollouts(policy, judge, settings.screen.candidates, schedule.steps, run.seed, clock)
     rounds = Rounds(settings, schedule, folder, rollouts, distiller, models.evaluation, show)
     trainer = policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [rounds])
     rollouts.writer = new_writer(settings, policy)
@@ -167,7 +176,7 @@ def conclude(
 
 
 WHOLE = ("teacher and writer", "rounds", "final student updates", "controls")
-WITHIN_ROUNDS = ("writer", "teacher", "student answers", "student", "evaluation")
+WITHIN_ROUNDS = ("writer", "screen", "teacher", "student answers", "student", "evaluation")
 
 
 def seconds_by_part(seconds: dict[str, float]) -> dict[str, float]:

@@ -10,7 +10,7 @@ its adapters off while it writes.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 from peft import PeftModel
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from distill.errors import InputError
@@ -167,6 +168,7 @@ class Writer:
                 f"writer_max_new_tokens is {config.writer_max_new_tokens}, expected at most {context - 1}: "
                 f"the generator's context is {context} tokens"
             )
+        self._context = context
         self._longest_prompt = None if context is None else context - config.writer_max_new_tokens
 
     @classmethod
@@ -254,6 +256,28 @@ class Writer:
                 progress(done)
         return Written(texts, logprob_mean, new_tokens)
 
+    def features(self, texts: Sequence[str]) -> Tensor:
+        """What the frozen model makes of N texts: means over tokens of its middle and of its last hidden states.
+
+        Returns:
+            (N, 2 H) float32 on the CPU, for hidden states of size H.
+        """
+        ids = [[self.start, *row] for row in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+        found: Tensor | None = None
+        for batch in self._batches(ids):
+            rows = [torch.tensor(ids[index][: self._context]) for index in batch]
+            # Padded on the right, where a causal model cannot see it.
+            input_ids = pad_sequence(rows, batch_first=True, padding_value=self.pad_token_id).to(self.device)
+            mask = pad_sequence([torch.ones(len(row)) for row in rows], batch_first=True).to(self.device)
+            body = unwrapped(self.model).base_model
+            with torch.inference_mode(), self._frozen(), autocast(self.device):
+                hidden = body(input_ids, attention_mask=mask, use_cache=False, output_hidden_states=True).hidden_states
+            shares = (mask / mask.sum(dim=1, keepdim=True))[..., None]
+            part = torch.cat([(hidden[i].float() * shares).sum(dim=1) for i in (len(hidden) // 2, -1)], dim=1).cpu()
+            found = torch.empty(len(ids), part.shape[1]) if found is None else found
+            found[batch] = part
+        return torch.empty(0, 0) if found is None else found
+
     def _batches(self, ids: list[list[int]]) -> Iterator[list[int]]:
         """Indices of topics, sorted by length, in batches."""
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
@@ -264,6 +288,10 @@ class Writer:
         """How many of the oldest tokens of a prompt, its start included, the model cannot see."""
         return 0 if self._longest_prompt is None else max(0, 1 + len(ids) - self._longest_prompt)
 
+    def _frozen(self) -> AbstractContextManager[None]:
+        """The model without adapters."""
+        return self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
+
     def _decode(self, prompts: list[list[int]], random: torch.Generator) -> Decoded:
         """Decode one batch of prompts."""
         config = self.config
@@ -272,8 +300,7 @@ class Writer:
             width += -width % PROMPT_MULTIPLE
             width = width if self._longest_prompt is None else min(width, self._longest_prompt)
         input_ids, attention_mask = left_padded(prompts, self.pad_token_id, width)
-        adapters_off = self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
-        with adapters_off, autocast(self.device):
+        with self._frozen(), autocast(self.device):
             return decode(
                 self.model,
                 input_ids.to(self.device),

@@ -112,7 +112,9 @@ def test_the_seed_decides_everything(arguments, tmp_path: Path) -> None:
     assert outcome(tmp_path / "a")[1] != outcome(tmp_path / "c")[1]
 
 
-@pytest.mark.parametrize("changes", [{"algorithm": "grpo"}, {"algorithm": "rloo"}, {"writes": "text"}, {"lora_rank": 0}])
+@pytest.mark.parametrize(
+    "changes", [{"algorithm": "grpo"}, {"algorithm": "rloo"}, {"writes": "text"}, {"lora_rank": 0}, {"candidates": 3}]
+)
 def test_variants_run(arguments, tmp_path: Path, changes: dict) -> None:
     summary = train(parse_settings(arguments(budget=48, **changes)))
     assert summary is not None
@@ -151,12 +153,13 @@ def killed_after(flags: list[str], run: Path, rows: int, number: int) -> subproc
     return process
 
 
-def test_a_killed_run_goes_on_bit_for_bit(arguments, tmp_path: Path, own_cache: Path) -> None:
-    train(parse_settings(arguments("whole")))
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_a_killed_run_goes_on_bit_for_bit(arguments, tmp_path: Path, own_cache: Path, candidates: int) -> None:
+    train(parse_settings(arguments("whole", candidates=candidates)))
     shutil.rmtree(own_cache)  # both begin without known answers
-    killed_after(arguments("killed"), tmp_path / "killed", 3, signal.SIGKILL)
+    killed_after(arguments("killed", candidates=candidates), tmp_path / "killed", 3, signal.SIGKILL)
     assert not (tmp_path / "killed" / "summary.json").exists()
-    assert main(["train", *arguments("killed"), "--resume"]) == 0
+    assert main(["train", *arguments("killed", candidates=candidates), "--resume"]) == 0
     assert_same(tmp_path / "whole", tmp_path / "killed")
 
 

@@ -145,6 +145,20 @@ def test_shares_weights_with_a_policy_and_switches_its_adapters_off() -> None:
     assert any(parameter.requires_grad for parameter in policy.parameters())
 
 
+def test_features_are_means_of_hidden_states_of_the_frozen_model() -> None:
+    writer = new_writer(writer_batch_size=2)
+    texts = ["w1 w2 w3 w4 w5", "w6", "w9 w10 w11"]
+    found = writer.features(texts)
+    for text, row in zip(texts, found, strict=True):
+        ids = torch.tensor([[writer.start, *writer.tokenizer(text, add_special_tokens=False)["input_ids"]]])
+        with torch.no_grad():
+            hidden = writer.model(ids, output_hidden_states=True).hidden_states
+        expected = torch.cat([hidden[len(hidden) // 2][0].mean(0), hidden[-1][0].mean(0)])
+        assert torch.allclose(row, expected, atol=1e-5)
+    tuned = get_peft_model(tiny_gpt2(), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    assert torch.allclose(Writer(tuned, word_tokenizer(), small()).features(texts), found, atol=1e-5)
+
+
 def test_a_long_topic_stays_whole_in_the_text() -> None:
     topic = " ".join(f"w{i % 25}" for i in range(80))  # the model's context is 64
     text = new_writer().write(["w1", topic], 0, 0).texts[1]

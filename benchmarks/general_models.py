@@ -1,0 +1,174 @@
+"""A small masked language model and a small encoder-decoder from a general corpus, for zero-shot and t3 on real tasks.
+
+    python benchmarks/general_models.py --corpus corpus.txt --tokenizer TEACHER --to models
+
+With a hub at hand, `distilbert/distilbert-base-uncased` and `google-t5/t5-small` are the better choice, and need no script.
+This one is for a machine without: minutes on two cores. Both models are made as those of the embedded toy tasks
+(`eval.toy`), with vocabularies learnt from the corpus: the masked language model fills a quarter of a sentence's tokens,
+the encoder-decoder repairs damaged sentences. The last line says how good they became on sentences they never saw.
+"""
+
+import argparse
+import math
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import Unigram
+from tokenizers.trainers import UnigramTrainer
+from torch import Tensor
+from transformers import (
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from distill.seeding import generator, seeded
+from eval.sentences import read_sentences
+from eval.toy.fit import fit, save
+from eval.toy.rewriter import END, HIDDEN, PADDING, PADDING_ID, UNKNOWN, RewriterSettings, damage
+from eval.toy.teacher import length_sorted_batches
+
+LONGEST, SEED, HELD_OUT, BATCH = 48, 0, 1000, 32
+IGNORED = -100
+DAMAGE = RewriterSettings()
+
+Loss = Callable[[PreTrainedModel, Tensor, PreTrainedTokenizerFast, torch.Generator], Tensor]
+
+
+def padded(rows: list[list[int]], padding: int) -> Tensor:
+    """Rows of ids (N, L), padded on the right."""
+    width = max(map(len, rows))
+    return torch.tensor([row + [padding] * (width - len(row)) for row in rows])
+
+
+def masked_lm(texts: list[str], tokenizer: PreTrainedTokenizerFast, hidden: int) -> PreTrainedModel:
+    """An untrained encoder over the tokenizer's vocabulary."""
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=4 * hidden,
+        max_position_embeddings=128,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with seeded(SEED, "masked-lm"):
+        return BertForMaskedLM(config)
+
+
+def rewriter(tokenizer: PreTrainedTokenizerFast, hidden: int) -> PreTrainedModel:
+    """An untrained encoder-decoder over the tokenizer's vocabulary."""
+    config = T5Config(
+        vocab_size=len(tokenizer),
+        d_model=hidden,
+        d_kv=hidden // 4,
+        d_ff=4 * hidden,
+        num_layers=2,
+        num_decoder_layers=2,
+        num_heads=4,
+        dropout_rate=0.0,
+        pad_token_id=PADDING_ID,
+        eos_token_id=tokenizer.eos_token_id,
+        decoder_start_token_id=PADDING_ID,
+    )
+    with seeded(SEED, "rewriter"):
+        return T5ForConditionalGeneration(config)
+
+
+def rewriter_tokenizer(texts: list[str], size: int) -> PreTrainedTokenizerFast:
+    """A Unigram tokenizer in the manner of T5's, with a token for what is hidden."""
+    tokenizer = Tokenizer(Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace()
+    special = [PADDING, END, UNKNOWN, HIDDEN]
+    trainer = UnigramTrainer(vocab_size=size, special_tokens=special, unk_token=UNKNOWN, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    end = tokenizer.token_to_id(END)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {END}", pair=f"$A {END} $B:1 {END}:1", special_tokens=[(END, end)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=128,
+        pad_token=PADDING,
+        eos_token=END,
+        unk_token=UNKNOWN,
+        mask_token=HIDDEN,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def filling_loss(model: PreTrainedModel, ids: Tensor, tokenizer: PreTrainedTokenizerFast, draws: torch.Generator) -> Tensor:
+    """Cross-entropy of hidden tokens, a quarter of all."""
+    special = torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
+    hide = (torch.rand(ids.shape, generator=draws) < 0.25) & ~special
+    shown = ids.masked_fill(hide, int(tokenizer.mask_token_id))
+    states = model.bert(input_ids=shown, attention_mask=(ids != tokenizer.pad_token_id).long()).last_hidden_state
+    # Only the hidden places are multiplied with the vocabulary.
+    return torch.nn.functional.cross_entropy(model.cls(states[hide]), ids[hide])
+
+
+def repairing_loss(model: PreTrainedModel, ids: Tensor, tokenizer: PreTrainedTokenizerFast, draws: torch.Generator) -> Tensor:
+    """Cross-entropy of whole sentences, read as they were damaged."""
+    source = damage(ids, len(tokenizer), DAMAGE, draws)
+    labels = ids.masked_fill(ids == PADDING_ID, IGNORED)
+    return model(input_ids=source, attention_mask=(source != PADDING_ID).long(), labels=labels).loss
+
+
+def train(
+    name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: list[str], loss_of: Loss, folder: Path
+) -> None:
+    """Train on all texts but the last `HELD_OUT`, once; say the loss on those; save."""
+    ids = [row[:LONGEST] for row in tokenizer(texts)["input_ids"]]
+    training = ids[:-HELD_OUT]
+    lengths = torch.tensor([len(row) for row in training])
+    batches = length_sorted_batches(lengths, BATCH, generator(SEED, name, "order"))
+
+    def losses() -> Iterator[Tensor]:
+        for number, rows in enumerate(batches):
+            batch = padded([training[i] for i in rows.tolist()], int(tokenizer.pad_token_id))
+            yield loss_of(model, batch, tokenizer, generator(SEED, name, number))
+
+    fit(model, losses(), len(batches), 1e-3, name, quiet=False)
+    with torch.inference_mode():
+        held_out = [
+            loss_of(
+                model, padded(ids[-begin - BATCH : -begin], int(tokenizer.pad_token_id)), tokenizer, generator(SEED, begin)
+            )
+            for begin in range(BATCH, HELD_OUT - BATCH, BATCH)
+        ]
+    mean = float(torch.stack(held_out).mean())
+    save(model, tokenizer, folder / name)
+    print(f"{folder / name}: {len(training):,} sentences, perplexity {math.exp(mean):.1f} on {HELD_OUT} others", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", required=True, help="general text, as prompter distill takes it")
+    parser.add_argument("--tokenizer", required=True, help="model whose kind of tokenizer the masked language model gets")
+    parser.add_argument("--to", required=True, type=Path, help="folder for masked-lm/ and rewriter/")
+    parser.add_argument("--texts", type=int, default=120_000, help="sentences to train on")
+    parser.add_argument("--vocabulary", type=int, default=8_000)
+    parser.add_argument("--hidden", type=int, default=192)
+    args = parser.parse_args()
+    texts = read_sentences(args.corpus)
+    random.Random(SEED).shuffle(texts)
+    texts = texts[: args.texts + HELD_OUT]
+    words = AutoTokenizer.from_pretrained(args.tokenizer).train_new_from_iterator(texts, args.vocabulary, show_progress=False)
+    train("masked-lm", masked_lm(texts, words, args.hidden), words, texts, filling_loss, args.to)
+    pieces = rewriter_tokenizer(texts, args.vocabulary)
+    train("rewriter", rewriter(pieces, args.hidden), pieces, texts, repairing_loss, args.to)
+
+
+if __name__ == "__main__":
+    main()
