@@ -283,6 +283,7 @@ def test_unusable_answers_are_dropped_and_counted(arguments, tmp_path: Path) -> 
         ({"budget": 10}, "budget is 10, expected at least one rollout of 16"),
         ({"teacher": "/nowhere/teacher"}, "teacher"),
         ({"student": "bert:layers=2,hiden=128"}, "hiden"),
+        ({"candidates": 4, "writes": "text"}, "candidates is 4, expected 1"),
         ({"trainer_args": '{"epsilonn": 1}'}, "no field 'epsilonn'. Did you mean 'epsilon'"),
     ],
 )
