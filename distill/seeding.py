@@ -40,7 +40,7 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         value = derive_seed(seed, *purpose)
-        # Not `torch.manual_seed`: without a GPU it takes a traceback at each call, 1.5 ms, a tenth of a tiny student's update.
+        # Not `torch.manual_seed`: without a GPU it takes a traceback at each call, of a millisecond or more.
         torch.default_generator.manual_seed(value)
         if devices:
             torch.cuda.manual_seed_all(value)

@@ -9,17 +9,16 @@ and fewer queries go to texts of which the teacher can make nothing. Ours; Promp
 sample.
 """
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from distill.errors import InputError
+from prompter.rewards import certainty
 
 WINDOW = 4096
 """Newest answers that the guesses are learnt from: they bound the time of a fit and the size of a checkpoint."""
@@ -42,9 +41,7 @@ class ScreenConfig:
 
     candidates: int = field(
         default=1,
-        metadata={
-            "help": "Texts written for each one the teacher is asked about; 1: it is asked about all. 4 for hot writers."
-        },
+        metadata={"help": "Texts written for each one the teacher is asked about; 1: it is asked about all."},
     )
 
     def __post_init__(self) -> None:
@@ -86,7 +83,7 @@ class Screen:
 
     Attributes:
         features: (n, F) float32, what the writer made of the newest answered texts, n up to `WINDOW`.
-        answers: (n, K) float32, the teacher's probabilities.
+        answers: (n, K) float32, the teacher's probabilities, each row times its certainty.
         answered: (K,) texts the teacher has put into each class so far.
     """
 
@@ -105,21 +102,20 @@ class Screen:
         usable = torch.isfinite(log_probs).all(dim=1)
         features, log_probs = features[usable], log_probs[usable]
         self.features = torch.cat([self.features.reshape(-1, features.shape[1]), features])[-WINDOW:]
-        self.answers = torch.cat([self.answers, log_probs.exp()])[-WINDOW:]
+        self.answers = torch.cat([self.answers, log_probs.exp() * certainty(log_probs)[:, None]])[-WINDOW:]
         self.answered += torch.bincount(log_probs.argmax(dim=1), minlength=len(self.answered))
 
     def guess(self, features: Tensor) -> Tensor:
         """Guess the teacher's answers to C texts, of which `features` (C, F) tell.
 
         Returns:
-            (C, K) float64: for each class its probability times the certainty of the whole answer (see
-            `prompter.rewards.certainty`), as a linear model has it, not confined to [0, 1].
+            (C, K) float64: for each class its probability times the certainty of the whole answer, as a linear model has
+            it, not confined to [0, 1].
         """
+        from sklearn.linear_model import Ridge  # takes a second or two, which the settings' readers need not wait
+
         mean, std = self.features.mean(dim=0), self.features.std(dim=0).clamp(min=1e-6)
-        known = self.answers.double()
-        entropy = -(known * known.clamp(min=1e-9).log()).sum(dim=1, keepdim=True)
-        targets = known * (1 - entropy / math.log(known.shape[1]))
-        fitted = Ridge(alpha=RIDGE).fit(((self.features - mean) / std).double().numpy(), targets.numpy())
+        fitted = Ridge(alpha=RIDGE).fit(((self.features - mean) / std).double().numpy(), self.answers.double().numpy())
         return torch.from_numpy(np.asarray(fitted.predict(((features - mean) / std).double().numpy())))
 
     def pick(self, features: Tensor, texts: list[str], count: int) -> list[int]:

@@ -257,26 +257,26 @@ class Writer:
         return Written(texts, logprob_mean, new_tokens)
 
     def features(self, texts: Sequence[str]) -> Tensor:
-        """What the frozen model makes of N texts: means over tokens of its middle and of its last hidden states.
+        """What the frozen model makes of N texts, at least one: means over tokens of its middle and its last hidden states.
 
         Returns:
             (N, 2 H) float32 on the CPU, for hidden states of size H.
         """
         ids = [[self.start, *row] for row in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
-        found: Tensor | None = None
+        body = unwrapped(self.model).base_model
+        order: list[int] = []
+        parts: list[Tensor] = []
         for batch in self._batches(ids):
             rows = [torch.tensor(ids[index][: self._context]) for index in batch]
             # Padded on the right, where a causal model cannot see it.
             input_ids = pad_sequence(rows, batch_first=True, padding_value=self.pad_token_id).to(self.device)
             mask = pad_sequence([torch.ones(len(row)) for row in rows], batch_first=True).to(self.device)
-            body = unwrapped(self.model).base_model
             with torch.inference_mode(), self._frozen(), autocast(self.device):
                 hidden = body(input_ids, attention_mask=mask, use_cache=False, output_hidden_states=True).hidden_states
             shares = (mask / mask.sum(dim=1, keepdim=True))[..., None]
-            part = torch.cat([(hidden[i].float() * shares).sum(dim=1) for i in (len(hidden) // 2, -1)], dim=1).cpu()
-            found = torch.empty(len(ids), part.shape[1]) if found is None else found
-            found[batch] = part
-        return torch.empty(0, 0) if found is None else found
+            parts.append(torch.cat([(hidden[i].float() * shares).sum(dim=1) for i in (len(hidden) // 2, -1)], dim=1).cpu())
+            order += batch
+        return torch.cat(parts)[torch.tensor(order).argsort()]
 
     def _batches(self, ids: list[list[int]]) -> Iterator[list[int]]:
         """Indices of topics, sorted by length, in batches."""
