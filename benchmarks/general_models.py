@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import Unigram
 from tokenizers.trainers import UnigramTrainer
 from torch import Tensor
@@ -32,7 +32,7 @@ from transformers import (
 from distill.seeding import generator, seeded
 from eval.sentences import read_sentences
 from eval.toy.fit import fit, save
-from eval.toy.rewriter import END, HIDDEN, PADDING, PADDING_ID, UNKNOWN, RewriterSettings, damage
+from eval.toy.rewriter import END, HIDDEN, PADDING, PADDING_ID, UNKNOWN, RewriterSettings, damage, ending_tokenizer
 from eval.toy.teacher import length_sorted_batches
 
 LONGEST, SEED, HELD_OUT, BATCH = 48, 0, 1000, 32
@@ -93,19 +93,7 @@ def rewriter_tokenizer(texts: list[str], size: int) -> PreTrainedTokenizerFast:
     special = [PADDING, END, UNKNOWN, HIDDEN]
     trainer = UnigramTrainer(vocab_size=size, special_tokens=special, unk_token=UNKNOWN, show_progress=False)
     tokenizer.train_from_iterator(texts, trainer)
-    end = tokenizer.token_to_id(END)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"$A {END}", pair=f"$A {END} $B:1 {END}:1", special_tokens=[(END, end)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        model_max_length=128,
-        pad_token=PADDING,
-        eos_token=END,
-        unk_token=UNKNOWN,
-        mask_token=HIDDEN,
-        clean_up_tokenization_spaces=False,
-    )
+    return ending_tokenizer(tokenizer, 128)
 
 
 def filling_loss(model: PreTrainedModel, ids: Tensor, tokenizer: PreTrainedTokenizerFast, draws: torch.Generator) -> Tensor:

@@ -110,6 +110,11 @@ def rewriter_tokenizer(texts: list[str], context: int) -> PreTrainedTokenizerFas
     tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoders.Metaspace()
     tokenizer.add_special_tokens([token for token, _ in special])
+    return ending_tokenizer(tokenizer, context)
+
+
+def ending_tokenizer(tokenizer: Tokenizer, context: int) -> PreTrainedTokenizerFast:
+    """The same with T5's manner of ending a text, and with `HIDDEN` as the mask; it knows the four special tokens."""
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", pair=f"$A {END} $B:1 {END}:1", special_tokens=[(END, END_ID)]
     )
