@@ -4,8 +4,9 @@
 
 With a hub at hand, `distilbert/distilbert-base-uncased` and `google-t5/t5-small` are the better choice, and need no script.
 This one is for a machine without: minutes on two cores. Both models are made as those of the embedded toy tasks
-(`eval.toy`), with vocabularies learnt from the corpus: the masked language model fills a quarter of a sentence's tokens,
-the encoder-decoder repairs damaged sentences. The last line says how good they became on sentences they never saw.
+(`eval.toy`), with vocabularies learnt from the corpus and word vectors counted from it, which spare most of the training: the
+masked language model fills a quarter of a sentence's tokens, the encoder-decoder repairs damaged sentences. Of each a line
+says how good it became on sentences it never saw.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from eval.sentences import read_sentences
 from eval.toy.fit import fit, save
 from eval.toy.rewriter import END, HIDDEN, PADDING, PADDING_ID, UNKNOWN, RewriterSettings, damage, ending_tokenizer
 from eval.toy.teacher import length_sorted_batches
+from eval.toy.writer import word_vectors
 
 LONGEST, SEED, HELD_OUT, BATCH = 48, 0, 1000, 32
 IGNORED = -100
@@ -48,25 +50,34 @@ def padded(rows: list[list[int]], padding: int) -> Tensor:
     return torch.tensor([row + [padding] * (width - len(row)) for row in rows])
 
 
+def counted(texts: list[str], tokenizer: PreTrainedTokenizerFast, hidden: int) -> Tensor:
+    """Word vectors (V, hidden), each coordinate of variance 1."""
+    return word_vectors(tokenizer(texts, add_special_tokens=False)["input_ids"], len(tokenizer), hidden)
+
+
 def masked_lm(texts: list[str], tokenizer: PreTrainedTokenizerFast, hidden: int) -> PreTrainedModel:
-    """An untrained encoder over the tokenizer's vocabulary."""
+    """An encoder over the tokenizer's vocabulary, untrained but for its word vectors."""
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=hidden,
-        num_hidden_layers=3,
+        num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=4 * hidden,
         max_position_embeddings=128,
+        initializer_range=0.05,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
         pad_token_id=tokenizer.pad_token_id,
     )
     with seeded(SEED, "masked-lm"):
-        return BertForMaskedLM(config)
+        model = BertForMaskedLM(config)
+        model.bert.embeddings.word_embeddings.weight.data = config.initializer_range * counted(texts, tokenizer, hidden)
+        model.tie_weights()
+    return model
 
 
-def rewriter(tokenizer: PreTrainedTokenizerFast, hidden: int) -> PreTrainedModel:
-    """An untrained encoder-decoder over the tokenizer's vocabulary."""
+def rewriter(texts: list[str], tokenizer: PreTrainedTokenizerFast, hidden: int) -> PreTrainedModel:
+    """An encoder-decoder over the tokenizer's vocabulary, untrained but for its word vectors."""
     config = T5Config(
         vocab_size=len(tokenizer),
         d_model=hidden,
@@ -81,7 +92,9 @@ def rewriter(tokenizer: PreTrainedTokenizerFast, hidden: int) -> PreTrainedModel
         decoder_start_token_id=PADDING_ID,
     )
     with seeded(SEED, "rewriter"):
-        return T5ForConditionalGeneration(config)
+        model = T5ForConditionalGeneration(config)
+        model.shared.weight.data.copy_(counted(texts, tokenizer, hidden))
+    return model
 
 
 def rewriter_tokenizer(texts: list[str], size: int) -> PreTrainedTokenizerFast:
@@ -127,7 +140,7 @@ def train(
             batch = padded([training[i] for i in rows.tolist()], int(tokenizer.pad_token_id))
             yield loss_of(model, batch, tokenizer, generator(SEED, name, number))
 
-    fit(model, losses(), len(batches), 1e-3, name, quiet=False)
+    fit(model, losses(), len(batches), 2e-3, name, quiet=False)
     with torch.inference_mode():
         held_out = [
             loss_of(
@@ -147,7 +160,7 @@ def main() -> None:
     parser.add_argument("--to", required=True, type=Path, help="folder for masked-lm/ and rewriter/")
     parser.add_argument("--texts", type=int, default=120_000, help="sentences to train on")
     parser.add_argument("--vocabulary", type=int, default=8_000)
-    parser.add_argument("--hidden", type=int, default=192)
+    parser.add_argument("--hidden", type=int, default=128)
     args = parser.parse_args()
     texts = read_sentences(args.corpus)
     random.Random(SEED).shuffle(texts)
@@ -155,7 +168,7 @@ def main() -> None:
     words = AutoTokenizer.from_pretrained(args.tokenizer).train_new_from_iterator(texts, args.vocabulary, show_progress=False)
     train("masked-lm", masked_lm(texts, words, args.hidden), words, texts, filling_loss, args.to)
     pieces = rewriter_tokenizer(texts, args.vocabulary)
-    train("rewriter", rewriter(pieces, args.hidden), pieces, texts, repairing_loss, args.to)
+    train("rewriter", rewriter(texts, pieces, args.hidden), pieces, texts, repairing_loss, args.to)
 
 
 if __name__ == "__main__":
