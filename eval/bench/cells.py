@@ -48,6 +48,11 @@ def folder_of(cell: Cell, root: Path) -> Path:
     return root / "cells" / f"{cell.name}-{digest[:12]}"
 
 
+def is_finished(cell: Cell, root: Path) -> bool:
+    """Whether a cell's figures are there."""
+    return (folder_of(cell, root) / RESULT).is_file()
+
+
 @cache
 def content(name: str) -> str:
     """A hash of the file or folder of that name; the name itself where there is neither."""

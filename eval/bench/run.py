@@ -1,13 +1,14 @@
 """`prompter bench`: run a suite and write what it found."""
 
 import sys
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from distill.errors import InputError
 from distill.files import write_text
-from eval.bench.cells import RESULT, folder_of
+from eval.bench.cells import is_finished
 from eval.bench.page import write_page
 from eval.bench.results import markdown, write_parquet
 from eval.bench.suite import Cell, read_suite
@@ -34,6 +35,9 @@ class BenchConfig:
         default=0, metadata={"help": "Cells at a time; 0: one per processor, at most 4, and a single one with a GPU."}
     )
     dry_run: bool = field(default=False, metadata={"help": "Print the cells and whether they are done, and run nothing."})
+    finished_only: bool = field(
+        default=False, metadata={"help": "Tables of the cells that are finished so far, of a suite that is not; runs nothing."}
+    )
     quiet: bool = field(default=False, metadata={"help": "No bars; errors and the table only."})
 
     def __post_init__(self) -> None:
@@ -65,27 +69,36 @@ def bench(config: BenchConfig) -> int:
     root = Path(config.to or f"runs/bench-{suite.name}")
     if config.dry_run:
         for cell in cells:
-            print(f"{'done' if (folder_of(cell, root) / RESULT).is_file() else '    '}  {cell.name}")
+            print(f"{'done' if is_finished(cell, root) else '    '}  {cell.name}")
         return 0
-    lock = locked(root / ".lock", "to:", root)
-    try:
-        with Show(config.quiet) as show:
-            bar = show.bar("cells", len(cells))
-
-            def told(number: int, cell: Cell, row: dict[str, Any]) -> None:
-                show.say(f"{cell.name}: " + (row.get("error") or f"{100 * row['accuracy']:.1f} %"))
-                show.step(bar, number + 1)
-
-            rows = run_cells(cells, root, config.jobs or default_jobs(), told)
-        write_parquet(rows, root / "results.parquet")
-        table = markdown(suite.name, rows)
-        write_text(root / "results.md", table)
-        write_page(suite.name, rows, root / "report.html")
-    finally:
-        lock.close()
+    if config.finished_only:
+        finished = [cell for cell in cells if is_finished(cell, root)]
+        if not finished:
+            raise InputError(f"finished_only: none of {len(cells)} cells is finished in {root}; without it they are run")
+        table, rows = _run(suite.name, finished, root, jobs=1, quiet=True)
+    else:
+        with closing(locked(root / ".lock", "to:", root)):
+            table, rows = _run(suite.name, cells, root, config.jobs or default_jobs(), config.quiet)
     print(table)
     print(f"Results: {root}/results.parquet, {root}/results.md. Report: {root}/report.html")
     failed = sum(row.get("error") is not None for row in rows)
     if failed:
         print(f"prompter: {failed} of {len(rows)} cells failed; the same command tries them again", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _run(name: str, cells: list[Cell], root: Path, jobs: int, quiet: bool) -> tuple[str, list[dict[str, Any]]]:
+    """Run cells and write all results; the table and a row for each cell."""
+    with Show(quiet) as show:
+        bar = show.bar("cells", len(cells))
+
+        def told(number: int, cell: Cell, row: dict[str, Any]) -> None:
+            show.say(f"{cell.name}: " + (row.get("error") or f"{100 * row['accuracy']:.1f} %"))
+            show.step(bar, number + 1)
+
+        rows = run_cells(cells, root, jobs, told)
+    write_parquet(rows, root / "results.parquet")
+    table = markdown(name, rows)
+    write_text(root / "results.md", table)
+    write_page(name, rows, root / "report.html")
+    return table, rows

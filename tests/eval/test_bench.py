@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from eval.bench.results import Summary, comparisons, markdown
 from eval.bench.suite import PROMPTERS, read_suite
 from prompter.cli import main
 from prompter.config import CONTROLS
+from prompter.run_folder import locked
 from tests.prompter.conftest import lm_folder, teacher_folder  # noqa: F401 (fixtures)
 
 SMALL = {
@@ -127,6 +128,17 @@ def test_a_suite_that_was_stopped_ends_with_the_same_table(suite, tmp_path: Path
         pandas.read_parquet(tmp_path / name / "results.parquet").drop(columns="seconds") for name in ("whole", "stopped")
     ]
     pandas.testing.assert_frame_equal(*frames)
+
+
+def test_a_table_of_what_is_finished(suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, out = suite(methods=["unprompted", "supervised"]), tmp_path / "out"
+    assert bench(file, out, "--finished_only") == 2
+    assert "none of 2 cells is finished" in capsys.readouterr().err
+    assert bench(file, out, "--only", "supervised") == 0
+    with closing(locked(out / ".lock", "to:", out)):  # as if the suite went on elsewhere
+        assert bench(file, out, "--finished_only") == 0
+    assert list(pandas.read_parquet(out / "results.parquet").method) == ["supervised"]
+    assert len(list((out / "cells").iterdir())) == 1
 
 
 @pytest.mark.slow
