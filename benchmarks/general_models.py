@@ -4,9 +4,10 @@
 
 With a hub at hand, `distilbert/distilbert-base-uncased` and `google-t5/t5-small` are the better choice, and need no script.
 This one is for a machine without: minutes on two cores. Both models are made as those of the embedded toy tasks
-(`eval.toy`), with vocabularies learnt from the corpus and word vectors counted from it, which spare most of the training: the
-masked language model fills a quarter of a sentence's tokens, the encoder-decoder repairs damaged sentences. Of each a line
-says how good it became on sentences it never saw.
+(`eval.toy`), with word vectors counted from the corpus, which spare most of the training: the masked language model fills a
+quarter of a sentence's tokens, the encoder-decoder repairs damaged sentences. Of each a line says how good it became on
+sentences it never saw. The masked language model has the teacher's own vocabulary: with another, most texts of zero-shot's
+generator steps are cut into other tokens by the teacher than they were put together from, and are lost to the student.
 """
 
 import argparse
@@ -38,6 +39,7 @@ from eval.toy.teacher import length_sorted_batches
 from eval.toy.writer import word_vectors
 
 LONGEST, SEED, HELD_OUT, BATCH = 48, 0, 1000, 32
+COUNTED = 8_000  # tokens whose neighbours are counted; the memory for it goes with the square
 IGNORED = -100
 DAMAGE = RewriterSettings()
 
@@ -51,8 +53,17 @@ def padded(rows: list[list[int]], padding: int) -> Tensor:
 
 
 def counted(texts: list[str], tokenizer: PreTrainedTokenizerFast, hidden: int) -> Tensor:
-    """Word vectors (V, hidden), each coordinate of variance 1."""
-    return word_vectors(tokenizer(texts, add_special_tokens=False)["input_ids"], len(tokenizer), hidden)
+    """Word vectors (V, hidden), each coordinate of variance 1; of tokens beyond the most frequent ones, random."""
+    rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    size = len(tokenizer)
+    if size <= COUNTED:
+        return word_vectors(rows, size, hidden)
+    frequent = torch.bincount(torch.tensor([token for row in rows for token in row]), minlength=size).topk(COUNTED - 1).indices
+    place = torch.zeros(size, dtype=torch.int64)  # 0 is what word_vectors takes for the end of a text
+    place[frequent] = torch.arange(1, COUNTED)
+    table = torch.randn(size, hidden)
+    table[frequent] = word_vectors([place[row].tolist() for row in rows], COUNTED, hidden)[1:]
+    return table
 
 
 def masked_lm(texts: list[str], tokenizer: PreTrainedTokenizerFast, hidden: int) -> PreTrainedModel:
@@ -156,16 +167,16 @@ def train(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", required=True, help="general text, as prompter distill takes it")
-    parser.add_argument("--tokenizer", required=True, help="model whose kind of tokenizer the masked language model gets")
+    parser.add_argument("--tokenizer", required=True, help="the teacher, or any model with its tokenizer")
     parser.add_argument("--to", required=True, type=Path, help="folder for masked-lm/ and rewriter/")
     parser.add_argument("--texts", type=int, default=120_000, help="sentences to train on")
-    parser.add_argument("--vocabulary", type=int, default=8_000)
+    parser.add_argument("--vocabulary", type=int, default=COUNTED, help="of the encoder-decoder")
     parser.add_argument("--hidden", type=int, default=128)
     args = parser.parse_args()
     texts = read_sentences(args.corpus)
     random.Random(SEED).shuffle(texts)
     texts = texts[: args.texts + HELD_OUT]
-    words = AutoTokenizer.from_pretrained(args.tokenizer).train_new_from_iterator(texts, args.vocabulary, show_progress=False)
+    words = AutoTokenizer.from_pretrained(args.tokenizer)
     train("masked-lm", masked_lm(texts, words, args.hidden), words, texts, filling_loss, args.to)
     pieces = rewriter_tokenizer(texts, args.vocabulary)
     train("rewriter", rewriter(texts, pieces, args.hidden), pieces, texts, repairing_loss, args.to)

@@ -238,7 +238,7 @@ class ZeroShot:
             judged: Gets the texts, for the student: the teacher's answers are there and paid for.
 
         Returns:
-            The disagreement that the generator met, and its masked-word loss.
+            The disagreement that the generator met, its masked-word loss, and the share of the texts that the student gets.
         """
         config = self.config
         texts, pairs = self._read(config.fill_batch_size)
@@ -263,7 +263,8 @@ class ZeroShot:
         self.optimizer.step()
         self.updates += 1
         judged.append(self._judged(gaps, tokens, theirs.detach().float().cpu()))
-        return {"disagreement": disagreement.item(), "masked_lm_loss": own_loss.item()}
+        kept = len(judged[-1]) / len(texts)
+        return {"disagreement": disagreement.item(), "masked_lm_loss": own_loss.item(), "kept": kept}
 
     def _answers(self, model: PreTrainedModel, table: Tensor, gaps: Gaps, tokens: Tensor, soft: Tensor) -> Tensor:
         """What a classifier says of filled texts, (N, K) log-probabilities with the generator's gradients."""

@@ -121,6 +121,15 @@ def test_a_budget_is_spent_exactly_and_every_answer_is_the_texts_own(make) -> No
         assert method.inside.queries - before + method.updates * 8 == budget
 
 
+def test_it_says_how_many_of_the_paid_texts_the_student_gets(make) -> None:
+    method = make()
+    step = method.step(100)
+    assert step.metrics["kept"] == (len(step.batch) - 3 * 8) / (2 * 8) > 0.5
+    method.read_as[:] = 0  # as if the teacher cut every text into other tokens
+    step = method.step(100)
+    assert step.metrics["kept"] == 0 and len(step.batch) == 3 * 8
+
+
 @pytest.mark.parametrize(("clean", "filled"), [(True, False), (False, True), (True, True)])
 def test_terms_can_be_switched_off(make, clean: bool, filled: bool) -> None:
     corpus = random_texts(40, 9, shortest=8)
