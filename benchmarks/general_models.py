@@ -3,7 +3,7 @@
     python benchmarks/general_models.py --corpus corpus.txt --tokenizer TEACHER --to models
 
 With a hub at hand, `distilbert/distilbert-base-uncased` and `google-t5/t5-small` are the better choice, and need no script.
-This one is for a machine without: minutes on two cores. Both models are made as those of the embedded toy tasks
+This one is for a machine without: up to an hour on two cores. Both models are made as those of the embedded toy tasks
 (`eval.toy`), with word vectors counted from the corpus, which spare most of the training: the masked language model fills a
 quarter of a sentence's tokens, the encoder-decoder repairs damaged sentences. Of each a line says how good it became on
 sentences it never saw. The masked language model has the teacher's own vocabulary: with another, most texts of zero-shot's
@@ -21,6 +21,7 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers.models import Unigram
 from tokenizers.trainers import UnigramTrainer
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import (
     AutoTokenizer,
     BertConfig,
@@ -48,8 +49,7 @@ Loss = Callable[[PreTrainedModel, Tensor, PreTrainedTokenizerFast, torch.Generat
 
 def padded(rows: list[list[int]], padding: int) -> Tensor:
     """Rows of ids (N, L), padded on the right."""
-    width = max(map(len, rows))
-    return torch.tensor([row + [padding] * (width - len(row)) for row in rows])
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=padding)
 
 
 def counted(texts: list[str], tokenizer: PreTrainedTokenizerFast, hidden: int) -> Tensor:
@@ -161,7 +161,10 @@ def train(
         ]
     mean = float(torch.stack(held_out).mean())
     save(model, tokenizer, folder / name)
-    print(f"{folder / name}: {len(training):,} sentences, perplexity {math.exp(mean):.1f} on {HELD_OUT} others", flush=True)
+    print(
+        f"{folder / name}: {len(training):,} sentences, perplexity {math.exp(mean):.1f} on {BATCH * len(held_out)} others",
+        flush=True,
+    )
 
 
 def main() -> None:

@@ -3,7 +3,6 @@
 The answers found here are the ones the student is later trained on, so the teacher is never asked twice about a text.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -112,7 +111,3 @@ class Judge:
         topic_rewards = sums / torch.bincount(topic_of[usable], minlength=len(topics))  # 0 / 0 is NaN
         batch = SyntheticBatch(texts, teacher_log_probs, wanted[topic_of], [topics[i] for i in topic_of.tolist()], source)
         return Judgement(topics, topic_rewards, batch, student_log_probs, terms, reward)
-
-
-WriteTexts = Callable[[list[str], int], list[str]]
-"""Turns topics into texts; the second argument is the number of the call, which seeds the sampling."""

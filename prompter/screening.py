@@ -26,7 +26,6 @@ WINDOW = 4096
 RIDGE = 1000.0
 """Weight of the ridge regression's penalty, on features of unit variance."""
 
-
 REPEATED = 1e6
 """Taken from the score of a candidate that says the same as an earlier one."""
 
