@@ -23,8 +23,10 @@ from prompter.decoding import decode
 WAYS = {
     "ours(top_p=.95)": dict(top_p=0.95),
     "ours(top_k=64)": dict(top_k=64),
+    "ours(hot)": dict(top_k=2000, temperature=1.3),
     "generate(top_p=.95)": dict(top_p=0.95),  # transformers adds its default top_k=50 to this
     "generate(top_k=64)": dict(top_k=64),
+    "generate(hot)": dict(top_k=2000, temperature=1.3),
 }
 
 

@@ -6,8 +6,9 @@ With a hub at hand, `distilbert/distilbert-base-uncased` and `google-t5/t5-small
 This one is for a machine without: up to an hour on two cores. Both models are made as those of the embedded toy tasks
 (`eval.toy`), with word vectors counted from the corpus, which spare most of the training: the masked language model fills a
 quarter of a sentence's tokens, the encoder-decoder repairs damaged sentences. Of each a line says how good it became on
-sentences it never saw. The masked language model has the teacher's own vocabulary: with another, most texts of zero-shot's
-generator steps are cut into other tokens by the teacher than they were put together from, and are lost to the student.
+sentences it never saw. Both cut words as the teacher does, the masked language model with the teacher's whole vocabulary, the
+encoder-decoder with its most frequent pieces: with other pieces, most texts that move zero-shot's generator or t3's rewriter
+are cut into other tokens by the teacher than they were put together from, and are lost to the student.
 """
 
 import argparse
@@ -17,9 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
-from tokenizers.models import Unigram
-from tokenizers.trainers import UnigramTrainer
+from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import (
@@ -108,15 +108,21 @@ def rewriter(texts: list[str], tokenizer: PreTrainedTokenizerFast, hidden: int) 
     return model
 
 
-def rewriter_tokenizer(texts: list[str], size: int) -> PreTrainedTokenizerFast:
-    """A Unigram tokenizer in the manner of T5's, with a token for what is hidden."""
-    tokenizer = Tokenizer(Unigram())
-    tokenizer.normalizer = normalizers.NFKC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    tokenizer.decoder = decoders.Metaspace()
-    special = [PADDING, END, UNKNOWN, HIDDEN]
-    trainer = UnigramTrainer(vocab_size=size, special_tokens=special, unk_token=UNKNOWN, show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
+def frequent_pieces(texts: list[str], whole: PreTrainedTokenizerFast, size: int) -> PreTrainedTokenizerFast:
+    """A WordPiece tokenizer's `size` most frequent pieces and its letters, with T5's end and a token for what is hidden."""
+    backend = whole.backend_tokenizer
+    if not isinstance(backend.model, WordPiece):
+        raise SystemExit("--tokenizer: its pieces are not WordPiece's; name a teacher of BERT's kind")
+    rows = whole(texts, add_special_tokens=False)["input_ids"]
+    counts = torch.bincount(torch.tensor([token for row in rows for token in row]), minlength=len(whole))
+    known = {token: index for token, index in whole.get_vocab().items() if index not in whole.all_special_ids}
+    written = set("".join(texts).lower())
+    letters = [token for token in known if token.removeprefix("##") in written]
+    frequent = sorted(known, key=lambda token: (-int(counts[known[token]]), token))[:size]
+    pieces = dict.fromkeys([PADDING, END, UNKNOWN, HIDDEN, *frequent, *letters])
+    tokenizer = Tokenizer(WordPiece({token: index for index, token in enumerate(pieces)}, unk_token=UNKNOWN))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = backend.normalizer, backend.pre_tokenizer
+    tokenizer.decoder = backend.decoder
     return ending_tokenizer(tokenizer, 128)
 
 
@@ -173,7 +179,7 @@ def main() -> None:
     parser.add_argument("--tokenizer", required=True, help="the teacher, or any model with its tokenizer")
     parser.add_argument("--to", required=True, type=Path, help="folder for masked-lm/ and rewriter/")
     parser.add_argument("--texts", type=int, default=120_000, help="sentences to train on")
-    parser.add_argument("--vocabulary", type=int, default=COUNTED, help="of the encoder-decoder")
+    parser.add_argument("--vocabulary", type=int, default=20_000, help="pieces of the encoder-decoder")
     parser.add_argument("--hidden", type=int, default=128)
     args = parser.parse_args()
     texts = read_sentences(args.corpus)
@@ -181,7 +187,7 @@ def main() -> None:
     texts = texts[: args.texts + HELD_OUT]
     words = AutoTokenizer.from_pretrained(args.tokenizer)
     train("masked-lm", masked_lm(texts, words, args.hidden), words, texts, filling_loss, args.to)
-    pieces = rewriter_tokenizer(texts, args.vocabulary)
+    pieces = frequent_pieces(texts, words, args.vocabulary)
     train("rewriter", rewriter(texts, pieces, args.hidden), pieces, texts, repairing_loss, args.to)
 
 

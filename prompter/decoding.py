@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
@@ -145,7 +146,7 @@ def draw(weights: Tensor, uniforms: Tensor, *, top_k: int = 0, top_p: float = 1.
     """
     scratch = torch.empty_like(weights) if scratch is None else scratch
     if 0 < top_k < weights.shape[1]:
-        weights = _at_least(weights, weights.topk(top_k).values[:, -1:])
+        weights = _at_least(weights, _kth_largest(weights, top_k))
     tokens = _inverse_cdf(weights, uniforms[:, 0])
     if top_p >= 1:
         return tokens
@@ -201,6 +202,15 @@ def _invert(masses: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
 def _at_least(weights: Tensor, threshold: Tensor) -> Tensor:
     """`weights` (B, V) with those below their row's `threshold` (B, 1) set to 0."""
     return torch.ge(weights, threshold, out=torch.empty_like(weights)).mul_(weights)
+
+
+def _kth_largest(weights: Tensor, k: int) -> Tensor:
+    """The k-th largest of each row of `weights` (B, V), (B, 1)."""
+    if weights.device.type != "cpu":
+        return weights.topk(k).values[:, -1:]
+    # topk sorts the k it finds; at a k of thousands, which a hot writer wants, that takes longer than the model itself.
+    place = weights.shape[1] - k
+    return torch.from_numpy(np.partition(weights.numpy(), place, axis=1)[:, place : place + 1])
 
 
 def _nucleus(weights: Tensor, top_p: float) -> Tensor:

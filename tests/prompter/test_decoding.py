@@ -237,7 +237,7 @@ def test_sampling_from_a_large_vocabulary() -> None:
     rows=st.integers(1, 5),
     vocabulary=st.integers(1, 2 * BLOCK + 3),
     spread=st.sampled_from([0.0, 1.0, 5.0, 60.0]),
-    top_k=st.integers(0, 9),
+    top_k=st.integers(0, 9) | st.integers(10, 2 * BLOCK),
     top_p=st.sampled_from([1e-6, 0.2, 0.9, 0.999, 1.0]),
     edge=st.sampled_from([None, 0.0, 1 - 2**-53]),
     seed=st.integers(0, 10_000),
