@@ -1,9 +1,10 @@
 """Controls: the same student, the same teacher queries, the same updates, but text that no prompter had a hand in.
 
 A prompted student says little by itself. Each control removes one thing: `unprompted` the prompter (`unprompted-hot` puts
-variety of sampling in its place), `class-names` the learning (hand-written openings instead), `random-words` and `corpus`
-the language model; `real` is the ceiling, the text the teacher was made for. A new control is one function here and its
-name in `prompter.config.CONTROLS`.
+variety of sampling in its place), `class-names` the learning (hand-written openings instead), `random-topics` what openings
+say (random tokens instead), of which `selected-topics` learns from the texts that the teacher is surest of, `random-words`
+and `corpus` the language model; `real` is the ceiling, the text the teacher was made for. A new control is one function
+here and its name in `prompter.config.CONTROLS`.
 """
 
 import math
@@ -25,6 +26,13 @@ CLASS_PROMPTS = ("{label}:", "This is about {label}.", "A text on {label}:", "Th
 HOT: dict[str, Any] = {"writer_temperature": 1.3, "writer_top_k": 2000, "writer_top_p": 1.0}
 """How the writer samples for the control `unprompted-hot`: variety from the sampling instead of from openings."""
 
+TOPIC_TOKENS = 4
+"""Length of the openings of the control `random-topics`."""
+
+SELECTED = "selected-topics"
+SELECTED_SHARE = 1 / 3
+"""Share of the texts asked about that the control `selected-topics` learns from."""
+
 T = TypeVar("T")
 
 
@@ -39,6 +47,32 @@ def random_words(sentences: list[str], count: int, seed: int) -> list[str]:
     random = generator(seed, "random words")
     lengths = torch.randint(8, 31, (count,), generator=random).tolist()
     return [" ".join(words[i] for i in torch.randint(len(words), (n,), generator=random).tolist()) for n in lengths]
+
+
+def random_topics(writer: Writer, count: int, seed: int) -> list[str]:
+    """Openings of `TOPIC_TOKENS` tokens, each drawn from the writer's vocabulary with equal chances, special ones left out."""
+    ordinary = torch.tensor(sorted(set(writer.tokenizer.get_vocab().values()) - set(writer.tokenizer.all_special_ids)))
+    drawn = torch.randint(len(ordinary), (count, TOPIC_TOKENS), generator=generator(seed, "random topics"))
+    return writer.tokenizer.batch_decode(ordinary[drawn])
+
+
+def most_confident(batch: SyntheticBatch, share: float) -> SyntheticBatch:
+    """Of each class that the teacher chose the rows it is surest of.
+
+    Args:
+        batch: N rows.
+        share: Of N, in (0, 1], that all K classes together may fill, each 1 / K of it; a class with fewer rows gives all.
+
+    Returns:
+        The rows, in their order; those with an unusable answer are left out.
+    """
+    confidence, chosen = batch.teacher_logits.max(dim=1)
+    quota = int(share * len(batch) / batch.teacher_logits.shape[1])
+    picked = torch.zeros(len(batch), dtype=torch.bool)
+    for k in range(batch.teacher_logits.shape[1]):
+        rows = ((chosen == k) & batch.usable).nonzero().flatten()
+        picked[rows[confidence[rows].argsort(descending=True, stable=True)[:quota]]] = True
+    return batch.select(picked)
 
 
 def control_texts(
@@ -73,7 +107,9 @@ def control_texts(
         wanted = torch.arange(count) % len(labels)
         prompts = [CLASS_PROMPTS[i // len(labels) % len(CLASS_PROMPTS)] for i in range(count)]
         topics = [p.replace("{label}", labels[int(w)]) for p, w in zip(prompts, wanted, strict=True)]
-    if name in ("unprompted", "unprompted-hot", "class-names"):
+    if name in ("random-topics", SELECTED):
+        topics = random_topics(writer, count, seed)
+    if name in ("unprompted", "unprompted-hot", "class-names", "random-topics", SELECTED):
         texts = writer.write(topics, seed, 0, progress=progress).texts
     elif name == "random-words":
         texts = random_words(corpus, count, seed)

@@ -23,6 +23,8 @@ STUDENTS = {
     "unprompted": "the same language model, unprompted",
     "unprompted-hot": "the same language model, unprompted, at temperature 1.3",
     "class-names": "the language model after hand-written class prompts",
+    "random-topics": "the language model after four random tokens",
+    "selected-topics": "the third of those texts that the teacher is surest of",
     "random-words": "random words of a general corpus",
     "corpus": "sentences of a general corpus",
     "real": "the real training text",

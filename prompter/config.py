@@ -22,7 +22,10 @@ from prompter.rewards import RewardConfig
 from prompter.screening import ScreenConfig
 from prompter.writer import WriterConfig
 
-CONTROLS = ("unprompted", "unprompted-hot", "class-names", "random-words", "corpus", "real", "supervised")
+CONTROLS = (
+    *("unprompted", "unprompted-hot", "class-names", "random-topics", "selected-topics"),
+    *("random-words", "corpus", "real", "supervised"),
+)
 """What a prompted student can be compared with; see `eval.controls`."""
 
 SOURCES = {"random-words": "corpus", "corpus": "corpus", "real": "real_data", "supervised": "real_data"}

@@ -4,11 +4,12 @@ import dataclasses
 import time
 from typing import Any
 
+from distill.batch import SyntheticBatch, joined
 from distill.files import read_json, write_json
 from distill.http_teacher import HttpTeacher
 from distill.loop import Distiller
 from distill.student import Student, load_student
-from eval.controls import HOT, control_texts, judged_batches, labelled_batches
+from eval.controls import HOT, SELECTED, SELECTED_SHARE, control_texts, judged_batches, labelled_batches, most_confident
 from eval.scoring import score, size_and_speed
 from prompter.config import Settings
 from prompter.models import Judges, Models, load, new_student, new_writer, with_toy_files
@@ -63,14 +64,21 @@ def control(name: str, settings: Settings, models: Models, folder: RunFolder, sh
     bar = show.bar(f"{name}: queries", run.budget)
     seen = 0
     samples: list[str] = []
+    to_select: list[SyntheticBatch] = []
     for batch in batches:
         samples += batch.texts[: SAMPLES - len(samples)]
-        if settings.distill.student_restart:
+        if name == SELECTED:
+            to_select.append(batch)
+        elif settings.distill.student_restart:
             distiller.add(batch)
         else:
             distiller.consume(batch)
         seen += len(batch)
         show.step(bar, seen)
+    if to_select:
+        selected = most_confident(joined(to_select), SELECTED_SHARE)
+        distiller.add(selected)
+        seen = len(selected)
     finish(distiller, show)
     figures = {
         "texts": seen,

@@ -19,6 +19,7 @@ import prompter
 from distill.errors import InputError
 from distill.files import read_json, write_json
 from eval.bench.suite import PROMPTED, Cell
+from eval.controls import SELECTED
 from eval.toy.cache import source_hash
 from prompter.config import NOT_COMPARED, Settings
 from prompter.controls import train_control
@@ -119,8 +120,8 @@ def check_cost(figures: dict[str, Any], cell: Cell) -> None:
         InputError: Texts, teacher queries or student updates are not what was asked for.
     """
     expected = {
-        # A method that follows gradients may spend queries on a text that no student gets to see.
-        "texts": min(figures["texts"], cell.budget) if cell.text in CONFIGS else cell.budget,
+        # Methods that follow gradients and the control that selects may spend queries on a text that no student gets to see.
+        "texts": min(figures["texts"], cell.budget) if cell.text in (*CONFIGS, SELECTED) else cell.budget,
         "queries": 0 if cell.text == "supervised" else cell.budget,
         "updates": cell.parsed("unused").distill.student_updates,
     }

@@ -13,6 +13,7 @@ from prompter.config import CONTROLS
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Prompted, and the same writer without a prompter": ("unprompted", "unprompted-hot", "class-names"),
+    "Prompted, and the same writer after random openings": ("random-topics", "selected-topics"),
     "Prompted, and text from elsewhere": ("corpus", "random-words", "real", "supervised"),
     "The four published systems": ("as-dfd", "zero-shot", "t3"),
     "Algorithms": ("prompted-grpo", "prompted-rloo"),

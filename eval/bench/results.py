@@ -19,6 +19,8 @@ GRADES = {
     "unprompted": "language model",
     "unprompted-hot": "language model",
     "class-names": "language model",
+    "random-topics": "language model",
+    "selected-topics": "language model",
     "as-dfd": "nothing",
     "zero-shot": "corpus",
     "t3": "corpus",

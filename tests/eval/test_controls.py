@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 import torch
 
-from eval.controls import CLASS_PROMPTS, control_texts, draw, judged_batches, random_words
+from distill.batch import SyntheticBatch
+from eval.controls import (
+    CLASS_PROMPTS,
+    control_texts,
+    draw,
+    judged_batches,
+    most_confident,
+    random_topics,
+    random_words,
+)
 from prompter.writer import Writer, WriterConfig
 from tests.prompter.tiny import tiny_gpt2, word_tokenizer
 
@@ -19,7 +28,7 @@ def texts_of(name: str, count: int, seed: int = 0, **more: Any) -> tuple[list[st
     return control_texts(name, count, writer=Writer(tiny_gpt2(), word_tokenizer(), config), seed=seed, **inputs)
 
 
-@pytest.mark.parametrize("name", ["unprompted", "class-names", "random-words", "corpus", "real"])
+@pytest.mark.parametrize("name", ["unprompted", "class-names", "random-topics", "random-words", "corpus", "real"])
 def test_a_control_is_fixed_by_its_seed(name: str) -> None:
     texts, topics, wanted = texts_of(name, 12)
     assert len(texts) == len(topics) == len(wanted) == 12 and all(texts)
@@ -34,6 +43,25 @@ def test_class_names_ask_for_each_class_with_each_prompt_alike() -> None:
     for text, topic, label in zip(texts, topics, wanted.tolist(), strict=True):
         name = ("good", "bad")[label]
         assert name in topic and name in text.split()
+
+
+def test_random_topics_are_four_ordinary_tokens() -> None:
+    writer = Writer(tiny_gpt2(), word_tokenizer(), WriterConfig())
+    topics = random_topics(writer, 500, seed=0)
+    words = Counter(word for topic in topics for word in topic.split())
+    assert all(len(topic.split()) == 4 for topic in topics)
+    ordinary = set(writer.tokenizer.get_vocab()) - set(writer.tokenizer.all_special_tokens)
+    assert set(words) == ordinary
+    text = texts_of("random-topics", 5)
+    assert all(t.startswith(topic) for t, topic in zip(text[0], text[1], strict=True)) and text[1] == topics[:5]
+
+
+def test_the_surest_of_each_class_are_selected() -> None:
+    p = torch.tensor([0.9, 0.2, 0.6, 0.8, 0.1, 0.7, float("nan"), 0.95, 0.55])
+    answers = torch.stack([p, 1 - p], 1).log()
+    batch = SyntheticBatch([f"text {i}" for i in range(9)], answers, torch.full((9,), -1), [""] * 9, "selected-topics")
+    assert most_confident(batch, 0.5).texts == ["text 0", "text 1", "text 4", "text 7"]
+    assert most_confident(batch, 1.0).texts == ["text 0", "text 1", "text 3", "text 4", "text 5", "text 7"]
 
 
 def test_other_controls_ask_for_no_class() -> None:

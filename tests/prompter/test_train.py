@@ -17,7 +17,7 @@ from transformers import pipeline
 
 from distill.errors import InputError
 from prompter.cli import main
-from prompter.config import parse_settings
+from prompter.config import CONTROLS, parse_settings
 from prompter.train import train
 from tests.distill.service import Service
 
@@ -80,7 +80,7 @@ def assert_same(one: Path, other: Path) -> None:
 def test_a_run_spends_the_budget_exactly_and_writes_what_it_promises(arguments, labelled: Path, tmp_path: Path) -> None:
     flags = arguments(eval_data=labelled, real_data=labelled, corpus=tmp_path / "corpus.txt", eval_every=2)
     (tmp_path / "corpus.txt").write_text("w1 w2 w3 w4 w5 w6.\nw3 w9 w4 w5 good w6 w7.\n")
-    controls = ["unprompted", "unprompted-hot", "class-names", "random-words", "corpus", "real"]
+    controls = list(CONTROLS)
     assert main(["train", *flags, "--compare", *controls]) == 0
     run = tmp_path / "run"
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
@@ -91,8 +91,9 @@ def test_a_run_spends_the_budget_exactly_and_writes_what_it_promises(arguments, 
     summary = json.loads((run / "summary.json").read_text())
     assert summary["teacher_queries"] == 100
     assert set(summary["students"]) == {"prompted", *controls}
-    for figures in summary["students"].values():
-        assert figures["queries"] == 100
+    for name, figures in summary["students"].items():
+        assert figures["queries"] == (0 if name == "supervised" else 100)
+        assert (figures["texts"] < 50) == (name == "selected-topics")
         assert 0 <= figures["agreement"] <= 1
     apart = json.loads((run / "disagreement.json").read_text())
     assert (apart["source"], apart["texts"]) == ("evaluation", 40)
