@@ -167,7 +167,7 @@ class Distillation:
         synthesizer = new_synthesizer(method, teacher, distiller, self.inputs.corpus, config.seed, config.device)
         rows = synthesizer.rows(config.budget)
         distiller.planned_queries = max(1, round(rows * (1 - config.held_out)))
-        tell(synthesizer, rows, self.inputs.corpus, self.show)
+        tell(synthesizer, config.budget, rows, self.inputs.corpus, self.show)
         return synthesizer
 
     def run(self) -> bool:

@@ -70,11 +70,20 @@ def new_synthesizer(
     return ZeroShot(config, teacher, distiller, corpus, seed, device)
 
 
-def tell(synthesizer: Synthesizer, rows: int, corpus: list[str], show: Show) -> None:
-    """Say what one should know before the work begins: how much of the corpus crosses vocabularies, and whether it repeats."""
+def tell(synthesizer: Synthesizer, budget: int, rows: int, corpus: list[str], show: Show) -> None:
+    """Say what one should know before the work begins.
+
+    How much of the corpus crosses vocabularies, whether most queries of the budget will give the student no text for want of a
+    common vocabulary, and whether the corpus repeats.
+    """
     if synthesizer.coverage:
         shares = ", ".join(f"{share:.0%} to the {whose}'s vocabulary" for whose, share in synthesizer.coverage.items())
         show.say(f"{synthesizer.name}: of the corpus's tokens {shares} cross.")
+        if rows < budget / 2:
+            show.say(
+                f"{synthesizer.name}: of {budget:,} queries only about {rows:,} give the student a text; the teacher spells the "
+                "others in its own way. A model with the teacher's vocabulary wastes fewer."
+            )
     if corpus and rows > len(corpus):
         show.say(f"corpus: {len(corpus):,} sentences for up to {rows:,} texts; it is read {rows / len(corpus):.1f} times.")
 
@@ -106,7 +115,7 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
             distiller = Distiller(new_student(settings, judges), training, run.budget, run.seed, judges.teacher.white_box)
             synthesizer = new_synthesizer(method, judges.teacher, distiller, corpus, run.seed, run.device)
             distiller.planned_queries = synthesizer.rows(run.budget)
-            tell(synthesizer, distiller.planned_queries, corpus, show)
+            tell(synthesizer, run.budget, distiller.planned_queries, corpus, show)
             bar = show.bar(f"{name}: queries", run.budget)
             spent = rows = 0
             while spent < run.budget:

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import datasets
 import pandas
@@ -15,7 +17,8 @@ from distill.errors import InputError
 from distill.zero_shot import ZeroShot
 from eval.bench.suite import read_suite
 from prompter.cli import main
-from prompter.methods import CONFIGS, method_named
+from prompter.methods import CONFIGS, method_named, tell
+from prompter.progress import Show
 from prompter.students_config import METHODS
 from tests.distill.conftest import bert_folder  # noqa: F401 (fixture)
 from tests.distill.rewriters import save_rewriter_base
@@ -190,6 +193,15 @@ def test_a_corpus_below_the_budget_is_read_again_and_said_so(distil, capsys: pyt
     said = " ".join(capsys.readouterr().out.split())
     assert "80 sentences for up to 150 texts; it is read 1.9 times" in said
     assert "of the corpus's tokens 100% to the teacher's vocabulary, 100% to the student's vocabulary cross" in said
+
+
+@pytest.mark.parametrize(("rows", "warns"), [(40, True), (60, False)])
+def test_queries_that_give_no_text_are_announced(rows: int, warns: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    synthesizer: Any = SimpleNamespace(name="t3", coverage={"teacher": 0.9})
+    with Show(quiet=False) as show:
+        tell(synthesizer, 100, rows, [], show)
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("of 100 queries only about 40 give the student a text" in said) == warns
 
 
 def test_the_method_is_known_before_the_settings_are(tmp_path: Path) -> None:
