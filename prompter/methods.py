@@ -81,8 +81,8 @@ def tell(synthesizer: Synthesizer, budget: int, rows: int, corpus: list[str], sh
         show.say(f"{synthesizer.name}: of the corpus's tokens {shares} cross.")
         if rows < budget / 2:
             show.say(
-                f"{synthesizer.name}: of {budget:,} queries only about {rows:,} give the student a text; the teacher spells the "
-                "others in its own way. A model with the teacher's vocabulary wastes fewer."
+                f"{synthesizer.name}: of {budget:,} queries only about {rows:,} give the student a text; the teacher spells "
+                "the others in its own way. A model with the teacher's vocabulary wastes fewer."
             )
     if corpus and rows > len(corpus):
         show.say(f"corpus: {len(corpus):,} sentences for up to {rows:,} texts; it is read {rows / len(corpus):.1f} times.")
