@@ -5,6 +5,8 @@ forward, and the whole distribution it was drawn from going backward. What a cla
 embedding of that token, plus a term that is zero and carries the gradient, so it sees exactly the text that was chosen.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -31,19 +33,32 @@ def gumbel_choice(logits: Tensor, temperature: float, random: torch.Generator | 
     return scores.argmax(dim=-1), (scores / temperature).softmax(dim=-1)
 
 
+class _StraightThrough(torch.autograd.Function):
+    """Rows of a table forward, a product with it backward: the product's value is never needed, so it is not computed."""
+
+    @staticmethod
+    def forward(ctx: Any, soft: Tensor, tokens: Tensor, table: Tensor) -> Tensor:
+        ctx.save_for_backward(table)
+        return table[tokens].float()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (table,) = ctx.saved_tensors
+        return gradients[0] @ table.float().T, None, None
+
+
 def embed_choice(tokens: Tensor, soft: Tensor, table: Tensor) -> Tensor:
     """The embeddings of tokens chosen: their rows of the table forward, `soft @ table` backward.
 
     Args:
         tokens: (..., ) int64.
         soft: (..., V) float32, the soft choices, whose gradient is wanted.
-        table: (V, H), the word embeddings of a classifier.
+        table: (V, H), the word embeddings of a classifier; counts as a constant.
 
     Returns:
         (..., H) float32.
     """
-    blend = soft @ table.float()
-    return table[tokens].float() + blend - blend.detach()
+    return _StraightThrough.apply(soft, tokens, table)
 
 
 def word_table(model: PreTrainedModel) -> Tensor:
