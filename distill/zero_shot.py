@@ -352,8 +352,14 @@ class ZeroShot:
         inputs = {"input_ids": masked, "attention_mask": gaps.mask}
         if "token_type_ids" in self.tokenizer.model_input_names:
             inputs["token_type_ids"] = gaps.types
-        with autocast(self.device):
-            logits = self.generator(**inputs).logits[gaps.hidden].float()
+        # The layer over the vocabulary is most of a small model's work, and three of four of its rows would be thrown away.
+        head = self.generator.get_output_embeddings()
+        hook = head.register_forward_pre_hook(lambda _, states: (states[0][gaps.hidden], *states[1:]))
+        try:
+            with autocast(self.device):
+                logits = self.generator(**inputs).logits.float()
+        finally:
+            hook.remove()
         return logits.index_fill(1, self.special.to(self.device), -math.inf)
 
     def _read(self, count: int) -> tuple[list[str], list[str] | None]:
