@@ -357,9 +357,11 @@ class ZeroShot:
         hook = head.register_forward_pre_hook(lambda _, states: (states[0][gaps.hidden], *states[1:]))
         try:
             with autocast(self.device):
-                logits = self.generator(**inputs).logits.float()
+                logits = self.generator(**inputs).logits
         finally:
             hook.remove()
+        # MobileBERT uses the layer's weights and not the layer, so that it answers at every place.
+        logits = (logits[gaps.hidden] if logits.ndim == 3 else logits).float()
         return logits.index_fill(1, self.special.to(self.device), -math.inf)
 
     def _read(self, count: int) -> tuple[list[str], list[str] | None]:

@@ -6,12 +6,20 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import (
+    AutoModelForMaskedLM,
+    BertConfig,
+    DistilBertConfig,
+    MobileBertConfig,
+    PretrainedConfig,
+    RobertaConfig,
+)
 
 from distill.answers import CachedTeacher
 from distill.errors import InputError
 from distill.loop import DistillConfig, Distiller
 from distill.relaxed import gumbel_choice, kl
-from distill.seeding import generator
+from distill.seeding import generator, seeded
 from distill.student import load_student
 from distill.teacher import CallableTeacher, TransformersTeacher
 from distill.zero_shot import ZeroShot, ZeroShotConfig
@@ -86,6 +94,36 @@ def test_the_gradient_is_a_hand_written_one(make) -> None:
     expected = soft.detach() * (by_choice - (soft.detach() * by_choice).sum(-1, keepdim=True)) / 0.7
     assert logits.grad is not None and logits.grad.abs().max() > 0
     torch.testing.assert_close(logits.grad, expected, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("config", "sizes"),
+    [
+        (BertConfig, {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}),
+        (RobertaConfig, {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}),
+        (DistilBertConfig, {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}),
+        (
+            MobileBertConfig,
+            {
+                **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32},
+                **{"embedding_size": 8, "intra_bottleneck_size": 16, "num_feedforward_networks": 1},
+            },
+        ),
+    ],
+)
+def test_only_the_gaps_are_answered_by_any_model(make, config: type[PretrainedConfig], sizes: dict[str, int]) -> None:
+    method = make()
+    with seeded(0, "any model"):
+        method.generator = AutoModelForMaskedLM.from_config(config(vocab_size=len(method.tokenizer), **sizes)).eval()
+    gaps = method._gaps(random_texts(6, 1), None, "test", 0)
+    shown = gaps.ids.masked_fill(gaps.hidden, method.tokenizer.mask_token_id)
+    with torch.no_grad():
+        expected = method.generator(input_ids=shown, attention_mask=gaps.mask).logits[gaps.hidden]
+        found = method._logits(gaps)
+    assert found.isneginf().sum() == len(found) * len(method.special)
+    ordinary = found.isfinite()
+    torch.testing.assert_close(found[ordinary], expected[ordinary], atol=1e-5, rtol=1e-5)
+    assert method.generator(input_ids=shown).logits.ndim == 3  # nothing is left behind
 
 
 def test_the_generator_learns_to_part_teacher_and_student(make) -> None:
