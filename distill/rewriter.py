@@ -47,23 +47,12 @@ class Tokens:
     Attributes:
         ids: (N, W) int64; each row ends with the end token, then padding.
         mask: (N, W) bool, tokens up to the end, which is included.
-        drawn: (N, W) bool, those of them that the model chose, D in all. Where a text reached the length limit the end
-            was not.
+        drawn: (N, W) bool, those of them that the model chose. Where a text reached the length limit the end was not.
     """
 
     ids: Tensor
     mask: Tensor
     drawn: Tensor
-
-    @property
-    def chosen(self) -> Tensor:
-        """(D,) int64, the tokens drawn, row by row."""
-        return self.ids[self.drawn]
-
-    def row_sums(self, values: Tensor) -> Tensor:
-        """(N,) sums over each row's drawn tokens, of which `values` (D,) tell."""
-        rows = self.drawn.nonzero()[:, 0].to(values.device)
-        return values.new_zeros(len(self.ids)).index_add(0, rows, values)
 
 
 @dataclass(frozen=True)
@@ -203,16 +192,16 @@ class Rewriter:
             tuned: With the adapter; without it no gradients are kept.
 
         Returns:
-            (D, V) float32, for the drawn tokens alone: the vocabulary is large, and padding would take half of the time.
-            Forbidden tokens have a logit of -1e9.
+            (N, W, V) float32; forbidden tokens have a logit of -1e9.
         """
         before = torch.cat([self._first(inputs), tokens.ids[:, :-1]], dim=1)
         with nullcontext() if tuned else self.model.disable_adapter(), torch.set_grad_enabled(tuned), autocast(self.device):
             logits = self.model(**inputs, decoder_input_ids=before, use_cache=False).logits
-        logits = logits[:, len(self._start) - 1 :][tokens.drawn].float()
-        logits = logits.index_fill(1, self._forbidden.to(logits.device), FORBIDDEN)
-        first = (tokens.drawn.nonzero()[:, 1] == 0).nonzero()[:, 0]
-        return logits.index_put((first, torch.tensor(self.end)), torch.tensor(FORBIDDEN))  # a text has at least one token
+        logits = logits[:, len(self._start) - 1 :].float()
+        logits = logits.index_fill(2, self._forbidden.to(logits.device), FORBIDDEN)
+        first = torch.zeros_like(logits, dtype=torch.bool)
+        first[:, 0, self.end] = True  # a text has at least one token
+        return logits.masked_fill(first, FORBIDDEN)
 
     def decode(self, tokens: Tokens, sources: Sequence[str]) -> list[str]:
         """The texts; one that says nothing is replaced by its source."""
@@ -235,8 +224,8 @@ class Rewriter:
             part = sources[begin : begin + WRITTEN_AT_ONCE]
             inputs = self.encode(part, generator(seed, purpose, "hidden", number, begin))
             tokens = self.sample(inputs, seed, purpose, number, begin)
-            log_probs = self.logits(inputs, tokens).log_softmax(dim=1).gather(1, tokens.chosen[:, None]).squeeze(1)
-            means.append((tokens.row_sums(log_probs) / tokens.drawn.sum(dim=1)).cpu())
+            chosen = self.logits(inputs, tokens).log_softmax(dim=-1).gather(2, tokens.ids[:, :, None]).squeeze(2)
+            means.append(((chosen * tokens.drawn).sum(dim=1) / tokens.drawn.sum(dim=1)).cpu())
             texts += self.decode(tokens, part)
         return Rewritten(texts, torch.cat(means))
 

@@ -6,8 +6,6 @@ the tokens. The rest is the same: a classifier reads the tokens, and the gradien
 did to the tokens after it the soft choices cannot tell; `score_loss` does, without looking inside.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
@@ -17,28 +15,6 @@ from distill.rewriter import Tokens
 from distill.token_map import TokenMap
 
 
-class _SoftChoice(torch.autograd.Function):
-    """Softmax of log-probabilities with noise; the noise, which depends on them, counts as a constant."""
-
-    @staticmethod
-    def forward(ctx: Any, log_probs: Tensor, tokens: Tensor, temperature: float, random: torch.Generator) -> Tensor:
-        # In place as far as it goes: each of these tensors holds a number for every token of the vocabulary.
-        log_e = torch.empty_like(log_probs).exponential_(generator=random).log_()
-        winner = log_e.gather(1, tokens[:, None])
-        log_e.sub_(log_probs)
-        perturbed = torch.logaddexp(log_e, winner, out=log_e).neg_().scatter_(1, tokens[:, None], -winner)
-        soft = perturbed.div_(temperature).softmax(dim=1)
-        ctx.save_for_backward(soft)
-        ctx.temperature = temperature
-        return soft
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (soft,) = ctx.saved_tensors
-        weighted = soft * gradients[0]
-        return weighted.sub_(soft * weighted.sum(dim=1, keepdim=True)).div_(ctx.temperature), None, None, None
-
-
 def soft_choice(logits: Tensor, tokens: Tensor, temperature: float, random: torch.Generator) -> Tensor:
     """The soft choices of a straight-through Gumbel estimator whose choices are known already.
 
@@ -46,15 +22,22 @@ def soft_choice(logits: Tensor, tokens: Tensor, temperature: float, random: torc
     exponential variables E, the winner's perturbed log-probability is -log E_k, every other one is -log(E_i / p_i + E_k).
 
     Args:
-        logits: (D, V) of any float format.
-        tokens: (D,) int64, drawn from `softmax(logits)`.
+        logits: (N, W, V) float32.
+        tokens: (N, W) int64, drawn from `softmax(logits)`.
         temperature: Of the softmax, above 0.
         random: On the device of the logits.
 
     Returns:
-        (D, V) like the logits, each row sums to 1 and is largest at its token. The noise counts as a constant.
+        (N, W, V) float32, each row sums to 1 and is largest at its token. The noise counts as a constant.
     """
-    return _SoftChoice.apply(logits.log_softmax(dim=1), tokens, temperature, random)
+    log_probs = logits.log_softmax(dim=-1)
+    with torch.no_grad():
+        log_e = torch.empty_like(log_probs).exponential_(generator=random).log_()
+        winner = log_e.gather(2, tokens[:, :, None])
+        perturbed = -torch.logaddexp(log_e - log_probs, winner)
+        perturbed.scatter_(2, tokens[:, :, None], -winner)
+        noise = perturbed - log_probs
+    return ((log_probs + noise) / temperature).softmax(dim=-1)
 
 
 def embed_texts(
@@ -64,7 +47,7 @@ def embed_texts(
 
     Args:
         tokens: The texts, ends included.
-        soft: (D, V) soft choices of the tokens drawn.
+        soft: (N, W, V) soft choices; no gradient reaches those of tokens that were not drawn.
         table: (V, H), the classifier's embedding at each token of the rewriter, see `TokenMap.table`.
         model: The classifier.
         mapped: The map to its vocabulary.
@@ -73,8 +56,8 @@ def embed_texts(
         (N, P + W, H) float32 embeddings and their mask, (N, P + W) int64, on the model's device.
     """
     device = table.device
-    ids, places = tokens.ids.to(device), tokens.drawn.nonzero(as_tuple=True)
-    inside = table[ids].index_put(places, embed_choice(ids[places], soft.to(device), table))
+    ids, drawn = tokens.ids.to(device), tokens.drawn.to(device)
+    inside = torch.where(drawn[:, :, None], embed_choice(ids, soft.to(device), table), table[ids])
     opening = word_table(model)[torch.tensor(mapped.prefix, device=device, dtype=torch.int64)].float()
     embeddings = torch.cat([opening.expand(len(ids), -1, -1), inside], dim=1)
     ones = torch.ones(len(ids), len(mapped.prefix), dtype=torch.int64, device=device)

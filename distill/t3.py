@@ -309,7 +309,7 @@ class TextToText:
         tokens = rewriter.sample(inputs, self.seed, "t3", "sample", self.updates_done)
         logits = rewriter.logits(inputs, tokens)
         noise = generator(self.seed, "t3", "gumbel", self.updates_done, device=logits.device)
-        soft = soft_choice(logits, tokens.chosen, config.rewriter_temperature, noise)
+        soft = soft_choice(logits, tokens.ids, config.rewriter_temperature, noise)
         p_teacher = classify(
             self.inside.model, *embed_texts(tokens, soft, self.teacher_table, self.inside.model, self.to_teacher)
         )
@@ -324,16 +324,16 @@ class TextToText:
             apart = kl(p_teacher, p_student.to(p_teacher.device))
             terms["hardness"] = apart.mean()
             loss, parts = loss - config.rewriter_hardness * terms["hardness"], parts - config.rewriter_hardness * apart
-        log_probs = logits.log_softmax(dim=1)
+        log_probs = logits.log_softmax(dim=-1)
         if config.rewriter_language:
-            untuned = rewriter.logits(inputs, tokens, tuned=False).log_softmax(dim=1)
-            strange = tokens.row_sums(kl(log_probs, untuned)) * len(sources) / tokens.drawn.sum()
+            untuned = rewriter.logits(inputs, tokens, tuned=False).log_softmax(dim=-1)
+            strange = (kl(log_probs, untuned) * tokens.drawn).sum(dim=1) * len(sources) / tokens.drawn.sum()
             terms["language"] = strange.mean()
             loss = loss + config.rewriter_language * terms["language"].to(loss.device)
             parts = parts + config.rewriter_language * strange.to(parts.device)
         if config.rewriter_score:
-            written = log_probs.gather(1, tokens.chosen[:, None]).squeeze(1)
-            loss = loss + config.rewriter_score * score_loss(parts, tokens.row_sums(written).to(parts.device))
+            written = log_probs.gather(2, tokens.ids[:, :, None]).squeeze(2)
+            loss = loss + config.rewriter_score * score_loss(parts, (written * tokens.drawn).sum(dim=1).to(parts.device))
         # Not backward(): it would leave gradients at the student's weights, where the distillation loop keeps its own.
         gradients = torch.autograd.grad(loss, rewriter.parameters)
         if not math.isfinite(float(loss.detach())) or not all(bool(g.isfinite().all()) for g in gradients):
