@@ -4,13 +4,19 @@ bfloat16 halves memory and doubles speed only where the hardware multiplies it: 
 AMX or AVX512-BF16. Elsewhere it is emulated, and a bf16 matrix product on such a CPU is some hundred times *slower*
 than in float32. So the format is detected, never assumed. Weights that are trained always stay in float32 (bf16's
 8 bits of mantissa lose small AdamW updates); bf16 enters through autocast.
+
+The same run therefore rounds otherwise on another kind of machine. Where figures have to agree to many digits,
+`PROMPTER_PRECISION=float32` turns bf16 off.
 """
 
+import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from distill.errors import InputError
+
+VARIABLE = "PROMPTER_PRECISION"
 
 
 def resolve_device(name: str | torch.device = "auto") -> torch.device:
@@ -35,7 +41,16 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Return whether `device` multiplies bfloat16 in hardware."""
+    """Return whether `device` multiplies bfloat16 in hardware, and may: see `PROMPTER_PRECISION` above.
+
+    Raises:
+        InputError: `PROMPTER_PRECISION` is neither auto nor float32.
+    """
+    wanted = os.environ.get(VARIABLE) or "auto"
+    if wanted not in ("auto", "float32"):
+        raise InputError(f"{VARIABLE} is {wanted!r}, expected auto (bf16 where the hardware has it) or float32")
+    if wanted == "float32":
+        return False
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":

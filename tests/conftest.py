@@ -1,8 +1,16 @@
-"""No test reads or writes the user's own cache."""
+"""No test reads or writes the user's own cache, and all compute in float32, whatever the machine has.
 
+Most figures are held against an independent reference to six digits, of which bf16 has three. `PROMPTER_PRECISION=auto` in the
+environment runs the tests as users run the programs; `tests/distill/test_precision.py` looks at bf16 on any machine.
+"""
+
+import os
 from pathlib import Path
 
 import pytest
+
+# Set here and not in a fixture, since fixtures of whole modules come before those of a test.
+os.environ.setdefault("PROMPTER_PRECISION", "float32")
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,11 @@ import torch
 
 from distill import precision
 from distill.errors import InputError
+from distill.loop import DistillConfig, Distiller
 from distill.precision import autocast, has_fast_bf16, resolve_device, weight_dtype
+from distill.student import load_student
+from distill.teacher import TransformersTeacher
+from tests.distill.tiny import judged, random_texts
 
 
 def test_auto_is_a_device_that_works() -> None:
@@ -18,10 +22,16 @@ def test_unusable_device_is_refused(name: str) -> None:
         resolve_device(name)
 
 
-@pytest.mark.parametrize("fast", [False, True])
-def test_bf16_only_where_the_cpu_has_it(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def let_the_cpu_have_bf16(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    """As on a CPU that multiplies bf16, or does not; one that does not emulates it, which tiny models can bear."""
+    monkeypatch.setenv("PROMPTER_PRECISION", "auto")
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: fast)
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_bf16_only_where_the_cpu_has_it(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    let_the_cpu_have_bf16(monkeypatch, fast)
     cpu = torch.device("cpu")
     assert has_fast_bf16(cpu) is fast
     with autocast(cpu):
@@ -34,3 +44,32 @@ def test_frozen_weights_are_bf16_on_a_gpu_that_has_it(monkeypatch: pytest.Monkey
     monkeypatch.setattr(precision, "has_fast_bf16", lambda device: True)
     assert weight_dtype(torch.device("cuda")) == torch.bfloat16
     assert weight_dtype(torch.device("cpu")) == torch.float32
+
+
+def test_float32_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_the_cpu_have_bf16(monkeypatch, True)
+    monkeypatch.setenv("PROMPTER_PRECISION", "float32")
+    assert not has_fast_bf16(torch.device("cpu"))
+    monkeypatch.setenv("PROMPTER_PRECISION", "")
+    assert has_fast_bf16(torch.device("cpu"))
+    monkeypatch.setenv("PROMPTER_PRECISION", "float16")
+    with pytest.raises(InputError, match="PROMPTER_PRECISION is 'float16', expected auto"):
+        has_fast_bf16(torch.device("cpu"))
+
+
+def test_a_student_learns_in_bf16_what_it_learns_in_float32(
+    teacher: TransformersTeacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = random_texts(200, 0)
+    exact = teacher(texts)
+    let_the_cpu_have_bf16(monkeypatch, True)
+    rounded = teacher(texts)
+    assert not torch.equal(rounded, exact)
+    torch.testing.assert_close(rounded, exact, rtol=0.02, atol=0.03)
+
+    student = load_student("bert:layers=1,hidden=32", teacher=teacher, device="cpu")
+    config = DistillConfig(student_updates=150, student_batch_size=32, student_learning_rate=5e-3)
+    distiller = Distiller(student, config, planned_queries=1500, seed=0)
+    distiller.run(judged(teacher, random_texts(150, i)) for i in range(1, 11))
+    assert {weight.dtype for weight in student.model.parameters()} == {torch.float32}
+    assert (student.log_probs(texts).argmax(dim=1) == exact.argmax(dim=1)).float().mean() > 0.85
