@@ -34,9 +34,8 @@ from transformers import (
 
 from distill.seeding import generator, seeded
 from eval.sentences import read_sentences
-from eval.toy.fit import fit, save
+from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.rewriter import END, HIDDEN, PADDING, PADDING_ID, UNKNOWN, RewriterSettings, damage, ending_tokenizer
-from eval.toy.teacher import length_sorted_batches
 from eval.toy.writer import word_vectors
 
 LONGEST, SEED, HELD_OUT, BATCH = 48, 0, 1000, 32
@@ -54,7 +53,7 @@ def padded(rows: list[list[int]], padding: int) -> Tensor:
 
 def counted(texts: list[str], tokenizer: PreTrainedTokenizerFast, hidden: int) -> Tensor:
     """Word vectors (V, hidden), each coordinate of variance 1; of tokens beyond the most frequent ones, random."""
-    rows = tokenizer(texts, add_special_tokens=False)["input_ids"]
+    rows = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     size = len(tokenizer)
     if size <= COUNTED:
         return word_vectors(rows, size, hidden)
@@ -113,7 +112,7 @@ def frequent_pieces(texts: list[str], whole: PreTrainedTokenizerFast, size: int)
     backend = whole.backend_tokenizer
     if not isinstance(backend.model, WordPiece):
         raise SystemExit("--tokenizer: its pieces are not WordPiece's; name a teacher of BERT's kind")
-    rows = whole(texts, add_special_tokens=False)["input_ids"]
+    rows = whole(texts, add_special_tokens=False, verbose=False)["input_ids"]
     counts = torch.bincount(torch.tensor([token for row in rows for token in row]), minlength=len(whole))
     known = {token: index for token, index in whole.get_vocab().items() if index not in whole.all_special_ids}
     written = set("".join(texts).lower())
@@ -147,7 +146,7 @@ def train(
     name: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: list[str], loss_of: Loss, folder: Path
 ) -> None:
     """Train on all texts but the last `HELD_OUT`, once; say the loss on those; save."""
-    ids = [row[:LONGEST] for row in tokenizer(texts)["input_ids"]]
+    ids = [row[:LONGEST] for row in tokenizer(texts, verbose=False)["input_ids"]]
     training = ids[:-HELD_OUT]
     lengths = torch.tensor([len(row) for row in training])
     batches = length_sorted_batches(lengths, BATCH, generator(SEED, name, "order"))

@@ -1,4 +1,4 @@
-"""What training teacher and writer has in common: the optimizer's loop, its progress bar, and saving."""
+"""What training the toy models has in common: batches, the optimizer's loop, its progress bar, and saving."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +45,14 @@ def fit(model: PreTrainedModel, losses: Iterator[Tensor], steps: int, rate: floa
             schedule.step()
             progress.update(bar, advance=1, loss=loss.item())
     model.eval()
+
+
+def length_sorted_batches(lengths: Tensor, batch_size: int, random: torch.Generator) -> list[Tensor]:
+    """Cut a random order of the rows into batches of similar length (sorted within pools of 16 batches)."""
+    batches: list[Tensor] = []
+    for pool in torch.randperm(len(lengths), generator=random).split(16 * batch_size):
+        batches += pool[lengths[pool].argsort(stable=True)].split(batch_size)
+    return [batches[index] for index in torch.randperm(len(batches), generator=random).tolist()]
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:

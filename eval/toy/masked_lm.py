@@ -16,8 +16,8 @@ from transformers import BertConfig, BertForMaskedLM
 from distill.encode import TokenTable
 from distill.precision import autocast, resolve_device
 from distill.seeding import generator, seeded
-from eval.toy.fit import fit, save
-from eval.toy.teacher import SPECIAL_TOKENS, length_sorted_batches, reading_tokenizer
+from eval.toy.fit import fit, length_sorted_batches, save
+from eval.toy.teacher import SPECIAL_TOKENS, reading_tokenizer
 from eval.toy.world import World
 from eval.toy.writer import word_vectors
 

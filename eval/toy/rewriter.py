@@ -23,7 +23,7 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGene
 
 from distill.precision import autocast, resolve_device
 from distill.seeding import generator, seeded
-from eval.toy.fit import fit, save
+from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.world import World
 from eval.toy.writer import word_vectors
 
@@ -75,7 +75,7 @@ def train_rewriter(world: World, settings: RewriterSettings, folder: Path, quiet
     def losses() -> Iterator[Tensor]:
         for epoch in range(settings.epochs):
             random = generator(world.seed, "toy-rewriter", "epoch", epoch)
-            for rows in _batches(lengths, settings.batch_size, random):
+            for rows in length_sorted_batches(lengths, settings.batch_size, random):
                 whole = torch.full((len(rows), int(lengths[rows].max()) + 1), PADDING_ID)
                 for row, index in enumerate(rows.tolist()):
                     whole[row, : len(encoded[index])] = torch.tensor(encoded[index])
@@ -152,11 +152,3 @@ def damage(ids: Tensor, vocabulary: int, settings: RewriterSettings, random: tor
     drop = (word & (torch.rand(ids.shape, generator=random) < settings.dropped)) | (ids == PADDING_ID)
     order = place.masked_fill(drop, float("inf")).argsort(dim=1, stable=True)
     return damaged.masked_fill(drop, PADDING_ID).gather(1, order)
-
-
-def _batches(lengths: Tensor, size: int, random: torch.Generator) -> list[Tensor]:
-    """Cut a random order of the rows into batches of similar length (sorted within pools of 16 batches)."""
-    batches: list[Tensor] = []
-    for pool in torch.randperm(len(lengths), generator=random).split(16 * size):
-        batches += pool[lengths[pool].argsort(stable=True)].split(size)
-    return [batches[index] for index in torch.randperm(len(batches), generator=random).tolist()]

@@ -20,7 +20,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 from distill.encode import TokenTable
 from distill.precision import autocast, resolve_device
 from distill.seeding import generator, seeded
-from eval.toy.fit import fit, save
+from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.world import World
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
@@ -82,14 +82,6 @@ def train_teacher(world: World, task_name: str, settings: TeacherSettings, folde
     steps = settings.epochs * -(-len(texts) // settings.batch_size)
     fit(model.to(device), losses(), steps, settings.learning_rate, f"teacher ({task_name})", quiet)
     save(model, tokenizer, folder)
-
-
-def length_sorted_batches(lengths: Tensor, batch_size: int, random: torch.Generator) -> list[Tensor]:
-    """Cut a random order of the rows into batches of similar length (sorted within pools of 16 batches)."""
-    batches: list[Tensor] = []
-    for pool in torch.randperm(len(lengths), generator=random).split(16 * batch_size):
-        batches += pool[lengths[pool].argsort(stable=True)].split(batch_size)
-    return [batches[index] for index in torch.randperm(len(batches), generator=random).tolist()]
 
 
 def hide_words(ids: Tensor, share: float, random: torch.Generator) -> Tensor:
