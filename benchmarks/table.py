@@ -47,8 +47,9 @@ def main() -> None:
         accuracy, f1, agreement = (mean_std([100 * row[key] for row in rows]) for key in ("accuracy", "macro_f1", "agreement"))
         each = ", ".join(f"{100 * row['accuracy']:.1f}" for row in rows)
         print(f"| {name} | {GRADES[name]} | {accuracy} | {each} | {f1} | {agreement} |")
-    gains = [100 * (s["students"]["prompted"]["accuracy"] - s["students"]["unprompted"]["accuracy"]) for s in summaries]
-    print(f"\nPrompted over unprompted: {mean_std(gains)} points ({', '.join(f'{gain:+.1f}' for gain in gains)}).")
+    if {"prompted", "unprompted"} <= set(names):
+        gains = [100 * (s["students"]["prompted"]["accuracy"] - s["students"]["unprompted"]["accuracy"]) for s in summaries]
+        print(f"\nPrompted over unprompted: {mean_std(gains)} points ({', '.join(f'{gain:+.1f}' for gain in gains)}).")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import torch
 
 from prompter.judge import Judge, Judgement
 from prompter.policy import TopicPolicy, clean
-from prompter.screening import Screen
+from prompter.screening import Screen, ScreenConfig
 from prompter.timing import Clock
 from prompter.writer import Writer
 
@@ -26,7 +26,7 @@ class Rollouts:
         policy: Knows which class a control text asks for.
         writer: Continues topics.
         judge: Teacher, student and rewards.
-        candidates: Texts written for each one that is judged; with more than one, the screen picks.
+        screen: How many texts are written for each one that is judged, and how much of them before the screen picks.
         steps_per_rollout: Optimizer steps between two rollouts.
         seed: Seed of the run.
         clock: Where the seconds are booked.
@@ -35,13 +35,25 @@ class Rollouts:
     __name__ = "rollout"  # TRL names its reward columns after the function
 
     def __init__(
-        self, policy: TopicPolicy, judge: Judge, candidates: int, steps_per_rollout: int, seed: int, clock: Clock
+        self, policy: TopicPolicy, judge: Judge, screen: ScreenConfig, steps_per_rollout: int, seed: int, clock: Clock
     ) -> None:
         self.policy, self.judge, self.seed, self.clock = policy, judge, seed, clock
-        self.candidates, self.steps_per_rollout = candidates, steps_per_rollout
+        self.screening, self.steps_per_rollout = screen, steps_per_rollout
         self.screen = Screen(len(policy.labels))
-        self.writer: Writer | None = None  # set once the trainer has made the model that policy and writer share
+        self.writer: Writer | None = None
         self.latest: Judgement | None = None
+
+    def write_with(self, writer: Writer) -> None:
+        """Take a writer, once the trainer has made the model that it shares with the policy.
+
+        Raises:
+            InputError: The screen is to look at more tokens of a text than the writer writes.
+        """
+        self.writer, begun = writer, self.screening.candidate_tokens
+        self._begins: Writer = writer
+        self._ends: Writer | None = None
+        if begun:
+            self._begins, self._ends = writer.in_two_parts(begun)
 
     def __call__(self, prompts: list[str], completions: list[str], trainer_state: Any, **unused: Any) -> list[float | None]:
         """Rewards of one rollout; None for a topic none of whose texts has a usable answer of the teacher."""
@@ -63,14 +75,24 @@ class Rollouts:
             topics = [" ".join(text.split()[:TOPIC_WORDS_OF_TEXT]) for text in texts]
             return self.judge(topics, wanted, texts, topic_of, "prompted")
         assert self.writer is not None
+        if self.screening.candidates > 1:
+            return self._screened(topics, wanted, number)
         with self.clock("writer"):
-            texts = self.writer.write(topics * self.candidates, self.seed, number).texts
-        if self.candidates == 1:
-            return self.judge(topics, wanted, texts, topic_of, "prompted")
+            texts = self.writer.write(topics, self.seed, number).texts
+        return self.judge(topics, wanted, texts, topic_of, "prompted")
+
+    def _screened(self, topics: list[str], wanted: torch.Tensor, number: int) -> Judgement:
+        """Write more than is judged; see `prompter.screening`."""
+        with self.clock("writer"):
+            candidates = self._begins.write(topics * self.screening.candidates, self.seed, number).texts
         with self.clock("screen"):
-            features = self.writer.features(texts)
-            picked = torch.tensor(self.screen.pick(features, texts, len(topics)))
-        judgement = self.judge(topics, wanted, [texts[i] for i in picked.tolist()], picked % len(topics), "prompted")
+            features = self._begins.features(candidates)
+            picked = torch.tensor(self.screen.pick(features, candidates, len(topics)))
+        texts = [candidates[i] for i in picked.tolist()]
+        if self._ends is not None:
+            with self.clock("writer"):
+                texts = self._ends.write(texts, self.seed, number, "writer's end").texts
+        judgement = self.judge(topics, wanted, texts, picked % len(topics), "prompted")
         with self.clock("screen"):
             self.screen.learn(features[picked], judgement.batch.teacher_logits)
         return judgement

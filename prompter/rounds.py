@@ -135,7 +135,7 @@ class Rounds(TrainerCallback):
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         self.distiller.save(checkpoint / DISTILLER)
         write_json(checkpoint / TOPICS, list(self.rollouts.judge.window.topics))
-        if self.rollouts.candidates > 1:
+        if self.rollouts.screening.candidates > 1:
             self.rollouts.screen.save(checkpoint / SCREEN)
         counters = {
             "update": self.update,
@@ -158,7 +158,7 @@ class Rounds(TrainerCallback):
         self.folder.cut_logs(counters["log_sizes"])
         for topic in read_json(checkpoint / TOPICS):
             self.rollouts.judge.window.remember(topic)
-        if self.rollouts.candidates > 1:
+        if self.rollouts.screening.candidates > 1:
             self.rollouts.screen.load(checkpoint / SCREEN)
         self.distiller.load(checkpoint / DISTILLER)
         self.show.step(self._bar, self.queries)

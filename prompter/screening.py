@@ -5,8 +5,9 @@ enough to guess its answer to a new text from what the frozen writer makes of th
 tokens): a ridge regression on a few hundred answers, fitted anew before each rollout. By these guesses the screen picks
 the texts to ask about: as many for each class as that class lags behind an even share of all answers so far, and within a
 class those that look most certainly like it. A class that the prompter finds late is no longer starved until then,
-and fewer queries go to texts of which the teacher can make nothing. Ours; PromptDFD (arXiv 2205.07523) asks about every
-sample.
+and fewer queries go to texts of which the teacher can make nothing. How a text will end is soon to be seen: with
+`candidate_tokens` only the beginnings of all candidates are written, and the ends of those that were picked. Ours;
+PromptDFD (arXiv 2205.07523) asks about every sample.
 """
 
 from dataclasses import dataclass, field
@@ -42,11 +43,19 @@ class ScreenConfig:
         default=1,
         metadata={"help": "Texts written for each one the teacher is asked about; 1: it is asked about all."},
     )
+    candidate_tokens: int = field(
+        default=0,
+        metadata={"help": "Tokens of a candidate after which it is picked or not; only picked ones are written on. 0: all."},
+    )
 
     def __post_init__(self) -> None:
         """Check ranges."""
         if self.candidates < 1:
             raise InputError(f"candidates is {self.candidates}, expected a whole number >= 1")
+        if self.candidate_tokens < 0:
+            raise InputError(f"candidate_tokens is {self.candidate_tokens}, expected a whole number >= 0 (0: whole texts)")
+        if self.candidate_tokens and self.candidates == 1:
+            raise InputError(f"candidate_tokens is {self.candidate_tokens}, expected 0 where candidates is 1: all are picked")
 
 
 def quotas(answered: Tensor, count: int) -> list[int]:

@@ -87,7 +87,7 @@ def prepare(
     """Build everything the rounds need; nothing is written yet.
 
     Raises:
-        InputError: There are to be candidates, but no writer to write them.
+        InputError: There are to be candidates, but no writer to write them, or one that writes less than the screen looks at.
     """
     run, policy = settings.run, models.policy
     if settings.screen.candidates > 1 and settings.policy.writes == "text":
@@ -99,10 +99,10 @@ def prepare(
     student = new_student(settings, models)
     distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=models.teacher.white_box)
     judge = Judge(models.teacher, student, settings.reward, clock)
-    rollouts = Rollouts(policy, judge, settings.screen.candidates, schedule.steps, run.seed, clock)
+    rollouts = Rollouts(policy, judge, settings.screen, schedule.steps, run.seed, clock)
     rounds = Rounds(settings, schedule, folder, rollouts, distiller, models.evaluation, show)
     trainer = policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [rounds])
-    rollouts.writer = new_writer(settings, policy)
+    rollouts.write_with(new_writer(settings, policy))
     return rounds, trainer
 
 

@@ -11,7 +11,7 @@ its adapters off while it writes.
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -255,6 +255,28 @@ class Writer:
             if progress is not None:
                 progress(done)
         return Written(texts, logprob_mean, new_tokens)
+
+    def in_two_parts(self, tokens: int) -> tuple["Writer", "Writer"]:
+        """Two writers on the same model: the first begins texts with `tokens` tokens, the second writes them on to their end.
+
+        A beginning is neither trimmed nor ended by EOS. Texts that pass through both are as long as those of this writer.
+
+        Raises:
+            InputError: There is no token left for the end.
+        """
+        left = self.config.writer_max_new_tokens - tokens
+        if left < 1:
+            raise InputError(
+                f"candidate_tokens is {tokens}, expected less than writer_max_new_tokens = {self.config.writer_max_new_tokens}"
+            )
+        begin = replace(self.config, writer_max_new_tokens=tokens, writer_min_new_tokens=tokens, writer_trim_sentence=False)
+        end = replace(
+            self.config,
+            writer_max_new_tokens=left,
+            writer_min_new_tokens=max(0, self.config.writer_min_new_tokens - tokens),
+        )
+        first, second = (Writer(self.model, self.tokenizer, config, self.device) for config in (begin, end))
+        return first, second
 
     def features(self, texts: Sequence[str]) -> Tensor:
         """What the frozen model makes of N texts, at least one: means over tokens of its middle and its last hidden states.

@@ -111,3 +111,10 @@ def test_a_saved_screen_picks_the_same(tmp_path) -> None:
 def test_candidates_below_one_are_refused() -> None:
     with pytest.raises(InputError, match="candidates is 0"):
         ScreenConfig(candidates=0)
+
+
+def test_only_candidates_can_be_picked_by_their_beginnings() -> None:
+    with pytest.raises(InputError, match="candidate_tokens is -1, expected a whole number >= 0"):
+        ScreenConfig(candidates=4, candidate_tokens=-1)
+    with pytest.raises(InputError, match="candidate_tokens is 8, expected 0 where candidates is 1"):
+        ScreenConfig(candidate_tokens=8)

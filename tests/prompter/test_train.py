@@ -154,13 +154,13 @@ def killed_after(flags: list[str], run: Path, rows: int, number: int) -> subproc
     return process
 
 
-@pytest.mark.parametrize("candidates", [1, 3])
-def test_a_killed_run_goes_on_bit_for_bit(arguments, tmp_path: Path, own_cache: Path, candidates: int) -> None:
-    train(parse_settings(arguments("whole", candidates=candidates)))
+@pytest.mark.parametrize("screen", [{}, {"candidates": 3, "candidate_tokens": 2}])
+def test_a_killed_run_goes_on_bit_for_bit(arguments, tmp_path: Path, own_cache: Path, screen: dict) -> None:
+    train(parse_settings(arguments("whole", **screen)))
     shutil.rmtree(own_cache)  # both begin without known answers
-    killed_after(arguments("killed", candidates=candidates), tmp_path / "killed", 3, signal.SIGKILL)
+    killed_after(arguments("killed", **screen), tmp_path / "killed", 3, signal.SIGKILL)
     assert not (tmp_path / "killed" / "summary.json").exists()
-    assert main(["train", *arguments("killed", candidates=candidates), "--resume"]) == 0
+    assert main(["train", *arguments("killed", **screen), "--resume"]) == 0
     assert_same(tmp_path / "whole", tmp_path / "killed")
 
 
@@ -285,6 +285,7 @@ def test_unusable_answers_are_dropped_and_counted(arguments, tmp_path: Path) -> 
         ({"teacher": "/nowhere/teacher"}, "teacher"),
         ({"student": "bert:layers=2,hiden=128"}, "hiden"),
         ({"candidates": 4, "writes": "text"}, "candidates is 4, expected 1"),
+        ({"candidates": 4, "candidate_tokens": 99}, "candidate_tokens is 99, expected less than writer_max_new_tokens"),
         ({"trainer_args": '{"epsilonn": 1}'}, "no field 'epsilonn'. Did you mean 'epsilon'"),
     ],
 )

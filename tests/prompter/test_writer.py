@@ -159,6 +159,21 @@ def test_features_are_means_of_hidden_states_of_the_frozen_model() -> None:
     assert torch.allclose(Writer(tuned, word_tokenizer(), small()).features(texts), found, atol=1e-5)
 
 
+def test_a_text_may_be_written_in_two_parts() -> None:
+    writer = new_writer()
+    begins, ends = writer.in_two_parts(4)
+    assert begins.model is writer.model is ends.model
+    written = begins.write(TOPICS, 0, 0)
+    assert written.new_tokens == 4 * len(TOPICS)  # none has ended
+    assert any(not text.endswith(".") and "." in text for text in begins.unprompted(40, 0, 0).texts)  # none is trimmed
+    texts = ends.write(written.texts, 0, 0).texts
+    for half, text in zip(written.texts, texts, strict=True):
+        assert text.startswith(half) and 0 < len(text.split()) - len(half.split()) <= 6
+    assert texts != writer.write(TOPICS, 0, 0).texts
+    with pytest.raises(InputError, match="candidate_tokens is 10, expected less than writer_max_new_tokens = 10"):
+        writer.in_two_parts(10)
+
+
 def test_a_long_topic_stays_whole_in_the_text() -> None:
     topic = " ".join(f"w{i % 25}" for i in range(80))  # the model's context is 64
     text = new_writer().write(["w1", topic], 0, 0).texts[1]
