@@ -53,6 +53,8 @@ def tenths(rows: list[dict[str, float]], term: str) -> list[float]:
 def stability(runs: list[Path], file: Path) -> None:
     """A line per run, and a chart of all."""
     logs = [[json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()] for run in runs]
+    if min(map(len, logs)) < 10:
+        raise SystemExit("runs: expected at least ten rollouts in each")
     print("| run | queries | distinct topics, first tenth | last | least | confidence, best tenth | last |")
     print("|---|---|---|---|---|---|---|")
     for run, rows in zip(runs, logs, strict=True):
