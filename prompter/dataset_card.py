@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
-from datasets import DatasetInfo
+from datasets import DatasetInfo, Features
 
 from distill.files import write_text
 from eval.words import words
@@ -86,7 +86,9 @@ def write_dataset_card(folder: Path, recipe: Mapping[str, Any]) -> None:
     kept = max(1, result["kept"])
     page = render(
         "dataset_card.md.j2",
-        header=yaml.safe_dump(header(folder, labels, with_teacher, result["rows"]), sort_keys=False, allow_unicode=True),
+        header=yaml.safe_dump(
+            header(folder, features(labels, with_teacher), result["rows"]), sort_keys=False, allow_unicode=True
+        ),
         recipe=recipe,
         labels=labels,
         result=result,
@@ -101,7 +103,7 @@ def write_dataset_card(folder: Path, recipe: Mapping[str, Any]) -> None:
     write_text(folder / "README.md", page)
 
 
-def header(folder: Path, labels: list[str], teacher: bool, rows: int) -> dict[str, Any]:
+def header(folder: Path, columns: Features, rows: int) -> dict[str, Any]:
     """The YAML header, by which the hub and `datasets` know what they have before them.
 
     The sizes are not for decoration: `datasets` caches a local folder by its name and this header, so without them a second
@@ -115,7 +117,7 @@ def header(folder: Path, labels: list[str], teacher: bool, rows: int) -> dict[st
         "size_categories": [next((name for limit, name in SIZES if rows < limit), "n>10M")],
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
         "dataset_info": {
-            "features": DatasetInfo(features=features(labels, teacher))._to_yaml_dict()["features"],
+            "features": DatasetInfo(features=columns)._to_yaml_dict()["features"],
             "splits": [{"name": "train", "num_bytes": uncompressed, "num_examples": rows}],
             "download_size": sum(file.stat().st_size for file in files),
             "dataset_size": uncompressed,

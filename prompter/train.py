@@ -23,9 +23,10 @@ from prompter.controls import control, finish, measure
 from prompter.judge import Judge
 from prompter.models import Models, load, new_student, new_writer, with_toy_files
 from prompter.progress import Show, quieten
-from prompter.prompter_folder import save_prompter, training_summary
+from prompter.prompter_folder import MANIFEST, save_prompter, training_summary
 from prompter.rollouts import Rollouts
 from prompter.rounds import LOGS, Rounds
+from prompter.run_dataset import write_run_dataset
 from prompter.run_folder import RunFolder, disk_errors_named
 from prompter.summary import LIBRARIES
 from prompter.timing import Clock
@@ -71,6 +72,7 @@ def train(settings: Settings) -> dict[str, Any] | None:
             rounds.distiller.student.save(folder.path / "student")
             summary = conclude(settings, models, folder, rounds, show, named)
             distiller = rounds.distiller
+            write_run_dataset(folder.path / "dataset", distiller.replay, read_json(folder.path / "prompter" / MANIFEST))
             apart = disagreements(distiller.student, models.evaluation, distiller.replay, run.seed)
             write_json(folder.path / "disagreement.json", apart)
             write_card(folder.path / "prompter", folder.read("metrics"), folder.read("samples"), summary)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -102,6 +103,12 @@ def test_a_run_spends_the_budget_exactly_and_writes_what_it_promises(arguments, 
     assert "Where teacher and student differ" in (run / "report.html").read_text()
     for name in ("config.yaml", "report.html", "prompter/prompter.json", "prompter/adapter_model.safetensors"):
         assert (run / name).is_file(), name
+    rows = pd.read_parquet(run / "dataset" / "data")
+    assert 50 < len(rows) <= 100 and rows["text"].is_unique
+    samples = {row["text"]: row for row in map(json.loads, (run / "samples.jsonl").read_text().splitlines())}
+    logged = rows[rows["text"].isin(samples.keys())]
+    assert len(logged) == len(samples)
+    assert all(topic == samples[text]["topic"] for text, topic in zip(logged["text"], logged["topic"], strict=True))
     answer = pipeline("text-classification", str(run / "student"))("w1 w2 good")
     assert answer[0]["label"] in ("good", "bad")
 
