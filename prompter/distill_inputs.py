@@ -97,7 +97,12 @@ def load(config: StudentsConfig, training: DistillConfig, show: Show) -> Inputs:
     evaluation = None
     if config.eval_data:
         evaluation = load_labelled(
-            located(config.eval_data, "test"), config.eval_split, config.eval_text_column, config.eval_label_column, labels
+            located(config.eval_data, "test"),
+            config.eval_split,
+            config.eval_text_column,
+            config.eval_label_column,
+            labels,
+            config.eval_limit,
         )
         if teacher is not None:
             evaluation.teacher_log_probs = teacher(evaluation.texts)

@@ -66,6 +66,7 @@ class StudentsConfig:
     eval_split: str = field(default="test", metadata={"help": "Split, where eval_data is a hub id."})
     eval_text_column: str = field(default="text", metadata={"help": "Column of its texts."})
     eval_label_column: str = field(default="label", metadata={"help": "Column of its labels."})
+    eval_limit: int = field(default=0, metadata={"help": "Rows used, drawn by seed 0; 0: all."})
     report_to: list[str] = field(
         default_factory=list, metadata={"help": "Trackers: tensorboard, trackio, wandb; default: none."}
     )
@@ -106,7 +107,7 @@ class StudentsConfig:
             raise InputError(f"epochs is {self.epochs}, expected a number above 0")
         if self.measure_every < 1:
             raise InputError(f"measure_every is {self.measure_every}, expected a whole number >= 1")
-        for name in ("budget", "seed", "save_seconds"):
+        for name in ("budget", "eval_limit", "seed", "save_seconds"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a number >= 0")
         for tracker in self.report_to:

@@ -249,6 +249,10 @@ def test_evaluation_data_is_reported_on(exported: Path, teacher_folder: Path, tm
     (figures,) = json.loads((to / "summary.json").read_text())["students"].values()
     assert 0 <= figures["accuracy"] <= 1 and figures["n"] == 30
     assert "accuracy" in (to / "README.md").read_text()
+    fewer = tmp_path / "fewer"
+    assert run("--from", exported, "--student", STUDENT, "--to", fewer, "--eval_data", file, "--eval_limit", 12) == 0
+    (figures,) = json.loads((fewer / "summary.json").read_text())["students"].values()
+    assert figures["n"] == 12
 
 
 @pytest.mark.parametrize(
@@ -264,6 +268,7 @@ def test_evaluation_data_is_reported_on(exported: Path, teacher_folder: Path, tm
         (["--from", "{own}", "--to", "x"], "teacher is missing"),
         (["--from", "{tmp}/missing.jsonl", "--to", "x", "--teacher", "{teacher}"], "no such file"),
         (["--from", "{exported}", "--to", "{tmp}"], "something else"),
+        (["--from", "{exported}", "--to", "x", "--eval_limit", "-1"], "eval_limit is -1"),
         (["--from", "{exported}", "--to", "x", "--studnt", "a"], "student"),
         (["--from", "{exported}", "--to", "x", "--report_to", "tensorbord"], "tensorboard"),
     ],
