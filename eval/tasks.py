@@ -109,7 +109,8 @@ def read_task(file: Path) -> Task:
     fields = {field.name: field for field in dataclasses.fields(Task) if field.name != "name"}
     for key in values:
         if key not in fields:
-            raise InputError(f"{file}: unknown key '{key}'.{did_you_mean(str(key), fields)}")
+            hint = did_you_mean(str(key), fields) or f" A task has {', '.join(fields)}."
+            raise InputError(f"{file}: unknown key '{key}'.{hint}")
     for name, field in fields.items():
         if name not in values and field.default is dataclasses.MISSING:
             raise InputError(f"{file}: has no key '{name}'; a task needs it")

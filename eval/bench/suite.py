@@ -181,7 +181,8 @@ def _apply(change: str, tasks: dict[str, dict[str, Any]]) -> None:
 def _check_keys(content: Mapping[str, Any], known: Sequence[str], where: str) -> None:
     for key in content:
         if key not in known:
-            raise InputError(f"{where}: unknown key '{key}'.{did_you_mean(str(key), known)}")
+            hint = did_you_mean(str(key), known) or f" Expected some of {', '.join(known)}."
+            raise InputError(f"{where}: unknown key '{key}'.{hint}")
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
