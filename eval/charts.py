@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 400, 250
-LEFT, RIGHT, TOP, BOTTOM = 64, 26, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 70, 26, 12, 44
 LEGEND_LINE = 18
 BAR_LINE = 34
 LONGEST_NAME = 48  # characters of a bar's name that fit

@@ -84,7 +84,7 @@ def test_bars_of_a_histogram_stand_between_their_edges_and_are_as_high_as_they_s
     assert one["x"] == LEFT and two["x"] == pytest.approx((LEFT + WIDTH - RIGHT) / 2 - (WIDTH - RIGHT - LEFT) / 4, abs=0.1)
     assert two["height"] == pytest.approx(2 * one["height"], abs=0.2) and three["height"] == 0
     assert one["y"] + one["height"] == pytest.approx(chart_bottom(chart), abs=0.2)
-    (outline,) = [path for path in chart.findall(f"{SVG}path") if "M64" in path.get("d") and "L" in path.get("d")]
+    (outline,) = [path for path in chart.findall(f"{SVG}path") if f"M{LEFT}" in path.get("d") and "L" in path.get("d")]
     assert outline.get("stroke-dasharray") != "none"
     assert chart.find(f"{SVG}title").text == "Chart"
     assert chart.find(f"{SVG}desc").text == "Against x. a: highest from 1 to 2, with 40 %. b: highest from 2 to 4, with 30 %."
