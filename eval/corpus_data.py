@@ -79,7 +79,7 @@ def load_corpus(path: str, text_column: str = "text", all_rows: bool = False) ->
         files = [place]
     if files:
         return _read_dataset(path, files, text_column, all_rows)
-    texts = _read_lines(place) if place.suffix == ".txt" else load_texts(path, text_column)
+    texts = load_texts(path, text_column)
     return Corpus(path, texts, len(texts))
 
 
@@ -104,16 +104,6 @@ def load_reference(path: str, text_column: str = "text", split: str = "train") -
         return load_corpus(path, text_column)
     except InputError as error:
         raise InputError(f"reference: {error}") from error
-
-
-def _read_lines(path: Path) -> list[str]:
-    try:
-        texts = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}); give UTF-8, a text a line.") from error
-    if not texts:
-        raise InputError(f"{path}: holds no text; give at least one line.")
-    return texts
 
 
 def _read_dataset(path: str, files: Sequence[Path], text_column: str, all_rows: bool) -> Corpus:

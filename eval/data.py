@@ -117,14 +117,28 @@ def load_texts(path_or_hub_id: str | Path, text_column: str, split: str = "train
     """Read texts alone; whatever labels lie beside them are not looked at.
 
     Args:
-        path_or_hub_id: File, folder, or hub id.
+        path_or_hub_id: File, folder, or hub id; also a file `.txt`, which holds a text a line.
         text_column: Column of the texts.
         split: Split of a folder or hub id.
 
     Raises:
         InputError: As `load_labelled`.
     """
+    if str(path_or_hub_id).endswith(".txt"):
+        return _lines(Path(path_or_hub_id))
     return _texts(_read(str(path_or_hub_id), split, (text_column,)), text_column)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        texts = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; expected {EXPECTED}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as text ({error}); give UTF-8, a text a line.") from error
+    if not texts:
+        raise InputError(f"{path}: holds no text; give at least one line.")
+    return texts
 
 
 def _texts(columns: _Columns, name: str) -> list[str]:

@@ -6,7 +6,6 @@ from typing import Any
 
 from distill.batch import SyntheticBatch, joined
 from distill.files import read_json, write_json
-from distill.http_teacher import HttpTeacher
 from distill.loop import Distiller
 from distill.student import Student, load_student
 from eval.controls import HOT, SELECTED, SELECTED_SHARE, control_texts, judged_batches, labelled_batches, most_confident
@@ -105,8 +104,8 @@ def measure(models: Judges, trained: dict[str, Student]) -> dict[str, dict[str, 
     assert models.evaluation is not None
     figures = {name: score(model, models.evaluation) for name, model in trained.items()}
     figures["teacher"] = score(None, models.evaluation)
-    # The teacher itself, not what is remembered of it; a service is not timed, for its answers cost.
-    timed = {} if isinstance(models.teacher.teacher, HttpTeacher) else {"teacher": models.teacher.teacher}
+    # The teacher itself, not what is remembered of it; a service or function is not timed, for its answers may cost.
+    timed = {"teacher": models.teacher.white_box} if models.teacher.white_box else {}
     for name, measured in size_and_speed({**timed, **trained}, models.evaluation.texts).items():
         figures[name] |= measured
     return figures

@@ -147,13 +147,13 @@ def answer(model: Model, data: EvaluationData, show: Show) -> Tensor:
 
 
 def timed(models: list[Model], data: EvaluationData, show: Show) -> dict[str, dict[str, Any]]:
-    """Parameters and speed of each model; a service is not timed, for its answers cost.
+    """Parameters and speed of each model; a service or function is not timed, for its answers may cost.
 
     Returns:
         For each name `parameters`, `milliseconds` (of a call with one text, the median) and `texts_per_second` by texts
-        per call; nothing for a service.
+        per call; nothing for what is not timed.
     """
-    at_hand = {model.name: model.classifier for model in models if not isinstance(model.classifier, HttpTeacher)}
+    at_hand = {model.name: model.classifier for model in models if isinstance(model.classifier, TransformersTeacher)}
     found: dict[str, dict[str, Any]] = {model.name: {} for model in models}
     bar, done = show.bar("timing", len(at_hand) * (ROUNDS + 1) * len(TIMED_TEXTS)), 0
 

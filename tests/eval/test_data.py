@@ -50,6 +50,13 @@ def test_every_format_gives_the_same_rows(tmp_path, kind):
     assert load_texts(path, "text") == [text for text, _ in ROWS]
 
 
+def test_plain_text_holds_a_text_a_line(tmp_path):
+    (tmp_path / "texts.txt").write_text("\ufeffone, two\n\n three \n", encoding="utf-8")
+    assert load_texts(tmp_path / "texts.txt", "text") == ["one, two", " three "]
+    with pytest.raises(InputError, match="other.txt: there is no such file"):
+        load_texts("other.txt", "text")
+
+
 def test_names_decide_where_both_sides_have_them(tmp_path):
     named = jsonl(tmp_path / "a.jsonl", objects([("x", "sports"), ("y", "World")]))
     assert load(named).labels == [1, 0]

@@ -261,6 +261,25 @@ def test_a_service_can_be_the_teacher(arguments, labelled: Path, lm_folder: Path
     assert summary["teacher"].get("texts_per_second") is None
 
 
+ASKED: list[str] = []
+
+
+def remembering(texts: list[str]) -> np.ndarray:
+    """A callable teacher that notes what it is asked."""
+    ASKED.extend(texts)
+    return np.tile([0.7, 0.3], (len(texts), 1))
+
+
+def test_a_function_is_asked_as_often_as_the_summary_says(arguments, labelled: Path, lm_folder: Path) -> None:
+    ASKED.clear()
+    teacher = "tests.prompter.test_train:remembering"
+    flags = arguments(teacher=teacher, teacher_labels=["a", "b"], student_tokenizer=lm_folder, budget=32, eval_data=labelled)
+    summary = train(parse_settings(flags))
+    assert summary is not None
+    assert summary["teacher_calls"] == len(ASKED) == len(set(ASKED))  # nothing is asked to time it
+    assert summary["teacher"].get("texts_per_second") is None
+
+
 def three_classes(texts: list[str]) -> np.ndarray:
     """A callable teacher whose answers are unusable for texts of one kind; the others it answers evenly."""
     answers = np.full((len(texts), 3), 1 / 3)
