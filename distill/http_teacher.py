@@ -66,7 +66,7 @@ class HttpTeacher:
             as many seconds of jitter added. A server's `Retry-After` comes first.
 
     Attributes:
-        path: the address, without a query.
+        path: the address, without a query; the query goes with every request, and is never shown or stored.
 
     Raises:
         InputError: the address holds credentials or no host, the service does not answer as described, or it has
@@ -247,6 +247,15 @@ def _scores(answer: Any) -> Scores | None:
     except (TypeError, ValueError, KeyError, OverflowError):
         return None
     return scores if len(scores) == len(answer) else None  # a label twice
+
+
+def without_query(name: str) -> str:
+    """Return a teacher's name as it may be stored and shown: a service's address without its query, which may hold a key.
+
+    >>> without_query("https://host/predict?key=secret"), without_query("me/model")
+    ('https://host/predict', 'me/model')
+    """
+    return name.partition("?")[0] if name.startswith(("http://", "https://")) else name
 
 
 def _checked_address(url: str) -> str:

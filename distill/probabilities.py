@@ -38,7 +38,7 @@ def matrix(answer: Any) -> np.ndarray | None:
         answer = answer.detach().cpu().double().numpy()
     try:
         return np.asarray(answer, dtype=np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # the last: rows that still carry a gradient
         return None
 
 

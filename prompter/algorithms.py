@@ -25,6 +25,14 @@ TRAINERS: dict[str, tuple[type, type]] = {
     "rloo": (RLOOTrainer, RLOOConfig),
 }
 
+FIXED = {
+    "gradient_accumulation_steps", "steps_per_generation", "generation_batch_size", "num_generations", "num_iterations",
+    "per_device_train_batch_size", "max_steps", "num_train_epochs", "max_completion_length", "logging_steps",
+    "logging_strategy", "save_steps", "save_strategy", "output_dir", "seed", "use_cpu",
+}  # fmt: skip
+"""Fields of a trainer's configuration that the rounds rely on: with others, teacher and student would be asked and taught at
+other times than they are counted."""
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -93,6 +101,11 @@ def policy_trainer(
     for key in extra:
         if key not in known:
             raise InputError(f"trainer_args: {config_class.__name__} has no field '{key}'.{did_you_mean(key, known)}")
+        if key in FIXED:
+            raise InputError(
+                f"trainer_args: '{key}' follows from the settings of the run and cannot be given here: leave it out "
+                "(minibatch_size, rollout_size and num_iterations decide the steps; less memory: a smaller minibatch_size)"
+            )
     arguments: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": schedule.size // schedule.minibatches,
@@ -126,6 +139,8 @@ def policy_trainer(
         trainer_config = config_class(**(arguments | extra))
     except (TypeError, ValueError) as error:
         raise InputError(f"trainer_args: {error}") from error
+    if trainer_config.device.type == "cuda":
+        trainer_config._n_gpu = 1  # the run is of one device; TRL refuses to spread it over all that there are
     os.environ.setdefault("WANDB_PROJECT", "prompter")
     prompts = Dataset.from_dict({"prompt": policy.controls * schedule.rollouts})
     with warnings.catch_warnings():

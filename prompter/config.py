@@ -16,6 +16,7 @@ from transformers import HfArgumentParser
 
 from distill.errors import InputError, did_you_mean
 from distill.files import read_yaml
+from distill.http_teacher import without_query
 from distill.loop import DistillConfig
 from prompter.policy import PolicyConfig
 from prompter.rewards import RewardConfig
@@ -65,7 +66,7 @@ class RunConfig:
     )
     budget: int = field(default=16000, metadata={"help": "Teacher queries that the run may spend."})
     seed: int = field(default=0, metadata={"help": "Seed of everything drawn."})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda or cuda:N."})
+    device: str = field(default="auto", metadata={"help": "auto, cpu or cuda."})
     save_every: int = field(default=10, metadata={"help": "Policy updates between two checkpoints."})
     sample_every: int = field(default=5, metadata={"help": "Policy updates between two tables of samples."})
     report_to: list[str] = field(
@@ -104,6 +105,11 @@ class RunConfig:
         for name in ("eval_limit", "eval_every", "seed"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a whole number >= 0")
+        if self.device.startswith("cuda:") and self.device != "cuda:0":
+            raise InputError(
+                f"device is '{self.device}', but transformers trains on the first GPU that it sees: "
+                f"set CUDA_VISIBLE_DEVICES={self.device[5:]} and give --device cuda"
+            )
         if self.compare == ["none"]:
             self.compare = []
         for control in self.compare:
@@ -142,7 +148,8 @@ class Settings:
             self.distill,
             *([self.method] if self.method else []),
         )
-        return {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
+        values = {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
+        return values | {"teacher": without_query(self.run.teacher)}
 
 
 PARTS = (RunConfig, PolicyConfig, WriterConfig, ScreenConfig, RewardConfig, DistillConfig)

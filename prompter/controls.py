@@ -32,9 +32,9 @@ def control(name: str, settings: Settings, models: Models, folder: RunFolder, sh
     run = settings.run
     path = folder.path / "controls" / name
     if (path / "done.json").exists():
-        return load_student(str(path), labels=models.teacher.labels, seed=run.seed, device=run.device), read_json(
-            path / "done.json"
-        )
+        done = load_student(str(path), labels=models.teacher.labels, seed=run.seed, device=run.device)
+        done.max_length = settings.distill.student_max_length
+        return done, read_json(path / "done.json")
     show.say(f"Control: the same student from {name} text")
     start = time.perf_counter()
     student = new_student(settings, models)

@@ -25,6 +25,7 @@ from distill.batch import SyntheticBatch
 from distill.errors import InputError
 from distill.files import read_json, replace_folder, write_json, write_text
 from distill.held_out import HeldOut
+from distill.http_teacher import without_query
 from distill.loop import DistillConfig, Distiller
 from distill.synthesis import Synthesizer
 from distill.t3 import TextToText
@@ -64,6 +65,7 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
     """
     quieten()
     named = dataclasses.asdict(config) | dataclasses.asdict(training) | (dataclasses.asdict(method) if method else {})
+    named["teacher"] = without_query(config.teacher)
     target = Path(config.to).resolve()
     if finished := _finished(target, named):
         return finished
@@ -178,7 +180,10 @@ class Distillation:
         """
         self._restore()
         stop = StopRequest(self.show.say)
-        trackers = Trackers(self.config.report_to, self.folder.path / TRACKERS, dataclasses.asdict(self.config))
+        named = dataclasses.asdict(self.config)
+        trackers = Trackers(
+            self.config.report_to, self.folder.path / TRACKERS, named | {"teacher": without_query(self.config.teacher)}
+        )
         with stop.listening():
             for row in self._rows():
                 self.folder.append(LOG, [row])
@@ -320,6 +325,8 @@ class Distillation:
         self._since = self._saved
         state = {name: getattr(self, name) for name in STATE}
         state |= {"teacher_calls": self._calls(), "log_sizes": self.folder.log_sizes([LOG])}
+        if (teacher := self.inputs.teacher) is not None:
+            state |= {"teacher_queries": teacher.queries, "teacher_invalid": teacher.invalid}
         write_json(path / "state.json", state)
         self.folder.seal(path)
         for old in self.folder.checkpoints.glob("checkpoint-*"):
@@ -336,8 +343,9 @@ class Distillation:
         state = read_json(found / "state.json")
         for name in STATE:
             setattr(self, name, state[name])
-        if self.inputs.teacher is not None:
-            self.inputs.teacher.asked += state["teacher_calls"]
+        if (teacher := self.inputs.teacher) is not None:
+            teacher.asked += state["teacher_calls"]
+            teacher.queries, teacher.invalid = state["teacher_queries"], state["teacher_invalid"]
         self.folder.cut_logs(state["log_sizes"])
         self.held_out.load(found / "held_out")
         if self.synthesizer:
@@ -372,7 +380,7 @@ class Distillation:
         made_for = next((source.teacher for source in inputs.sources if source.teacher), None)
         return {
             "labels": inputs.labels,
-            "teacher": self.config.teacher or made_for,
+            "teacher": without_query(self.config.teacher) or made_for,
             "sources": [source.name for source in inputs.sources] or [_described(self.config)],
             "texts": self.texts,
             "teacher_queries": self.queries,
@@ -394,7 +402,7 @@ class Distillation:
                 student.save(path)
                 write_student_card(path, name, summary)
             if isinstance(self.synthesizer, TextToText):
-                names = {"teacher": self.config.teacher, "corpus": str(self.config.corpus)}
+                names = {"teacher": without_query(self.config.teacher), "corpus": str(self.config.corpus)}
                 self.synthesizer.save_rewriter(temporary / REWRITER_FOLDER, self.method.rewriter, **names)
             write_text(temporary / f"{LOG}.jsonl", log)
             if self.config.report_to and (trackers := self.folder.path / TRACKERS).exists():

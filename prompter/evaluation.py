@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from distill.answers import CachedTeacher, answers_file
-from distill.http_teacher import HttpTeacher
+from distill.http_teacher import HttpTeacher, without_query
 from distill.hub import model_folder
 from distill.teacher import Teacher, TransformersTeacher, load_teacher
 from eval.data import EvaluationData
@@ -79,7 +79,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         for name, given in answers.items():
             if unusable := int(given.isnan().any(dim=1).sum()):
                 notes.append(f"{name} gave no usable answer to {unusable:,} of {len(data):,} rows; they count as wrong.")
-        taught = answers[config.teacher] if config.teacher else None
+        taught = answers[without_query(config.teacher)] if config.teacher else None
         speeds = timed(models, data, show)
         rows = [
             {
@@ -119,11 +119,11 @@ def load(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Model]:
         found = load_teacher(located(spec, "teacher"), config.device, field="model" if student else "teacher")
         if isinstance(found, HttpTeacher):  # it tells its classes by name, so that their order is ours to choose
             found.labels = in_order(found.labels, task)
-        if note := match_labels(found.labels, task, spec):
+        if note := match_labels(found.labels, task, without_query(spec)):
             notes.append(note)
         kept = config.teacher_cache and (not student or isinstance(found, HttpTeacher))  # a student's answers are cheap
         ask = CachedTeacher(found, answers_file() if kept else None, notes.append)
-        models.append(Model(spec, found, ask, student))
+        models.append(Model(without_query(spec), found, ask, student))
     return models
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from distill.answers import CachedTeacher, answers_file
 from distill.errors import InputError
+from distill.http_teacher import without_query
 from distill.teacher import load_teacher
 from eval.duplicates import DuplicateIndex
 from eval.toy import located
@@ -107,7 +108,8 @@ def load(
         teacher = CachedTeacher(asked, answers_file() if config.teacher_cache else None, show.say)
         if teacher.labels != manifest["labels"]:
             raise InputError(
-                f"teacher: {config.teacher} answers {teacher.labels}, but the prompter was trained for {manifest['labels']}: "
+                f"teacher: {without_query(str(config.teacher))} answers {teacher.labels}, but the prompter was trained for "
+                f"{manifest['labels']}: "
                 "name a teacher of the same classes in the same order (for a callable one, with --teacher_labels)"
             )
     if "rewriter" in manifest:

@@ -8,6 +8,7 @@ from typing import Any
 
 from distill.errors import InputError, did_you_mean
 from distill.files import read_yaml
+from distill.http_teacher import without_query
 from prompter.config import config_path, parse
 from prompter.saved import BACKENDS
 from prompter.saved_rewriter import find_source
@@ -101,7 +102,7 @@ fingerprint, wherever it lies)."""
 
 def recipe_settings(config: ExportConfig, writer: WriterConfig, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that decide what the rows are: those of a prompter's writer, or a rewriter's corpus."""
-    settings = dataclasses.asdict(config)
+    settings = dataclasses.asdict(config) | {"teacher": without_query(config.teacher or "")}
     if "rewriter" in manifest:
         settings["corpus"] = config.corpus or manifest["corpus"]
     else:

@@ -15,6 +15,8 @@ Every private TRL method overridden here has a test in `tests/prompter/test_trl_
 """
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +146,7 @@ class PPOTrainer(GRPOTrainer):
             num_training_steps=max(1, self.args.max_steps),
         )
         self._head_inputs: list[Tensor] = []
+        self._noting = False
         head.register_forward_pre_hook(self._before_head)
         self._hidden_states: list[Tensor] = []  # one (B, T, H) per policy forward, newest last
         self._rewards = torch.empty(0)
@@ -153,12 +156,22 @@ class PPOTrainer(GRPOTrainer):
         self._takes_logits_to_keep = "logits_to_keep" in accepted
 
     def _before_head(self, head: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        """Note the input of the output layer: it is the hidden state that the critic reads."""
+        """Note the input of the output layer, where asked to: it is the hidden state that the critic reads."""
         # The last tokens of each row are a slice with gaps, which torch multiplies with the vocabulary row by row, six times
         # as slowly as all at once; the figures are the same to the last bit.
         states = inputs[0].contiguous()
-        self._head_inputs.append(states)
+        if self._noting:
+            self._head_inputs.append(states)
         return (states,)
+
+    @contextmanager
+    def _head_inputs_noted(self) -> Iterator[None]:
+        # Only here: the frozen writer runs on the same model, and all that it writes would stay in memory.
+        self._noting = True
+        try:
+            yield
+        finally:
+            self._noting = False
 
     @property
     def _is_peft(self) -> bool:
@@ -196,7 +209,6 @@ class PPOTrainer(GRPOTrainer):
                 top_p=self.top_p,
                 generator=generator(self.args.seed, "completions", self.state.global_step, device=device),
             )
-        self._head_inputs.clear()
         model.train(was_training)
         tokens, lengths = decoded.tokens.tolist(), decoded.lengths.tolist()
         return [row[:length] for row, length in zip(tokens, lengths, strict=True)], None
@@ -216,7 +228,6 @@ class PPOTrainer(GRPOTrainer):
         extra: dict[str, Any] = {}
         if self._takes_logits_to_keep:
             extra["logits_to_keep"] = logits_to_keep + 1
-        self._head_inputs.clear()
         logps, entropies, hidden_states = [], [], []
         for ids, mask in zip(
             input_ids.split(batch_size or len(input_ids)),
@@ -225,7 +236,7 @@ class PPOTrainer(GRPOTrainer):
         ):
             if self._takes_position_ids:
                 extra["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
-            with self.accelerator.autocast():
+            with self.accelerator.autocast(), self._head_inputs_noted():
                 logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **extra).logits
             logits = logits[:, -logits_to_keep - 1 : -1].float()
             log_probs = (logits if self.temperature == 1 else logits / self.temperature).log_softmax(-1)
@@ -254,7 +265,8 @@ class PPOTrainer(GRPOTrainer):
         # A completion without a reward is taken out of every mean, the KL's and the entropy's included.
         output["completion_mask"] = output["completion_mask"] * torch.isfinite(self._rewards)[:, None]
         mask = output["completion_mask"]
-        if not self._hidden_states:  # one step per rollout: TRL then needs no log-probs of the old policy
+        if output.get("old_per_token_logps") is None:  # one step per rollout: TRL then needs none, the reference's at most
+            self._hidden_states.clear()
             with torch.no_grad():
                 self._get_per_token_logps_and_entropies(
                     self.model,
@@ -314,6 +326,6 @@ class PPOTrainer(GRPOTrainer):
         if checkpoint is None:
             return
         self.critic.load_state_dict(load_file(Path(checkpoint) / "critic.safetensors"))
-        state = torch.load(Path(checkpoint) / "critic_optimizer.pt", weights_only=True)
+        state = torch.load(Path(checkpoint) / "critic_optimizer.pt", weights_only=True, map_location=self.accelerator.device)
         self.critic_optimizer.load_state_dict(state["optimizer"])
         self.critic_scheduler.load_state_dict(state["scheduler"])

@@ -142,6 +142,7 @@ class Rounds(TrainerCallback):
             "queries": self.queries,
             "unusable": self.unusable,
             "teacher_queries": self.rollouts.judge.teacher.queries,
+            "teacher_invalid": self.rollouts.judge.teacher.invalid,
             "teacher_calls": self.rollouts.judge.teacher.asked,
             "log_sizes": self.folder.log_sizes(LOGS),
             "seconds": self.clock.so_far(),
@@ -153,7 +154,9 @@ class Rounds(TrainerCallback):
         """Bring back everything but what TRL restores itself."""
         counters = read_json(checkpoint / STATE)
         self.update, self.queries, self.unusable = counters["update"], counters["queries"], counters["unusable"]
-        self.rollouts.judge.teacher.asked += counters.get("teacher_calls", 0)
+        teacher = self.rollouts.judge.teacher
+        teacher.asked += counters.get("teacher_calls", 0)
+        teacher.queries, teacher.invalid = counters["teacher_queries"], counters.get("teacher_invalid", 0)
         self.clock.seconds.update(counters["seconds"])
         self.folder.cut_logs(counters["log_sizes"])
         for topic in read_json(checkpoint / TOPICS):

@@ -54,6 +54,8 @@ def train(settings: Settings) -> dict[str, Any] | None:
             if run.resume and (folder.path / "summary.json").exists():
                 folder.open_config(named, run.resume, NOT_COMPARED)
                 show.say(f"{folder.path} is finished; nothing to do.")
+                if not (folder.path / "report.html").exists():  # the very last that a run writes
+                    write_report(folder.path)
                 return read_json(folder.path / "summary.json")
             clock = Clock()
             settings = with_toy_files(settings, show, clock)

@@ -25,6 +25,7 @@ by_length.labels = ["long", "short"]
 
 def unlabelled(texts): return [[0.2, 0.3, 0.5]] * len(texts)
 def as_tensor(texts): return torch.tensor(unlabelled(texts), requires_grad=True)
+def as_tensors(texts): return list(as_tensor(texts))
 def sure(texts): return [[1.0, 0.0]] * len(texts)
 def with_nan(texts): return [[0.5, 0.5] if "ok" in t else [float("nan"), 0.5] for t in texts]
 def negative(texts): return [[1.5, -0.5]] * len(texts)
@@ -137,10 +138,11 @@ def test_callable_answers_become_log_probabilities() -> None:
 def test_callable_without_labels_is_asked_once_and_that_is_counted() -> None:
     teacher = CallableTeacher("my_teacher:unlabelled")
     assert (teacher.labels, teacher.queries) == (["0", "1", "2"], 1)
-    tensor = CallableTeacher("my_teacher:as_tensor", ["a", "b", "c"])
-    assert tensor.queries == 0
-    torch.testing.assert_close(tensor(["x"]), teacher(["x"]))
-    assert not tensor(["x"]).requires_grad
+    for name in ("as_tensor", "as_tensors"):
+        tensor = CallableTeacher(f"my_teacher:{name}", ["a", "b", "c"])
+        assert tensor.queries == 0
+        torch.testing.assert_close(tensor(["x"]), teacher(["x"]))
+        assert not tensor(["x"]).requires_grad
 
 
 def test_a_sure_answer_stays_finite() -> None:

@@ -19,6 +19,7 @@ from transformers import pipeline
 from distill.errors import InputError
 from prompter.cli import main
 from prompter.config import CONTROLS, parse_settings
+from prompter.rounds import Rounds
 from prompter.train import train
 from tests.distill.service import Service
 
@@ -217,6 +218,19 @@ def test_a_finished_run_is_left_alone(arguments, tmp_path: Path) -> None:
     before = (tmp_path / "run" / "summary.json").stat().st_mtime_ns
     train(parse_settings([*arguments(budget=32), "--resume"]))
     assert (tmp_path / "run" / "summary.json").stat().st_mtime_ns == before
+    (tmp_path / "run" / "report.html").unlink()  # as a kill at the last moment leaves it
+    train(parse_settings([*arguments(budget=32), "--resume"]))
+    assert (tmp_path / "run" / "report.html").is_file()
+
+
+def test_a_control_already_done_is_read_as_it_was_taught(arguments, labelled: Path, tmp_path: Path) -> None:
+    flags = arguments(eval_data=labelled, compare=["unprompted"], student_max_length=3)
+    first = train(parse_settings(flags))
+    (tmp_path / "run" / "summary.json").unlink()
+    again = train(parse_settings([*flags, "--resume"]))
+    assert first is not None and again is not None
+    for name in ("accuracy", "macro_f1", "agreement"):
+        assert again["students"]["unprompted"][name] == first["students"]["unprompted"][name]
 
 
 def test_no_answer_is_paid_for_twice(arguments, labelled: Path, tmp_path: Path, own_cache: Path) -> None:
@@ -247,14 +261,19 @@ def test_a_cache_that_cannot_be_written_does_not_end_the_run(
     assert " ".join(capsys.readouterr().out.split()).count("answers are not kept") == 1
 
 
-def test_a_service_can_be_the_teacher(arguments, labelled: Path, lm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_service_can_be_the_teacher(
+    arguments, labelled: Path, lm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PROMPTER_TEACHER_TOKEN", raising=False)
     rows = [json.loads(row) | {"label": "long"} for row in labelled.read_text().splitlines()]
     labelled.write_text("".join(json.dumps(row) + "\n" for row in rows))
     service = Service()
-    flags = arguments(teacher=service.url, student_tokenizer=lm_folder, budget=32, eval_data=labelled)
+    url = service.url + "?key=SECRET"
+    flags = arguments(teacher=url, student_tokenizer=lm_folder, budget=32, eval_data=labelled)
     summary = train(parse_settings(flags))
     service.close()
+    files = [file for file in (tmp_path / "run").rglob("*") if file.is_file()]
+    assert len(files) > 20 and not [file for file in files if b"SECRET" in file.read_bytes()]
     assert summary is not None
     assert summary["labels"] == ["long", "short"]
     assert summary["teacher_calls"] == len(service.texts)  # nothing is asked to time a service
@@ -291,7 +310,7 @@ def is_unusable(text: str) -> bool:
     return len(text) % 4 == 0
 
 
-def test_unusable_answers_are_dropped_and_counted(arguments, tmp_path: Path) -> None:
+def test_unusable_answers_are_dropped_and_counted(arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     teacher = "tests.prompter.test_train:three_classes"
     flags = arguments(teacher=teacher, teacher_labels=["a", "b", "c"], budget=48, student_tokenizer="LM")
     flags[flags.index("LM")] = flags[flags.index("--generator") + 1]
@@ -302,6 +321,17 @@ def test_unusable_answers_are_dropped_and_counted(arguments, tmp_path: Path) -> 
     kept = [json.loads(line)["text"] for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
     assert kept
     assert not any(is_unusable(text) for text in kept)
+    (tmp_path / "run" / "summary.json").unlink()
+    restore, counted = Rounds.restore, []
+
+    def counting(rounds: Rounds, checkpoint: Path) -> None:
+        restore(rounds, checkpoint)
+        counted.append((rounds.rollouts.judge.teacher.queries, rounds.rollouts.judge.teacher.invalid))
+
+    monkeypatch.setattr(Rounds, "restore", counting)
+    train(parse_settings([*flags, "--resume"]))
+    ((queries, unusable),) = counted  # the share of bad answers goes on where it was
+    assert queries == 36 and 0 < unusable <= summary["unusable_answers"]
 
 
 @pytest.mark.parametrize(
@@ -313,6 +343,7 @@ def test_unusable_answers_are_dropped_and_counted(arguments, tmp_path: Path) -> 
         ({"candidates": 4, "writes": "text"}, "candidates is 4, expected 1"),
         ({"candidates": 4, "candidate_tokens": 99}, "candidate_tokens is 99, expected less than writer_max_new_tokens"),
         ({"trainer_args": '{"epsilonn": 1}'}, "no field 'epsilonn'. Did you mean 'epsilon'"),
+        ({"trainer_args": '{"gradient_accumulation_steps": 2}'}, "'gradient_accumulation_steps' follows from the settings"),
     ],
 )
 def test_mistakes_leave_nothing_half_written(arguments, tmp_path: Path, changes: dict, said: str) -> None:

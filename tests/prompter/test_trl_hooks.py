@@ -142,3 +142,39 @@ def test_the_output_layer_multiplies_all_rows_at_once(tmp_path: Path) -> None:
     head.register_forward_pre_hook(lambda module, inputs: whole.append(inputs[0].is_contiguous()))
     trainer.train()
     assert len(whole) > 2 and all(whole)
+
+
+def test_what_the_writer_does_on_the_same_model_is_not_kept(tmp_path: Path) -> None:
+    trainer = bandit_trainer(tmp_path, match_reward, max_steps=4, beta=0.05)
+    trainer.train()
+    for _ in range(3):
+        trainer.model(input_ids=torch.tensor([[3, 5, 8]]))
+    assert trainer._head_inputs == []
+
+
+@pytest.mark.parametrize("minibatches", [1, 2])
+def test_values_are_those_of_the_tuned_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minibatches: int) -> None:
+    """Also with one step per rollout, where TRL runs the reference but not the policy."""
+    sizes = {"steps_per_generation": minibatches, "per_device_train_batch_size": 64 // minibatches, "num_iterations": 1}
+    trainer = bandit_trainer(tmp_path, match_reward, max_steps=1, beta=0.05, **sizes)
+    with torch.no_grad():
+        torch.nn.init.normal_(trainer.critic.value.weight)
+        for name, parameter in trainer.model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter)
+    rollout, differences = trainer._generate_and_score_completions, []
+
+    def compared(inputs: object) -> dict:
+        output = rollout(inputs)
+        ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
+        length = output["completion_ids"].size(1)
+        base = trainer.accelerator.unwrap_model(trainer.model)
+        with torch.no_grad():
+            states = base(input_ids=ids, output_hidden_states=True).hidden_states[-1][:, -length - 1 : -1]
+            found = (trainer.critic(states) - output["old_values"])[output["completion_mask"].bool()]
+        differences.append(found.abs().max().item())
+        return output
+
+    monkeypatch.setattr(trainer, "_generate_and_score_completions", compared)
+    trainer.train()
+    assert max(differences) < 1e-4
