@@ -16,7 +16,8 @@ import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
 from distill.batch import SyntheticBatch
-from distill.loop import DistillConfig, Distiller
+from distill.distill_config import DistillConfig
+from distill.loop import Distiller
 from distill.losses import kd_loss
 from distill.student import Student, load_student
 from distill.teacher import Teacher, load_teacher

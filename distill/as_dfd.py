@@ -27,11 +27,12 @@ from torch import Tensor
 
 from distill.answers import CachedTeacher
 from distill.batch import SyntheticBatch
+from distill.distill_config import check_ranges
 from distill.embedded import inner_positions, nearest_texts, padding_mask
 from distill.encode import length_step, padded_length, usable_length
 from distill.errors import InputError
 from distill.files import read_json, replace_folder, write_json
-from distill.loop import Distiller, check_ranges
+from distill.loop import Distiller
 from distill.masked_embeddings import MaskedEmbeddings
 from distill.precision import autocast
 from distill.relaxed import classify, word_table

@@ -43,9 +43,10 @@ from distill import encode
 from distill.answers import CachedTeacher
 from distill.batch import SyntheticBatch, joined
 from distill.corpus import rows_at
+from distill.distill_config import check_ranges
 from distill.errors import InputError
 from distill.files import read_json, replace_folder, write_json
-from distill.loop import MAX_GRADIENT_NORM, Distiller, check_ranges
+from distill.loop import MAX_GRADIENT_NORM, Distiller
 from distill.relaxed import classify, entropy, kl, word_table
 from distill.rewriter import Rewriter, Rewritten, Tokens
 from distill.seeding import generator

@@ -29,10 +29,11 @@ from transformers import AutoModelForMaskedLM, PreTrainedModel
 from distill.answers import CachedTeacher
 from distill.batch import SyntheticBatch, joined
 from distill.corpus import rows_at, second_sentences
+from distill.distill_config import check_ranges
 from distill.errors import InputError
 from distill.files import read_json, write_json
 from distill.hub import load_model, load_tokenizer
-from distill.loop import MAX_GRADIENT_NORM, Distiller, check_ranges
+from distill.loop import MAX_GRADIENT_NORM, Distiller
 from distill.precision import autocast, resolve_device
 from distill.relaxed import classify, embed_choice, gumbel_choice, kl, word_table
 from distill.seeding import generator

@@ -64,7 +64,7 @@ def _train(settings: "object", arguments: list[str]) -> int:
 
 def distill(arguments: list[str]) -> int:
     """`prompter distill`: settings from a file and flags."""
-    from distill.loop import DistillConfig
+    from distill.distill_config import DistillConfig
     from prompter.config import parse
     from prompter.distillation import distill as run
     from prompter.methods import CONFIGS, method_named

@@ -14,10 +14,10 @@ from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
+from distill.distill_config import DistillConfig
 from distill.errors import InputError, did_you_mean
 from distill.files import read_yaml
 from distill.http_teacher import without_query
-from distill.loop import DistillConfig
 from prompter.policy import PolicyConfig
 from prompter.rewards import RewardConfig
 from prompter.screening import ScreenConfig

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill.answers import CachedTeacher, answers_file
+from distill.distill_config import DistillConfig
 from distill.errors import InputError
 from distill.hub import HUB_ID
-from distill.loop import DistillConfig
 from distill.seeding import derive_seed
 from distill.student import Student, load_student
 from distill.teacher import load_teacher

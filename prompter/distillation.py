@@ -22,11 +22,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from distill.batch import SyntheticBatch
+from distill.distill_config import DistillConfig
 from distill.errors import InputError
 from distill.files import read_json, replace_folder, write_json, write_text
 from distill.held_out import HeldOut
 from distill.http_teacher import without_query
-from distill.loop import DistillConfig, Distiller
+from distill.loop import Distiller
 from distill.synthesis import Synthesizer
 from distill.t3 import TextToText
 from eval.scoring import score, size_and_speed

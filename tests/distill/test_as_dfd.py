@@ -13,8 +13,9 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from distill.answers import CachedTeacher
 from distill.as_dfd import AsDfd, AsDfdConfig
+from distill.distill_config import DistillConfig
 from distill.errors import InputError
-from distill.loop import DistillConfig, Distiller
+from distill.loop import Distiller
 from distill.relaxed import classify, word_table
 from distill.student import Student, load_student
 from distill.synthesis import Step

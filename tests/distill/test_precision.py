@@ -2,8 +2,9 @@ import pytest
 import torch
 
 from distill import precision
+from distill.distill_config import DistillConfig
 from distill.errors import InputError
-from distill.loop import DistillConfig, Distiller
+from distill.loop import Distiller
 from distill.precision import autocast, has_fast_bf16, resolve_device, weight_dtype
 from distill.student import load_student
 from distill.teacher import TransformersTeacher

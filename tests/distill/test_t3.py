@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from distill.answers import CachedTeacher
+from distill.distill_config import DistillConfig
 from distill.errors import InputError
-from distill.loop import DistillConfig, Distiller
+from distill.loop import Distiller
 from distill.relaxed import classify, entropy, kl
 from distill.rewriter import Rewriter
 from distill.seeding import generator

@@ -16,8 +16,9 @@ from transformers import (
 )
 
 from distill.answers import CachedTeacher
+from distill.distill_config import DistillConfig
 from distill.errors import InputError
-from distill.loop import DistillConfig, Distiller
+from distill.loop import Distiller
 from distill.relaxed import gumbel_choice, kl
 from distill.seeding import generator, seeded
 from distill.student import load_student
