@@ -27,8 +27,8 @@ from prompter.export import Export, export, finish, load
 from prompter.export_config import ExportConfig, parse_export, recipe_settings
 from prompter.export_folder import ExportFolder
 from prompter.progress import Show, quieten
-from prompter.prompter_folder import find_prompter, read_manifest
 from prompter.saved import Prompter
+from prompter.saved_rewriter import find_source
 from prompter.writer import Writer, WriterConfig
 
 
@@ -37,7 +37,7 @@ def exported(config: ExportConfig, writer: WriterConfig, prompter: Prompter, tea
     config = dataclasses.replace(config, to=str(to))
     begin = time.perf_counter()
     folder = ExportFolder(to)
-    identity = {"prompter_sha256": prompter.sha256, **recipe_settings(config, writer)}
+    identity = {"prompter_sha256": prompter.sha256, **recipe_settings(config, writer, prompter.manifest)}
     progress = folder.open_state(identity, len(prompter.labels))
     with Show(quiet=True) as show:
         Export(config, prompter, teacher, folder, progress, show).run()
@@ -74,7 +74,8 @@ def generated(prompter: Prompter, rows: int, batch_size: int, to: Path) -> float
 def speed(arguments: list[str], repeats: int) -> None:
     config, writer = parse_export(arguments)
     quieten()
-    prompter, teacher = load(config, writer, read_manifest(find_prompter(config.run)), Show(quiet=True))
+    source, manifest = find_source(config.run)
+    prompter, teacher = load(config, writer, source, manifest, Show(quiet=True))
     rates: dict[str, list[float]] = {"export": [], "bare generate": []}
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(repeats + 1):  # the first one warms up

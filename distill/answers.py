@@ -246,7 +246,7 @@ def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> st
         # The path tells two projects apart whose functions read alike and load different models.
         about |= {"function": teacher.path, "module": str(Path(module.__file__).resolve()), "source": _sha256(module.__file__)}
     else:
-        about |= {"url": teacher.path, "model": teacher.info()}
+        about |= {"url": teacher.address, "model": teacher.info()}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 

@@ -66,7 +66,8 @@ class HttpTeacher:
             as many seconds of jitter added. A server's `Retry-After` comes first.
 
     Attributes:
-        path: the address, without a query; the query goes with every request, and is never shown or stored.
+        path: the address, without a query.
+        address: the whole of it; the query goes with every request and may hold a key, so it is never shown or stored.
 
     Raises:
         InputError: the address holds credentials or no host, the service does not answer as described, or it has
@@ -86,7 +87,7 @@ class HttpTeacher:
         backoff: float = 0.5,
     ) -> None:
         self.path = _checked_address(url)
-        self._url = url
+        self.address = url
         self._token = _token()
         self.max_invalid_share = max_invalid_share
         self.batch_size = batch_size
@@ -193,7 +194,7 @@ class HttpTeacher:
         """
         payload: Any = {"inputs": inputs, "truncate": True, "raw_scores": False}
         try:
-            response = self._session.post(self._url, json=payload, timeout=self.timeout, allow_redirects=False, stream=True)
+            response = self._session.post(self.address, json=payload, timeout=self.timeout, allow_redirects=False, stream=True)
         except requests.RequestException as error:
             reason = getattr(error.args[0], "reason", error) if error.args else error  # the last failure, not their sum
             raise InputError(

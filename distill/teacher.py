@@ -8,6 +8,7 @@ run stops.
 """
 
 import importlib
+import importlib.util
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -213,10 +214,26 @@ def load_teacher(
     return teacher
 
 
-def _import_function(spec: str) -> Callable[..., Any]:
-    module_name, function_name = spec.split(":")
+def function_file(spec: str) -> Path | None:
+    """Return the source file of the module in "module:function", which is not run for it; None where there is none."""
+    if not CALLABLE.fullmatch(spec):
+        return None
+    _look_here_too()
+    try:
+        found = importlib.util.find_spec(spec.split(":")[0])
+    except (ImportError, ValueError):
+        return None
+    return Path(found.origin) if found and found.has_location and found.origin else None
+
+
+def _look_here_too() -> None:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # at the end: a file of the user must not hide an installed package
+
+
+def _import_function(spec: str) -> Callable[..., Any]:
+    module_name, function_name = spec.split(":")
+    _look_here_too()
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # importing runs the user's code, which may raise anything

@@ -17,7 +17,7 @@ from pyarrow import ArrowException
 
 from distill.errors import InputError, did_you_mean
 from distill.hub import HUB_ID
-from eval.data import load_texts
+from eval.data import load_texts, parquet_files
 from eval.toy import located
 
 RECIPE, WORK = "recipe.yaml", ".export"
@@ -56,7 +56,7 @@ class Corpus:
     logprob: np.ndarray | None = None
 
 
-def load_corpus(path: str, text_column: str = "text", all_rows: bool = False) -> Corpus:
+def load_corpus(path: str, text_column: str = "text", all_rows: bool = False, split: str = "train") -> Corpus:
     """Read the corpus that is to be judged.
 
     Args:
@@ -64,6 +64,7 @@ def load_corpus(path: str, text_column: str = "text", all_rows: bool = False) ->
             (`.txt` with a text a line, or what `eval.data` reads).
         text_column: Column of the texts.
         all_rows: Read the rows that the export marked, too.
+        split: Split of a folder whose files are named after splits.
 
     Raises:
         InputError: There is nothing there, an export is unfinished, a column is missing or holds something else, or there
@@ -74,12 +75,10 @@ def load_corpus(path: str, text_column: str = "text", all_rows: bool = False) ->
         raise InputError(f"{path}: there is no such folder or file; give the folder of a dataset, or a file of texts.")
     if place.is_dir() and (place / WORK).is_dir() and not (place / RECIPE).is_file():
         raise InputError(f"{path}: is an unfinished export; run the same prompter export again, which goes on with it.")
-    files = sorted(place.glob("data/*.parquet")) or sorted(place.glob("*.parquet"))
-    if place.name.endswith(".parquet"):
-        files = [place]
+    files = [place] if place.name.endswith(".parquet") else parquet_files(place, split) if place.is_dir() else []
     if files:
         return _read_dataset(path, files, text_column, all_rows)
-    texts = load_texts(path, text_column)
+    texts = load_texts(path, text_column, split)
     return Corpus(path, texts, len(texts))
 
 
@@ -89,7 +88,7 @@ def load_reference(path: str, text_column: str = "text", split: str = "train") -
     Args:
         path: As in `load_corpus`; or a dataset of the hub, or `toy:TASK`, the training text of a toy task.
         text_column: Column of the texts.
-        split: Split of a dataset of the hub.
+        split: Split of a folder or of a dataset of the hub.
 
     Raises:
         InputError: As `load_corpus`; or the hub has no such dataset.
@@ -101,7 +100,7 @@ def load_reference(path: str, text_column: str = "text", split: str = "train") -
         if not Path(path).exists() and on_hub:
             texts = load_texts(path, text_column, split)
             return Corpus(path, texts, len(texts))
-        return load_corpus(path, text_column)
+        return load_corpus(path, text_column, split=split)
     except InputError as error:
         raise InputError(f"reference: {error}") from error
 

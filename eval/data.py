@@ -1,8 +1,9 @@
 """Reading labelled texts for evaluation, from files or from the hub.
 
 This data is reported on, never trained on or selected by. Files are read directly, without a cache: JSON lines, CSV
-and Parquet, the first two also gzipped. A folder is taken to hold one file per split (`test.jsonl.gz`), as most data
-sets are laid out. Anything else is a hub id (`owner/name`, or `owner/name:config`), loaded with `datasets`.
+and Parquet, the first two also gzipped. A folder is taken to hold one file per split (`test.jsonl.gz`), or Parquet files
+named after the splits (`data/test-00000-of-00002.parquet`), as most data sets are laid out. Anything else is a hub id
+(`owner/name`, or `owner/name:config`), loaded with `datasets`.
 
 The delicate part is the labels. A number is a class index; a name is looked up among the teacher's class names. Data
 sets and teachers may number the same names differently, so wherever both sides have names, names decide.
@@ -26,6 +27,7 @@ from distill.errors import InputError, did_you_mean
 from distill.seeding import generator
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
+OF_SPLIT = re.compile(r"(train|validation|valid|val|dev|test|eval)[-.]")
 EXPECTED = f"a file ({', '.join(SUFFIXES)}), a folder with one such file per split, or a hub id"
 
 
@@ -147,7 +149,8 @@ def _texts(columns: _Columns, name: str) -> list[str]:
         if not isinstance(value, str):
             found = "nothing" if value is None else type(value).__name__
             raise InputError(f"{columns.at(row)}: column '{name}' holds {found}, expected text; fix or remove the row.")
-    return values
+    # Half of a surrogate pair, as a cut emoji leaves it in JSON, is no text to any tokenizer.
+    return [value.encode("utf-8", "replace").decode("utf-8") for value in values]
 
 
 def _class_indices(columns: _Columns, name: str, labels: list[str]) -> list[int]:
@@ -160,6 +163,11 @@ def _class_indices(columns: _Columns, name: str, labels: list[str]) -> list[int]
             raise InputError(
                 f"{columns.source}: column '{name}' has {len(declared)} classes ({', '.join(declared)}), the teacher "
                 f"has {len(labels)} ({', '.join(labels)}); give data of the teacher's own task."
+            )
+        elif None in order and any(known not in (None, own) for own, known in enumerate(order)):
+            raise InputError(
+                f"{columns.source}: column '{name}' numbers its classes {', '.join(declared)}, the teacher has "
+                f"{', '.join(labels)}: some names are the same in another order; rename the classes of the data."
             )
         if None not in order:
             values = [order[v] if isinstance(v, int) and 0 <= v < len(order) else v for v in values]
@@ -205,8 +213,8 @@ def _checked_index(value: Any, labels: list[str], where: str, column: str) -> in
 def _read(source: str, split: str, names: tuple[str, ...], revision: str | None = None) -> _Columns:
     path = Path(source)
     if path.is_dir():
-        path = _file_of_split(path, split)
-    if path.is_file():
+        columns = _joined(source, [_read_file(file, names) for file in _files_of_split(path, split)])
+    elif path.is_file():
         columns = _read_file(path, names)
     elif path.name.endswith(SUFFIXES) or path.is_absolute() or source.startswith(".") or source.count("/") > 1:
         raise InputError(f"{source}: there is no such file; expected {EXPECTED}.")
@@ -217,13 +225,36 @@ def _read(source: str, split: str, names: tuple[str, ...], revision: str | None 
     return columns
 
 
-def _file_of_split(folder: Path, split: str) -> Path:
+def parquet_files(folder: Path, split: str) -> list[Path]:
+    """The Parquet files of a split, in the folder or in its folder `data`, in their order.
+
+    They are named as `datasets` names them, `test.parquet` or `test-00000-of-00002.parquet`; where none of the files is named
+    after a split, all of them are meant.
+    """
+    files = sorted(folder.glob("data/*.parquet")) or sorted(folder.glob("*.parquet"))
+    named = {file: found[1] for file in files if (found := OF_SPLIT.match(file.name))}
+    return [file for file in files if named.get(file) == split] if named else files
+
+
+def _files_of_split(folder: Path, split: str) -> list[Path]:
     found = [folder / f"{split}{suffix}" for suffix in SUFFIXES if (folder / f"{split}{suffix}").is_file()]
     if len(found) == 1:
-        return found[0]
-    have = ", ".join(sorted(file.name for file in folder.iterdir() if file.name.endswith(SUFFIXES))) or "nothing of the kind"
+        return found
+    shards = [file for file in parquet_files(folder, split) if OF_SPLIT.match(file.name)]
+    if not found and shards:
+        return shards
+    files = [*folder.iterdir(), *folder.glob("data/*")]
+    have = ", ".join(sorted(file.name for file in files if file.name.endswith(SUFFIXES))) or "nothing of the kind"
     expected = f"one file named {split}.jsonl (or {', '.join(SUFFIXES[1:])})"
     raise InputError(f"{folder}: expected {expected}, it has {have}; name the split or the file itself.")
+
+
+def _joined(source: str, parts: list[_Columns]) -> _Columns:
+    if len(parts) == 1:
+        return parts[0]
+    values = {name: [value for part in parts for value in part.values[name]] for name in parts[0].values}
+    rows = sum(len(part.row_numbers) for part in parts)
+    return _Columns(source, values, list(range(1, rows + 1)), parts[0].class_names)
 
 
 def _read_file(path: Path, names: tuple[str, ...]) -> _Columns:

@@ -1,5 +1,6 @@
 """What `prompter distill` works with: sources, teacher, untrained students, and data to report on."""
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -115,11 +116,13 @@ def folder_names(specs: list[str]) -> list[str]:
 
     >>> folder_names(["bert:layers=2,hidden=64", "models/tiny", "other/tiny"])
     ['bert-layers2-hidden64', 'tiny', 'tiny-2']
+    >>> folder_names(["models/tiny-2", "models/tiny", "other/tiny"])
+    ['tiny-2', 'tiny', 'tiny-3']
     """
     names: list[str] = []
     for spec in specs:
         last = spec if ":" in spec else Path(spec).name
         name = re.sub(r"[^\w.]+", "-", last.replace("=", "")).strip("-.") or "student"
-        count = sum(other == name or re.fullmatch(re.escape(name) + r"-\d+", other) is not None for other in names)
-        names.append(f"{name}-{count + 1}" if count else name)
+        numbered = (f"{name}-{number}" for number in itertools.count(2))
+        names.append(name if name not in names else next(other for other in numbered if other not in names))
     return names

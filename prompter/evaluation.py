@@ -79,7 +79,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         for name, given in answers.items():
             if unusable := int(given.isnan().any(dim=1).sum()):
                 notes.append(f"{name} gave no usable answer to {unusable:,} of {len(data):,} rows; they count as wrong.")
-        taught = answers[without_query(config.teacher)] if config.teacher else None
+        taught = answers[models[0].name] if config.teacher else None
         speeds = timed(models, data, show)
         rows = [
             {
@@ -113,7 +113,7 @@ def load(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Model]:
         InputError: One is no classifier, or its classes contradict the task's.
     """
     specs = ([config.teacher] if config.teacher else []) + config.models
-    models = []
+    models: list[Model] = []
     for spec in specs:
         student = spec != config.teacher
         found = load_teacher(located(spec, "teacher"), config.device, field="model" if student else "teacher")
@@ -123,7 +123,8 @@ def load(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Model]:
             notes.append(note)
         kept = config.teacher_cache and (not student or isinstance(found, HttpTeacher))  # a student's answers are cheap
         ask = CachedTeacher(found, answers_file() if kept else None, notes.append)
-        models.append(Model(without_query(spec), found, ask, student))
+        name, same = without_query(spec), sum(without_query(model) == without_query(spec) for model in specs[: len(models)])
+        models.append(Model(f"{name} ({same + 1})" if same else name, found, ask, student))
     return models
 
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow.dataset
+import pyarrow.parquet
 import torch
 from datasets import ClassLabel, Features
 from datasets import Sequence as SequenceFeature
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from distill.errors import InputError
 from distill.files import read_yaml
-from eval.data import load_texts
+from eval.data import load_texts, parquet_files
 from prompter.export_config import NO_TEACHER
 from prompter.export_folder import RECIPE
 from prompter.prompter_folder import MANIFEST, find_prompter
@@ -114,7 +115,7 @@ class DatasetSource:
     def __init__(self, path: str) -> None:
         self.name = path
         folder = Path(path)
-        files = sorted((folder / "data").glob("*.parquet")) or sorted(folder.glob("*.parquet"))
+        files = parquet_files(folder, "train")
         try:
             data = pyarrow.dataset.dataset([str(file) for file in files], format="parquet")
             if "text" not in data.schema.names:
@@ -205,9 +206,20 @@ def open_source(
         return PrompterSource(path, seed, device, base)
     if (folder / "config.yaml").is_file():
         find_prompter(path)  # tells how to finish the run
-    if folder.is_dir() and any(folder.glob("data/*.parquet")):
+    if folder.is_dir() and _is_exported(folder):
         return DatasetSource(path)
     return TextSource(path, column, split)
+
+
+def _is_exported(folder: Path) -> bool:
+    """Whether a folder holds a dataset of ours, and not just Parquet files, which may be a copy of any dataset of the hub."""
+    files = parquet_files(folder, "train")
+    if (folder / RECIPE).is_file():
+        return bool(files)
+    try:
+        return bool(files) and bool({"teacher_probs", "keep"} & set(pyarrow.parquet.read_schema(files[0]).names))
+    except (ArrowException, OSError):
+        return True  # which says what is wrong with the file
 
 
 def labels_of(sources: Sequence[Source], teacher_labels: list[str] | None) -> list[str]:

@@ -18,6 +18,7 @@ import eval as eval_package
 import prompter
 from distill.errors import InputError
 from distill.files import read_json, write_json
+from distill.teacher import function_file
 from eval.bench.suite import PROMPTED, Cell
 from eval.controls import SELECTED
 from eval.toy.cache import source_hash
@@ -56,8 +57,10 @@ def is_finished(cell: Cell, root: Path) -> bool:
 
 @cache
 def content(name: str) -> str:
-    """A hash of the file or folder of that name; the name itself where there is neither."""
+    """A hash of the file or folder of that name, or of the module of a function; the name itself where there is neither."""
     path = Path(name)
+    if not path.exists():
+        path = function_file(name) or path
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
     if not files:
         return name
@@ -108,8 +111,6 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
         figures = train_method(cell.text, settings)
     else:
         figures = train_control(cell.text, settings)
-    if figures.get("accuracy") is None:
-        raise InputError("eval_data is missing: a comparison needs labelled data to report on")
     return {key: figures[key] for key in (*FIGURES, "teacher_accuracy")}
 
 

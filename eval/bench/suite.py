@@ -135,7 +135,10 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
             merged = {**common, **tasks[task], **own, "student": student, "budget": budget, "seed": seed}
             cell = Cell(task, method, str(student), budget, seed, text, merged)
             try:
-                training = cell.parsed("unused").distill
+                parsed = cell.parsed("unused")
+                training = parsed.distill
+                if not parsed.run.eval_data:
+                    raise InputError("eval_data is missing: a comparison needs labelled data to report on")
             except InputError as error:
                 raise InputError(f"{where}: task '{task}', method '{method}': {error}") from None
             effort = (training.student_updates, training.student_batch_size)
@@ -144,7 +147,11 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
                     f"{where}: task '{task}', method '{method}': {effort[0]} updates of {effort[1]} texts, but "
                     f"{efforts[task, student, budget]} for other methods; what is compared has to cost the same"
                 )
-            cells[cell.name] = cell
+            if cells.setdefault(cell.name, cell).settings != merged:
+                raise InputError(
+                    f"{where}: task '{task}', method '{method}', student '{student}', {budget} queries, seed {seed} is there "
+                    "already, with other settings; give a method of your own: '- NAME: {setting: value}'"
+                )
     return Suite(_slug(str(content.get("name") or path.stem)), list(cells.values()))
 
 

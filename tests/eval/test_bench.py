@@ -203,6 +203,8 @@ def test_a_cell_that_fails_does_not_end_the_suite(suite, tmp_path: Path, capsys:
         ({"settings": SMALL | {"student_update": 3}}, "student_update.*student_updates"),
         ({"methods": ["prompted", {"longer": {"student_updates": 9}}]}, "has to cost the same"),
         ({"budgets": ["many"]}, "budget"),
+        ({"more": [{"settings": SMALL | {"student_learning_rate": 0.01}}]}, "entry 1: .*there already, with other settings"),
+        ({"tasks": {"tiny": {"teacher": "t", "generator": "g"}}, "methods": ["prompted"]}, "eval_data is missing"),
     ],
 )
 def test_a_wrong_suite_is_refused_before_anything_runs(
@@ -251,6 +253,17 @@ def test_other_content_is_another_cell(suite, tmp_path: Path) -> None:
         file.write('{"text": "w1", "label": 0}\n')
     content.cache_clear()
     assert folder_of(cell, tmp_path) != before
+
+
+def test_a_function_that_was_changed_is_another_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for body in ("1", "2"):
+        (tmp_path / "teacher_of_the_bench.py").write_text(f"def answer(texts):\n    return {body}\n")
+        content.cache_clear()
+        found.append(content("teacher_of_the_bench:answer"))
+    assert found[0] != found[1]
+    assert content("no_such_module:answer") == "no_such_module:answer"
 
 
 def test_a_cell_of_another_cost_is_no_result(suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,3 +166,33 @@ def test_hub_data_is_read_with_its_class_names(monkeypatch):
     assert data.labels == [1, 0] and data.class_names == ["pos", "neg"]
     with pytest.raises(InputError, match="owner/data: has no column 'text', only s, y"):
         load("owner/data", ["neg", "pos"], label="y")
+
+
+def test_a_copy_of_a_hub_dataset_is_read_by_its_splits(tmp_path):
+    folder = tmp_path / "clone" / "data"
+    folder.mkdir(parents=True)
+    rows = objects(ROWS)
+    for name, part in {
+        "train-00000-of-00002": rows[:2],
+        "train-00001-of-00002": rows[2:],
+        "test-00000-of-00001": rows[:1],
+    }.items():
+        datasets.Dataset.from_list(part).to_parquet(folder / f"{name}.parquet")
+    texts = [text for text, _ in ROWS]
+    assert load_texts(tmp_path / "clone", "text", "train") == texts
+    assert load_texts(tmp_path / "clone", "text", "test") == texts[:1]
+    with pytest.raises(InputError, match="expected one file named validation.jsonl"):
+        load_texts(tmp_path / "clone", "text", "validation")
+
+
+def test_names_that_fit_in_part_are_no_numbers(tmp_path):
+    features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "mid", "pos"])})
+    datasets.Dataset.from_list(objects([("x", 0), ("y", 2)]), features=features).to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="numbers its classes neg, mid, pos, the teacher has pos, mid, negative"):
+        load(tmp_path / "a.parquet", ["pos", "mid", "negative"])
+    assert load(tmp_path / "a.parquet", ["negative", "mid", "pos"]).labels == [0, 2]
+
+
+def test_half_a_surrogate_pair_is_no_text(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "soup \\\\ud83d good"}\n')
+    assert load_texts(tmp_path / "a.jsonl", "text") == ["soup ? good"]

@@ -171,6 +171,12 @@ def test_a_service_is_asked_once_not_timed_and_its_classes_are_put_in_order(
             assert model["metrics"]["accuracy"]["value"] == 0.5 and model["milliseconds"] is None
         assert service.texts.count("A text.") == 2 and len(service.texts) == 2 + 9  # known answers are not paid for again
         assert run(service.url, "--task", task) == 0
+        capsys.readouterr()
+        # Addresses that differ in the query alone are two models, though the query is not shown.
+        assert run(service.url + "?model=b", "--teacher", service.url + "?model=a", "--task", task, "--json") == 0
+        said = capsys.readouterr().out
+        assert [model["model"] for model in json.loads(said)["models"]] == [service.url, f"{service.url} (2)"]
+        assert "model=" not in said and len(service.texts) == 3 + 9 + 2 * 10  # each was asked anew
     finally:
         service.close()
 

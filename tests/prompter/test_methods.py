@@ -127,7 +127,10 @@ def test_a_rewriter_exports_its_corpus_rewritten(distil, tmp_path: Path, capsys:
     assert len(rows) == 40 and {row["wanted_label"] for row in rows} == {-1}
     sentences = set(random_texts(80, 1, shortest=6, longest=12))
     assert {row["topic"] for row in rows} <= sentences and any(row["text"] != row["topic"] for row in rows)
-    assert "was rewritten" in (data / "README.md").read_text()
+    page = (data / "README.md").read_text()
+    assert "was rewritten" in page
+    samples = page.split("## Samples")[1].split("##")[0].strip().splitlines()[2:]
+    assert samples and all(line.split("|")[3].strip() == "" for line in samples)  # no class was asked for
     tables = [pandas.read_parquet(data / "data")]
     assert main([*export, "--to", str(tmp_path / "again"), "--batch_size", "256"]) == 0
     tables.append(pandas.read_parquet(tmp_path / "again" / "data"))
