@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM
 
 from distill.encode import TokenTable
-from distill.precision import autocast, resolve_device
+from distill.precision import resolve_device
 from distill.seeding import generator, seeded
 from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.teacher import SPECIAL_TOKENS, reading_tokenizer
@@ -83,8 +83,7 @@ def train_masked_lm(world: World, settings: MaskedLMSettings, folder: Path, quie
             hidden = (torch.rand(ids.shape, generator=random) < settings.mask_share) & (ids >= len(specials))
             labels = ids.masked_fill(~hidden, UNPREDICTED).to(device)
             inputs["input_ids"] = ids.masked_fill(hidden, int(tokenizer.mask_token_id)).to(device)
-            with autocast(device):
-                logits = model(**inputs).logits
+            logits = model(**inputs).logits
             yield torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), labels.flatten(), ignore_index=UNPREDICTED)
 
     fit(model.to(device), losses(), len(batches), settings.learning_rate, "masked language model", quiet)

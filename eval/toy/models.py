@@ -14,7 +14,7 @@ import torch
 import transformers
 
 import distill
-from distill.precision import has_fast_bf16, resolve_device
+from distill.precision import resolve_device
 from eval.toy.cache import cached_folder, source_hash
 from eval.toy.masked_lm import MaskedLMSettings, train_masked_lm
 from eval.toy.rewriter import RewriterSettings, train_rewriter
@@ -124,13 +124,11 @@ def _key(
     here, shared = Path(__file__).parent, Path(distill.__file__).parent
     sources = [here / f"{part}.py" for part in ("words", "grammar", "reviews", "world", "fit", name, *others)]
     sources += [shared / f"{part}.py" for part in ("seeding", "precision", "encode")]
-    device = resolve_device("auto")
     return {
         **more,
         "seed": seed,
         "settings": dataclasses.asdict(settings),
         "sources": source_hash(sources),
         "versions": {module.__name__: str(module.__version__) for module in (torch, transformers, tokenizers)},
-        "device": device.type,
-        "bf16": has_fast_bf16(device),
+        "device": resolve_device("auto").type,
     }

@@ -21,7 +21,7 @@ from tokenizers.models import Unigram
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from distill.precision import autocast, resolve_device
+from distill.precision import resolve_device
 from distill.seeding import generator, seeded
 from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.world import World
@@ -81,11 +81,8 @@ def train_rewriter(world: World, settings: RewriterSettings, folder: Path, quiet
                     whole[row, : len(encoded[index])] = torch.tensor(encoded[index])
                     whole[row, len(encoded[index])] = END_ID
                 source = damage(whole, len(tokenizer), settings, random)
-                with autocast(device):
-                    labels = whole.masked_fill(whole == PADDING_ID, -100).to(device)
-                    yield model(
-                        input_ids=source.to(device), attention_mask=(source != PADDING_ID).to(device), labels=labels
-                    ).loss
+                labels = whole.masked_fill(whole == PADDING_ID, -100).to(device)
+                yield model(input_ids=source.to(device), attention_mask=(source != PADDING_ID).to(device), labels=labels).loss
 
     steps = settings.epochs * -(-len(texts) // settings.batch_size)
     fit(model.to(device), losses(), steps, settings.learning_rate, "rewriter", quiet)

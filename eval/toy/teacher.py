@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from distill.encode import TokenTable
-from distill.precision import autocast, resolve_device
+from distill.precision import resolve_device
 from distill.seeding import generator, seeded
 from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.world import World
@@ -73,8 +73,7 @@ def train_teacher(world: World, task_name: str, settings: TeacherSettings, folde
             for rows in length_sorted_batches(table.lengths[: len(texts)], settings.batch_size, random):
                 inputs = table.gather(rows, device)
                 inputs["input_ids"] = hide_words(inputs["input_ids"].cpu(), settings.hidden_words, random).to(device)
-                with autocast(device):
-                    logits = model(**inputs).logits
+                logits = model(**inputs).logits
                 yield torch.nn.functional.cross_entropy(
                     logits.float(), labels[rows].to(device), label_smoothing=settings.label_smoothing
                 )

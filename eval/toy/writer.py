@@ -18,7 +18,7 @@ from tokenizers.models import Unigram
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from distill.precision import autocast, resolve_device
+from distill.precision import resolve_device
 from distill.seeding import generator, seeded
 from eval.toy.fit import fit, save
 from eval.toy.grammar import MAX_WORDS
@@ -83,8 +83,7 @@ def train_writer(world: World, settings: WriterSettings, folder: Path, quiet: bo
     def losses() -> Iterator[Tensor]:
         for batch in batches:
             ids = batch.to(device)
-            with autocast(device):
-                logits = model(input_ids=ids[:, :-1]).logits
+            logits = model(input_ids=ids[:, :-1]).logits
             yield torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
 
     fit(model.to(device), losses(), len(batches), settings.learning_rate, "writer", quiet)
