@@ -225,8 +225,8 @@ def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> st
 
     It is a hash of the labels in their order and, for a Hugging Face model, of its configuration, tokenizer and weights
     as files, of `max_length` and of the number format; for a function, of its name, its module's path and source text;
-    for a service, of its address without the query and of the model that its `/info` names. What a function loads, and
-    which model a service without `/info` runs, cannot be seen.
+    for a service, of its address with its query, which may name a model, and of the model that its `/info` names. What a
+    function loads, and which model a service without `/info` runs, cannot be seen.
 
     Raises:
         InputError: the files of the model or the source of the function cannot be found.

@@ -364,12 +364,13 @@ def test_identity_of_a_function_follows_its_source_and_place(tmp_path: Path, mon
     assert len({known, *others}) == 4
 
 
-def test_identity_of_a_service_leaves_out_the_query(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_of_a_service_heeds_its_whole_address_and_labels(monkeypatch: pytest.MonkeyPatch) -> None:
     says: dict[str, str] = {}
     monkeypatch.setattr(HttpTeacher, "info", lambda self: dict(says))
     known = identity(HttpTeacher("http://host/predict?key=1", ["a", "b"]))
-    assert identity(HttpTeacher("http://host/predict?key=2", ["a", "b"])) == known
-    assert identity(HttpTeacher("http://host/predict", ["b", "a"])) != known
-    assert identity(HttpTeacher("http://host/other", ["a", "b"])) != known
+    assert identity(HttpTeacher("http://host/predict?key=1", ["a", "b"])) == known
+    assert identity(HttpTeacher("http://host/predict?key=2", ["a", "b"])) != known  # a query may name another model
+    assert identity(HttpTeacher("http://host/predict?key=1", ["b", "a"])) != known
+    assert identity(HttpTeacher("http://host/other?key=1", ["a", "b"])) != known
     says["model_sha"] = "abc"
-    assert identity(HttpTeacher("http://host/predict", ["a", "b"])) != known
+    assert identity(HttpTeacher("http://host/predict?key=1", ["a", "b"])) != known
