@@ -135,7 +135,7 @@ def _lines(path: Path) -> list[str]:
     try:
         texts = [line for line in path.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; expected {EXPECTED}.") from None
+        raise InputError(f"{path}: there is no such file; give one with a text a line.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as text ({error}); give UTF-8, a text a line.") from error
     if not texts:
@@ -164,7 +164,7 @@ def _class_indices(columns: _Columns, name: str, labels: list[str]) -> list[int]
                 f"{columns.source}: column '{name}' has {len(declared)} classes ({', '.join(declared)}), the teacher "
                 f"has {len(labels)} ({', '.join(labels)}); give data of the teacher's own task."
             )
-        elif None in order and any(known not in (None, own) for own, known in enumerate(order)):
+        if None in order and any(known not in (None, own) for own, known in enumerate(order)):
             raise InputError(
                 f"{columns.source}: column '{name}' numbers its classes {', '.join(declared)}, the teacher has "
                 f"{', '.join(labels)}: some names are the same in another order; rename the classes of the data."

@@ -151,6 +151,7 @@ class Distillation:
         if method is not None:
             self.synthesizer = self._synthesizer(with_toy_models(method, config.quiet))
         self.restarted = False
+        self.teacher_name = without_query(config.teacher)
         self.held_out = HeldOut(config.held_out)
         self.best: dict[str, dict[str, Any]] = {name: {} for name in self.distillers}
         self.best_weights: dict[str, dict[str, Tensor]] = {}
@@ -181,10 +182,8 @@ class Distillation:
         """
         self._restore()
         stop = StopRequest(self.show.say)
-        named = dataclasses.asdict(self.config)
-        trackers = Trackers(
-            self.config.report_to, self.folder.path / TRACKERS, named | {"teacher": without_query(self.config.teacher)}
-        )
+        named = dataclasses.asdict(self.config) | {"teacher": self.teacher_name}
+        trackers = Trackers(self.config.report_to, self.folder.path / TRACKERS, named)
         with stop.listening():
             for row in self._rows():
                 self.folder.append(LOG, [row])
@@ -381,7 +380,7 @@ class Distillation:
         made_for = next((source.teacher for source in inputs.sources if source.teacher), None)
         return {
             "labels": inputs.labels,
-            "teacher": without_query(self.config.teacher) or made_for,
+            "teacher": self.teacher_name or made_for,
             "sources": [source.name for source in inputs.sources] or [_described(self.config)],
             "texts": self.texts,
             "teacher_queries": self.queries,
@@ -403,7 +402,7 @@ class Distillation:
                 student.save(path)
                 write_student_card(path, name, summary)
             if isinstance(self.synthesizer, TextToText):
-                names = {"teacher": without_query(self.config.teacher), "corpus": str(self.config.corpus)}
+                names = {"teacher": self.teacher_name, "corpus": str(self.config.corpus)}
                 self.synthesizer.save_rewriter(temporary / REWRITER_FOLDER, self.method.rewriter, **names)
             write_text(temporary / f"{LOG}.jsonl", log)
             if self.config.report_to and (trackers := self.folder.path / TRACKERS).exists():
