@@ -12,6 +12,7 @@ from distill.errors import InputError
 from distill.hub import HUB_ID
 from distill.seeding import derive_seed
 from distill.student import Student, load_student
+from distill.synthesis import white_box
 from distill.teacher import load_teacher
 from eval.data import load_labelled
 from eval.scoring import EvaluationData
@@ -78,6 +79,8 @@ def load(config: StudentsConfig, training: DistillConfig, show: Show) -> Inputs:
             raise InputError(f"teacher is missing: {whose} has no answers of one; give --teacher")
         asked = load_teacher(spec, config.device, labels=names or None)
         teacher = CachedTeacher(asked, answers_file() if config.teacher_cache else None, show.say)
+        if config.method:
+            white_box(teacher, config.method)  # said before a student asks for what a black box has not
     labels = labels_of(sources, teacher.labels if teacher else None)
     # Where the teacher need not be asked, a student made from a config still reads as it does; a black box has no tokenizer.
     readable = teacher is None and (Path(spec).is_dir() or HUB_ID.fullmatch(spec))

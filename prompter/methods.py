@@ -14,7 +14,7 @@ from distill.as_dfd import AsDfd, AsDfdConfig
 from distill.errors import InputError, did_you_mean
 from distill.files import read_yaml
 from distill.loop import Distiller
-from distill.synthesis import Synthesizer
+from distill.synthesis import Synthesizer, white_box
 from distill.t3 import T3Config, TextToText
 from distill.zero_shot import ZeroShot, ZeroShotConfig
 from eval.sentences import read_sentences
@@ -109,6 +109,7 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
             settings = with_toy_files(settings, show, Clock())
             run = settings.run
             judges = load_judges(run, show)
+            white_box(judges.teacher, name)
             corpus = read_sentences(str(run.corpus)) if name in CORPUS_METHODS else []
             method = with_toy_models(settings.method, run.quiet)
             start = time.perf_counter()
