@@ -36,7 +36,7 @@ def demo(arguments: list[str]) -> int:
     from prompter.config import config_path as find
     from prompter.config import parse_settings
 
-    # Models of a few hundred thousand parameters gain no time by bf16, and the policy learns worse (docs/log.md).
+    # Models of a few hundred thousand parameters lose time by bf16 (docs/log.md).
     os.environ.setdefault(VARIABLE, "float32")
     shipped = read_yaml(find("configs/toy/prompted.yaml"))
     return _train(parse_settings(arguments, {"output_dir": "runs/demo"} | shipped), ["demo", *arguments])
