@@ -336,8 +336,15 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     """Switch dropout off for a block, then give each module its own mode back."""
     training = [module for module in model.modules() if module.training]
     model.eval()
+    # Rows that have ended are fed padding, and rows without padding need no mask: with this, some models warn of the two.
+    config = unwrapped(model).config
+    padding = getattr(config, "pad_token_id", None)
+    if padding is not None:
+        config.pad_token_id = None
     try:
         yield
     finally:
+        if padding is not None:
+            config.pad_token_id = padding
         for module in training:
             module.training = True

@@ -72,6 +72,17 @@ def greedy(model, ids: Tensor, mask: Tensor, eos: list[int], **changes):
     return decode(model, ids, mask, **(arguments | changes))
 
 
+def test_rows_that_ended_raise_no_warning_of_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr("transformers.modeling_utils.logger.warning_once", warnings.append)
+    model = made(gpt2)
+    model.config.pad_token_id = PAD
+    ids = torch.full((2, 3), 7)
+    eos = greedy(model, ids, torch.ones_like(ids), []).tokens[0, :1].tolist()
+    assert greedy(model, ids, torch.ones_like(ids), eos).lengths.tolist() == [1, 1]
+    assert warnings == [] and model.config.pad_token_id == PAD
+
+
 @pytest.mark.parametrize("build", [gpt2, llama, mistral, bloom])
 @pytest.mark.parametrize("least", [0, 4])
 def test_greedy_equals_generate_with_padding_and_eos(build: Callable, least: int) -> None:
