@@ -186,7 +186,7 @@ def decode(
     current, begin, steps = input_ids, 0, max_new_tokens
     vocabulary = unwrapped(model).get_output_embeddings().weight.shape[0]
     scratch: Tensor | None = None
-    with _evaluating(model), _fast_head(model, size, max_new_tokens):
+    with _evaluating(model), _padding_unknown(model), _fast_head(model, size, max_new_tokens):
         for step in range(max_new_tokens):
             end = width + step
             options["past_key_values"] = cache
@@ -336,15 +336,26 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
     """Switch dropout off for a block, then give each module its own mode back."""
     training = [module for module in model.modules() if module.training]
     model.eval()
-    # Rows that have ended are fed padding, and rows without padding need no mask: with this, some models warn of the two.
-    config = unwrapped(model).config
-    padding = getattr(config, "pad_token_id", None)
-    if padding is not None:
-        config.pad_token_id = None
     try:
         yield
     finally:
-        if padding is not None:
-            config.pad_token_id = padding
         for module in training:
             module.training = True
+
+
+@contextmanager
+def _padding_unknown(model: nn.Module) -> Iterator[None]:
+    """Hide the padding token's id from a model for a block.
+
+    Rows that have ended are fed padding, and rows without padding need no mask: where both meet, some models warn.
+    """
+    config = unwrapped(model).config
+    padding = getattr(config, "pad_token_id", None)
+    if padding is None:
+        yield
+        return
+    config.pad_token_id = None
+    try:
+        yield
+    finally:
+        config.pad_token_id = padding

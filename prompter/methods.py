@@ -109,11 +109,11 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
             settings = with_toy_files(settings, show, Clock())
             run = settings.run
             judges = load_judges(run, show)
-            white_box(judges.teacher, name)
+            inside = white_box(judges.teacher, name)
             corpus = read_sentences(str(run.corpus)) if name in CORPUS_METHODS else []
             method = with_toy_models(settings.method, run.quiet)
             start = time.perf_counter()
-            distiller = Distiller(new_student(settings, judges), training, run.budget, run.seed, judges.teacher.white_box)
+            distiller = Distiller(new_student(settings, judges), training, run.budget, run.seed, inside)
             synthesizer = new_synthesizer(method, judges.teacher, distiller, corpus, run.seed, run.device)
             distiller.planned_queries = synthesizer.rows(run.budget)
             tell(synthesizer, run.budget, distiller.planned_queries, corpus, show)
