@@ -175,8 +175,8 @@ class TextToText:
         self.to_teacher = map_tokens(tokenizer, self.inside.tokenizer, size, "teacher")
         self.to_student = map_tokens(tokenizer, student.tokenizer, size, "student")
         self.coverage = {
-            "teacher": check_coverage(self.to_teacher, counts, "teacher"),
-            "student": check_coverage(self.to_student, counts, "student"),
+            "teacher": check_coverage(self.to_teacher, counts, "teacher", "rewriter"),
+            "student": check_coverage(self.to_student, counts, "student", "rewriter"),
         }
         self.exact_share = self._measure_exact_share(sample[:256])
         self.teacher_table = self.to_teacher.table(word_table(self.inside.model))

@@ -142,13 +142,14 @@ def map_tokens(source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase,
     return TokenMap(flat, lengths.cumsum(0) - lengths, known, ordinary, prefix, suffix, unknown)
 
 
-def check_coverage(mapped: TokenMap, counts: Tensor, field: str) -> float:
+def check_coverage(mapped: TokenMap, counts: Tensor, field: str, generator: str) -> float:
     """The share of a sample's tokens that cross, where it suffices.
 
     Args:
         mapped: From the generator's vocabulary to the one that `field` names.
         counts: (V,) occurrences of each token in the sample.
         field: For the message.
+        generator: The setting that named the generator, for the message.
 
     Raises:
         InputError: It is below `MIN_COVERAGE`.
@@ -156,9 +157,9 @@ def check_coverage(mapped: TokenMap, counts: Tensor, field: str) -> float:
     share = mapped.coverage(counts)
     if share < MIN_COVERAGE:
         raise InputError(
-            f"{field}: only {share:.0%} of the corpus's tokens, as the rewriter spells it, are known to its vocabulary "
-            f"({mapped.coverage():.0%} of the rewriter's vocabulary); expected at least {MIN_COVERAGE:.0%}. "
-            "Use a rewriter of the same language, with a vocabulary of words, or a corpus nearer to the task."
+            f"{field}: only {share:.0%} of the corpus's tokens, as the model of {generator} spells it, are known to its "
+            f"vocabulary ({mapped.coverage():.0%} of that model's whole vocabulary); expected at least {MIN_COVERAGE:.0%}. "
+            f"Use a {generator} of the same language, with a vocabulary of words, or a corpus nearer to the task."
         )
     return share
 

@@ -152,7 +152,7 @@ class ZeroShot:
             for tokenizer, setting in ((self.inside.tokenizer, "teacher"), (student.tokenizer, "student"))
         ]
         self.coverage |= {
-            setting: check_coverage(mapped, counts, setting)
+            setting: check_coverage(mapped, counts, setting, "masked_lm")
             for mapped, setting in zip(self.maps, ("teacher", "student"), strict=True)
         }
         self.read_as = self.maps[0].single

@@ -64,10 +64,10 @@ def test_coverage_is_the_share_of_ordinary_tokens_that_cross() -> None:
     assert mapped.coverage() == pytest.approx(6 / 8)
     counts = torch.tensor([90, 90, 90, 6, 0, 0, 0, 3, 0, 0, 1])  # special tokens do not count
     assert mapped.coverage(counts) == pytest.approx(6 / 10)
-    assert check_coverage(mapped, counts, "teacher") == pytest.approx(0.6)
+    assert check_coverage(mapped, counts, "teacher", "rewriter") == pytest.approx(0.6)
     counts[10] = 2
     with pytest.raises(InputError, match=r"teacher: only 55% of the corpus's tokens.* \(75% of .*at least 60%"):
-        check_coverage(mapped, counts, "teacher")
+        check_coverage(mapped, counts, "teacher", "rewriter")
 
 
 def test_a_cased_target_does_not_know_other_cases() -> None:
