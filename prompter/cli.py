@@ -69,7 +69,7 @@ def distill(arguments: list[str]) -> int:
     """`prompter distill`: settings from a file and flags."""
     from distill.distill_config import DistillConfig
     from prompter.config import parse
-    from prompter.distillation import distill as run
+    from prompter.distill import distill as run
     from prompter.methods import CONFIGS, method_named
     from prompter.students_config import StudentsConfig
     from prompter.summary import print_students

@@ -1,16 +1,12 @@
-"""`prompter distill`: students from saved prompters, exported datasets, text of one's own, or another method.
+"""The work of `prompter distill`: texts in, the teacher's answers beside them, students out.
 
 One pass over the sources serves all students: each text is written once and the teacher asked about it once. A share of
 the texts is held out; what a student agrees with the teacher on there tells how far it has come, and which of its states
 to keep, without any real data. A method (`distill.synthesis`) makes its texts against the student that learns from them, so
 that one learns at once; with `student_restart` a fresh one makes all updates on everything there is in the end.
-
-While it works, everything lies in a folder beside the target, `.NAME.work`, with its log and its checkpoints; the target
-appears whole at the end.
 """
 
 import dataclasses
-import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -31,15 +27,15 @@ from distill.loop import Distiller
 from distill.synthesis import Synthesizer
 from distill.t3 import TextToText
 from eval.scoring import score, size_and_speed
-from prompter.distill_inputs import Inputs, load, total_texts
+from prompter.distill_inputs import Inputs
 from prompter.methods import new_synthesizer, tell, with_toy_models
-from prompter.progress import Show, quieten
-from prompter.run_folder import RunFolder, disk_errors_named
+from prompter.progress import Show
+from prompter.run_folder import RunFolder
 from prompter.saved_rewriter import FOLDER as REWRITER_FOLDER
 from prompter.sources import PORTION
 from prompter.stopping import StopRequest
 from prompter.student_card import write_student_card
-from prompter.students_config import NOT_COMPARED, StudentsConfig
+from prompter.students_config import StudentsConfig
 from prompter.summary import LIBRARIES
 from prompter.trackers import Trackers
 
@@ -48,72 +44,6 @@ SUMMARY = "summary.json"
 TRACKERS = "trackers"
 STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "best", "restarted")
 KEPT_CHECKPOINTS = 2
-
-
-def distill(config: StudentsConfig, training: DistillConfig, method: Any = None) -> dict[str, Any] | None:
-    """Distil the students.
-
-    Args:
-        config: What to distil from, into what.
-        training: How the students are trained.
-        method: Settings of `config.method`, where there is one.
-
-    Returns:
-        The summary as written to `summary.json`, or None where Ctrl-C stopped the work.
-
-    Raises:
-        InputError: Anything a user can put right; nothing half-written is left at `config.to`.
-    """
-    quieten()
-    named = dataclasses.asdict(config) | dataclasses.asdict(training) | (dataclasses.asdict(method) if method else {})
-    named["teacher"] = without_query(config.teacher)
-    target = Path(config.to).resolve()
-    if finished := _finished(target, named):
-        return finished
-    folder = RunFolder(target.with_name(f".{target.name}.work"), "to")
-    done = False
-    try:
-        with Show(config.quiet) as show, disk_errors_named(folder.path):
-            inputs = load(config, training, show)
-            total = total_texts(config, inputs.sources)
-            planned = max(1, round(total * (1 - config.held_out)))  # up to what chance decides
-            if config.epochs:
-                updates = math.ceil(config.epochs * planned / training.student_batch_size)
-                training = dataclasses.replace(training, student_updates=updates)
-            # Every text is kept: forgetting the oldest helps only where the first texts were worse.
-            training = dataclasses.replace(training, replay_capacity=total)
-            folder.open_config(named, config.resume, NOT_COMPARED)
-            work = Distillation(config, training, inputs, planned, folder, show, method)
-            if not work.run():
-                return None
-            summary = work.summary() | {"config": named}
-            work.write(target, summary)
-            done = True
-            return summary
-    finally:
-        folder.close()
-        if done:
-            shutil.rmtree(folder.path, ignore_errors=True)
-
-
-def _finished(target: Path, named: dict[str, Any]) -> dict[str, Any] | None:
-    """The summary of a call that has ended already, None where the target is free.
-
-    Raises:
-        InputError: The target holds something else, or students of other settings.
-    """
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return None
-    if not (target / SUMMARY).is_file():
-        raise InputError(f"to: '{target}' holds something else already; choose another folder")
-    summary: dict[str, Any] = read_json(target / SUMMARY)
-    then = summary.get("config", {})
-    differing = sorted(k for k in named | then if k not in NOT_COMPARED and named.get(k) != then.get(k))
-    if differing:
-        raise InputError(
-            f"to: '{target}' holds students made with other settings ({', '.join(differing)}); choose another folder"
-        )
-    return summary
 
 
 class Distillation:
