@@ -6,6 +6,7 @@ distance between two words. Whoever reads the stored rows reads the rounded ones
 not learn from the same numbers.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -82,12 +83,13 @@ def embedded_log_probs(model: PreTrainedModel, rows: Sequence[Tensor], max_lengt
     return result
 
 
-def nearest_tokens(embeddings: Tensor, table: Tensor) -> Tensor:
+def nearest_tokens(embeddings: Tensor, table: Tensor, never: Sequence[int] = ()) -> Tensor:
     """The token whose embedding is nearest to each row, by Euclidean distance.
 
     Args:
         embeddings: (M, H).
         table: (V, H), on the same device.
+        never: Tokens that are not chosen.
 
     Returns:
         (M,) int64, on the CPU.
@@ -95,12 +97,15 @@ def nearest_tokens(embeddings: Tensor, table: Tensor) -> Tensor:
     # |e - t|^2 = |e|^2 - 2 e.t + |t|^2, and |e|^2 is the same for all tokens.
     table = table.float()
     half_norms = table.square().sum(dim=1) / 2
+    half_norms[list(never)] = math.inf
     parts = [torch.addmm(-half_norms, part.float(), table.T).argmax(dim=1).cpu() for part in embeddings.split(TOKENS_AT_ONCE)]
     return torch.cat(parts) if parts else torch.empty(0, dtype=torch.int64)
 
 
 def nearest_texts(embeddings: Tensor, lengths: Tensor, table: Tensor, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """What samples would read as, for people: the nearest token at each position, without the first and the last.
+    """What samples would read as, for people: the nearest word at each position, without the first and the last.
+
+    Special tokens are no words; padding, at the origin in many models, would be the nearest to most noise.
 
     Args:
         embeddings: (N, L, H), right-padded, with a special token at either end.
@@ -109,5 +114,5 @@ def nearest_texts(embeddings: Tensor, lengths: Tensor, table: Tensor, tokenizer:
         tokenizer: Its tokens are the rows of the table.
     """
     inner = inner_positions(padding_mask(lengths, embeddings.shape[1]))
-    tokens = nearest_tokens(embeddings[inner.to(embeddings.device)], table)
+    tokens = nearest_tokens(embeddings[inner.to(embeddings.device)], table, tokenizer.all_special_ids)
     return [tokenizer.decode(part.tolist()) for part in tokens.split((lengths - 2).tolist())]

@@ -31,6 +31,7 @@ from prompter.distill_inputs import Inputs
 from prompter.methods import new_synthesizer, tell, with_toy_models
 from prompter.progress import Show
 from prompter.run_folder import RunFolder
+from prompter.samples import PER_BATCH, sample_rows
 from prompter.saved_rewriter import FOLDER as REWRITER_FOLDER
 from prompter.sources import PORTION
 from prompter.stopping import StopRequest
@@ -40,6 +41,7 @@ from prompter.summary import LIBRARIES
 from prompter.trackers import Trackers
 
 LOG = "training_log"
+SAMPLES = "samples"
 SUMMARY = "summary.json"
 TRACKERS = "trackers"
 STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "best", "restarted")
@@ -134,8 +136,10 @@ class Distillation:
         else:
             bar = self.show.bar("texts", total + self.config.budget if endless else total, self.texts)
         bars = {name: self.show.bar(name, self.training.student_updates) for name in self.distillers}
-        while (batch := self._next_batch()) is not None:
+        for step, batch in enumerate(iter(self._next_batch, None), start=1):
             losses = self._learn(batch)
+            if self.synthesizer:
+                self._keep_samples(batch, shown=step == 1 or step % self.config.sample_every == 0)
             yield {"texts": self.texts, "queries": self.queries, "held_out": len(self.held_out), **losses, **self.metrics}
             self.show.step(
                 bar,
@@ -194,6 +198,13 @@ class Distillation:
         self.unusable += int((~step.batch.usable).sum())
         self.metrics = {name: round(value, 6) for name, value in step.metrics.items()}
         return step.batch
+
+    def _keep_samples(self, batch: SyntheticBatch, shown: bool) -> None:
+        """Note some of what a method made; texts of one's own are never copied."""
+        rows = sample_rows(batch, self.inputs.labels, {"probability": batch.teacher_logits.exp().amax(dim=1)})
+        self.folder.append(SAMPLES, [{"queries": self.queries, **row} for row in rows])
+        if shown:
+            self.show.samples(rows, f"after {self.queries} queries")
 
     def _restart(self) -> None:
         """Where a method's student has done its part while the texts came in, let a fresh one learn from all of them."""
@@ -254,7 +265,7 @@ class Distillation:
         self.seconds += self._saved - self._since
         self._since = self._saved
         state = {name: getattr(self, name) for name in STATE}
-        state |= {"teacher_calls": self._calls(), "log_sizes": self.folder.log_sizes([LOG])}
+        state |= {"teacher_calls": self._calls(), "log_sizes": self.folder.log_sizes([LOG, SAMPLES])}
         if (teacher := self.inputs.teacher) is not None:
             state |= {"teacher_queries": teacher.queries, "teacher_invalid": teacher.invalid}
         write_json(path / "state.json", state)
@@ -268,7 +279,7 @@ class Distillation:
         for line in broken:
             self.show.say(f"{line}; falling back to the one before.")
         if found is None:
-            self.folder.cut_logs({LOG: 0})
+            self.folder.cut_logs({LOG: 0, SAMPLES: 0})
             return
         state = read_json(found / "state.json")
         for name in STATE:
@@ -326,15 +337,18 @@ class Distillation:
     def write(self, target: Path, summary: dict[str, Any]) -> None:
         """Write the students' folder, whole or not at all."""
         log = (self.folder.path / f"{LOG}.jsonl").read_text(encoding="utf-8")
+        samples = self.folder.read(SAMPLES)[-PER_BATCH:]
         with replace_folder(target, marker=SUMMARY) as temporary:
             for name, student in self.inputs.students.items():
                 path = temporary if len(self.inputs.students) == 1 else temporary / name
                 student.save(path)
-                write_student_card(path, name, summary)
+                write_student_card(path, name, summary, samples)
             if isinstance(self.synthesizer, TextToText):
                 names = {"teacher": self.teacher_name, "corpus": str(self.config.corpus)}
                 self.synthesizer.save_rewriter(temporary / REWRITER_FOLDER, self.method.rewriter, **names)
             write_text(temporary / f"{LOG}.jsonl", log)
+            if self.synthesizer:
+                shutil.copy(self.folder.path / f"{SAMPLES}.jsonl", temporary)
             if self.config.report_to and (trackers := self.folder.path / TRACKERS).exists():
                 shutil.copytree(trackers, temporary / TRACKERS)
             write_json(temporary / SUMMARY, summary)

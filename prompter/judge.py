@@ -49,24 +49,6 @@ class Judgement:
         metrics["distinct_topics"] = round(len(set(self.topics)) / len(self.topics), 6)
         return metrics
 
-    def samples(self, count: int, labels: list[str]) -> list[dict]:
-        """Up to `count` samples spread over the batch, as rows for `samples.jsonl`."""
-        rows = []
-        for i in torch.linspace(0, len(self.batch) - 1, min(count, len(self.batch))).long().tolist():
-            if torch.isfinite(self.reward[i]):
-                wanted = int(self.batch.wanted[i])
-                rows.append(
-                    {
-                        "wanted": labels[wanted] if wanted >= 0 else None,
-                        "topic": self.batch.topics[i],
-                        "text": self.batch.texts[i],
-                        "predicted": labels[int(self.batch.teacher_logits[i].argmax())],
-                        **{name: round(float(values[i]), 4) for name, values in self.terms.items()},
-                        "reward": round(float(self.reward[i]), 4),
-                    }
-                )
-        return rows
-
 
 class Judge:
     """Teacher, student and the memory of recent topics.

@@ -70,15 +70,19 @@ class Show:
         self._status.plain = status
 
     def samples(self, rows: list[dict], title: str) -> None:
-        """A table of sample rows as in `samples.jsonl`."""
+        """A table of sample rows as in `samples.jsonl`, with their reward or the probability of the teacher's answer."""
+        figure = "reward" if any("reward" in row for row in rows) else "probability"
         table = Table(title=title, title_justify="left", expand=True, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        for column in ("wanted", "teacher", "reward"):
+        asked = any(row["wanted"] for row in rows)
+        for column in (*(["wanted"] if asked else []), "teacher", figure):
             table.add_column(column, no_wrap=True, max_width=14)
-        table.add_column("[bold]topic[/] and text", ratio=1)
+        begun = any(0 < len(row["topic"]) < len(row["text"]) and row["text"].startswith(row["topic"]) for row in rows)
+        table.add_column("[bold]topic[/] and text" if begun else "text", ratio=1)
         for row in rows:
             text = Text(row["text"])
-            text.stylize("bold", 0, len(row["topic"]) if row["text"].startswith(row["topic"]) else 0)
-            table.add_row(Text(row["wanted"] or ""), Text(row["predicted"]), f"{row['reward']:.2f}", text)
+            text.stylize("bold", 0, len(row["topic"]) if begun and row["text"].startswith(row["topic"]) else 0)
+            wanted = [Text(row["wanted"] or "")] if asked else []
+            table.add_row(*wanted, Text(row["predicted"]), f"{row[figure]:.2f}", text)
         self.console.print(table)
 
 

@@ -20,6 +20,7 @@ from prompter.judge import Judgement
 from prompter.progress import Show
 from prompter.rollouts import Rollouts
 from prompter.run_folder import RunFolder
+from prompter.samples import sample_rows
 from prompter.stopping import StopRequest
 
 LOGS = ["metrics", "samples"]
@@ -34,7 +35,6 @@ TRAINER_METRICS = {
     "clip_ratio/region_mean": "clip_share",
     "learning_rate": "learning_rate",
 }
-SAMPLES_PER_TABLE = 6
 
 
 class Rounds(TrainerCallback):
@@ -100,7 +100,7 @@ class Rounds(TrainerCallback):
         if self.evaluation and run.eval_every and self.update % run.eval_every == 0:
             with self.clock("evaluation"):
                 self._row["accuracy"] = score(self.distiller.student, self.evaluation)["accuracy"]
-        rows = judgement.samples(SAMPLES_PER_TABLE, self.rollouts.policy.labels)
+        rows = sample_rows(batch, self.rollouts.policy.labels, judgement.terms | {"reward": judgement.reward})
         self._samples = [{"update": self.update, "queries": self.queries, **row} for row in rows]
 
     def on_log(

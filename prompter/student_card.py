@@ -1,5 +1,6 @@
 """The model card of a distilled student, written from the run that made it."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,14 @@ from distill.files import write_text
 from prompter.card import render
 
 
-def write_student_card(folder: Path, name: str, summary: dict[str, Any]) -> None:
+def write_student_card(folder: Path, name: str, summary: dict[str, Any], samples: Sequence[Mapping[str, Any]] = ()) -> None:
     """Write `README.md` into a student's folder.
 
     Args:
         folder: The student's folder.
         name: The student's name in the summary.
         summary: As `prompter distill` writes it.
+        samples: Rows of `samples.jsonl` that the card shows.
 
     Raises:
         InputError: The folder cannot be written.
@@ -41,5 +43,6 @@ def write_student_card(folder: Path, name: str, summary: dict[str, Any]) -> None
         batch_size=config["student_batch_size"],
         held_out=summary["held_out_texts"],
         eval_data=config["eval_data"],
+        samples=samples,
     )
     write_text(folder / "README.md", text)

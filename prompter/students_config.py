@@ -57,6 +57,7 @@ class StudentsConfig:
         metadata={"help": "best-agreement: keep the state that agrees best on held-out texts; last: keep the last one."},
     )
     measure_every: int = field(default=100, metadata={"help": "Student updates between two measurements."})
+    sample_every: int = field(default=5, metadata={"help": "Batches of a method between two tables of samples."})
     save_seconds: float = field(default=60.0, metadata={"help": "Seconds between two checkpoints, at least."})
     text_column: str = field(default="text", metadata={"help": "Column of one's own texts."})
     text_split: str = field(default="train", metadata={"help": "Split of one's own texts, in a folder or on the hub."})
@@ -105,8 +106,9 @@ class StudentsConfig:
             raise InputError("held_out is 0, so nothing is there to select by: give a share above 0, or --select last")
         if self.epochs < 0:
             raise InputError(f"epochs is {self.epochs}, expected a number above 0")
-        if self.measure_every < 1:
-            raise InputError(f"measure_every is {self.measure_every}, expected a whole number >= 1")
+        for name in ("measure_every", "sample_every"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a whole number >= 1")
         for name in ("budget", "eval_limit", "seed", "save_seconds"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a number >= 0")
@@ -115,5 +117,5 @@ class StudentsConfig:
                 raise InputError(f"report_to names '{tracker}', expected some of: tensorboard, trackio, wandb")
 
 
-NOT_COMPARED = {"resume", "quiet", "report_to", "to", "save_seconds", "teacher_cache"}
+NOT_COMPARED = {"resume", "quiet", "report_to", "to", "sample_every", "save_seconds", "teacher_cache"}
 """Settings that may differ between a call and its resumption: they do not change what is computed."""

@@ -25,6 +25,16 @@ def test_real_embeddings_decode_to_their_tokens(teacher: TransformersTeacher) ->
     assert nearest_texts(close, lengths, table, teacher.tokenizer) == texts
 
 
+def test_special_tokens_are_no_words(teacher: TransformersTeacher) -> None:
+    table = word_table(teacher.model).clone()
+    table[teacher.tokenizer.pad_token_id] = 0.0
+    (text,) = nearest_texts(torch.zeros(1, 5, table.shape[1]), torch.tensor([5]), table, teacher.tokenizer)
+    shortest = table.norm(dim=1).argsort().tolist()
+    assert shortest[0] == teacher.tokenizer.pad_token_id
+    word = next(token for token in shortest if token not in teacher.tokenizer.all_special_ids)
+    assert text == teacher.tokenizer.decode([word] * 3)
+
+
 @pytest.mark.parametrize("family", ["bert", "distilbert", "roberta"])
 def test_stored_texts_are_answered_as_texts(family: str, request: pytest.FixtureRequest) -> None:
     folder: Path = request.getfixturevalue(f"{family}_folder")

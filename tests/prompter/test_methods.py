@@ -16,6 +16,7 @@ from transformers import pipeline
 from distill.errors import InputError
 from distill.zero_shot import ZeroShot
 from eval.bench.suite import read_suite
+from prompter.card import cell
 from prompter.cli import main
 from prompter.methods import CONFIGS, method_named, tell
 from prompter.progress import Show
@@ -82,6 +83,10 @@ def test_a_method_makes_a_student_at_its_budget(name: str, distil, tmp_path: Pat
     assert answer[0]["label"] in LABELS
     log = [json.loads(line) for line in (tmp_path / "student" / "training_log.jsonl").read_text().splitlines()]
     assert [row["queries"] for row in log if "queries" in row][-1] == 150
+    rows = [json.loads(line) for line in (tmp_path / "student" / "samples.jsonl").read_text().splitlines()]
+    assert rows[-1]["queries"] == 150 and {row["wanted"] is None for row in rows} == {name != "as-dfd"}
+    assert all(row["predicted"] in LABELS and 1 / 3 <= row["probability"] <= 1 for row in rows)
+    assert cell(rows[-1]["text"]) in (tmp_path / "student" / "README.md").read_text()
     assert not list(tmp_path.glob(".*"))
 
 

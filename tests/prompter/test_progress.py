@@ -36,6 +36,20 @@ def test_a_bar_shows_the_rate_once_it_is_known() -> None:
     assert "50.0/s" in rendered(show)
 
 
+@pytest.mark.parametrize("topic", ["a day", ""])
+def test_samples_show_what_is_known_of_them(topic: str) -> None:
+    show = Show(quiet=True)
+    show.console = Console(width=80, record=True, file=io.StringIO())
+    figures = {"wanted": "good", "reward": 1.25} if topic else {"wanted": None, "probability": 0.5}
+    show.samples([{"topic": topic, "text": "a day at [sea]", "predicted": "bad", **figures}], "after 9 queries")
+    words = show.console.export_text(clear=False).split()
+    head = "wanted teacher reward topic and text" if topic else "teacher probability text"
+    row = "good bad 1.25 a day at [sea]" if topic else "bad 0.50 a day at [sea]"
+    assert " ".join(words[:3]) == "after 9 queries"
+    assert " ".join(word for word in words[3:] if not set(word) <= {"─"}) == f"{head} {row}"
+    assert ("\x1b[1ma day\x1b[0m at" in show.console.export_text(styles=True)) == bool(topic)
+
+
 def test_quiet_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with Show(quiet=True) as show:
         show.step(show.bar("queries", 10), 10, "reward 1")
