@@ -53,8 +53,9 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
                 training = dataclasses.replace(training, student_updates=updates)
             # Every text is kept: forgetting the oldest helps only where the first texts were worse.
             training = dataclasses.replace(training, replay_capacity=total)
-            folder.open_config(named, config.resume, NOT_COMPARED)
+            # What a method cannot work with is refused before anything lies in the folder.
             work = Distillation(config, training, inputs, planned, folder, show, method)
+            folder.open_config(named, config.resume, NOT_COMPARED)
             if not work.run():
                 return None
             summary = work.summary() | {"config": named}
