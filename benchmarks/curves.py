@@ -17,9 +17,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from distill.files import write_text
-from eval.charts import Series, line_chart, percent_mark
-from eval.page import page
+from distill.common.files import write_text
+from eval.report.charts import Series, line_chart, percent_mark
+from eval.report.page import page
 
 TERMS = ("distinct_topics", "confidence")
 

@@ -15,10 +15,10 @@ from collections.abc import Callable
 import torch
 from transformers import AutoModelForCausalLM
 
-from distill.hub import load_model, load_tokenizer
-from distill.precision import resolve_device, weight_dtype
-from distill.seeding import generator
-from prompter.decoding import decode
+from distill.common.hub import load_model, load_tokenizer
+from distill.common.precision import resolve_device, weight_dtype
+from distill.common.seeding import generator
+from prompter.generation.decoding import decode
 
 WAYS = {
     "ours(top_p=.95)": dict(top_p=0.95),

@@ -16,12 +16,13 @@ import torch
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
 from distill.batch import SyntheticBatch
-from distill.distill_config import DistillConfig
-from distill.loop import Distiller
+from distill.config import DistillConfig
+from distill.distiller import Distiller
 from distill.losses import kd_loss
 from distill.student import Student, load_student
-from distill.teacher import Teacher, load_teacher
-from eval.data import load_texts
+from distill.teachers.base import Teacher
+from distill.teachers.loading import load_teacher
+from eval.data.labelled import load_texts
 
 
 class KDTrainer(Trainer):

@@ -22,14 +22,15 @@ from pathlib import Path
 
 import torch
 
-from distill.precision import autocast
-from prompter.export import Export, export, finish, load
-from prompter.export_config import ExportConfig, parse_export, recipe_settings
-from prompter.export_folder import ExportFolder
-from prompter.progress import Show, quieten
-from prompter.saved import Prompter
-from prompter.saved_rewriter import find_source
-from prompter.writer import Writer, WriterConfig
+from distill.common.precision import autocast
+from prompter.exporting.config import ExportConfig, parse_export, recipe_settings
+from prompter.exporting.folder import ExportFolder
+from prompter.exporting.loop import Export, export, finish, load
+from prompter.generation.config import WriterConfig
+from prompter.generation.writer import Writer
+from prompter.runtime.console import Show, quieten
+from prompter.saved.prompter import Prompter
+from prompter.saved.rewriter import find_source
 
 
 def exported(config: ExportConfig, writer: WriterConfig, prompter: Prompter, teacher, to: Path) -> tuple[int, float]:

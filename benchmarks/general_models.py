@@ -32,8 +32,8 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from distill.seeding import generator, seeded
-from eval.sentences import read_sentences
+from distill.common.seeding import generator, seeded
+from eval.data.sentences import read_sentences
 from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.rewriter import END, HIDDEN, PADDING, PADDING_ID, UNKNOWN, RewriterSettings, damage, ending_tokenizer
 from eval.toy.writer import word_vectors

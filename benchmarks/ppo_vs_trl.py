@@ -107,8 +107,8 @@ def our_side(folder: Path) -> None:
     from datasets import Dataset
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
-    from prompter.ppo_config import PPOConfig
-    from prompter.ppo_trainer import PPOTrainer
+    from prompter.rl.ppo_config import PPOConfig
+    from prompter.rl.ppo_trainer import PPOTrainer
 
     settings = json.loads((folder / "settings.json").read_text())
     steps_per_update = settings["minibatches"] * settings["epochs"]

@@ -13,15 +13,16 @@ from pathlib import Path
 
 from table import mean_std
 
-from distill.loop import Distiller
-from eval.scoring import score
-from prompter.config import as_flags, parse_settings, read_yaml
-from prompter.controls import control
-from prompter.models import load, new_student, with_toy_files
-from prompter.progress import Show, quieten
-from prompter.rounds import DISTILLER
-from prompter.run_folder import RunFolder
-from prompter.timing import Clock
+from distill.distiller import Distiller
+from eval.classifiers.scoring import score
+from prompter.runtime.clock import Clock
+from prompter.runtime.console import Show, quieten
+from prompter.runtime.parser import as_flags
+from prompter.runtime.run_folder import RunFolder
+from prompter.training.baselines import control
+from prompter.training.callback import DISTILLER
+from prompter.training.settings import parse_settings, read_yaml
+from prompter.training.setup import load, new_student, with_toy_files
 
 
 def accuracies(run: Path, updates: int, rows: list[str]) -> dict[str, float]:

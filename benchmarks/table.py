@@ -11,7 +11,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from eval.bench.results import GRADES
+from prompter.bench.results import GRADES
 
 FREE = {"seed", "output_dir", "quiet", "resume", "save_every", "sample_every", "report_to"}
 

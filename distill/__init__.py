@@ -8,6 +8,6 @@ read text fast, and `seeding.py` is why a stopped run continues bit for bit.
 Only the light pieces are imported here; `import distill` costs nothing.
 """
 
-from distill.errors import InputError
+from distill.common.errors import InputError
 
 __all__ = ["InputError"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from distill.errors import InputError
+from distill.common.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from distill.encode import BATCH_TOKENS, length_step, padded_length
-from distill.relaxed import classify
+from distill.common.encode import BATCH_TOKENS, length_step, padded_length
+from distill.methods.relaxed import classify
 
 # Tokens compared with the whole vocabulary at once: with 30,000 words, 120 MB.
 TOKENS_AT_ONCE = 1024

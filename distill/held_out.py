@@ -18,10 +18,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from distill.batch import SyntheticBatch
+from distill.common.encode import usable_length
+from distill.common.errors import InputError
+from distill.common.files import replace_folder, write_text
 from distill.embedded import embedded_log_probs, stored_rows
-from distill.encode import usable_length
-from distill.errors import InputError
-from distill.files import replace_folder, write_text
 from distill.student import Student
 
 

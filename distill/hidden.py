@@ -7,12 +7,13 @@ batch, so it is off by default; the texts were paid for when they were judged, a
 
 from torch import Tensor, nn
 
-from distill.encode import takes_token_types
-from distill.errors import InputError
+from distill.common.encode import takes_token_types
+from distill.common.errors import InputError
+from distill.common.seeding import seeded
 from distill.losses import hidden_state_loss, layer_pairs
-from distill.seeding import seeded
 from distill.student import Student
-from distill.teacher import Teacher, TransformersTeacher
+from distill.teachers.base import Teacher
+from distill.teachers.transformers_teacher import TransformersTeacher
 
 
 class HiddenMatch(nn.Module):

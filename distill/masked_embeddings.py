@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from distill.common.seeding import generator, seeded
 from distill.embedded import inner_positions
-from distill.relaxed import word_table
-from distill.seeding import generator, seeded
+from distill.methods.relaxed import word_table
 from distill.student import Student
 
 
@@ -55,7 +55,7 @@ class MaskedEmbeddings(nn.Module):
         Args:
             mask: (N, L), 1 at tokens and 0 at the padding, which is on the right.
             purpose: What it is for; with the counter it decides the draw.
-            counter: See `distill.seeding`.
+            counter: See `distill.common.seeding`.
 
         Returns:
             (N, L) bool: never the first or the last token, at least one position where there is another.

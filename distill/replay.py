@@ -11,7 +11,7 @@ are the same point, even where they read alike, so none of them is left out as a
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from safetensors import SafetensorError
@@ -19,12 +19,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from distill.batch import SyntheticBatch
+from distill.common.errors import InputError
+from distill.common.files import read_json, replace_folder, write_json, write_text
+from distill.common.seeding import generator
+from distill.config import Selection
 from distill.embedded import stored_rows
-from distill.errors import InputError
-from distill.files import read_json, replace_folder, write_json, write_text
-from distill.seeding import generator
-
-Selection = Literal["uniform", "balanced"]
 
 
 class Replay:

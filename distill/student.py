@@ -23,13 +23,14 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
 
-from distill import encode
-from distill.errors import InputError, did_you_mean
-from distill.files import replace_folder
-from distill.hub import load_config, load_model, load_tokenizer
-from distill.precision import resolve_device
-from distill.seeding import seeded
-from distill.teacher import Teacher, TransformersTeacher
+from distill.common import encode
+from distill.common.errors import InputError, did_you_mean
+from distill.common.files import replace_folder
+from distill.common.hub import load_config, load_model, load_tokenizer
+from distill.common.precision import resolve_device
+from distill.common.seeding import seeded
+from distill.teachers.base import Teacher
+from distill.teachers.transformers_teacher import TransformersTeacher
 
 TEACHER_LAYERS = "teacher-layers:"
 FROM_CONFIG = re.compile(r"([\w-]+):(\w+=[^,=]+(,\w+=[^,=]+)*)")

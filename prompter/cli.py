@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable
 
-from distill.errors import InputError, did_you_mean
+from distill.common.errors import InputError, did_you_mean
 
 USAGE = """\
 prompter: distil a text classifier when its training data is gone.
@@ -31,10 +31,10 @@ prompter VERB --help lists a verb's options; prompter --version prints the versi
 
 def demo(arguments: list[str]) -> int:
     """`prompter demo`: train with `configs/toy/prompted.yaml` into `runs/demo`."""
-    from distill.files import read_yaml
-    from distill.precision import VARIABLE
-    from prompter.config import config_path as find
-    from prompter.config import parse_settings
+    from distill.common.files import read_yaml
+    from distill.common.precision import VARIABLE
+    from prompter.runtime.shipped import config_path as find
+    from prompter.training.settings import parse_settings
 
     # Models of a few hundred thousand parameters lose time by bf16 (docs/log.md).
     os.environ.setdefault(VARIABLE, "float32")
@@ -44,15 +44,15 @@ def demo(arguments: list[str]) -> int:
 
 def train(arguments: list[str]) -> int:
     """`prompter train`: settings from a file and flags."""
-    from prompter.config import parse_settings
+    from prompter.training.settings import parse_settings
 
     return _train(parse_settings(arguments), ["train", *arguments])
 
 
 def _train(settings: "object", arguments: list[str]) -> int:
-    from prompter.config import Settings
-    from prompter.summary import print_summary
-    from prompter.train import train as run
+    from prompter.commands.tables import print_summary
+    from prompter.training.run import train as run
+    from prompter.training.settings import Settings
 
     assert isinstance(settings, Settings)
     try:
@@ -67,12 +67,12 @@ def _train(settings: "object", arguments: list[str]) -> int:
 
 def distill(arguments: list[str]) -> int:
     """`prompter distill`: settings from a file and flags."""
-    from distill.distill_config import DistillConfig
-    from prompter.config import parse
-    from prompter.distill import distill as run
-    from prompter.methods import CONFIGS, method_named
-    from prompter.students_config import StudentsConfig
-    from prompter.summary import print_students
+    from distill.config import DistillConfig
+    from prompter.commands.tables import print_students
+    from prompter.runtime.parser import parse
+    from prompter.students.config import StudentsConfig
+    from prompter.students.methods import CONFIGS, method_named
+    from prompter.students.run import distill as run
 
     name = method_named(arguments)
     methods = [CONFIGS[name]] if name else []
@@ -93,10 +93,10 @@ def evaluate(arguments: list[str]) -> int:
     """`prompter evaluate MODEL...`: how good, how big, how fast."""
     import json
 
-    from distill.files import without_nan, write_json
-    from prompter.evaluate_config import PRINT, parse_evaluate
-    from prompter.evaluation import evaluate as run
-    from prompter.summary import print_evaluation
+    from distill.common.files import without_nan, write_json
+    from prompter.commands.tables import print_evaluation
+    from prompter.students.evaluate_config import PRINT, parse_evaluate
+    from prompter.students.evaluation import evaluate as run
 
     config = parse_evaluate(arguments)
     result = run(config)
@@ -111,7 +111,7 @@ def evaluate(arguments: list[str]) -> int:
 
 def tasks(arguments: list[str]) -> int:
     """`prompter tasks ls | show NAME | validate`: the tasks there are."""
-    from prompter.tasks import tasks as run
+    from prompter.commands.tasks import tasks as run
 
     return run(arguments)
 
@@ -120,7 +120,7 @@ def report(arguments: list[str]) -> int:
     """`prompter report RUN`: write the report of a run folder."""
     import argparse
 
-    from eval.report import write_report
+    from eval.report.run_report import write_report
 
     parser = argparse.ArgumentParser(prog="prompter report", description="Write report.html of a run again.")
     parser.add_argument("run", help="folder of a run")
@@ -130,9 +130,9 @@ def report(arguments: list[str]) -> int:
 
 def bench(arguments: list[str]) -> int:
     """`prompter bench --suite FILE`: run a comparison, or go on with it."""
-    from eval.bench.run import BenchConfig
-    from eval.bench.run import bench as run
-    from prompter.config import parse
+    from prompter.bench.config import BenchConfig
+    from prompter.bench.run import bench as run
+    from prompter.runtime.parser import parse
 
     (config,) = parse((BenchConfig,), "prompter bench", arguments)
     try:
@@ -144,8 +144,8 @@ def bench(arguments: list[str]) -> int:
 
 def export(arguments: list[str]) -> int:
     """`prompter export RUN`: a data set from a run's prompter."""
-    from prompter.export import export as run
-    from prompter.export_config import parse_export
+    from prompter.exporting.config import parse_export
+    from prompter.exporting.loop import export as run
 
     config, writer = parse_export(arguments)
     try:
@@ -160,11 +160,12 @@ def evaluate_data(arguments: list[str]) -> int:
     from rich.console import Console
     from rich.text import Text
 
-    from eval.corpus_quality import CorpusConfig, write_results
-    from eval.corpus_quality import evaluate_data as run
-    from eval.corpus_report import print_results
-    from prompter.config import parse
-    from prompter.progress import quieten
+    from eval.corpora.config import CorpusConfig
+    from eval.corpora.quality import evaluate_data as run
+    from eval.corpora.quality import write_results
+    from eval.corpora.report import print_results
+    from prompter.runtime.console import quieten
+    from prompter.runtime.parser import parse
 
     if arguments and not arguments[0].startswith("-"):
         arguments = ["--data", *arguments]

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from distill.errors import InputError
-from eval.toy.cache import cached_folder, source_hash
+from distill.common.errors import InputError
+from distill.common.folder_cache import cached_folder, source_hash
 from eval.toy.models import toy_masked_lm, toy_rewriter, toy_teacher, toy_writer
 from eval.toy.world import TASK_LABELS, World
 

@@ -13,9 +13,9 @@ import tokenizers
 import torch
 import transformers
 
-import distill
-from distill.precision import resolve_device
-from eval.toy.cache import cached_folder, source_hash
+import distill.common
+from distill.common.folder_cache import cached_folder, source_hash
+from distill.common.precision import resolve_device
 from eval.toy.masked_lm import MaskedLMSettings, train_masked_lm
 from eval.toy.rewriter import RewriterSettings, train_rewriter
 from eval.toy.teacher import TeacherSettings, train_teacher
@@ -121,7 +121,7 @@ def _key(
     **more: Any,
 ) -> dict[str, Any]:
     """Name everything a trained model depends on; `others` are further modules of this package that make it."""
-    here, shared = Path(__file__).parent, Path(distill.__file__).parent
+    here, shared = Path(__file__).parent, Path(distill.common.__file__).parent
     sources = [here / f"{part}.py" for part in ("words", "grammar", "reviews", "world", "fit", name, *others)]
     sources += [shared / f"{part}.py" for part in ("seeding", "precision", "encode")]
     return {

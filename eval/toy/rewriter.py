@@ -3,7 +3,7 @@
 It is a denoising autoencoder (Lewis et al., arXiv 1910.13461): words of a sentence are hidden, replaced, dropped or moved, and
 the model writes the sentence as it was. How much is hidden differs from text to text, from nothing to everything, so that
 the finished model copies what it is shown and invents, in good grammar, what it is not. A method that tunes it to
-rewrite a corpus for a task (`distill.t3`) needs both.
+rewrite a corpus for a task (`distill.methods.t3`) needs both.
 
 As in `eval.toy.writer`, word vectors counted from the corpus spare most of the training.
 """
@@ -21,8 +21,8 @@ from tokenizers.models import Unigram
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from distill.precision import resolve_device
-from distill.seeding import generator, seeded
+from distill.common.precision import resolve_device
+from distill.common.seeding import generator, seeded
 from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.world import World
 from eval.toy.writer import word_vectors

@@ -17,9 +17,9 @@ from tokenizers.trainers import WordLevelTrainer
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from distill.encode import TokenTable
-from distill.precision import resolve_device
-from distill.seeding import generator, seeded
+from distill.common.encode import TokenTable
+from distill.common.precision import resolve_device
+from distill.common.seeding import generator, seeded
 from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.world import World
 

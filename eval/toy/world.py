@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from distill.errors import InputError
+from distill.common.errors import InputError
 from eval.toy.grammar import FRAMES, WHEN, Grammar, ranked
 from eval.toy.reviews import REVIEW_DOMAINS, review_grammar
 from eval.toy.words import COMMON, DOMAINS

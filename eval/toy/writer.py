@@ -18,8 +18,8 @@ from tokenizers.models import Unigram
 from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
-from distill.precision import resolve_device
-from distill.seeding import generator, seeded
+from distill.common.precision import resolve_device
+from distill.common.seeding import generator, seeded
 from eval.toy.fit import fit, save
 from eval.toy.grammar import MAX_WORDS
 from eval.toy.world import World

@@ -15,8 +15,8 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
-from distill.seeding import seeded
-from distill.teacher import TransformersTeacher
+from distill.common.seeding import seeded
+from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.tiny import CLASS_WORDS, LABELS, make_tokenizer, random_texts
 
 

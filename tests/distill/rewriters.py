@@ -6,7 +6,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
-from distill.seeding import seeded
+from distill.common.seeding import seeded
 from tests.distill.tiny import WORDS, random_texts
 
 SPECIAL = ["<pad>", "</s>", "<unk>", "<mask>"]

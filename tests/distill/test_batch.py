@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from distill.batch import SyntheticBatch
-from distill.errors import InputError
+from distill.common.errors import InputError
 
 
 def make(**changes: object) -> SyntheticBatch:

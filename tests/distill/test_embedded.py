@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from distill.common.seeding import generator
 from distill.embedded import embedded_log_probs, nearest_texts, nearest_tokens, padded_inputs, padding_mask, stored_rows
-from distill.relaxed import word_table
-from distill.seeding import generator
-from distill.teacher import TransformersTeacher
+from distill.methods.relaxed import word_table
+from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.tiny import random_texts
 
 

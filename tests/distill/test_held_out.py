@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill.batch import SyntheticBatch
-from distill.errors import InputError
+from distill.common.errors import InputError
 from distill.held_out import HeldOut, is_held_out
 from distill.student import Student, load_student
 from tests.distill.tiny import LABELS, embedded_batch, make_tokenizer, random_batch, random_texts

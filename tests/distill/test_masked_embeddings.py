@@ -3,10 +3,10 @@
 import pytest
 import torch
 
+from distill.common.seeding import generator
 from distill.embedded import padding_mask
 from distill.masked_embeddings import MaskedEmbeddings
-from distill.relaxed import word_table
-from distill.seeding import generator
+from distill.methods.relaxed import word_table
 from distill.student import Student, load_student
 from tests.distill.tiny import LABELS, make_tokenizer
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from distill.batch import SyntheticBatch
-from distill.errors import InputError
-from distill.replay import Replay, Selection, selection_weights
+from distill.common.errors import InputError
+from distill.config import Selection
+from distill.replay import Replay, selection_weights
 from tests.distill.tiny import embedded_batch, random_batch
 
 Rows = list[tuple[int, bool]]  # text number, whether the teacher's answer is usable

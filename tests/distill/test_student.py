@@ -8,9 +8,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, BertForSequenceClassification, BertModel, pipeline
 
-from distill.errors import InputError
+from distill.common.errors import InputError
 from distill.student import Student, load_student
-from distill.teacher import CallableTeacher, TransformersTeacher, load_teacher
+from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.loading import load_teacher
+from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.tiny import LABELS, make_tokenizer, random_texts
 
 

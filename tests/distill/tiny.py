@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from distill.batch import SyntheticBatch
-from distill.seeding import generator, seeded
+from distill.common.seeding import generator, seeded
 
 LABELS = ["sea", "field", "town"]
 CLASS_WORDS = [

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
 
-from prompter.shards import features
+from prompter.exporting.shards import features
 
 COLUMNS = {name: kind for name, kind in features(["bad", "good"], teacher=True).items() if name not in ("prompter", "seed")}
 WORDS = "soup film bread story waiter actor room scene cold warm kind rude dull bright long short fresh stale good bad".split()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.prompter.saved import write_prompter
+from tests.prompter.saved_prompter import write_prompter
 from tests.prompter.tiny import LETTERS, tiny_gpt2, tiny_teacher, word_tokenizer
 
 

@@ -1,0 +1,191 @@
+"""How models read text here: tokenise once, sort by length, pad to few shapes.
+
+Two things make a small classifier slow. Padding: a batch is as long as its longest text, so texts of similar length
+are scored together. And changing shapes: where kernels are compiled or chosen per shape, lengths are rounded up to
+multiples of 16; on a CPU with plain float32 kernels a new shape costs nothing, and multiples of 4 pad less. Teacher and
+student share this code; each with its own tokenizer, because texts, not token ids, are what the two exchange.
+"""
+
+import inspect
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from distill.common.precision import autocast, has_fast_bf16
+
+# The tokenizer answers in Python lists, so texts pass through it in portions to bound their memory.
+TOKENISED_AT_ONCE = 4096
+
+# Padded tokens per scoring batch. A CPU wants activations that stay in its cache; a GPU wants enough rows to be busy.
+BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
+
+# These families number their positions from pad_token_id + 1, so that many of the position rows are never used.
+OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text",
+                    "longformer", "mpnet", "xmod", "ibert"}  # fmt: skip
+
+
+class TokenTable:
+    """Token ids of many texts in one matrix, from which padded model inputs are gathered without per-text work.
+
+    Args:
+        tokenizer: any fast tokenizer with a padding token.
+        max_length: longer texts (or pairs) are truncated to this many tokens.
+        token_types: whether the model takes `token_type_ids`, which tell the two texts of a pair apart.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, token_types: bool) -> None:
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.token_types = token_types
+        self.ids = torch.empty(0, 0, dtype=torch.int32)
+        self.types: Tensor | None = None
+        self.lengths = torch.empty(0, dtype=torch.int64)
+
+    def put(self, rows: Tensor, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> None:
+        """Tokenise texts and keep them under the given row numbers, (N,) int64 >= 0, replacing what was there."""
+        for start in range(0, len(texts), TOKENISED_AT_ONCE):
+            part = slice(start, start + TOKENISED_AT_ONCE)
+            self._put(rows[part], texts[part], None if text_pairs is None else text_pairs[part])
+
+    def _put(self, rows: Tensor, texts: Sequence[str], text_pairs: Sequence[str] | None) -> None:
+        encoded = self.tokenizer(
+            list(texts),
+            None if text_pairs is None else list(text_pairs),
+            truncation=True,
+            max_length=self.max_length,
+            padding=True,
+            padding_side="right",
+            return_tensors="pt",
+            return_token_type_ids=self.token_types and text_pairs is not None,
+        )
+        ids, lengths = encoded["input_ids"].int(), encoded["attention_mask"].sum(dim=1)
+        if ids.shape[1] == 0:  # every text is empty and the tokenizer adds no special tokens
+            ids = ids.new_full((len(texts), 1), self._pad_id)
+        # A text without any token is read as one padding token: models cannot attend to nothing.
+        lengths = lengths.clamp_min(1)
+        self._grow(int(rows.max()) + 1, ids.shape[1])
+        self.ids[rows] = self._pad_id
+        self.ids[rows, : ids.shape[1]] = ids
+        self.lengths[rows] = lengths
+        if "token_type_ids" in encoded:
+            if self.types is None:
+                self.types = torch.zeros(self.ids.shape, dtype=torch.int8)
+            self.types[rows] = 0
+            self.types[rows, : ids.shape[1]] = encoded["token_type_ids"].to(torch.int8)
+
+    def gather(self, rows: Tensor, device: torch.device) -> dict[str, Tensor]:
+        """Return model inputs for `rows`, each (N, L) on `device`; L is the longest row's length, rounded up."""
+        lengths = self.lengths[rows]
+        width = padded_length(int(lengths.max()), self.max_length, length_step(device))
+        kept = min(width, self.ids.shape[1])
+        ids = self.ids[:, :kept].index_select(0, rows).long()
+        if kept < width:
+            ids = torch.nn.functional.pad(ids, (0, width - kept), value=self._pad_id)
+        inputs = {"input_ids": ids, "attention_mask": (torch.arange(width) < lengths[:, None]).long()}
+        if self.types is not None:
+            types = self.types[:, :kept].index_select(0, rows).long()
+            inputs["token_type_ids"] = torch.nn.functional.pad(types, (0, width - kept))
+        return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+    @property
+    def _pad_id(self) -> int:
+        return int(self.tokenizer.pad_token_id)
+
+    def _grow(self, rows: int, width: int) -> None:
+        """Make room for at least `rows` rows of `width` tokens; rows double, so that growing costs O(1) per text."""
+        old_rows, old_width = self.ids.shape
+        if rows <= old_rows and width <= old_width:
+            return
+        rows = max(rows, 2 * old_rows) if rows > old_rows else old_rows
+        width = max(width, old_width)
+        add = (0, width - old_width, 0, rows - old_rows)
+        self.ids = torch.nn.functional.pad(self.ids, add, value=self._pad_id)
+        self.lengths = torch.nn.functional.pad(self.lengths, (0, rows - old_rows), value=1)
+        if self.types is not None:
+            self.types = torch.nn.functional.pad(self.types, add)
+
+
+def length_step(device: torch.device) -> int:
+    """Return what lengths are rounded up to: 4 on a CPU that computes in float32, else 16."""
+    return 4 if device.type == "cpu" and not has_fast_bf16(device) else 16
+
+
+def padded_length(length: int, max_length: int, step: int) -> int:
+    """Round a token count up to a multiple of `step`, but never above `max_length`.
+
+    >>> padded_length(17, 128, 16), padded_length(17, 128, 4), padded_length(127, 127, 16)
+    (32, 20, 127)
+    """
+    return min(math.ceil(length / step) * step, max_length)
+
+
+def takes_token_types(model: PreTrainedModel) -> bool:
+    """Return whether the model's forward has a `token_type_ids` argument (BERT has, DistilBERT has not)."""
+    return "token_type_ids" in inspect.signature(model.forward).parameters
+
+
+def usable_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
+    """Return the number of tokens the model can read, at most `max_length`."""
+    config = model.config
+    limits = [max_length, int(tokenizer.model_max_length)]
+    positions = getattr(config, "max_position_embeddings", None)  # families with relative positions have none
+    if positions:
+        limits.append(positions - (config.pad_token_id + 1 if config.model_type in OFFSET_POSITIONS else 0))
+    return min(limits)
+
+
+def token_table(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenTable:
+    """Return an empty table that encodes texts as `model` reads them."""
+    # A tokenizer that does not announce them was not used with them when the model was trained.
+    token_types = takes_token_types(model) and "token_type_ids" in tokenizer.model_input_names
+    return TokenTable(tokenizer, usable_length(model, tokenizer, max_length), token_types)
+
+
+def log_probs(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    texts: Sequence[str],
+    text_pairs: Sequence[str] | None = None,
+    *,
+    max_length: int = 128,
+    batch_tokens: int | None = None,
+) -> Tensor:
+    """Score texts with a sequence classifier in evaluation mode.
+
+    Args:
+        model: a sequence classifier; its mode (train or eval) is restored afterwards.
+        tokenizer: the model's tokenizer, with a padding token.
+        texts: N texts.
+        text_pairs: N second texts for pair tasks.
+        max_length: longer inputs are truncated to this many tokens (and to what the model can read).
+        batch_tokens: padded tokens per forward pass; None chooses by device.
+
+    Returns:
+        (N, K) float32 log-probabilities on the CPU, in the order of `texts`.
+    """
+    if not len(texts):
+        return torch.empty(0, model.config.num_labels)
+    device = model.device
+    table = token_table(model, tokenizer, max_length)
+    table.put(torch.arange(len(texts)), texts, text_pairs)
+    budget = batch_tokens or BATCH_TOKENS.get(device.type, 4096)
+    order = torch.argsort(table.lengths[: len(texts)], descending=True, stable=True)
+    was_training = model.training
+    model.eval()
+    scored = []
+    start, step = 0, length_step(device)
+    while start < len(order):
+        width = padded_length(int(table.lengths[order[start]]), table.max_length, step)
+        rows = order[start : start + max(8, budget // width // 8 * 8)]
+        with torch.inference_mode(), autocast(device):
+            logits = model(**table.gather(rows, device)).logits
+            scored.append(logits.float().log_softmax(dim=-1))
+        start += len(rows)
+    model.train(was_training)
+    # Made outside inference_mode: a tensor made inside could never take part in a loss.
+    result = torch.empty(len(order), scored[0].shape[1])
+    result[order] = torch.cat(scored).cpu()
+    return result

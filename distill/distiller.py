@@ -1,0 +1,366 @@
+"""The distillation loop: batches of judged texts in, a trained student out.
+
+Texts arrive while a synthesizer is still learning to write them, so the student trains in two stretches. Online, after
+each batch, it makes the updates that are due: a share of all updates, spread evenly over the planned teacher queries.
+Then `finish` spends the rest on the full replay. Both draw from the replay in pools of up to 16 batches: a pool is
+sorted by length and cut into batches of similar texts, which are then visited in random order, so that little is
+padded and yet no batch is only short texts for long. Where a method gives embeddings instead of texts, the replay holds
+them and the student reads them as `inputs_embeds`; all else is the same.
+
+Nothing here holds a random state. A pool is drawn by its number, dropout is seeded by the update, and the learning
+rate is a function of the update; the counters, the weights, AdamW's moments and the replay are the whole state, and a
+loop saved at any update continues bit for bit (on the CPU).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from distill.batch import SyntheticBatch
+from distill.common.encode import TokenTable, token_table
+from distill.common.errors import InputError
+from distill.common.files import read_json, replace_folder, write_json
+from distill.common.precision import autocast
+from distill.common.seeding import generator, seeded
+from distill.config import DistillConfig, schedule_factor
+from distill.embedded import padded_inputs
+from distill.hidden import HiddenMatch
+from distill.losses import hard_label_loss, kd_loss
+from distill.masked_embeddings import MaskedEmbeddings
+from distill.replay import Replay
+from distill.student import Student
+from distill.teachers.base import Teacher
+
+POOL_BATCHES = 16
+MAX_GRADIENT_NORM = 1.0
+
+
+class Distiller:
+    """Fits a student to a teacher's answers on the texts it is given.
+
+    Args:
+        student: trained in place.
+        config: settings.
+        planned_queries: teacher queries of the whole run; the online updates are spread over them.
+        seed: decides every random act of the loop.
+        teacher: needed only for `student_hidden_weight` > 0.
+        source_weights: see `distill.replay.Replay`.
+
+    Attributes:
+        replay: the texts held.
+        seen: teacher queries consumed, unusable answers included.
+        updates_done: student updates made.
+        masked: the self-supervised term of the loss, see `learn_masked`; None where there is none.
+
+    Raises:
+        InputError: `planned_queries` < 1, or the hidden-state loss is asked for with a teacher that does not allow it.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        config: DistillConfig,
+        planned_queries: int,
+        seed: int,
+        teacher: Teacher | None = None,
+        source_weights: Mapping[str, float] | None = None,
+    ) -> None:
+        if planned_queries < 1:
+            raise InputError(f"planned_queries: {planned_queries}; expected at least 1.")
+        self.student = student
+        self.teacher = teacher
+        self.config = config
+        self.planned_queries = planned_queries
+        self.seed = seed
+        self.replay = Replay(config.replay_capacity, seed, source_weights)
+        self.seen = 0
+        self.updates_done = 0
+        student.max_length = config.student_max_length
+        self.hidden = HiddenMatch(student, teacher, seed) if config.student_hidden_weight else None
+        self.masked: MaskedEmbeddings | None = None
+        self._make_masked: Callable[[Student], MaskedEmbeddings] | None = None
+        self.optimizer = self._new_optimizer()
+        self.tokens = self._new_tokens()
+        self.pools_drawn = 0
+        self.pool = torch.empty(0, config.student_batch_size, dtype=torch.int64)  # batches still to visit
+
+    def learn_masked(self, make: Callable[[Student], MaskedEmbeddings]) -> None:
+        """Add the masked-embedding loss to the student's objective, before the first update and before `load`.
+
+        Args:
+            make: makes it for a student; it is called again when a fresh student begins (`restart`).
+
+        Raises:
+            InputError: the student has learnt already.
+        """
+        if self.updates_done:
+            raise InputError(f"learn_masked: the student has made {self.updates_done} updates; add the term before the first.")
+        self._make_masked = make
+        self.masked = make(self.student)
+        self.optimizer = self._new_optimizer()
+
+    def consume(self, batch: SyntheticBatch) -> dict[str, float] | None:
+        """Take in a batch and make the updates that are due.
+
+        After it, `updates_done` is `online_share * updates * seen / planned_queries`, rounded down.
+
+        Returns:
+            {"student_loss": mean over the updates made}, or None when none was due (or no text is usable yet).
+
+        Raises:
+            InputError: the batch has other classes than the student, or the loss is no longer finite.
+        """
+        self.add(batch)
+        progress = min(1.0, self.seen / self.planned_queries)
+        due = int(self.config.student_online_share * self.config.student_updates * progress) - self.updates_done
+        return self.update(due) if due > 0 and len(self.replay) else None
+
+    def add(self, batch: SyntheticBatch) -> None:
+        """Take in a batch without updating the student.
+
+        Raises:
+            InputError: the batch has other classes than the student.
+        """
+        classes = batch.teacher_logits.shape[1]
+        if classes != len(self.student.labels):
+            raise InputError(f"student: it has {len(self.student.labels)} classes, but the teacher's answers {classes}.")
+        self.seen += len(batch)
+        self._tokenise(self.replay.add(batch, self.updates_done))
+
+    def finish(self, progress: Callable[[int, float], None] | None = None) -> dict[str, float] | None:
+        """Make the remaining updates, to exactly `student_updates`.
+
+        Args:
+            progress: called after each update with the number done and that update's loss.
+
+        Returns:
+            {"student_loss": mean over the updates made}, or None when all were made already.
+
+        Raises:
+            InputError: no usable text was consumed, or the loss is no longer finite.
+        """
+        remaining = self.config.student_updates - self.updates_done
+        return self.update(remaining, progress) if remaining > 0 else None
+
+    def restart(self, student: Student) -> None:
+        """Begin again with an untrained student, on the texts held.
+
+        A student that learnt while the texts came in has seen the first ones, the poorest, most often and at the highest
+        learning rate; a fresh one sees all of them alike.
+        """
+        self.student = student
+        student.max_length = self.config.student_max_length
+        if self.hidden is not None:
+            self.hidden = HiddenMatch(student, self.teacher, self.seed)
+        if self._make_masked is not None:
+            self.masked = self._make_masked(student)
+        self.optimizer = self._new_optimizer()
+        self.updates_done = 0
+        self.pools_drawn = 0
+        self.pool = torch.empty(0, self.config.student_batch_size, dtype=torch.int64)
+
+    def run(
+        self, batches: Iterable[SyntheticBatch], progress: Callable[[int, float], None] | None = None
+    ) -> dict[str, float] | None:
+        """Consume all batches, then finish; returns what `finish` returns."""
+        for batch in batches:
+            self.consume(batch)
+        return self.finish(progress)
+
+    def update(self, count: int, progress: Callable[[int, float], None] | None = None) -> dict[str, float]:
+        """Make `count` updates, but not beyond `student_updates`; for callers that pace the loop themselves.
+
+        Raises:
+            InputError: the replay is empty, or the loss is no longer finite.
+        """
+        count = min(count, self.config.student_updates - self.updates_done)
+        if count < 1:
+            raise InputError(f"update: all {self.config.student_updates} student updates are made already.")
+        model = self.student.model.train()
+        total = torch.zeros((), device=self.student.device)
+        for _ in range(count):
+            loss = self._update()
+            total += loss  # stays on the device: reading it here would make a GPU wait
+            self.updates_done += 1
+            if progress is not None:
+                progress(self.updates_done, float(loss))
+        model.eval()
+        mean = float(total) / count
+        if not math.isfinite(mean):
+            raise InputError(
+                f"student_loss: not finite by update {self.updates_done}; "
+                f"lower student_learning_rate ({self.config.student_learning_rate})."
+            )
+        return {"student_loss": mean}
+
+    def save(self, folder: str | Path) -> None:
+        """Write the loop's whole state to a folder, which appears whole or not at all.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        state = {
+            "config": asdict(self.config),
+            "planned_queries": self.planned_queries,
+            "seed": self.seed,
+            "student": self.student.spec,
+            "seen": self.seen,
+            "updates_done": self.updates_done,
+            "pools_drawn": self.pools_drawn,
+        }
+        weights = {name: weight.detach().cpu().clone() for name, weight in self._weights().items()}
+        with replace_folder(folder, marker="distiller.json") as temporary:
+            save_file(weights, temporary / "student.safetensors")
+            save_file({"pool": self.pool.contiguous()}, temporary / "pool.safetensors")
+            torch.save(self.optimizer.state_dict(), temporary / "optimizer.pt")
+            self.replay.save(temporary / "replay")
+            write_json(temporary / "distiller.json", state)
+
+    def load(self, folder: str | Path) -> None:
+        """Continue from what `save` wrote, into a loop made with the same arguments.
+
+        Raises:
+            InputError: a file is missing or damaged, or the loop was made with other settings.
+        """
+        folder = Path(folder)
+        state = read_json(folder / "distiller.json")
+        try:
+            self._check_same(folder, state)
+            seen, done, drawn = state["seen"], state["updates_done"], state["pools_drawn"]
+            weights = load_file(folder / "student.safetensors")
+            pool = load_file(folder / "pool.safetensors")["pool"]
+            moments = torch.load(folder / "optimizer.pt", weights_only=True, map_location=self.student.device)
+            replay = Replay.load(folder / "replay")
+            replay.source_weights = self.replay.source_weights
+            if ("masked" in self._terms()) != any(name.startswith("masked.") for name in weights):
+                raise InputError(f"{folder}: was made with another loss (masked embeddings); use the same settings.")
+            # Nothing of the loop is touched before every file has been read.
+            self._set_weights(weights)
+            self.optimizer.load_state_dict(moments)
+        except InputError:
+            raise
+        except Exception as error:  # zip, pickle, safetensors and torch each have their own for a damaged file
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise InputError(f"{folder}: the checkpoint is damaged ({reason}); use an earlier one.") from error
+        self.seen, self.updates_done, self.pools_drawn = seen, done, drawn
+        self.pool, self.replay = pool, replay
+        self.tokens = self._new_tokens()
+        self._tokenise(torch.arange(len(replay)))
+
+    def _update(self) -> Tensor:
+        """Make one update and return its loss, detached."""
+        config, student = self.config, self.student
+        rows = self._next_batch()
+        inputs = self._inputs(rows)
+        teacher_logprobs = self.replay.logprobs[rows].to(student.device)
+        with seeded(self.seed, "student-update", self.updates_done), autocast(student.device):
+            output = student.model(**inputs, output_hidden_states=self.hidden is not None)
+            loss = kd_loss(output.logits, teacher_logprobs, config.student_temperature)
+            if config.student_hard_label_weight:
+                hard = hard_label_loss(output.logits, teacher_logprobs)
+                loss = torch.lerp(loss, hard, config.student_hard_label_weight)
+            if self.hidden is not None:
+                loss = loss + config.student_hidden_weight * self.hidden.loss(inputs, output.hidden_states)
+            if self.masked is not None:
+                loss = loss + self.masked.update_loss(student.model, inputs, self.updates_done)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        # Embeddings bypass the student's word table. It then has no gradient, and AdamW leaves what has none as it is:
+        # no moment and no weight decay touches it, so the table stays the one that real texts are read with.
+        nn.utils.clip_grad_norm_(self._parameters(), MAX_GRADIENT_NORM)
+        rate = config.student_learning_rate * schedule_factor(self.updates_done, config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        return loss.detach()
+
+    def _next_batch(self) -> Tensor:
+        """Return the rows of the next batch, (B,), drawing a new pool when the last one is used up."""
+        if not len(self.pool):
+            size = self.config.student_batch_size
+            batches = pool_batches(len(self.replay), size)
+            rows = self.replay.sample(batches * size, self.pools_drawn, self.config.replay_selection)
+            rows = rows[torch.argsort(self._lengths(rows), stable=True)].view(batches, size)
+            order = torch.randperm(batches, generator=generator(self.seed, "pool-order", self.pools_drawn))
+            self.pool = rows[order]
+            self.pools_drawn += 1
+        rows, self.pool = self.pool[0], self.pool[1:]
+        return rows
+
+    def _inputs(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return the model inputs of rows of the replay, on the student's device."""
+        if self.replay.embeddings:
+            stored = [self.replay.embeddings[i] for i in rows.tolist()]
+            return padded_inputs(stored, self.tokens.max_length, self.student.device)
+        return self.tokens.gather(rows, self.student.device)
+
+    def _lengths(self, rows: Tensor) -> Tensor:
+        """Return the lengths in tokens of rows of the replay, in the same shape."""
+        if self.replay.embeddings:
+            return torch.tensor([len(self.replay.embeddings[i]) for i in rows.tolist()])
+        return self.tokens.lengths[rows]
+
+    def _tokenise(self, rows: Tensor) -> None:
+        if self.replay.embeddings:
+            return
+        index = rows.tolist()
+        pairs = [self.replay.text_pairs[i] for i in index]
+        if index and pairs[0] is not None:
+            self.tokens.put(rows, [self.replay.texts[i] for i in index], [pair or "" for pair in pairs])
+        else:
+            self.tokens.put(rows, [self.replay.texts[i] for i in index])
+
+    def _new_tokens(self) -> TokenTable:
+        return token_table(self.student.model, self.student.tokenizer, self.config.student_max_length)
+
+    def _new_optimizer(self) -> torch.optim.AdamW:
+        decayed = [parameter for parameter in self._parameters() if parameter.ndim >= 2]
+        others = [parameter for parameter in self._parameters() if parameter.ndim < 2]
+        groups = [{"params": decayed, "weight_decay": self.config.student_weight_decay},
+                  {"params": others, "weight_decay": 0.0}]  # fmt: skip
+        return torch.optim.AdamW(groups, lr=self.config.student_learning_rate, fused=True)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        extra = [parameter for term in self._terms().values() for parameter in term.parameters()]
+        return [parameter for parameter in [*self.student.model.parameters(), *extra] if parameter.requires_grad]
+
+    def _terms(self) -> dict[str, nn.Module]:
+        """Return the terms of the loss that have weights of their own, by the name their weights are saved under."""
+        terms = {"hidden": self.hidden, "masked": self.masked}
+        return {name: term for name, term in terms.items() if term is not None}
+
+    def _weights(self) -> dict[str, Tensor]:
+        weights = dict(self.student.model.state_dict())
+        for name, term in self._terms().items():
+            weights |= {f"{name}.{key}": weight for key, weight in term.state_dict().items()}
+        return weights
+
+    def _set_weights(self, weights: dict[str, Tensor]) -> None:
+        rest = dict(weights)
+        for name, term in self._terms().items():
+            own = [key for key in rest if key.startswith(f"{name}.")]
+            term.load_state_dict({key.removeprefix(f"{name}."): rest.pop(key) for key in own})
+        self.student.model.load_state_dict(rest)
+
+    def _check_same(self, folder: Path, state: dict[str, Any]) -> None:
+        now = {**asdict(self.config), "planned_queries": self.planned_queries, "seed": self.seed,
+               "student": self.student.spec}  # fmt: skip
+        then = {**state["config"], **{name: state[name] for name in ("planned_queries", "seed", "student")}}
+        differing = [f"{k} ({then.get(k)!r}, now {now.get(k)!r})" for k in now | then if now.get(k) != then.get(k)]
+        if differing:
+            raise InputError(f"{folder}: was made with other settings: {', '.join(differing)}; use the same ones.")
+
+
+def pool_batches(held: int, batch_size: int) -> int:
+    """Return how many batches to draw at once: as many as the held texts fill, between 1 and 16.
+
+    >>> pool_batches(300, 64), pool_batches(5, 64), pool_batches(10_000, 64)
+    (4, 1, 16)
+    """
+    return max(1, min(POOL_BATCHES, held // batch_size))

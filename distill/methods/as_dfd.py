@@ -1,0 +1,258 @@
+"""AS-DFD: samples that are no texts, crafted from the teacher alone (arXiv 2010.04883, EMNLP 2020).
+
+What the paper states: pseudo *embeddings* take the place of text, guessed from the teacher's knowledge ("plug and play
+embedding guessing"); a self-supervised module measures the student's ability, and the difficulty of the embeddings is adapted
+to it adversarially; the student is distilled on them. No text, no corpus and no language model is needed.
+
+What is ours: every formula. A sample begins as noise with the mean and spread of the teacher's word embeddings, between the
+embeddings of the tokenizer's two special tokens, which stay. An inner loop then moves it. At each step the teacher is asked
+about it and differentiated; the sample goes down the gradient of `CE(T(E), y)` for a class y drawn uniformly, by a step whose
+size does not depend on the gradient's. After every k-th step it also goes up the gradient of the student's masked-embedding
+loss (`distill.masked_embeddings`), towards what the student understands least. The student learns from the last few stages of
+each sample with the answers that were paid for on the way, by the ordinary loop, and from the masked-embedding loss.
+
+Noise is something the teacher was never asked to understand, and it answers most of it alike. The inner loop is what makes the
+samples differ in their answers: they cross the borders between the classes, which is what there is to learn.
+
+Teacher and student must share the space of word embeddings, so the student is built of the teacher's layers.
+"""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distill.batch import SyntheticBatch
+from distill.common.encode import length_step, padded_length, usable_length
+from distill.common.errors import InputError
+from distill.common.files import read_json, replace_folder, write_json
+from distill.common.precision import autocast
+from distill.common.seeding import generator
+from distill.distiller import Distiller
+from distill.embedded import inner_positions, nearest_texts, padding_mask
+from distill.masked_embeddings import MaskedEmbeddings
+from distill.methods.config import AsDfdConfig
+from distill.methods.relaxed import classify, word_table
+from distill.methods.synthesizer import Step, white_box
+from distill.student import Student
+from distill.teachers.prediction_cache import CachedTeacher
+from distill.teachers.transformers_teacher import TransformersTeacher
+
+
+class AsDfd:
+    """AS-DFD at work, a `distill.methods.synthesizer.Synthesizer`.
+
+    It adds the masked-embedding loss to the distiller's objective (`masked_weight` > 0), so make it before the distiller
+    makes an update or loads a checkpoint.
+
+    Args:
+        config: Settings.
+        teacher: A BERT-like encoder whose weights are at hand. It is not changed.
+        distiller: Who trains the student; the student is read anew at each step, for it may be replaced.
+        seed: Decides every random act.
+
+    Attributes:
+        name: "as-dfd".
+        steps: How many steps were made.
+        coverage: {}: teacher and student read the same embeddings.
+
+    Raises:
+        InputError: The teacher is a black box or puts no special token at either end of a text, the student has
+            other word embeddings, or the samples would be longer than teacher or student can read.
+    """
+
+    name = "as-dfd"
+
+    def __init__(self, config: AsDfdConfig, teacher: CachedTeacher, distiller: Distiller, seed: int) -> None:
+        self.config = config
+        self.seed = seed
+        self.distiller = distiller
+        self.steps = 0
+        self.coverage: dict[str, float] = {}
+        self._teacher = white_box(teacher, self.name)
+        self._table = word_table(self._teacher.model)
+        table = self._table.float()
+        self._mean, self._std = table.mean(dim=0), table.std(dim=0)
+        ends = self._teacher.tokenizer("")["input_ids"]
+        if len(ends) != 2:
+            raise InputError(
+                f"method: '{self.name}' needs a teacher that puts one special token on either side of a text, as BERT does; "
+                f"the tokenizer of {self._teacher.path} adds {len(ends)}. Use another method."
+            )
+        self._first, self._last = table[ends[0]], table[ends[1]]
+        check_shared_space(self._teacher, distiller.student)
+        self._check_length()
+        if config.masked_weight:
+            distiller.learn_masked(self._masked_embeddings)
+
+    def rows(self, budget: int) -> int:
+        """How many rows the batches of a budget hold: each sample's last stages, the last sample's perhaps fewer."""
+        whole, rest = divmod(budget, self.config.inner_steps)
+        return whole * min(self.config.inner_keep, self.config.inner_steps) + min(self.config.inner_keep, rest)
+
+    def step(self, left: int) -> Step:
+        """Craft a batch of samples.
+
+        Where `left` does not pay for a full batch, it holds fewer samples; where it does not pay for one sample, there is
+        one with fewer inner steps. So a budget is spent exactly.
+
+        Args:
+            left: Teacher queries that may be spent, at least 1.
+
+        Returns:
+            The kept stages with the teacher's answers to just these, stage by stage. `topics` are the samples' first
+            stages as text. Metrics: `inner_loss_first` and `inner_loss_last`, the cross-entropy to the wanted class before
+            and after; `wanted_confidence`, its mean probability at the end; `masked_loss`, the student's, before the last
+            move that raised it.
+
+        Raises:
+            InputError: The cross-entropy is no longer finite.
+        """
+        config = self.config
+        samples = min(config.embeddings_batch_size, max(1, left // config.inner_steps))
+        stages = min(config.inner_steps, left)
+        embeddings, lengths, wanted = self._start(samples)
+        mask = padding_mask(lengths, embeddings.shape[1]).to(embeddings.device)
+        targets = wanted.to(embeddings.device)
+        inner = inner_positions(mask)[..., None].float()
+        topics = nearest_texts(embeddings, lengths, self._table, self._teacher.tokenizer)
+        kept: list[tuple[Tensor, Tensor]] = []
+        metrics: dict[str, float] = {}
+        for stage in range(stages):
+            log_probs, gradient = self._ask(embeddings, mask, targets, stage < stages - 1)
+            if stage >= stages - config.inner_keep:
+                kept.append((embeddings, log_probs))
+            if stage in (0, stages - 1):
+                chosen = log_probs.gather(1, targets[:, None])
+                metrics["inner_loss_first" if stage == 0 else "inner_loss_last"] = float(-chosen.mean())
+                metrics["wanted_confidence"] = float(chosen.exp().mean())
+            if gradient is None:
+                continue
+            embeddings = embeddings - self._move(gradient, inner)
+            masked = self.distiller.masked
+            if masked is not None and config.adversarial_every and (stage + 1) % config.adversarial_every == 0:
+                embeddings, metrics["masked_loss"] = self._ascend(masked, embeddings, mask, inner, stage)
+        metrics.setdefault("inner_loss_last", metrics["inner_loss_first"])
+        if not math.isfinite(metrics["inner_loss_last"]):
+            raise InputError(
+                f"as-dfd: the teacher's answers are not finite at step {self.steps}; lower inner_step_size "
+                f"({config.inner_step_size}), or check the teacher's weights."
+            )
+        batch = self._batch(kept, lengths, wanted, topics)
+        self.steps += 1
+        return Step(batch, samples * stages, metrics)
+
+    def save(self, folder: Path) -> None:
+        """Write the state, which is the number of steps made, into a new folder.
+
+        Raises:
+            InputError: The folder cannot be written.
+        """
+        with replace_folder(folder, marker="as_dfd.json") as temporary:
+            write_json(temporary / "as_dfd.json", self._settings() | {"steps": self.steps})
+
+    def load(self, folder: Path) -> None:
+        """Go on from what `save` wrote.
+
+        Raises:
+            InputError: The file is missing or damaged, or was written with other settings.
+        """
+        file = Path(folder) / "as_dfd.json"
+        state = read_json(file)
+        if not isinstance(state, dict) or not isinstance(state.get("steps"), int):
+            raise InputError(f"{file}: the checkpoint is damaged (no number of steps); use an earlier one.")
+        now = self._settings()
+        differing = [f"{name} ({state.get(name)!r}, now {now[name]!r})" for name in now if state.get(name) != now[name]]
+        if differing:
+            raise InputError(f"{file}: was made with other settings: {', '.join(differing)}; use the same ones.")
+        self.steps = state["steps"]
+
+    def _start(self, samples: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The first stages (N, L, H) on the teacher's device, their lengths (N,) and the classes wanted (N,)."""
+        config = self.config
+        source = generator(self.seed, "as-dfd", self.steps)
+        lengths = torch.randint(config.embeddings_min_length, config.embeddings_max_length + 1, (samples,), generator=source)
+        wanted = torch.randint(len(self._teacher.labels), (samples,), generator=source)
+        device = self._teacher.device
+        width = padded_length(int(lengths.max()), config.embeddings_max_length, length_step(device))
+        noise = torch.randn(samples, width, len(self._mean), generator=source).to(device)
+        embeddings = self._mean + self._std * noise
+        embeddings[:, 0] = self._first
+        embeddings[torch.arange(samples), lengths - 1] = self._last
+        return embeddings * padding_mask(lengths, width).to(device)[..., None], lengths, wanted
+
+    def _ask(self, embeddings: Tensor, mask: Tensor, targets: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
+        """The teacher's answers (N, K), and the gradient of the cross-entropy to the targets (N, L, H) where it is wanted."""
+        with torch.set_grad_enabled(differentiate):
+            embeddings = embeddings.detach().requires_grad_(differentiate)
+            log_probs = classify(self._teacher.model, embeddings, mask)
+            # A sum over the batch, so that a sample's gradient does not depend on how many there are beside it.
+            loss = -log_probs.gather(1, targets[:, None]).sum()
+        gradient = torch.autograd.grad(loss, embeddings)[0] if differentiate else None
+        return log_probs.detach(), gradient
+
+    def _ascend(
+        self, masked: MaskedEmbeddings, embeddings: Tensor, mask: Tensor, inner: Tensor, stage: int
+    ) -> tuple[Tensor, float]:
+        """Move the samples to where the student's masked-embedding loss is higher; also its value before the move."""
+        student = self.distiller.student
+        start = embeddings.to(student.device).requires_grad_(True)
+        seen = mask.to(student.device)
+        hidden = masked.choose(seen, f"ascent-{stage}", self.steps)
+        with autocast(student.device):
+            loss = masked.loss(student.model, start, seen, hidden)
+        gradient = torch.autograd.grad(loss, start)[0].to(embeddings.device)
+        return embeddings.detach() + self._move(gradient, inner), float(loss.detach())
+
+    def _move(self, gradient: Tensor, inner: Tensor) -> Tensor:
+        """A move along a gradient (N, L, H): of the same size for each sample, and none at special tokens and padding."""
+        # In units of the table's spread: a feature that hardly varies over the words is hardly moved.
+        scaled = gradient * self._std * inner
+        size = (scaled.square().sum(dim=(1, 2), keepdim=True) / (inner.sum(dim=(1, 2), keepdim=True) * len(self._std))).sqrt()
+        return self.config.inner_step_size * self._std * scaled / size.clamp_min(1e-20)
+
+    def _batch(self, kept: list[tuple[Tensor, Tensor]], lengths: Tensor, wanted: Tensor, topics: list[str]) -> SyntheticBatch:
+        embeddings = torch.cat([stage for stage, _ in kept])
+        lengths = lengths.repeat(len(kept))
+        return SyntheticBatch(
+            texts=nearest_texts(embeddings, lengths, self._table, self._teacher.tokenizer),
+            teacher_logits=torch.cat([answers for _, answers in kept]).cpu(),
+            wanted=wanted.repeat(len(kept)),
+            topics=topics * len(kept),
+            source=self.name,
+            embeddings=embeddings.cpu(),
+            lengths=lengths,
+        )
+
+    def _masked_embeddings(self, student: Student) -> MaskedEmbeddings:
+        return MaskedEmbeddings(student, self.config.masked_weight, self.config.masked_share, self.seed)
+
+    def _settings(self) -> dict[str, Any]:
+        return {**asdict(self.config), "seed": self.seed}
+
+    def _check_length(self) -> None:
+        longest = self.config.embeddings_max_length
+        for name, reader in (("teacher", self._teacher), ("student", self.distiller.student)):
+            readable = usable_length(reader.model, reader.tokenizer, reader.max_length)
+            if longest > readable:
+                raise InputError(f"embeddings_max_length: {longest}; the {name} reads at most {readable} tokens, lower it.")
+
+
+def check_shared_space(teacher: TransformersTeacher, student: Student) -> None:
+    """Make sure that an embedding means the same to teacher and student.
+
+    A student of random embeddings, even of the same width, would learn to read points that its own words do not lie near.
+
+    Raises:
+        InputError: Their tokenizers or word embeddings differ.
+    """
+    theirs, mine = word_table(teacher.model), word_table(student.model)
+    same_words = student.tokenizer.get_vocab() == teacher.tokenizer.get_vocab()
+    if not same_words or theirs.shape != mine.shape or not torch.equal(theirs.float().cpu(), mine.float().cpu()):
+        raise InputError(
+            f"student: {student.spec} has word embeddings of its own, and 'as-dfd' gives it embeddings of the teacher; "
+            "build it of the teacher's layers, for instance teacher-layers:0,2."
+        )

@@ -1,0 +1,338 @@
+"""A rewriter: an encoder-decoder with an adapter, that turns sentences of any text into sentences for one task.
+
+Rewriting has two passes. `sample` writes, token by token and without gradients; `logits` then reads what was written
+in one parallel pass, which gives each token's distribution again, now with gradients. The two agree because the model
+has no dropout here and because tokens that must not be written are forbidden in both.
+
+The base is frozen and its adapter (LoRA, arXiv 2106.09685) small, so that the untuned model is there too, with the adapter
+switched off, and a saved rewriter is the adapter, the tokenizer and `rewriter.json`: texts are written from it without
+trainer and without teacher.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from distill.common.errors import InputError
+from distill.common.files import read_json, replace_folder, write_json
+from distill.common.hub import load_model, load_tokenizer
+from distill.common.precision import autocast, resolve_device
+from distill.common.seeding import generator, seeded
+
+MANIFEST, WEIGHTS = "rewriter.json", "adapter.safetensors"
+SCHEMA_VERSION = 1
+
+# Low enough that no forbidden token is ever drawn, and finite: a difference of two such numbers is 0, not NaN.
+FORBIDDEN = -1e9
+
+# Sentences written at once by `write`.
+WRITTEN_AT_ONCE = 128
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """N rewritings as the rewriter spells them.
+
+    Attributes:
+        ids: (N, W) int64; each row ends with the end token, then padding.
+        mask: (N, W) bool, tokens up to the end, which is included.
+        drawn: (N, W) bool, those of them that the model chose. Where a text reached the length limit the end was not.
+    """
+
+    ids: Tensor
+    mask: Tensor
+    drawn: Tensor
+
+
+@dataclass(frozen=True)
+class Rewritten:
+    """N rewritings.
+
+    Attributes:
+        texts: What was written. A rewriting that says nothing is replaced by its source.
+        logprob_mean: (N,) float32 on the CPU, mean log-probability of a rewriting's tokens, in nats.
+    """
+
+    texts: list[str]
+    logprob_mean: Tensor
+
+
+class Rewriter:
+    """An encoder-decoder with an adapter.
+
+    Args:
+        model: The base with a LoRA adapter.
+        tokenizer: The base's, with an end and a padding token.
+        max_length: Most tokens read of a source, and most written, the end token apart.
+        hidden_share: Share of a source's tokens that are hidden from the rewriter, in [0, 1].
+        base: The base as the user named it.
+
+    Raises:
+        InputError: The tokenizer has no end token.
+    """
+
+    def __init__(
+        self, model: PeftModel, tokenizer: PreTrainedTokenizerBase, max_length: int, hidden_share: float, base: str
+    ) -> None:
+        if tokenizer.eos_token_id is None:
+            raise InputError(f"rewriter: the tokenizer of {base} has no end token (eos_token); use T5, BART or their like.")
+        self.model = model.eval()
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.hidden_share = hidden_share
+        self.base = base
+        config = model.get_base_model().config
+        self.vocabulary = int(model.get_base_model().get_output_embeddings().weight.shape[0])
+        self.end, self.pad = int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)
+        allowed = torch.zeros(self.vocabulary, dtype=torch.bool)
+        allowed[: len(tokenizer)] = True
+        allowed[[token for token in tokenizer.all_special_ids if token < self.vocabulary]] = False
+        allowed[self.end] = True
+        self._forbidden = (~allowed).nonzero().flatten()
+        # BART was trained to write its begin token first: it is given, not written.
+        forced = getattr(model.get_base_model().generation_config, "forced_bos_token_id", None)
+        self._start = [int(config.decoder_start_token_id), *([int(forced)] if forced is not None else [])]
+        # The model's own generation settings (beams, bans on repetition) would make it write what `logits` does not say.
+        model.get_base_model().generation_config = GenerationConfig(
+            do_sample=True,
+            top_k=0,
+            top_p=1.0,
+            pad_token_id=self.pad,
+            eos_token_id=self.end,
+            decoder_start_token_id=int(config.decoder_start_token_id),
+            suppress_tokens=self._forbidden.tolist() or None,
+        )
+
+    @classmethod
+    def untuned(
+        cls, name_or_path: str, max_length: int, hidden_share: float, rank: int, alpha: int, seed: int, device: str
+    ) -> "Rewriter":
+        """A base with a fresh adapter, which changes nothing yet.
+
+        Raises:
+            InputError: There is no such model, it is no encoder-decoder, or PEFT knows no place for an adapter in it.
+        """
+        base = load_model(AutoModelForSeq2SeqLM, name_or_path, "rewriter", resolve_device(device), torch.float32)
+        lora = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="SEQ_2_SEQ_LM")
+        with seeded(seed, "t3", "adapter"):
+            model = _adapted(base, lora, name_or_path)
+        return cls(model, load_tokenizer(name_or_path, "rewriter"), max_length, hidden_share, name_or_path)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.model.get_base_model().device
+
+    @property
+    def parameters(self) -> list[torch.nn.Parameter]:
+        """The adapter's weights, in a fixed order."""
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def encode(self, texts: Sequence[str], random: torch.Generator) -> dict[str, Tensor]:
+        """Read sources, some of their tokens hidden.
+
+        A tokenizer without a mask token (T5's) hides by leaving out; at least one token is always left.
+
+        Returns:
+            `input_ids` and `attention_mask`, both (N, L), on the model's device.
+        """
+        encoded = self.tokenizer(list(texts), truncation=True, max_length=self.max_length, padding=True,
+                                 padding_side="right", return_tensors="pt")  # fmt: skip
+        ids, mask = encoded["input_ids"], encoded["attention_mask"]
+        special = torch.isin(ids, torch.tensor(self.tokenizer.all_special_ids))
+        hide = (torch.rand(ids.shape, generator=random) < self.hidden_share) & ~special & mask.bool()
+        if self.tokenizer.mask_token_id is not None:
+            ids = ids.masked_fill(hide, int(self.tokenizer.mask_token_id))
+        else:
+            mask = mask.masked_fill(hide, 0)
+            mask[:, 0] = 1
+        return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+
+    @torch.no_grad()
+    def sample(self, inputs: Mapping[str, Tensor], seed: int, *purpose: str | int) -> Tokens:
+        """Write, drawing each token from the model's own distribution (temperature 1).
+
+        Args:
+            inputs: From `encode`.
+            seed: Decides the draws, with what follows.
+            *purpose: What is drawn, and its counter.
+        """
+        start = self._first(inputs)
+        # `generate` draws from torch's global state.
+        with seeded(seed, *purpose), autocast(self.device):
+            written = self.model.generate(**inputs, decoder_input_ids=start, min_new_tokens=1, max_new_tokens=self.max_length)
+        ids = written[:, start.shape[1] :]
+        ended = (ids == self.end).any(dim=1)
+        ids = torch.cat([ids, ids.new_full((len(ids), 1), self.end)], dim=1)
+        is_end = ids == self.end
+        mask = (is_end.long().cumsum(dim=1) - is_end.long()) == 0
+        ids = ids.masked_fill(~mask, self.pad)
+        drawn = mask.clone()
+        drawn[:, -1] = False
+        width = ids.shape[1] - int(bool(ended.all()))
+        return Tokens(ids[:, :width], mask[:, :width], drawn[:, :width])
+
+    def logits(self, inputs: Mapping[str, Tensor], tokens: Tokens, tuned: bool = True) -> Tensor:
+        """Each token's distribution, given the source and the tokens before it.
+
+        Args:
+            inputs: The sources, as `sample` read them.
+            tokens: What was written.
+            tuned: With the adapter; without it no gradients are kept.
+
+        Returns:
+            (N, W, V) float32; forbidden tokens have a logit of -1e9.
+        """
+        before = torch.cat([self._first(inputs), tokens.ids[:, :-1]], dim=1)
+        with nullcontext() if tuned else self.model.disable_adapter(), torch.set_grad_enabled(tuned), autocast(self.device):
+            logits = self.model(**inputs, decoder_input_ids=before, use_cache=False).logits
+        logits = logits[:, len(self._start) - 1 :].float()
+        logits = logits.index_fill(2, self._forbidden.to(logits.device), FORBIDDEN)
+        first = torch.zeros_like(logits, dtype=torch.bool)
+        first[:, 0, self.end] = True  # a text has at least one token
+        return logits.masked_fill(first, FORBIDDEN)
+
+    def decode(self, tokens: Tokens, sources: Sequence[str]) -> list[str]:
+        """The texts; one that says nothing is replaced by its source."""
+        texts = self.tokenizer.batch_decode(tokens.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return [text.strip() or source for text, source in zip(texts, sources, strict=True)]
+
+    @torch.no_grad()
+    def write(self, sources: Sequence[str], number: int, seed: int = 0, purpose: str = "rewriting") -> Rewritten:
+        """Rewrite sentences.
+
+        Args:
+            sources: N sentences of a corpus, N >= 1.
+            number: Number of the batch; the same arguments give the same texts.
+            seed: Seed of everything drawn.
+            purpose: Tells apart what draws with one seed.
+        """
+        texts: list[str] = []
+        means: list[Tensor] = []
+        for begin in range(0, len(sources), WRITTEN_AT_ONCE):
+            part = sources[begin : begin + WRITTEN_AT_ONCE]
+            inputs = self.encode(part, generator(seed, purpose, "hidden", number, begin))
+            tokens = self.sample(inputs, seed, purpose, number, begin)
+            chosen = self.logits(inputs, tokens).log_softmax(dim=-1).gather(2, tokens.ids[:, :, None]).squeeze(2)
+            means.append(((chosen * tokens.drawn).sum(dim=1) / tokens.drawn.sum(dim=1)).cpu())
+            texts += self.decode(tokens, part)
+        return Rewritten(texts, torch.cat(means))
+
+    def weights(self) -> dict[str, Tensor]:
+        """A copy of the adapter on the CPU."""
+        state = get_peft_model_state_dict(self.model)
+        return {name: weight.detach().cpu().clone().contiguous() for name, weight in state.items()}
+
+    def set_weights(self, weights: dict[str, Tensor], source: str) -> None:
+        """Take over an adapter.
+
+        Raises:
+            InputError: It belongs to another model, or to an adapter of another rank.
+        """
+        fault = ""
+        try:
+            report = set_peft_model_state_dict(self.model, weights)
+            missing = [name for name in report.missing_keys if ".lora_" in name]
+            if missing or report.unexpected_keys:
+                fault = f"{len(missing)} weights missing, {len(report.unexpected_keys)} left over"
+        except (RuntimeError, ValueError) as error:
+            fault = " ".join(str(error).split())[:200]
+        if fault:
+            raise InputError(
+                f"{source}: the adapter does not fit {self.base} ({fault}); name the model it was tuned on as its base."
+            )
+
+    def save(self, folder: str | Path, details: Mapping[str, Any], base: str | None = None) -> None:
+        """Write a folder that `load` opens.
+
+        Args:
+            folder: Appears whole or not at all; an older rewriter there is replaced.
+            details: What else `rewriter.json` is to tell.
+            base: The base's name for others, where it was loaded from a place of this machine.
+
+        Raises:
+            InputError: The folder holds something else, or cannot be written.
+        """
+        lora = self.model.peft_config["default"]
+        manifest = {
+            "schema_version": SCHEMA_VERSION,
+            "base": base or self.base,
+            "base_parameters": _count(self.model),
+            "rank": lora.r,
+            "alpha": lora.lora_alpha,
+            "max_length": self.max_length,
+            "hidden_share": self.hidden_share,
+            **details,
+            "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
+        }
+        with replace_folder(folder, MANIFEST) as temporary:
+            save_file(self.weights(), temporary / WEIGHTS)
+            self.tokenizer.save_pretrained(temporary)
+            write_json(temporary / MANIFEST, manifest)
+
+    @classmethod
+    def load(cls, folder: str | Path, base: str | None = None, device: str = "auto") -> "Rewriter":
+        """Open a saved rewriter.
+
+        Args:
+            folder: What `save` wrote.
+            base: The base, where it is not to be found under the name in `rewriter.json`.
+            device: "auto", "cpu", "cuda", "cuda:N".
+
+        Raises:
+            InputError: A file is missing, damaged or of a newer version, or the base is another model.
+        """
+        folder = Path(folder)
+        manifest = read_json(folder / MANIFEST)
+        try:
+            written_by, name, count = manifest["schema_version"], base or manifest["base"], manifest["base_parameters"]
+            rank, alpha, length = manifest["rank"], manifest["alpha"], manifest["max_length"]
+            share = manifest["hidden_share"]
+            weights = load_file(folder / WEIGHTS)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        except Exception as error:  # the Rust tokenizer raises bare `Exception`; files and keys have errors of their own
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            kind = "the adapter" if isinstance(error, SafetensorError | OSError) else "the rewriter"
+            raise InputError(f"{folder}: {kind} is missing or damaged ({reason}); copy the folder again.") from error
+        if written_by != SCHEMA_VERSION:
+            raise InputError(f"{folder}: written in format {written_by}, expected {SCHEMA_VERSION}; update this package.")
+        model = load_model(AutoModelForSeq2SeqLM, name, "base", resolve_device(device), torch.float32)
+        if _count(model) != count:
+            raise InputError(
+                f"base: {name} has {_count(model):,} parameters, the rewriter was tuned on a model of {count:,} "
+                f"({manifest['base']}); name that one."
+            )
+        lora = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="SEQ_2_SEQ_LM")
+        rewriter = cls(_adapted(model, lora, name), tokenizer, length, share, name)
+        rewriter.set_weights(weights, str(folder))
+        rewriter.model.requires_grad_(False)
+        return rewriter
+
+    def _first(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """What the decoder is given before it writes, (N, 1) or (N, 2)."""
+        return torch.tensor([self._start], device=self.device).expand(len(inputs["input_ids"]), -1)
+
+
+def _adapted(model: PreTrainedModel, lora: LoraConfig, name: str) -> PeftModel:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return get_peft_model(model, lora)
+    except ValueError as error:
+        raise InputError(f"rewriter: no adapter fits {name} ({' '.join(str(error).split())[:200]}).") from error
+
+
+def _count(model: PreTrainedModel | PeftModel) -> int:
+    """Weights of the base, an adapter's not counted."""
+    return sum(parameter.numel() for name, parameter in model.named_parameters() if ".lora_" not in name)

@@ -1,0 +1,315 @@
+"""A teacher behind HTTP, in the format of text-embeddings-inference's `/predict`.
+
+A request carries some texts, `{"inputs": [["first text"], ["second text"]], "truncate": true, "raw_scores": false}`,
+a pair being `["text", "second text"]`; its answer holds for each input, in order, a list of `{"label": ..., "score": ...}`
+with probabilities as scores. The server sorts that list by score, so columns are told by name, never by position.
+
+Three kinds of failure are told apart. What passes (HTTP 429 and 5xx, timeouts, dropped connections) is asked again with
+growing pauses, and stops the run when it persists. Texts that the server refuses (too long, empty, too many at once) are
+asked in ever smaller portions, so that one of them does not take the others with it. What is left (answers cut off,
+of a wrong count, without probabilities) becomes rows of NaN, as with every teacher.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import numpy as np
+import requests
+import torch
+from requests.adapters import HTTPAdapter
+from torch import Tensor
+from urllib3.util import Retry
+
+from distill.common.errors import InputError
+from distill.teachers.probabilities import check_labels, count, log_probabilities
+
+TOKEN_VARIABLE = "PROMPTER_TEACHER_TOKEN"
+
+# How often an answer that came but cannot be read (cut off, not JSON, a wrong count) is asked for.
+READINGS = 3
+
+# How a server says that it will not judge these texts, whereas it may well judge others.
+REFUSALS = {400, 413, 422, 424}
+
+REMEDIES = {
+    401: f"set the environment variable {TOKEN_VARIABLE} to the service's token",
+    403: f"set the environment variable {TOKEN_VARIABLE} to a token that may use the service",
+    404: "give the full address, such as http://host:8080/predict",
+    405: "give the address that takes POST requests, such as http://host:8080/predict",
+}
+
+Scores = dict[str, float]
+"""One answer: the score of each label."""
+
+
+class HttpTeacher:
+    """A classifier behind HTTP as teacher.
+
+    A bearer token is taken from the environment variable PROMPTER_TEACHER_TOKEN where it is set. It goes to the given
+    address alone: redirects are not followed.
+
+    Args:
+        url: where texts are posted, such as "http://host:8080/predict".
+        labels: the K class names, in the order of the columns. The first answer is held against them. Default: one
+            text is asked (and counted) to learn them, and they are sorted by name.
+        max_invalid_share: stop when more than this share of the answers, of at least 64, is unusable.
+        batch_size: texts per request.
+        concurrency: requests under way at once.
+        timeout: seconds to wait for an answer.
+        retries: how often a request that failed in passing is sent again.
+        backoff: seconds of the pause before the second of these (the first has none); it doubles each time, with up to
+            as many seconds of jitter added. A server's `Retry-After` comes first.
+
+    Attributes:
+        path: the address, without a query.
+        address: the whole of it; the query goes with every request and may hold a key, so it is never shown or stored.
+
+    Raises:
+        InputError: the address holds credentials or no host, the service does not answer as described, or it has
+            fewer than two labels.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        labels: Sequence[str] | None = None,
+        max_invalid_share: float = 0.5,
+        *,
+        batch_size: int = 32,
+        concurrency: int = 8,
+        timeout: float = 60.0,
+        retries: int = 5,
+        backoff: float = 0.5,
+    ) -> None:
+        self.path = _checked_address(url)
+        self.address = url
+        self._token = _token()
+        self.max_invalid_share = max_invalid_share
+        self.batch_size = batch_size
+        self.concurrency = concurrency
+        self.timeout = (min(10.0, timeout), timeout)  # to connect, to answer
+        self.retries = retries
+        self.queries = 0
+        self.invalid = 0
+        self._session = _session(self._token, retries, backoff, concurrency)
+        self._labels_seen = labels is None
+        self.labels = [str(label) for label in labels] if labels is not None else self._ask_for_labels()
+        check_labels(self.labels)
+
+    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
+        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
+
+        Each text is one query, however often it had to be sent.
+
+        Raises:
+            InputError: the service cannot be reached or keeps failing, its labels are not those that were given, or
+                the share of unusable answers is too high.
+        """
+        if not len(texts):
+            return torch.empty(0, len(self.labels))
+        pairs = None if text_pairs is None else zip(texts, text_pairs, strict=True)
+        inputs = [[text] for text in texts] if pairs is None else [list(pair) for pair in pairs]
+        parts = [inputs[start : start + self.batch_size] for start in range(0, len(inputs), self.batch_size)]
+        with ThreadPoolExecutor(self.concurrency) as pool:
+            # In the order of the parts, whichever came first. An error cancels the parts that are not under way yet.
+            rows, problems = zip(*pool.map(self._rows, parts), strict=True)
+        answers, bad_rows = log_probabilities(np.concatenate(rows))
+        return count(self, answers, next(filter(None, problems), bad_rows))
+
+    def info(self) -> dict[str, str]:
+        """Return what the service's `/info` says of its model (`model_id`, `model_sha`); {} where it says nothing."""
+        try:
+            response = self._session.get(urljoin(self.path, "info"), timeout=self.timeout[0], allow_redirects=False)
+            said = response.json() if response.status_code == 200 else {}
+        except requests.RequestException:
+            return {}
+        if not isinstance(said, dict):
+            return {}
+        return {name: str(said[name]) for name in ("model_id", "model_sha") if said.get(name)}
+
+    def _rows(self, inputs: list[list[str]]) -> tuple[np.ndarray, str]:
+        """Return (N, K) float64 probabilities with NaN where there are none to be had, and what was wrong.
+
+        Raises:
+            InputError: see `_post`; or the first answer has not the labels that were given.
+        """
+        answers, problem = self._ask(inputs)
+        rows = np.full((len(inputs), len(self.labels)), np.nan)
+        for row, answer in zip(rows, answers, strict=True):
+            if answer is None:
+                continue
+            if answer.keys() == set(self.labels):
+                row[:] = [answer[label] for label in self.labels]
+                self._labels_seen = True
+            elif self._labels_seen:
+                problem = problem or f"labels {self._quoted(str(sorted(answer)))} instead of {self.labels}"
+            else:
+                raise InputError(
+                    f"teacher_labels: {self.labels} were given, but {self.path} answers with "
+                    f"{self._quoted(str(sorted(answer)))}; give these names, in the order you like, or none."
+                )
+        return rows, problem
+
+    def _ask_for_labels(self) -> list[str]:
+        [answer], problem = self._ask([["A text."]])
+        self.queries += 1
+        if not answer:
+            raise InputError(
+                f"teacher: {self.path} did not answer one text with labels and scores ({problem or 'no labels'}); "
+                'expected [[{"label": "name", "score": 0.9}, ...]], as the /predict of text-embeddings-inference does.'
+            )
+        return sorted(answer)
+
+    def _ask(self, inputs: list[list[str]]) -> tuple[list[Scores | None], str]:
+        """Return the scores of each input, None where there are none to be had, and what was wrong.
+
+        Raises:
+            InputError: see `_post`.
+        """
+        problem = ""
+        for _ in range(READINGS):
+            status, body = self._post(inputs)
+            if status in REFUSALS and len(inputs) > 1:
+                half = len(inputs) // 2
+                (first, first_problem), (second, second_problem) = self._ask(inputs[:half]), self._ask(inputs[half:])
+                return first + second, first_problem or second_problem
+            if status in REFUSALS:
+                return [None], f"HTTP {status}{self._quoted(body, ': ')}"
+            scores, problem = _scores_of(body, len(inputs))
+            if not problem:
+                return scores, "" if None not in scores else "answers that are not lists of labels and scores"
+        return [None] * len(inputs), f"{problem}{self._quoted(body, ': ')}"
+
+    def _post(self, inputs: list[list[str]]) -> tuple[int, bytes]:
+        """Send one request and return status and body, b"" where the body was cut off.
+
+        Raises:
+            InputError: the service cannot be reached, keeps failing, or answers with a status that asking again does
+                not change.
+        """
+        payload: Any = {"inputs": inputs, "truncate": True, "raw_scores": False}
+        try:
+            response = self._session.post(self.address, json=payload, timeout=self.timeout, allow_redirects=False, stream=True)
+        except requests.RequestException as error:
+            reason = getattr(error.args[0], "reason", error) if error.args else error  # the last failure, not their sum
+            raise InputError(
+                f"teacher: {self.path} cannot be reached ({self._quoted(str(reason))}), {self.retries + 1} times in a row; "
+                "check the address and that the service runs, then start again (a run that had begun: with --resume)."
+            ) from None  # the library's text repeats the whole address
+        with response:
+            try:
+                body = response.content
+            except requests.RequestException:  # the answer began to come, and broke off
+                body = b""
+        status = response.status_code
+        if status == 200 or status in REFUSALS:
+            return status, body
+        if status == 429 or status >= 500:
+            raise InputError(
+                f"teacher: {self.path} answered HTTP {status}{self._quoted(body, ': ')} {self.retries + 1} times in a row; "
+                "wait until the service is well, then start again (a run that had begun: with --resume)."
+            )
+        remedy = REMEDIES.get(status, "check the address")
+        if response.is_redirect:
+            remedy = (
+                f"it points to {self._quoted(response.headers['Location'])}, which is not followed; give the final address"
+            )
+        raise InputError(f"teacher: {self.path} answered HTTP {status}{self._quoted(body, ': ')}; {remedy}.")
+
+    def _quoted(self, said: str | bytes, before: str = "") -> str:
+        """Return what a server said, short, on one line, and without the token, should it have echoed it."""
+        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+        if self._token:
+            text = text.replace(self._token, "***")
+        text = " ".join(text.split())
+        return f"{before}{text[:200]}" if text else ""
+
+
+def _scores_of(body: bytes, expected: int) -> tuple[list[Scores | None], str]:
+    """Return as many answers as expected, None for each that is none; or [] and what is wrong with the whole."""
+    try:
+        answers = json.loads(body)
+    except ValueError:
+        return [], "an answer that is cut off or not JSON"
+    if not isinstance(answers, list) or len(answers) != expected:
+        found = f"{len(answers)} answers" if isinstance(answers, list) else f"a {type(answers).__name__}"
+        return [], f"{found} for {expected} texts"
+    return [_scores(answer) for answer in answers], ""
+
+
+def _scores(answer: Any) -> Scores | None:
+    try:
+        scores = {str(item["label"]): float(item["score"]) for item in answer}
+    except (TypeError, ValueError, KeyError, OverflowError):
+        return None
+    return scores if len(scores) == len(answer) else None  # a label twice
+
+
+def without_query(name: str) -> str:
+    """Return a teacher's name as it may be stored and shown: a service's address without its query, which may hold a key.
+
+    >>> without_query("https://host/predict?key=secret"), without_query("me/model")
+    ('https://host/predict', 'me/model')
+    """
+    return name.partition("?")[0] if name.startswith(("http://", "https://")) else name
+
+
+def _checked_address(url: str) -> str:
+    """Return the address without its query, for messages.
+
+    Raises:
+        InputError: no host, a port that is none, or credentials, which would end up in logs and configurations.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host:
+        raise InputError("teacher: the URL has no host, or a port that is no number; expected http://host:8080/predict.")
+    if "@" in parts.netloc:
+        raise InputError(
+            f"teacher: the URL of {host} holds a user name or password; leave them out and set the environment variable "
+            f"{TOKEN_VARIABLE} to the service's bearer token."
+        )
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+
+def _token() -> str:
+    """Return the bearer token, "" where none is set.
+
+    Raises:
+        InputError: it cannot stand in a header; the libraries' own error would show it.
+    """
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not re.fullmatch(r"[\x21-\x7e]*", token):
+        raise InputError(f"{TOKEN_VARIABLE}: holds spaces, line breaks or letters beyond ASCII; set it to the token alone.")
+    return token
+
+
+def _session(token: str, retries: int, backoff: float, concurrency: int) -> requests.Session:
+    """Return a session that sends the token and asks again where a request failed in passing."""
+    retry = Retry(
+        total=retries,
+        allowed_methods={"POST"},
+        status_forcelist={429, *range(500, 600)},
+        backoff_factor=backoff,
+        backoff_jitter=backoff,
+        raise_on_status=False,  # the last answer is worth quoting
+    )
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=concurrency, max_retries=retry))
+    if token:
+
+        def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            request.headers["Authorization"] = f"Bearer {token}"
+            return request
+
+        session.auth = authorize  # as a plain header, an entry of the user's .netrc would replace it
+    return session

@@ -1,0 +1,261 @@
+"""Answers of teachers, kept between runs, so that no text is paid for twice.
+
+One SQLite file holds, for each teacher and each text, the log-probabilities that were once answered. Texts and teachers
+appear in it as hashes only. What is stored first stays: every process that knows an answer uses the same bits, whatever
+batch they were computed in. That, and one transaction per call, makes a run that was killed go on bit for bit: the calls
+after its last checkpoint find their answers as they were, and the first call that was not finished asks what it would
+have asked.
+
+A cache must never end a run: where the file cannot be used, one notice says so, and the teacher is asked directly.
+"""
+
+import hashlib
+import json
+import sqlite3
+import sys
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.common.errors import InputError
+from distill.common.files import cache_root
+from distill.common.hub import model_folder
+from distill.common.precision import has_fast_bf16
+from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.http_teacher import HttpTeacher
+from distill.teachers.probabilities import stop_if_mostly_unusable
+from distill.teachers.transformers_teacher import TransformersTeacher
+
+# Texts per look-up: older builds of SQLite take at most 999 values in one statement.
+LOOKED_UP_AT_ONCE = 500
+
+# What a model folder holds of the classifier itself; other files may change without changing its answers.
+MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
+
+ROW = np.dtype("<f4")
+
+
+def answers_file() -> Path:
+    """Return `answers.sqlite` in the cache folder, see `distill.common.files.cache_root`."""
+    return cache_root() / "answers.sqlite"
+
+
+class CachedTeacher:
+    """A teacher that is asked only about texts it has not answered before.
+
+    A call asks each unknown text once, in the order of first occurrence, and keeps the usable answers in one
+    transaction. Unusable answers are not kept, so that a service that fails now and then is asked again.
+
+    Args:
+        teacher: who is asked.
+        file: the database; made where it is missing. None: nothing is kept, and calls are passed on as they are.
+        notice: takes one line for the user, where the file cannot be used.
+        patience: seconds to wait for another process that is writing.
+
+    Attributes:
+        teacher: the teacher behind; code that needs its weights takes it from here.
+        asked: texts that the teacher was really asked. `queries` counts every text, known or not: a budget buys judged
+            texts, and so a run's course does not depend on what happened to be kept.
+    """
+
+    def __init__(
+        self,
+        teacher: TransformersTeacher | CallableTeacher | HttpTeacher,
+        file: str | Path | None,
+        notice: Callable[[str], None],
+        patience: float = 30.0,
+    ) -> None:
+        self.teacher = teacher
+        self.labels = teacher.labels
+        self.path = teacher.path
+        self.max_invalid_share = teacher.max_invalid_share
+        self.asked = teacher.queries  # a black box without labels has been asked for them
+        self._file = file
+        self._notice = notice
+        self._answers: _Answers | None = None
+        if file is not None:
+            try:
+                self._answers = _Answers(Path(file), identity(teacher), len(teacher.labels), patience)
+            except (sqlite3.Error, OSError, ValueError) as error:  # the hub raises a ValueError for a folder that is gone
+                self._go_without(error)
+
+    @property
+    def white_box(self) -> TransformersTeacher | None:
+        """The teacher behind where its weights are at hand, else None."""
+        return self.teacher if isinstance(self.teacher, TransformersTeacher) else None
+
+    @property
+    def queries(self) -> int:
+        """Texts answered so far."""
+        return self.teacher.queries
+
+    @queries.setter
+    def queries(self, value: int) -> None:
+        self.teacher.queries = value
+
+    @property
+    def invalid(self) -> int:
+        """How many of them had an unusable answer."""
+        return self.teacher.invalid
+
+    @invalid.setter
+    def invalid(self, value: int) -> None:
+        self.teacher.invalid = value
+
+    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
+        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
+
+        Raises:
+            InputError: see the teacher's own call.
+        """
+        if self._answers is None:
+            self.asked += len(texts)
+            return self.teacher(texts, text_pairs)
+        if not len(texts):
+            return torch.empty(0, len(self.labels))
+        keys = [_key(text, None if text_pairs is None else text_pairs[row]) for row, text in enumerate(texts)]
+        first: dict[bytes, int] = {}
+        for row, key in enumerate(keys):
+            first.setdefault(key, row)
+        known = self._look_up(list(first))
+        unknown = [key for key in first if key not in known]
+        # The teacher's own counters count the run's texts, known ones too: the share of unusable answers is judged by them.
+        self.teacher.queries += len(texts) - len(unknown)
+        if unknown:
+            rows = [first[key] for key in unknown]
+            self.asked += len(rows)
+            fresh = self.teacher(
+                [texts[row] for row in rows], None if text_pairs is None else [text_pairs[row] for row in rows]
+            )
+            known |= self._keep(dict(zip(unknown, fresh.numpy(), strict=True)))
+        answers = torch.from_numpy(np.stack([known[key] for key in keys]))
+        repeated = [row for row, key in enumerate(keys) if row != first[key]]
+        self.teacher.invalid += int(answers[repeated].isnan().any(dim=1).sum())
+        stop_if_mostly_unusable(self.teacher)
+        return answers
+
+    def _look_up(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
+        assert self._answers is not None
+        try:
+            return self._answers.look_up(keys)
+        except sqlite3.Error as error:
+            self._go_without(error)
+            return {}
+
+    def _keep(self, fresh: dict[bytes, np.ndarray]) -> dict[bytes, np.ndarray]:
+        """Store the usable answers and return all, in the bits that are stored."""
+        if self._answers is None:
+            return fresh
+        try:
+            return fresh | self._answers.keep({key: row for key, row in fresh.items() if not np.isnan(row).any()})
+        except sqlite3.Error as error:
+            self._go_without(error)
+            return fresh
+
+    def _go_without(self, error: Exception) -> None:
+        self._answers = None
+        self._notice(
+            f"The teacher's answers are not kept: {self._file} cannot be used ({error}). The run goes on without; "
+            "remove the file, or set PROMPTER_CACHE to a folder you may write to."
+        )
+
+
+class _Answers:
+    """The stored answers of one teacher.
+
+    Args:
+        file: the database.
+        teacher: its identity.
+        columns: number of classes K.
+        patience: seconds to wait for another process that is writing.
+
+    Raises:
+        sqlite3.Error: from any method, where the file is no database, is damaged, locked for too long or not writable.
+        OSError: the folder cannot be made.
+    """
+
+    def __init__(self, file: Path, teacher: str, columns: int, patience: float) -> None:
+        self.teacher = teacher
+        self.columns = columns
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(file, timeout=patience, isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self._database.close)
+        # Readers need not wait for a writer. Two processes that switch a new file at once do not wait for each other: one
+        # is refused, and works in the mode that the other has set.
+        with suppress(sqlite3.OperationalError):
+            self._database.execute("PRAGMA journal_mode = WAL")
+        self._database.execute("PRAGMA synchronous = FULL")  # a checkpoint on the disk must not know more than this file
+        self._database.execute(
+            "CREATE TABLE IF NOT EXISTS answers (teacher TEXT, text BLOB, log_probs BLOB NOT NULL, "
+            "PRIMARY KEY (teacher, text)) WITHOUT ROWID"
+        )
+
+    def look_up(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
+        """Return the answers that are known, (K,) float32 each."""
+        found: dict[bytes, np.ndarray] = {}
+        for start in range(0, len(keys), LOOKED_UP_AT_ONCE):
+            part = keys[start : start + LOOKED_UP_AT_ONCE]
+            marks = ",".join("?" * len(part))
+            query = f"SELECT text, log_probs FROM answers WHERE teacher = ? AND text IN ({marks})"
+            for key, row in self._database.execute(query, (self.teacher, *part)):
+                if len(row) == self.columns * ROW.itemsize:  # else damaged: it is asked for and stored again
+                    found[key] = np.frombuffer(row, ROW)
+        return found
+
+    def keep(self, answers: dict[bytes, np.ndarray]) -> dict[bytes, np.ndarray]:
+        """Store answers in one transaction and return what is stored: another process may have been first."""
+        rows = [(self.teacher, key, row.astype(ROW).tobytes()) for key, row in answers.items()]
+        with self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.executemany(
+                "INSERT INTO answers VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET log_probs = excluded.log_probs "
+                "WHERE length(log_probs) <> length(excluded.log_probs)",
+                rows,
+            )
+            return self.look_up(list(answers))
+
+
+def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> str:
+    """Return a name that changes when the teacher's answers may change.
+
+    It is a hash of the labels in their order and, for a Hugging Face model, of its configuration, tokenizer and weights
+    as files, of `max_length` and of the number format; for a function, of its name, its module's path and source text;
+    for a service, of its address with its query, which may name a model, and of the model that its `/info` names. What a
+    function loads, and which model a service without `/info` runs, cannot be seen.
+
+    Raises:
+        InputError: the files of the model or the source of the function cannot be found.
+        OSError: they cannot be read.
+    """
+    about: dict[str, Any] = {"labels": teacher.labels}
+    if isinstance(teacher, TransformersTeacher):
+        folder = model_folder(teacher.path)
+        files = sorted(file for file in folder.iterdir() if file.suffix in MODEL_FILES and file.is_file())
+        about["files"] = {file.name: _sha256(file) for file in files}
+        about["max_length"] = teacher.max_length
+        about["dtype"] = [str(teacher.model.dtype), "bfloat16" if has_fast_bf16(teacher.device) else "float32"]
+    elif isinstance(teacher, CallableTeacher):
+        module = sys.modules[teacher.path.partition(":")[0]]
+        if not module.__file__:
+            raise InputError(f"module {module.__name__!r} has no source file")
+        # The path tells two projects apart whose functions read alike and load different models.
+        about |= {"function": teacher.path, "module": str(Path(module.__file__).resolve()), "source": _sha256(module.__file__)}
+    else:
+        about |= {"url": teacher.address, "model": teacher.info()}
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(file: str | Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _key(text: str, pair: str | None) -> bytes:
+    """Hash a text, or a pair, so that no two of them are written alike."""
+    return hashlib.sha256(json.dumps([text, pair]).encode()).digest()

@@ -1,0 +1,108 @@
+"""What a black box answers, as log-probabilities: bad answers become rows of NaN and are counted.
+
+Teachers that are not models of ours (a Python function, an HTTP service) may answer anything. A row is used if it is
+finite, non-negative and sums to 1 within 1e-3; every other row becomes NaN. When most answers are bad, the run stops.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.common.errors import InputError
+
+if TYPE_CHECKING:
+    from distill.teachers.base import Teacher
+
+# Below this many queries a share of bad answers says little.
+QUERIES_BEFORE_STOP = 64
+
+# An answer may hold exact zeros; their logarithm would make every KL term infinite.
+SMALLEST_PROBABILITY = 1e-7
+
+
+def check_labels(labels: list[str]) -> None:
+    """Refuse labels that no classifier can have.
+
+    Raises:
+        InputError: fewer than two, or the same name twice.
+    """
+    if len(labels) < 2 or len(set(labels)) < len(labels):
+        raise InputError(f"teacher_labels: {labels}; expected two or more different names.")
+
+
+def matrix(answer: Any) -> np.ndarray | None:
+    """Return the answer as a float64 array, or None where it is ragged or not numeric."""
+    if isinstance(answer, Tensor):
+        answer = answer.detach().cpu().double().numpy()
+    try:
+        return np.asarray(answer, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError):  # the last: rows that still carry a gradient
+        return None
+
+
+def rows_of(answer: Any, rows: int, columns: int) -> tuple[np.ndarray, str]:
+    """Return (rows, columns) float64 with NaN where the answer had something else, and what was wrong with it."""
+    whole = matrix(answer)
+    if whole is not None and whole.shape == (rows, columns):
+        return whole, ""
+    result = np.full((rows, columns), np.nan)
+    if whole is not None:
+        return result, f"an answer of shape {whole.shape} instead of ({rows}, {columns})"
+    if not isinstance(answer, (list, tuple)) or len(answer) != rows:
+        return result, f"an answer of type {type(answer).__name__} that is not {rows} rows"
+    for index, row in enumerate(answer):  # ragged: keep the rows that are right
+        values = matrix(row)
+        if values is not None and values.shape == (columns,):
+            result[index] = values
+    return result, f"rows that are not {columns} numbers"
+
+
+def log_probabilities(rows: np.ndarray) -> tuple[Tensor, str]:
+    """Return (N, K) float32 log-probabilities of (N, K) float64 probabilities, and what was wrong with bad rows.
+
+    A bad row becomes a row of NaN.
+    """
+    with np.errstate(invalid="ignore"):
+        valid = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1.0) <= 1e-3)
+    problem = ""
+    if not valid.all():
+        first = np.array2string(rows[~valid][0], precision=4, threshold=8)
+        problem = f"rows that are not finite, non-negative and of sum 1, such as {first}"
+    clamped = np.maximum(rows, SMALLEST_PROBABILITY)
+    answers = np.log(clamped / clamped.sum(axis=1, keepdims=True)).astype(np.float32)
+    answers[~valid] = np.nan
+    return torch.from_numpy(answers), problem
+
+
+def count(teacher: "Teacher", answers: Tensor, problem: str) -> Tensor:
+    """Count queries and unusable answers, make the latter whole rows of NaN, and stop when there are too many.
+
+    Args:
+        teacher: whose counters grow.
+        answers: (N, K) log-probabilities, changed in place.
+        problem: what was wrong with the unusable ones, for the message.
+
+    Raises:
+        InputError: see `stop_if_mostly_unusable`.
+    """
+    unusable = ~torch.isfinite(answers).all(dim=1)
+    answers[unusable] = float("nan")
+    teacher.queries += len(answers)
+    teacher.invalid += int(unusable.sum())
+    stop_if_mostly_unusable(teacher, problem)
+    return answers
+
+
+def stop_if_mostly_unusable(teacher: "Teacher", problem: str = "") -> None:
+    """Refuse to go on paying for answers that cannot be used.
+
+    Raises:
+        InputError: more than the share `max_invalid_share` of the answers, of at least 64, was unusable.
+    """
+    if teacher.queries >= QUERIES_BEFORE_STOP and teacher.invalid > teacher.max_invalid_share * teacher.queries:
+        raise InputError(
+            f"teacher: {teacher.invalid} of {teacher.queries} answers of {teacher.path} were unusable "
+            f"({problem or 'most of them earlier'}); expected (N, {len(teacher.labels)}) finite probabilities."
+        )

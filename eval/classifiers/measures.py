@@ -1,0 +1,100 @@
+"""From answers to figures: every metric of a model with its interval, and which of two students is better.
+
+Answers are given once, as log-probabilities; everything here is arithmetic on them. The values come from `eval.classifiers.metrics`,
+their intervals from `eval.classifiers.resampling`, where all models are seen on the same draws.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from eval.classifiers.metrics import METRICS, Agreement, KLToTeacher, Retention, hub_figures, kl_rows
+from eval.classifiers.resampling import calibration_tally, intervals, label_tallies, mcnemar, mean_tally
+from eval.classifiers.scoring import choices
+from eval.data.labelled import EvaluationData
+
+CALIBRATION = "expected_calibration_error"
+
+
+def measure(
+    log_probs: Tensor,
+    data: EvaluationData,
+    metrics: Sequence[str],
+    teacher: Tensor | None = None,
+    hub: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> dict[str, dict[str, float]]:
+    """Measure one model.
+
+    Args:
+        log_probs: (N, K) its answers; a row with NaN is none.
+        data: The N rows.
+        metrics: Names of `eval.classifiers.metrics.METRICS`; the first is the one that retention is about.
+        teacher: (N, K) the teacher's answers to the same rows; adds `agreement`, `kl` and `retention`.
+        hub: Metrics of the hub by name (`eval.classifiers.metrics.hub_metric`); they get no interval.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        For each metric its `value`, and `low` and `high`, the ends of its 95 % interval; NaN where there is none.
+
+    Raises:
+        InputError: A metric of the hub cannot be computed.
+    """
+    chosen, probabilities = choices(log_probs), log_probs.double().exp().numpy()
+    labels, classes = np.asarray(data.labels), log_probs.shape[1]
+    tallies = label_tallies(np.asarray(chosen), labels, classes)
+    tallies = {name: tallies[name] for name in metrics if name in tallies}
+    values: dict[str, float] = {}
+    for name in metrics:
+        rows = probabilities if name == CALIBRATION else chosen
+        (values[name],) = METRICS[name]().compute(predictions=rows, references=data.labels).values()
+    if CALIBRATION in metrics:
+        tallies[CALIBRATION] = calibration_tally(probabilities, labels)
+    ratios = {}
+    if teacher is not None:
+        taught, beliefs, primary = choices(teacher), teacher.double().exp().numpy(), metrics[0]
+        values |= Agreement().compute(predictions=chosen, references=taught)
+        values |= KLToTeacher().compute(predictions=probabilities, references=beliefs)
+        values |= Retention(METRICS[primary]()).compute(predictions=chosen, references=data.labels, teacher_predictions=taught)
+        same = np.where(np.asarray(taught) < 0, np.nan, np.equal(chosen, taught))
+        tallies |= {"agreement": mean_tally(same), "kl": mean_tally(kl_rows(probabilities, beliefs))}
+        tallies["teacher"] = label_tallies(np.asarray(taught), labels, classes)[primary]
+        ratios["retention"] = (primary, "teacher")
+    ends = intervals(tallies, ratios, seed)
+    for name, metric in (hub or {}).items():
+        values |= hub_figures(name, metric, chosen, data.labels)
+    none = (float("nan"), float("nan"))
+    return {
+        name: {"value": value, "low": ends.get(name, none)[0], "high": ends.get(name, none)[1]}
+        for name, value in values.items()
+    }
+
+
+def pairs(log_probs: Mapping[str, Tensor], labels: Sequence[int]) -> list[dict[str, Any]]:
+    """McNemar's test for each pair of models, by name, on the same rows.
+
+    Args:
+        log_probs: (N, K) answers of each model.
+        labels: N class indices.
+
+    Returns:
+        For each pair `first`, `second`, `first_only` and `second_only` (rows that only it has right), and `p`. The p-values
+        are not corrected for the number of pairs.
+    """
+    chosen = {name: np.asarray(choices(answers)) for name, answers in log_probs.items()}
+    tests = []
+    for first, second in itertools.combinations(chosen, 2):
+        test = mcnemar(chosen[first], chosen[second], np.asarray(labels))
+        tests.append(
+            {
+                "first": first,
+                "second": second,
+                "first_only": test.first_only,
+                "second_only": test.second_only,
+                "p": test.p,
+            }
+        )
+    return tests

@@ -1,0 +1,116 @@
+"""What models say of a corpus: how likely its texts are to a language model, and where they lie in an encoder's space.
+
+Both read texts sorted by length, in batches whose activations stay small, and see at most `LONGEST` tokens of each.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from distill.common import encode
+from distill.common.errors import InputError
+from distill.common.hub import load_config, load_model, load_tokenizer
+from distill.common.precision import autocast, resolve_device, weight_dtype
+
+LONGEST = 512
+"""Tokens read of a text."""
+
+LOGITS = 2**25
+"""Numbers in the output of a language model for one batch: 128 MB in float32."""
+
+
+def mean_logprobs(writer: str, texts: Sequence[str], device: str = "auto") -> np.ndarray:
+    """How likely texts are to a language model.
+
+    Args:
+        writer: Folder or hub id of a causal language model.
+        texts: N texts.
+        device: Where it computes.
+
+    Returns:
+        (N,) float64, the mean log-probability of a text's tokens behind the token that begins a document (nats, <= 0);
+        NaN for a text without tokens.
+
+    Raises:
+        InputError: It cannot be loaded, or its tokenizer has neither BOS nor EOS.
+    """
+    place = resolve_device(device)
+    model = load_model(AutoModelForCausalLM, writer, "writer", place, weight_dtype(place))
+    tokenizer = load_tokenizer(writer, "writer")
+    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    if start is None:
+        raise InputError(f"writer: the tokenizer of {writer} has neither a BOS nor an EOS token; set its bos_token.")
+    longest = encode.usable_length(model, tokenizer, LONGEST) - 1
+    rows = [
+        [start, *ids[:longest]]
+        for begin in range(0, len(texts), encode.TOKENISED_AT_ONCE)
+        for ids in tokenizer(list(texts[begin : begin + encode.TOKENISED_AT_ONCE]), add_special_tokens=False)["input_ids"]
+    ]
+    means = np.full(len(texts), np.nan)
+    budget = max(1, min(encode.BATCH_TOKENS.get(place.type, 4096), LOGITS // model.config.vocab_size))
+    for batch in _batches([len(row) for row in rows], budget):
+        width = len(rows[batch[0]])
+        if width == 1:
+            break  # sorted: none of the rest has a token
+        ids = torch.tensor([rows[row] + [start] * (width - len(rows[row])) for row in batch])
+        mask = torch.arange(width) < torch.tensor([len(rows[row]) for row in batch])[:, None]
+        with torch.inference_mode(), autocast(place):
+            logits = model(input_ids=ids.to(place), attention_mask=mask.long().to(place)).logits[:, :-1]
+        losses = nn.functional.cross_entropy(logits.float().transpose(1, 2), ids[:, 1:].to(place), reduction="none").cpu()
+        scored = mask[:, 1:]
+        sums, counts = (losses * scored).double().sum(dim=1), scored.sum(dim=1)
+        means[batch] = torch.where(counts > 0, -sums / counts, torch.nan).numpy()
+    return means
+
+
+def load_encoder(name: str, device: str = "auto") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a model whose last states are to be embeddings, without a head.
+
+    Raises:
+        InputError: It cannot be loaded, or it is an encoder-decoder.
+    """
+    if load_config(name, "encoder").is_encoder_decoder:
+        raise InputError(f"encoder: {name} is an encoder-decoder; give an encoder (BERT and the like) or a decoder alone.")
+    place = resolve_device(device)
+    return load_model(AutoModel, name, "encoder", place, weight_dtype(place)), load_tokenizer(name, "encoder")
+
+
+def embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> np.ndarray:
+    """Mean of a model's last states over the tokens of each text.
+
+    Args:
+        model: Any model of transformers that is no encoder-decoder; its head, where it has one, is not asked.
+        tokenizer: Its tokenizer, with a padding token.
+        texts: N texts.
+
+    Returns:
+        (N, H) float32.
+    """
+    table = encode.token_table(model, tokenizer, LONGEST)
+    table.put(torch.arange(len(texts)), texts)
+    found: Tensor | None = None
+    for batch in _batches(table.lengths[: len(texts)].tolist(), encode.BATCH_TOKENS.get(model.device.type, 4096)):
+        inputs = table.gather(torch.tensor(batch), model.device)
+        if not encode.takes_token_types(model.base_model):
+            inputs.pop("token_type_ids", None)
+        with torch.inference_mode(), autocast(model.device):
+            states = model.base_model(**inputs).last_hidden_state.float()
+        mask = inputs["attention_mask"][:, :, None]
+        means = ((states * mask).sum(dim=1) / mask.sum(dim=1)).cpu()
+        found = torch.empty(len(texts), means.shape[1]) if found is None else found
+        found[batch] = means
+    assert found is not None
+    return found.numpy()
+
+
+def _batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """Row numbers from the longest row on, in batches of at most so many padded tokens, or of one row."""
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    begin = 0
+    while begin < len(order):
+        size = max(1, tokens // max(1, lengths[order[begin]]))
+        yield order[begin : begin + size]
+        begin += size

@@ -1,0 +1,299 @@
+"""`prompter evaluate-data`: how good a corpus is, and how near to real texts.
+
+A corpus is read, its figures are gathered into one dictionary (what `--json` writes), and the table and the page are made
+from that alone. What cannot be told, since a column, a model or a reference is missing, is named there with the remedy.
+"""
+
+import math
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from distill.common.errors import InputError
+from distill.common.files import without_nan, write_json, write_text
+from distill.common.hub import load_config
+from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.loading import HttpTeacher, load_teacher
+from distill.teachers.transformers_teacher import TransformersTeacher
+from eval.corpora.config import CorpusConfig
+from eval.corpora.models import embeddings, load_encoder, mean_logprobs
+from eval.corpora.reading import Corpus, load_corpus, load_reference
+from eval.corpora.reference import (
+    EMBEDDED,
+    FEWEST,
+    NEIGHBOURS,
+    precision_recall,
+    tfidf_embeddings,
+    two_sample_test,
+    vocabulary_overlap,
+)
+from eval.corpora.report import render
+from eval.corpora.statistics import (
+    Tokens,
+    class_balance,
+    distinct,
+    draw,
+    histogram,
+    near_duplicates,
+    perplexity,
+    self_bleu,
+    spread,
+    tokenize,
+    topic_entropy,
+    vocabulary_growth,
+)
+from eval.corpora.verbatim import RUNS, verbatim_overlap
+from eval.toy import located
+
+LIBRARIES = ("prompter", "numpy", "scikit-learn", "sacrebleu", "datasketch", "torch", "transformers")
+
+BINS = 30
+
+SURE = 0.9
+"""Confidence from which a teacher counts as sure."""
+
+
+def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+    """Judge a corpus.
+
+    Args:
+        config: What, against what.
+        say: Is told what is being done.
+
+    Returns:
+        All figures: `corpus` (the corpus by itself), `reference` (the reference by itself, of as many texts as the corpus
+        has) and `comparison` (None without a reference), `alarms` (what makes the other figures worthless), `missing` (what
+        could not be told, with the remedy), and where they came from.
+
+    Raises:
+        InputError: Anything a user can put right.
+    """
+    say("reading")
+    corpus = load_corpus(config.data, config.text_column, config.all_rows)
+    reference = None
+    if config.reference is not None:
+        reference = load_reference(config.reference, config.reference_column, config.reference_split)
+    if config.confidence and corpus.confidence is None and not config.teacher:
+        raise InputError(f"confidence: in {corpus.name}, {NO_ANSWERS}")
+    for name, setting in ((config.writer, "writer"), (config.encoder, "encoder")):
+        if name and not name.startswith("toy"):
+            load_config(name, setting)  # a mistyped name is told before anything is computed
+    teacher = None
+    if config.teacher:
+        teacher = load_teacher(located(config.teacher, "teacher"), config.device, labels=config.teacher_labels or None)
+    vocabulary: dict[str, int] = {}
+    tokens = tokenize(corpus.texts, vocabulary)
+    figures = texts_figures(corpus.texts, tokens, config.seed, say)
+    missing: dict[str, str] = {}
+    figures |= dataset_figures(corpus, teacher, missing, say)
+    comparison = theirs = None
+    if reference is not None:
+        reference_tokens = tokenize(reference.texts, vocabulary)
+        rows = np.sort(draw(len(reference.texts), len(corpus.texts), config.seed, "reference's own figures"))
+        chosen, chosen_tokens = [reference.texts[row] for row in rows], reference_tokens.take(rows)
+        theirs = {"name": config.reference, "rows": reference.rows}
+        theirs |= texts_figures(chosen, chosen_tokens, config.seed, say)
+        _at_equal_words(figures, theirs, tokens, chosen_tokens, config.seed)
+        comparison = compare(corpus, reference, tokens, reference_tokens, config, teacher, missing, say)
+    else:
+        chosen = []
+        missing["comparison"] = "nothing to compare with: give --reference with a file of real texts"
+    if config.writer:
+        say(f"perplexity under {config.writer}")
+        writer = located(config.writer, "writer")
+        sides = [(figures, corpus.texts), *([(theirs, chosen)] if theirs is not None else [])]
+        for side, texts in sides:
+            logprobs = mean_logprobs(writer, texts, config.device)
+            side["perplexity"] = {"of": f"texts under {config.writer}", "logprob_of_texts": logprobs}
+    elif corpus.logprob is not None:
+        # An export stores what its writer said of the tokens it sampled; the openings are the prompter's.
+        figures["perplexity"] = {"of": "continuations", "logprob_of_texts": corpus.logprob}
+    else:
+        missing["perplexity"] = "no lm_logprob is stored: give --writer"
+    _with_histograms(figures, theirs)
+    return {
+        "data": config.data,
+        "rows": corpus.rows,
+        "marked": corpus.marked,
+        "all_rows": config.all_rows,
+        "alarms": _alarms(comparison),
+        "missing": missing,
+        "corpus": figures,
+        "reference": theirs,
+        "comparison": comparison,
+        "teacher_queries": 0 if teacher is None else teacher.queries,
+        "seed": config.seed,
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
+
+
+NO_ANSWERS = "no teacher's answers (teacher_probs) are stored: give --teacher, or export with one"
+
+
+def texts_figures(texts: list[str], tokens: Tokens, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """What can be told of any texts."""
+    say(f"variety of {len(texts):,} texts")
+    order = draw(len(texts), len(texts), seed, "order")
+    figures: dict[str, Any] = {
+        "texts": len(texts),
+        "words": spread(tokens.lengths.astype(np.float64)) | {"of_texts": tokens.lengths},
+        "distinct": {str(n): distinct(tokens, n) for n in (1, 2, 3)},
+        "vocabulary": vocabulary_growth(tokens.take(order)),
+    }
+    say(f"near-duplicates among {len(texts):,} texts")
+    figures["near_duplicates"] = near_duplicates(texts)
+    say("self-BLEU")
+    figures["self_bleu"] = self_bleu(texts, seed)
+    return figures
+
+
+def dataset_figures(
+    corpus: Corpus,
+    teacher: TransformersTeacher | CallableTeacher | HttpTeacher | None,
+    missing: dict[str, str],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """What the columns of a dataset tell, or the teacher where it is asked instead.
+
+    Args:
+        corpus: The corpus.
+        teacher: Asked about every text where the corpus has no answers.
+        missing: What could not be told is added here.
+        say: Is told what is being done.
+    """
+    figures: dict[str, Any] = {}
+    classes, labels, classes_are, confidence = corpus.classes, corpus.labels, corpus.classes_are, corpus.confidence
+    asked = confidence is None and teacher is not None
+    if asked:
+        assert teacher is not None
+        say(f"the teacher's answers to {len(corpus.texts):,} texts")
+        answers = teacher(corpus.texts).double().exp().numpy()
+        confidence = answers.max(axis=1)  # NaN stays NaN
+        classes = [None if math.isnan(row.max()) else teacher.labels[row.argmax()] for row in answers]
+        labels, classes_are = teacher.labels, "label"
+    if classes is None:
+        missing["classes"] = "no label or wanted_label is stored: give --teacher, or an exported dataset"
+    else:
+        of = {"label": "the teacher's answers", "wanted_label": "the classes asked for"}[classes_are]
+        figures["classes"] = {"of": of} | class_balance(classes, labels)
+    if confidence is None:
+        missing["confidence"] = NO_ANSWERS
+    else:
+        known = confidence[~np.isnan(confidence)]
+        edges = np.linspace(0, 1, 21)
+        figures["confidence"] = spread(confidence) | {
+            "asked_now": asked,
+            "sure": float((known >= SURE).mean()) if len(known) else float("nan"),
+            "histogram": {"edges": edges.tolist(), "counts": histogram(confidence.clip(0, 1), edges)},
+        }
+    if corpus.topics is None:
+        missing["topics"] = "no topic is stored: give an exported dataset"
+    else:
+        figures["topics"] = topic_entropy(corpus.topics)
+    return figures
+
+
+def compare(
+    corpus: Corpus,
+    reference: Corpus,
+    tokens: Tokens,
+    reference_tokens: Tokens,
+    config: CorpusConfig,
+    teacher: TransformersTeacher | CallableTeacher | HttpTeacher | None,
+    missing: dict[str, str],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """How near a corpus is to its reference; see `eval.corpora.reference` and `eval.corpora.verbatim`."""
+    say("verbatim overlap")
+    found: dict[str, Any] = {
+        "vocabulary": vocabulary_overlap(tokens, reference_tokens),
+        "verbatim": verbatim_overlap(tokens, reference_tokens, corpus.texts, reference.texts, config.seed),
+    }
+    size = min(len(corpus.texts), len(reference.texts), EMBEDDED)
+    if size < FEWEST:
+        few = f"{len(corpus.texts)} texts and {len(reference.texts)} of the reference"
+        missing["nearness"] = f"{few} are too few for embeddings and a test: give {FEWEST} of each, at least"
+        return found | {"embedding": None, "classifier": None}
+    say("embeddings")
+    sides = [[corpus.texts[row] for row in draw(len(corpus.texts), size, config.seed, "embedded corpus")]]
+    # Where the reference has enough texts, others of its own show what the figures are for text that is real.
+    drawn = draw(len(reference.texts), 2 * size, config.seed, "embedded reference")
+    sides += [[reference.texts[row] for row in rows] for rows in (drawn[:size], drawn[size:]) if len(rows) == size]
+    if config.encoder:
+        space, (model, tokenizer) = config.encoder, load_encoder(config.encoder, config.device)
+        placed = [embeddings(model, tokenizer, texts) for texts in sides]
+    elif isinstance(teacher, TransformersTeacher):
+        space = "the teacher"
+        placed = [embeddings(teacher.model, teacher.tokenizer, texts) for texts in sides]
+    else:
+        space = "TF-IDF"
+        placed = tfidf_embeddings(sides, config.seed)
+    found["embedding"] = {
+        **precision_recall(placed[0], placed[1]),
+        "space": space,
+        "texts": size,
+        "neighbours": NEIGHBOURS,
+        "real": precision_recall(placed[2], placed[1]) if len(placed) > 2 else None,
+    }
+    say("classifier two-sample test")
+    found["classifier"] = two_sample_test(corpus.texts, reference.texts, config.seed)
+    return found
+
+
+def write_results(results: dict[str, Any], config: CorpusConfig) -> None:
+    """Write what `--json` and `--html` ask for.
+
+    Raises:
+        InputError: One of them cannot be written.
+    """
+    if config.json:
+        write_json(config.json, without_nan(results))
+    if config.html:
+        write_text(config.html, render(results))
+
+
+def _at_equal_words(mine: dict[str, Any], theirs: dict[str, Any], tokens: Tokens, others: Tokens, seed: int) -> None:
+    """Add distinct-n over equally many words of both sides, drawn in random order of the texts."""
+    count = min(len(tokens.ids), len(others.ids))
+    for figures, side in ((mine, tokens), (theirs, others)):
+        shuffled = side.take(draw(len(side.starts) - 1, len(side.starts) - 1, seed, "order")).head(count)
+        figures["distinct_at_equal_words"] = {"words": count} | {str(n): distinct(shuffled, n) for n in (1, 2, 3)}
+
+
+def _with_histograms(mine: dict[str, Any], theirs: dict[str, Any] | None) -> None:
+    """Replace the numbers of single texts by histograms with the same bounds on both sides."""
+    sides = [mine] if theirs is None else [mine, theirs]
+    words = [side["words"].pop("of_texts").astype(np.float64) for side in sides]
+    # The longest half percent goes into the last bar: one endless text would leave the others a single one.
+    most = max(1.0, float(np.percentile(np.concatenate(words), 99.5)))
+    width = math.ceil((most + 1) / BINS)
+    edges = np.arange(0, most + 1 + width, width)
+    for side, lengths in zip(sides, words, strict=True):
+        counts = histogram(lengths.clip(max=edges[-1]), edges)
+        side["words"]["histogram"] = {"edges": edges.tolist(), "counts": counts}
+    sides = [side for side in sides if "perplexity" in side]
+    logprobs = [side["perplexity"].pop("logprob_of_texts") for side in sides]
+    for side, logprob in zip(sides, logprobs, strict=True):
+        side["perplexity"] |= perplexity(logprob)
+    known = np.concatenate([np.zeros(0), *(logprob[~np.isnan(logprob)] for logprob in logprobs)])
+    if len(known):
+        edges = np.linspace(min(0.0, float(np.percentile(known, 0.5))) - 1e-6, max(0.0, float(known.max())), BINS + 1)
+        for side, logprob in zip(sides, logprobs, strict=True):
+            counts = histogram(logprob.clip(min=edges[0]), edges)
+            side["perplexity"]["histogram"] = {"edges": edges.tolist(), "counts": counts}
+
+
+def _alarms(comparison: dict[str, Any] | None) -> list[str]:
+    """What makes the other figures worthless."""
+    if comparison is None or not comparison["verbatim"]["alarm"]:
+        return []
+    found = comparison["verbatim"]
+    chance = found["by_chance"]["share"][str(RUNS[-1])]
+    expected = "" if math.isnan(chance) else f" (two halves of the reference: {100 * chance:.1f} % with such a run)"
+    return [
+        f"COPIED FROM THE REFERENCE: {100 * found['copied']:.1f} % of the texts are reference texts word for word or share "
+        f"{RUNS[-1]} or more words in a row with one{expected}. This corpus is no new text: do not take its nearness to the "
+        "reference for quality, and do not publish it as free of the reference's content."
+    ]

@@ -1,0 +1,180 @@
+"""How near a corpus is to real texts: shared words, overlap in an embedding space, and whether a classifier tells them apart.
+
+Each figure sees something else. Vocabulary tells what is never said. Precision and recall of Kynkäänniemi et al. tell texts
+that lie off the real ones from real ones that nothing comes near. The classifier's held-out accuracy is the strictest: any
+systematic difference raises it. None of them tells a good corpus from a copied one; that is `eval.corpora.verbatim`'s part.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import binom
+from sklearn.decomposition import TruncatedSVD
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from distill.common.seeding import derive_seed
+from eval.corpora.statistics import Tokens, draw
+from eval.corpora.words import words
+
+NEIGHBOURS = 3
+"""Neighbours that make the radius of a text, as Kynkäänniemi et al. chose."""
+
+EMBEDDED = 2_000
+"""Texts drawn of each side for the embedding space; distances cost the square of it."""
+
+DIMENSIONS = 100
+"""Of the embedding made without a model."""
+
+BLOCK = 512
+"""Rows of distances in memory at once."""
+
+TOLD_APART = 5_000
+"""Texts drawn of each side for the two-sample test."""
+
+FEWEST = 10
+"""Texts that each side needs, at least, for neighbours or a test to say anything."""
+
+
+def vocabulary_overlap(corpus: Tokens, reference: Tokens) -> dict[str, float]:
+    """How far the words are the same.
+
+    Args:
+        corpus: Words numbered with one vocabulary for both.
+        reference: Those of the reference.
+
+    Returns:
+        `jaccard` of the two sets of words; `reference_covered`, the share of the reference's words, as often as they occur,
+        that the corpus uses at all; `corpus_covered` the other way round. All in [0, 1]; NaN where there are no words.
+    """
+    mine, theirs = np.unique(corpus.ids), np.unique(reference.ids)
+    together = len(np.union1d(mine, theirs))
+    return {
+        "jaccard": len(np.intersect1d(mine, theirs)) / together if together else float("nan"),
+        "reference_covered": float(np.isin(reference.ids, mine).mean()) if len(reference.ids) else float("nan"),
+        "corpus_covered": float(np.isin(corpus.ids, theirs).mean()) if len(corpus.ids) else float("nan"),
+    }
+
+
+def tfidf_embeddings(sides: Sequence[Sequence[str]], seed: int) -> list[np.ndarray]:
+    """Embeddings without a model: TF-IDF of the words of all sides, reduced by a truncated SVD (latent semantic analysis).
+
+    Args:
+        sides: Lists of texts, which share one space.
+        seed: Seed of the SVD.
+
+    Returns:
+        For each side of N texts (N, d) float64, rows of length 1 (or 0, for a text without words); d <= 100.
+    """
+    ends = np.cumsum([len(side) for side in sides])
+    vectorizer = TfidfVectorizer(analyzer=words, sublinear_tf=True)
+    try:
+        weights = vectorizer.fit_transform([text for side in sides for text in side])
+    except ValueError:  # not a word in any of them
+        return np.split(np.zeros((ends[-1], 1)), ends[:-1])
+    size = min(DIMENSIONS, min(weights.shape) - 1)
+    if size < 1:
+        reduced = weights.toarray()
+    else:
+        svd = TruncatedSVD(size, random_state=derive_seed(seed, "corpus", "SVD") % 2**32)
+        reduced = svd.fit_transform(weights)
+    lengths = np.linalg.norm(reduced, axis=1, keepdims=True)
+    return np.split(np.divide(reduced, lengths, out=np.zeros_like(reduced), where=lengths > 1e-12), ends[:-1])
+
+
+def precision_recall(corpus: np.ndarray, reference: np.ndarray, neighbours: int = NEIGHBOURS) -> dict[str, float]:
+    """Improved precision and recall: Kynkäänniemi et al. 2019, arXiv 1904.06991.
+
+    Around each embedding lies a ball that reaches to its k-th nearest neighbour on its own side; the balls of a side
+    together stand for what that side may say. Balls are closed, so a copy always lies inside.
+
+    Args:
+        corpus: (N, d) embeddings, N > neighbours; N and M alike, or the larger side looks denser.
+        reference: (M, d).
+        neighbours: k.
+
+    Returns:
+        `precision`, the share of the corpus inside the reference's balls; `recall`, the share of the reference inside the
+        corpus's; both in [0, 1].
+
+    Raises:
+        ValueError: A side has not more than `neighbours` rows.
+    """
+    if min(len(corpus), len(reference)) <= neighbours:
+        raise ValueError(f"{len(corpus)} and {len(reference)} rows have no {neighbours} neighbours each")
+    corpus, reference = np.asarray(corpus, np.float64), np.asarray(reference, np.float64)
+    return {
+        "precision": _inside(corpus, reference, _radii(reference, neighbours)),
+        "recall": _inside(reference, corpus, _radii(corpus, neighbours)),
+    }
+
+
+def _radii(points: np.ndarray, neighbours: int) -> np.ndarray:
+    """(N,) squared distances to the k-th neighbour; the point itself is none."""
+    found = []
+    for begin in range(0, len(points), BLOCK):
+        distances = _squared(points[begin : begin + BLOCK], points)
+        rows = np.arange(len(distances))
+        distances[rows, begin + rows] = np.inf
+        found.append(np.partition(distances, neighbours - 1, axis=1)[:, neighbours - 1])
+    return np.concatenate(found)
+
+
+def _inside(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> float:
+    """Share of points in at least one ball."""
+    # Distances come from a product of matrices, whose last bits depend on the block; equal points must count as equal.
+    slack = 1e-9 * max(1.0, float((centres**2).sum(axis=1).max()))
+    within = 0
+    for begin in range(0, len(points), BLOCK):
+        within += int((_squared(points[begin : begin + BLOCK], centres) <= radii + slack).any(axis=1).sum())
+    return within / len(points)
+
+
+def _squared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """(N, M) squared distances, >= 0."""
+    distances = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)[None, :] - 2 * one @ other.T
+    return np.maximum(distances, 0, out=distances)
+
+
+def two_sample_test(corpus: Sequence[str], reference: Sequence[str], seed: int, count: int = TOLD_APART) -> dict[str, Any]:
+    """Classifier two-sample test: Lopez-Paz & Oquab 2017, arXiv 1610.06545.
+
+    A logistic regression on TF-IDF of words and word pairs learns, from half of the drawn texts, to tell the corpus from
+    the reference; its accuracy on the other half is the statistic. If both came from one source, the number it gets right
+    would be binomial with chance 1/2, whence the p-value, exact and one-sided. Texts that repeat each other are not
+    independent and make it too small; the same texts on both sides, learnt under one name and met under the other, bring the
+    accuracy far below 1/2.
+
+    Args:
+        corpus: Texts, at least 10.
+        reference: Texts, at least 10; as many of each side are drawn.
+        seed: Seed of the draws.
+        count: Texts drawn of each side, at most.
+
+    Returns:
+        `accuracy` in [0, 1] (0.5: not to be told apart), `p_value` in (0, 1], and `held_out`, the texts it was measured on.
+    """
+    size = min(len(corpus), len(reference), count) // 2 * 2
+    mine = [corpus[row] for row in draw(len(corpus), size, seed, "two-sample corpus")]
+    theirs = [reference[row] for row in draw(len(reference), size, seed, "two-sample reference")]
+    half = size // 2
+    model = make_pipeline(
+        TfidfVectorizer(analyzer=_words_and_pairs, sublinear_tf=True, max_features=50_000),
+        LogisticRegression(C=10.0, max_iter=200),
+    )
+    try:
+        model.fit([*mine[:half], *theirs[:half]], [0] * half + [1] * half)
+        guesses = model.predict([*mine[half:], *theirs[half:]])
+    except ValueError:  # not a word in any of them: all are alike
+        guesses = np.zeros(2 * half)
+    right = int((guesses == np.repeat([0, 1], half)).sum())
+    # P(at least so many right by chance)
+    p_value = float(binom.sf(right - 1, 2 * half, 0.5))
+    return {"accuracy": right / (2 * half), "p_value": p_value, "held_out": 2 * half}
+
+
+def _words_and_pairs(text: str) -> list[str]:
+    found = words(text)
+    return found + [f"{one} {other}" for one, other in zip(found, found[1:], strict=False)]

@@ -1,0 +1,259 @@
+"""Figures of a corpus by itself: how varied, how long, how balanced, how sure its teacher, how likely to its writer.
+
+Everything here is a pure function over texts or numbers, and is exact where nothing is said of a sample. Words are those
+of `eval.corpora.words`, lower case and without punctuation. Many figures of variety fall with the size of a corpus by their
+nature (ever fewer n-grams are new), so two corpora are compared at equal numbers of words.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from sacrebleu.metrics.bleu import BLEU
+
+from distill.common.seeding import generator
+from eval.corpora.duplicates import DuplicateIndex
+from eval.corpora.words import words
+
+SELF_BLEU_TEXTS = 200
+"""Texts drawn for self-BLEU; each is compared with all others, so the cost grows with the square."""
+
+NEAR_DUPLICATES = 0.8
+"""Jaccard similarity of word triples from which a text repeats another, as `prompter export` has it."""
+
+QUANTILES = (0, 5, 25, 50, 75, 95, 100)
+"""In percent."""
+
+GROWTH = (1_000, 10_000, 100_000, 1_000_000)
+"""Words after which the types met so far are counted."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Texts as word numbers, one behind the other.
+
+    Attributes:
+        ids: (T,) int64, the number of each word.
+        starts: (N + 1,) int64: text i is `ids[starts[i] : starts[i + 1]]`.
+    """
+
+    ids: np.ndarray
+    starts: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(N,) words of each text."""
+        return np.diff(self.starts)
+
+    @property
+    def text_of(self) -> np.ndarray:
+        """(T,) the text that each word stands in."""
+        return np.repeat(np.arange(len(self.starts) - 1), self.lengths)
+
+    def take(self, rows: Sequence[int] | np.ndarray) -> "Tokens":
+        """Those texts, in that order."""
+        parts = [self.ids[self.starts[row] : self.starts[row + 1]] for row in rows]
+        starts = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
+        return Tokens(np.concatenate(parts) if parts else self.ids[:0], starts)
+
+    def head(self, count: int) -> "Tokens":
+        """The first `count` words, in the texts they stand in."""
+        return Tokens(self.ids[:count], np.minimum(self.starts, count))
+
+
+def tokenize(texts: Sequence[str], vocabulary: dict[str, int]) -> Tokens:
+    """Number the words of texts.
+
+    Args:
+        texts: N texts.
+        vocabulary: Numbers of the words known so far; new words are added to it.
+    """
+    ids: list[int] = []
+    starts = [0]
+    for text in texts:
+        ids += [vocabulary.setdefault(word, len(vocabulary)) for word in words(text)]
+        starts.append(len(ids))
+    return Tokens(np.array(ids, dtype=np.int64), np.array(starts, dtype=np.int64))
+
+
+def draw(size: int, count: int, seed: int, purpose: str) -> np.ndarray:
+    """`min(count, size)` different row numbers below `size`, in random order that depends on seed and purpose alone."""
+    return torch.randperm(size, generator=generator(seed, "corpus", purpose))[:count].numpy()
+
+
+def spread(values: np.ndarray) -> dict[str, Any]:
+    """Mean and quantiles of numbers; NaN is left out.
+
+    Returns:
+        `n`, `mean`, and `quantiles` by percent ("0", "5", ..., "100"); without numbers, `n` is 0 and the rest NaN.
+    """
+    known = values[~np.isnan(values)]
+    found = np.percentile(known, QUANTILES) if len(known) else [np.nan] * len(QUANTILES)
+    return {
+        "n": len(known),
+        "mean": float(known.mean()) if len(known) else float("nan"),
+        "quantiles": {str(percent): float(value) for percent, value in zip(QUANTILES, found, strict=True)},
+    }
+
+
+def ngrams(tokens: Tokens, n: int) -> np.ndarray:
+    """A number for each n-gram of the texts, equal for equal n-grams alone; none crosses from a text into the next."""
+    grams, size = tokens.ids, int(tokens.ids.max(initial=0)) + 1
+    for step in range(1, n):
+        # Renumbered at each step, so that the product stays below (words) x (types) and fits 64 bits.
+        grams = np.unique(grams[:-1] * size + tokens.ids[step:], return_inverse=True)[1]
+    text = tokens.text_of
+    return grams[text[: len(grams)] == text[n - 1 :]]
+
+
+def distinct(tokens: Tokens, n: int) -> float:
+    """Distinct-n: different n-grams over all n-grams, in (0, 1]; NaN where there is none.
+
+    Li et al. 2016, "A Diversity-Promoting Objective Function for Neural Conversation Models", arXiv 1510.03055. They divide
+    by the number of words; by that of n-grams, as is usual since, 1 means that nothing repeats, whatever n.
+    """
+    grams = ngrams(tokens, n)
+    return len(np.unique(grams)) / len(grams) if len(grams) else float("nan")
+
+
+def self_bleu(texts: Sequence[str], seed: int, count: int = SELF_BLEU_TEXTS) -> dict[str, Any]:
+    """Self-BLEU: how much of a text's n-grams (up to 4) other texts of the corpus share, mean over drawn texts.
+
+    Zhu et al. 2018, "Texygen", arXiv 1802.01886, with sacrebleu's sentence BLEU over the words of `eval.corpora.words`, so that
+    every language is cut alike; orders that a short text does not reach are left out (`effective_order`). It rises with
+    the number of texts compared, which is why that is told and the same for every corpus that has as many.
+
+    Returns:
+        `mean` in [0, 100] (100: all alike; NaN for fewer than two texts with words), `standard_error`, `texts`.
+    """
+    spaced = (" ".join(words(texts[row])) for row in draw(len(texts), len(texts), seed, "self-BLEU"))
+    drawn = []
+    for text in spaced:
+        if text:
+            drawn.append(text)
+        if len(drawn) == count:
+            break
+    if len(drawn) < 2:
+        return {"mean": float("nan"), "standard_error": float("nan"), "texts": len(drawn)}
+    bleu = BLEU(tokenize="none", effective_order=True)
+    scores = [bleu.sentence_score(text, drawn[:i] + drawn[i + 1 :]).score for i, text in enumerate(drawn)]
+    error = float(np.std(scores, ddof=1) / np.sqrt(len(scores)))
+    return {"mean": float(np.mean(scores)), "standard_error": error, "texts": len(drawn)}
+
+
+def near_duplicates(texts: Sequence[str], threshold: float = NEAR_DUPLICATES) -> dict[str, Any]:
+    """Texts that repeat an earlier one, by the index that `prompter export` marks them with (MinHash over word triples).
+
+    Returns:
+        `share` in [0, 1), of which `exact` repeat every word, and the `threshold`.
+    """
+    exact = near = 0
+    with closing(sqlite3.connect(":memory:")) as connection:
+        index = DuplicateIndex(connection, threshold)
+        for row, text in enumerate(texts):
+            sketch = index.sketch(text)
+            twin = index.find(sketch)
+            if twin is None:
+                index.add(sketch, row)
+            elif twin[1]:
+                exact += 1
+            else:
+                near += 1
+    return {"share": (exact + near) / len(texts), "exact": exact / len(texts), "threshold": threshold}
+
+
+def entropy(counts: Sequence[int] | np.ndarray) -> float:
+    """Entropy in nats of a distribution given as counts: from 0 to the logarithm of how many are above 0."""
+    known = np.array([count for count in counts if count > 0], dtype=np.float64)
+    shares = known / known.sum()
+    return float(-(shares * np.log(shares)).sum()) + 0.0
+
+
+def vocabulary_growth(tokens: Tokens) -> dict[str, Any]:
+    """How many different words there are, and how fast new ones come.
+
+    Args:
+        tokens: Texts in random order, so that how they were sorted does not matter.
+
+    Returns:
+        `tokens`, `types`, `types_in_first` by number of words ("1000", ..., as far as there are so many), and `curve`, up
+        to 40 points (words, types so far).
+    """
+    size = len(tokens.ids)
+    first = np.sort(np.unique(tokens.ids, return_index=True)[1])  # where each type comes for the first time
+
+    def types(count: int) -> int:
+        return int(np.searchsorted(first, count))
+
+    marks = np.unique(np.linspace(0, size, 41, dtype=np.int64))
+    return {
+        "tokens": size,
+        "types": len(first),
+        "types_in_first": {str(count): types(count) for count in GROWTH if count <= size},
+        "curve": [[int(mark), types(int(mark))] for mark in marks],
+    }
+
+
+def class_balance(classes: Sequence[str | None], labels: Sequence[str]) -> dict[str, Any]:
+    """How rows spread over the classes.
+
+    Args:
+        classes: Class name of each row, None without an answer.
+        labels: All class names, so that an empty class counts as one.
+
+    Returns:
+        `counts` by class, `unanswered`, `entropy` in nats, and `normalised`, that entropy over the logarithm of the number
+        of classes: 1 where all are equally frequent (NaN for fewer than two classes, or without an answer).
+    """
+    found = Counter(name for name in classes if name is not None)
+    counts = {label: found.get(label, 0) for label in dict.fromkeys([*labels, *found])}
+    nats = entropy(list(counts.values())) if found else float("nan")
+    normalised = nats / np.log(len(counts)) if len(counts) > 1 else float("nan")
+    return {
+        "counts": counts,
+        "unanswered": len(classes) - found.total(),
+        "entropy": nats,
+        "normalised": float(normalised),
+    }
+
+
+def topic_entropy(topics: Sequence[Hashable]) -> dict[str, Any]:
+    """How varied the openings are.
+
+    Returns:
+        `distinct` topics, `entropy` in nats, and `normalised`, that entropy over the logarithm of the number of rows: 1
+        where every row has a topic of its own (NaN for one row). Over the number of distinct topics, three that take turns
+        would count as perfect.
+    """
+    counts = Counter(topics)
+    nats = entropy(list(counts.values()))
+    normalised = nats / np.log(len(topics)) if len(topics) > 1 else float("nan")
+    return {"distinct": len(counts), "entropy": nats, "normalised": float(normalised)}
+
+
+def perplexity(logprob: np.ndarray) -> dict[str, Any]:
+    """Perplexity of texts, each counted once, whatever its length.
+
+    Args:
+        logprob: (N,) mean log-probability per token of each text (nats); NaN is left out.
+
+    Returns:
+        `perplexity`, exp of minus the mean over the texts; `median`, that of the text in the middle; `logprob`, the mean and
+        quantiles themselves.
+    """
+    found = spread(logprob)
+    return {
+        "perplexity": float(np.exp(-found["mean"])),
+        "median": float(np.exp(-found["quantiles"]["50"])),
+        "logprob": found,
+    }
+
+
+def histogram(values: np.ndarray, edges: np.ndarray) -> list[int]:
+    """How many values fall between each two edges, the last edge included; NaN is left out."""
+    return np.histogram(values[~np.isnan(values)], bins=edges)[0].tolist()

@@ -1,0 +1,217 @@
+"""Verbatim overlap: does a corpus repeat its reference word for word?
+
+A synthetic corpus that is close to the real texts by every other figure may just be the real texts, written down again by
+a model that has seen them. What tells is the longest run of words that a text has in common with some reference text.
+Papers on contamination look for runs of 8 (PaLM, Chowdhery et al. 2022, arXiv 2204.02311) or 13 words (GPT-3, Brown et al.
+2020, arXiv 2005.14165).
+
+All runs are found at once with a suffix array over both corpora (Manber & Myers 1993), made by prefix doubling in numpy:
+the numbers of round k tell equal windows of 2**k words, and the reference position that shares most with a position of the
+corpus is one of its two neighbours in sorted order. A unique mark behind each text keeps runs inside texts, and ends the
+doubling after log2(longest text) rounds. O(n log n) per round; exact, no hashing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from eval.corpora.statistics import Tokens, draw, spread
+from eval.corpora.words import words
+
+RUNS = (8, 13)
+"""Words of a run that is told of."""
+
+ALARM = 0.1
+"""Share of texts that are copies, or hold a run of 13 words, from which the corpus counts as copied. Ours."""
+
+EXAMPLES = 10
+
+
+def longest_runs(corpus: Tokens, reference: Tokens) -> tuple[np.ndarray, np.ndarray]:
+    """The longest run of words from each word on that some reference text holds, too.
+
+    Args:
+        corpus: T words; their numbers come from the same vocabulary as those of the reference.
+        reference: At least one text.
+
+    Returns:
+        (T,) int64 lengths, and (T,) int64 word positions in the reference where such a run begins (any, where the length
+        is 0).
+    """
+    symbols, begins = _joined(corpus, reference)
+    size = len(symbols)
+    ranks = [symbols.astype(np.int32)]
+    order = np.arange(size)
+    step = 1
+    while True:
+        last = ranks[-1].astype(np.int64)
+        ahead = np.zeros(size, dtype=np.int64)
+        ahead[:-step] = last[step:] + 1
+        found, inverse = np.unique(last * (int(last.max()) + 2) + ahead, return_inverse=True)
+        if len(found) == size:
+            order[inverse] = np.arange(size)
+            break
+        ranks.append(inverse.astype(np.int32))
+        step *= 2
+    of_reference = order >= begins
+    places = np.arange(size)
+    before = np.maximum.accumulate(np.where(of_reference, places, -1))
+    behind = np.minimum.accumulate(np.where(of_reference, places, size)[::-1])[::-1]
+    mine = ~of_reference
+    here = order[mine]
+    lengths, at = np.zeros(begins, dtype=np.int64), np.zeros(begins, dtype=np.int64)
+    for neighbour in (before[mine], behind[mine]):
+        there = order[np.clip(neighbour, 0, size - 1)]
+        # At an end of the order there may be no neighbour; the clipped one is then of the corpus, and does not count.
+        shared = np.where(there >= begins, _common_prefix(ranks, here, there), 0)
+        better = shared > lengths[here]
+        lengths[here[better]], at[here[better]] = shared[better], there[better]
+    words_of_corpus = np.arange(len(corpus.ids)) + corpus.text_of  # without the marks between the texts
+    positions = at - begins
+    # Positions count marks, too: one for each reference text that ended before.
+    marks = reference.starts[1:] + np.arange(len(reference.starts) - 1)
+    positions -= np.searchsorted(marks, positions)
+    return lengths[words_of_corpus], positions[words_of_corpus]
+
+
+def _joined(corpus: Tokens, reference: Tokens) -> tuple[np.ndarray, int]:
+    """Both as one row of symbols with a unique mark behind each text, and where the reference begins in it."""
+    vocabulary = int(max(corpus.ids.max(initial=0), reference.ids.max(initial=0))) + 1
+    parts, marks = [], vocabulary
+    for tokens in (corpus, reference):
+        count = len(tokens.starts) - 1
+        row = np.empty(len(tokens.ids) + count, dtype=np.int64)
+        ends = tokens.starts[1:] + np.arange(count)
+        row[ends] = np.arange(marks, marks + count)
+        inside = np.ones(len(row), dtype=bool)
+        inside[ends] = False
+        row[inside] = tokens.ids
+        parts.append(row)
+        marks += count
+    return np.concatenate(parts), len(parts[0])
+
+
+def _common_prefix(ranks: list[np.ndarray], one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """How many symbols agree from two positions on; `ranks[k]` numbers the windows of 2**k symbols."""
+    length = np.zeros(len(one), dtype=np.int64)
+    last = len(ranks[0]) - 1
+    for power in range(len(ranks) - 1, -1, -1):
+        equal = ranks[power][np.minimum(one + length, last)] == ranks[power][np.minimum(other + length, last)]
+        length += equal.astype(np.int64) << power
+    return length
+
+
+def verbatim_overlap(
+    corpus: Tokens, reference: Tokens, texts: Sequence[str], reference_texts: Sequence[str], seed: int = 0
+) -> dict[str, Any]:
+    """How much of a corpus stands word for word in its reference.
+
+    Case and punctuation do not count. `by_chance` is what two halves of the reference have in common with each other:
+    templates and set phrases repeat without anybody copying.
+
+    Args:
+        corpus: Words of N texts, numbered with one vocabulary for both.
+        reference: Words of the reference.
+        texts: The texts themselves, for examples.
+        reference_texts: Those of the reference.
+        seed: Seed of the halves.
+
+    Returns:
+        `longest` (mean and quantiles of the longest run per text, in words); `share` by run length ("8", "13"): texts with a
+        run so long; `curve`, up to 41 points (run length, share of texts); `copies`: texts all of whose words are a reference
+        text; `words_in_runs`: share of all words inside runs of 8 or more; `copied`: texts that are copies or have a run of
+        13; `alarm`: whether those are so many that the corpus counts as copied; `by_chance`: `share` and `curve` of the halves
+        (NaN and empty for a single text); and `examples`, the worst.
+    """
+    lengths, at = longest_runs(corpus, reference)
+    runs = longest_per_text(lengths, corpus)
+    known = {reference.ids[begin:end].tobytes() for begin, end in _spans(reference) if end > begin}
+    copies = np.array([end > begin and corpus.ids[begin:end].tobytes() in known for begin, end in _spans(corpus)])
+    copied = float((copies | (runs >= RUNS[-1])).mean())
+    return {
+        "longest": spread(runs.astype(np.float64)),
+        **_shares(runs),
+        "copies": float(copies.mean()),
+        "words_in_runs": float(_covered(lengths, RUNS[0]).mean()) if len(lengths) else 0.0,
+        "copied": copied,
+        "alarm": copied >= ALARM,
+        "by_chance": _by_chance(reference, seed),
+        "examples": _examples(corpus, reference, texts, reference_texts, lengths, at, runs),
+    }
+
+
+def longest_per_text(lengths: np.ndarray, tokens: Tokens) -> np.ndarray:
+    """(N,) the largest of the (T,) lengths within each text; 0 for one without words."""
+    runs = np.zeros(len(tokens.starts) - 1, dtype=np.int64)
+    filled = tokens.lengths > 0  # reduceat has no answer for an empty text
+    if filled.any():
+        runs[filled] = np.maximum.reduceat(lengths, tokens.starts[:-1][filled])
+    return runs
+
+
+def _spans(tokens: Tokens) -> list[tuple[int, int]]:
+    return list(zip(tokens.starts[:-1].tolist(), tokens.starts[1:].tolist(), strict=True))
+
+
+def _covered(lengths: np.ndarray, shortest: int) -> np.ndarray:
+    """(T,) whether a word lies inside a run of at least `shortest`."""
+    change = np.zeros(len(lengths) + 1, dtype=np.int64)
+    begins = np.flatnonzero(lengths >= shortest)
+    np.add.at(change, begins, 1)
+    np.add.at(change, begins + lengths[begins], -1)
+    return change[:-1].cumsum() > 0
+
+
+def _by_chance(reference: Tokens, seed: int) -> dict[str, Any]:
+    """The shares of texts with long runs, of one half of the reference in the other."""
+    rows = draw(len(reference.starts) - 1, len(reference.starts) - 1, seed, "halves")
+    half = len(rows) // 2
+    if not half:
+        return {"share": {str(length): float("nan") for length in RUNS}, "curve": []}
+    one, other = reference.take(rows[:half]), reference.take(rows[half:])
+    return _shares(longest_per_text(longest_runs(one, other)[0], one))
+
+
+def _shares(runs: np.ndarray) -> dict[str, Any]:
+    """Which share of texts has a run so long: for the lengths of `RUNS`, and for a curve."""
+    lengths = np.unique(np.linspace(0, runs.max(), 41).round().astype(np.int64))
+    return {
+        "share": {str(length): float((runs >= length).mean()) for length in RUNS},
+        "curve": [[int(length), float((runs >= length).mean())] for length in lengths],
+    }
+
+
+def _examples(
+    corpus: Tokens,
+    reference: Tokens,
+    texts: Sequence[str],
+    reference_texts: Sequence[str],
+    lengths: np.ndarray,
+    at: np.ndarray,
+    runs: np.ndarray,
+) -> list[dict[str, Any]]:
+    """The longest runs, each once: how many `words`, the `run`, both rows (from 1, among those judged) and both texts."""
+    examples: list[dict[str, Any]] = []
+    seen = set()
+    for row in np.argsort(-runs, kind="stable"):
+        if len(examples) == EXAMPLES or runs[row] == 0:
+            break
+        begin, end = corpus.starts[row], corpus.starts[row + 1]
+        place = begin + int(lengths[begin:end].argmax())
+        run = corpus.ids[place : place + runs[row]].tobytes()
+        if run in seen:
+            continue
+        seen.add(run)
+        there = int(np.searchsorted(reference.starts, at[place], side="right")) - 1
+        examples.append(
+            {
+                "words": int(runs[row]),
+                "run": " ".join(words(texts[row])[place - begin : place - begin + runs[row]]),
+                "row": int(row) + 1,
+                "text": texts[row],
+                "reference_row": there + 1,
+                "reference": reference_texts[there],
+            }
+        )
+    return examples

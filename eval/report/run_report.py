@@ -1,0 +1,245 @@
+"""One page that tells what a run did, written from its folder alone.
+
+The page is a single HTML file without scripts or anything from the network: it can be mailed, archived, and opened
+years later. It reads `summary.json` (how it ended), `metrics.jsonl` (a row per rollout), `samples.jsonl` (a few texts per
+rollout), `disagreement.json` (where teacher and student differ) and, for the settings of a run that has not ended,
+`config.yaml`. Each of them and every figure may be missing: without labelled data there is no accuracy, a stopped run has
+no summary. The page then shows what there is and says what is not known.
+
+Sample texts come from a language model and are treated as hostile: the template escapes everything.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from distill.common.errors import InputError
+from distill.common.files import read_json, write_text
+from eval.report.charts import percent
+from eval.report.curves import curves
+from eval.report.page import page
+from eval.report.tables import budget, confusion, headline, settings_table, time_split, topic_table
+from eval.report.texts import before_and_after, most_apart
+from eval.report.values import duration, mapping, number, short, whole
+
+NEEDED = ("summary.json", "metrics.jsonl", "samples.jsonl")
+MAX_FACT = 200
+
+
+@dataclass
+class Record:
+    """What a run has left in its folder.
+
+    Attributes:
+        title: Name of the run.
+        summary: Content of `summary.json`; {} for a run that is not finished.
+        metrics: Rows of `metrics.jsonl`.
+        samples: Rows of `samples.jsonl`.
+        apart: Content of `disagreement.json`; {} where there is none.
+        config: Settings.
+    """
+
+    title: str
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Sequence[Mapping] = ()
+    samples: Sequence[Mapping] = ()
+    apart: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_report(run_dir: str | Path) -> Path:
+    """Write `report.html` into a run folder.
+
+    Args:
+        run_dir: Folder with any of `summary.json`, `metrics.jsonl` and `samples.jsonl`.
+
+    Returns:
+        The path of the page. Writing it again from the same files gives the same bytes.
+
+    Raises:
+        InputError: There is no such folder, it holds none of these files, one of them is damaged, or the page cannot
+            be written. A last line cut off by a killed run is no damage.
+    """
+    folder = Path(run_dir)
+    write_text(folder / "report.html", render(read_record(folder)))
+    return folder / "report.html"
+
+
+def render(record: Record) -> str:
+    """Return the page as text."""
+    summary = record.summary
+    return page(
+        "report.html.j2",
+        title=short(record.title, MAX_FACT),
+        task=short(summary.get("task") or record.config.get("eval_data") or record.title, MAX_FACT),
+        facts=_facts(record),
+        verdict=verdict(summary, record.metrics),
+        table=headline(summary),
+        charts=curves(summary, record.metrics),
+        confusion=confusion(record.apart),
+        compared=_compared(record.apart),
+        apart=most_apart(record.apart),
+        pairs=before_and_after(record.samples),
+        topics=topic_table(record.samples),
+        sampled=len(record.samples),
+        budget=budget(summary),
+        time=time_split(summary),
+        config=settings_table(record.config),
+        versions=settings_table(summary.get("versions")),
+    )
+
+
+# What the page says
+
+
+def verdict(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
+    """Say in one sentence how the run came out; only what was measured is claimed."""
+    students = mapping(summary.get("students"))
+    prompted = mapping(students.get("prompted"))
+    accuracy = number(prompted.get("accuracy"))
+    queries = number(summary.get("teacher_queries")) or number(prompted.get("queries"))
+    spent = f"With {whole(queries)} teacher queries and no training data" if queries else "Without training data"
+    if not summary:
+        last = _last(metrics, "queries")
+        so_far = f"after {whole(last)} teacher queries " if last else ""
+        return f"This run is not finished: the page shows it as it stood {so_far}and there is no result yet."
+    if accuracy is None:
+        agreement, where = number(prompted.get("agreement")), "on the evaluation texts"
+        if agreement is None:
+            agreement, where = _last(metrics, "agreement"), "on the last texts written for it"
+        if agreement is None:
+            return f"{spent}, a student was distilled; no labelled data was given, so its accuracy is not known."
+        return (
+            f"{spent}, the student came to agree with its teacher on {percent(agreement)} {where}; "
+            "no labelled data was given, so its accuracy is not known."
+        )
+    sentence = f"{spent}, the prompted student reaches {percent(accuracy)} accuracy"
+    compared = []
+    unprompted = number(mapping(students.get("unprompted")).get("accuracy"))
+    if unprompted is not None:
+        difference = 100 * (accuracy - unprompted)
+        side = "above" if difference >= 0 else "below"
+        compared.append(f"{abs(difference):.1f} points {side} the same student on unprompted text")
+    real = number(mapping(students.get("real")).get("accuracy"))
+    if real:
+        compared.append(f"{percent(accuracy / real)} of what the real training text gives it ({percent(real)})")
+    if compared:
+        sentence += ": " + " and ".join(compared)
+    teacher = number(mapping(summary.get("teacher")).get("accuracy"))
+    return sentence + (f"; its teacher has {percent(teacher)}." if teacher is not None else ".")
+
+
+def _facts(record: Record) -> list[tuple[str, str]]:
+    """What was run, as (name, value) pairs."""
+    summary, config = record.summary, record.config
+    labels = summary.get("labels")
+    spent = number(summary.get("teacher_queries")) or _last(record.metrics, "queries")
+    allowed, seconds = number(config.get("budget")), number(summary.get("seconds"))
+    of = f" of {whole(allowed)}" if allowed else ""
+    facts = [
+        ("Classes", ", ".join(short(label) for label in labels) if isinstance(labels, list) else None),
+        ("Teacher", mapping(summary.get("teacher")).get("name") or config.get("teacher")),
+        ("Writer", config.get("generator")),
+        ("Student", config.get("student")),
+        ("Algorithm", config.get("algorithm")),
+        ("Teacher queries", whole(spent) + of if spent is not None else None),
+        ("Rollouts", whole(len(record.metrics)) if record.metrics else None),
+        ("Time", duration(seconds) if seconds is not None else None),
+        ("Seed", summary.get("seed", config.get("seed"))),
+    ]
+    return [(name, short(value, MAX_FACT)) for name, value in facts if value not in (None, "")]
+
+
+def _compared(apart: Mapping[str, Any]) -> dict[str, str]:
+    """Say on which texts teacher and student were compared, and whose words the page then shows."""
+    texts, held = (whole(number(apart.get(key)) or 0) for key in ("texts", "held"))
+    if apart.get("source") == "evaluation":
+        return {
+            "where": f"On the {texts} texts of the evaluation data that the teacher has answered.",
+            "whose": "These are texts of the evaluation data itself: mind to whom this page is given.",
+        }
+    drawn = f"{texts} of the {held} texts that the student learnt from, drawn by chance"
+    if texts == held:
+        drawn = f"the {texts} texts that the student learnt from"
+    return {
+        "where": f"On {drawn}, since no evaluation data was given; on other texts they will differ more.",
+        "whose": "These texts were written in this run.",
+    }
+
+
+def _last(metrics: Sequence[Mapping], key: str) -> float | None:
+    """The last known figure of a log."""
+    return next((value for row in reversed(metrics) if (value := number(row.get(key))) is not None), None)
+
+
+# Reading
+
+
+def read_record(folder: Path) -> Record:
+    """Read what a run has left.
+
+    Raises:
+        InputError: There is no such folder, it holds none of the files of a run, or one of them is damaged.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: is not a folder; give the folder of a run.")
+    if not any((folder / name).is_file() for name in NEEDED):
+        raise InputError(f"{folder}: holds none of {', '.join(NEEDED)}; give the folder of a run.")
+    summary = _read_object(folder / "summary.json")
+    return Record(
+        title=folder.resolve().name,
+        summary=summary,
+        metrics=_read_rows(folder / "metrics.jsonl"),
+        samples=_read_rows(folder / "samples.jsonl"),
+        apart=_read_object(folder / "disagreement.json"),
+        config=mapping(summary.get("config")) or _read_settings(folder / "config.yaml"),
+    )
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """Content of a JSON file; {} where there is no such file."""
+    content = read_json(path) if path.is_file() else {}
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object; the file was not written by a run.")
+    return content
+
+
+def _read_settings(path: Path) -> Mapping[str, Any]:
+    """Content of a YAML file; {} where there is no such file."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: is not valid YAML ({reason}); the file is damaged.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected names with values; the file was not written by a run.")
+    return content
+
+
+def _read_rows(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSON-lines file; none where there is no such file."""
+    if not path.is_file():
+        return []
+    try:
+        # Not splitlines(): texts may hold characters that it takes for line ends and JSON does not.
+        lines = path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its permissions.") from error
+    rows = []
+    for count, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            if count == len(lines):
+                break  # a killed run may leave half a line
+            raise InputError(f"{path}, row {count}: is not valid JSON ({error}); the file is damaged.") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{path}, row {count}: expected a JSON object; the file was not written by a run.")
+        rows.append(row)
+    return rows

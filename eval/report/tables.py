@@ -1,0 +1,194 @@
+"""The tables of a report: results, classes taken for each other, topics, budget, time, settings.
+
+Each function takes the content of a run's files and returns what the template shows, already in words. A figure that is
+missing is left out or shown as a dash.
+"""
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from eval.report.charts import compact, percent
+from eval.report.values import duration, mapping, number, rows, short, two_digits, whole
+
+MAX_TOPICS = 15
+MAX_TOPIC = 200
+MAX_MATRIX = 12
+MAX_PAIRS = 15
+
+STUDENTS = {
+    "prompted": "text of the trained prompter",
+    "unprompted": "the same language model, unprompted",
+    "unprompted-hot": "the same language model, unprompted, at temperature 1.3",
+    "class-names": "the language model after hand-written class prompts",
+    "random-topics": "the language model after four random tokens",
+    "selected-topics": "the third of those texts that the teacher is surest of",
+    "random-words": "random words of a general corpus",
+    "corpus": "sentences of a general corpus",
+    "real": "the real training text",
+    "supervised": "the real training text and its labels, without a teacher",
+}
+"""What a student learnt from, in words; other names are shown as they are."""
+
+PARTS = {
+    "teacher and writer": "making the toy task's teacher and writer",
+    "rounds": "all of the rounds, together with their parts",
+    "writer": "writing texts",
+    "screen": "picking the texts to ask about",
+    "teacher": "the teacher's answers",
+    "student answers": "the student's answers, for the reward",
+    "student": "student updates, along with the rounds",
+    "evaluation": "accuracy, along with the rounds",
+    "policy": "topics, and the prompter's updates",
+    "final student updates": "student updates on all texts",
+    "controls": "texts and students to compare with",
+}
+"""Where the seconds of a run go, in words."""
+
+
+def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the headline table: `columns` (names) and `rows` (name, explanation, cells).
+
+    Columns without any figure are left out, and so are rows.
+    """
+    columns = {
+        "accuracy": ("Accuracy", percent),
+        "agreement": ("Agrees with teacher", percent),
+        "macro_f1": ("Macro-F1", lambda value: f"{value:.3f}"),
+        "queries": ("Teacher queries", whole),
+        "seconds": ("Time", duration),
+        "parameters": ("Parameters", compact),
+        "bytes": ("Size", lambda value: f"{compact(value / 1e6)} MB"),
+        "texts_per_second": ("Texts/s", compact),
+    }
+    students = mapping(summary.get("students"))
+    order = [name for name in STUDENTS if name in students] + [name for name in students if name not in STUDENTS]
+    found = [("Teacher", "", mapping(summary.get("teacher")), "")]
+    found += [(short(name), STUDENTS.get(name, ""), mapping(students[name]), "main" * (name == "prompted")) for name in order]
+    shown = [key for key in columns if any(number(figures.get(key)) is not None for _, _, figures, _ in found)]
+    table = []
+    for name, text, figures, kind in found:
+        values = [number(figures.get(key)) for key in shown]
+        cells = ["–" if v is None else columns[key][1](v) for key, v in zip(shown, values, strict=True)]
+        if any(value is not None for value in values):
+            table.append({"name": name, "text": text, "kind": kind, "cells": cells})
+    return {"columns": [columns[key][0] for key in shown], "rows": table}
+
+
+def confusion(apart: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return which classes of the teacher the student takes for which.
+
+    Args:
+        apart: Content of `disagreement.json`.
+
+    Returns:
+        For up to `MAX_MATRIX` classes a matrix: `classes`, and `rows` with the `name` of the teacher's class, how many
+        `texts` it chose it for, and `cells` (count, share of the row, whether both chose the same). For more of them,
+        where most cells would be empty, `rows` is empty and `mistaken` lists the most frequent pairs of different
+        classes. None where nothing was compared.
+    """
+    names = apart.get("labels")
+    classes = [short(name) for name in names] if isinstance(names, list) else []
+    counts = _counts(apart.get("pairs"), len(classes))
+    if not counts:
+        return None
+    totals: Counter[int] = Counter()
+    for (teacher, _), texts in counts.items():
+        totals[teacher] += texts
+    same = sum(counts[both, both] for both in range(len(classes)))
+    matrix, mistaken = [], []
+    if len(classes) <= MAX_MATRIX:
+        for teacher, name in enumerate(classes):
+            cells = [_cell(counts[teacher, student], totals[teacher], teacher == student) for student in range(len(classes))]
+            matrix.append({"name": name, "texts": whole(totals[teacher]), "cells": cells})
+    else:
+        different = [(texts, pair) for pair, texts in counts.items() if pair[0] != pair[1]]
+        different.sort(key=lambda entry: (-entry[0], entry[1]))
+        for texts, (teacher, student) in different[:MAX_PAIRS]:
+            share = percent(texts / totals[teacher])
+            mistaken.append({"teacher": classes[teacher], "student": classes[student], "texts": whole(texts), "share": share})
+    return {"classes": classes, "alike": percent(same / counts.total()), "rows": matrix, "mistaken": mistaken}
+
+
+def _counts(pairs: Any, classes: int) -> Counter[tuple[int, int]]:
+    """How many texts the teacher put into one class and the student into another or the same."""
+    counts: Counter[tuple[int, int]] = Counter()
+    for pair in rows(pairs):
+        teacher, student, texts = (number(pair.get(key)) for key in ("teacher", "student", "texts"))
+        if teacher in range(classes) and student in range(classes) and texts is not None and texts >= 1:
+            counts[int(teacher), int(student)] += int(texts)  # type: ignore[arg-type]
+    return counts
+
+
+def _cell(texts: int, of: int, same: bool) -> dict[str, Any]:
+    share = texts / of if of else 0.0
+    return {"texts": whole(texts), "share": percent(share) if texts else "", "tint": round(share, 3), "same": same}
+
+
+def topic_table(samples: Sequence[Mapping]) -> list[dict[str, str]]:
+    """Return the most frequent topics among the recorded samples, with how often and the mean reward."""
+    rewards: dict[str, list[float | None]] = defaultdict(list)
+    for row in samples:
+        if isinstance(row.get("topic"), str):
+            rewards[" ".join(row["topic"].split())].append(number(row.get("reward")))
+    table = []
+    for topic, found in rewards.items():
+        known = [value for value in found if value is not None]
+        table.append((len(found), sum(known) / len(known) if known else None, topic))
+    table.sort(key=lambda entry: (-entry[0], -(entry[1] if entry[1] is not None else -math.inf), entry[2]))
+    return [
+        {"topic": short(topic, MAX_TOPIC) or "(no topic)", "count": whole(count), "reward": two_digits(mean)}
+        for count, mean, topic in table[:MAX_TOPICS]
+    ]
+
+
+def budget(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what was asked of the teacher and on what, as (name, number of texts); nothing for a run not finished."""
+    spent = number(summary.get("teacher_queries"))
+    if spent is None:
+        return []
+    allowed = number(mapping(summary.get("config")).get("budget"))
+    students = mapping(summary.get("students"))
+    controls = sum(number(mapping(students[name]).get("queries")) or 0 for name in students if name != "prompted")
+    evaluation = number(mapping(summary.get("teacher")).get("n")) or 0
+    asked, unusable = number(summary.get("teacher_calls")), number(summary.get("unusable_answers"))
+    told = [("For the prompted student", f"{whole(spent)} of {whole(allowed)}" if allowed else whole(spent))]
+    if controls:
+        told.append(("For the students to compare with", whole(controls)))
+    if evaluation:
+        told.append(("Evaluation texts, once", whole(evaluation)))
+    if asked is not None:
+        told.append(("Really asked of the teacher", whole(asked)))
+        # A run that was stopped and went on may have asked about some texts twice.
+        if (known := spent + controls + evaluation - asked) > 0:
+            told.append(("Answer kept from before, not asked again", whole(known)))
+    if unusable:
+        told.append(("Unusable answers, for the prompted student", whole(unusable)))
+    return told
+
+
+def time_split(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return where the seconds went, longest first: `name`, `what`, `text`, `share` and `width` (percent of the longest)."""
+    parts = {name: number(value) for name, value in mapping(summary.get("time")).items()}
+    known = sorted(((value, str(name)) for name, value in parts.items() if value is not None and value >= 0), reverse=True)
+    longest = known[0][0] if known else 0.0
+    total = sum(value for value, _ in known)
+    return [
+        {
+            "name": short(name),
+            "what": PARTS.get(name, ""),
+            "text": duration(value),
+            # Runs of an earlier version booked all rounds beside their parts; shares of a sum would then mislead.
+            "share": f"{100 * value / total:.0f} %" if total and "rounds" not in parts else "",
+            "width": round(100 * value / longest, 1) if longest else 0,
+        }
+        for value, name in known
+    ]
+
+
+def settings_table(value: Any) -> list[tuple[str, str]]:
+    """Return the entries of a mapping in order of their names, as text."""
+    settings = sorted((str(name), item) for name, item in mapping(value).items())
+    return [(name, item if isinstance(item, str) else json.dumps(item, default=str)) for name, item in settings]

@@ -1,0 +1,122 @@
+"""The table that ends a run, printed from `summary.json` alone."""
+
+import math
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+COLUMNS: list[tuple[str, str, str]] = [
+    ("accuracy", "accuracy", "{:.1%}"),
+    ("agreement", "agreement", "{:.1%}"),
+    ("macro_f1", "macro-F1", "{:.3f}"),
+    ("queries", "queries", "{:,}"),
+    ("seconds", "seconds", "{:.0f}"),
+    ("bytes", "size", "{:.1f} MB"),
+    ("texts_per_second", "texts/s", "{:,.0f}"),
+]
+
+
+STUDENT_COLUMNS: list[tuple[str, str, str]] = [
+    ("held_out_agreement", "agreement", "{:.1%}"),
+    ("accuracy", "accuracy", "{:.1%}"),
+    ("selected_update", "update", "{:,}"),
+    ("bytes", "size", "{:.1f} MB"),
+    ("texts_per_second", "texts/s", "{:,.0f}"),
+]
+
+
+def print_summary(summary: dict[str, Any], folder: str) -> None:
+    """Print one row per model of a run."""
+    _print_table("learnt from", COLUMNS, {"(teacher)": summary["teacher"], **summary["students"]})
+    Console().print(
+        f"\nTeacher queries: {summary['teacher_queries']:,} for each student. Report: {folder}/report.html", highlight=False
+    )
+
+
+def print_students(summary: dict[str, Any], folder: str) -> None:
+    """Print one row per student that `prompter distill` made."""
+    _print_table("student", STUDENT_COLUMNS, summary["students"])
+    Console().print(
+        f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}. In {folder}", highlight=False
+    )
+
+
+FORMS = {"macro_f1": "{:.3f}", "matthews_correlation": "{:.3f}", "expected_calibration_error": "{:.3f}", "kl": "{:.3f}"}
+"""How metrics of `prompter evaluate` are written that are no percentages."""
+
+TITLES = {
+    "macro_f1": "macro-F1",
+    "matthews_correlation": "Matthews",
+    "expected_calibration_error": "calibration error",
+    "kl": "KL to teacher",
+}
+
+
+def print_evaluation(result: dict[str, Any]) -> None:
+    """Print one column per model, the teacher first, and below it the tests between students and the notes."""
+    task, models, console = result["task"], result["models"], Console()
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(f"{task['name']}\n{task['rows']:,} rows")
+    for model in models:
+        role = "\n(teacher)" if model["role"] == "teacher" else ""
+        table.add_column(model["model"] + role, justify="right", overflow="fold")
+    for name in dict.fromkeys(name for model in models for name in model["metrics"]):
+        table.add_row(TITLES.get(name, name), *(_with_interval(model["metrics"].get(name), name) for model in models))
+    for title, cells in _cost(models).items():
+        if any(cells):
+            table.add_row(title, *cells)
+    console.print(table)
+    if result["pairs"] or result["notes"]:
+        console.line()
+    for test in result["pairs"]:
+        console.print(
+            f"{test['first']} against {test['second']}: {test['first_only']:,} rows only the first has right, "
+            f"{test['second_only']:,} only the second; McNemar p = {test['p']:.2g}.",
+            highlight=False,
+            markup=False,
+        )
+    for note in result["notes"]:
+        console.print(f"Note: {note}", highlight=False, markup=False)
+
+
+def _with_interval(figure: dict[str, float] | None, name: str) -> str:
+    """A value and the ends of its interval: `95.3% 93.9–96.5`."""
+    if figure is None:
+        return ""
+    form = FORMS.get(name, "{:.3f}" if name.startswith("hub:") else "{:.1%}")
+    if math.isnan(figure["low"]):
+        return form.format(figure["value"])
+    return f"{form.format(figure['value'])} {form.format(figure['low']).rstrip('%')}–{form.format(figure['high']).rstrip('%')}"
+
+
+def _cost(models: list[dict[str, Any]]) -> dict[str, list[str]]:
+    """Rows of what models cost; a figure that one has not is left empty."""
+    speeds = [model["texts_per_second"] or {} for model in models]
+    return {
+        "parameters": [f"{m['parameters']:,}" if m["parameters"] else "" for m in models],
+        "size": [f"{m['bytes'] / 1e6:.1f} MB" if m["bytes"] else "" for m in models],
+        "latency": [f"{m['milliseconds']:.1f} ms" if m["milliseconds"] else "" for m in models],
+        "texts/s by 1": [f"{speed['1']:,.0f}" if speed else "" for speed in speeds],
+        "texts/s by 32": [f"{speed['32']:,.0f}" if speed else "" for speed in speeds],
+    }
+
+
+def _print_table(name: str, columns: list[tuple[str, str, str]], rows: dict[str, dict[str, Any]]) -> None:
+    """Print a row per model; a figure that one has not is left empty, one that none has is left out."""
+    columns = [column for column in columns if any(row.get(column[0]) is not None for row in rows.values())]
+    # Eight columns of figures and the longest name have to fit a terminal of 80 characters.
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
+    table.add_column(name, overflow="fold")
+    for _, title, _ in columns:
+        table.add_column(title, justify="right")
+    for row, figures in rows.items():
+        table.add_row(row, *(_cell(figures, key, form) for key, _, form in columns))
+    Console().print(table)
+
+
+def _cell(figures: dict[str, Any], key: str, form: str) -> str:
+    if figures.get(key) is None:
+        return ""
+    return form.format(figures[key] / 1e6 if key == "bytes" else figures[key])

@@ -1,0 +1,181 @@
+"""The folder of an export, and the working state that lets it be killed at any moment.
+
+Everything that is not yet part of the data set lies in one SQLite file: how far the export is, the rows of the shard that is
+not full yet, and the index of duplicates. One transaction per batch moves all three, so after a kill they agree with each
+other, and what was under way is done again, to the same bytes. `recipe.yaml`, written last, marks a data set as finished.
+"""
+
+import contextlib
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from distill.common.errors import InputError
+from distill.common.files import write_text
+from prompter.runtime.run_folder import locked
+
+WORK, STATE, RECIPE = ".export", "state.sqlite", "recipe.yaml"
+
+CACHE_KIB = 8192
+"""Memory that SQLite may take for its pages."""
+
+
+@dataclass
+class Progress:
+    """How far an export is.
+
+    Attributes:
+        batches: Batches written.
+        rows: Rows written, marked ones included.
+        kept: Rows kept.
+        kept_of: Rows kept of each class of the teacher.
+        answers: Rows of each class of the teacher, kept or not.
+        marked: Marked rows by reason.
+        idle: Batches since one had a row that was kept.
+        shards: Shards written.
+    """
+
+    batches: int = 0
+    rows: int = 0
+    kept: int = 0
+    kept_of: list[int] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+    marked: dict[str, int] = field(default_factory=dict)
+    idle: int = 0
+    shards: int = 0
+
+
+class ExportFolder:
+    """The folder of one export, used by one process at a time.
+
+    Args:
+        path: Where; made if it is missing.
+
+    Raises:
+        InputError: It holds something else, cannot be written, or another process is using it.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.work = self.path / WORK
+        self.recipe: dict[str, Any] | None = self._read_recipe()
+        if self.path.is_dir() and self.recipe is None and not self.work.is_dir() and any(self.path.iterdir()):
+            raise InputError(f"to: folder '{path}' holds something else, which is left alone: choose another folder")
+        self._lock = locked(self.work / "lock", "to:", path)
+        self.connection: sqlite3.Connection | None = None
+
+    def _read_recipe(self) -> dict[str, Any] | None:
+        """The recipe of a finished data set, or None."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(f"to: '{self.path}' is a file, a folder was expected: choose another name")
+        file = self.path / RECIPE
+        if not file.is_file():
+            return None
+        try:
+            recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            recipe = None
+        if not isinstance(recipe, dict) or not {"prompter", "export", "result"} <= recipe.keys():
+            raise InputError(f"to: {file} was not written by an export: choose another folder")
+        return recipe
+
+    def compare(self, identity: dict[str, Any]) -> None:
+        """Refuse to go on with, or to take for finished, an export of other settings.
+
+        Args:
+            identity: Everything that decides what the rows are.
+
+        Raises:
+            InputError: Something differs; each difference is named.
+        """
+        stored = self.recipe["export"] if self.recipe else self._stored_identity()
+        if stored is None:
+            return
+        keys = [key for key in {**stored, **identity} if stored.get(key) != identity.get(key)]
+        if keys:
+            named = "; ".join(f"{key}: {stored.get(key)!r} there, {identity.get(key)!r} here" for key in keys)
+            raise InputError(
+                f"to: '{self.path}' holds an export with other settings ({named}): "
+                "give the same settings, or choose another folder"
+            )
+
+    def _stored_identity(self) -> dict[str, Any] | None:
+        if not (self.work / STATE).is_file():
+            return None
+        with contextlib.closing(_connect(self.work / STATE)) as connection:
+            value = connection.execute("SELECT value FROM state WHERE key = 'identity'").fetchone()
+        return json.loads(value[0]) if value else None
+
+    # The working state
+
+    def open_state(self, identity: dict[str, Any], classes: int) -> Progress:
+        """Begin, or take up what was begun."""
+        self.connection = _connect(self.work / STATE)
+        if self._get("identity") is None:
+            self._set("identity", identity)
+            self._set("progress", asdict(Progress(kept_of=[0] * classes, answers=[0] * classes)))
+            self.connection.commit()
+        return Progress(**self._get("progress"))
+
+    def add(self, number: int, row: dict[str, Any]) -> None:
+        """Put a row into the shard that is not full yet."""
+        assert self.connection is not None
+        self.connection.execute("INSERT INTO pending VALUES (?, ?)", (number, json.dumps(row)))
+
+    def pending(self, limit: int) -> Iterator[dict[str, Any]]:
+        """The first rows that are in no shard yet."""
+        assert self.connection is not None
+        for (value,) in self.connection.execute("SELECT value FROM pending ORDER BY row LIMIT ?", (limit,)):
+            yield json.loads(value)
+
+    def forget(self, limit: int) -> None:
+        """Remove the first rows: they are in a shard now."""
+        assert self.connection is not None
+        self.connection.execute("DELETE FROM pending WHERE row IN (SELECT row FROM pending ORDER BY row LIMIT ?)", (limit,))
+
+    def commit(self, progress: Progress) -> None:
+        """Make everything since the last call count, at once."""
+        assert self.connection is not None
+        self._set("progress", asdict(progress))
+        self.connection.commit()
+
+    def _get(self, key: str) -> Any:
+        assert self.connection is not None
+        value = self.connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+        return json.loads(value[0]) if value else None
+
+    def _set(self, key: str, value: Any) -> None:
+        assert self.connection is not None
+        self.connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, json.dumps(value)))
+
+    # The end
+
+    def finish(self, recipe: dict[str, Any]) -> None:
+        """Mark the data set as finished; `close` then removes the working state."""
+        write_text(self.path / RECIPE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+        self.recipe = recipe
+
+    def close(self) -> None:
+        """Let other processes use the folder. The working state goes where it is needed no more, or holds nothing."""
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+        if self.recipe is not None or not (self.work / STATE).exists():
+            shutil.rmtree(self.work, ignore_errors=True)
+            if not any(self.path.iterdir()):
+                self.path.rmdir()
+        self._lock.close()
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file)
+    connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    connection.execute("CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT)")
+    connection.execute("CREATE TABLE IF NOT EXISTS pending (row INTEGER PRIMARY KEY, value TEXT)")
+    return connection

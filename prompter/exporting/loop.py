@@ -1,0 +1,328 @@
+"""`prompter export`: a labelled data set from a saved prompter or rewriter, of any size, in memory that does not grow with it.
+
+A batch is written, the teacher answers it once, each row is marked (kept, or why not), and everything the batch changed
+is committed in one step. Rows are marked, never deleted: whoever disagrees with a mark has the row. Batch k depends on
+the seed, on k and on the counts before it, all of which are in the committed state, so an export that was killed goes on to
+the very bytes it would have had.
+"""
+
+import math
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from distill.common.errors import InputError
+from distill.teachers.http_teacher import without_query
+from distill.teachers.loading import load_teacher
+from distill.teachers.prediction_cache import CachedTeacher, answers_file
+from eval.corpora.duplicates import DuplicateIndex
+from eval.toy import located
+from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
+from prompter.exporting.dataset_card import write_dataset_card
+from prompter.exporting.filters import fault
+from prompter.exporting.folder import ExportFolder, Progress
+from prompter.exporting.shards import features, write_csv, write_jsonl, write_shard
+from prompter.generation.config import WriterConfig
+from prompter.runtime.console import Show, quieten
+from prompter.runtime.run_folder import disk_errors_named
+from prompter.saved.manifest import find_prompter, fingerprint
+from prompter.saved.prompter import PromptedTexts, Prompter
+from prompter.saved.rewriter import SavedRewriter, find_source
+
+LIBRARIES = ("prompter", "torch", "transformers", "peft", "datasets", "pyarrow", "datasketch")
+
+NO_ANSWER, LOW_CONFIDENCE, CLASS_FULL = "no answer", "low confidence", "class full"
+DUPLICATE, NEAR_DUPLICATE = "duplicate", "near duplicate"
+
+REMEDIES = {
+    NO_ANSWER: "the teacher's answers are unusable: look at what it returns",
+    LOW_CONFIDENCE: "lower --min_confidence",
+    CLASS_FULL: "leave --balance out, or raise --max_tries",
+    DUPLICATE: "ask for fewer rows, or raise --writer_temperature",
+    NEAR_DUPLICATE: "ask for fewer rows, raise --writer_temperature or --near_duplicates",
+    "too short": "lower --min_words, or raise --writer_max_new_tokens",
+    "too long": "raise --max_words, or lower --writer_max_new_tokens",
+    "repetitive": "raise --writer_temperature",
+    "not text": "lower --writer_temperature or --writer_top_p",
+}
+
+
+def export(config: ExportConfig, writer: WriterConfig) -> int:
+    """Write a data set, or go on with one.
+
+    Args:
+        config: What to write.
+        writer: How the frozen writer samples.
+
+    Returns:
+        Exit status: 0, or 1 where the rows asked for could not be had; the data set is whole in either case.
+
+    Raises:
+        InputError: Anything a user can put right.
+    """
+    quieten()
+    source, manifest = find_source(config.run)
+    identity = {"prompter_sha256": fingerprint(source), **recipe_settings(config, writer, manifest)}
+    folder = ExportFolder(config.to)
+    try:
+        with Show(config.quiet) as show, disk_errors_named(folder.path, "run the same command again"):
+            folder.compare(identity)
+            if folder.recipe is None:
+                prompter, teacher = load(config, writer, source, manifest, show)
+                classes = len(prompter.labels)
+                progress = folder.open_state(identity, classes)
+                loop = Export(config, prompter, teacher, folder, progress, show)
+                loop.run()
+                finish(config, folder, progress, manifest, identity)
+            else:
+                show.say(f"{folder.path} is finished; nothing to generate.")
+            columns = features(manifest["labels"], config.teacher != NO_TEACHER)
+            for wished, name, write in ((config.jsonl, "data.jsonl", write_jsonl), (config.csv, "data.csv", write_csv)):
+                if wished and not (folder.path / name).exists():
+                    write(folder.path, columns)
+    finally:
+        folder.close()
+    if config.push_to_hub:
+        from prompter.exporting.hub_upload import upload
+
+        print(upload(folder.path, config.push_to_hub, config.public))
+    assert folder.recipe is not None
+    return report(config, folder.path, folder.recipe["result"], manifest["labels"])
+
+
+def load(
+    config: ExportConfig, writer: WriterConfig, source: Path, manifest: dict[str, Any], show: Show
+) -> tuple[Prompter | SavedRewriter, CachedTeacher | None]:
+    """Load the prompter, or rewriter, and its teacher.
+
+    Raises:
+        InputError: One of them cannot be loaded, or their classes differ.
+    """
+    teacher: CachedTeacher | None = None
+    if config.teacher != NO_TEACHER:
+        asked = load_teacher(located(str(config.teacher), "teacher"), config.device, labels=config.teacher_labels or None)
+        teacher = CachedTeacher(asked, answers_file() if config.teacher_cache else None, show.say)
+        if teacher.labels != manifest["labels"]:
+            raise InputError(
+                f"teacher: {without_query(str(config.teacher))} answers {teacher.labels}, but the prompter was trained for "
+                f"{manifest['labels']}: "
+                "name a teacher of the same classes in the same order (for a callable one, with --teacher_labels)"
+            )
+    if "rewriter" in manifest:
+        return SavedRewriter(source, manifest, config.corpus, config.base, config.device, config.batch_size), teacher
+    prompter = Prompter.load(
+        config.run,
+        base=config.base,
+        writer=config.generator,
+        device=config.device,
+        backend=config.writer,
+        **vars(writer),
+    )
+    return prompter, teacher
+
+
+class Export:
+    """The loop.
+
+    Args:
+        config: What to write.
+        prompter: Writes the texts.
+        teacher: Labels them, or None.
+        folder: Where everything goes, with its state open.
+        progress: How far it is.
+        show: The terminal.
+    """
+
+    def __init__(
+        self,
+        config: ExportConfig,
+        prompter: Prompter | SavedRewriter,
+        teacher: CachedTeacher | None,
+        folder: ExportFolder,
+        progress: Progress,
+        show: Show,
+    ) -> None:
+        self.config, self.prompter, self.teacher, self.folder, self.progress = config, prompter, teacher, folder, progress
+        assert folder.connection is not None
+        self.duplicates = DuplicateIndex(folder.connection, config.near_duplicates)
+        self.columns = features(prompter.labels, teacher is not None)
+        self.quotas = quotas(config.rows, len(prompter.labels))
+        self.name = str(prompter.manifest.get("name") or find_prompter(config.run).resolve().parent.name)
+        if teacher is not None:  # so that its share of unusable answers counts what was asked before a kill, too
+            teacher.queries, teacher.invalid = progress.rows, progress.marked.get(NO_ANSWER, 0)
+        self.show = show
+        self._bar = show.bar("rows kept", config.rows, progress.kept)
+
+    def run(self) -> None:
+        """Write batches until the rows are there or it is given up, and the last shard."""
+        while self.wanting():
+            self.step()
+        if self._unsharded() > 0:
+            self._write_shard()
+            self.folder.commit(self.progress)
+
+    def wanting(self) -> bool:
+        """Whether rows are missing and it is not yet given up."""
+        progress, config = self.progress, self.config
+        most = config.max_tries * max(config.rows, config.batch_size)
+        return progress.kept < config.rows and progress.rows < most and progress.idle < config.max_tries
+
+    def step(self) -> None:
+        """Write, label and mark one batch, and commit it."""
+        progress = self.progress
+        wanted = self.wanted()
+        batch = self.prompter.write(wanted, self.config.seed, progress.batches)
+        answers = self.teacher(batch.texts).exp().tolist() if self.teacher is not None else None
+        before = progress.kept
+        for number in range(len(batch)):
+            if progress.kept == self.config.rows:
+                break  # the rest of the batch is not needed
+            row = self.row(batch, answers, number)
+            self.folder.add(progress.rows, row)
+            progress.rows += 1
+        progress.batches += 1
+        progress.idle = 0 if progress.kept > before else progress.idle + 1
+        while self._unsharded() >= self.config.shard_rows:
+            self._write_shard()
+        self.folder.commit(progress)
+        marked = sum(progress.marked.values())
+        self.show.step(self._bar, progress.kept, f"{progress.rows:,} written, {marked:,} marked")
+
+    def wanted(self) -> Tensor:
+        """The classes to ask for next: in turn all, or with `balance` those that still want rows.
+
+        As many as will probably be needed, and at most a batch; more after batches in which none was kept.
+        """
+        progress, config = self.progress, self.config
+        classes = [index for index, quota in enumerate(self.quotas) if not config.balance or progress.kept_of[index] < quota]
+        needed = (config.rows - progress.kept) * (progress.rows + 1) // (progress.kept + 1) + 1
+        size = min(config.batch_size, needed << min(progress.idle, 20))
+        return torch.tensor([classes[number % len(classes)] for number in range(progress.rows, progress.rows + size)])
+
+    def row(self, batch: PromptedTexts, answers: list[list[float]] | None, number: int) -> dict[str, Any]:
+        """One row with its mark; counts it."""
+        config, progress = self.config, self.progress
+        row: dict[str, Any] = {"text": batch.texts[number]}
+        label = confidence = None
+        if answers is not None:
+            probabilities = answers[number]
+            usable = all(map(math.isfinite, probabilities))
+            confidence = max(probabilities) if usable else None
+            label = probabilities.index(confidence) if confidence is not None else -1
+            row |= {"label": label, "teacher_probs": probabilities if usable else None}
+        row |= {"wanted_label": int(batch.wanted[number]), "topic": batch.topics[number]}
+        if answers is not None:
+            row["confidence"] = confidence
+        reason, twin = self.mark(batch.texts[number], label, confidence)
+        row |= {
+            "lm_logprob": float(batch.lm_logprob[number]),
+            "near_duplicate_of": twin,
+            "keep": reason is None,
+            "drop_reason": reason,
+            "prompter": self.name,
+            "seed": config.seed,
+        }
+        counted = label if label is not None else int(batch.wanted[number])
+        if counted >= 0:
+            progress.answers[counted] += 1
+        if reason is None:
+            progress.kept += 1
+            if counted >= 0:
+                progress.kept_of[counted] += 1
+        else:
+            progress.marked[reason] = progress.marked.get(reason, 0) + 1
+        return row
+
+    def mark(self, text: str, label: int | None, confidence: float | None) -> tuple[str | None, int | None]:
+        """Why a row is not kept, or None, and the kept row that it repeats, or None.
+
+        Cheap tests come first; a row that fails one is not compared with others. Only kept rows are remembered, so what
+        is marked as a duplicate has a counterpart among the kept ones.
+        """
+        config, progress = self.config, self.progress
+        if label == -1:
+            return NO_ANSWER, None
+        reason = fault(text, config.min_words, config.max_words)
+        if reason is not None:
+            return reason, None
+        if confidence is not None and confidence < config.min_confidence:
+            return LOW_CONFIDENCE, None
+        if config.balance and label is not None and progress.kept_of[label] >= self.quotas[label]:
+            return CLASS_FULL, None
+        sketch = self.duplicates.sketch(text)
+        twin = self.duplicates.find(sketch)
+        if twin is not None:
+            return DUPLICATE if twin[1] else NEAR_DUPLICATE, twin[0]
+        self.duplicates.add(sketch, progress.rows)
+        return None, None
+
+    def _unsharded(self) -> int:
+        """Rows that are in no shard yet; negative after the last shard, which need not be full."""
+        return self.progress.rows - self.progress.shards * self.config.shard_rows
+
+    def _write_shard(self) -> None:
+        rows = self.config.shard_rows
+        write_shard(self.folder.path, self.progress.shards, self.folder.pending(rows), self.columns)
+        self.folder.forget(rows)
+        self.progress.shards += 1
+
+
+def quotas(rows: int, classes: int) -> list[int]:
+    """Rows of each class in a balanced data set; what cannot be divided goes to the first classes.
+
+    Examples:
+        >>> quotas(8, 3)
+        [3, 3, 2]
+    """
+    return [rows // classes + (index < rows % classes) for index in range(classes)]
+
+
+def finish(
+    config: ExportConfig, folder: ExportFolder, progress: Progress, manifest: dict[str, Any], identity: dict[str, Any]
+) -> None:
+    """Write the card, and the recipe that marks the data set as finished."""
+    libraries = [*LIBRARIES, *(["vllm"] if config.writer == "vllm" else [])]
+    keys = ("name", "base", "base_revision", "writer", "writer_revision", "teacher", "labels", "training")
+    of_rewriter = {"rewriter": True} if "rewriter" in manifest else {}
+    recipe = {
+        "prompter": {key: manifest.get(key) for key in keys} | of_rewriter,
+        "export": identity,
+        "result": {
+            "complete": progress.kept == config.rows,
+            "rows": progress.rows,
+            "kept": progress.kept,
+            "kept_of": progress.kept_of,
+            "answers": progress.answers,
+            "marked": dict(sorted(progress.marked.items())),
+        },
+        "versions": {name: version(name) for name in libraries},
+    }
+    write_dataset_card(folder.path, recipe)
+    folder.finish(recipe)
+
+
+def report(config: ExportConfig, path: Path, result: dict[str, Any], labels: list[str]) -> int:
+    """Say how the export came out; the exit status."""
+    marked = ", ".join(f"{reason} {count:,}" for reason, count in sorted(result["marked"].items(), key=lambda item: -item[1]))
+    if result["complete"]:
+        if not config.quiet:
+            print(f"{result['kept']:,} rows kept in {path}" + (f"; marked: {marked}" if marked else ""))
+        return 0
+    lines = [f"{path}: only {result['kept']:,} of {config.rows:,} rows kept after {result['rows']:,} were written."]
+    if config.balance:
+        lines += [
+            f"class '{label}' has {kept:,} of {quota:,}: the teacher answered it for {answers:,} rows."
+            for label, kept, answers, quota in zip(
+                labels, result["kept_of"], result["answers"], quotas(config.rows, len(labels)), strict=True
+            )
+            if kept < quota
+        ]
+    lines.append(f"Marked: {marked}.")
+    most = max(result["marked"], key=lambda reason: result["marked"][reason])
+    lines.append(f"The data set is whole as it is. For more rows, {REMEDIES[most]}, with another --to.")
+    print("prompter: " + "\n  ".join(lines), file=sys.stderr)
+    return 1

@@ -1,0 +1,124 @@
+"""Rows on the disk: Parquet shards that `datasets` and pandas open, and the same rows as JSON lines and CSV.
+
+The schema carries what `datasets` needs to know of the class names. A file is written under a temporary name and renamed when
+it is whole, and the same rows always give the same bytes.
+"""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import ClassLabel, Features, List, Value
+
+from distill.common.files import replace_file
+
+PORTION = 1000
+"""Rows in memory while a data set is written or read, and rows of a Parquet row group."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet would compute."""
+
+
+def features(labels: list[str], teacher: bool) -> Features:
+    """The columns.
+
+    Args:
+        labels: Class names.
+        teacher: Whether a teacher labelled the rows.
+    """
+    columns: dict[str, Any] = {"text": Value("string")}
+    if teacher:
+        columns |= {"label": ClassLabel(names=labels), "teacher_probs": List(Value("float32"))}
+    columns |= {"wanted_label": ClassLabel(names=labels), "topic": Value("string")}
+    if teacher:
+        columns["confidence"] = Value("float32")
+    columns |= {
+        "lm_logprob": Value("float32"),
+        "near_duplicate_of": Value("int64"),
+        "keep": Value("bool"),
+        "drop_reason": Value("string"),
+        "prompter": Value("string"),
+        "seed": Value("int64"),
+    }
+    return Features(columns)
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """The file of a shard: a name that `datasets` takes for the split `train`."""
+    return folder / "data" / f"train-{number:05d}.parquet"
+
+
+def write_shard(folder: Path, number: int, rows: Iterable[dict[str, Any]], columns: Features) -> None:
+    """Write one shard; an earlier one of that number is replaced."""
+    schema, rest = columns.arrow_schema, iter(rows)
+
+    def write(temporary: Path) -> None:
+        with pq.ParquetWriter(temporary, schema) as file:
+            while portion := list(islice(rest, PORTION)):
+                file.write_table(pa.Table.from_pylist(portion, schema=schema))
+
+    (folder / "data").mkdir(exist_ok=True)
+    replace_file(shard_path(folder, number), write)
+
+
+def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
+    """All rows of a data set in order; classes as indices."""
+    for file in sorted((folder / "data").glob("train-*.parquet")):
+        with pq.ParquetFile(file) as shard:
+            for batch in shard.iter_batches(PORTION):
+                yield from batch.to_pylist()
+
+
+def write_jsonl(folder: Path, columns: Features) -> None:
+    """Write `data.jsonl`: a row a line, classes by name."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            for row in _named(folder, columns):
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    replace_file(folder / "data.jsonl", write)
+
+
+def write_csv(folder: Path, columns: Features) -> None:
+    """Write `data.csv`: classes by name, probabilities as a JSON list, texts that a spreadsheet would compute behind a '."""
+
+    def write(temporary: Path) -> None:
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            lines = csv.writer(file)
+            lines.writerow(columns)
+            for row in _named(folder, columns):
+                lines.writerow([csv_cell(value) for value in row.values()])
+
+    replace_file(folder / "data.csv", write)
+
+
+def csv_cell(value: Any) -> Any:
+    """A value as a cell; only text is ever changed.
+
+    Examples:
+        >>> csv_cell("=1+1"), csv_cell(-0.5), csv_cell([0.5, 0.5]), csv_cell("well")
+        ("'=1+1", -0.5, '[0.5, 0.5]', 'well')
+    """
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(FORMULA) else value
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def _named(folder: Path, columns: Features) -> Iterator[dict[str, Any]]:
+    """Rows with class names instead of indices, and float32 numbers without the digits that float64 adds."""
+    classes = {name: feature.names for name, feature in columns.items() if isinstance(feature, ClassLabel)}
+    for row in read_rows(folder):
+        for name, value in row.items():
+            if name in classes:
+                row[name] = None if value == -1 else classes[name][value]
+            elif isinstance(value, float):
+                row[name] = round(value, 7)
+            elif isinstance(value, list):
+                row[name] = [round(number, 7) for number in value]
+        yield row

@@ -1,0 +1,96 @@
+"""The frozen writer on vLLM, for exports on a GPU: the same topics in, the same kind of texts out.
+
+It differs from `prompter.generation.writer.Writer` in what vLLM decides: each text has a sampling seed of its own, but which texts are
+computed together is up to vLLM's scheduler, and rounding depends on that. Equal arguments therefore give equal texts as
+a rule, not bit for bit; an export that must be reproducible uses the default writer.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from distill.common.errors import InputError
+from distill.common.hub import load_tokenizer
+from distill.common.seeding import derive_seed
+from prompter.generation.config import WriterConfig
+from prompter.generation.writer import Written, to_texts
+
+MEMORY_SHARE = 0.7
+"""Share of the GPU's memory that vLLM takes; policy and teacher live beside it."""
+
+
+class VLLMWriter:
+    """A frozen causal LM that continues topics, on vLLM.
+
+    Args:
+        name_or_path: Folder or hub id of the model.
+        config: Sampling settings; `writer_batch_size` does not matter, vLLM batches by itself.
+        revision: Commit of the hub's repository.
+
+    Raises:
+        InputError: vLLM is not installed or cannot load the model, the tokenizer has neither BOS nor EOS, or
+            `writer_max_new_tokens` does not fit the model's context.
+    """
+
+    def __init__(self, name_or_path: str, config: WriterConfig, revision: str | None = None) -> None:
+        try:
+            from vllm import LLM, SamplingParams
+        except ImportError as error:
+            raise InputError(
+                f"writer is 'vllm', which is not installed here ({error}): pip install 'prompter[vllm]'"
+            ) from None
+        self.tokenizer = load_tokenizer(name_or_path, "generator", revision)
+        self.config, self._sampling = config, SamplingParams
+        start = self.tokenizer.eos_token_id if self.tokenizer.bos_token_id is None else self.tokenizer.bos_token_id
+        if start is None:
+            raise InputError("generator: its tokenizer has neither a BOS nor an EOS token; set its bos_token.")
+        self.start: int = start
+        try:
+            self.engine: Any = LLM(
+                model=str(name_or_path),
+                revision=revision,
+                dtype="auto",
+                trust_remote_code=False,
+                gpu_memory_utilization=MEMORY_SHARE,
+            )
+        except (ValueError, RuntimeError, OSError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+            raise InputError(f"generator: vLLM cannot load {name_or_path} ({reason}); try --writer transformers") from error
+        context = self.engine.model_config.max_model_len
+        if config.writer_max_new_tokens >= context:
+            raise InputError(
+                f"writer_max_new_tokens is {config.writer_max_new_tokens}, expected at most {context - 1}: "
+                f"the generator's context is {context} tokens"
+            )
+        self._longest_prompt = context - config.writer_max_new_tokens
+
+    def write(self, topics: Sequence[str], seed: int, counter: int, purpose: str = "writer") -> Written:
+        """Continue N topics; see `prompter.generation.writer.Writer.write`."""
+        topics = [" ".join(topic.split()) for topic in topics]
+        if not topics:
+            return Written([], torch.zeros(0), 0)
+        ids = [list(row) for row in self.tokenizer(topics, add_special_tokens=False)["input_ids"]]
+        config = self.config
+        sampling = [
+            self._sampling(
+                temperature=config.writer_temperature,
+                top_p=config.writer_top_p,
+                top_k=config.writer_top_k,
+                max_tokens=config.writer_max_new_tokens,
+                min_tokens=max(1, config.writer_min_new_tokens),
+                seed=derive_seed(seed, purpose, counter, number),
+                logprobs=0,  # of the sampled token alone
+            )
+            for number in range(len(ids))
+        ]
+        prompts = [{"prompt_token_ids": [self.start, *row][-self._longest_prompt :]} for row in ids]
+        answers = [request.outputs[0] for request in self.engine.generate(prompts, sampling, use_tqdm=False)]
+        # vLLM leaves the token that ended a text out of some answers; `finish_reason` says what ended it.
+        new = [list(answer.token_ids) for answer in answers]
+        ended = [answer.finish_reason == "stop" for answer in answers]
+        eos = self.tokenizer.eos_token_id
+        whole = [row if not stop or row[-1:] == [eos] else [*row, eos] for row, stop in zip(new, ended, strict=True)]
+        texts = to_texts(self.tokenizer, config, [eos], ids, whole)
+        logprob = [answer.cumulative_logprob / max(1, len(row)) for answer, row in zip(answers, new, strict=True)]
+        return Written(texts, torch.tensor(logprob), sum(map(len, new)))

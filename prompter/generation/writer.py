@@ -1,0 +1,300 @@
+"""The writer: a frozen causal language model that continues topics, and so supplies the language of the samples.
+
+A sample is topic plus continuation (PromptDFD, arXiv 2205.07523). The topic is taken as the opening of a document: it
+is put behind the token that begins one, and an empty topic is that token alone, which is what "unprompted" means here.
+The sampling settings decide much of what a student can learn: hotter text is more varied and less like language.
+
+Where policy and writer are the same model, base weights are in memory once: given a `PeftModel`, the writer switches
+its adapters off while it writes.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from peft import PeftModel
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
+
+from distill.common.errors import InputError
+from distill.common.hub import load_model, load_tokenizer
+from distill.common.precision import autocast, resolve_device, weight_dtype
+from distill.common.seeding import generator
+from prompter.generation.config import WriterConfig
+from prompter.generation.decoding import Decoded, context_length, decode, left_padded, unwrapped
+
+if TYPE_CHECKING:
+    from prompter.generation.policy import TopicPolicy
+
+# Closing quotes and brackets belong to the sentence. Western marks need a space after them ("3.5" is no end).
+SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+[」』”’）]*")
+
+PROMPT_MULTIPLE = 4
+"""Prompts of unequal length are padded to a multiple of this, so that their shapes are few."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """Texts of the writer.
+
+    Attributes:
+        texts: N texts, topic and continuation on one line, in the order of the topics.
+        logprob_mean: (N,) float32 on the CPU: mean log-probability of the sampled tokens, before trimming, under the
+            untruncated model at temperature 1. Its negative, exponentiated, is the continuation's perplexity.
+        new_tokens: Tokens sampled in all.
+    """
+
+    texts: list[str]
+    logprob_mean: Tensor
+    new_tokens: int
+
+
+def trim_to_sentence(text: str, floor: int = 0) -> str:
+    """Cut a text after its last sentence end at or behind character `floor`; leave it alone if there is none.
+
+    Examples:
+        >>> trim_to_sentence('It rose 3.5 points. "Why?" Nobody')
+        'It rose 3.5 points. "Why?"'
+        >>> trim_to_sentence("Mind the gap. And the", floor=15)
+        'Mind the gap. And the'
+    """
+    ends = [match.end() for match in SENTENCE_END.finditer(text) if match.end() >= floor]
+    return text[: ends[-1]] if ends else text
+
+
+def to_texts(
+    tokenizer: PreTrainedTokenizerBase,
+    config: WriterConfig,
+    eos_token_ids: list[int],
+    topics: list[list[int]],
+    new: list[list[int]],
+) -> list[str]:
+    """Topics and continuations, both as token ids, as texts on one line, trimmed if `config` says so.
+
+    A continuation that ends with one of `eos_token_ids` is whole and is never trimmed.
+    """
+
+    def decoded(rows: list[list[int]]) -> list[str]:
+        return tokenizer.batch_decode(rows, skip_special_tokens=True)
+
+    texts = decoded([topic + row for topic, row in zip(topics, new, strict=True)])
+    if config.writer_trim_sentence:
+        # At least one new token stays, or a topic that is a sentence would come back as it went in.
+        fewest = max(1, config.writer_min_new_tokens)
+        floors = map(len, decoded([topic + row[:fewest] for topic, row in zip(topics, new, strict=True)]))
+        texts = [
+            text if row and row[-1] in eos_token_ids else trim_to_sentence(text, floor)
+            for text, floor, row in zip(texts, floors, new, strict=True)
+        ]
+    return [" ".join(text.split()) for text in texts]
+
+
+class Writer:
+    """A frozen causal LM that continues topics.
+
+    Args:
+        model: The language model. Adapters of a `PeftModel` are off while it writes.
+        tokenizer: Its tokenizer.
+        config: Sampling settings.
+        device: Where it computes, by default where the model is.
+
+    Raises:
+        InputError: `writer_max_new_tokens` does not fit the model's context, or the tokenizer has neither BOS nor EOS.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel | PeftModel,
+        tokenizer: PreTrainedTokenizerBase,
+        config: WriterConfig,
+        device: str | torch.device | None = None,
+    ) -> None:
+        self.device = model.device if device is None else resolve_device(device)
+        self.model, self.tokenizer, self.config = model.to(self.device), tokenizer, config
+        start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        if start is None:
+            raise InputError("generator: its tokenizer has neither a BOS nor an EOS token; set its bos_token.")
+        self.start: int = start
+        generation = unwrapped(model).generation_config
+        eos = None if generation is None else generation.eos_token_id
+        eos = tokenizer.eos_token_id if eos is None else eos
+        self.eos_token_ids: list[int] = [eos] if isinstance(eos, int) else list(eos or [])
+        self.pad_token_id: int = start if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        context = context_length(model)
+        if context is not None and config.writer_max_new_tokens >= context:
+            raise InputError(
+                f"writer_max_new_tokens is {config.writer_max_new_tokens}, expected at most {context - 1}: "
+                f"the generator's context is {context} tokens"
+            )
+        self._context = context
+        self._longest_prompt = None if context is None else context - config.writer_max_new_tokens
+
+    @classmethod
+    def load(
+        cls, name_or_path: str, config: WriterConfig, device: str | torch.device = "auto", revision: str | None = None
+    ) -> "Writer":
+        """Load a frozen model, in bf16 on GPUs that have it; `revision` is a commit of the hub.
+
+        Raises:
+            InputError: See `distill.common.hub.load_model`; or as the constructor.
+        """
+        place = resolve_device(device)
+        model = load_model(AutoModelForCausalLM, name_or_path, "generator", place, weight_dtype(place), revision=revision)
+        return cls(model.requires_grad_(False), load_tokenizer(name_or_path, "generator", revision), config, place)
+
+    @classmethod
+    def beside(
+        cls,
+        policy: "TopicPolicy",
+        base: str,
+        generator: str,
+        config: WriterConfig,
+        device: str | torch.device,
+        revision: str | None = None,
+    ) -> "Writer":
+        """The frozen writer of a policy: its own base weights where both are the same model and the tuning is LoRA.
+
+        Args:
+            policy: The policy, with its adapters.
+            base: Name of the policy's model.
+            generator: Name of the writer's model.
+            config: Sampling settings.
+            device: Where a model of its own goes.
+            revision: Commit of a model of its own, where it comes from the hub.
+        """
+        if policy.lora is not None and base == generator:
+            return cls(policy.model, policy.tokenizer, config, policy.model.device)
+        return cls.load(generator, config, device, revision)
+
+    def unprompted(self, n: int, seed: int, counter: int) -> Written:
+        """Write `n` texts without topics."""
+        return self.write([""] * n, seed, counter)
+
+    def write(
+        self,
+        topics: Sequence[str],
+        seed: int,
+        counter: int,
+        purpose: str = "writer",
+        progress: Callable[[int], None] | None = None,
+    ) -> Written:
+        """Continue N topics.
+
+        A topic longer than the model's context leaves room for is shown to the model without its beginning; the text
+        keeps all of it. A text that ended by itself, with EOS, is never trimmed.
+
+        Args:
+            topics: Openings; "" starts from nothing.
+            seed: Seed of the run.
+            counter: Number of this call: seed, counter, purpose and topics together fix the texts.
+            purpose: Keeps the random numbers of different callers apart.
+            progress: Called after each batch with the number of texts written.
+
+        Returns:
+            The texts, in the order of the topics.
+        """
+        topics = [" ".join(topic.split()) for topic in topics]
+        ids = [list(row) for row in self.tokenizer(topics, add_special_tokens=False)["input_ids"]] if topics else []
+        texts = [""] * len(topics)
+        logprob_mean = torch.zeros(len(topics))
+        new_tokens = done = 0
+        for number, batch in enumerate(self._batches(ids)):
+            prompts = [[self.start, *ids[index]][self._cut(ids[index]) :] for index in batch]
+            decoded = self._decode(prompts, generator(seed, purpose, counter, number, device=self.device))
+            lengths = decoded.lengths.cpu()
+            new = [row[:length] for row, length in zip(decoded.tokens.tolist(), lengths.tolist(), strict=True)]
+            written = to_texts(self.tokenizer, self.config, self.eos_token_ids, [ids[index] for index in batch], new)
+            for index, text in zip(batch, written, strict=True):
+                texts[index] = text
+            assert decoded.logprobs is not None
+            logprob_mean[batch] = decoded.logprobs.sum(-1).cpu() / lengths
+            new_tokens += int(lengths.sum())
+            done += len(batch)
+            if progress is not None:
+                progress(done)
+        return Written(texts, logprob_mean, new_tokens)
+
+    def in_two_parts(self, tokens: int) -> tuple["Writer", "Writer"]:
+        """Two writers on the same model: the first begins texts with `tokens` tokens, the second writes them on to their end.
+
+        A beginning is neither trimmed nor ended by EOS. Texts that pass through both are as long as those of this writer.
+
+        Raises:
+            InputError: There is no token left for the end.
+        """
+        left = self.config.writer_max_new_tokens - tokens
+        if left < 1:
+            raise InputError(
+                f"candidate_tokens is {tokens}, expected less than writer_max_new_tokens = {self.config.writer_max_new_tokens}"
+            )
+        begin = replace(self.config, writer_max_new_tokens=tokens, writer_min_new_tokens=tokens, writer_trim_sentence=False)
+        end = replace(
+            self.config,
+            writer_max_new_tokens=left,
+            writer_min_new_tokens=max(0, self.config.writer_min_new_tokens - tokens),
+        )
+        first, second = (Writer(self.model, self.tokenizer, config, self.device) for config in (begin, end))
+        return first, second
+
+    def features(self, texts: Sequence[str]) -> Tensor:
+        """What the frozen model makes of N texts, at least one: means over tokens of its middle and its last hidden states.
+
+        Returns:
+            (N, 2 H) float32 on the CPU, for hidden states of size H.
+        """
+        ids = [[self.start, *row] for row in self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+        body = unwrapped(self.model).base_model
+        order: list[int] = []
+        parts: list[Tensor] = []
+        for batch in self._batches(ids):
+            rows = [torch.tensor(ids[index][: self._context]) for index in batch]
+            # Padded on the right, where a causal model cannot see it.
+            input_ids = pad_sequence(rows, batch_first=True, padding_value=self.pad_token_id).to(self.device)
+            mask = pad_sequence([torch.ones(len(row)) for row in rows], batch_first=True).to(self.device)
+            with torch.inference_mode(), self._frozen(), autocast(self.device):
+                hidden = body(input_ids, attention_mask=mask, use_cache=False, output_hidden_states=True).hidden_states
+            shares = (mask / mask.sum(dim=1, keepdim=True))[..., None]
+            parts.append(torch.cat([(hidden[i].float() * shares).sum(dim=1) for i in (len(hidden) // 2, -1)], dim=1).cpu())
+            order += batch
+        return torch.cat(parts)[torch.tensor(order).argsort()]
+
+    def _batches(self, ids: list[list[int]]) -> Iterator[list[int]]:
+        """Indices of topics, sorted by length, in batches."""
+        order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
+        for begin in range(0, len(order), self.config.writer_batch_size):
+            yield order[begin : begin + self.config.writer_batch_size]
+
+    def _cut(self, ids: list[int]) -> int:
+        """How many of the oldest tokens of a prompt, its start included, the model cannot see."""
+        return 0 if self._longest_prompt is None else max(0, 1 + len(ids) - self._longest_prompt)
+
+    def _frozen(self) -> AbstractContextManager[None]:
+        """The model without adapters."""
+        return self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
+
+    def _decode(self, prompts: list[list[int]], random: torch.Generator) -> Decoded:
+        """Decode one batch of prompts."""
+        config = self.config
+        width = max(map(len, prompts))
+        if width > min(map(len, prompts)):
+            width += -width % PROMPT_MULTIPLE
+            width = width if self._longest_prompt is None else min(width, self._longest_prompt)
+        input_ids, attention_mask = left_padded(prompts, self.pad_token_id, width)
+        with self._frozen(), autocast(self.device):
+            return decode(
+                self.model,
+                input_ids.to(self.device),
+                attention_mask.to(self.device),
+                max_new_tokens=config.writer_max_new_tokens,
+                min_new_tokens=max(1, config.writer_min_new_tokens),  # EOS at once would leave an empty text
+                eos_token_ids=self.eos_token_ids,
+                pad_token_id=self.pad_token_id,
+                temperature=config.writer_temperature,
+                top_k=config.writer_top_k,
+                top_p=config.writer_top_p,
+                generator=random,
+            )

@@ -1,0 +1,52 @@
+"""Settings of [`PPOTrainer`]: those of TRL's GRPO trainer, plus a critic.
+
+GRPO's settings already cover most of PPO (`epsilon` is the clip range of the policy, `num_iterations` the epochs over a
+rollout, `beta` the KL coefficient, `entropy_coef` the entropy bonus). This file adds what GRPO has no use for, and changes
+the defaults that are made for language models a thousand times larger than ours.
+"""
+
+from dataclasses import dataclass, field
+
+from trl import GRPOConfig
+
+from distill.common.errors import InputError
+
+
+@dataclass
+class PPOConfig(GRPOConfig):
+    """Configuration of [`PPOTrainer`]; every field of `trl.GRPOConfig` may be given too.
+
+    Raises:
+        InputError: A field of PPO is out of its range.
+
+    References:
+        Schulman et al., *Proximal Policy Optimization Algorithms*, arXiv 1707.06347;
+        Schulman et al., *High-Dimensional Continuous Control Using Generalized Advantage Estimation*, arXiv 1506.02438.
+    """
+
+    gamma: float = field(default=1.0, metadata={"help": "Discount per token, in [0, 1]."})
+    lam: float = field(default=0.95, metadata={"help": "GAE's lambda, in [0, 1]."})
+    cliprange_value: float = field(default=0.2, metadata={"help": "Clip range of the value loss, > 0."})
+    whiten_advantages: bool = field(
+        default=True, metadata={"help": "Shift and scale the advantages of a rollout to mean 0 and variance 1."}
+    )
+    critic_learning_rate: float = field(default=1e-3, metadata={"help": "Learning rate of the critic, > 0."})
+    critic_hidden_size: int = field(default=128, metadata={"help": "Width of the critic's hidden layer."})
+
+    loss_type: str = field(default="bnpo", metadata={"help": "How token losses are averaged; bnpo: over all tokens."})
+    gradient_checkpointing: bool = field(
+        default=False, metadata={"help": "Recompute activations; of no use for the short rollouts of a topic policy."}
+    )
+    shuffle_dataset: bool | None = field(
+        default=False, metadata={"help": "Shuffle the prompts; off, so that each rollout holds every class equally."}
+    )
+
+    def __post_init__(self) -> None:
+        """Check PPO's own fields, then let TRL check the rest."""
+        for name, low, high in [("gamma", 0.0, 1.0), ("lam", 0.0, 1.0)]:
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a number from {low:g} to {high:g}")
+        for name in ("cliprange_value", "critic_learning_rate", "critic_hidden_size"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}, expected a number above 0")
+        super().__post_init__()

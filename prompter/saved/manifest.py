@@ -1,0 +1,177 @@
+"""A saved prompter: adapter, tokenizer and `prompter.json`; with the base model, all one needs to write topics again.
+
+`prompter.json` names models as the user named them (`toy`, a hub id with its commit, a folder), never by where a cache
+keeps them, so the folder can be copied to another machine.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from distill.common.errors import InputError
+from distill.common.files import read_json, replace_folder, write_json
+from prompter.generation.config import PolicyConfig
+from prompter.generation.decoding import unwrapped
+from prompter.generation.policy import TopicPolicy
+from prompter.generation.writer import Writer
+from prompter.training.settings import Settings
+
+SCHEMA_VERSION = 1
+MANIFEST = "prompter.json"
+
+REQUIRED: dict[str, type] = {
+    "base": str,
+    "writer": str,
+    "adapter": bool,
+    "teacher": str,
+    "labels": list,
+    "policy": dict,
+    "writer_settings": dict,
+}
+"""What `prompter.json` cannot do without; the rest informs."""
+
+FIGURES = ("reward", "confidence", "wanted_share", "agreement", "distinct_topics")
+"""Columns of `metrics.jsonl` that the training summary takes over, beside the reward's terms."""
+
+
+def save_prompter(
+    path: Path,
+    settings: Settings,
+    policy: TopicPolicy,
+    writer: Writer,
+    named: Mapping[str, Any],
+    training: Mapping[str, Any],
+) -> None:
+    """Write the prompter's folder.
+
+    Args:
+        path: The folder; replaced as a whole if it holds a prompter.
+        settings: All settings of the run.
+        policy: The tuned policy.
+        writer: The frozen writer that it was tuned with.
+        named: All settings by name with models as the user named them, where `settings` may hold paths of a cache.
+        training: Figures about the training; see `training_summary`.
+
+    Raises:
+        InputError: The folder cannot be written, or holds something else.
+    """
+    base = unwrapped(policy.model)
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "name": Path(settings.run.output_dir).resolve().name,
+        "base": named["policy"] or named["generator"],
+        "base_revision": _revision(base),
+        "base_parameters": count_base_parameters(base),
+        "writer": named["generator"],
+        "writer_revision": _revision(unwrapped(writer.model)),
+        "adapter": policy.lora is not None,
+        "teacher": named["teacher"],
+        "teacher_labels": list(settings.run.teacher_labels),
+        "labels": policy.labels,
+        "controls": policy.controls,
+        "policy": {field.name: named[field.name] for field in dataclasses.fields(PolicyConfig)},
+        "writer_settings": dataclasses.asdict(settings.writer),
+        "reward": dataclasses.asdict(settings.reward),
+        "seed": settings.run.seed,
+        "training": dict(training),
+        "versions": {name: version(name) for name in ("prompter", "torch", "transformers", "trl", "peft")},
+    }
+    with replace_folder(path, MANIFEST) as folder:
+        policy.model.save_pretrained(folder)
+        policy.tokenizer.save_pretrained(folder)
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours is written when the run has ended
+        if policy.lora is not None:  # PEFT notes where the base lay on this machine
+            adapter = read_json(folder / "adapter_config.json")
+            write_json(folder / "adapter_config.json", adapter | {"base_model_name_or_path": manifest["base"]})
+        write_json(folder / MANIFEST, manifest)
+
+
+def training_summary(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What `prompter.json` tells of the training.
+
+    Args:
+        metrics: Rows of `metrics.jsonl`.
+
+    Returns:
+        `rollouts`, `teacher_queries`, and for the `first` and the `last` tenth of the rollouts the mean of the reward, of
+        its terms and of how teacher and student answered.
+    """
+    if not metrics:
+        return {"rollouts": 0, "teacher_queries": 0}
+    tenth = max(1, len(metrics) // 10)
+    names = [name for name in metrics[0] if name in FIGURES or name.startswith("reward/")]
+
+    def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        return {name: round(sum(row[name] for row in rows) / len(rows), 4) for name in names}
+
+    return {
+        "rollouts": len(metrics),
+        "teacher_queries": metrics[-1]["queries"],
+        "first": means(metrics[:tenth]),
+        "last": means(metrics[-tenth:]),
+    }
+
+
+def count_base_parameters(model: nn.Module) -> int:
+    """Parameters of a model without its adapters."""
+    return sum(parameter.numel() for name, parameter in model.named_parameters() if ".lora_" not in name)
+
+
+def find_prompter(path: str | Path) -> Path:
+    """The prompter's folder, given itself or the folder of its run.
+
+    Raises:
+        InputError: There is none.
+    """
+    given = Path(path).expanduser()
+    for folder in (given, given / "prompter"):
+        if (folder / MANIFEST).is_file():
+            return folder
+    if (given / "config.yaml").is_file():
+        raise InputError(f"run '{path}' holds no prompter yet: finish it first (prompter train ... --resume)")
+    reason = f"has no {MANIFEST}" if given.is_dir() else "does not exist"
+    raise InputError(f"prompter '{path}' {reason}: give the folder of a finished run, or the folder 'prompter' in it")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read and check `prompter.json`.
+
+    Raises:
+        InputError: It is damaged, or of a schema that this version does not know.
+    """
+    file = folder / MANIFEST
+    manifest = read_json(file)
+    if not isinstance(manifest, dict) or "schema_version" not in manifest:
+        raise InputError(f"{file}: has no schema_version, so it is not what a run wrote; copy the folder again")
+    if manifest["schema_version"] != SCHEMA_VERSION:
+        raise InputError(
+            f"{file}: schema_version is {manifest['schema_version']!r}, this version of prompter reads {SCHEMA_VERSION}: "
+            "install the version that wrote it (see 'versions' there), or train again"
+        )
+    for key, kind in REQUIRED.items():
+        if not isinstance(manifest.get(key), kind):
+            raise InputError(f"{file}: '{key}' is missing or damaged; copy the folder again from the run that wrote it")
+    labels = manifest["labels"]
+    if len(labels) < 2 or not all(isinstance(label, str) for label in labels):
+        raise InputError(f"{file}: 'labels' is {labels!r}, expected two or more names; copy the folder again")
+    return manifest
+
+
+def fingerprint(folder: Path) -> str:
+    """SHA-256 over everything that decides what the prompter writes: weights, tokenizer and `prompter.json`."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.suffix in (".json", ".safetensors"):
+            with file.open("rb") as stream:
+                digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _revision(model: Any) -> str | None:
+    """Commit of the hub's repository that a model came from; None for a folder."""
+    return getattr(model.config, "_commit_hash", None)

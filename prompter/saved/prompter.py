@@ -1,0 +1,303 @@
+"""`Prompter`: a saved prompter, loaded to write topics and texts.
+
+    from prompter import Prompter
+
+    prompter = Prompter.load("runs/ag_news")
+    prompter.texts("Sports", 3)
+
+Everything drawn is fixed by the seed and the number of the batch, so that a stream can be taken up at any batch.
+"""
+
+import dataclasses
+import itertools
+import operator
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from distill.common.errors import InputError, did_you_mean
+from distill.common.hub import load_model
+from distill.common.precision import resolve_device
+from eval.toy import located
+from prompter.generation.config import PolicyConfig, WriterConfig
+from prompter.generation.policy import TopicPolicy
+from prompter.generation.writer import Writer, Written
+from prompter.saved.manifest import MANIFEST, count_base_parameters, find_prompter, fingerprint, read_manifest
+
+BACKENDS = ("transformers", "vllm")
+"""What the frozen writer runs on."""
+
+CHUNK = 256
+"""Topics or texts that `Prompter.topics` and `Prompter.texts` write at once."""
+
+
+NOT_FOUND = ("does not exist", "is no local folder", "has no config.json")
+"""How `distill.common.hub` says that a model is not where it was looked for."""
+
+
+class TextWriter(Protocol):
+    """What continues topics: `prompter.generation.writer.Writer`, or the same on another backend."""
+
+    def write(self, topics: Sequence[str], seed: int, counter: int, purpose: str = "writer") -> Written:
+        """Continue N topics; the same arguments give the same texts."""
+        ...
+
+
+@dataclass(frozen=True)
+class PromptedTexts:
+    """A batch of texts.
+
+    Attributes:
+        texts: N texts, on one line each.
+        topics: The opening of each text; the whole text where the policy writes texts itself.
+        wanted: (N,) int64, the class each text was asked for.
+        lm_logprob: (N,) float32 on the CPU: mean log-probability of the sampled tokens at temperature 1, under the frozen
+            writer, or under the policy where it writes the texts.
+    """
+
+    texts: list[str]
+    topics: list[str]
+    wanted: Tensor
+    lm_logprob: Tensor
+
+    def __len__(self) -> int:
+        """Return the number of texts."""
+        return len(self.texts)
+
+
+class Prompter:
+    """A trained prompter with its writer.
+
+    Args:
+        policy: The tuned policy.
+        writer: Continues its topics; None where the policy writes whole texts.
+        manifest: Content of `prompter.json`.
+        sha256: Fingerprint of the folder it came from.
+    """
+
+    def __init__(self, policy: TopicPolicy, writer: TextWriter | None, manifest: dict[str, Any], sha256: str) -> None:
+        self.policy, self.writer, self.manifest, self.sha256 = policy, writer, manifest, sha256
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        base: str | None = None,
+        writer: str | None = None,
+        device: str = "auto",
+        backend: str = "transformers",
+        **writer_settings: Any,
+    ) -> "Prompter":
+        """Load a prompter.
+
+        Args:
+            path: Folder of a run, or the folder `prompter` in it.
+            base: Folder or hub id of the model that was tuned, where it has moved.
+            writer: The same for the frozen writer; where both are one model, `base` is enough.
+            device: auto, cpu, cuda or cuda:N.
+            backend: `transformers` or `vllm`, for the frozen writer.
+            **writer_settings: Fields of `WriterConfig` that differ from the training's.
+
+        Raises:
+            InputError: The folder or a model is missing or damaged, they do not fit each other, or a setting is wrong.
+        """
+        folder = find_prompter(path)
+        manifest = read_manifest(folder)
+        known = [field.name for field in dataclasses.fields(WriterConfig)]
+        for name in writer_settings:
+            if name not in known:
+                raise InputError(f"unknown setting '{name}' of the writer.{did_you_mean(name, known)}")
+        try:
+            policy_config = PolicyConfig(**manifest["policy"])
+            writer_config = WriterConfig(**(manifest["writer_settings"] | writer_settings))
+        except TypeError as error:
+            raise InputError(
+                f"{folder / MANIFEST}: a setting is not one that this version knows ({error}); "
+                "install the version that wrote it (see 'versions' there)"
+            ) from None
+        one_model = manifest["base"] == manifest["writer"]
+        base_name = located(base or manifest["base"], "writer")
+        writer_name = located(writer or (base if base and one_model else manifest["writer"]), "writer")
+        length = policy_config.topic_max_tokens
+        if policy_config.writes == "text":
+            length = writer_config.writer_max_new_tokens
+        revision = None if base else manifest.get("base_revision")
+        model = _load_policy(folder, manifest, base_name, revision, device)
+        policy = TopicPolicy(model, _load_tokenizer(folder), manifest["labels"], policy_config, length)
+        revision = None if writer or (base and one_model) else manifest.get("writer_revision")
+        loaded: TextWriter | None = None
+        if policy_config.writes == "topic":
+            with _told_how_to_name("writer= (--generator on the command line)"):
+                if backend == "vllm":
+                    from prompter.generation.vllm_writer import VLLMWriter
+
+                    loaded = VLLMWriter(writer_name, writer_config, revision)
+                else:
+                    loaded = Writer.beside(policy, base_name, writer_name, writer_config, device, revision)
+        return cls(policy, loaded, manifest, fingerprint(folder))
+
+    @property
+    def labels(self) -> list[str]:
+        """Class names of the teacher, in its order."""
+        return self.policy.labels
+
+    def topics(self, label: str | int, n: int, seed: int = 0) -> list[str]:
+        """`n` topics for a class, given by name or index: those that `texts` continues.
+
+        Raises:
+            InputError: There is no such class, or `n` is below 1.
+        """
+        return [
+            topic
+            for number, wanted in enumerate(self._chunks(label, n))
+            for topic in self.policy.sample(wanted, seed, number, "saved topics")[0]
+        ]
+
+    def texts(self, label: str | int, n: int, seed: int = 0) -> list[str]:
+        """`n` texts for a class, given by name or index.
+
+        Raises:
+            InputError: There is no such class, or `n` is below 1.
+        """
+        chunks = enumerate(self._chunks(label, n))
+        return [text for number, wanted in chunks for text in self.write(wanted, seed, number).texts]
+
+    def stream(
+        self, labels: Sequence[str | int] | None = None, *, seed: int = 0, batch_size: int = CHUNK, start: int = 0
+    ) -> Iterator[PromptedTexts]:
+        """Texts without end, each class as often as any other.
+
+        Args:
+            labels: Classes to ask for, by name or index; all if None.
+            seed: Seed of everything drawn.
+            batch_size: Texts per batch.
+            start: Number of the first batch. Batch k depends on the seed and k alone: `start=k` goes on where a stream was
+                left after k batches.
+
+        Raises:
+            InputError: There is no such class, or a number is out of its range.
+        """
+        classes = [self.index(label) for label in labels] if labels is not None else list(range(len(self.labels)))
+        if not classes:
+            raise InputError(f"labels is empty: name some of {', '.join(self.labels)}")
+        if batch_size < 1 or start < 0:
+            raise InputError(f"batch_size is {batch_size} and start is {start}, expected >= 1 and >= 0")
+
+        def wanted(number: int) -> Tensor:
+            first = number * batch_size  # rotation goes on over batches, so that remainders even out
+            return torch.tensor([classes[row % len(classes)] for row in range(first, first + batch_size)])
+
+        return (self.write(wanted(number), seed, number) for number in itertools.count(start))
+
+    def write(self, wanted: Tensor, seed: int, counter: int) -> PromptedTexts:
+        """Write one text for each wanted class.
+
+        Args:
+            wanted: (N,) int64 class indices.
+            seed: Seed of everything drawn.
+            counter: Number of the batch: the same arguments give the same texts.
+        """
+        topics, logprob = self.policy.sample(wanted, seed, counter, "saved topics")
+        if self.writer is None:
+            return PromptedTexts(topics, topics, wanted, logprob)
+        written = self.writer.write(topics, seed, counter, "saved texts")
+        return PromptedTexts(written.texts, topics, wanted, written.logprob_mean)
+
+    def index(self, label: str | int) -> int:
+        """The index of a class given by name or index.
+
+        Raises:
+            InputError: There is no such class.
+        """
+        names = self.labels
+        if isinstance(label, str):
+            if label not in names:
+                raise InputError(
+                    f"label '{label}' is unknown, expected one of: {', '.join(names)}.{did_you_mean(label, names)}"
+                )
+            return names.index(label)
+        index = operator.index(label)
+        if not 0 <= index < len(names):
+            raise InputError(f"label {index} is out of range, expected 0 to {len(names) - 1} ({', '.join(names)})")
+        return index
+
+    def _chunks(self, label: str | int, n: int) -> list[Tensor]:
+        """`n` times the same wanted class, in pieces."""
+        index = self.index(label)
+        if n < 1:
+            raise InputError(f"n is {n}, expected a whole number >= 1")
+        return [torch.full((min(CHUNK, n - begin),), index) for begin in range(0, n, CHUNK)]
+
+
+@contextmanager
+def _told_how_to_name(setting: str) -> Iterator[None]:
+    """Add to an error about a model how to name it where it has moved."""
+    try:
+        yield
+    except InputError as error:
+        if not any(reason in str(error) for reason in NOT_FOUND):
+            raise
+        raise InputError(f"{error} Where the model has moved, name it with {setting}.") from error
+
+
+def _load_policy(folder: Path, manifest: dict[str, Any], base: str, revision: str | None, device: str) -> PreTrainedModel:
+    """The tuned model: base and adapter, or full weights."""
+    place = resolve_device(device)
+    if not manifest["adapter"]:
+        return load_model(AutoModelForCausalLM, folder, "prompter", place, torch.float32)
+    with _told_how_to_name("base= (--base on the command line)"):
+        model = load_model(AutoModelForCausalLM, base, "base", place, torch.float32, revision=revision)
+    expected = manifest.get("base_parameters", count_base_parameters(model))
+    if count_base_parameters(model) != expected:
+        raise InputError(
+            f"base: {base} has {count_base_parameters(model):,} parameters, the prompter was tuned on a model of "
+            f"{expected:,} ({manifest['base']}): name that one with base= (--base on the command line)"
+        )
+    return _with_adapter(model, folder, base)
+
+
+def _with_adapter(model: PreTrainedModel, folder: Path, base: str) -> PeftModel:
+    """A base model with the folder's adapter; every weight of the one must belong to the other."""
+    damaged = f"{folder}: the adapter is missing or damaged"
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        weights = load_file(folder / "adapter_model.safetensors")
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"{damaged} ({reason}); copy the folder again") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the base's path differs, and how GPT-2 lays out its layers
+            tuned = get_peft_model(model, config)
+            report = set_peft_model_state_dict(tuned, weights)
+        missing = [name for name in report.missing_keys if ".lora_" in name]
+        fault = f"{len(missing)} weights missing, {len(report.unexpected_keys)} left over"
+        fits = not missing and not report.unexpected_keys
+    except (RuntimeError, ValueError) as error:
+        fits, fault = False, " ".join(str(error).split())[:200]
+    if not fits:
+        raise InputError(
+            f"{folder}: the adapter does not fit {base} ({fault}): name the model it was tuned on with base= "
+            "(--base on the command line)"
+        )
+    return tuned.requires_grad_(False).eval()
+
+
+def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer saved with the adapter; `distill.common.hub` would ask for a config.json beside it."""
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # not narrower: the Rust tokenizer raises bare `Exception` for a damaged tokenizer.json
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(f"{folder}: the tokenizer is missing or damaged ({reason}); copy the folder again") from error

@@ -1,0 +1,82 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from distill.common import files
+from distill.common.errors import InputError, did_you_mean
+from distill.common.files import read_json, replace_folder, write_json, write_text
+
+
+def test_json_comes_back_exactly(tmp_path: Path) -> None:
+    value = {"loss": 0.1 + 0.2, "text": "naïve \ud83d \n", "none": None, "n": 2**60}
+    write_json(tmp_path / "new" / "folder" / "a.json", value)
+    assert read_json(tmp_path / "new" / "folder" / "a.json") == value
+
+
+def test_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a.txt"
+    write_text(target, "old")
+
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full_disk)
+    with pytest.raises(InputError, match=r"a\.txt.*No space left"):
+        write_text(target, "new")
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_value_that_json_cannot_express_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "a.json", {"a": {1, 2}})
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", ["", '{"a": 1', "\x00"])
+def test_damaged_json_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "state.json").write_text(content)
+    with pytest.raises(InputError, match=r"state\.json.*not valid JSON"):
+        read_json(tmp_path / "state.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_json(tmp_path / "missing.json")
+
+
+def test_folder_is_replaced_whole(tmp_path: Path) -> None:
+    target = tmp_path / "student"
+    for version in ("1", "2"):
+        with replace_folder(target, marker="config.json") as temporary:
+            (temporary / "config.json").write_text(version)
+            (temporary / version).touch()
+    assert sorted(os.listdir(target)) == ["2", "config.json"]
+    assert os.listdir(tmp_path) == ["student"]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt(), RuntimeError("bug")])
+def test_interrupted_folder_write_keeps_the_old_one(tmp_path: Path, error: BaseException) -> None:
+    target = tmp_path / "student"
+    with replace_folder(target, marker="config.json") as temporary:
+        (temporary / "config.json").write_text("old")
+    with pytest.raises(InputError if isinstance(error, OSError) else type(error)):
+        with replace_folder(target, marker="config.json") as temporary:
+            (temporary / "config.json").write_text("half")
+            raise error
+    assert (target / "config.json").read_text() == "old"
+    assert os.listdir(tmp_path) == ["student"]
+
+
+def test_foreign_folder_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(InputError, match="is not empty and has no config.json"):
+        with replace_folder(tmp_path, marker="config.json"):
+            raise AssertionError("must not be reached")
+    with pytest.raises(InputError, match="is a file"):
+        with replace_folder(tmp_path / "thesis.tex", marker="config.json"):
+            raise AssertionError("must not be reached")
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_did_you_mean() -> None:
+    assert did_you_mean("student_updats", ["student_updates", "seed"]) == " Did you mean 'student_updates'?"
+    assert did_you_mean("qqq", ["student_updates"]) == ""

@@ -1,0 +1,320 @@
+"""The HTTP teacher against a real server on this machine, which misbehaves when a test tells it to."""
+
+import json
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distill.common.errors import InputError
+from distill.teachers.base import Teacher
+from distill.teachers.http_teacher import HttpTeacher
+from distill.teachers.loading import load_teacher
+from tests.distill.service import Service, fine, good, reply, share
+
+TOKEN = "s3cret-token"
+
+
+def saying(said: Any, status: int = 200, **headers: str) -> Callable:
+    """Answer with fixed content, or with what a function makes of the good answer."""
+    return lambda handler, inputs: reply(handler, status, said(good(inputs)) if callable(said) else said, headers)
+
+
+def slow(handler: BaseHTTPRequestHandler, inputs: list) -> None:
+    time.sleep(0.5)
+    fine(handler, inputs)
+
+
+def dropped(handler: BaseHTTPRequestHandler, inputs: list) -> None:
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def cut_off(handler: BaseHTTPRequestHandler, inputs: list) -> None:
+    reply(handler, 200, json.dumps(good(inputs)).encode()[:-10], cut=10)
+
+
+def not_json(handler: BaseHTTPRequestHandler, inputs: list) -> None:
+    reply(handler, 200, json.dumps(good(inputs)).encode()[:-10])
+
+
+@pytest.fixture
+def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.delenv("PROMPTER_TEACHER_TOKEN", raising=False)
+    service = Service()
+    yield service
+    service.close()
+
+
+@pytest.fixture(scope="module")
+def good_service() -> Iterator[Service]:
+    service = Service()
+    yield service
+    service.close()
+
+
+def connect(service: Service, labels: list[str] | None = ["long", "short"], **settings: Any) -> HttpTeacher:  # noqa: B006
+    return HttpTeacher(service.url, labels, **({"backoff": 0.001, "retries": 3, "timeout": 10.0} | settings))
+
+
+def assert_right(answers: torch.Tensor, texts: list[str]) -> None:
+    torch.testing.assert_close(answers[:, 0].exp(), torch.tensor([share(text) for text in texts]))
+    torch.testing.assert_close(answers.exp().sum(1), torch.ones(len(texts)))
+
+
+def test_labels_are_learnt_from_one_text_and_sorted_by_name(service: Service) -> None:
+    teacher: Teacher = load_teacher(service.url)
+    assert isinstance(teacher, HttpTeacher)
+    assert (teacher.labels, teacher.queries, len(service.requests)) == (["long", "short"], 1, 1)
+    answers = teacher(["", "x" * 10])
+    assert (answers.dtype, answers.shape) == (torch.float32, (2, 2))
+    assert_right(answers, ["", "x" * 10])
+    assert (teacher.queries, teacher.invalid) == (3, 0)
+
+
+def test_given_labels_decide_the_columns_and_cost_nothing(service: Service) -> None:
+    teacher = connect(service, ["short", "long"])
+    assert (teacher.queries, service.requests) == (0, [])
+    assert_right(teacher(["xyz"]).flip(1), ["xyz"])
+
+
+def test_given_labels_that_the_service_has_not_are_refused(service: Service) -> None:
+    teacher = connect(service, ["good", "bad"], batch_size=1, concurrency=2)
+    with pytest.raises(InputError, match=r"teacher_labels: \['good', 'bad'\] were given.*\['long', 'short'\]"):
+        teacher([str(i) for i in range(100)])
+    assert len(service.requests) < 10  # the rest was not paid for
+    with pytest.raises(InputError, match="two or more different names"):
+        connect(service, ["one"])
+
+
+def test_pairs_are_sent_as_pairs(service: Service) -> None:
+    answers = connect(service)(["abc", "d"], ["x", "y"])
+    assert service.requests == [[["abc", "x"], ["d", "y"]]]
+    torch.testing.assert_close(answers[:, 0].exp(), torch.tensor([share("abc"), share("d")]) / 2)
+
+
+def test_order_is_kept_and_nothing_lost_under_concurrency(service: Service) -> None:
+    service.script = [slow, fine, saying("busy", 503), dropped, fine, slow]
+    texts = ["x" * (i * 7 % 101) for i in range(203)]
+    teacher = connect(service, batch_size=8, concurrency=5)
+    assert_right(teacher(texts), texts)
+    assert (teacher.queries, teacher.invalid) == (203, 0)
+    assert 2 <= service.most_at_once <= 5
+    assert max(map(len, service.requests)) == 8
+    assert not Counter(texts) - Counter(service.texts)
+    assert len(service.texts) == 203 + 2 * 8  # two portions were sent again
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.text(max_size=8), max_size=20), st.integers(1, 7), st.integers(1, 4))
+def test_any_texts_in_any_portions(good_service: Service, texts: list[str], batch_size: int, concurrency: int) -> None:
+    before = len(good_service.texts)
+    teacher = connect(good_service, batch_size=batch_size, concurrency=concurrency)
+    assert_right(teacher(texts), texts)
+    assert sorted(good_service.texts[before:]) == sorted(texts)
+    assert teacher.queries == len(texts)
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        slow,
+        dropped,
+        saying("busy", 503),
+        saying("slowly", 429),
+        saying("", 500),
+        cut_off,
+        not_json,
+        saying(lambda good: good[1:]),
+    ],
+)
+def test_what_passes_is_asked_again(service: Service, trouble: Callable) -> None:
+    teacher = connect(service, timeout=0.2)
+    service.script = [trouble, trouble]
+    assert_right(teacher(["a", "bcd"]), ["a", "bcd"])
+    assert (teacher.queries, teacher.invalid, len(service.requests)) == (2, 0, 3)
+
+
+def test_retry_after_is_heeded(service: Service) -> None:
+    teacher = connect(service)
+    service.script = [saying("later", 429, **{"Retry-After": "1"})]
+    start = time.monotonic()
+    assert_right(teacher(["a"]), ["a"])
+    assert time.monotonic() - start >= 1
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (saying({"error": "Model is overloaded"}, 429), r"answered HTTP 429: .*overloaded.* 4 times in a row; wait"),
+        (saying("broken", 502), "answered HTTP 502.* 4 times in a row"),
+        (dropped, r"cannot be reached .*4 times in a row; check the address"),
+        (slow, r"cannot be reached .*timed out.*4 times in a row"),
+        (saying("", 404), "HTTP 404.*give the full address"),
+        (saying("", 401), "HTTP 401.*set the environment variable PROMPTER_TEACHER_TOKEN"),
+        (
+            saying("", 302, Location="http://elsewhere.test/predict"),
+            "points to http://elsewhere.test/predict, which is not followed",
+        ),
+    ],
+)
+def test_what_does_not_pass_is_named(service: Service, trouble: Callable, said: str) -> None:
+    teacher = connect(service, timeout=0.05)
+    service.always = trouble
+    with pytest.raises(InputError, match=said):
+        teacher(["a"])
+
+
+def test_nobody_there() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/predict?key=hidden"
+    with pytest.raises(InputError, match="cannot be reached .*refused") as failure:
+        HttpTeacher(url, retries=1, backoff=0.001)
+    assert "hidden" not in str(failure.value)
+
+
+def without(label: str) -> Callable:
+    return saying(lambda good: [[item for item in row if item["label"] != label] for row in good])
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason"),
+    [
+        (cut_off, "cut off or not JSON"),
+        (not_json, "cut off or not JSON"),
+        (saying(lambda good: good[1:]), "31 answers for 32 texts"),
+        (saying({"error": "no"}), 'a dict for 32 texts: {"error": "no"}'),
+        (saying(lambda good: [{"label": "long"}] * len(good)), "not lists of labels and scores"),
+        (saying(lambda good: [[{"label": "long", "score": None}] for _ in good]), "not lists of labels and scores"),
+        (saying(lambda good: [row + row[:1] for row in good]), "not lists of labels and scores"),
+        (without("long"), r"labels \['short'\] instead of \['long', 'short'\]"),
+        (saying(lambda good: [[item | {"score": float("nan")} for item in row] for row in good]), "finite"),
+        (saying(lambda good: [[item | {"score": 3.5} for item in row] for row in good]), r"sum 1, such as \[3.5 3.5\]"),
+        (saying({"error": "inputs cannot be empty"}, 422), "HTTP 422: .*inputs cannot be empty"),
+    ],
+)
+def test_useless_answers_become_nan_and_stop_the_run_when_they_are_most(
+    service: Service, trouble: Callable, reason: str
+) -> None:
+    teacher = connect(service, concurrency=1)
+    teacher(["fine"])
+    service.always = trouble
+    assert teacher(["a"] * 32).isnan().all()
+    assert (teacher.queries, teacher.invalid) == (33, 32)
+    with pytest.raises(InputError, match=f"64 of 65 answers of {teacher.path} were unusable .*{reason}"):
+        teacher(["a"] * 32)
+
+
+def test_one_bad_row_leaves_the_others(service: Service) -> None:
+    teacher = connect(service)
+    service.script = [saying(lambda good: [good[0], [{"label": "other", "score": 1.0}], good[2]])]
+    answers = teacher(["a", "b", "cde"])
+    assert answers[1].isnan().all()
+    assert_right(answers[[0, 2]], ["a", "cde"])
+    assert (teacher.queries, teacher.invalid) == (3, 1)
+
+
+def test_a_text_that_is_refused_does_not_take_the_others_with_it(service: Service) -> None:
+    def refusing_empty_texts(handler: BaseHTTPRequestHandler, inputs: list) -> None:
+        if [""] in inputs:
+            reply(handler, 413, {"error": "`inputs` cannot be empty", "error_type": "Empty"})
+        else:
+            fine(handler, inputs)
+
+    service.always = refusing_empty_texts
+    texts = [f"{i}" * i for i in range(21)]
+    teacher = connect(service)
+    answers = teacher(texts)
+    assert answers[0].isnan().all()
+    assert_right(answers[1:], texts[1:])
+    assert (teacher.queries, teacher.invalid) == (21, 1)
+
+
+def test_smaller_portions_where_the_service_takes_no_larger_ones(service: Service) -> None:
+    service.always = lambda handler, inputs: reply(handler, 413, "batch size") if len(inputs) > 4 else fine(handler, inputs)
+    texts = ["x" * i for i in range(32)]
+    assert_right(connect(service)(texts), texts)
+
+
+@pytest.mark.parametrize("said", [[["positive"]], [[]], {"labels": []}, [[{"label": "a", "score": "high"}]]])
+def test_a_service_of_another_kind_is_refused_at_once(service: Service, said: Any) -> None:
+    service.always = saying(said)
+    with pytest.raises(InputError, match="did not answer one text with labels and scores"):
+        connect(service, None)
+
+
+def test_a_model_that_classifies_nothing_is_refused_at_once(service: Service) -> None:
+    service.always = saying({"error": "model is not a classifier"}, 424)
+    with pytest.raises(InputError, match="HTTP 424: .*model is not a classifier"):
+        connect(service, None)
+    service.always = saying([[{"label": "only", "score": 1.0}]])
+    with pytest.raises(InputError, match="two or more different names"):
+        connect(service, None)
+
+
+@pytest.mark.parametrize("url", ["http://", "http:///predict", "http://host:port/predict"])
+def test_addresses_that_are_none(url: str) -> None:
+    with pytest.raises(InputError, match="no host"):
+        load_teacher(url)
+
+
+def test_credentials_in_the_address_are_refused_and_not_repeated() -> None:
+    with pytest.raises(InputError, match="URL of host holds .*PROMPTER_TEACHER_TOKEN") as failure:
+        load_teacher("http://me:pa55word@host/predict")
+    assert "pa55word" not in str(failure.value)
+
+
+def test_the_token_reaches_the_service_and_nothing_else(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PROMPTER_TEACHER_TOKEN", f" {TOKEN}\n")
+    caplog.set_level("DEBUG")
+    teacher = connect(service)
+    teacher(["a"])
+    assert service.tokens == [f"Bearer {TOKEN}"]
+    other = Service()
+    said = [repr(teacher), repr(teacher._session), str(teacher.info())]
+    for trouble in (
+        saying(f"no entry with {TOKEN}", 403),
+        saying(f"{TOKEN} is too much", 503),
+        saying("", 307, Location=other.url),
+        saying("", 307, Location=f"http://elsewhere.test/?token={TOKEN}"),
+        dropped,
+    ):
+        service.always = trouble
+        with pytest.raises(InputError) as failure:
+            teacher(["a"])
+        said += [str(failure.value), repr(failure.value), str(failure.value.__cause__), str(failure.value.__context__)]
+    service.always = saying({"echo": TOKEN})
+    with pytest.raises(InputError, match=r"\*\*\*") as failure:
+        teacher(["a"] * 64)
+    assert other.requests == []
+    assert TOKEN not in "".join([*said, str(failure.value), caplog.text])
+    other.close()
+
+
+def test_a_token_that_cannot_stand_in_a_header_is_refused_and_not_repeated(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for token in (f"{TOKEN}\nX-Other: 1", f"{TOKEN}é", f"two {TOKEN}"):
+        monkeypatch.setenv("PROMPTER_TEACHER_TOKEN", token)
+        with pytest.raises(InputError, match="PROMPTER_TEACHER_TOKEN: holds spaces") as failure:
+            connect(service)
+        assert TOKEN not in str(failure.value)
+
+
+def test_info_names_the_model_where_the_service_tells(service: Service) -> None:
+    teacher = connect(service)
+    assert teacher.info() == {}
+    service.info = {"model_id": "org/model", "model_sha": "abc", "version": "1.8"}
+    assert teacher.info() == {"model_id": "org/model", "model_sha": "abc"}
+    service.info = ["something", "else"]
+    assert teacher.info() == {}

@@ -1,0 +1,378 @@
+import json
+import multiprocessing
+import shutil
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distill.common.errors import InputError
+from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.http_teacher import HttpTeacher
+from distill.teachers.loading import load_teacher
+from distill.teachers.prediction_cache import CachedTeacher, answers_file, identity
+from distill.teachers.probabilities import count
+from distill.teachers.transformers_teacher import TransformersTeacher
+from tests.distill.tiny import random_texts
+
+CLASSES = 3
+
+
+class PickyTeacher:
+    """A teacher whose last bits depend on the whole batch, as those of a neural network do; "bad" texts get NaN."""
+
+    def __init__(self, labels: Sequence[str] = ("a", "b", "c")) -> None:
+        self.labels = list(labels)
+        self.path = "picky"
+        self.max_invalid_share = 0.5
+        self.queries = self.invalid = 0
+        self.calls: list[list[str]] = []
+
+    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> torch.Tensor:
+        self.calls.append(list(texts))
+        batch = hash(tuple(texts)) % 1000  # of str, so salted per process, but constant within one
+        both = [f"{text}|{pair}" for text, pair in zip(texts, text_pairs or texts, strict=True)]
+        logits = torch.tensor([[len(text), sum(map(ord, text)) % 7, 1 + batch * 1e-6] for text in both]).float()
+        logits[[text.startswith("bad") for text in texts]] = float("nan")
+        return count(self, logits.log_softmax(1), "bad texts")
+
+
+@pytest.fixture(autouse=True)
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = identity
+    monkeypatch.setattr(
+        "distill.teachers.prediction_cache.identity",
+        lambda teacher: " ".join(teacher.labels) if isinstance(teacher, PickyTeacher) else real(teacher),
+    )
+
+
+def fail(line: str) -> None:
+    raise AssertionError(line)
+
+
+def cached(file: Path | None, teacher: object = None, notice: Callable[[str], None] = fail, **more: float) -> CachedTeacher:
+    return CachedTeacher(teacher or PickyTeacher(), file, notice, **more)
+
+
+def same(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.dtype == other.dtype and one.numpy().tobytes() == other.numpy().tobytes()
+
+
+def test_a_text_is_asked_once_and_counted_each_time(tmp_path: Path) -> None:
+    file = tmp_path / "new" / "answers.sqlite"
+    teacher = cached(file)
+    first = teacher(["x", "yy", "x"])
+    assert teacher.teacher.calls == [["x", "yy"]]
+    assert same(first[0], first[2])
+    again = teacher(["yy", "zzz", "x"])
+    assert teacher.teacher.calls == [["x", "yy"], ["zzz"]]
+    assert same(again[[2, 0]], first[:2])
+    assert (teacher.queries, teacher.asked, teacher.invalid) == (6, 3, 0)
+    other = cached(file)  # another run
+    assert same(other(["x", "yy", "x"]), first)
+    assert (other.queries, other.asked, other.teacher.calls) == (3, 0, [])
+    assert other([]).shape == (0, CLASSES)
+
+
+def test_pairs_are_told_from_texts_and_from_each_other(tmp_path: Path) -> None:
+    teacher = cached(tmp_path / "a.sqlite")
+    teacher(["x"])
+    teacher(["x", "x", "x"], ["y", "z", "y"])
+    assert teacher.teacher.calls == [["x"], ["x", "x"]]
+    assert teacher.asked == 3
+
+
+def test_answers_of_one_teacher_are_not_given_for_another(tmp_path: Path) -> None:
+    cached(tmp_path / "a.sqlite")(["x"])
+    other = cached(tmp_path / "a.sqlite", PickyTeacher(["b", "a", "c"]))
+    other(["x"])
+    assert other.asked == 1
+
+
+def test_unusable_answers_are_counted_and_asked_again(tmp_path: Path) -> None:
+    teacher = cached(tmp_path / "a.sqlite")
+    answers = teacher(["bad", "x", "bad"])
+    assert answers.isnan().any(1).tolist() == [True, False, True]
+    assert (teacher.queries, teacher.invalid, teacher.asked) == (3, 2, 2)
+    teacher(["x", "bad"])
+    assert teacher.teacher.calls[1] == ["bad"]
+    assert (teacher.queries, teacher.invalid, teacher.asked) == (5, 3, 3)
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_a_run_stops_at_the_same_call_whatever_is_known(tmp_path: Path, warm: bool) -> None:
+    texts = [f"{'bad ' * (i % 2)}{i}" for i in range(200)]
+    if warm:
+        cached(tmp_path / "a.sqlite")(texts)
+    teacher = cached(tmp_path / "a.sqlite")
+    for start in range(0, 200, 20):
+        teacher(texts[start : start + 20])  # half of them are bad, and only these are asked anew
+    assert (teacher.queries, teacher.invalid) == (200, 100)
+    with pytest.raises(InputError, match="102 of 202 answers of picky were unusable"):
+        teacher(["bad", "bad too"])
+
+
+def test_known_answers_do_not_put_off_the_stop(tmp_path: Path) -> None:
+    good = [f"good {i}" for i in range(10)]
+    cached(tmp_path / "a.sqlite")(good)
+    teacher = cached(tmp_path / "a.sqlite")
+    teacher([f"bad {i}" for i in range(54)])
+    with pytest.raises(InputError, match="54 of 64"):
+        teacher(good)
+
+
+words = st.text("abé\udc80 ", max_size=3)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.lists(words, max_size=12), max_size=6))
+def test_any_calls_give_each_text_one_answer_and_lose_none(tmp_path_factory: pytest.TempPathFactory, calls: list) -> None:
+    teacher = cached(tmp_path_factory.mktemp("any") / "a.sqlite")
+    seen: dict[str, bytes] = {}
+    for texts in calls:
+        answers = teacher(texts)
+        assert answers.shape == (len(texts), CLASSES)
+        for text, answer in zip(texts, answers, strict=True):
+            assert seen.setdefault(text, answer.numpy().tobytes()) == answer.numpy().tobytes()
+            torch.testing.assert_close(answer, PickyTeacher()([text])[0], atol=1e-2, rtol=1e-2)
+    assert (teacher.queries, teacher.asked) == (sum(map(len, calls)), len(seen))
+    asked = [text for call in teacher.teacher.calls for text in call]
+    assert sorted(asked) == sorted(seen)
+
+
+def test_more_texts_than_one_statement_takes(tmp_path: Path) -> None:
+    texts = [f"text {i}" for i in range(3001)]
+    answers = cached(tmp_path / "a.sqlite")(texts)
+    other = cached(tmp_path / "a.sqlite")
+    assert same(other(texts[::-1]), answers.flip(0))
+    assert other.asked == 0
+
+
+def test_bits_survive_the_disk(tmp_path: Path) -> None:
+    odd = np.array([[-0.0, 1e-45, -3.4e38]], dtype=np.float32)
+
+    class Odd(PickyTeacher):
+        def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> torch.Tensor:
+            return torch.from_numpy(odd.copy())
+
+    for _ in range(2):
+        assert cached(tmp_path / "a.sqlite", Odd())(["x"]).numpy().tobytes() == odd.tobytes()
+    assert cached(tmp_path / "a.sqlite")(["x"]).numpy().tobytes() == odd.tobytes()
+
+
+@pytest.mark.parametrize("checkpoint", range(6))
+def test_a_killed_run_goes_on_with_the_same_answers(tmp_path: Path, checkpoint: int) -> None:
+    """Texts recur between calls, so an answer's batch depends on what was known when it was asked."""
+    calls = [[f"t{(i * 7 + j * j) % 40}" if j % 5 else f"bad {j}" for j in range(15)] for i in range(6)]
+    start = tmp_path / "start.sqlite"
+    cached(start)(["t1", "t8", "t30"])
+
+    def run(file: Path, first: int, last: int) -> list[torch.Tensor]:
+        if not file.exists():
+            shutil.copy(start, file)
+        teacher = cached(file)
+        return [teacher(texts) for texts in calls[first:last]]
+
+    whole = run(tmp_path / "whole.sqlite", 0, 6)
+    for killed_in in range(checkpoint, 6):
+        file = tmp_path / f"killed-{killed_in}.sqlite"
+        before = run(file, 0, killed_in)  # the call `killed_in` was never finished
+        after = run(file, checkpoint, 6)
+        assert all(same(one, other) for one, other in zip(whole, before[:checkpoint] + after, strict=True))
+
+
+def test_a_transformers_teacher_answers_alike_through_the_cache(teacher: TransformersTeacher, tmp_path: Path) -> None:
+    texts = random_texts(40, 0)
+    through = cached(tmp_path / "a.sqlite", teacher)
+    answers = [through(texts[:20]), through(texts[10:])]
+    torch.testing.assert_close(torch.cat([answers[0], answers[1][10:]]), TransformersTeacher(teacher.path, "cpu")(texts))
+    again = cached(tmp_path / "a.sqlite", TransformersTeacher(teacher.path, "cpu"))
+    assert same(again(texts), torch.cat([answers[0], answers[1][10:]]))
+    assert (again.queries, again.asked) == (40, 0)
+
+
+def ask_in_a_process(file: Path, number: int, results: multiprocessing.Queue) -> None:
+    torch.set_num_threads(1)  # a forked process that starts threads waits for those of its parent, which it has not
+
+    class Other(PickyTeacher):
+        def __call__(self, texts, text_pairs=None):
+            return super().__call__(texts) + number * 1e-6  # each process computes other last bits
+
+    teacher = CachedTeacher(Other(), file, results.put)
+    answers = [teacher([f"text {(i * 3 + j) % 50}" for j in range(10)]).numpy().tobytes() for i in range(30)]
+    results.put((answers, teacher.asked))
+
+
+def test_several_processes_agree_on_every_answer(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    processes = [context.Process(target=ask_in_a_process, args=(tmp_path / "a.sqlite", n, results)) for n in range(4)]
+    for process in processes:
+        process.start()
+    said = [results.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join()
+    assert all(isinstance(one, tuple) for one in said), said  # no notices
+    assert all(answers == said[0][0] for answers, _ in said)
+    assert all(asked <= 50 for _, asked in said)
+
+
+def without_the_cache(file: Path, reason: str, **more: float) -> None:
+    """A teacher whose cache cannot be used answers as if there was none, and says so once."""
+    notices: list[str] = []
+    teacher = cached(file, notice=notices.append, **more)
+    for _ in range(2):
+        assert same(teacher(["x", "x"]), PickyTeacher()(["x", "x"]))
+    assert (teacher.queries, teacher.asked) == (4, 4)
+    [notice] = notices
+    assert reason in notice
+    assert str(file) in notice
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    (tmp_path / "a.sqlite").write_bytes(b"something else, and quite long" * 100)
+    without_the_cache(tmp_path / "a.sqlite", "not a database")
+    assert (tmp_path / "a.sqlite").read_bytes().startswith(b"something else")
+
+
+def test_a_database_of_another_kind(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "a.sqlite") as database:
+        database.execute("CREATE TABLE answers (question TEXT)")
+    notices: list[str] = []
+    teacher = cached(tmp_path / "a.sqlite", notice=notices.append)
+    assert teacher(["x"]).isfinite().all()
+    assert "no such column" in notices[0]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    without_the_cache(tmp_path / "file" / "a.sqlite", "File exists")
+
+
+@pytest.mark.parametrize("opened", ["before", "after"])
+def test_a_database_that_someone_keeps_locked(tmp_path: Path, opened: str) -> None:
+    file, notices = tmp_path / "a.sqlite", []
+    cached(file)(["x"])
+    teacher = cached(file, notice=notices.append, patience=0.05) if opened == "before" else None
+    holder = sqlite3.connect(file, isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    teacher = teacher or cached(file, notice=notices.append, patience=0.05)
+    for _ in range(2):
+        assert teacher(["x", "y"]).isfinite().all()
+    assert len(notices) == 1
+    assert "locked" in notices[0]
+    holder.close()
+
+
+def test_a_damaged_database_ends_the_cache_and_not_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "a.sqlite"
+    texts = [f"text {i}" for i in range(2000)]
+    cached(file)(texts)
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"\xff" * (len(content) - 4096)
+    file.write_bytes(content)
+    notices: list[str] = []
+    teacher = cached(file, notice=notices.append)
+    assert teacher(texts).isfinite().all()
+    assert teacher(texts[:5]).isfinite().all()
+    assert len(notices) == 1
+    assert "malformed" in notices[0]
+
+
+def test_a_damaged_answer_is_asked_for_and_stored_again(tmp_path: Path) -> None:
+    file = tmp_path / "a.sqlite"
+    cached(file)(["x", "y"])
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE answers SET log_probs = x'00'")
+    teacher = cached(file)
+    teacher(["x", "y"])
+    assert teacher.asked == 2
+    assert cached(file)(["x"]).isfinite().all()
+
+
+def test_no_file_passes_calls_on_as_they_are(tmp_path: Path) -> None:
+    teacher = cached(None)
+    teacher(["x", "x"])
+    teacher(["x"])
+    assert teacher.teacher.calls == [["x", "x"], ["x"]]
+    assert (teacher.queries, teacher.asked) == (3, 3)
+
+
+def test_the_file_lies_in_the_cache_folder(own_cache: Path) -> None:
+    assert answers_file() == own_cache / "answers.sqlite"
+
+
+def test_identity_of_a_folder_follows_its_content(bert_folder: Path, tmp_path: Path) -> None:
+    teacher = TransformersTeacher(bert_folder, "cpu")
+    known = identity(teacher)
+    copy = Path(shutil.copytree(bert_folder, tmp_path / "copy"))
+    (copy / "README.md").write_text("A copy.")
+    assert identity(TransformersTeacher(copy, "cpu")) == known
+    assert identity(TransformersTeacher(bert_folder, "cpu", max_length=16)) != known
+    assert identity(load_teacher(str(bert_folder), "cpu", ["x", "y", "z"])) != known
+    config = json.loads((copy / "config.json").read_text()) | {"attention_probs_dropout_prob": 0.2}
+    (copy / "config.json").write_text(json.dumps(config))
+    assert identity(TransformersTeacher(copy, "cpu")) != known
+    for name in ("tokenizer.json", "model.safetensors"):
+        changed = Path(shutil.copytree(bert_folder, tmp_path / name))
+        teacher = TransformersTeacher(changed, "cpu")
+        content = (changed / name).read_bytes()
+        (changed / name).write_bytes(content + b" ")
+        assert identity(teacher) != known
+
+
+def test_identity_of_a_hub_id_is_that_of_its_snapshot(
+    bert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository = tmp_path / "hub" / "models--org--model"
+    shutil.copytree(bert_folder, repository / "snapshots" / "abc")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert identity(TransformersTeacher("org/model", "cpu")) == identity(TransformersTeacher(bert_folder, "cpu"))
+
+
+def test_a_model_whose_files_are_gone_is_asked_without_a_cache(bert_folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bert_folder, tmp_path / "copy"))
+    teacher = TransformersTeacher(copy, "cpu")
+    shutil.rmtree(copy)
+    notices: list[str] = []
+    assert cached(tmp_path / "a.sqlite", teacher, notices.append)(["boat"]).isfinite().all()
+    assert len(notices) == 1
+
+
+def test_identity_of_a_function_follows_its_source_and_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def names(folder: str, source: str, labels: list[str]) -> str:
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "someones_teacher.py").write_text(source)
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(tmp_path / folder)
+            patch.delitem(sys.modules, "someones_teacher", raising=False)
+            name = identity(CallableTeacher("someones_teacher:answer", labels))
+            sys.modules.pop("someones_teacher")
+            return name
+
+    source = "def answer(texts): return [[0.5, 0.5]] * len(texts)\n"
+    known = names("one", source, ["a", "b"])
+    assert names("one", source, ["a", "b"]) == known
+    others = [names("one", source + "#", ["a", "b"]), names("one", source, ["b", "a"]), names("two", source, ["a", "b"])]
+    assert len({known, *others}) == 4
+
+
+def test_identity_of_a_service_heeds_its_whole_address_and_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    says: dict[str, str] = {}
+    monkeypatch.setattr(HttpTeacher, "info", lambda self: dict(says))
+    known = identity(HttpTeacher("http://host/predict?key=1", ["a", "b"]))
+    assert identity(HttpTeacher("http://host/predict?key=1", ["a", "b"])) == known
+    assert identity(HttpTeacher("http://host/predict?key=2", ["a", "b"])) != known  # a query may name another model
+    assert identity(HttpTeacher("http://host/predict?key=1", ["b", "a"])) != known
+    assert identity(HttpTeacher("http://host/other?key=1", ["a", "b"])) != known
+    says["model_sha"] = "abc"
+    assert identity(HttpTeacher("http://host/predict?key=1", ["a", "b"])) != known

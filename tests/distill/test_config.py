@@ -1,0 +1,47 @@
+"""Settings of the student's side: what is refused, and the learning rate over a run."""
+
+from dataclasses import fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distill.common.errors import InputError
+from distill.config import DistillConfig, schedule_factor
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"student_learning_rate": 0}, "student_learning_rate: 0; expected a number of more than 0.0 and at most 1.0"),
+        ({"student_learning_rate": "fast"}, "student_learning_rate: 'fast'"),
+        ({"student_learning_rate": float("nan")}, "student_learning_rate: nan"),
+        ({"student_batch_size": 0}, "student_batch_size: 0; expected a number of at least 1"),
+        ({"student_batch_size": 8.5}, "student_batch_size: 8.5; expected a whole number"),
+        ({"student_updates": True}, "student_updates: True; expected a whole number"),
+        ({"student_temperature": -1.0}, "student_temperature: -1.0"),
+        ({"student_online_share": 1.5}, "student_online_share: 1.5"),
+        ({"student_schedule": "step"}, "student_schedule: 'step'; expected one of cosine, linear, constant"),
+        ({"replay_selection": "best"}, "replay_selection: 'best'; expected one of uniform, balanced"),
+    ],
+)
+def test_settings_out_of_range(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        DistillConfig(**changes)
+
+
+def test_every_setting_explains_itself() -> None:
+    assert all(item.metadata["help"] for item in fields(DistillConfig))
+
+
+@given(
+    st.integers(1, 300), st.floats(0, 1), st.sampled_from(["cosine", "linear", "constant"]),
+)  # fmt: skip
+def test_schedule_rises_then_never_rises_again(updates: int, warmup: float, schedule: str) -> None:
+    config = DistillConfig(student_updates=updates, student_warmup_share=warmup, student_schedule=schedule)  # type: ignore[arg-type]
+    factors = [schedule_factor(update, config) for update in range(updates)]
+    assert all(0 < factor <= 1 for factor in factors)
+    top = factors.index(max(factors))
+    assert factors[: top + 1] == sorted(factors[: top + 1])
+    assert factors[top:] == sorted(factors[top:], reverse=True)
+    assert max(factors) == 1.0

@@ -1,0 +1,404 @@
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distill.batch import SyntheticBatch
+from distill.common.errors import InputError
+from distill.config import DistillConfig
+from distill.distiller import Distiller, pool_batches
+from distill.masked_embeddings import MaskedEmbeddings
+from distill.student import Student, load_student
+from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.transformers_teacher import TransformersTeacher
+from tests.distill.tiny import LABELS, embedded_batch, judged, make_tokenizer, random_batch, random_texts
+
+SMALL = DistillConfig(student_updates=40, student_batch_size=8, student_learning_rate=3e-3)
+
+
+def tiny_student(seed: int = 0, dropout: float = 0.0) -> Student:
+    spec = f"bert:layers=1,hidden=32,dropout={dropout}"
+    return load_student(spec, labels=LABELS, tokenizer=make_tokenizer(), seed=seed, device="cpu")
+
+
+def state_of(distiller: Distiller) -> dict[str, torch.Tensor]:
+    return {name: weight.clone() for name, weight in distiller._weights().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_student_learns_the_teacher_from_random_texts(teacher: TransformersTeacher) -> None:
+    config = DistillConfig(student_updates=150, student_batch_size=32, student_learning_rate=5e-3)
+    student = tiny_student()
+    held_out = random_texts(300, 999)
+    answers = teacher(held_out).argmax(dim=1)
+    before = (student.log_probs(held_out).argmax(dim=1) == answers).float().mean()
+    distiller = Distiller(student, config, planned_queries=1500, seed=0)
+    batches = (judged(teacher, random_texts(150, i)) for i in range(10))
+    last = distiller.run(batches)
+    after = (student.log_probs(held_out).argmax(dim=1) == answers).float().mean()
+    assert before < 0.6
+    assert after > 0.85
+    assert last is not None and last["student_loss"] < 0.3
+    assert (distiller.updates_done, distiller.seen) == (150, 1500)
+
+
+@given(
+    st.lists(st.integers(0, 30), max_size=8), st.integers(1, 120), st.floats(0, 1), st.integers(1, 40),
+)  # fmt: skip
+def test_online_updates_keep_pace_with_the_queries(sizes: list[int], planned: int, share: float, updates: int) -> None:
+    config = replace(SMALL, student_updates=updates, student_online_share=share)
+    distiller = Distiller(tiny_student(), config, planned, seed=0)
+    distiller._update = lambda: torch.zeros(())  # type: ignore[method-assign]
+    seen = 0
+    for i, size in enumerate(sizes):
+        before = distiller.updates_done
+        result = distiller.consume(random_batch(size, i))
+        seen += size
+        assert distiller.seen == seen
+        if len(distiller.replay):
+            assert distiller.updates_done == int(share * updates * min(1.0, seen / planned))
+        assert (result is None) == (distiller.updates_done == before)
+    if len(distiller.replay):
+        distiller.finish()
+        assert distiller.updates_done == updates
+        assert distiller.finish() is None
+
+
+def test_progress_reports_every_update() -> None:
+    distiller = Distiller(tiny_student(), replace(SMALL, student_updates=6, student_online_share=0.0), 20, seed=0)
+    assert distiller.consume(random_batch(20, 0)) is None
+    reports: list[tuple[int, float]] = []
+    result = distiller.finish(lambda done, loss: reports.append((done, loss)))
+    assert [done for done, _ in reports] == [1, 2, 3, 4, 5, 6]
+    assert result is not None
+    assert result["student_loss"] == pytest.approx(sum(loss for _, loss in reports) / 6)
+
+
+def test_a_restart_equals_a_loop_that_never_trained_online() -> None:
+    config = replace(SMALL, student_updates=12, student_online_share=0.5)
+    online, patient = Distiller(tiny_student(), config, 40, seed=0), Distiller(tiny_student(), config, 40, seed=0)
+    for i in range(2):
+        online.consume(random_batch(20, i))
+        patient.add(random_batch(20, i))
+    assert online.updates_done == 6
+    first = online.student
+    before = {name: weight.clone() for name, weight in first.model.state_dict().items()}
+    online.restart(tiny_student())
+    online.finish()
+    patient.finish()
+    assert online.updates_done == 12
+    assert same({"inserted": patient.replay.logprobs}, {"inserted": online.replay.logprobs})
+    assert same(state_of(online), state_of(patient))
+    assert same(before, dict(first.model.state_dict()))  # whoever still asks the first student gets the same answers
+
+
+# --- continuing bit for bit ---------------------------------------------------------------------------------------
+
+QUERIES = 300
+ALL_TERMS = DistillConfig(
+    student_updates=60,
+    student_batch_size=8,
+    student_hard_label_weight=0.3,
+    student_hidden_weight=0.5,
+    replay_selection="balanced",
+    replay_capacity=150,  # smaller than the number of texts, so that the ring turns over
+)
+
+
+def stream() -> Iterator[SyntheticBatch]:
+    for i in range(QUERIES // 25):
+        batch = random_batch(25, i)
+        batch.teacher_logits[i % 25] = float("nan")
+        yield batch
+
+
+def all_terms(bert_folder: Path) -> Distiller:
+    teacher = TransformersTeacher(bert_folder, "cpu")
+    student = load_student("bert:layers=1,hidden=16,heads=2,dropout=0.1", teacher=teacher, seed=2, device="cpu")
+    return Distiller(student, ALL_TERMS, QUERIES, seed=5, teacher=teacher)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(bert_folder: Path) -> dict[str, torch.Tensor]:
+    distiller = all_terms(bert_folder)
+    distiller.run(stream())
+    return state_of(distiller)
+
+
+@pytest.mark.parametrize("stop", [0, 1, 13, 30, 37, 59, 60])
+def test_a_stopped_loop_continues_bit_for_bit(
+    stop: int, bert_folder: Path, uninterrupted: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    first = all_terms(bert_folder)
+    batches = stream()
+    consumed = 0
+    while first.updates_done < min(stop, 30):
+        first.consume(next(batches))
+        consumed += 1
+    if stop > 30:
+        for batch in batches:
+            first.consume(batch)
+            consumed += 1
+        first.update(stop - first.updates_done)
+    first.save(tmp_path / "state")
+    torch.rand(3)  # whatever happens to the global generator in between
+    second = all_terms(bert_folder)
+    second.load(tmp_path / "state")
+    assert (second.seen, second.updates_done) == (first.seen, first.updates_done)
+    for batch in list(stream())[consumed:]:
+        second.consume(batch)
+    second.finish()
+    assert same(state_of(second), uninterrupted)
+
+
+CONTINUE = """
+import sys
+import torch
+from pathlib import Path
+from distill.distiller import Distiller
+from tests.distill.test_distiller import all_terms, state_of
+distiller = all_terms(Path(sys.argv[1]))
+distiller.load(sys.argv[2])
+assert 0 < len(distiller.pool) < 16, "the stop must fall inside a pool"
+distiller.finish()
+torch.save(state_of(distiller), sys.argv[3])
+"""
+
+
+def test_a_fresh_process_continues_inside_a_pool(
+    bert_folder: Path, uninterrupted: dict[str, torch.Tensor], tmp_path: Path
+) -> None:
+    first = all_terms(bert_folder)
+    for batch in stream():
+        first.consume(batch)
+    while not 0 < len(first.pool) < 15:
+        first.update(1)
+    first.save(tmp_path / "state")
+    first.update(3)  # work after the checkpoint, lost in the kill
+    command = [sys.executable, "-c", CONTINUE, str(bert_folder), str(tmp_path / "state"), str(tmp_path / "end.pt")]
+    environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert same(torch.load(tmp_path / "end.pt", weights_only=True), uninterrupted)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loop") / "state"
+    distiller = Distiller(tiny_student(), SMALL, 60, seed=0)
+    distiller.consume(random_batch(40, 0))
+    distiller.save(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["distiller.json", "student.safetensors", "optimizer.pt", "pool.safetensors", "replay/texts.jsonl"]
+)
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_damaged_checkpoint_is_refused_and_the_loop_left_as_it_was(
+    saved: Path, tmp_path: Path, name: str, damage: str
+) -> None:
+    folder = Path(shutil.copytree(saved, tmp_path / "state"))
+    content = (folder / name).read_bytes()
+    (folder / name).unlink()
+    if damage == "cut":
+        (folder / name).write_bytes(content[: len(content) // 2])
+    distiller = Distiller(tiny_student(seed=9), SMALL, 60, seed=0)
+    before = state_of(distiller)
+    with pytest.raises(InputError, match="state"):
+        distiller.load(folder)
+    assert same(state_of(distiller), before)
+    assert (distiller.updates_done, distiller.seen, len(distiller.replay)) == (0, 0, 0)
+    distiller.load(saved)  # the caller falls back to an earlier checkpoint
+    assert distiller.seen == 40
+
+
+def test_checkpoint_of_other_settings_names_what_differs(saved: Path) -> None:
+    other = Distiller(tiny_student(), replace(SMALL, student_temperature=3.0), 60, seed=1)
+    with pytest.raises(InputError, match=r"student_temperature \(2.0, now 3.0\).*seed \(0, now 1\)"):
+        other.load(saved)
+
+
+# --- what enters, and how -------------------------------------------------------------------------------------------
+
+
+def test_unusable_answers_are_counted_and_never_learnt(teacher: TransformersTeacher) -> None:
+    clean = judged(teacher, random_texts(60, 0))
+    logits = torch.cat([clean.teacher_logits, torch.full((30, 3), float("nan"))])
+    texts = clean.texts + [f"bad {i}" for i in range(30)]
+    dirty = SyntheticBatch(texts, logits, torch.full((90,), -1), [""] * 90, "random")
+    ends = []
+    for batch in (clean, dirty):
+        config = replace(SMALL, student_online_share=0.0)
+        distiller = Distiller(tiny_student(), config, 100, seed=0)
+        distiller.run([batch])
+        assert distiller.seen == len(batch)
+        ends.append(state_of(distiller))
+    assert same(*ends)
+
+
+def test_nothing_to_learn_from() -> None:
+    distiller = Distiller(tiny_student(), SMALL, 10, seed=0)
+    batch = random_batch(10, 0)
+    batch.teacher_logits[:] = float("nan")
+    assert distiller.consume(batch) is None
+    with pytest.raises(InputError, match="no text to learn from"):
+        distiller.finish()
+
+
+def test_teacher_and_student_of_different_classes() -> None:
+    with pytest.raises(InputError, match="it has 3 classes, but the teacher's answers 4"):
+        Distiller(tiny_student(), SMALL, 10, seed=0).consume(random_batch(5, 0, classes=4))
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_remedy() -> None:
+    student = tiny_student()
+    distiller = Distiller(student, SMALL, 10, seed=0)
+    distiller.add(random_batch(10, 0))
+    with torch.no_grad():
+        student.model.classifier.weight.fill_(float("inf"))
+    with pytest.raises(InputError, match="student_loss: not finite .* lower student_learning_rate"):
+        distiller.finish()
+
+
+def test_each_text_is_tokenised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    distiller = Distiller(tiny_student(), SMALL, 60, seed=0)
+    calls: list[str] = []
+    put = distiller.tokens.put
+    monkeypatch.setattr(distiller.tokens, "put", lambda rows, texts, pairs=None: (calls.extend(texts), put(rows, texts)))
+    batches = [random_batch(30, 0), random_batch(30, 1), random_batch(30, 0)]
+    distiller.run(batches)
+    assert sorted(calls) == sorted({text for batch in batches for text in batch.texts})
+
+
+def test_pool_batches_hold_texts_of_like_length_and_cover_the_replay() -> None:
+    distiller = Distiller(tiny_student(), SMALL, 128, seed=0)
+    distiller.add(random_batch(128, 0))
+    rows = [distiller._next_batch() for _ in range(16)]
+    assert sorted(torch.cat(rows).tolist()) == list(range(128))
+    spread = [int(distiller.tokens.lengths[r].max() - distiller.tokens.lengths[r].min()) for r in rows]
+    assert max(spread) <= 6  # lengths are 5 to 22
+    means = [float(distiller.tokens.lengths[r].float().mean()) for r in rows]
+    assert means != sorted(means)  # visited in random order, not from short to long
+
+
+def test_pairs_are_learnt_as_pairs(teacher: TransformersTeacher) -> None:
+    texts, pairs = random_texts(60, 0), random_texts(60, 1)
+    batch = SyntheticBatch(texts, teacher(texts, pairs), torch.full((60,), -1), [""] * 60, "random", pairs)
+    student = tiny_student()
+    distiller = Distiller(student, replace(SMALL, student_updates=150, student_batch_size=16), 60, seed=0)
+    distiller.run([batch])
+    agreement = (student.log_probs(texts, pairs).argmax(1) == batch.teacher_logits.argmax(1)).float().mean()
+    assert agreement > 0.8
+    assert distiller.tokens.types is not None
+
+
+def test_embeddings_of_texts_teach_what_the_texts_teach(teacher: TransformersTeacher) -> None:
+    """The same samples, as texts and as the embeddings of their tokens, end in the same student but for the word table."""
+    batch = judged(teacher, random_texts(60, 0))
+    ends = []
+    for embedded in (False, True):
+        student = load_student("teacher-layers:0", teacher=teacher, device="cpu")
+        table = student.model.get_input_embeddings().weight.requires_grad_(False)
+        before = table.clone()
+        given = batch
+        if embedded:
+            table.requires_grad_(True)
+            inputs = student.tokenizer(batch.texts, padding=True, return_tensors="pt")
+            given = replace(
+                batch,
+                texts=["read by nobody"] * 60,
+                embeddings=before[inputs["input_ids"]].half().float(),
+                lengths=inputs["attention_mask"].sum(dim=1),
+            )
+        else:
+            with torch.no_grad():
+                table.copy_(before.half().float())  # as the embeddings are stored
+        distiller = Distiller(student, replace(SMALL, student_updates=20), 60, seed=0)
+        distiller.run([given])
+        assert embedded == (len(distiller.tokens.lengths) == 0)
+        ends.append({name: w for name, w in state_of(distiller).items() if "word_embeddings" not in name})
+        if embedded:
+            assert torch.equal(before, table)  # neither a gradient nor weight decay reaches it
+    assert all(torch.allclose(ends[0][name], ends[1][name], atol=1e-4) for name in ends[0])
+
+
+def test_pools_of_embeddings_hold_rows_of_like_length() -> None:
+    distiller = Distiller(tiny_student(), SMALL, 128, seed=0)
+    distiller.add(embedded_batch(128, 0))
+    rows = [distiller._next_batch() for _ in range(16)]
+    assert sorted(torch.cat(rows).tolist()) == list(range(128))
+    lengths = [distiller._lengths(r) for r in rows]
+    assert max(int(part.max() - part.min()) for part in lengths) <= 4  # of 3 to 14
+    inputs = distiller._inputs(rows[0])
+    assert torch.equal(inputs["attention_mask"].sum(dim=1), lengths[0])
+
+
+def test_hidden_state_term_reads_embeddings_too(teacher: TransformersTeacher) -> None:
+    student = load_student("teacher-layers:0", teacher=teacher, device="cpu")
+    config = replace(SMALL, student_hidden_weight=1.0, student_updates=5)
+    distiller = Distiller(student, config, 40, 0, teacher)
+    losses = distiller.run([embedded_batch(40, 0)])
+    assert losses is not None and losses["student_loss"] > 0
+
+
+def test_a_masked_loss_comes_before_the_first_update() -> None:
+    distiller = Distiller(tiny_student(), SMALL, 10, seed=0)
+    distiller.run([random_batch(10, 0)])
+    with pytest.raises(InputError, match="add the term before the first"):
+        distiller.learn_masked(lambda student: MaskedEmbeddings(student, 1.0, 0.2, 0))
+
+
+def test_hidden_state_term_brings_the_layers_closer(teacher: TransformersTeacher) -> None:
+    batch = judged(teacher, random_texts(80, 0))
+    losses = []
+    for weight in (0.0, 5.0):
+        student = load_student("bert:layers=1,hidden=16,heads=2", teacher=teacher, device="cpu")
+        config = replace(SMALL, student_hidden_weight=weight, student_updates=60)
+        Distiller(student, config, 80, 0, teacher).run([batch])
+        probe = Distiller(student, replace(SMALL, student_hidden_weight=1.0), 80, 0, teacher)
+        assert probe.hidden is not None and probe.hidden.projection is not None
+        inputs = dict(student.tokenizer(batch.texts, padding=True, return_tensors="pt"))
+        with torch.no_grad():
+            mine = student.model(**inputs, output_hidden_states=True).hidden_states[-1]
+            theirs = teacher.hidden_states(inputs)[-1]
+        real = inputs["attention_mask"].bool()
+        x, y = mine[real], theirs[real]
+        fitted = x @ torch.linalg.lstsq(x, y).solution  # the best projection there is
+        losses.append(float((fitted - y).square().mean()))
+    assert losses[1] < 0.8 * losses[0]
+
+
+def test_hidden_state_term_needs_a_white_box_teacher_with_the_same_tokens(teacher: TransformersTeacher) -> None:
+    config = replace(SMALL, student_hidden_weight=1.0)
+    for other in (None, CallableTeacher("json:loads", LABELS)):
+        with pytest.raises(InputError, match="student_hidden_weight: a teacher that is a model folder"):
+            Distiller(tiny_student(), config, 10, 0, other)
+    tokenizer = make_tokenizer()
+    tokenizer.add_tokens(["extra"])
+    student = load_student("bert:layers=1,hidden=32", teacher=teacher, tokenizer=tokenizer, device="cpu")
+    with pytest.raises(InputError, match="same tokenizer"):
+        Distiller(student, config, 10, 0, teacher)
+
+
+def test_a_run_without_queries_is_refused() -> None:
+    with pytest.raises(InputError, match="planned_queries"):
+        Distiller(tiny_student(), SMALL, 0, seed=0)
+
+
+@given(st.integers(1, 10**6), st.integers(1, 512))
+def test_a_pool_never_asks_for_more_than_is_held_unless_one_batch_does(held: int, size: int) -> None:
+    batches = pool_batches(held, size)
+    assert 1 <= batches <= 16
+    assert batches * size <= held or batches == 1

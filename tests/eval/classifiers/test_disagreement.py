@@ -1,0 +1,84 @@
+"""Where teacher and student differ: counted and ordered right, on texts already answered, the same for the same seed."""
+
+import json
+
+import pytest
+import torch
+
+from distill.batch import SyntheticBatch
+from distill.replay import Replay
+from eval.classifiers import disagreement
+from eval.classifiers.disagreement import compare, disagreements
+from eval.data.labelled import EvaluationData
+
+LABELS = ["a", "b"]
+
+
+class FakeStudent:
+    """Is sure of the class that a text begins with."""
+
+    labels = LABELS
+
+    def __init__(self):
+        self.asked = []
+
+    def log_probs(self, texts):
+        self.asked += texts
+        return answers(*(0.8 if text.startswith("a") else 0.2 for text in texts))
+
+
+def answers(*first):
+    return torch.tensor([[p, 1 - p] for p in first]).log()
+
+
+def replay_of(count, seed=0):
+    replay = Replay(10_000, seed)
+    texts = [f"{'ab'[number % 2]}{number}" for number in range(count)]
+    wanted = torch.full((count,), -1)
+    replay.add(SyntheticBatch(texts, answers(*[0.9] * count), wanted, [""] * count, "prompted"), 0)
+    return replay
+
+
+def test_pairs_are_counted_and_texts_ordered_by_how_far_apart_the_answers_are():
+    texts = ["alike", "unusable", "far", "near"]
+    teacher = torch.cat([answers(0.9), torch.full((1, 2), float("nan")), answers(0.05, 0.55)])
+    found = compare(texts, teacher, answers(0.9, 0.5, 0.95, 0.45), LABELS, [0, 0, 1, 0])
+    assert found["texts"] == 3
+    assert found["pairs"] == [
+        {"teacher": 0, "student": 0, "texts": 1},
+        {"teacher": 0, "student": 1, "texts": 1},
+        {"teacher": 1, "student": 0, "texts": 1},
+    ]
+    assert [(row["text"], row["distance"]) for row in found["apart"]] == [("far", 0.9), ("near", 0.1), ("alike", 0.0)]
+    assert found["apart"][0] == {
+        "text": "far", "distance": 0.9, "teacher": "b", "teacher_probability": 0.95, "student": "a",
+        "student_probability": 0.95, "label": "b",
+    }  # fmt: skip
+
+
+def test_no_usable_answer_is_no_comparison():
+    found = compare(["t"], torch.full((1, 2), float("nan")), answers(0.5), LABELS)
+    assert (found["texts"], found["pairs"], found["apart"]) == (0, [], [])
+
+
+def test_evaluation_data_is_taken_where_the_teacher_has_answered_it():
+    student, data = FakeStudent(), EvaluationData(["a1", "b1", "b2"], [0, 1, 1], answers(0.9, 0.1, 0.7))
+    found = disagreements(student, data, replay_of(5), 0)
+    assert (found["source"], found["held"], found["texts"]) == ("evaluation", 3, 3)
+    assert student.asked == data.texts
+    assert found["apart"][0]["text"] == "b2" and found["apart"][0]["label"] == "b"
+    assert disagreements(student, EvaluationData(["a1"], [0]), replay_of(5), 0)["source"] == "replay"
+
+
+def test_else_texts_of_the_replay_are_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(disagreement, "MAX_DRAWN", 30)
+    replay, student = replay_of(100), FakeStudent()
+    state = torch.random.get_rng_state()
+    found = disagreements(student, None, replay, 0)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert (found["source"], found["held"], found["texts"]) == ("replay", 100, 30)
+    assert len(set(student.asked)) == 30 and {row["label"] for row in found["apart"]} == {None}
+    assert found == disagreements(student, None, replay, 0) == json.loads(json.dumps(found))
+    assert found != disagreements(student, None, replay, 1)
+    # All of a small replay, whatever room the tensors behind it have.
+    assert disagreements(student, None, replay_of(7), 0)["texts"] == 7

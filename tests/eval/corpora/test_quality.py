@@ -1,0 +1,211 @@
+"""`prompter evaluate-data` as a whole: table, JSON and page, the alarm, and what is refused."""
+
+import json
+import math
+import re
+import time
+
+import numpy as np
+import pytest
+
+from distill.common.files import without_nan
+from eval.corpora.config import CorpusConfig
+from eval.corpora.models import mean_logprobs
+from eval.corpora.quality import evaluate_data
+from eval.corpora.report import print_results, render
+from eval.corpora.statistics import perplexity
+from prompter.cli import main
+from tests.eval.exported import WORDS, rows, sentence, write_dataset
+from tests.prompter.tiny import tiny_gpt2, tiny_teacher, word_tokenizer
+
+HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(1)> \x1b[2J [bold]'
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A language model and a classifier, as folders."""
+    root = tmp_path_factory.mktemp("models")
+    for name, model in (("lm", tiny_gpt2()), ("teacher", tiny_teacher())):
+        model.save_pretrained(root / name)
+        word_tokenizer(["<eos>", "<pad>", "<unk>", "the", *WORDS]).save_pretrained(root / name)
+    return root
+
+
+@pytest.fixture
+def dataset(tmp_path):
+    return write_dataset(tmp_path / "data-set")
+
+
+def write_texts(path, texts):
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    return str(path)
+
+
+def others(count=60):
+    rng = np.random.default_rng(5)
+    return [f"a {' '.join(rng.choice(WORDS, 7))} b{number}." for number in range(count)]
+
+
+def test_table_json_and_page_tell_the_same(dataset, tmp_path, capsys):
+    reference = write_texts(tmp_path / "real.jsonl", others())
+    flags = ["--reference", reference, "--json", str(tmp_path / "q.json"), "--html", str(tmp_path / "q.html"), "--quiet"]
+    assert main(["evaluate-data", str(dataset), *flags]) == 0
+    table = capsys.readouterr().out
+    assert max(map(len, table.splitlines())) <= 80
+    found = json.loads((tmp_path / "q.json").read_text(), parse_constant=lambda name: pytest.fail(name))
+    page = (tmp_path / "q.html").read_text()
+    kept = [row for row in rows() if row["keep"]]
+    assert found["corpus"]["texts"] == 36 and found["rows"] == 40 and found["marked"] == {"near duplicate": 4}
+    assert found["reference"]["texts"] == 36 and found["reference"]["rows"] == 60
+    assert found["corpus"]["confidence"]["mean"] == pytest.approx(np.mean([row["confidence"] for row in kept]))
+    assert found["corpus"]["perplexity"]["perplexity"] == pytest.approx(
+        math.exp(-np.mean([row["lm_logprob"] for row in kept])), rel=1e-6
+    )
+    assert found["comparison"]["verbatim"]["copies"] == 0 and not found["alarms"]
+    words = found["corpus"]["distinct_at_equal_words"]["words"]
+    assert words == min(found[side]["vocabulary"]["tokens"] for side in ("corpus", "reference"))
+    for told in (
+        "36",
+        f"{found['corpus']['distinct']['1']:.3f}",
+        f"{100 * found['comparison']['vocabulary']['jaccard']:.1f} %",
+    ):
+        assert told in table and told in page
+    assert "WARNING" not in table and 'role="alert"' not in page
+
+
+def test_the_same_seed_gives_the_same_figures(dataset, tmp_path):
+    reference = write_texts(tmp_path / "real.jsonl", others())
+    one, again, other = (
+        without_nan(evaluate_data(CorpusConfig(str(dataset), reference=reference, seed=seed))) for seed in (0, 0, 1)
+    )
+    assert one == again and one["reference"] != other["reference"]
+
+
+def test_a_copied_reference_cannot_be_overlooked(dataset, tmp_path, capsys):
+    flags = ["--reference", str(dataset), "--json", str(tmp_path / "q.json"), "--html", str(tmp_path / "q.html"), "--quiet"]
+    assert main(["evaluate-data", str(dataset), *flags]) == 0
+    table = capsys.readouterr().out
+    assert "WARNING" in table and "COPIED FROM THE REFERENCE: 100.0 %" in table
+    assert json.loads((tmp_path / "q.json").read_text())["alarms"][0].startswith("COPIED FROM THE REFERENCE: 100.0 %")
+    assert re.search(r'class="alarm" role="alert">COPIED FROM THE REFERENCE', (tmp_path / "q.html").read_text())
+
+
+def test_a_reference_that_is_largely_copied_raises_the_alarm_too(tmp_path):
+    mine = write_texts(tmp_path / "mine.jsonl", [sentence(number) for number in range(40)])
+    some = write_texts(tmp_path / "some.jsonl", [sentence(number) for number in range(8)] + others(40))
+    one = write_texts(tmp_path / "one.jsonl", [sentence(0)] + others(40))
+    assert evaluate_data(CorpusConfig(mine, reference=some))["alarms"]
+    assert not evaluate_data(CorpusConfig(mine, reference=one))["alarms"]
+
+
+def test_plain_texts_say_what_cannot_be_told_and_what_to_do(tmp_path, capsys):
+    assert main(["evaluate-data", write_texts(tmp_path / "texts.jsonl", others(5)), "--quiet"]) == 0
+    table = " ".join(capsys.readouterr().out.split())
+    for told in (
+        "Not told: confidence; no teacher's answers (teacher_probs) are stored: give --teacher, or export with one.",
+        "Not told: perplexity; no lm_logprob is stored: give --writer.",
+        "Not told: comparison; nothing to compare with: give --reference",
+    ):
+        assert told in table
+
+
+def test_confidence_that_was_asked_for_and_is_not_there_is_an_error(tmp_path, capsys):
+    folder = write_dataset(tmp_path / "data-set", without=("teacher_probs", "confidence", "label"))
+    assert main(["evaluate-data", str(folder), "--confidence", "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert "no teacher's answers (teacher_probs) are stored: give --teacher" in error and len(error.splitlines()) == 1
+    assert main(["evaluate-data", str(folder), "--quiet"]) == 0
+
+
+def test_models_are_asked_for_what_is_not_stored(tmp_path, models):
+    folder = write_dataset(tmp_path / "data-set", without=("teacher_probs", "confidence", "label", "lm_logprob"))
+    reference = write_texts(tmp_path / "real.jsonl", others())
+    config = CorpusConfig(
+        str(folder),
+        reference=reference,
+        teacher=str(models / "teacher"),
+        writer=str(models / "lm"),
+        confidence=True,
+        device="cpu",
+    )
+    found = evaluate_data(config)
+    kept = [row["text"] for row in rows() if row["keep"]]
+    assert found["teacher_queries"] == 36 and found["corpus"]["confidence"]["asked_now"]
+    assert set(found["corpus"]["classes"]["counts"]) == {"good", "bad"}
+    assert found["comparison"]["embedding"]["space"] == "the teacher"
+    logprobs = mean_logprobs(str(models / "lm"), kept, "cpu")
+    assert found["corpus"]["perplexity"]["perplexity"] == pytest.approx(perplexity(logprobs)["perplexity"])
+    assert found["reference"]["perplexity"]["perplexity"] > 1
+    assert found["missing"] == {}
+    config.encoder = str(models / "lm")
+    assert evaluate_data(config)["comparison"]["embedding"]["space"] == config.encoder
+
+
+def test_stored_answers_are_not_asked_for_again(dataset, models):
+    found = evaluate_data(CorpusConfig(str(dataset), teacher=str(models / "teacher"), device="cpu"))
+    assert found["teacher_queries"] == 0 and not found["corpus"]["confidence"]["asked_now"]
+
+
+def test_foreign_text_does_no_harm(tmp_path, capsys):
+    made = [row | {"text": f"{HOSTILE} {row['text']}", "topic": HOSTILE} for row in rows(12)]
+    folder = write_dataset(tmp_path / HOSTILE.replace("/", "_"), made)
+    found = evaluate_data(CorpusConfig(str(folder), reference=str(folder)))
+    page = render(found)
+    assert "<script" not in page and "<img" not in page and "&lt;script&gt;" in page
+    assert not re.search(r'(src|href)="', page)
+    found["corpus"]["perplexity"]["of"] = "texts under [/a] model"  # closes a markup that nobody opened
+    print_results(found)
+    table = capsys.readouterr().out
+    assert "\x1b[2J" not in table and "[/a]" in table
+
+
+def test_endless_empty_and_single_texts_do_no_harm(tmp_path):
+    for texts in (["..."], [""], ["one"], ["", "a b c d " * 3000, *others(12)], ["数据", "很好的数据"]):
+        found = evaluate_data(
+            CorpusConfig(write_texts(tmp_path / "a.jsonl", texts), reference=write_texts(tmp_path / "b.jsonl", texts))
+        )
+        json.dumps(without_nan(found), allow_nan=False)
+        assert "<svg" in render(found)
+        print_results(found)
+
+
+def test_too_few_texts_for_a_comparison_are_said_to_be_so(tmp_path):
+    few = write_texts(tmp_path / "few.jsonl", others(9))
+    found = evaluate_data(CorpusConfig(few, reference=few))
+    assert found["comparison"]["classifier"] is None and "10 of each" in found["missing"]["nearness"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([], "data is missing: prompter evaluate-data DIR"),
+        (["{data}", "--seed", "-1"], "seed is -1"),
+        (["{data}", "--referense", "x"], "Did you mean 'reference'?"),
+        (["{data}", "--reference", "nowhere/real.jsonl"], "reference: nowhere/real.jsonl: there is no such"),
+        (["{data}", "--writer", "./nowhere"], "writer: folder ./nowhere does not exist"),
+        (["{data}", "--encoder", "./nowhere"], "encoder: folder ./nowhere does not exist"),
+        (["{data}", "--teacher", "./nowhere"], "teacher: folder ./nowhere does not exist"),
+    ],
+)
+def test_mistakes_end_with_one_line(flags, message, dataset, capsys):
+    assert main(["evaluate-data", *(flag.format(data=dataset) for flag in flags)]) == 2
+    error = capsys.readouterr().err
+    assert message in error and len(error.splitlines()) == 1
+
+
+def test_files_that_cannot_be_written_are_named(dataset, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert main(["evaluate-data", str(dataset), "--json", str(tmp_path / "file" / "q.json"), "--quiet"]) == 2
+
+
+@pytest.mark.slow
+def test_twenty_thousand_texts_take_less_than_a_minute(tmp_path):
+    rng = np.random.default_rng(0)
+    words = np.array([f"w{number}" for number in range(20_000)])
+    common = rng.zipf(1.3, (40_000, 25)) % 20_000
+    texts = [" ".join(words[row]) for row in common]
+    mine, theirs = write_texts(tmp_path / "a.jsonl", texts[:20_000]), write_texts(tmp_path / "b.jsonl", texts[20_000:])
+    begin = time.process_time()
+    found = evaluate_data(CorpusConfig(mine, reference=theirs))
+    assert time.process_time() - begin < 60
+    assert abs(found["comparison"]["classifier"]["accuracy"] - 0.5) < 0.05

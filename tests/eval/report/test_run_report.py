@@ -1,0 +1,186 @@
+"""The report: what it claims, that hostile text stays text, that missing figures do no harm, how it looks."""
+
+import json
+import math
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distill.common.errors import InputError
+from eval.report.run_report import Record, render, verdict, write_report
+from tests.eval.page import Page
+from tests.eval.run_folder import HOSTILE, apart, hostile_run, metrics, samples, summary, write_run
+
+
+def page_of(folder):
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+def with_students(**accuracies):
+    return {"teacher_queries": 8000, "students": {name: {"accuracy": value} for name, value in accuracies.items()}}
+
+
+def test_a_whole_run_is_told(tmp_path):
+    page = page_of(write_run(tmp_path / "demo"))
+    for expected in (
+        "toy:sentiment", "With 8,000 teacher queries and no training data", "87.2 %", "77.1 %", "96.2 %", "13.6 MB",
+        "438,018", "1 min 11 s", "Reward", "Accuracy on the evaluation data", "Critic's loss", "Wanted: negative",
+        "First, after 200 queries", "Last, after 8,000 queries", "Mean reward", "teacher and writer", "budget",
+        "2.13.0", "8,000 of 8,000", "23,456", "Where teacher and student differ", "On the 2,000 texts of the evaluation data",
+        "Both choose the same class for 88.1 %", "teacher: positive 97.1 % · student: negative 88.3 % · labelled positive",
+    ):  # fmt: skip
+        assert expected in page.text, expected
+    assert page.tags.count("svg") == page.tags.count("desc") == 10
+    assert ("role", "img") in page.attributes
+
+
+def test_the_page_needs_nothing_but_itself(tmp_path):
+    folder = write_run(tmp_path / "demo")
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert not {"script", "link", "img", "iframe"} & set(Page(text).tags)
+    assert set(re.findall(r"https?://[^\"' ]+", text)) == {"http://www.w3.org/2000/svg"}
+    assert "url(" not in text and "@import" not in text
+    assert "prefers-color-scheme: dark" in text and "width=device-width" in text
+    assert write_report(folder).read_text(encoding="utf-8") == text  # same files, same page
+
+
+def test_the_verdict_claims_what_was_measured():
+    everything = summary()
+    assert verdict(everything, []) == (
+        "With 8,000 teacher queries and no training data, the prompted student reaches 87.2 % accuracy: 10.1 points "
+        "above the same student on unprompted text and 97.9 % of what the real training text gives it (89.1 %); "
+        "its teacher has 96.2 %."
+    )
+    assert "3.0 points below the same student" in verdict(with_students(prompted=0.7, unprompted=0.73), [])
+    alone = verdict(with_students(prompted=0.7), [])
+    assert alone.endswith("reaches 70.0 % accuracy.")
+    unlabelled = verdict({"teacher_queries": 500, "students": {"prompted": {}}}, [{"agreement": 0.5}, {"agreement": 0.83}])
+    assert "agree with its teacher on 83.0 % on the last texts" in unlabelled and "accuracy is not known" in unlabelled
+    assert "is not known" in verdict({"teacher_queries": 500}, [])
+    assert verdict({}, [{"queries": 1200}]).startswith("This run is not finished: the page shows it as it stood after 1,200")
+
+
+def test_hostile_text_stays_text(tmp_path):
+    page = page_of(hostile_run(tmp_path / "run"))
+    assert not {"script", "img"} & set(page.tags)
+    assert not any(name.startswith("on") or name in ("src", "href") for name, _ in page.attributes)
+    assert HOSTILE[:100] in page.text
+    assert "lone ? surrogate" in page.text
+    assert len(page.text) < 60_000  # texts of 10,000 characters are cut
+
+
+def test_characters_that_look_like_line_ends_do_not_cut_a_sample(tmp_path):
+    row = json.dumps({"update": 1, "wanted": "x", "topic": "a", "text": "a\u2028b\x85c"}, ensure_ascii=False)
+    (tmp_path / "samples.jsonl").write_text(row + "\n", encoding="utf-8")
+    assert "Wanted: x" in page_of(tmp_path).text
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        {},
+        {"teacher_queries": 100},
+        {"teacher": None, "students": None, "time": None, "labels": None, "config": None, "versions": None},
+        {
+            "teacher": {"accuracy": None},
+            "students": {"prompted": {"accuracy": math.nan}},
+            "time": {"a": None},
+            "seed": 3,
+        },
+        {"students": {"prompted": {"queries": 5, "seconds": 0}}, "time": {"a": 0}},
+    ],
+)
+def test_missing_keys_are_left_out(tmp_path, ended):
+    page = page_of(write_run(tmp_path / "run", ended, metrics(3), samples(1)))
+    assert "Texts before and after" in page.text
+    assert not re.search(r"\b(nan|None|null|undefined)\b", page.text)
+
+
+def test_each_key_of_a_run_may_be_missing():
+    def without(tree):
+        for key in tree:
+            yield {other: value for other, value in tree.items() if other != key}
+            if isinstance(tree[key], dict):
+                for smaller in without(tree[key]):
+                    yield tree | {key: smaller}
+
+    for ended in without(summary()):
+        Page(render(Record("run", ended)))
+    for row in without(metrics(1)[0]):
+        Page(render(Record("run", metrics=[row, row])))
+    for row in without(samples(1)[0]):
+        Page(render(Record("run", samples=[row, row])))
+    for differing in without(apart()):
+        Page(render(Record("run", apart=differing)))
+    for row in without(apart()["apart"][0]):
+        Page(render(Record("run", apart=apart() | {"apart": [row]})))
+
+
+anything = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5), lambda s: st.lists(s, max_size=2))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.fixed_dictionaries({}, optional={key: anything for key in samples(1)[0]}), st.data())
+def test_values_of_any_type_do_no_harm(sample, data):
+    row = data.draw(st.fixed_dictionaries({}, optional={key: anything for key in metrics(1)[0]}))
+    ended = data.draw(st.fixed_dictionaries({}, optional={key: anything for key in summary()}))
+    differing = data.draw(st.fixed_dictionaries({}, optional={key: anything for key in apart()}))
+    differing["pairs"] = [data.draw(st.fixed_dictionaries({}, optional={key: anything for key in apart()["pairs"][0]}))]
+    differing["apart"] = [data.draw(st.fixed_dictionaries({}, optional={key: anything for key in apart()["apart"][0]}))]
+    Page(render(Record("run", ended, [row], [sample], differing, ended)))
+
+
+def test_a_run_that_was_killed_can_be_told(tmp_path):
+    folder = write_run(tmp_path / "run", {}, metrics(4), samples(4), {})
+    (folder / "config.yaml").write_text("teacher: my/teacher\nbudget: 8000\n")
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"update": 5, "quer')
+    text = page_of(folder).text
+    assert "This run is not finished: the page shows it as it stood after 800 teacher queries" in text
+    assert "Teacher my/teacher Teacher queries 800 of 8,000 Rollouts 4" in text
+
+
+def test_a_run_of_before_the_comparison_was_kept_can_be_told(tmp_path):
+    page = page_of(write_run(tmp_path / "run", apart_={}))
+    assert "Texts before and after" in page.text and "Where teacher and student differ" not in page.text
+
+
+def test_the_page_says_on_which_texts_teacher_and_student_were_compared(tmp_path):
+    def text(**changes):
+        return Page(render(Record("run", apart=apart() | changes))).text
+
+    assert "mind to whom this page is given" in text()
+    drawn = text(source="replay", held=7000)
+    assert "On 2,000 of the 7,000 texts that the student learnt from, drawn by chance" in drawn
+    assert "mind to whom" not in drawn
+    assert "On the 2,000 texts that the student learnt from, since no evaluation data" in text(source="replay", held=2000)
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(InputError, match="is not a folder"):
+        write_report(tmp_path / "none")
+    with pytest.raises(InputError, match="holds none of summary.json, metrics.jsonl, samples.jsonl"):
+        write_report(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text('{"update"\n{"update": 2}\n')
+    with pytest.raises(InputError, match="metrics.jsonl, row 1: is not valid JSON"):
+        write_report(tmp_path)
+    (tmp_path / "metrics.jsonl").write_text("[1]\n")
+    with pytest.raises(InputError, match="row 1: expected a JSON object"):
+        write_report(tmp_path)
+    (tmp_path / "summary.json").write_text("[]")
+    with pytest.raises(InputError, match="summary.json: expected a JSON object"):
+        write_report(tmp_path)
+    (tmp_path / "summary.json").write_text("{}")
+    (tmp_path / "metrics.jsonl").write_text("")
+    for damage in ('{"labels": ["a"', "[" * 100_000):
+        (tmp_path / "disagreement.json").write_text(damage)
+        with pytest.raises(InputError, match="disagreement.json: is not valid JSON"):
+            write_report(tmp_path)
+    (tmp_path / "disagreement.json").unlink()
+    for damage, message in (("a: [1", "config.yaml: is not valid YAML"), ("text", "config.yaml: expected names")):
+        (tmp_path / "config.yaml").write_text(damage)
+        with pytest.raises(InputError, match=message):
+            write_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()

@@ -1,0 +1,74 @@
+"""The data set of a run: what it asked, no more and no less, in a form that everything reads."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from datasets import load_dataset
+
+from distill.batch import SyntheticBatch
+from distill.common.errors import InputError
+from distill.replay import Replay
+from eval.corpora.reading import load_corpus
+from prompter.exporting.run_dataset import write_run_dataset
+from prompter.students.sources import DatasetSource, open_source
+
+MANIFEST = {"name": "run", "base": "lm", "writer": "lm", "teacher": "me/teacher", "labels": ["no", "yes"], "seed": 5}
+
+
+def replay_of(texts: list[str], probabilities: list[list[float]], wanted: list[int]) -> Replay:
+    replay = Replay(100, 0)
+    topics = [text.split()[0] for text in texts]
+    batch = SyntheticBatch(texts, torch.tensor(probabilities).log(), torch.tensor(wanted), topics, "prompted")
+    replay.add(batch, 0)
+    return replay
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    nan = float("nan")
+    texts = ["a one", "b = two", "a one", "c | three", "d four"]
+    answers = [[0.9, 0.1], [0.25, 0.75], [0.9, 0.1], [nan, nan], [0.4, 0.6]]
+    write_run_dataset(tmp_path / "dataset", replay_of(texts, answers, [0, 0, 1, 1, 1]), MANIFEST)
+    return tmp_path / "dataset"
+
+
+def test_rows_are_the_texts_once_with_their_answers(written: Path, tmp_path: Path) -> None:
+    rows = load_dataset(str(written), split="train", cache_dir=str(tmp_path / "cache"))
+    assert rows["text"] == ["a one", "b = two", "d four"]  # the repetition and the unusable answer are no rows
+    assert rows["topic"] == ["a", "b", "d"]
+    assert rows["label"] == [0, 1, 1] and rows["wanted_label"] == [0, 0, 1]
+    assert rows.features["label"].names == ["no", "yes"]
+    for found, expected in zip(rows["teacher_probs"], [[0.9, 0.1], [0.25, 0.75], [0.4, 0.6]], strict=True):
+        assert found == pytest.approx(expected, abs=1e-6)
+    assert rows["confidence"] == pytest.approx([0.9, 0.75, 0.6])
+
+
+def test_it_is_a_source_that_answers_for_its_teacher(written: Path) -> None:
+    source = open_source(str(written))
+    assert isinstance(source, DatasetSource)
+    assert (source.answered, source.rows, source.labels, source.teacher) == (True, 3, ["no", "yes"], "me/teacher")
+    portion = source.portion(0)
+    assert portion is not None and portion.logprobs is not None
+    assert torch.allclose(portion.logprobs.exp(), torch.tensor([[0.9, 0.1], [0.25, 0.75], [0.4, 0.6]]), atol=1e-6)
+
+
+def test_its_quality_can_be_judged(written: Path) -> None:
+    corpus = load_corpus(str(written))
+    assert corpus.classes == ["no", "yes", "yes"] and corpus.logprob is None and corpus.marked == {}
+
+
+def test_the_card_counts_and_holds_no_text(written: Path) -> None:
+    page = (written / "README.md").read_text(encoding="utf-8")
+    head = yaml.safe_load(page.split("---\n")[1])
+    assert head["dataset_info"]["splits"][0]["num_examples"] == 3
+    assert all(part in page for part in ("| yes | 2 |", "| all | 3 |", "answered as wanted 66.7%", "confidence 0.750"))
+
+
+def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="not replaced"):
+        write_run_dataset(tmp_path / "dataset", replay_of(["a b"], [[0.9, 0.1]], [0]), MANIFEST)
+    assert [file.name for file in (tmp_path / "dataset").iterdir()] == ["mine.txt"]

@@ -1,0 +1,88 @@
+"""The vLLM writer, against a stand-in for vLLM: what it asks for, and what it makes of the answers."""
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+from distill.common.errors import InputError
+from prompter import Prompter
+from prompter.generation.config import WriterConfig
+from prompter.generation.vllm_writer import VLLMWriter
+from tests.prompter.tiny import WORDS
+
+EOS = WORDS.index("<eos>")
+
+
+class FakeLLM:
+    """Continues each prompt with w1 w2 w3 . and either stops or goes on to the limit."""
+
+    model_config = SimpleNamespace(max_model_len=64)
+
+    def __init__(self, **options: object) -> None:
+        self.options, self.asked = options, []
+
+    def generate(self, prompts: list[dict], sampling: list, use_tqdm: bool) -> list:
+        self.asked.append((prompts, sampling))
+        answers = []
+        for number, parameters in enumerate(sampling):
+            ids = [WORDS.index(word) for word in ("w1", "w2", "w3", ".", "w4", "w5")][: parameters.max_tokens]
+            stopped = number % 2 == 0
+            ids = ids[:5] if stopped else ids
+            output = SimpleNamespace(
+                token_ids=ids, cumulative_logprob=-2.0 * len(ids), finish_reason="stop" if stopped else "length"
+            )
+            answers.append(SimpleNamespace(outputs=[output]))
+        return answers
+
+
+@pytest.fixture
+def vllm(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    module = ModuleType("vllm")
+    module.LLM, module.SamplingParams = FakeLLM, SimpleNamespace  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vllm", module)
+    return module
+
+
+CONFIG = WriterConfig(writer_max_new_tokens=6, writer_min_new_tokens=3, writer_top_p=0.9, writer_temperature=0.7)
+
+
+def test_it_writes_as_the_writer_does(vllm: ModuleType, lm_folder: Path) -> None:
+    writer = VLLMWriter(str(lm_folder), CONFIG)
+    assert writer.engine.options["trust_remote_code"] is False
+    written = writer.write(["good bad", "", " good\n"], 1, 2)
+    assert written.texts == ["good bad w1 w2 w3 . w4", "w1 w2 w3 .", "good w1 w2 w3 . w4"]  # only the cut one is trimmed
+    assert written.logprob_mean.tolist() == [-2.0, -2.0, -2.0] and written.new_tokens == 16
+    prompts, sampling = writer.engine.asked[0]
+    assert [prompt["prompt_token_ids"] for prompt in prompts] == [[EOS, 3, 4], [EOS], [EOS, 3]]
+    assert {(s.max_tokens, s.min_tokens, s.top_p, s.temperature, s.logprobs) for s in sampling} == {(6, 3, 0.9, 0.7, 0)}
+    writer.write(["good bad", "", "good"], 1, 2)
+    writer.write(["good bad", "", "good"], 1, 3)
+    seeds = [[s.seed for s in sampling] for _, sampling in writer.engine.asked]
+    assert seeds[0] == seeds[1] != seeds[2] and len(set(seeds[0])) == 3
+    assert writer.write([], 0, 0).texts == []
+
+
+def test_a_long_topic_loses_its_beginning_in_the_prompt_alone(vllm: ModuleType, lm_folder: Path) -> None:
+    writer = VLLMWriter(str(lm_folder), CONFIG)
+    topic = " ".join(f"w{i % 25}" for i in range(80))
+    assert writer.write([topic], 0, 0).texts[0].startswith(topic)
+    assert len(writer.engine.asked[0][0][0]["prompt_token_ids"]) == 64 - 6
+
+
+def test_a_prompter_uses_it(vllm: ModuleType, run_folder: Path) -> None:
+    prompter = Prompter.load(run_folder, device="cpu", backend="vllm")
+    assert isinstance(prompter.writer, VLLMWriter)
+    assert all(len(text.split()) > 3 for text in prompter.texts("good", 3))
+
+
+def test_mistakes_are_named(vllm: ModuleType, lm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match="writer_max_new_tokens is 64, expected at most 63"):
+        VLLMWriter(str(lm_folder), WriterConfig(writer_max_new_tokens=64))
+    monkeypatch.setattr(FakeLLM, "__init__", lambda self, **options: (_ for _ in ()).throw(RuntimeError("no GPU\nmore")))
+    with pytest.raises(InputError, match=r"vLLM cannot load .* \(no GPU\); try --writer transformers"):
+        VLLMWriter(str(lm_folder), CONFIG)
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    with pytest.raises(InputError, match=r"not installed here .*: pip install 'prompter\[vllm\]'"):
+        VLLMWriter(str(lm_folder), CONFIG)

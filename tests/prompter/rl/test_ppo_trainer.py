@@ -1,0 +1,205 @@
+"""PPO's arithmetic against float64 loops, and PPO as a whole on a bandit."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
+from peft import LoraConfig
+from transformers import GPT2LMHeadModel
+
+from distill.common.errors import InputError
+from prompter.rl.ppo_config import PPOConfig
+from prompter.rl.ppo_trainer import PPOTrainer, clipped_value_loss, gae, whiten
+from tests.prompter.tiny import WORDS, tiny_gpt2, word_tokenizer
+
+
+def random_case(seed: int, batch: int = 5, width: int = 7) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(1, width + 1, batch)
+    mask = (np.arange(width)[None] < lengths[:, None]).astype(float)
+    case = {name: rng.normal(size=(batch, width)) for name in ("rewards", "values", "old_values", "returns")}
+    return case | {"mask": mask, "lengths": lengths}
+
+
+@given(st.integers(0, 10**6), st.floats(0, 1), st.floats(0, 1))
+def test_gae_equals_the_sum_of_discounted_td_errors(seed: int, gamma: float, lam: float) -> None:
+    case = random_case(seed)
+    expected = np.zeros_like(case["values"])
+    for b, length in enumerate(case["lengths"]):
+        values = [*case["values"][b, :length], 0.0]
+        deltas = [case["rewards"][b, t] + gamma * values[t + 1] - values[t] for t in range(length)]
+        for t in range(length):
+            expected[b, t] = sum((gamma * lam) ** (k - t) * deltas[k] for k in range(t, length))
+    tensors = {name: torch.tensor(case[name]) for name in ("rewards", "values", "mask")}
+    advantages, returns = gae(**tensors, gamma=gamma, lam=lam)
+    np.testing.assert_allclose(advantages.numpy(), expected, atol=1e-10)
+    np.testing.assert_allclose(returns.numpy(), (expected + case["values"]) * case["mask"], atol=1e-10)
+
+
+def test_gae_with_lambda_one_and_no_discount_is_return_minus_value() -> None:
+    rewards = torch.tensor([[0.0, 0.0, 2.0, 9.0]])
+    values = torch.tensor([[0.5, 1.0, 1.5, 7.0]])
+    mask = torch.tensor([[1, 1, 1, 0]])
+    advantages, returns = gae(rewards, values, mask, gamma=1.0, lam=1.0)
+    assert advantages.tolist() == [[1.5, 1.0, 0.5, 0.0]]
+    assert returns.tolist() == [[2.0, 2.0, 2.0, 0.0]]
+
+
+@given(st.integers(0, 10**6), st.floats(0.01, 2))
+def test_value_loss_equals_a_float64_loop(seed: int, cliprange: float) -> None:
+    case = random_case(seed)
+    total, count = 0.0, 0
+    for b, length in enumerate(case["lengths"]):
+        for t in range(length):
+            value, old, target = (case[name][b, t] for name in ("values", "old_values", "returns"))
+            clipped = min(max(value, old - cliprange), old + cliprange)
+            total += 0.5 * max((value - target) ** 2, (clipped - target) ** 2)
+            count += 1
+    tensors = [torch.tensor(case[name]) for name in ("values", "old_values", "returns", "mask")]
+    assert clipped_value_loss(*tensors, cliprange).item() == pytest.approx(total / count)
+
+
+def test_whitening_ignores_padding() -> None:
+    x = torch.tensor([[1.0, 3.0, 100.0], [5.0, 7.0, 9.0]])
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    white = whiten(x, mask)
+    assert white[0, 2] == 0
+    assert white[mask.bool()].mean().item() == pytest.approx(0, abs=1e-6)
+    assert white[mask.bool()].var(unbiased=False).item() == pytest.approx(1, abs=1e-4)
+
+
+def ppo_config(folder: Path, **changes: object) -> PPOConfig:
+    settings = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": 32,
+        "steps_per_generation": 2,
+        "num_generations": 32,
+        "num_iterations": 2,
+        "max_steps": 8,
+        "max_completion_length": 4,
+        "learning_rate": 1e-2,
+        "beta": 0.0,
+        "logging_steps": 4,
+        "save_strategy": "no",
+        "report_to": [],
+        "use_cpu": True,
+        "bf16": False,
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+    }
+    return PPOConfig(**(settings | changes))  # type: ignore[arg-type]
+
+
+def bandit_trainer(folder: Path, reward: object, lora: bool = True, **changes: object) -> PPOTrainer:
+    lora_config = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM") if lora else None
+    if not lora:  # without adapters TRL loads the reference model from the folder that the model came from
+        tiny_gpt2().save_pretrained(folder / "lm")
+    return PPOTrainer(
+        model=tiny_gpt2() if lora else GPT2LMHeadModel.from_pretrained(folder / "lm"),
+        reward_funcs=reward,
+        args=ppo_config(folder, **changes),
+        train_dataset=Dataset.from_dict({"prompt": ["good :", "bad :"] * 200}),
+        processing_class=word_tokenizer(),
+        peft_config=lora_config,
+    )
+
+
+def match_reward(prompts: list[str], completions: list[str], **kwargs: object) -> list[float]:
+    """The share of words that are the prompt's own: w1 after good, w2 after bad."""
+    wanted = {"good :": "w1", "bad :": "w2"}
+    return [
+        sum(word == wanted[prompt] for word in completion.split()) / 4
+        for prompt, completion in zip(prompts, completions, strict=True)
+    ]
+
+
+def test_bandit_reaches_95_percent_of_the_optimum_and_the_critic_learns(tmp_path: Path) -> None:
+    trainer = bandit_trainer(tmp_path, match_reward, lora=False, max_steps=200, learning_rate=2e-3)
+    trainer.train()
+    rows = [row for row in trainer.state.log_history if "reward" in row]
+    assert rows[0]["reward"] < 0.2
+    assert np.mean([row["reward"] for row in rows[-5:]]) >= 0.95
+    losses = [row["critic/loss"] for row in rows]
+    assert np.mean(losses[-5:]) < 0.5 * max(losses)
+
+
+def test_policy_loss_equals_a_float64_loop(tmp_path: Path) -> None:
+    trainer = bandit_trainer(tmp_path, match_reward, lora=False, epsilon=0.1, loss_type="bnpo")
+    prompt_ids, completion_ids = torch.tensor([[3, 5], [4, 5]]), torch.tensor([[8, 9, 10], [9, 0, 1]])
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
+    rng = np.random.default_rng(0)
+    advantages, shift = rng.normal(size=(2, 3)), rng.normal(size=(2, 3)) * 0.3
+    with torch.no_grad():
+        logits = trainer.model(torch.cat([prompt_ids, completion_ids], 1)).logits[:, 1:-1].double()
+    log_probs = logits.log_softmax(-1).gather(-1, completion_ids[..., None])[..., 0].numpy()
+    total = 0.0
+    for b in range(2):
+        for t in range(3):
+            ratio = np.exp(-shift[b, t])  # old = new + shift
+            clipped = min(max(ratio, 0.9), 1.1)
+            total += -min(ratio * advantages[b, t], clipped * advantages[b, t]) * mask[b, t].item()
+    inputs = {
+        "prompt_ids": prompt_ids,
+        "prompt_mask": torch.ones_like(prompt_ids),
+        "completion_ids": completion_ids,
+        "completion_mask": mask,
+        "advantages": torch.tensor(advantages, dtype=torch.float32),
+        "old_per_token_logps": torch.tensor(log_probs + shift, dtype=torch.float32),
+        "old_values": torch.zeros(2, 3),
+        "returns": torch.zeros(2, 3),
+        "num_items_in_batch": mask.sum(),
+    }
+    trainer.current_gradient_accumulation_steps = 1
+    loss = trainer._compute_loss(trainer.model, inputs)
+    assert loss.item() == pytest.approx(total / mask.sum().item(), rel=1e-4)
+
+
+def test_a_completion_without_reward_teaches_nothing(tmp_path: Path) -> None:
+    """All rewards are missing: no policy weight moves, the critic stays at zero, and nothing becomes NaN."""
+    trainer = bandit_trainer(tmp_path, lambda completions, **kwargs: [None] * len(completions), weight_decay=0.0, beta=0.0)
+    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
+    trainer.train()
+    for name, value in trainer.model.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert not any(value.any() for value in (trainer.critic.value.weight, trainer.critic.value.bias))
+
+
+def test_one_missing_reward_does_not_poison_the_rest(tmp_path: Path) -> None:
+    def reward(prompts: list[str], completions: list[str], **kwargs: object) -> list[float | None]:
+        return [None, *match_reward(prompts, completions)[1:]]
+
+    trainer = bandit_trainer(tmp_path, reward, lora=False, max_steps=60, learning_rate=2e-3)
+    trainer.train()
+    rows = [row for row in trainer.state.log_history if "reward" in row]
+    assert rows[-1]["reward"] > rows[0]["reward"] + 0.1
+    assert all(torch.isfinite(value).all() for value in trainer.model.state_dict().values())
+
+
+@pytest.mark.parametrize("lora", [True, False])
+def test_resume_is_bit_identical(tmp_path: Path, lora: bool) -> None:
+    def run(folder: Path, resume: bool) -> PPOTrainer:
+        trainer = bandit_trainer(folder, match_reward, lora=lora, max_steps=16, beta=0.02, save_strategy="steps", save_steps=8)
+        trainer.train(resume_from_checkpoint=str(folder / "checkpoint-8") if resume else None)
+        return trainer
+
+    whole = run(tmp_path / "a", resume=False)
+    torch.manual_seed(99)  # a resumed process does not start with the same generator state
+    resumed = run(tmp_path / "a", resume=True)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[name]), name
+    for name, value in whole.critic.state_dict().items():
+        assert torch.equal(value, resumed.critic.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("field, value", [("gamma", 1.5), ("lam", -0.1), ("cliprange_value", 0.0)])
+def test_config_refuses_what_is_out_of_range(tmp_path: Path, field: str, value: float) -> None:
+    with pytest.raises(InputError, match=field):
+        ppo_config(tmp_path, **{field: value})
+
+
+def test_words_fit_the_model() -> None:
+    assert tiny_gpt2().config.vocab_size == len(WORDS)

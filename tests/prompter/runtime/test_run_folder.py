@@ -1,0 +1,110 @@
+"""The run folder: locks, configurations, whole and broken checkpoints."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors import SafetensorError
+
+from distill.common.errors import InputError
+from prompter.runtime.run_folder import RunFolder, disk_errors_named
+
+
+def checkpoint(folder: RunFolder, step: int) -> Path:
+    path = folder.checkpoints / f"checkpoint-{step}"
+    (path / "distiller").mkdir(parents=True)
+    (path / "a.bin").write_bytes(b"x" * 100)
+    (path / "distiller" / "b.bin").write_bytes(b"y" * 100)
+    folder.seal(path)
+    return path
+
+
+def test_the_newest_whole_checkpoint_counts(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert folder.last_checkpoint() == (None, [])
+    checkpoint(folder, 20)
+    newest = checkpoint(folder, 100)  # 100 sorts before 20 as text
+    assert folder.last_checkpoint() == (newest, [])
+
+
+@pytest.mark.parametrize(
+    "damage, said",
+    [
+        (lambda path: (path / "a.bin").write_bytes(b"x" * 50), "a.bin was changed or truncated"),
+        (lambda path: (path / "a.bin").write_bytes(b"z" * 100), "a.bin was changed or truncated"),
+        (lambda path: (path / "distiller" / "b.bin").unlink(), "b.bin is missing"),
+        (lambda path: (path / "manifest.json").unlink(), "interrupted while being written"),
+        (lambda path: (path / "manifest.json").write_text('{"a.b'), "manifest.json cannot be read"),
+    ],
+)
+def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path: Path, damage, said: str) -> None:
+    folder = RunFolder(tmp_path / "run")
+    before = checkpoint(folder, 4)
+    damage(checkpoint(folder, 8))
+    found, broken = folder.last_checkpoint()
+    assert found == before
+    assert len(broken) == 1
+    assert "checkpoint-8" in broken[0]
+    assert said in broken[0]
+
+
+def test_logs_are_cut_back_to_where_a_checkpoint_stood(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append("metrics", [{"update": 1}, {"update": 2}])
+    sizes = folder.log_sizes(["metrics", "samples"])
+    before = (tmp_path / "metrics.jsonl").read_bytes()
+    folder.append("metrics", [{"update": 3}])
+    folder.append("samples", [{"text": "ü"}])
+    folder.cut_logs(sizes)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == before
+    assert (tmp_path / "samples.jsonl").read_bytes() == b""
+
+
+def test_a_second_process_is_refused_and_a_dead_one_does_not_block(tmp_path: Path) -> None:
+    hold = f"folder = RunFolder({str(tmp_path)!r}); print('locked', flush=True); input()"
+    code = f"from prompter.runtime.run_folder import RunFolder; {hold}"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"locked\n"
+        with pytest.raises(InputError, match="in use by another process"):
+            RunFolder(tmp_path)
+    finally:
+        process.kill()
+        process.wait()
+    RunFolder(tmp_path).close()
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        RunFolder(tmp_path / "file" / "run")
+
+
+def test_a_resume_with_another_configuration_names_the_differing_keys(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    config = {"budget": 100, "seed": 0, "quiet": False, "compare": ["real"]}
+    folder.open_config(config, resume=False, may_differ={"quiet"})
+    folder.open_config(config | {"quiet": True}, resume=True, may_differ={"quiet"})
+    with pytest.raises(InputError, match="budget: 100 there, 200 here") as error:
+        folder.open_config(config | {"budget": 200}, resume=True, may_differ={"quiet"})
+    assert "seed" not in str(error.value)
+    with pytest.raises(InputError, match="--resume"):
+        folder.open_config(config, resume=False, may_differ=set())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "somewhere"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing file data/0"),
+    ],
+)
+def test_a_full_disk_is_told_apart_from_a_bug(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(InputError, match="cannot be written"), disk_errors_named(tmp_path):
+        raise error
+    with pytest.raises(RuntimeError, match="a bug"), disk_errors_named(tmp_path):
+        raise RuntimeError("a bug")

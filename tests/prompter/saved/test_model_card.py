@@ -1,0 +1,77 @@
+"""Cards: what they tell, and that foreign text cannot become markup."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompter.runtime.markdown import cell
+from prompter.saved.manifest import read_manifest, training_summary
+from prompter.saved.model_card import curve, render_card, topic_table, write_card
+from tests.eval.run_folder import metrics, samples, summary
+
+
+@pytest.fixture
+def card(run_folder: Path, tmp_path: Path) -> str:
+    folder = Path(shutil.copytree(run_folder / "prompter", tmp_path / "prompter"))
+    manifest = read_manifest(folder) | {"training": training_summary(metrics()), "teacher": "toy:sentiment", "base": "toy"}
+    (folder / "prompter.json").write_text(json.dumps(manifest | {"writer": "toy"}))
+    rows = samples()
+    rows[-1]["text"] = "a | <b>bold</b> `code`\n# heading"
+    write_card(folder, metrics(), rows, summary())
+    return (folder / "README.md").read_text()
+
+
+def test_the_card_tells_the_run(card: str, run_folder: Path) -> None:
+    head = yaml.safe_load(card.split("---")[1])
+    assert head["library_name"] == "peft" and "base_model" not in head  # a toy is on no hub
+    assert "| teacher | toy:sentiment |" in card and "| teacher queries | 8,000 in 40 rollouts |" in card
+    assert "accuracy 87.2%, agreement with the teacher 88.1%" in card
+    assert "Prompter.load(" in card and '.texts("good", 5)' in card
+    assert "| reward/confidence | 0." in card and "█" in card
+    assert "## Topics" in card and "| This camera is |" in card
+    assert "a \\| &lt;b&gt;bold&lt;/b&gt; \\`code\\` \\# heading" in card
+    assert str(run_folder.parent) not in card
+    assert "{{" not in card and "None" not in card
+
+
+def test_a_base_from_the_hub_is_named_in_the_header(run_folder: Path) -> None:
+    manifest = read_manifest(run_folder / "prompter") | {"base": "org/lm", "base_revision": "abc123"}
+    card = render_card(manifest, [], [], {})
+    assert yaml.safe_load(card.split("---")[1])["base_model"] == "org/lm"
+    assert "org/lm (commit abc123)" in card
+
+
+def test_training_summary_compares_first_and_last_tenth() -> None:
+    rows = [{"queries": 10 * i, "reward": float(i), "reward/novelty": 0.5, "kl": 1.0, "update": i} for i in range(1, 21)]
+    found = training_summary(rows)
+    assert found["teacher_queries"] == 200 and found["rollouts"] == 20
+    assert found["first"] == {"reward": 1.5, "reward/novelty": 0.5} and found["last"]["reward"] == 19.5
+    assert training_summary([]) == {"rollouts": 0, "teacher_queries": 0}
+
+
+def test_topics_are_counted() -> None:
+    row = {"wanted": "good", "predicted": "good", "confidence": 1.0}
+    table = topic_table(
+        [{"topic": "a", **row}, {"topic": "b", **row}, {"topic": "b", **row, "predicted": "bad", "confidence": 0}]
+    )
+    assert table == [
+        {"topic": "b", "count": 2, "hits": 0.5, "confidence": 0.5},
+        {"topic": "a", "count": 1, "hits": 1.0, "confidence": 1.0},
+    ]
+
+
+@given(st.lists(st.floats(-10, 10), max_size=50))
+def test_a_curve_has_a_mark_per_piece(values: list[float]) -> None:
+    assert len(curve(values)) == min(16, len(values))
+
+
+@given(st.text())
+def test_a_cell_is_one_line_without_markup(text: str) -> None:
+    found = cell(text, 20)
+    assert "\n" not in found and "<" not in found
+    assert found.replace("\\\\", "").replace("\\|", "").count("|") == 0

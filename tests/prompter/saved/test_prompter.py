@@ -1,0 +1,195 @@
+"""Saved prompters: they load elsewhere, write the same again, and say what is wrong with a folder."""
+
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from distill.common.errors import InputError
+from prompter import Prompter
+from prompter.saved.manifest import REQUIRED
+from tests.prompter.saved_prompter import write_prompter
+from tests.prompter.tiny import WORDS, tiny_gpt2, word_tokenizer
+
+
+@pytest.fixture(scope="module")
+def prompter(run_folder: Path) -> Prompter:
+    return Prompter.load(run_folder, device="cpu")
+
+
+@pytest.fixture
+def copied(run_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the prompter folder that a test may damage."""
+    return Path(shutil.copytree(run_folder / "prompter", tmp_path / "copied"))
+
+
+def edit(folder: Path, **changes: object) -> None:
+    file = folder / "prompter.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_importing_the_package_is_light() -> None:
+    script = "import sys, prompter; assert 'torch' not in sys.modules and prompter.__version__"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
+def test_it_writes_as_the_policy_that_was_saved(prompter: Prompter, run_folder: Path) -> None:
+    assert prompter.labels == ["good", "bad"]
+    texts, topics = prompter.texts("good", 5), prompter.topics("good", 5)
+    assert all(text.startswith(topic) and len(text) > len(topic) for text, topic in zip(texts, topics, strict=True))
+    again = Prompter.load(run_folder / "prompter", device="cpu")
+    assert again.texts(0, 5) == texts != again.texts(1, 5)
+    assert prompter.texts("good", 5, seed=1) != texts
+    untuned = Prompter.load(run_folder, device="cpu")
+    with torch.no_grad():
+        for name, parameter in untuned.policy.model.named_parameters():
+            if "lora_B" in name:
+                parameter.zero_()
+    assert untuned.topics("good", 5) != topics
+
+
+def test_policy_and_writer_share_their_base(prompter: Prompter, lm_folder: Path, teacher_folder: Path, tmp_path: Path) -> None:
+    assert prompter.writer.model is prompter.policy.model  # type: ignore[union-attr]
+    full = Prompter.load(write_prompter(tmp_path / "full", lm_folder, teacher_folder, lora_rank=0), device="cpu")
+    assert full.writer.model is not full.policy.model  # type: ignore[union-attr]
+    assert len(full.texts("bad", 3)) == 3
+
+
+def test_a_stream_goes_on_at_any_batch(prompter: Prompter) -> None:
+    whole = list(itertools.islice(prompter.stream(seed=3, batch_size=5), 4))
+    rest = list(itertools.islice(prompter.stream(seed=3, batch_size=5, start=2), 2))
+    for one, other in zip(whole[2:], rest, strict=True):
+        assert one.texts == other.texts and one.topics == other.topics
+        assert torch.equal(one.lm_logprob, other.lm_logprob)
+    wanted = torch.cat([batch.wanted for batch in whole])
+    assert wanted.bincount().tolist() == [10, 10]
+    assert all(torch.isfinite(batch.lm_logprob).all() and (batch.lm_logprob < 0).all() for batch in whole)
+    (only,) = itertools.islice(prompter.stream(["bad"], batch_size=4), 1)
+    assert only.wanted.tolist() == [1, 1, 1, 1] and len(only) == 4
+
+
+def test_a_policy_may_write_the_whole_text(lm_folder: Path, teacher_folder: Path, tmp_path: Path) -> None:
+    prompter = Prompter.load(write_prompter(tmp_path / "run", lm_folder, teacher_folder, writes="text"), device="cpu")
+    assert prompter.writer is None
+    (batch,) = itertools.islice(prompter.stream(batch_size=3), 1)
+    assert batch.texts == batch.topics
+    assert (batch.lm_logprob < 0).all()
+
+
+def test_the_folder_and_its_base_move(copied: Path, prompter: Prompter, run_folder: Path) -> None:
+    assert Prompter.load(copied, device="cpu").texts("good", 2) == prompter.texts("good", 2)
+    moved = Path(shutil.copytree(run_folder.parent / "lm", copied.parent / "moved lm"))
+    edit(copied, base="/gone/lm", writer="/gone/lm")
+    with pytest.raises(InputError, match=r"name it with base= \(--base"):
+        Prompter.load(copied, device="cpu")
+    assert Prompter.load(copied, device="cpu", base=str(moved)).texts("good", 2) == prompter.texts("good", 2)
+    edit(copied, base=str(moved))
+    with pytest.raises(InputError, match=r"name it with writer= \(--generator"):
+        Prompter.load(copied, device="cpu")
+
+
+def test_a_manifest_with_no_more_than_it_needs_is_enough(copied: Path, prompter: Prompter) -> None:
+    manifest = json.loads((copied / "prompter.json").read_text())
+    (copied / "prompter.json").write_text(json.dumps({key: manifest[key] for key in ("schema_version", *REQUIRED)}))
+    assert Prompter.load(copied, device="cpu").texts("good", 2) == prompter.texts("good", 2)
+
+
+def test_toy_names_are_stored_without_paths_and_found_again(
+    lm_folder: Path, teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple] = []
+    run = write_prompter(tmp_path / "run", lm_folder, teacher_folder, named={"generator": "toy", "teacher": "toy:sentiment"})
+    for file in (run / "prompter").iterdir():
+        assert str(lm_folder.parent).encode() not in file.read_bytes(), file
+    monkeypatch.setattr("eval.toy.files.toy_path", lambda *args, **kw: asked.append(args) or lm_folder)
+    prompter = Prompter.load(run, device="cpu")
+    assert asked == [("toy", "writer")] * 2
+    assert prompter.writer.model is prompter.policy.model  # type: ignore[union-attr]
+
+
+def test_settings_of_the_writer_can_change(run_folder: Path) -> None:
+    prompter = Prompter.load(run_folder, device="cpu", writer_max_new_tokens=5, writer_temperature=0.0)
+    assert prompter.writer.config.writer_max_new_tokens == 5  # type: ignore[union-attr]
+    assert prompter.writer.config.writer_min_new_tokens == 4  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="unknown setting 'writer_temprature'.*'writer_temperature'"):
+        Prompter.load(run_folder, writer_temprature=1)
+    with pytest.raises(InputError, match="writer_top_p is 2"):
+        Prompter.load(run_folder, writer_top_p=2)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda p: p.texts("god", 1), "label 'god' is unknown, expected one of: good, bad. Did you mean 'good'"),
+        (lambda p: p.topics(2, 1), "label 2 is out of range, expected 0 to 1"),
+        (lambda p: p.texts("good", 0), "n is 0, expected a whole number >= 1"),
+        (lambda p: p.stream(["nice"]), "label 'nice' is unknown"),
+        (lambda p: p.stream([]), "labels is empty"),
+        (lambda p: p.stream(batch_size=0), "batch_size is 0"),
+    ],
+)
+def test_wrong_calls(prompter: Prompter, call, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        call(prompter)
+
+
+def test_damaged_folders(copied: Path, tmp_path: Path) -> None:
+    def refused(said: str) -> None:
+        with pytest.raises(InputError, match=said):
+            Prompter.load(copied, device="cpu")
+
+    good = (copied / "prompter.json").read_text()
+    edit(copied, schema_version=99)
+    refused("schema_version is 99, this version of prompter reads 1: install the version")
+    edit(copied, schema_version=1, labels=["one"])
+    refused("'labels' is")
+    edit(copied, labels=["good", "bad"], policy={"contrl": 1})
+    refused("a setting is not one that this version knows")
+    edit(copied, policy=3)
+    refused("'policy' is missing or damaged")
+    (copied / "prompter.json").write_text("[]")
+    refused("has no schema_version")
+    (copied / "prompter.json").write_text(good[:50])
+    refused("not valid JSON")
+    (copied / "prompter.json").unlink()
+    refused("has no prompter.json: give the folder of a finished run")
+    (copied / "prompter.json").write_text(good)
+    (copied / "tokenizer.json").write_text("{")
+    refused("the tokenizer is missing or damaged")
+    shutil.rmtree(copied)
+    refused("does not exist")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").touch()
+    with pytest.raises(InputError, match="holds no prompter yet: finish it first"):
+        Prompter.load(tmp_path / "run")
+
+
+def test_an_adapter_that_does_not_fit(copied: Path, tmp_path: Path) -> None:
+    weights = load_file(copied / "adapter_model.safetensors")
+    name, tensor = next(iter(weights.items()))
+    file = copied / "adapter_model.safetensors"
+    for changed, said in (
+        (weights | {name: tensor[:, :-1].contiguous()}, "does not fit .*name the model it was tuned on with base="),
+        ({key: value for key, value in weights.items() if key != name}, "1 weights missing, 0 left over"),
+        (weights | {name.replace("h.0", "h.7"): tensor.clone()}, "0 weights missing, 1 left over"),
+    ):
+        save_file(changed, file)
+        with pytest.raises(InputError, match=said):
+            Prompter.load(copied, device="cpu")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match="the adapter is missing or damaged"):
+        Prompter.load(copied, device="cpu")
+    save_file(weights, file)
+    bigger = tiny_gpt2().config
+    bigger.n_layer = 3
+    type(tiny_gpt2())(bigger).save_pretrained(tmp_path / "bigger")
+    word_tokenizer().save_pretrained(tmp_path / "bigger")
+    with pytest.raises(InputError, match=r"has [\d,]+ parameters, the prompter was tuned on a model of"):
+        Prompter.load(copied, base=str(tmp_path / "bigger"), device="cpu")
+    assert len(WORDS) == bigger.vocab_size

@@ -1,0 +1,37 @@
+"""A run folder with a saved prompter of tiny models, without any training."""
+
+import warnings
+from pathlib import Path
+
+import torch
+from peft import get_peft_model
+
+from prompter.generation.policy import TopicPolicy
+from prompter.generation.writer import Writer
+from prompter.saved.manifest import save_prompter
+from prompter.training.settings import parse_settings
+
+SMALL = {"topic_max_tokens": 3, "writer_max_new_tokens": 8, "writer_min_new_tokens": 4, "lora_rank": 2, "device": "cpu"}
+
+
+def write_prompter(
+    run: Path, lm: Path, teacher: Path, training: dict | None = None, named: dict | None = None, **changes: object
+) -> Path:
+    """Save a prompter into a run folder; keyword arguments change settings."""
+    settings = {"output_dir": run, "teacher": teacher, "generator": lm} | SMALL | changes
+    parsed = parse_settings([word for key, value in settings.items() for word in (f"--{key}", str(value))])
+    length = parsed.writer.writer_max_new_tokens if parsed.policy.writes == "text" else parsed.policy.topic_max_tokens
+    base = parsed.policy.policy or str(lm)
+    policy = TopicPolicy.load(base, ["good", "bad"], parsed.policy, length, "cpu")
+    torch.manual_seed(1)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        if policy.lora is not None:
+            policy.model = get_peft_model(policy.model, policy.lora)  # type: ignore[assignment]
+        for name, parameter in policy.model.named_parameters():
+            if policy.lora is None or "lora_B" in name:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+        writer = Writer.beside(policy, base, str(lm), parsed.writer, "cpu")
+        summary = training if training is not None else {"rollouts": 0, "teacher_queries": 0}
+        save_prompter(run / "prompter", parsed, policy, writer, parsed.flat() | (named or {}), summary)
+    return run

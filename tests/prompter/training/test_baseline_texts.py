@@ -1,0 +1,109 @@
+"""The controls: what they draw, and that each draw is the seed's alone."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+
+from distill.batch import SyntheticBatch
+from prompter.generation.config import WriterConfig
+from prompter.generation.writer import Writer
+from prompter.training.baseline_texts import (
+    CLASS_PROMPTS,
+    control_texts,
+    draw,
+    judged_batches,
+    most_confident,
+    random_topics,
+    random_words,
+)
+from tests.prompter.tiny import tiny_gpt2, word_tokenizer
+
+SENTENCES = ["The tide came in before noon.", "Nobody had counted the boats there."]
+
+
+def texts_of(name: str, count: int, seed: int = 0, **more: Any) -> tuple[list[str], list[str], torch.Tensor]:
+    config = WriterConfig(writer_max_new_tokens=6, writer_min_new_tokens=2, writer_batch_size=4)
+    inputs = {"labels": ["good", "bad"], "corpus": SENTENCES, "real": [f"real {i}" for i in range(50)], **more}
+    return control_texts(name, count, writer=Writer(tiny_gpt2(), word_tokenizer(), config), seed=seed, **inputs)
+
+
+@pytest.mark.parametrize("name", ["unprompted", "class-names", "random-topics", "random-words", "corpus", "real"])
+def test_a_control_is_fixed_by_its_seed(name: str) -> None:
+    texts, topics, wanted = texts_of(name, 12)
+    assert len(texts) == len(topics) == len(wanted) == 12 and all(texts)
+    assert texts == texts_of(name, 12)[0]
+    assert texts != texts_of(name, 12, seed=1)[0]
+
+
+def test_class_names_ask_for_each_class_with_each_prompt_alike() -> None:
+    texts, topics, wanted = texts_of("class-names", 2 * 2 * len(CLASS_PROMPTS))
+    assert Counter(wanted.tolist()) == {0: 8, 1: 8}
+    assert set(Counter(topics).values()) == {2}
+    for text, topic, label in zip(texts, topics, wanted.tolist(), strict=True):
+        name = ("good", "bad")[label]
+        assert name in topic and name in text.split()
+
+
+def test_random_topics_are_four_ordinary_tokens() -> None:
+    writer = Writer(tiny_gpt2(), word_tokenizer(), WriterConfig())
+    topics = random_topics(writer, 500, seed=0)
+    words = Counter(word for topic in topics for word in topic.split())
+    assert all(len(topic.split()) == 4 for topic in topics)
+    ordinary = set(writer.tokenizer.get_vocab()) - set(writer.tokenizer.all_special_tokens)
+    assert set(words) == ordinary
+    text = texts_of("random-topics", 5)
+    assert all(t.startswith(topic) for t, topic in zip(text[0], text[1], strict=True)) and text[1] == topics[:5]
+
+
+def test_the_surest_of_each_class_are_selected() -> None:
+    p = torch.tensor([0.9, 0.2, 0.6, 0.8, 0.1, 0.7, float("nan"), 0.95, 0.55])
+    answers = torch.stack([p, 1 - p], 1).log()
+    batch = SyntheticBatch([f"text {i}" for i in range(9)], answers, torch.full((9,), -1), [""] * 9, "selected-topics")
+    assert most_confident(batch, 0.5).texts == ["text 0", "text 1", "text 4", "text 7"]
+    assert most_confident(batch, 1.0).texts == ["text 0", "text 1", "text 3", "text 4", "text 5", "text 7"]
+
+
+def test_other_controls_ask_for_no_class() -> None:
+    for name in ("unprompted", "random-words", "corpus", "real"):
+        _, topics, wanted = texts_of(name, 5)
+        assert topics == [""] * 5 and (wanted == -1).all()
+
+
+def test_progress_tells_how_many_texts_there_are() -> None:
+    seen: list[int] = []
+    texts_of("unprompted", 10, progress=seen.append)
+    assert seen == [4, 8, 10]
+
+
+def test_a_draw_repeats_nothing_before_all_are_used() -> None:
+    texts = [str(i) for i in range(7)]
+    drawn = draw(texts, 17, seed=3)
+    assert sorted(drawn[:7]) == sorted(drawn[7:14]) == sorted(texts)
+    assert drawn[:7] != drawn[7:14] and len(set(drawn[14:])) == 3
+
+
+def test_random_words_keep_frequencies_and_lose_order() -> None:
+    texts = random_words(["a a a b"], 2000, seed=0)
+    lengths = {len(text.split()) for text in texts}
+    counts = Counter(" ".join(texts).split())
+    assert lengths == set(range(8, 31))
+    assert counts["a"] / counts.total() == pytest.approx(0.75, abs=0.01)
+
+
+def test_batches_carry_the_answers_in_order() -> None:
+    class Lengths:
+        labels = ["short", "long"]
+
+        def __call__(self, texts: list[str]) -> torch.Tensor:
+            p = torch.tensor([min(0.9, len(text) / 10) for text in texts])
+            return torch.stack([1 - p, p], 1).log()
+
+    texts = ["a" * n for n in range(1, 8)]
+    teacher: Any = Lengths()
+    batches = list(judged_batches(texts, [""] * 7, torch.full((7,), -1), teacher, "real", 3))
+    assert [len(batch) for batch in batches] == [3, 3, 1]
+    logits = torch.cat([batch.teacher_logits for batch in batches])
+    assert torch.equal(logits, teacher(texts))
+    assert [text for batch in batches for text in batch.texts] == texts
