@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import resolve_device, weight_dtype
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from prompter.generation.decoding import decode
 
 WAYS = {
@@ -55,7 +55,7 @@ def main() -> None:
             max_new_tokens=args.new_tokens,
             eos_token_ids=[eos] if args.until_eos else [],
             pad_token_id=pad,
-            generator=generator(0, "benchmark", counter, device=device),
+            generator=random_generator(0, "benchmark", counter, device=device),
             **sampling,
         )
         return int(decoded.lengths.sum())

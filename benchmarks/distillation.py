@@ -30,17 +30,17 @@ class KDTrainer(Trainer):
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
         """Return the distillation loss."""
-        answers = inputs.pop("answers")
+        predictions = inputs.pop("answers")
         output = model(**inputs)
-        loss = kd_loss(output.logits, answers, 2.0)
+        loss = kd_loss(output.logits, predictions, 2.0)
         return (loss, output) if return_outputs else loss
 
 
-def plain(student: Student, texts: list[str], answers: torch.Tensor, updates: int, size: int) -> float:
+def plain(student: Student, texts: list[str], predictions: torch.Tensor, updates: int, size: int) -> float:
     encoded = student.tokenizer(texts, truncation=True, max_length=128)
     rows = [
         {"input_ids": ids, "attention_mask": mask, "answers": answer}
-        for ids, mask, answer in zip(encoded["input_ids"], encoded["attention_mask"], answers.tolist(), strict=True)
+        for ids, mask, answer in zip(encoded["input_ids"], encoded["attention_mask"], predictions.tolist(), strict=True)
     ]
     arguments = TrainingArguments(
         output_dir=tempfile.gettempdir(),  # nothing is saved
@@ -62,10 +62,10 @@ def plain(student: Student, texts: list[str], answers: torch.Tensor, updates: in
     return time.perf_counter() - start
 
 
-def ours(student: Student, texts: list[str], answers: torch.Tensor, updates: int, size: int) -> float:
+def ours(student: Student, texts: list[str], predictions: torch.Tensor, updates: int, size: int) -> float:
     config = DistillConfig(student_updates=updates, student_batch_size=size, student_online_share=0.0)
     distiller = Distiller(student, config, len(texts), seed=0)
-    distiller.consume(SyntheticBatch(texts, answers, torch.full((len(texts),), -1), [""] * len(texts), "texts"))
+    distiller.consume(SyntheticBatch(texts, predictions, torch.full((len(texts),), -1), [""] * len(texts), "texts"))
     start = time.perf_counter()
     distiller.finish()
     return time.perf_counter() - start
@@ -83,13 +83,13 @@ def main() -> None:
     args = parser.parse_args()
     teacher: Teacher = load_teacher(args.teacher)
     texts = list(dict.fromkeys(load_texts(args.texts, "text")))[: args.rows]
-    answers = teacher(texts)
+    predictions = teacher(texts)
     ways = {"plain Trainer": plain, "prompter": ours}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for repeat in range(args.repeats + 1):
         for name, way in ways.items():
             student = load_student(args.student, labels=teacher.labels, teacher=teacher, seed=0)  # type: ignore[arg-type]
-            seconds = way(student, texts, answers, args.updates, args.batch)
+            seconds = way(student, texts, predictions, args.updates, args.batch)
             if repeat:  # the first turn warms up
                 rates[name].append(args.updates * args.batch / seconds)
     medians = {name: statistics.median(values) for name, values in rates.items()}

@@ -32,7 +32,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from distill.common.seeding import generator, seeded
+from distill.common.seeding import random_generator, seeded
 from eval.data.sentences import read_sentences
 from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.rewriter import END, HIDDEN, PADDING, PADDING_ID, UNKNOWN, RewriterSettings, damage, ending_tokenizer
@@ -149,18 +149,21 @@ def train(
     ids = [row[:LONGEST] for row in tokenizer(texts, verbose=False)["input_ids"]]
     training = ids[:-HELD_OUT]
     lengths = torch.tensor([len(row) for row in training])
-    batches = length_sorted_batches(lengths, BATCH, generator(SEED, name, "order"))
+    batches = length_sorted_batches(lengths, BATCH, random_generator(SEED, name, "order"))
 
     def losses() -> Iterator[Tensor]:
         for number, rows in enumerate(batches):
             batch = padded([training[i] for i in rows.tolist()], int(tokenizer.pad_token_id))
-            yield loss_of(model, batch, tokenizer, generator(SEED, name, number))
+            yield loss_of(model, batch, tokenizer, random_generator(SEED, name, number))
 
     fit(model, losses(), len(batches), 2e-3, name, quiet=False)
     with torch.inference_mode():
         held_out = [
             loss_of(
-                model, padded(ids[-begin - BATCH : -begin], int(tokenizer.pad_token_id)), tokenizer, generator(SEED, begin)
+                model,
+                padded(ids[-begin - BATCH : -begin], int(tokenizer.pad_token_id)),
+                tokenizer,
+                random_generator(SEED, begin),
             )
             for begin in range(BATCH, HELD_OUT - BATCH, BATCH)
         ]

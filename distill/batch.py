@@ -37,7 +37,7 @@ class SyntheticBatch:
 
     texts: list[str]
     teacher_logits: Tensor
-    wanted: Tensor
+    targets: Tensor
     topics: list[str]
     source: str
     text_pairs: list[str] | None = None
@@ -52,10 +52,10 @@ class SyntheticBatch:
             raise InputError(f"batch.teacher_logits: shape {tuple(logits.shape)}; expected ({rows}, K) with K >= 2.")
         if logits.dtype != torch.float32 or logits.device.type != "cpu":
             raise InputError(f"batch.teacher_logits: {logits.dtype} on {logits.device}; expected float32 on the CPU.")
-        if self.wanted.shape != (rows,) or self.wanted.dtype != torch.int64:
-            found = f"{self.wanted.dtype} of shape {tuple(self.wanted.shape)}"
+        if self.targets.shape != (rows,) or self.targets.dtype != torch.int64:
+            found = f"{self.targets.dtype} of shape {tuple(self.targets.shape)}"
             raise InputError(f"batch.wanted: {found}; expected int64 of shape ({rows},).")
-        if rows and not (-1 <= int(self.wanted.min()) and int(self.wanted.max()) < logits.shape[1]):
+        if rows and not (-1 <= int(self.targets.min()) and int(self.targets.max()) < logits.shape[1]):
             raise InputError(f"batch.wanted: holds a class outside -1..{logits.shape[1] - 1}.")
         if len(self.topics) != rows:
             raise InputError(f"batch.topics: {len(self.topics)} topics for {rows} texts.")
@@ -99,7 +99,7 @@ class SyntheticBatch:
         return SyntheticBatch(
             texts=[self.texts[i] for i in index],
             teacher_logits=self.teacher_logits[index],
-            wanted=self.wanted[index],
+            targets=self.targets[index],
             topics=[self.topics[i] for i in index],
             source=self.source,
             text_pairs=None if self.text_pairs is None else [self.text_pairs[i] for i in index],
@@ -114,7 +114,7 @@ def joined(batches: Sequence[SyntheticBatch]) -> SyntheticBatch:
     return SyntheticBatch(
         texts=[text for batch in batches for text in batch.texts],
         teacher_logits=torch.cat([batch.teacher_logits for batch in batches]),
-        wanted=torch.cat([batch.wanted for batch in batches]),
+        targets=torch.cat([batch.targets for batch in batches]),
         topics=[topic for batch in batches for topic in batch.topics],
         source=batches[0].source,
         text_pairs=pairs if batches[0].text_pairs is not None else None,

@@ -27,7 +27,7 @@ from distill.common.encode import TokenTable, token_table
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.precision import autocast
-from distill.common.seeding import generator, seeded
+from distill.common.seeding import random_generator, seeded
 from distill.config import DistillConfig, schedule_factor
 from distill.embedded import padded_inputs
 from distill.hidden import HiddenMatch
@@ -287,7 +287,7 @@ class Distiller:
             batches = pool_batches(len(self.replay), size)
             rows = self.replay.sample(batches * size, self.pools_drawn, self.config.replay_selection)
             rows = rows[torch.argsort(self._lengths(rows), stable=True)].view(batches, size)
-            order = torch.randperm(batches, generator=generator(self.seed, "pool-order", self.pools_drawn))
+            order = torch.randperm(batches, generator=random_generator(self.seed, "pool-order", self.pools_drawn))
             self.pool = rows[order]
             self.pools_drawn += 1
         rows, self.pool = self.pool[0], self.pool[1:]

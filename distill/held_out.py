@@ -52,7 +52,7 @@ class HeldOut:
         self.texts: list[str] = []
         self.text_pairs: list[str | None] = []
         self.embeddings: list[Tensor] = []  # (length, H) float16 each, where embeddings are held out
-        self._answers: list[Tensor] = []  # put together when asked for: growing one matrix would copy it each time
+        self._predictions: list[Tensor] = []  # put together when asked for: growing one matrix would copy it each time
         self._known: set[tuple[str, str | None]] = set()
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ class HeldOut:
     @property
     def logprobs(self) -> Tensor:
         """(N, K) float32, the teacher's answers to `texts`."""
-        return torch.cat(self._answers) if self._answers else torch.empty(0, 0)
+        return torch.cat(self._predictions) if self._predictions else torch.empty(0, 0)
 
     def take(self, batch: SyntheticBatch) -> SyntheticBatch:
         """Keep the batch's held-out texts that have a usable answer, and return the batch without any held-out text."""
@@ -84,7 +84,7 @@ class HeldOut:
                 self.embeddings += stored_rows(batch.embeddings[kept], batch.lengths[kept])
             self.texts += [batch.texts[index] for index in kept]
             self.text_pairs += [pairs[index] for index in kept]
-            self._answers.append(batch.teacher_logits[kept])
+            self._predictions.append(batch.teacher_logits[kept])
         return batch.select(~torch.tensor(held, dtype=torch.bool))
 
     def measure(self, student: Student) -> dict[str, float]:
@@ -98,13 +98,13 @@ class HeldOut:
             return {}
         if self.embeddings:
             readable = usable_length(student.model, student.tokenizer, student.max_length)
-            answers = embedded_log_probs(student.model, self.embeddings, readable)
+            predictions = embedded_log_probs(student.model, self.embeddings, readable)
         else:
             pairs = None if self.text_pairs[0] is None else [pair or "" for pair in self.text_pairs]
-            answers = student.log_probs(self.texts, pairs)
+            predictions = student.log_probs(self.texts, pairs)
         teacher = self.logprobs
-        same = answers.argmax(dim=1) == teacher.argmax(dim=1)
-        kl = (teacher.exp() * (teacher - answers)).sum(dim=1)
+        same = predictions.argmax(dim=1) == teacher.argmax(dim=1)
+        kl = (teacher.exp() * (teacher - predictions)).sum(dim=1)
         return {"agreement": same.float().mean().item(), "kl": kl.mean().item()}
 
     def save(self, folder: str | Path) -> None:
@@ -139,6 +139,6 @@ class HeldOut:
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{folder}: the held-out texts are damaged ({error}); use an earlier checkpoint.") from error
         self.texts, self.text_pairs = [text for text, _ in rows], [pair for _, pair in rows]
-        self._answers = [logprobs] if rows else []
+        self._predictions = [logprobs] if rows else []
         self.embeddings = embeddings
         self._known = set() if embeddings else set(zip(self.texts, self.text_pairs, strict=True))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from distill.common.seeding import generator, seeded
+from distill.common.seeding import random_generator, seeded
 from distill.embedded import inner_positions
 from distill.methods.relaxed import word_table
 from distill.student import Student
@@ -60,7 +60,7 @@ class MaskedEmbeddings(nn.Module):
         Returns:
             (N, L) bool: never the first or the last token, at least one position where there is another.
         """
-        draws = torch.rand(mask.shape, generator=generator(self.seed, "masked", purpose, counter)).to(mask.device)
+        draws = torch.rand(mask.shape, generator=random_generator(self.seed, "masked", purpose, counter)).to(mask.device)
         inner = inner_positions(mask)
         draws = draws.masked_fill(~inner, 2.0)
         return inner & ((draws < self.share) | (draws == draws.amin(dim=1, keepdim=True)))

@@ -21,7 +21,7 @@ from torch import Tensor
 from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json, write_text
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from distill.config import Selection
 from distill.embedded import stored_rows
 
@@ -55,7 +55,7 @@ class Replay:
         self.topics: list[str] = []
         self.sources: list[str] = []
         self.logprobs = torch.empty(0, 0)
-        self.wanted = torch.empty(0, dtype=torch.int64)
+        self.targets = torch.empty(0, dtype=torch.int64)
         self.inserted = torch.empty(0, dtype=torch.int64)
         self.next_row = 0  # where the next text goes once the ring is full
         self._rows: dict[tuple[str, str | None], int] = {}
@@ -102,7 +102,7 @@ class Replay:
         index = torch.tensor(list(placed.values()), dtype=torch.int64)
         self._grow(len(self), classes)
         self.logprobs[rows] = batch.teacher_logits[index]
-        self.wanted[rows] = batch.wanted[index]
+        self.targets[rows] = batch.targets[index]
         self.inserted[rows] = update
         return rows
 
@@ -123,7 +123,7 @@ class Replay:
         if not len(self):
             raise InputError("replay: there is no text to learn from; every teacher answer so far was unusable.")
         weights = selection_weights(self, selection)
-        source = generator(self.seed, "replay", counter)
+        source = random_generator(self.seed, "replay", counter)
         return torch.multinomial(weights, count, replacement=count > len(self), generator=source)
 
     def save(self, folder: str | Path) -> None:
@@ -135,7 +135,7 @@ class Replay:
         size = len(self)
         columns = zip(self.texts, self.text_pairs, self.topics, self.sources, strict=True)
         lines = [json.dumps({"text": t, "text_pair": p, "topic": o, "source": s}) for t, p, o, s in columns]
-        tensors = {"logprobs": self.logprobs, "wanted": self.wanted, "inserted": self.inserted}
+        tensors = {"logprobs": self.logprobs, "wanted": self.targets, "inserted": self.inserted}
         with replace_folder(folder, marker="replay.json") as temporary:
             write_text(temporary / "texts.jsonl", "".join(line + "\n" for line in lines))
             save_file({name: t[:size].contiguous() for name, t in tensors.items()}, temporary / "answers.safetensors")
@@ -168,14 +168,14 @@ class Replay:
                     replay.topics.append(row["topic"])
                     replay.sources.append(row["source"])
             tensors = load_file(folder / "answers.safetensors")
-            replay.logprobs, replay.wanted, replay.inserted = (tensors[n] for n in ("logprobs", "wanted", "inserted"))
+            replay.logprobs, replay.targets, replay.inserted = (tensors[n] for n in ("logprobs", "wanted", "inserted"))
             if "embeddings" in state:
                 parts = load_file(folder / "embeddings.safetensors")
                 # Copies: a part of one tensor would keep the whole of it in memory as long as one row is held.
                 replay.embeddings = [e.clone() for e in parts["embeddings"].split(parts["lengths"].tolist())]
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{folder}: the replay is damaged ({error}); use an earlier checkpoint.") from error
-        counts = {len(part) for part in (replay.texts, replay.logprobs, replay.wanted, replay.inserted)}
+        counts = {len(part) for part in (replay.texts, replay.logprobs, replay.targets, replay.inserted)}
         counts |= {len(replay.embeddings)} if "embeddings" in state else set()
         if counts != {state["rows"]}:
             raise InputError(f"{folder}: the replay's files disagree on the number of rows; use an earlier checkpoint.")
@@ -221,7 +221,7 @@ class Replay:
         if held:
             logprobs[:held] = self.logprobs
         self.logprobs = logprobs
-        self.wanted = torch.nn.functional.pad(self.wanted, (0, size - held), value=-1)
+        self.targets = torch.nn.functional.pad(self.targets, (0, size - held), value=-1)
         self.inserted = torch.nn.functional.pad(self.inserted, (0, size - held))
 
 
@@ -247,8 +247,8 @@ def selection_weights(replay: Replay, selection: Selection) -> Tensor:
         names = list(replay.source_weights)
         number = {name: index for index, name in enumerate(names)}
         sources = torch.tensor([number[source] for source in replay.sources])
-        wanted = torch.tensor([replay.source_weights[name] for name in names], dtype=torch.float64)
-        weights = _spread(weights, sources, wanted)
+        targets = torch.tensor([replay.source_weights[name] for name in names], dtype=torch.float64)
+        weights = _spread(weights, sources, targets)
     return weights
 
 

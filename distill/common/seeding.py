@@ -26,7 +26,7 @@ def derive_seed(seed: int, *purpose: str | int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1
 
 
-def generator(seed: int, *purpose: str | int, device: str | torch.device = "cpu") -> torch.Generator:
+def random_generator(seed: int, *purpose: str | int, device: str | torch.device = "cpu") -> torch.Generator:
     """Return a fresh `torch.Generator` on `device` that depends on the seed and the purpose alone."""
     return torch.Generator(device=device).manual_seed(derive_seed(seed, *purpose))
 

@@ -30,7 +30,7 @@ from distill.common.encode import length_step, padded_length, usable_length
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.precision import autocast
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from distill.distiller import Distiller
 from distill.embedded import inner_positions, nearest_texts, padding_mask
 from distill.masked_embeddings import MaskedEmbeddings
@@ -114,9 +114,9 @@ class AsDfd:
         config = self.config
         samples = min(config.embeddings_batch_size, max(1, left // config.inner_steps))
         stages = min(config.inner_steps, left)
-        embeddings, lengths, wanted = self._start(samples)
+        embeddings, lengths, target_labels = self._start(samples)
         mask = padding_mask(lengths, embeddings.shape[1]).to(embeddings.device)
-        targets = wanted.to(embeddings.device)
+        targets = target_labels.to(embeddings.device)
         inner = inner_positions(mask)[..., None].float()
         topics = nearest_texts(embeddings, lengths, self._table, self._teacher.tokenizer)
         kept: list[tuple[Tensor, Tensor]] = []
@@ -141,7 +141,7 @@ class AsDfd:
                 f"as-dfd: the teacher's answers are not finite at step {self.steps}; lower inner_step_size "
                 f"({config.inner_step_size}), or check the teacher's weights."
             )
-        batch = self._batch(kept, lengths, wanted, topics)
+        batch = self._batch(kept, lengths, target_labels, topics)
         self.steps += 1
         return Step(batch, samples * stages, metrics)
 
@@ -173,16 +173,16 @@ class AsDfd:
     def _start(self, samples: int) -> tuple[Tensor, Tensor, Tensor]:
         """The first stages (N, L, H) on the teacher's device, their lengths (N,) and the classes wanted (N,)."""
         config = self.config
-        source = generator(self.seed, "as-dfd", self.steps)
+        source = random_generator(self.seed, "as-dfd", self.steps)
         lengths = torch.randint(config.embeddings_min_length, config.embeddings_max_length + 1, (samples,), generator=source)
-        wanted = torch.randint(len(self._teacher.labels), (samples,), generator=source)
+        target_labels = torch.randint(len(self._teacher.labels), (samples,), generator=source)
         device = self._teacher.device
         width = padded_length(int(lengths.max()), config.embeddings_max_length, length_step(device))
         noise = torch.randn(samples, width, len(self._mean), generator=source).to(device)
         embeddings = self._mean + self._std * noise
         embeddings[:, 0] = self._first
         embeddings[torch.arange(samples), lengths - 1] = self._last
-        return embeddings * padding_mask(lengths, width).to(device)[..., None], lengths, wanted
+        return embeddings * padding_mask(lengths, width).to(device)[..., None], lengths, target_labels
 
     def _ask(self, embeddings: Tensor, mask: Tensor, targets: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
         """The teacher's answers (N, K), and the gradient of the cross-entropy to the targets (N, L, H) where it is wanted."""
@@ -214,13 +214,15 @@ class AsDfd:
         size = (scaled.square().sum(dim=(1, 2), keepdim=True) / (inner.sum(dim=(1, 2), keepdim=True) * len(self._std))).sqrt()
         return self.config.inner_step_size * self._std * scaled / size.clamp_min(1e-20)
 
-    def _batch(self, kept: list[tuple[Tensor, Tensor]], lengths: Tensor, wanted: Tensor, topics: list[str]) -> SyntheticBatch:
+    def _batch(
+        self, kept: list[tuple[Tensor, Tensor]], lengths: Tensor, target_labels: Tensor, topics: list[str]
+    ) -> SyntheticBatch:
         embeddings = torch.cat([stage for stage, _ in kept])
         lengths = lengths.repeat(len(kept))
         return SyntheticBatch(
             texts=nearest_texts(embeddings, lengths, self._table, self._teacher.tokenizer),
-            teacher_logits=torch.cat([answers for _, answers in kept]).cpu(),
-            wanted=wanted.repeat(len(kept)),
+            teacher_logits=torch.cat([predictions for _, predictions in kept]).cpu(),
+            targets=target_labels.repeat(len(kept)),
             topics=topics * len(kept),
             source=self.name,
             embeddings=embeddings.cpu(),

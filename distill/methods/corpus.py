@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import torch
 
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 
 PAIR_KINDS = 3
 REPLACED_WORDS = 3
@@ -18,7 +18,7 @@ REPLACED_WORDS = 3
 @lru_cache(maxsize=4)
 def _order(size: int, seed: int, *purpose: str | int) -> list[int]:
     """The rows of a corpus in the random order of one pass."""
-    return torch.randperm(size, generator=generator(seed, *purpose)).tolist()
+    return torch.randperm(size, generator=random_generator(seed, *purpose)).tolist()
 
 
 def rows_at(size: int, start: int, count: int, seed: int, *purpose: str) -> list[int]:
@@ -51,7 +51,7 @@ def second_sentences(corpus: Sequence[str], rows: Sequence[int], seed: int, numb
         seed: Seed of the draw.
         number: Which draw this is.
     """
-    random = generator(seed, "second sentences", number)
+    random = random_generator(seed, "second sentences", number)
     kinds = torch.randint(PAIR_KINDS, (len(rows),), generator=random).tolist()
     strangers = torch.randint(len(corpus), (len(rows),), generator=random).tolist()
     seconds = []

@@ -28,7 +28,7 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
-from distill.common.seeding import generator, seeded
+from distill.common.seeding import random_generator, seeded
 
 MANIFEST, WEIGHTS = "rewriter.json", "adapter.safetensors"
 SCHEMA_VERSION = 1
@@ -222,7 +222,7 @@ class Rewriter:
         means: list[Tensor] = []
         for begin in range(0, len(sources), WRITTEN_AT_ONCE):
             part = sources[begin : begin + WRITTEN_AT_ONCE]
-            inputs = self.encode(part, generator(seed, purpose, "hidden", number, begin))
+            inputs = self.encode(part, random_generator(seed, purpose, "hidden", number, begin))
             tokens = self.sample(inputs, seed, purpose, number, begin)
             chosen = self.logits(inputs, tokens).log_softmax(dim=-1).gather(2, tokens.ids[:, :, None]).squeeze(2)
             means.append(((chosen * tokens.drawn).sum(dim=1) / tokens.drawn.sum(dim=1)).cpu())

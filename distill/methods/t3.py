@@ -43,7 +43,7 @@ from distill.batch import SyntheticBatch, joined
 from distill.common import encode
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from distill.distiller import MAX_GRADIENT_NORM, Distiller
 from distill.methods.config import T3Config
 from distill.methods.corpus import rows_at
@@ -238,10 +238,10 @@ class TextToText:
     def _update(self, sources: list[str], student_table: Tensor) -> tuple[SyntheticBatch, dict[str, float]]:
         """Move the rewriter once; returns the rows whose answers are the teacher's own, and figures."""
         config, rewriter, student = self.config, self.rewriter, self.distiller.student
-        inputs = rewriter.encode(sources, generator(self.seed, "t3", "hidden", self.updates_done))
+        inputs = rewriter.encode(sources, random_generator(self.seed, "t3", "hidden", self.updates_done))
         tokens = rewriter.sample(inputs, self.seed, "t3", "sample", self.updates_done)
         logits = rewriter.logits(inputs, tokens)
-        noise = generator(self.seed, "t3", "gumbel", self.updates_done, device=logits.device)
+        noise = random_generator(self.seed, "t3", "gumbel", self.updates_done, device=logits.device)
         soft = soft_choice(logits, tokens.ids, config.rewriter_temperature, noise)
         p_teacher = classify(
             self.inside.model, *embed_texts(tokens, soft, self.teacher_table, self.inside.model, self.to_teacher)
@@ -306,5 +306,5 @@ class TextToText:
         ]
         return sum(alike) / len(alike)
 
-    def _batch(self, texts: list[str], answers: Tensor) -> SyntheticBatch:
-        return SyntheticBatch(texts, answers, torch.full((len(texts),), -1), [""] * len(texts), "rewritten")
+    def _batch(self, texts: list[str], predictions: Tensor) -> SyntheticBatch:
+        return SyntheticBatch(texts, predictions, torch.full((len(texts),), -1), [""] * len(texts), "rewritten")

@@ -31,7 +31,7 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from distill.distiller import MAX_GRADIENT_NORM, Distiller
 from distill.methods.config import ZeroShotConfig
 from distill.methods.corpus import rows_at, second_sentences
@@ -197,9 +197,9 @@ class ZeroShot:
         texts, pairs = self._read(config.fill_batch_size)
         gaps = self._gaps(texts, pairs, "update", self.updates)
         logits = self._logits(gaps)
-        random = generator(self.seed, "zero-shot choice", self.updates)
+        random = random_generator(self.seed, "zero-shot choice", self.updates)
         tokens, soft = gumbel_choice(logits, config.fill_temperature, random)
-        theirs, students = (self._answers(model, table, gaps, tokens, soft) for model, table in classifiers)
+        theirs, students = (self._predictions(model, table, gaps, tokens, soft) for model, table in classifiers)
         disagreement = kl(theirs, students).mean()
         own_loss = nn.functional.cross_entropy(logits, gaps.ids[gaps.hidden])
         loss = config.masked_lm_weight * own_loss - disagreement
@@ -219,13 +219,13 @@ class ZeroShot:
         kept = len(judged[-1]) / len(texts)
         return {"disagreement": disagreement.item(), "masked_lm_loss": own_loss.item(), "kept": kept}
 
-    def _answers(self, model: PreTrainedModel, table: Tensor, gaps: Gaps, tokens: Tensor, soft: Tensor) -> Tensor:
+    def _predictions(self, model: PreTrainedModel, table: Tensor, gaps: Gaps, tokens: Tensor, soft: Tensor) -> Tensor:
         """What a classifier says of filled texts, (N, K) log-probabilities with the generator's gradients."""
         embeddings = table[gaps.ids]
         embeddings[gaps.hidden] = embed_choice(tokens, soft, table)
         return classify(model, embeddings, gaps.mask, gaps.types if self.config.sentence_pairs else None)
 
-    def _judged(self, gaps: Gaps, tokens: Tensor, answers: Tensor) -> SyntheticBatch:
+    def _judged(self, gaps: Gaps, tokens: Tensor, predictions: Tensor) -> SyntheticBatch:
         """The texts of a generator step that the teacher would read as it has read them, with its answers.
 
         Written out, a text may be cut into other tokens than those it was put together from; the answer is not its answer
@@ -237,7 +237,7 @@ class ZeroShot:
         again = self.inside.tokenizer(filled, pairs)["input_ids"]
         read = [self.read_as[row[mask]].tolist() for row, mask in zip(ids.cpu(), gaps.mask.bool().cpu(), strict=True)]
         same = [row for row, (one, other) in enumerate(zip(read, again, strict=True)) if one == other]
-        batch = SyntheticBatch(filled, answers, torch.full((len(filled),), -1), [""] * len(filled), NAME, pairs)
+        batch = SyntheticBatch(filled, predictions, torch.full((len(filled),), -1), [""] * len(filled), NAME, pairs)
         return batch.select(same)
 
     def _written(self, gaps: Gaps, ids: Tensor) -> tuple[list[str], list[str]]:
@@ -260,8 +260,8 @@ class ZeroShot:
         seconds = None
         if pairs is not None:
             seconds = [text for row in zip(*(version[1] or [] for version in versions), strict=True) for text in row][:count]
-        answers = self.teacher(mixed, seconds)
-        return SyntheticBatch(mixed, answers, torch.full((count,), -1), [""] * count, NAME, seconds)
+        predictions = self.teacher(mixed, seconds)
+        return SyntheticBatch(mixed, predictions, torch.full((count,), -1), [""] * count, NAME, seconds)
 
     @torch.no_grad()
     def _filled(self, texts: list[str], pairs: list[str] | None) -> tuple[list[str], list[str] | None]:
@@ -271,7 +271,7 @@ class ZeroShot:
         for start in range(0, len(texts), self.config.fill_batch_size):
             part = slice(start, start + self.config.fill_batch_size)
             gaps = self._gaps(texts[part], pairs[part] if pairs else None, f"texts {self.steps}", start)
-            random = generator(self.seed, "zero-shot fill", self.steps, start)
+            random = random_generator(self.seed, "zero-shot fill", self.steps, start)
             tokens, _ = gumbel_choice(self._logits(gaps), self.config.fill_temperature, random)
             written = self._written(gaps, gaps.ids.masked_scatter(gaps.hidden, tokens))
             filled += written[0]
@@ -292,10 +292,10 @@ class ZeroShot:
         )
         ids = encoded["input_ids"]
         ordinary = ~torch.isin(ids, self.special) & encoded["attention_mask"].bool()
-        random = generator(self.seed, "zero-shot gaps", purpose, number)
+        random = random_generator(self.seed, "zero-shot gaps", purpose, number)
         rank = torch.rand(ids.shape, generator=random).masked_fill(~ordinary, 2.0).argsort(dim=1).argsort(dim=1)
-        wanted = (self.config.mask_share * ordinary.sum(dim=1)).round().clamp_min(1)
-        hidden = (rank < wanted[:, None]) & ordinary
+        targets = (self.config.mask_share * ordinary.sum(dim=1)).round().clamp_min(1)
+        hidden = (rank < targets[:, None]) & ordinary
         parts = (ids, encoded["attention_mask"], encoded["token_type_ids"], hidden)
         return Gaps(*(part.to(self.device) for part in parts))
 

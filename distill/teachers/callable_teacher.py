@@ -54,8 +54,8 @@ class CallableTeacher:
         if not len(texts):
             return torch.empty(0, len(self.labels))
         rows, problem = rows_of(self._ask(texts, text_pairs), len(texts), len(self.labels))
-        answers, bad_rows = log_probabilities(rows)
-        return count(self, answers, problem or bad_rows)
+        predictions, bad_rows = log_probabilities(rows)
+        return count(self, predictions, problem or bad_rows)
 
     def _ask(self, texts: Sequence[str], text_pairs: Sequence[str] | None) -> Any:
         arguments = [list(texts)] if text_pairs is None else [list(texts), list(text_pairs)]

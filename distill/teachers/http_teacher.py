@@ -118,8 +118,8 @@ class HttpTeacher:
         with ThreadPoolExecutor(self.concurrency) as pool:
             # In the order of the parts, whichever came first. An error cancels the parts that are not under way yet.
             rows, problems = zip(*pool.map(self._rows, parts), strict=True)
-        answers, bad_rows = log_probabilities(np.concatenate(rows))
-        return count(self, answers, next(filter(None, problems), bad_rows))
+        predictions, bad_rows = log_probabilities(np.concatenate(rows))
+        return count(self, predictions, next(filter(None, problems), bad_rows))
 
     def info(self) -> dict[str, str]:
         """Return what the service's `/info` says of its model (`model_id`, `model_sha`); {} where it says nothing."""
@@ -138,9 +138,9 @@ class HttpTeacher:
         Raises:
             InputError: see `_post`; or the first answer has not the labels that were given.
         """
-        answers, problem = self._ask(inputs)
+        predictions, problem = self._ask(inputs)
         rows = np.full((len(inputs), len(self.labels)), np.nan)
-        for row, answer in zip(rows, answers, strict=True):
+        for row, answer in zip(rows, predictions, strict=True):
             if answer is None:
                 continue
             if answer.keys() == set(self.labels):
@@ -233,13 +233,13 @@ class HttpTeacher:
 def _scores_of(body: bytes, expected: int) -> tuple[list[Scores | None], str]:
     """Return as many answers as expected, None for each that is none; or [] and what is wrong with the whole."""
     try:
-        answers = json.loads(body)
+        predictions = json.loads(body)
     except ValueError:
         return [], "an answer that is cut off or not JSON"
-    if not isinstance(answers, list) or len(answers) != expected:
-        found = f"{len(answers)} answers" if isinstance(answers, list) else f"a {type(answers).__name__}"
+    if not isinstance(predictions, list) or len(predictions) != expected:
+        found = f"{len(predictions)} answers" if isinstance(predictions, list) else f"a {type(predictions).__name__}"
         return [], f"{found} for {expected} texts"
-    return [_scores(answer) for answer in answers], ""
+    return [_scores(answer) for answer in predictions], ""
 
 
 def _scores(answer: Any) -> Scores | None:

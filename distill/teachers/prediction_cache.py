@@ -41,7 +41,7 @@ MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
 ROW = np.dtype("<f4")
 
 
-def answers_file() -> Path:
+def predictions_file() -> Path:
     """Return `answers.sqlite` in the cache folder, see `distill.common.files.cache_root`."""
     return cache_root() / "answers.sqlite"
 
@@ -78,10 +78,10 @@ class CachedTeacher:
         self.asked = teacher.queries  # a black box without labels has been asked for them
         self._file = file
         self._notice = notice
-        self._answers: _Answers | None = None
+        self._predictions: _Predictions | None = None
         if file is not None:
             try:
-                self._answers = _Answers(Path(file), identity(teacher), len(teacher.labels), patience)
+                self._predictions = _Predictions(Path(file), identity(teacher), len(teacher.labels), patience)
             except (sqlite3.Error, OSError, ValueError) as error:  # the hub raises a ValueError for a folder that is gone
                 self._go_without(error)
 
@@ -114,7 +114,7 @@ class CachedTeacher:
         Raises:
             InputError: see the teacher's own call.
         """
-        if self._answers is None:
+        if self._predictions is None:
             self.asked += len(texts)
             return self.teacher(texts, text_pairs)
         if not len(texts):
@@ -134,39 +134,39 @@ class CachedTeacher:
                 [texts[row] for row in rows], None if text_pairs is None else [text_pairs[row] for row in rows]
             )
             known |= self._keep(dict(zip(unknown, fresh.numpy(), strict=True)))
-        answers = torch.from_numpy(np.stack([known[key] for key in keys]))
+        predictions = torch.from_numpy(np.stack([known[key] for key in keys]))
         repeated = [row for row, key in enumerate(keys) if row != first[key]]
-        self.teacher.invalid += int(answers[repeated].isnan().any(dim=1).sum())
+        self.teacher.invalid += int(predictions[repeated].isnan().any(dim=1).sum())
         stop_if_mostly_unusable(self.teacher)
-        return answers
+        return predictions
 
     def _look_up(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
-        assert self._answers is not None
+        assert self._predictions is not None
         try:
-            return self._answers.look_up(keys)
+            return self._predictions.look_up(keys)
         except sqlite3.Error as error:
             self._go_without(error)
             return {}
 
     def _keep(self, fresh: dict[bytes, np.ndarray]) -> dict[bytes, np.ndarray]:
         """Store the usable answers and return all, in the bits that are stored."""
-        if self._answers is None:
+        if self._predictions is None:
             return fresh
         try:
-            return fresh | self._answers.keep({key: row for key, row in fresh.items() if not np.isnan(row).any()})
+            return fresh | self._predictions.keep({key: row for key, row in fresh.items() if not np.isnan(row).any()})
         except sqlite3.Error as error:
             self._go_without(error)
             return fresh
 
     def _go_without(self, error: Exception) -> None:
-        self._answers = None
+        self._predictions = None
         self._notice(
             f"The teacher's answers are not kept: {self._file} cannot be used ({error}). The run goes on without; "
             "remove the file, or set PROMPTER_CACHE to a folder you may write to."
         )
 
 
-class _Answers:
+class _Predictions:
     """The stored answers of one teacher.
 
     Args:
@@ -208,9 +208,9 @@ class _Answers:
                     found[key] = np.frombuffer(row, ROW)
         return found
 
-    def keep(self, answers: dict[bytes, np.ndarray]) -> dict[bytes, np.ndarray]:
+    def keep(self, predictions: dict[bytes, np.ndarray]) -> dict[bytes, np.ndarray]:
         """Store answers in one transaction and return what is stored: another process may have been first."""
-        rows = [(self.teacher, key, row.astype(ROW).tobytes()) for key, row in answers.items()]
+        rows = [(self.teacher, key, row.astype(ROW).tobytes()) for key, row in predictions.items()]
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany(
@@ -218,7 +218,7 @@ class _Answers:
                 "WHERE length(log_probs) <> length(excluded.log_probs)",
                 rows,
             )
-            return self.look_up(list(answers))
+            return self.look_up(list(predictions))
 
 
 def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> str:

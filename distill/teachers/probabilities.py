@@ -71,12 +71,12 @@ def log_probabilities(rows: np.ndarray) -> tuple[Tensor, str]:
         first = np.array2string(rows[~valid][0], precision=4, threshold=8)
         problem = f"rows that are not finite, non-negative and of sum 1, such as {first}"
     clamped = np.maximum(rows, SMALLEST_PROBABILITY)
-    answers = np.log(clamped / clamped.sum(axis=1, keepdims=True)).astype(np.float32)
-    answers[~valid] = np.nan
-    return torch.from_numpy(answers), problem
+    predictions = np.log(clamped / clamped.sum(axis=1, keepdims=True)).astype(np.float32)
+    predictions[~valid] = np.nan
+    return torch.from_numpy(predictions), problem
 
 
-def count(teacher: "Teacher", answers: Tensor, problem: str) -> Tensor:
+def count(teacher: "Teacher", predictions: Tensor, problem: str) -> Tensor:
     """Count queries and unusable answers, make the latter whole rows of NaN, and stop when there are too many.
 
     Args:
@@ -87,12 +87,12 @@ def count(teacher: "Teacher", answers: Tensor, problem: str) -> Tensor:
     Raises:
         InputError: see `stop_if_mostly_unusable`.
     """
-    unusable = ~torch.isfinite(answers).all(dim=1)
-    answers[unusable] = float("nan")
-    teacher.queries += len(answers)
+    unusable = ~torch.isfinite(predictions).all(dim=1)
+    predictions[unusable] = float("nan")
+    teacher.queries += len(predictions)
     teacher.invalid += int(unusable.sum())
     stop_if_mostly_unusable(teacher, problem)
-    return answers
+    return predictions
 
 
 def stop_if_mostly_unusable(teacher: "Teacher", problem: str = "") -> None:

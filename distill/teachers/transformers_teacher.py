@@ -65,7 +65,7 @@ class TransformersTeacher:
         Raises:
             InputError: the share of unusable answers is too high (the weights hold NaN, for instance).
         """
-        answers = encode.log_probs(
+        predictions = encode.log_probs(
             self.model,
             self.tokenizer,
             texts,
@@ -73,7 +73,7 @@ class TransformersTeacher:
             max_length=self.max_length,
             batch_tokens=self.batch_tokens,
         )
-        return count(self, answers, "NaN or infinite values")
+        return count(self, predictions, "NaN or infinite values")
 
     def hidden_states(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the states after the embeddings and after each layer, (B, L, H) each, for encoded inputs.

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from distill.replay import Replay
 from distill.student import Student
 from eval.data.labelled import EvaluationData
@@ -35,10 +35,10 @@ def disagreements(student: Student, evaluation: EvaluationData | None, replay: R
         What `compare` returns, with `source` ("evaluation" or "replay") and `held`, the number of texts there.
     """
     if evaluation is not None and evaluation.teacher_log_probs is not None:
-        answers = student.log_probs(evaluation.texts)
-        found = compare(evaluation.texts, evaluation.teacher_log_probs, answers, student.labels, evaluation.labels)
+        predictions = student.log_probs(evaluation.texts)
+        found = compare(evaluation.texts, evaluation.teacher_log_probs, predictions, student.labels, evaluation.labels)
         return {"source": "evaluation", "held": len(evaluation)} | found
-    order = torch.randperm(len(replay), generator=generator(seed, "disagreement"))
+    order = torch.randperm(len(replay), generator=random_generator(seed, "disagreement"))
     rows = order[:MAX_DRAWN].sort().values
     texts = [replay.texts[row] for row in rows.tolist()]
     found = compare(texts, replay.logprobs[rows], student.log_probs(texts), student.labels)

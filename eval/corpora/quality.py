@@ -169,9 +169,9 @@ def dataset_figures(
     if asked:
         assert teacher is not None
         say(f"the teacher's answers to {len(corpus.texts):,} texts")
-        answers = teacher(corpus.texts).double().exp().numpy()
-        confidence = answers.max(axis=1)  # NaN stays NaN
-        classes = [None if math.isnan(row.max()) else teacher.labels[row.argmax()] for row in answers]
+        predictions = teacher(corpus.texts).double().exp().numpy()
+        confidence = predictions.max(axis=1)  # NaN stays NaN
+        classes = [None if math.isnan(row.max()) else teacher.labels[row.argmax()] for row in predictions]
         labels, classes_are = teacher.labels, "label"
     if classes is None:
         missing["classes"] = "no label or wanted_label is stored: give --teacher, or an exported dataset"

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from sacrebleu.metrics.bleu import BLEU
 
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from eval.corpora.duplicates import DuplicateIndex
 from eval.corpora.words import words
 
@@ -83,7 +83,7 @@ def tokenize(texts: Sequence[str], vocabulary: dict[str, int]) -> Tokens:
 
 def draw(size: int, count: int, seed: int, purpose: str) -> np.ndarray:
     """`min(count, size)` different row numbers below `size`, in random order that depends on seed and purpose alone."""
-    return torch.randperm(size, generator=generator(seed, "corpus", purpose))[:count].numpy()
+    return torch.randperm(size, generator=random_generator(seed, "corpus", purpose))[:count].numpy()
 
 
 def spread(values: np.ndarray) -> dict[str, Any]:

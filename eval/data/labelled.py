@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from distill.common.errors import InputError, did_you_mean
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
 OF_SPLIT = re.compile(r"(train|validation|valid|val|dev|test|eval)[-.]")
@@ -109,7 +109,7 @@ def load_labelled(
     pairs = None if pair_column is None else _texts(columns, pair_column)
     classes = _class_indices(columns, label_column, list(labels))
     if limit and limit < len(texts):
-        kept = torch.randperm(len(texts), generator=generator(seed, "evaluation rows"))[:limit].sort().values.tolist()
+        kept = torch.randperm(len(texts), generator=random_generator(seed, "evaluation rows"))[:limit].sort().values.tolist()
         texts, classes = [texts[i] for i in kept], [classes[i] for i in kept]
         pairs = None if pairs is None else [pairs[i] for i in kept]
     return EvaluationData(texts, classes, text_pairs=pairs, class_names=columns.class_names.get(label_column))

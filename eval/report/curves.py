@@ -22,7 +22,7 @@ def curves(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> list[dict[
         return Series(short(name, MAX_LINE_NAME), [(x, y) for x, y in points if x is not None and y is not None])
 
     terms = sorted({key for row in metrics for key in row if key.startswith("reward/")})
-    answers = [
+    predictions = [
         line("confidence", "teacher's confidence"),
         line("agreement", "student agrees"),
         line("wanted_share", "wanted class"),
@@ -35,7 +35,7 @@ def curves(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> list[dict[
          {"from_zero": True}),
         ("Terms of the reward", "Means of each rollout, before they are weighted.",
          [line(term, term.removeprefix("reward/")) for term in terms], "mean term (0 to 1)", {"from_zero": True}),
-        ("Answers to the texts just written", "The student answers before it learns from them.", answers,
+        ("Answers to the texts just written", "The student answers before it learns from them.", predictions,
          "share of the rollout", {"from_zero": True, "y_format": percent_mark}),
         ("Disagreement on the texts just written",
          "Jensen-Shannon divergence of teacher and student: 0 where they answer alike, at most 1.",

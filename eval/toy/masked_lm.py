@@ -15,7 +15,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from distill.common.encode import TokenTable
 from distill.common.precision import resolve_device
-from distill.common.seeding import generator, seeded
+from distill.common.seeding import random_generator, seeded
 from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.teacher import SPECIAL_TOKENS, reading_tokenizer
 from eval.toy.world import World
@@ -71,7 +71,7 @@ def train_masked_lm(world: World, settings: MaskedLMSettings, folder: Path, quie
         rows
         for epoch in range(settings.epochs)
         for rows in length_sorted_batches(
-            table.lengths[: len(texts)], settings.batch_size, generator(world.seed, "toy-masked-lm", "epoch", epoch)
+            table.lengths[: len(texts)], settings.batch_size, random_generator(world.seed, "toy-masked-lm", "epoch", epoch)
         )
     ]
 
@@ -79,7 +79,7 @@ def train_masked_lm(world: World, settings: MaskedLMSettings, folder: Path, quie
         for number, rows in enumerate(batches):
             inputs = table.gather(rows, device)
             ids = inputs["input_ids"].cpu()
-            random = generator(world.seed, "toy-masked-lm", "mask", number)
+            random = random_generator(world.seed, "toy-masked-lm", "mask", number)
             hidden = (torch.rand(ids.shape, generator=random) < settings.mask_share) & (ids >= len(specials))
             labels = ids.masked_fill(~hidden, UNPREDICTED).to(device)
             inputs["input_ids"] = ids.masked_fill(hidden, int(tokenizer.mask_token_id)).to(device)

@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 
 from distill.common.precision import resolve_device
-from distill.common.seeding import generator, seeded
+from distill.common.seeding import random_generator, seeded
 from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.world import World
 from eval.toy.writer import word_vectors
@@ -74,7 +74,7 @@ def train_rewriter(world: World, settings: RewriterSettings, folder: Path, quiet
 
     def losses() -> Iterator[Tensor]:
         for epoch in range(settings.epochs):
-            random = generator(world.seed, "toy-rewriter", "epoch", epoch)
+            random = random_generator(world.seed, "toy-rewriter", "epoch", epoch)
             for rows in length_sorted_batches(lengths, settings.batch_size, random):
                 whole = torch.full((len(rows), int(lengths[rows].max()) + 1), PADDING_ID)
                 for row, index in enumerate(rows.tolist()):

@@ -19,7 +19,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 
 from distill.common.encode import TokenTable
 from distill.common.precision import resolve_device
-from distill.common.seeding import generator, seeded
+from distill.common.seeding import random_generator, seeded
 from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.world import World
 
@@ -69,7 +69,7 @@ def train_teacher(world: World, task_name: str, settings: TeacherSettings, folde
 
     def losses() -> Iterator[Tensor]:
         for epoch in range(settings.epochs):
-            random = generator(world.seed, "toy-teacher", "epoch", epoch)
+            random = random_generator(world.seed, "toy-teacher", "epoch", epoch)
             for rows in length_sorted_batches(table.lengths[: len(texts)], settings.batch_size, random):
                 inputs = table.gather(rows, device)
                 inputs["input_ids"] = hide_words(inputs["input_ids"].cpu(), settings.hidden_words, random).to(device)

@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from distill.common.precision import resolve_device
-from distill.common.seeding import generator, seeded
+from distill.common.seeding import random_generator, seeded
 from eval.toy.fit import fit, save
 from eval.toy.grammar import MAX_WORDS
 from eval.toy.world import World
@@ -69,7 +69,7 @@ def train_writer(world: World, settings: WriterSettings, folder: Path, quiet: bo
 
     def rows_of(epoch: int) -> Tensor:
         """Pack the texts, shuffled, into rows (N, context); a row starts with a whole text and may cut its last."""
-        random = generator(world.seed, "toy-writer", "epoch", epoch)
+        random = random_generator(world.seed, "toy-writer", "epoch", epoch)
         rows, row = [], [end]
         for index in torch.randperm(len(texts), generator=random).tolist():
             row += [*encoded[index], end]

@@ -24,7 +24,7 @@ from prompter.bench.suite import PROMPTED, Cell
 from prompter.runtime.versions import LIBRARIES
 from prompter.students.methods import CONFIGS, TOY_MODELS, train_method
 from prompter.training.baseline_texts import SELECTED
-from prompter.training.baselines import train_control
+from prompter.training.baselines import train_baseline
 from prompter.training.run import train
 from prompter.training.settings import NOT_COMPARED, Settings
 
@@ -107,7 +107,7 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
     elif cell.text in CONFIGS:
         figures = train_method(cell.text, settings)
     else:
-        figures = train_control(cell.text, settings)
+        figures = train_baseline(cell.text, settings)
     return {key: figures[key] for key in (*FIGURES, "teacher_accuracy")}
 
 

@@ -9,7 +9,7 @@ from eval.report.charts import Series, line_chart, percent_mark
 from eval.report.page import page
 from prompter.bench.results import GRADES, Row, Summary, cell_text, comparisons, initialisation
 from prompter.bench.suite import PROMPTED, PROMPTERS
-from prompter.training.baseline_names import CONTROLS
+from prompter.training.baseline_names import BASELINES
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Prompted, and the same writer without a prompter": ("unprompted", "unprompted-hot", "class-names"),
@@ -52,7 +52,7 @@ def verdict(methods: dict[str, dict[int, Summary]]) -> str:
         return ""
     budget = max(methods[PROMPTED])
     own = methods[PROMPTED][budget]
-    others = {name: of[budget] for name, of in methods.items() if budget in of and name in CONTROLS}
+    others = {name: of[budget] for name, of in methods.items() if budget in of and name in BASELINES}
     sentence = f"With {budget:,} teacher queries the prompted student reaches {100 * own.mean:.1f} %"
     rivals = {name: summary for name, summary in others.items() if name not in ("real", "supervised")}
     if rivals:

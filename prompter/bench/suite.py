@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
+from distill.common.files import read_yaml
 from prompter.runtime.parser import as_flags
 from prompter.runtime.shipped import config_path
 from prompter.students.methods import CONFIGS
-from prompter.training.baseline_names import CONTROLS
-from distill.common.files import read_yaml
+from prompter.training.baseline_names import BASELINES
 from prompter.training.settings import Settings, parse_settings
 
 PROMPTED = "prompted"
@@ -87,7 +87,7 @@ class Cell:
         """
         unused = set().union(*OF_METHODS.values()) - OF_METHODS.get(self.text, set())
         settings = {key: value for key, value in self.settings.items() if key not in unused}
-        settings |= {"compare": [self.text] if self.text in CONTROLS else [], "output_dir": str(folder), "quiet": True}
+        settings |= {"compare": [self.text] if self.text in BASELINES else [], "output_dir": str(folder), "quiet": True}
         return parse_settings(as_flags(settings), method=CONFIGS.get(self.text))
 
 
@@ -161,7 +161,7 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
 
 def _method(entry: Any, where: str) -> tuple[str, str, dict[str, Any]]:
     """A method's name, whose text it is, and its settings."""
-    known = [*PROMPTERS, *CONTROLS, *CONFIGS]
+    known = [*PROMPTERS, *BASELINES, *CONFIGS]
     if isinstance(entry, str):
         if entry not in known:
             raise InputError(

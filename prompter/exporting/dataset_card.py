@@ -38,7 +38,7 @@ class Figures:
         samples: The first few rows of each class.
     """
 
-    wanted: list[int]
+    targets: list[int]
     met: list[int]
     labels: list[int]
     confidence: float = 0.0
@@ -53,11 +53,11 @@ def figures(folder: Path, classes: int) -> Figures:
     for row in read_rows(folder):
         if not row["keep"]:
             continue
-        wanted = row["wanted_label"]
-        label = row.get("label", wanted)
-        if wanted >= 0:  # a rewriter is asked for no class
-            sums.wanted[wanted] += 1
-            sums.met[wanted] += label == wanted
+        targets = row["wanted_label"]
+        label = row.get("label", targets)
+        if targets >= 0:  # a rewriter is asked for no class
+            sums.targets[targets] += 1
+            sums.met[targets] += label == targets
         sums.confidence += row.get("confidence") or 0.0
         sums.logprob += row["lm_logprob"]
         sums.words += len(words(row["text"]))

@@ -18,7 +18,7 @@ from torch import Tensor
 from distill.common.errors import InputError
 from distill.teachers.http_teacher import without_query
 from distill.teachers.loading import load_teacher
-from distill.teachers.prediction_cache import CachedTeacher, answers_file
+from distill.teachers.prediction_cache import CachedTeacher, predictions_file
 from eval.corpora.duplicates import DuplicateIndex
 from eval.toy import located
 from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
@@ -105,7 +105,7 @@ def load(
     teacher: CachedTeacher | None = None
     if config.teacher != NO_TEACHER:
         asked = load_teacher(located(str(config.teacher), "teacher"), config.device, labels=config.teacher_labels or None)
-        teacher = CachedTeacher(asked, answers_file() if config.teacher_cache else None, show.say)
+        teacher = CachedTeacher(asked, predictions_file() if config.teacher_cache else None, show.say)
         if teacher.labels != manifest["labels"]:
             raise InputError(
                 f"teacher: {without_query(str(config.teacher))} answers {teacher.labels}, but the prompter was trained for "
@@ -174,8 +174,8 @@ class Export:
     def step(self) -> None:
         """Write, label and mark one batch, and commit it."""
         progress = self.progress
-        wanted = self.wanted()
-        batch = self.prompter.write(wanted, self.config.seed, progress.batches)
+        targets = self.targets()
+        batch = self.prompter.write(targets, self.config.seed, progress.batches)
         answers = self.teacher(batch.texts).exp().tolist() if self.teacher is not None else None
         before = progress.kept
         for number in range(len(batch)):
@@ -192,7 +192,7 @@ class Export:
         marked = sum(progress.marked.values())
         self.show.step(self._bar, progress.kept, f"{progress.rows:,} written, {marked:,} marked")
 
-    def wanted(self) -> Tensor:
+    def targets(self) -> Tensor:
         """The classes to ask for next: in turn all, or with `balance` those that still want rows.
 
         As many as will probably be needed, and at most a batch; more after batches in which none was kept.
@@ -214,7 +214,7 @@ class Export:
             confidence = max(probabilities) if usable else None
             label = probabilities.index(confidence) if confidence is not None else -1
             row |= {"label": label, "teacher_probs": probabilities if usable else None}
-        row |= {"wanted_label": int(batch.wanted[number]), "topic": batch.topics[number]}
+        row |= {"wanted_label": int(batch.targets[number]), "topic": batch.topics[number]}
         if answers is not None:
             row["confidence"] = confidence
         reason, twin = self.mark(batch.texts[number], label, confidence)
@@ -226,7 +226,7 @@ class Export:
             "prompter": self.name,
             "seed": config.seed,
         }
-        counted = label if label is not None else int(batch.wanted[number])
+        counted = label if label is not None else int(batch.targets[number])
         if counted >= 0:
             progress.answers[counted] += 1
         if reason is None:

@@ -44,7 +44,7 @@ def write_run_dataset(folder: Path, replay: Replay, manifest: Mapping[str, Any])
         replay.texts,
         answered.tolist(),
         probabilities.tolist(),
-        replay.wanted[:rows].tolist(),
+        replay.targets[:rows].tolist(),
         replay.topics,
         confidence.tolist(),
         strict=True,
@@ -68,6 +68,6 @@ def write_run_dataset(folder: Path, replay: Replay, manifest: Mapping[str, Any])
             recipe=recipe,
             labels=labels,
             confidence=float(confidence.mean()),
-            met=float((answered == replay.wanted[:rows]).float().mean()),
+            met=float((answered == replay.targets[:rows]).float().mean()),
         )
         write_text(temporary / "README.md", page)

@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from distill.common.errors import InputError
 from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from prompter.generation.config import PolicyConfig
 from prompter.generation.decoding import decode, left_padded
 
@@ -56,10 +56,10 @@ class TopicPolicy:
     ) -> None:
         self.model, self.tokenizer, self.labels, self.config = model, tokenizer, labels, config
         self.max_tokens = max_tokens
-        self.controls = [config.control.replace("{label}", name) for name in class_names(labels)]
-        if len(set(self.controls)) < len(self.controls):
+        self.class_prompts = [config.control.replace("{label}", name) for name in class_names(labels)]
+        if len(set(self.class_prompts)) < len(self.class_prompts):
             raise InputError(f"labels {labels} are not distinct: give the teacher's config an id2label with distinct names")
-        self._wanted = {control: index for index, control in enumerate(self.controls)}
+        self._targets = {control: index for index, control in enumerate(self.class_prompts)}
 
     @classmethod
     def load(cls, name_or_path: str, labels: list[str], config: PolicyConfig, max_tokens: int, device: str) -> "TopicPolicy":
@@ -79,15 +79,15 @@ class TopicPolicy:
             task_type="CAUSAL_LM",
         )
 
-    def wanted(self, controls: list[str]) -> Tensor:
+    def targets(self, class_prompts: list[str]) -> Tensor:
         """The class index (N,) that each control text asks for."""
-        return torch.tensor([self._wanted[control] for control in controls])
+        return torch.tensor([self._targets[control] for control in class_prompts])
 
-    def topics(self, wanted: Tensor, seed: int, counter: int) -> list[str]:
+    def topics(self, targets: Tensor, seed: int, counter: int) -> list[str]:
         """Sample one topic per wanted class; see `sample`."""
-        return self.sample(wanted, seed, counter)[0]
+        return self.sample(targets, seed, counter)[0]
 
-    def sample(self, wanted: Tensor, seed: int, counter: int, purpose: str = "topics") -> tuple[list[str], Tensor]:
+    def sample(self, targets: Tensor, seed: int, counter: int, purpose: str = "topics") -> tuple[list[str], Tensor]:
         """Sample one topic per wanted class.
 
         Args:
@@ -101,7 +101,7 @@ class TopicPolicy:
             policy at temperature 1.
         """
         device = self.model.device
-        ids = self.tokenizer([self.controls[index] for index in wanted.tolist()])["input_ids"]
+        ids = self.tokenizer([self.class_prompts[index] for index in targets.tolist()])["input_ids"]
         input_ids, attention_mask = left_padded(ids, self.tokenizer.pad_token_id)
         self.model.eval()
         with torch.inference_mode(), autocast(device):
@@ -114,7 +114,7 @@ class TopicPolicy:
                 eos_token_ids=[self.tokenizer.eos_token_id],
                 pad_token_id=self.tokenizer.pad_token_id,
                 temperature=self.config.temperature,
-                generator=generator(seed, purpose, counter, device=device),
+                generator=random_generator(seed, purpose, counter, device=device),
             )
         assert decoded.logprobs is not None
         logprob_mean = (decoded.logprobs.sum(-1) / decoded.lengths).cpu()

@@ -85,12 +85,12 @@ class VLLMWriter:
             for number in range(len(ids))
         ]
         prompts = [{"prompt_token_ids": [self.start, *row][-self._longest_prompt :]} for row in ids]
-        answers = [request.outputs[0] for request in self.engine.generate(prompts, sampling, use_tqdm=False)]
+        predictions = [request.outputs[0] for request in self.engine.generate(prompts, sampling, use_tqdm=False)]
         # vLLM leaves the token that ended a text out of some answers; `finish_reason` says what ended it.
-        new = [list(answer.token_ids) for answer in answers]
-        ended = [answer.finish_reason == "stop" for answer in answers]
+        new = [list(answer.token_ids) for answer in predictions]
+        ended = [answer.finish_reason == "stop" for answer in predictions]
         eos = self.tokenizer.eos_token_id
         whole = [row if not stop or row[-1:] == [eos] else [*row, eos] for row, stop in zip(new, ended, strict=True)]
         texts = to_texts(self.tokenizer, config, [eos], ids, whole)
-        logprob = [answer.cumulative_logprob / max(1, len(row)) for answer, row in zip(answers, new, strict=True)]
+        logprob = [answer.cumulative_logprob / max(1, len(row)) for answer, row in zip(predictions, new, strict=True)]
         return Written(texts, torch.tensor(logprob), sum(map(len, new)))

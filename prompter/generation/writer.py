@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from distill.common.errors import InputError
 from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device, weight_dtype
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from prompter.generation.config import WriterConfig
 from prompter.generation.decoding import Decoded, context_length, decode, left_padded, unwrapped
 
@@ -204,7 +204,7 @@ class Writer:
         new_tokens = done = 0
         for number, batch in enumerate(self._batches(ids)):
             prompts = [[self.start, *ids[index]][self._cut(ids[index]) :] for index in batch]
-            decoded = self._decode(prompts, generator(seed, purpose, counter, number, device=self.device))
+            decoded = self._decode(prompts, random_generator(seed, purpose, counter, number, device=self.device))
             lengths = decoded.lengths.cpu()
             new = [row[:length] for row, length in zip(decoded.tokens.tolist(), lengths.tolist(), strict=True)]
             written = to_texts(self.tokenizer, self.config, self.eos_token_ids, [ids[index] for index in batch], new)

@@ -54,7 +54,7 @@ def quotas(answered: Tensor, count: int) -> list[int]:
     return whole.tolist()
 
 
-class Screen:
+class CandidateSelector:
     """What the teacher has answered so far, and guesses made from it.
 
     Args:
@@ -68,7 +68,7 @@ class Screen:
 
     def __init__(self, classes: int) -> None:
         self.features = torch.empty(0, 0)
-        self.answers = torch.empty(0, classes)
+        self.predictions = torch.empty(0, classes)
         self.answered = torch.zeros(classes, dtype=torch.int64)
 
     def learn(self, features: Tensor, log_probs: Tensor) -> None:
@@ -81,7 +81,7 @@ class Screen:
         usable = torch.isfinite(log_probs).all(dim=1)
         features, log_probs = features[usable], log_probs[usable]
         self.features = torch.cat([self.features.reshape(-1, features.shape[1]), features])[-WINDOW:]
-        self.answers = torch.cat([self.answers, log_probs.exp() * certainty(log_probs)[:, None]])[-WINDOW:]
+        self.predictions = torch.cat([self.predictions, log_probs.exp() * certainty(log_probs)[:, None]])[-WINDOW:]
         self.answered += torch.bincount(log_probs.argmax(dim=1), minlength=len(self.answered))
 
     def guess(self, features: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class Screen:
         from sklearn.linear_model import Ridge  # takes a second or two, which the settings' readers need not wait
 
         mean, std = self.features.mean(dim=0), self.features.std(dim=0).clamp(min=1e-6)
-        fitted = Ridge(alpha=RIDGE).fit(((self.features - mean) / std).double().numpy(), self.answers.double().numpy())
+        fitted = Ridge(alpha=RIDGE).fit(((self.features - mean) / std).double().numpy(), self.predictions.double().numpy())
         return torch.from_numpy(np.asarray(fitted.predict(((features - mean) / std).double().numpy())))
 
     def pick(self, features: Tensor, texts: list[str], count: int) -> list[int]:
@@ -113,7 +113,7 @@ class Screen:
         for text in texts:
             repeated.append(text in seen)
             seen.add(text)
-        if len(self.answers) < 2:
+        if len(self.predictions) < 2:
             return sorted(sorted(range(len(texts)), key=lambda index: repeated[index])[:count])
         scores = self.guess(features)
         scores[torch.tensor(repeated)] -= REPEATED
@@ -127,10 +127,10 @@ class Screen:
 
     def save(self, file: Path) -> None:
         """Write all that is remembered."""
-        tensors = {"features": self.features, "answers": self.answers, "answered": self.answered}
+        tensors = {"features": self.features, "answers": self.predictions, "answered": self.answered}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
 
     def load(self, file: Path) -> None:
         """Bring back what `save` wrote."""
         tensors = load_file(file)
-        self.features, self.answers, self.answered = tensors["features"], tensors["answers"], tensors["answered"]
+        self.features, self.predictions, self.answered = tensors["features"], tensors["answers"], tensors["answered"]

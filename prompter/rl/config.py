@@ -36,7 +36,7 @@ class RewardConfig:
 
 
 @dataclass
-class ScreenConfig:
+class CandidateConfig:
     """How many texts there are to choose from.
 
     Raises:

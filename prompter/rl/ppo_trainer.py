@@ -27,7 +27,7 @@ from transformers import get_scheduler
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer
 
-from distill.common.seeding import generator, seeded
+from distill.common.seeding import random_generator, seeded
 from prompter.generation.decoding import decode
 from prompter.rl.ppo_config import PPOConfig
 
@@ -207,7 +207,7 @@ class PPOTrainer(GRPOTrainer):
                 temperature=self.temperature,
                 top_k=self.top_k or 0,
                 top_p=self.top_p,
-                generator=generator(self.args.seed, "completions", self.state.global_step, device=device),
+                generator=random_generator(self.args.seed, "completions", self.state.global_step, device=device),
             )
         model.train(was_training)
         tokens, lengths = decoded.tokens.tolist(), decoded.lengths.tolist()

@@ -17,7 +17,7 @@ from torch import Tensor
 from prompter.rl.config import RewardConfig
 
 
-def confidence(teacher_log_probs: Tensor, wanted: Tensor) -> Tensor:
+def confidence(teacher_log_probs: Tensor, targets: Tensor) -> Tensor:
     """How sure the teacher is of the wanted class, rescaled from log-probability to [0, 1].
 
     `1 + log p_T(y*|x) / log K`, cut off at 0: 1 for certainty, 0 from chance down. The cut matters: a text the teacher
@@ -37,9 +37,9 @@ def confidence(teacher_log_probs: Tensor, wanted: Tensor) -> Tensor:
         [0.0, 1.0]
     """
     log_k = math.log(teacher_log_probs.size(1))
-    asked = teacher_log_probs.gather(1, wanted.clamp(min=0)[:, None]).squeeze(1)
+    asked = teacher_log_probs.gather(1, targets.clamp(min=0)[:, None]).squeeze(1)
     for_class = 1.0 + asked.clamp(min=-log_k) / log_k
-    return torch.where(wanted >= 0, for_class, certainty(teacher_log_probs)).clamp(0.0, 1.0)
+    return torch.where(targets >= 0, for_class, certainty(teacher_log_probs)).clamp(0.0, 1.0)
 
 
 def certainty(teacher_log_probs: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ import torch
 
 from prompter.generation.policy import TopicPolicy, clean
 from prompter.generation.writer import Writer
-from prompter.rl.candidate_selection import Screen
-from prompter.rl.config import ScreenConfig
-from prompter.rl.scorer import Judge, Judgement
+from prompter.rl.candidate_selection import CandidateSelector
+from prompter.rl.config import CandidateConfig
+from prompter.rl.scorer import ScoredRollout, Scorer
 from prompter.runtime.clock import Clock
 
 TOPIC_WORDS_OF_TEXT = 5
@@ -36,13 +36,13 @@ class Rollouts:
     __name__ = "rollout"  # TRL names its reward columns after the function
 
     def __init__(
-        self, policy: TopicPolicy, judge: Judge, screen: ScreenConfig, steps_per_rollout: int, seed: int, clock: Clock
+        self, policy: TopicPolicy, scorer: Scorer, selector: CandidateConfig, steps_per_rollout: int, seed: int, clock: Clock
     ) -> None:
-        self.policy, self.judge, self.seed, self.clock = policy, judge, seed, clock
-        self.screening, self.steps_per_rollout = screen, steps_per_rollout
-        self.screen = Screen(len(policy.labels))
+        self.policy, self.scorer, self.seed, self.clock = policy, scorer, seed, clock
+        self.candidates, self.steps_per_rollout = selector, steps_per_rollout
+        self.selector = CandidateSelector(len(policy.labels))
         self.writer: Writer | None = None
-        self.latest: Judgement | None = None
+        self.latest: ScoredRollout | None = None
 
     def write_with(self, writer: Writer) -> None:
         """Take a writer, once the trainer has made the model that it shares with the policy.
@@ -50,7 +50,7 @@ class Rollouts:
         Raises:
             InputError: The screen is to look at more tokens of a text than the writer writes.
         """
-        self.writer, begun = writer, self.screening.candidate_tokens
+        self.writer, begun = writer, self.candidates.candidate_tokens
         self._begins: Writer = writer
         self._ends: Writer | None = None
         if begun:
@@ -59,10 +59,10 @@ class Rollouts:
     def __call__(self, prompts: list[str], completions: list[str], trainer_state: Any, **unused: Any) -> list[float | None]:
         """Rewards of one rollout; None for a topic none of whose texts has a usable answer of the teacher."""
         number = trainer_state.global_step // self.steps_per_rollout
-        self.latest = self.judged(completions, self.policy.wanted(prompts), number)
+        self.latest = self.score(completions, self.policy.targets(prompts), number)
         return [reward if reward == reward else None for reward in self.latest.topic_rewards.tolist()]
 
-    def judged(self, completions: list[str], wanted: torch.Tensor, number: int) -> Judgement:
+    def score(self, completions: list[str], targets: torch.Tensor, number: int) -> ScoredRollout:
         """Write and judge N completions of the policy.
 
         Args:
@@ -74,26 +74,26 @@ class Rollouts:
         topic_of = torch.arange(len(texts))
         if self.policy.config.writes == "text":
             topics = [" ".join(text.split()[:TOPIC_WORDS_OF_TEXT]) for text in texts]
-            return self.judge(topics, wanted, texts, topic_of, "prompted")
+            return self.scorer(topics, targets, texts, topic_of, "prompted")
         assert self.writer is not None
-        if self.screening.candidates > 1:
-            return self._screened(topics, wanted, number)
+        if self.candidates.candidates > 1:
+            return self._screened(topics, targets, number)
         with self.clock("writer"):
             texts = self.writer.write(topics, self.seed, number).texts
-        return self.judge(topics, wanted, texts, topic_of, "prompted")
+        return self.scorer(topics, targets, texts, topic_of, "prompted")
 
-    def _screened(self, topics: list[str], wanted: torch.Tensor, number: int) -> Judgement:
+    def _screened(self, topics: list[str], targets: torch.Tensor, number: int) -> ScoredRollout:
         """Write more than is judged; see `prompter.rl.candidate_selection`."""
         with self.clock("writer"):
-            candidates = self._begins.write(topics * self.screening.candidates, self.seed, number).texts
+            candidates = self._begins.write(topics * self.candidates.candidates, self.seed, number).texts
         with self.clock("screen"):
             features = self._begins.features(candidates)
-            picked = torch.tensor(self.screen.pick(features, candidates, len(topics)))
+            picked = torch.tensor(self.selector.pick(features, candidates, len(topics)))
         texts = [candidates[i] for i in picked.tolist()]
         if self._ends is not None:
             with self.clock("writer"):
                 texts = self._ends.write(texts, self.seed, number, "writer's end").texts
-        judgement = self.judge(topics, wanted, texts, picked % len(topics), "prompted")
+        scored = self.scorer(topics, targets, texts, picked % len(topics), "prompted")
         with self.clock("screen"):
-            self.screen.learn(features[picked], judgement.batch.teacher_logits)
-        return judgement
+            self.selector.learn(features[picked], scored.batch.teacher_logits)
+        return scored

@@ -17,7 +17,7 @@ from prompter.runtime.clock import Clock
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ScoredRollout:
     """Samples with their rewards.
 
     Attributes:
@@ -44,14 +44,14 @@ class Judgement:
         row = {"reward": self.reward[usable].mean()}
         row |= {f"reward/{name}": values[usable].mean() for name, values in self.terms.items()}
         row["confidence"] = teacher.exp().max(1).values.mean()
-        row["wanted_share"] = (predicted == self.batch.wanted[usable]).float().mean()
+        row["wanted_share"] = (predicted == self.batch.targets[usable]).float().mean()
         row["agreement"] = (predicted == self.student_log_probs[usable].argmax(1)).float().mean()
         metrics = {name: round(float(value), 6) for name, value in row.items()}
         metrics["distinct_topics"] = round(len(set(self.topics)) / len(self.topics), 6)
         return metrics
 
 
-class Judge:
+class Scorer:
     """Teacher, student and the memory of recent topics.
 
     Args:
@@ -65,7 +65,7 @@ class Judge:
         self.teacher, self.student, self.config, self.clock = teacher, student, config, clock
         self.window = NoveltyWindow(config.novelty_ngram, config.novelty_window)
 
-    def __call__(self, topics: list[str], wanted: Tensor, texts: list[str], topic_of: Tensor, source: str) -> Judgement:
+    def __call__(self, topics: list[str], targets: Tensor, texts: list[str], topic_of: Tensor, source: str) -> ScoredRollout:
         """Judge the texts of a rollout.
 
         Args:
@@ -83,7 +83,7 @@ class Judge:
         with self.clock("student answers"):
             student_log_probs = self.student.log_probs(texts)
         terms = {
-            "confidence": confidence(teacher_log_probs, wanted[topic_of]),
+            "confidence": confidence(teacher_log_probs, targets[topic_of]),
             "certainty": certainty(teacher_log_probs),
             "disagreement": disagreement(teacher_log_probs, student_log_probs),
             "novelty": self.window.score(topics)[topic_of],
@@ -92,5 +92,5 @@ class Judge:
         usable = torch.isfinite(reward)
         sums = torch.zeros(len(topics)).index_add_(0, topic_of[usable], reward[usable])
         topic_rewards = sums / torch.bincount(topic_of[usable], minlength=len(topics))  # 0 / 0 is NaN
-        batch = SyntheticBatch(texts, teacher_log_probs, wanted[topic_of], [topics[i] for i in topic_of.tolist()], source)
-        return Judgement(topics, topic_rewards, batch, student_log_probs, terms, reward)
+        batch = SyntheticBatch(texts, teacher_log_probs, targets[topic_of], [topics[i] for i in topic_of.tolist()], source)
+        return ScoredRollout(topics, topic_rewards, batch, student_log_probs, terms, reward)

@@ -81,8 +81,8 @@ class Show:
         for row in rows:
             text = Text(row["text"])
             text.stylize("bold", 0, len(row["topic"]) if begun and row["text"].startswith(row["topic"]) else 0)
-            wanted = [Text(row["wanted"] or "")] if asked else []
-            table.add_row(*wanted, Text(row["predicted"]), f"{row[figure]:.2f}", text)
+            targets = [Text(row["wanted"] or "")] if asked else []
+            table.add_row(*targets, Text(row["predicted"]), f"{row[figure]:.2f}", text)
         self.console.print(table)
 
 

@@ -29,8 +29,8 @@ def sample_rows(batch: SyntheticBatch, labels: list[str], figures: Mapping[str, 
         told = {name: round(float(values[i]), 4) for name, values in figures.items()}
         if not batch.usable[i] or not all(map(math.isfinite, told.values())):
             continue
-        wanted = int(batch.wanted[i])
-        row = {"wanted": labels[wanted] if wanted >= 0 else None, "topic": batch.topics[i], "text": batch.texts[i]}
+        targets = int(batch.targets[i])
+        row = {"wanted": labels[targets] if targets >= 0 else None, "topic": batch.topics[i], "text": batch.texts[i]}
         if batch.text_pairs is not None:
             row["text_pair"] = batch.text_pairs[i]
         rows.append(row | {"predicted": labels[int(batch.teacher_logits[i].argmax())], **told})

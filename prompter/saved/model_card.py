@@ -21,7 +21,7 @@ SAMPLE_TEXTS = 8
 MARKS = "▁▂▃▄▅▆▇█"
 
 
-def write_card(
+def write_prompter_card(
     folder: Path, metrics: Sequence[Mapping[str, Any]], samples: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]
 ) -> None:
     """Write `README.md` into a prompter's folder.
@@ -35,10 +35,10 @@ def write_card(
     Raises:
         InputError: It cannot be written.
     """
-    write_text(folder / "README.md", render_card(read_json(folder / MANIFEST), metrics, samples, summary))
+    write_text(folder / "README.md", render_prompter_card(read_json(folder / MANIFEST), metrics, samples, summary))
 
 
-def render_card(
+def render_prompter_card(
     manifest: Mapping[str, Any],
     metrics: Sequence[Mapping[str, Any]],
     samples: Sequence[Mapping[str, Any]],

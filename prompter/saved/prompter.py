@@ -67,7 +67,7 @@ class PromptedTexts:
 
     texts: list[str]
     topics: list[str]
-    wanted: Tensor
+    targets: Tensor
     lm_logprob: Tensor
 
     def __len__(self) -> int:
@@ -160,8 +160,8 @@ class Prompter:
         """
         return [
             topic
-            for number, wanted in enumerate(self._chunks(label, n))
-            for topic in self.policy.sample(wanted, seed, number, "saved topics")[0]
+            for number, targets in enumerate(self._chunks(label, n))
+            for topic in self.policy.sample(targets, seed, number, "saved topics")[0]
         ]
 
     def texts(self, label: str | int, n: int, seed: int = 0) -> list[str]:
@@ -171,7 +171,7 @@ class Prompter:
             InputError: There is no such class, or `n` is below 1.
         """
         chunks = enumerate(self._chunks(label, n))
-        return [text for number, wanted in chunks for text in self.write(wanted, seed, number).texts]
+        return [text for number, targets in chunks for text in self.write(targets, seed, number).texts]
 
     def stream(
         self, labels: Sequence[str | int] | None = None, *, seed: int = 0, batch_size: int = CHUNK, start: int = 0
@@ -194,13 +194,13 @@ class Prompter:
         if batch_size < 1 or start < 0:
             raise InputError(f"batch_size is {batch_size} and start is {start}, expected >= 1 and >= 0")
 
-        def wanted(number: int) -> Tensor:
+        def targets(number: int) -> Tensor:
             first = number * batch_size  # rotation goes on over batches, so that remainders even out
             return torch.tensor([classes[row % len(classes)] for row in range(first, first + batch_size)])
 
-        return (self.write(wanted(number), seed, number) for number in itertools.count(start))
+        return (self.write(targets(number), seed, number) for number in itertools.count(start))
 
-    def write(self, wanted: Tensor, seed: int, counter: int) -> PromptedTexts:
+    def write(self, targets: Tensor, seed: int, counter: int) -> PromptedTexts:
         """Write one text for each wanted class.
 
         Args:
@@ -208,11 +208,11 @@ class Prompter:
             seed: Seed of everything drawn.
             counter: Number of the batch: the same arguments give the same texts.
         """
-        topics, logprob = self.policy.sample(wanted, seed, counter, "saved topics")
+        topics, logprob = self.policy.sample(targets, seed, counter, "saved topics")
         if self.writer is None:
-            return PromptedTexts(topics, topics, wanted, logprob)
+            return PromptedTexts(topics, topics, targets, logprob)
         written = self.writer.write(topics, seed, counter, "saved texts")
-        return PromptedTexts(written.texts, topics, wanted, written.logprob_mean)
+        return PromptedTexts(written.texts, topics, targets, written.logprob_mean)
 
     def index(self, label: str | int) -> int:
         """The index of a class given by name or index.

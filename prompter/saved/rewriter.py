@@ -72,7 +72,7 @@ class SavedRewriter:
         self.corpus = read_sentences(located(corpus or manifest["corpus"], "corpus"))
         self.rewriter = Rewriter.load(folder, located(base or manifest["base"], "rewriter"), device)
 
-    def write(self, wanted: Tensor, seed: int, counter: int) -> PromptedTexts:
+    def write(self, targets: Tensor, seed: int, counter: int) -> PromptedTexts:
         """Rewrite as many sentences as classes are asked for, which a rewriter does not heed.
 
         Args:
@@ -83,7 +83,7 @@ class SavedRewriter:
         Returns:
             The rewritings, with the sentence that each was made of as its topic, and -1 as the class wanted.
         """
-        rows = rows_at(len(self.corpus), counter * self.batch_size, len(wanted), seed, "corpus pass")
+        rows = rows_at(len(self.corpus), counter * self.batch_size, len(targets), seed, "corpus pass")
         sources = [self.corpus[row] for row in rows]
         written = self.rewriter.write(sources, counter, seed, "saved rewriter")
         texts = [" ".join(text.split()) for text in written.texts]

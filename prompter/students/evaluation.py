@@ -15,7 +15,7 @@ from distill.common.hub import model_folder
 from distill.teachers.base import Teacher
 from distill.teachers.http_teacher import HttpTeacher, without_query
 from distill.teachers.loading import load_teacher
-from distill.teachers.prediction_cache import CachedTeacher, answers_file
+from distill.teachers.prediction_cache import CachedTeacher, predictions_file
 from distill.teachers.transformers_teacher import TransformersTeacher
 from eval.classifiers.measures import measure, pairs
 from eval.classifiers.metrics import CALIBRATION_BINS, HUB, hub_metric
@@ -77,17 +77,19 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         data = task_data(task, config.data, config.limit)
         notes: list[str] = []
         models = load(config, task, notes)
-        answers = {model.name: answer(model, data, show) for model in models}
-        for name, given in answers.items():
+        predictions = {model.name: answer(model, data, show) for model in models}
+        for name, given in predictions.items():
             if unusable := int(given.isnan().any(dim=1).sum()):
                 notes.append(f"{name} gave no usable answer to {unusable:,} of {len(data):,} rows; they count as wrong.")
-        taught = answers[models[0].name] if config.teacher else None
+        taught = predictions[models[0].name] if config.teacher else None
         speeds = timed(models, data, show)
         rows = [
             {
                 "model": model.name,
                 "role": "student" if model.student else "teacher",
-                "metrics": measure(answers[model.name], data, metrics, taught if model.student else None, hub, config.seed),
+                "metrics": measure(
+                    predictions[model.name], data, metrics, taught if model.student else None, hub, config.seed
+                ),
                 "parameters": speeds[model.name].get("parameters"),
                 "bytes": size_on_disk(model),
                 "milliseconds": speeds[model.name].get("milliseconds"),
@@ -98,7 +100,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     return {
         "task": {"name": task.name, "version": task.version, "data": config.data or task.data} | describe(data, task),
         "models": rows,
-        "pairs": pairs({m.name: answers[m.name] for m in models if m.student}, data.labels),
+        "pairs": pairs({m.name: predictions[m.name] for m in models if m.student}, data.labels),
         "notes": notes,
         "interval": {"kind": "percentile bootstrap", "level": LEVEL, "resamples": RESAMPLES, "seed": config.seed},
         "primary_metric": metrics[0],
@@ -124,7 +126,7 @@ def load(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Model]:
         if note := match_labels(found.labels, task, without_query(spec)):
             notes.append(note)
         kept = config.teacher_cache and (not student or isinstance(found, HttpTeacher))  # a student's answers are cheap
-        ask = CachedTeacher(found, answers_file() if kept else None, notes.append)
+        ask = CachedTeacher(found, predictions_file() if kept else None, notes.append)
         name, same = without_query(spec), sum(without_query(model) == without_query(spec) for model in specs[: len(models)])
         models.append(Model(f"{name} ({same + 1})" if same else name, found, ask, student))
     return models

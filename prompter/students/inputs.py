@@ -13,7 +13,7 @@ from distill.config import DistillConfig
 from distill.methods.synthesizer import white_box
 from distill.student import Student, load_student
 from distill.teachers.loading import load_teacher
-from distill.teachers.prediction_cache import CachedTeacher, answers_file
+from distill.teachers.prediction_cache import CachedTeacher, predictions_file
 from eval.classifiers.scoring import EvaluationData
 from eval.data.labelled import load_labelled
 from eval.data.sentences import read_sentences
@@ -78,7 +78,7 @@ def load(config: StudentsConfig, training: DistillConfig, show: Show) -> Inputs:
             whose = ", ".join(unanswered) or f"method '{config.method}'"
             raise InputError(f"teacher is missing: {whose} has no answers of one; give --teacher")
         asked = load_teacher(spec, config.device, labels=names or None)
-        teacher = CachedTeacher(asked, answers_file() if config.teacher_cache else None, show.say)
+        teacher = CachedTeacher(asked, predictions_file() if config.teacher_cache else None, show.say)
         if config.method:
             white_box(teacher, config.method)  # said before a student asks for what a black box has not
     labels = labels_of(sources, teacher.labels if teacher else None)

@@ -25,9 +25,9 @@ from prompter.runtime.console import Show, quieten
 from prompter.runtime.run_folder import RunFolder, disk_errors_named
 from prompter.runtime.shipped import config_path
 from prompter.students.config import CORPUS_METHODS
-from prompter.training.baselines import finish, judged
+from prompter.training.baselines import finish, measured
 from prompter.training.settings import Settings
-from prompter.training.setup import load_judges, new_student, with_toy_files
+from prompter.training.setup import load_teacher_and_data, new_student, with_toy_files
 
 CONFIGS: dict[str, type] = {"as-dfd": AsDfdConfig, "zero-shot": ZeroShotConfig, "t3": T3Config}
 """Settings of each method, by the name that `--method` takes."""
@@ -98,7 +98,7 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
         settings: As for `prompter train`, with those of the method.
 
     Returns:
-        As `prompter.training.baselines.train_control`; `texts` are the rows that the student learnt from, embeddings among them.
+        As `prompter.training.baselines.train_baseline`; `texts` are the rows that the student learnt from, embeddings among them.
 
     Raises:
         InputError: Anything a user can put right.
@@ -110,13 +110,13 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
         with Show(run.quiet) as show, disk_errors_named(folder.path):
             settings = with_toy_files(settings, show, Clock())
             run = settings.run
-            judges = load_judges(run, show)
-            inside = white_box(judges.teacher, name)
+            loaded = load_teacher_and_data(run, show)
+            inside = white_box(loaded.teacher, name)
             corpus = read_sentences(str(run.corpus)) if name in CORPUS_METHODS else []
             method = with_toy_models(settings.method, run.quiet)
             start = time.perf_counter()
-            distiller = Distiller(new_student(settings, judges), training, run.budget, run.seed, inside)
-            synthesizer = new_synthesizer(method, judges.teacher, distiller, corpus, run.seed, run.device)
+            distiller = Distiller(new_student(settings, loaded), training, run.budget, run.seed, inside)
+            synthesizer = new_synthesizer(method, loaded.teacher, distiller, corpus, run.seed, run.device)
             distiller.planned_queries = synthesizer.rows(run.budget)
             tell(synthesizer, run.budget, distiller.planned_queries, corpus, show)
             bar = show.bar(f"{name}: queries", run.budget)
@@ -128,7 +128,7 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
                 rows += len(step.batch)
                 show.step(bar, spent)
             if training.student_restart:
-                distiller.restart(new_student(settings, judges))
+                distiller.restart(new_student(settings, loaded))
             finish(distiller, show)
             figures = {
                 "texts": rows,
@@ -136,6 +136,6 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
                 "updates": distiller.updates_done,
                 "seconds": round(time.perf_counter() - start, 1),
             }
-            return figures | judged(judges, distiller.student)
+            return figures | measured(loaded, distiller.student)
     finally:
         folder.close()

@@ -43,7 +43,7 @@ class Portion:
 
     texts: list[str]
     topics: list[str]
-    wanted: Tensor
+    targets: Tensor
     logprobs: Tensor | None = None
 
 
@@ -99,7 +99,7 @@ class PrompterSource:
     def portion(self, number: int) -> Portion | None:
         """Texts of the prompter's batch `number`."""
         written = next(self.prompter.stream(seed=self.seed, batch_size=PORTION, start=number))
-        return Portion(written.texts, written.topics, written.wanted)
+        return Portion(written.texts, written.topics, written.targets)
 
 
 class DatasetSource:
@@ -148,12 +148,12 @@ class DatasetSource:
             return None
         names = table.column_names
         topics = table.column("topic").to_pylist() if "topic" in names else [""] * rows
-        wanted = table.column("wanted_label").to_pylist() if "wanted_label" in names else [None] * rows
+        targets = table.column("wanted_label").to_pylist() if "wanted_label" in names else [None] * rows
         logprobs = None
         if self.answered:
             probabilities = np.array(table.column("teacher_probs").to_pylist(), dtype=np.float32)
             logprobs = torch.from_numpy(probabilities).clamp_min(1e-7).log().log_softmax(dim=1)
-        classes = torch.tensor([-1 if value is None else value for value in wanted], dtype=torch.int64)
+        classes = torch.tensor([-1 if value is None else value for value in targets], dtype=torch.int64)
         return Portion(table.column("text").to_pylist(), [topic or "" for topic in topics], classes, logprobs)
 
 

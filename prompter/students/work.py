@@ -183,7 +183,7 @@ class Distillation:
             self.queries += rows
         self.texts += rows
         batch = SyntheticBatch(
-            portion.texts[:rows], logprobs[:rows], portion.wanted[:rows], portion.topics[:rows], source.name
+            portion.texts[:rows], logprobs[:rows], portion.targets[:rows], portion.topics[:rows], source.name
         )
         self.unusable += int((~batch.usable).sum())
         return batch

@@ -1,6 +1,6 @@
 """The baselines: other texts that the same student can learn from."""
 
-CONTROLS = (
+BASELINES = (
     *("unprompted", "unprompted-hot", "class-names", "random-topics", "selected-topics"),
     *("random-words", "corpus", "real", "supervised"),
 )

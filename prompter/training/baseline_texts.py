@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import torch
 
 from distill.batch import SyntheticBatch
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from distill.methods.corpus import rows_at
 from distill.teachers.base import Teacher
 from eval.data.labelled import EvaluationData
@@ -44,7 +44,7 @@ def draw(texts: list[T], count: int, seed: int) -> list[T]:
 def random_words(sentences: list[str], count: int, seed: int) -> list[str]:
     """Texts of 8 to 30 words, each word drawn from the corpus by its frequency, without any order."""
     words = [word for sentence in sentences for word in sentence.split()]
-    random = generator(seed, "random words")
+    random = random_generator(seed, "random words")
     lengths = torch.randint(8, 31, (count,), generator=random).tolist()
     return [" ".join(words[i] for i in torch.randint(len(words), (n,), generator=random).tolist()) for n in lengths]
 
@@ -52,7 +52,7 @@ def random_words(sentences: list[str], count: int, seed: int) -> list[str]:
 def random_topics(writer: Writer, count: int, seed: int) -> list[str]:
     """Openings of `TOPIC_TOKENS` tokens, each drawn from the writer's vocabulary with equal chances, special ones left out."""
     ordinary = torch.tensor(sorted(set(writer.tokenizer.get_vocab().values()) - set(writer.tokenizer.all_special_ids)))
-    drawn = torch.randint(len(ordinary), (count, TOPIC_TOKENS), generator=generator(seed, "random topics"))
+    drawn = torch.randint(len(ordinary), (count, TOPIC_TOKENS), generator=random_generator(seed, "random topics"))
     return writer.tokenizer.batch_decode(ordinary[drawn])
 
 
@@ -75,7 +75,7 @@ def most_confident(batch: SyntheticBatch, share: float) -> SyntheticBatch:
     return batch.select(picked)
 
 
-def control_texts(
+def baseline_texts(
     name: str,
     count: int,
     *,
@@ -102,11 +102,11 @@ def control_texts(
         Texts, their openings, and the class asked for (N,), -1 where none was.
     """
     topics = [""] * count
-    wanted = torch.full((count,), -1)
+    targets = torch.full((count,), -1)
     if name == "class-names":
-        wanted = torch.arange(count) % len(labels)
+        targets = torch.arange(count) % len(labels)
         prompts = [CLASS_PROMPTS[i // len(labels) % len(CLASS_PROMPTS)] for i in range(count)]
-        topics = [p.replace("{label}", labels[int(w)]) for p, w in zip(prompts, wanted, strict=True)]
+        topics = [p.replace("{label}", labels[int(w)]) for p, w in zip(prompts, targets, strict=True)]
     if name in ("random-topics", SELECTED):
         topics = random_topics(writer, count, seed)
     if name in ("unprompted", "unprompted-hot", "class-names", "random-topics", SELECTED):
@@ -117,7 +117,7 @@ def control_texts(
         texts = draw(corpus, count, seed)
     else:
         texts = draw(real, count, seed)
-    return texts, topics, wanted
+    return texts, topics, targets
 
 
 def labelled_batches(data: EvaluationData, count: int, classes: int, seed: int, size: int) -> Iterator[SyntheticBatch]:
@@ -129,14 +129,14 @@ def labelled_batches(data: EvaluationData, count: int, classes: int, seed: int, 
     certain = torch.full((classes, classes), math.log(1e-6)).fill_diagonal_(0.0).log_softmax(dim=1)
     for start in range(0, count, size):
         part = rows[start : start + size]
-        wanted = torch.tensor([data.labels[row] for row in part])
-        yield SyntheticBatch([data.texts[row] for row in part], certain[wanted], wanted, [""] * len(part), "supervised")
+        targets = torch.tensor([data.labels[row] for row in part])
+        yield SyntheticBatch([data.texts[row] for row in part], certain[targets], targets, [""] * len(part), "supervised")
 
 
-def judged_batches(
-    texts: list[str], topics: list[str], wanted: torch.Tensor, teacher: Teacher, source: str, size: int
+def answered_batches(
+    texts: list[str], topics: list[str], targets: torch.Tensor, teacher: Teacher, source: str, size: int
 ) -> Iterator[SyntheticBatch]:
     """The texts in batches of `size`, with the teacher's answers."""
     for start in range(0, len(texts), size):
         part = slice(start, start + size)
-        yield SyntheticBatch(texts[part], teacher(texts[part]), wanted[part], topics[part], source)
+        yield SyntheticBatch(texts[part], teacher(texts[part]), targets[part], topics[part], source)

@@ -16,13 +16,13 @@ from prompter.training.baseline_texts import (
     HOT,
     SELECTED,
     SELECTED_SHARE,
-    control_texts,
-    judged_batches,
+    answered_batches,
+    baseline_texts,
     labelled_batches,
     most_confident,
 )
 from prompter.training.settings import Settings
-from prompter.training.setup import Judges, Models, load, new_student, new_writer, with_toy_files
+from prompter.training.setup import Models, TeacherAndData, load, new_student, new_writer, with_toy_files
 
 SAMPLES = 12
 """Texts of a control that are kept to be looked at."""
@@ -35,7 +35,9 @@ def finish(distiller: Distiller, show: Show) -> None:
     distiller.finish(progress=lambda done, loss: show.step(bar, done, f"loss {loss:.3f}"))
 
 
-def control(name: str, settings: Settings, models: Models, folder: RunFolder, show: Show) -> tuple[Student, dict[str, Any]]:
+def distil_baseline(
+    name: str, settings: Settings, models: Models, folder: RunFolder, show: Show
+) -> tuple[Student, dict[str, Any]]:
     """Distil the same student at the same cost from a control's text; a control already done is loaded."""
     run = settings.run
     path = folder.path / "controls" / name
@@ -56,7 +58,7 @@ def control(name: str, settings: Settings, models: Models, folder: RunFolder, sh
     if models.labelled is not None and name == "supervised":
         batches = labelled_batches(models.labelled, run.budget, len(models.teacher.labels), run.seed, size)
     else:
-        texts, topics, wanted = control_texts(
+        texts, topics, targets = baseline_texts(
             name,
             run.budget,
             writer=new_writer(dataclasses.replace(settings, writer=sampling), models.policy),
@@ -66,7 +68,7 @@ def control(name: str, settings: Settings, models: Models, folder: RunFolder, sh
             seed=run.seed,
             progress=lambda done: show.step(writing, done),
         )
-        batches = judged_batches(texts, topics, wanted, models.teacher, name, size)
+        batches = answered_batches(texts, topics, targets, models.teacher, name, size)
     show.step(writing, run.budget)
     bar = show.bar(f"{name}: queries", run.budget)
     seen = 0
@@ -99,7 +101,7 @@ def control(name: str, settings: Settings, models: Models, folder: RunFolder, sh
     return student, figures
 
 
-def measure(models: Judges, trained: dict[str, Student]) -> dict[str, dict[str, Any]]:
+def measure(models: TeacherAndData, trained: dict[str, Student]) -> dict[str, dict[str, Any]]:
     """Score the teacher and students on the evaluation data, and take their sizes and speeds side by side.
 
     Args:
@@ -119,15 +121,15 @@ def measure(models: Judges, trained: dict[str, Student]) -> dict[str, dict[str, 
     return figures
 
 
-def judged(judges: Judges, student: Student) -> dict[str, Any]:
+def measured(loaded: TeacherAndData, student: Student) -> dict[str, Any]:
     """A student's scores and size, and the teacher's accuracy, {} without evaluation data; nothing is timed."""
-    if judges.evaluation is None:
+    if loaded.evaluation is None:
         return {}
-    accuracy = score(None, judges.evaluation)["accuracy"]
-    return score(student, judges.evaluation) | {"parameters": student.num_parameters(), "teacher_accuracy": accuracy}
+    accuracy = score(None, loaded.evaluation)["accuracy"]
+    return score(student, loaded.evaluation) | {"parameters": student.num_parameters(), "teacher_accuracy": accuracy}
 
 
-def train_control(name: str, settings: Settings) -> dict[str, Any]:
+def train_baseline(name: str, settings: Settings) -> dict[str, Any]:
     """Distil a student from a control's text alone, without a prompter; a control already done is only measured again.
 
     Args:
@@ -146,7 +148,7 @@ def train_control(name: str, settings: Settings) -> dict[str, Any]:
         with Show(settings.run.quiet) as show, disk_errors_named(folder.path):
             settings = with_toy_files(settings, show, Clock())
             models = load(settings, show)
-            student, figures = control(name, settings, models, folder, show)
-            return figures | judged(models, student)
+            student, figures = distil_baseline(name, settings, models, folder, show)
+            return figures | measured(models, student)
     finally:
         folder.close()

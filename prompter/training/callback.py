@@ -15,7 +15,7 @@ from distill.common.files import read_json, write_json
 from distill.distiller import Distiller
 from eval.classifiers.scoring import EvaluationData, score
 from prompter.rl.rollouts import Rollouts
-from prompter.rl.scorer import Judgement
+from prompter.rl.scorer import ScoredRollout
 from prompter.runtime.console import Show
 from prompter.runtime.interrupt import StopRequest
 from prompter.runtime.run_folder import RunFolder
@@ -37,7 +37,7 @@ TRAINER_METRICS = {
 }
 
 
-class Rounds(TrainerCallback):
+class RolloutCallback(TrainerCallback):
     """What happens after each rollout.
 
     Args:
@@ -78,29 +78,29 @@ class Rounds(TrainerCallback):
         if state.global_step % self.schedule.steps:
             return
         self.update = state.global_step // self.schedule.steps
-        judgement = self.rollouts.latest
-        assert judgement is not None
-        self.book(judgement)
+        scored = self.rollouts.latest
+        assert scored is not None
+        self.book(scored)
         run = self.settings.run
         last = self.update == self.schedule.rollouts
         control.should_save = last or self.update % run.save_every == 0 or self.stop.made
         if self.stop.made:
             control.should_training_stop = True
 
-    def book(self, judgement: Judgement) -> None:
+    def book(self, scored: ScoredRollout) -> None:
         """Count a rollout, train the student on it, and note its metrics and samples."""
         run = self.settings.run
-        batch = judgement.batch
+        batch = scored.batch
         self.queries += len(batch)
         self.unusable += int((~batch.usable).sum())
         with self.clock("student"):
             learnt = self.distiller.consume(batch)
-        self._row = {"update": self.update, "queries": self.queries, **judgement.metrics()}
+        self._row = {"update": self.update, "queries": self.queries, **scored.metrics()}
         self._row["student_loss"] = round(learnt["student_loss"], 6) if learnt else None
         if self.evaluation and run.eval_every and self.update % run.eval_every == 0:
             with self.clock("evaluation"):
                 self._row["accuracy"] = score(self.distiller.student, self.evaluation)["accuracy"]
-        rows = sample_rows(batch, self.rollouts.policy.labels, judgement.terms | {"reward": judgement.reward})
+        rows = sample_rows(batch, self.rollouts.policy.labels, scored.terms | {"reward": scored.reward})
         self._samples = [{"update": self.update, "queries": self.queries, **row} for row in rows]
 
     def on_log(
@@ -134,16 +134,16 @@ class Rounds(TrainerCallback):
         """TRL has saved policy, critic and their optimizers; add the rest and seal the checkpoint."""
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         self.distiller.save(checkpoint / DISTILLER)
-        write_json(checkpoint / TOPICS, list(self.rollouts.judge.window.topics))
-        if self.rollouts.screening.candidates > 1:
-            self.rollouts.screen.save(checkpoint / SCREEN)
+        write_json(checkpoint / TOPICS, list(self.rollouts.scorer.window.topics))
+        if self.rollouts.candidates.candidates > 1:
+            self.rollouts.selector.save(checkpoint / SCREEN)
         counters = {
             "update": self.update,
             "queries": self.queries,
             "unusable": self.unusable,
-            "teacher_queries": self.rollouts.judge.teacher.queries,
-            "teacher_invalid": self.rollouts.judge.teacher.invalid,
-            "teacher_calls": self.rollouts.judge.teacher.asked,
+            "teacher_queries": self.rollouts.scorer.teacher.queries,
+            "teacher_invalid": self.rollouts.scorer.teacher.invalid,
+            "teacher_calls": self.rollouts.scorer.teacher.asked,
             "log_sizes": self.folder.log_sizes(LOGS),
             "seconds": self.clock.so_far(),
         }
@@ -154,14 +154,14 @@ class Rounds(TrainerCallback):
         """Bring back everything but what TRL restores itself."""
         counters = read_json(checkpoint / STATE)
         self.update, self.queries, self.unusable = counters["update"], counters["queries"], counters["unusable"]
-        teacher = self.rollouts.judge.teacher
+        teacher = self.rollouts.scorer.teacher
         teacher.asked += counters.get("teacher_calls", 0)
         teacher.queries, teacher.invalid = counters["teacher_queries"], counters.get("teacher_invalid", 0)
         self.clock.seconds.update(counters["seconds"])
         self.folder.cut_logs(counters["log_sizes"])
         for topic in read_json(checkpoint / TOPICS):
-            self.rollouts.judge.window.remember(topic)
-        if self.rollouts.screening.candidates > 1:
-            self.rollouts.screen.load(checkpoint / SCREEN)
+            self.rollouts.scorer.window.remember(topic)
+        if self.rollouts.candidates.candidates > 1:
+            self.rollouts.selector.load(checkpoint / SCREEN)
         self.distiller.load(checkpoint / DISTILLER)
         self.show.step(self._bar, self.queries)

@@ -18,15 +18,15 @@ from eval.classifiers.disagreement import disagreements
 from eval.report.run_report import write_report
 from prompter.exporting.run_dataset import write_run_dataset
 from prompter.rl.rollouts import Rollouts
-from prompter.rl.scorer import Judge
+from prompter.rl.scorer import Scorer
 from prompter.runtime.clock import Clock
 from prompter.runtime.console import Show, quieten
 from prompter.runtime.run_folder import RunFolder, disk_errors_named
 from prompter.runtime.versions import LIBRARIES
 from prompter.saved.manifest import MANIFEST, save_prompter, training_summary
-from prompter.saved.model_card import write_card
-from prompter.training.baselines import control, finish, measure
-from prompter.training.callback import LOGS, Rounds
+from prompter.saved.model_card import write_prompter_card
+from prompter.training.baselines import distil_baseline, finish, measure
+from prompter.training.callback import LOGS, RolloutCallback
 from prompter.training.settings import NOT_COMPARED, Settings
 from prompter.training.setup import Models, load, new_student, new_writer, with_toy_files
 from prompter.training.trainer_factory import Schedule, policy_trainer
@@ -60,24 +60,24 @@ def train(settings: Settings) -> dict[str, Any] | None:
             clock = Clock()
             settings = with_toy_files(settings, show, clock)
             models = load(settings, show)
-            rounds, trainer = prepare(settings, models, folder, show, clock)
+            callback, trainer = prepare(settings, models, folder, show, clock)
             folder.open_config(named, run.resume, NOT_COMPARED)
-            if not play(rounds, trainer):
+            if not play(callback, trainer):
                 return None
             with clock("final student updates"):
                 if settings.distill.student_restart:
-                    rounds.distiller.restart(new_student(settings, models))
-                finish(rounds.distiller, show)
+                    callback.distiller.restart(new_student(settings, models))
+                finish(callback.distiller, show)
             training = training_summary(folder.read("metrics"))
-            assert rounds.rollouts.writer is not None
-            save_prompter(folder.path / "prompter", settings, models.policy, rounds.rollouts.writer, named, training)
-            rounds.distiller.student.save(folder.path / "student")
-            summary = conclude(settings, models, folder, rounds, show, named)
-            distiller = rounds.distiller
+            assert callback.rollouts.writer is not None
+            save_prompter(folder.path / "prompter", settings, models.policy, callback.rollouts.writer, named, training)
+            callback.distiller.student.save(folder.path / "student")
+            summary = conclude(settings, models, folder, callback, show, named)
+            distiller = callback.distiller
             write_run_dataset(folder.path / "dataset", distiller.replay, read_json(folder.path / "prompter" / MANIFEST))
             apart = disagreements(distiller.student, models.evaluation, distiller.replay, run.seed)
             write_json(folder.path / "disagreement.json", apart)
-            write_card(folder.path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
+            write_prompter_card(folder.path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
             write_json(folder.path / "summary.json", summary)
             write_report(folder.path)
             return summary
@@ -87,74 +87,74 @@ def train(settings: Settings) -> dict[str, Any] | None:
 
 def prepare(
     settings: Settings, models: Models, folder: RunFolder, show: Show, clock: Clock
-) -> tuple[Rounds, GRPOTrainer | RLOOTrainer]:
+) -> tuple[RolloutCallback, GRPOTrainer | RLOOTrainer]:
     """Build everything the rounds need; nothing is written yet.
 
     Raises:
         InputError: There are to be candidates, but no writer to write them, or one that writes less than the screen looks at.
     """
     run, policy = settings.run, models.policy
-    if settings.screen.candidates > 1 and settings.policy.writes == "text":
+    if settings.candidates.candidates > 1 and settings.policy.writes == "text":
         raise InputError(
-            f"candidates is {settings.screen.candidates}, expected 1 where the policy writes the texts (writes: text): "
+            f"candidates is {settings.candidates.candidates}, expected 1 where the policy writes the texts (writes: text): "
             "there is no writer to continue a topic more than once"
         )
     schedule = Schedule.of(settings.policy, len(policy.labels), run.budget)
     student = new_student(settings, models)
     distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=models.teacher.white_box)
-    judge = Judge(models.teacher, student, settings.reward, clock)
-    rollouts = Rollouts(policy, judge, settings.screen, schedule.steps, run.seed, clock)
-    rounds = Rounds(settings, schedule, folder, rollouts, distiller, models.evaluation, show)
-    trainer = policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [rounds])
+    scorer = Scorer(models.teacher, student, settings.reward, clock)
+    rollouts = Rollouts(policy, scorer, settings.candidates, schedule.steps, run.seed, clock)
+    callback = RolloutCallback(settings, schedule, folder, rollouts, distiller, models.evaluation, show)
+    trainer = policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [callback])
     rollouts.write_with(new_writer(settings, policy))
-    return rounds, trainer
+    return callback, trainer
 
 
-def play(rounds: Rounds, trainer: GRPOTrainer | RLOOTrainer) -> bool:
+def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer) -> bool:
     """Rounds until the budget is spent, from the last checkpoint on where the run is a resumed one.
 
     Returns:
         False where Ctrl-C stopped the rounds.
     """
-    run, schedule, policy = rounds.settings.run, rounds.schedule, rounds.rollouts.policy
+    run, schedule, policy = callback.settings.run, callback.schedule, callback.rollouts.policy
     checkpoint = None
     if run.resume:
-        checkpoint, broken = rounds.folder.last_checkpoint()
+        checkpoint, broken = callback.folder.last_checkpoint()
         for line in broken:
-            rounds.show.say(f"{line}; falling back to the one before.")
+            callback.show.say(f"{line}; falling back to the one before.")
         if checkpoint:
-            rounds.restore(checkpoint)
+            callback.restore(checkpoint)
         else:
-            rounds.folder.cut_logs(dict.fromkeys(LOGS, 0))
-    with rounds.stop.listening(), rounds.clock("rounds"):
-        if rounds.update < schedule.rollouts:
+            callback.folder.cut_logs(dict.fromkeys(LOGS, 0))
+    with callback.stop.listening(), callback.clock("rounds"):
+        if callback.update < schedule.rollouts:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         elif checkpoint:
             trainer._load_from_checkpoint(str(checkpoint))
-    if rounds.stop.made and rounds.update < schedule.rollouts:
+    if callback.stop.made and callback.update < schedule.rollouts:
         return False
     if schedule.rest:  # too few queries for a rollout to learn from: the policy only samples
-        wanted = torch.arange(schedule.rest) % len(policy.labels)
-        completions = policy.topics(wanted, run.seed, schedule.rollouts)
-        rounds.update += 1
-        rounds.book(rounds.rollouts.judged(completions, wanted, schedule.rollouts))
-        rounds.write_row({})
+        targets = torch.arange(schedule.rest) % len(policy.labels)
+        completions = policy.topics(targets, run.seed, schedule.rollouts)
+        callback.update += 1
+        callback.book(callback.rollouts.score(completions, targets, schedule.rollouts))
+        callback.write_row({})
     return True
 
 
 def conclude(
-    settings: Settings, models: Models, folder: RunFolder, rounds: Rounds, show: Show, named: dict[str, Any]
+    settings: Settings, models: Models, folder: RunFolder, callback: RolloutCallback, show: Show, named: dict[str, Any]
 ) -> dict[str, Any]:
     """Controls, scores, sizes and speeds: the summary."""
-    run, clock = settings.run, rounds.clock
-    student = rounds.distiller.student
+    run, clock = settings.run, callback.clock
+    student = callback.distiller.student
     seconds = clock.seconds["rounds"] + clock.seconds["final student updates"]
-    cost = {"texts": rounds.queries, "queries": rounds.queries, "updates": rounds.distiller.updates_done}
+    cost = {"texts": callback.queries, "queries": callback.queries, "updates": callback.distiller.updates_done}
     students: dict[str, dict[str, Any]] = {"prompted": cost | {"seconds": round(seconds, 1)}}
     trained = {"prompted": student}
     for name in run.compare:
         with clock("controls"):
-            trained[name], students[name] = control(name, settings, models, folder, show)
+            trained[name], students[name] = distil_baseline(name, settings, models, folder, show)
     teacher: dict[str, Any] = {"name": named["teacher"]}
     if models.evaluation:
         measured = measure(models, trained)
@@ -168,9 +168,9 @@ def conclude(
         "labels": models.teacher.labels,
         "teacher": teacher,
         "students": students,
-        "teacher_queries": rounds.queries,
+        "teacher_queries": callback.queries,
         "teacher_calls": models.teacher.asked,
-        "unusable_answers": rounds.unusable,
+        "unusable_answers": callback.unusable,
         "seconds": round(sum(clock.seconds.get(name, 0.0) for name in WHOLE), 1),
         "time": seconds_by_part(clock.seconds),
         "seed": run.seed,

@@ -12,9 +12,9 @@ from distill.common.errors import InputError, did_you_mean
 from distill.config import DistillConfig
 from distill.teachers.http_teacher import without_query
 from prompter.generation.config import PolicyConfig, WriterConfig
-from prompter.rl.config import RewardConfig, ScreenConfig
+from prompter.rl.config import CandidateConfig, RewardConfig
 from prompter.runtime.parser import parse
-from prompter.training.baseline_names import CONTROLS, SOURCES
+from prompter.training.baseline_names import BASELINES, SOURCES
 
 
 @dataclass
@@ -66,7 +66,7 @@ class RunConfig:
     eval_every: int = field(default=0, metadata={"help": "Policy updates between two evaluations; 0: at the end only."})
     compare: list[str] = field(
         default_factory=list,
-        metadata={"help": f"Distil the same student at the same cost from other text too: {', '.join(CONTROLS)}, or none."},
+        metadata={"help": f"Distil the same student at the same cost from other text too: {', '.join(BASELINES)}, or none."},
     )
     corpus: str | None = field(
         default=None, metadata={"help": "General text for the controls random-words and corpus: file or toy."}
@@ -97,9 +97,9 @@ class RunConfig:
         if self.compare == ["none"]:
             self.compare = []
         for control in self.compare:
-            if control not in CONTROLS:
+            if control not in BASELINES:
                 raise InputError(
-                    f"compare names '{control}', expected some of: {', '.join(CONTROLS)}.{did_you_mean(control, CONTROLS)}"
+                    f"compare names '{control}', expected some of: {', '.join(BASELINES)}.{did_you_mean(control, BASELINES)}"
                 )
         for tracker in self.report_to:
             if tracker not in ("tensorboard", "trackio", "wandb"):
@@ -116,7 +116,7 @@ class Settings:
     run: RunConfig
     policy: PolicyConfig
     writer: WriterConfig
-    screen: ScreenConfig
+    candidates: CandidateConfig
     reward: RewardConfig
     distill: DistillConfig
     method: Any = None  # where another method than the prompter makes the texts: its settings
@@ -127,7 +127,7 @@ class Settings:
             self.run,
             self.policy,
             self.writer,
-            self.screen,
+            self.candidates,
             self.reward,
             self.distill,
             *([self.method] if self.method else []),
@@ -136,7 +136,7 @@ class Settings:
         return values | {"teacher": without_query(self.run.teacher)}
 
 
-PARTS = (RunConfig, PolicyConfig, WriterConfig, ScreenConfig, RewardConfig, DistillConfig)
+PARTS = (RunConfig, PolicyConfig, WriterConfig, CandidateConfig, RewardConfig, DistillConfig)
 
 NOT_COMPARED = {"output_dir", "resume", "quiet", "report_to", "save_every", "sample_every", "teacher_cache"}
 """Settings that may differ between a run and its resumption: they do not change what is computed, but for the last bits of

@@ -6,7 +6,7 @@ from typing import Any
 
 from distill.student import Student, load_student
 from distill.teachers.loading import load_teacher
-from distill.teachers.prediction_cache import CachedTeacher, answers_file
+from distill.teachers.prediction_cache import CachedTeacher, predictions_file
 from eval.data.labelled import EvaluationData, load_labelled, load_texts
 from eval.data.sentences import read_sentences
 from eval.toy import located
@@ -18,7 +18,7 @@ from prompter.training.settings import RunConfig, Settings
 
 
 @dataclass
-class Judges:
+class TeacherAndData:
     """Who judges a student: the teacher, and labelled data to report on."""
 
     teacher: CachedTeacher
@@ -26,7 +26,7 @@ class Judges:
 
 
 @dataclass
-class Models(Judges):
+class Models(TeacherAndData):
     """Who takes part in a run with a prompter."""
 
     policy: TopicPolicy
@@ -35,11 +35,11 @@ class Models(Judges):
     labelled: EvaluationData | None
 
 
-def load_judges(run: RunConfig, show: Show) -> Judges:
+def load_teacher_and_data(run: RunConfig, show: Show) -> TeacherAndData:
     """Load teacher and evaluation data, and ask the one about the other."""
     teacher = CachedTeacher(
         load_teacher(run.teacher, run.device, labels=run.teacher_labels or None),
-        answers_file() if run.teacher_cache else None,
+        predictions_file() if run.teacher_cache else None,
         show.say,
     )
     evaluation = None
@@ -54,22 +54,22 @@ def load_judges(run: RunConfig, show: Show) -> Judges:
             0,
         )
         evaluation.teacher_log_probs = teacher(evaluation.texts)
-    return Judges(teacher, evaluation)
+    return TeacherAndData(teacher, evaluation)
 
 
 def load(settings: Settings, show: Show) -> Models:
     """Load or build what the settings name."""
     run = settings.run
-    judges = load_judges(run, show)
-    labels = judges.teacher.labels
+    loaded = load_teacher_and_data(run, show)
+    labels = loaded.teacher.labels
     length = settings.policy.topic_max_tokens
     if settings.policy.writes == "text":
         length = settings.writer.writer_max_new_tokens
     name = settings.policy.policy or run.generator
     needs_corpus = {"random-words", "corpus"} & set(run.compare)
     return Models(
-        teacher=judges.teacher,
-        evaluation=judges.evaluation,
+        teacher=loaded.teacher,
+        evaluation=loaded.evaluation,
         policy=TopicPolicy.load(name, labels, settings.policy, length, run.device),
         corpus=read_sentences(str(run.corpus)) if needs_corpus else [],
         real=load_texts(str(run.real_data), run.eval_text_column) if "real" in run.compare else [],
@@ -79,7 +79,7 @@ def load(settings: Settings, show: Show) -> Models:
     )
 
 
-def new_student(settings: Settings, models: Judges) -> Student:
+def new_student(settings: Settings, models: TeacherAndData) -> Student:
     """The untrained student; the same for the same seed."""
     run = settings.run
     return load_student(

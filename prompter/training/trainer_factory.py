@@ -143,7 +143,7 @@ def policy_trainer(
     if trainer_config.device.type == "cuda":
         trainer_config._n_gpu = 1  # the run is of one device; TRL refuses to spread it over all that there are
     os.environ.setdefault("WANDB_PROJECT", "prompter")
-    prompts = Dataset.from_dict({"prompt": policy.controls * schedule.rollouts})
+    prompts = Dataset.from_dict({"prompt": policy.class_prompts * schedule.rollouts})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
         trainer = trainer_class(

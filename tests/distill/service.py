@@ -13,12 +13,12 @@ def share(text: str) -> float:
 
 def good(inputs: list[list[str]]) -> list[list[dict]]:
     """What text-embeddings-inference answers: for each input, labels sorted by score."""
-    answers = []
+    predictions = []
     for texts in inputs:
         first = share(texts[0]) * (0.5 if len(texts) == 2 else 1.0)
         scores = [{"label": "short", "score": 1 - first}, {"label": "long", "score": first}]
-        answers.append(sorted(scores, key=lambda item: -item["score"]))
-    return answers
+        predictions.append(sorted(scores, key=lambda item: -item["score"]))
+    return predictions
 
 
 class Service:

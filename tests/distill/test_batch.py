@@ -9,7 +9,7 @@ def make(**changes: object) -> SyntheticBatch:
     parts: dict = {
         "texts": ["a", "b", "c"],
         "teacher_logits": torch.tensor([[0.5, 0.5], [0.9, 0.1], [float("nan")] * 2]).log(),
-        "wanted": torch.tensor([0, 1, -1]),
+        "targets": torch.tensor([0, 1, -1]),
         "topics": ["t", "", ""],
         "source": "test",
     }
@@ -26,7 +26,7 @@ def test_select_by_mask_and_by_index() -> None:
     assert (kept.texts, kept.text_pairs, kept.topics) == (["a", "b"], ["x", "y"], ["t", ""])
     turned = batch.select([1, 0])
     assert turned.texts == ["b", "a"]
-    assert turned.wanted.tolist() == [1, 0]
+    assert turned.targets.tolist() == [1, 0]
     assert torch.equal(turned.teacher_logits, batch.teacher_logits[[1, 0]])
     assert len(batch.select([])) == 0
     assert len(batch.select(torch.zeros(3, dtype=torch.bool))) == 0
@@ -51,9 +51,9 @@ def test_select_keeps_embeddings_with_their_rows() -> None:
         ({"teacher_logits": torch.zeros(3, 1)}, "K >= 2"),
         ({"teacher_logits": torch.zeros(3)}, "teacher_logits"),
         ({"teacher_logits": torch.zeros(3, 2).double()}, "float64"),
-        ({"wanted": torch.tensor([0, 1, 2])}, r"outside -1\.\.1"),
-        ({"wanted": torch.tensor([0, 1])}, "wanted"),
-        ({"wanted": torch.zeros(3)}, "wanted"),
+        ({"targets": torch.tensor([0, 1, 2])}, r"outside -1\.\.1"),
+        ({"targets": torch.tensor([0, 1])}, "wanted"),
+        ({"targets": torch.zeros(3)}, "wanted"),
         ({"topics": ["t"]}, "1 topics for 3 texts"),
         ({"text_pairs": ["x"]}, "1 second texts for 3 texts"),
         ({"embeddings": torch.zeros(3, 4, 2)}, "given together"),

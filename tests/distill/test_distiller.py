@@ -41,12 +41,12 @@ def test_student_learns_the_teacher_from_random_texts(teacher: TransformersTeach
     config = DistillConfig(student_updates=150, student_batch_size=32, student_learning_rate=5e-3)
     student = tiny_student()
     held_out = random_texts(300, 999)
-    answers = teacher(held_out).argmax(dim=1)
-    before = (student.log_probs(held_out).argmax(dim=1) == answers).float().mean()
+    predictions = teacher(held_out).argmax(dim=1)
+    before = (student.log_probs(held_out).argmax(dim=1) == predictions).float().mean()
     distiller = Distiller(student, config, planned_queries=1500, seed=0)
     batches = (judged(teacher, random_texts(150, i)) for i in range(10))
     last = distiller.run(batches)
-    after = (student.log_probs(held_out).argmax(dim=1) == answers).float().mean()
+    after = (student.log_probs(held_out).argmax(dim=1) == predictions).float().mean()
     assert before < 0.6
     assert after > 0.85
     assert last is not None and last["student_loss"] < 0.3

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from distill.embedded import embedded_log_probs, nearest_texts, nearest_tokens, padded_inputs, padding_mask, stored_rows
 from distill.methods.relaxed import word_table
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -43,13 +43,13 @@ def test_stored_texts_are_answered_as_texts(family: str, request: pytest.Fixture
     inputs = teacher.tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)
     rows = stored_rows(word_table(teacher.model)[inputs["input_ids"]], inputs["attention_mask"].sum(dim=1))
     assert {row.dtype for row in rows} == {torch.float16}
-    answers = embedded_log_probs(teacher.model, rows, 64)
-    assert torch.allclose(answers, teacher(texts), atol=5e-3)  # float16 rounds the embeddings
+    predictions = embedded_log_probs(teacher.model, rows, 64)
+    assert torch.allclose(predictions, teacher(texts), atol=5e-3)  # float16 rounds the embeddings
     assert not teacher.model.training
 
 
 def test_padding_is_zero_and_never_beyond_what_the_model_reads() -> None:
-    rows = [torch.randn(length, 3, generator=generator(0, "row", length)).half() for length in (5, 2, 9)]
+    rows = [torch.randn(length, 3, generator=random_generator(0, "row", length)).half() for length in (5, 2, 9)]
     inputs = padded_inputs(rows, 10, torch.device("cpu"))
     embeddings, mask = inputs["inputs_embeds"], inputs["attention_mask"]
     assert embeddings.shape == (3, 10, 3) and embeddings.dtype == torch.float32

@@ -62,10 +62,10 @@ def test_figures_agree_with_an_independent_computation(student: Student) -> None
     for counter in range(3):
         held.take(random_batch(60, counter))
     figures = held.measure(student)
-    answers = student.log_probs(held.texts).double()
+    predictions = student.log_probs(held.texts).double()
     teacher = held.logprobs.double()
-    same = [int(a.argmax() == t.argmax()) for a, t in zip(answers, teacher, strict=True)]
-    kl = torch.nn.functional.kl_div(answers, teacher, reduction="batchmean", log_target=True)
+    same = [int(a.argmax() == t.argmax()) for a, t in zip(predictions, teacher, strict=True)]
+    kl = torch.nn.functional.kl_div(predictions, teacher, reduction="batchmean", log_target=True)
     assert figures["agreement"] == pytest.approx(sum(same) / len(same))
     assert figures["kl"] == pytest.approx(float(kl), rel=1e-5)
 
@@ -119,11 +119,11 @@ def test_embeddings_are_held_out_by_their_opening_and_measured_as_embeddings(tmp
         own = batch.embeddings[index, : batch.lengths[index]].half().float()
         with torch.no_grad():
             expected.append(student.model(inputs_embeds=own[None]).logits.log_softmax(1)[0])
-    answers, teacher = torch.stack(expected).double(), batch.teacher_logits[kept].double()
+    predictions, teacher = torch.stack(expected).double(), batch.teacher_logits[kept].double()
     figures = held.measure(student)
-    kl = torch.nn.functional.kl_div(answers, teacher, reduction="batchmean", log_target=True)
+    kl = torch.nn.functional.kl_div(predictions, teacher, reduction="batchmean", log_target=True)
     assert figures["kl"] == pytest.approx(float(kl), rel=1e-4)
-    assert figures["agreement"] == pytest.approx(float((answers.argmax(1) == teacher.argmax(1)).double().mean()))
+    assert figures["agreement"] == pytest.approx(float((predictions.argmax(1) == teacher.argmax(1)).double().mean()))
     held.save(tmp_path / "held")
     other = HeldOut(0.4)
     other.load(tmp_path / "held")

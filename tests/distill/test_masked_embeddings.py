@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from distill.embedded import padding_mask
 from distill.masked_embeddings import MaskedEmbeddings
 from distill.methods.relaxed import word_table
@@ -18,7 +18,7 @@ def student() -> Student:
 
 def test_inner_positions_are_hidden_at_their_share(student: Student) -> None:
     term = MaskedEmbeddings(student, 1.0, 0.3, seed=0)
-    lengths = torch.randint(3, 21, (2000,), generator=generator(0, "lengths"))
+    lengths = torch.randint(3, 21, (2000,), generator=random_generator(0, "lengths"))
     mask = padding_mask(lengths, 20)
     hidden = term.choose(mask, "test", 0)
     assert not hidden[:, 0].any()
@@ -40,7 +40,7 @@ def test_loss_equals_a_hand_written_one(student: Student) -> None:
     term = MaskedEmbeddings(student, 0.5, 0.3, seed=0)
     table = word_table(student.model)
     assert torch.equal(term.mask_embedding, table.mean(dim=0))  # this tokenizer has no mask token
-    embeddings = table[torch.randint(4, len(table), (3, 8), generator=generator(0, "ids"))]
+    embeddings = table[torch.randint(4, len(table), (3, 8), generator=random_generator(0, "ids"))]
     mask = padding_mask(torch.tensor([8, 6, 3]), 8)
     hidden = term.choose(mask, "update", 7)
     distances = []
@@ -76,7 +76,7 @@ def test_what_can_be_guessed_is_learnt(student: Student) -> None:
     mask = padding_mask(torch.full((32,), 8), 8)
     losses = []
     for step in range(60):
-        words = torch.randint(4, len(table), (32, 1), generator=generator(0, "words", step)).expand(-1, 8)
+        words = torch.randint(4, len(table), (32, 1), generator=random_generator(0, "words", step)).expand(-1, 8)
         loss = term.update_loss(student.model, {"inputs_embeds": table[words], "attention_mask": mask}, step)
         optimizer.zero_grad()
         loss.backward()

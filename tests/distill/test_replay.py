@@ -18,8 +18,8 @@ Rows = list[tuple[int, bool]]  # text number, whether the teacher's answer is us
 
 def batch_of(rows: Rows, source: str = "s") -> SyntheticBatch:
     logits = torch.tensor([[float(n), 0.0] if good else [float("nan"), 0.0] for n, good in rows]).view(-1, 2)
-    wanted = torch.tensor([n % 3 - 1 for n, _ in rows], dtype=torch.int64)
-    return SyntheticBatch([f"t{n}" for n, _ in rows], logits, wanted, [f"o{n}" for n, _ in rows], source)
+    targets = torch.tensor([n % 3 - 1 for n, _ in rows], dtype=torch.int64)
+    return SyntheticBatch([f"t{n}" for n, _ in rows], logits, targets, [f"o{n}" for n, _ in rows], source)
 
 
 batches = st.lists(st.lists(st.tuples(st.integers(0, 25), st.booleans()), max_size=12), max_size=8)
@@ -44,7 +44,7 @@ def test_holds_the_newest_distinct_usable_texts(history: list[Rows], capacity: i
             number = int(text[1:])
             assert replay.topics[row] == f"o{number}"
             assert replay.logprobs[row].tolist() == [number, 0.0]
-            assert int(replay.wanted[row]) == number % 3 - 1
+            assert int(replay.targets[row]) == number % 3 - 1
 
 
 @given(batches, st.integers(1, 12), batches)
@@ -61,7 +61,7 @@ def test_saved_replay_goes_on_as_if_never_stopped(before: list[Rows], capacity: 
     size = len(replay)
     assert (replay.texts, replay.text_pairs, replay.topics, replay.sources) == (
         loaded.texts, loaded.text_pairs, loaded.topics, loaded.sources)  # fmt: skip
-    for name in ("logprobs", "wanted", "inserted"):
+    for name in ("logprobs", "targets", "inserted"):
         assert torch.equal(getattr(replay, name)[:size], getattr(loaded, name)[:size])
     if size:
         assert torch.equal(replay.sample(5, 3), loaded.sample(5, 3))
@@ -106,8 +106,8 @@ def test_balanced_gives_a_rare_class_its_share() -> None:
     logits[:, 0] = 1.0
     logits[:50] = torch.tensor([0.0, 1.0])
     replay = Replay(2000, seed=0)
-    wanted = torch.full((1000,), -1)
-    replay.add(SyntheticBatch([str(i) for i in range(1000)], logits, wanted, [""] * 1000, "s"), 0)
+    targets = torch.full((1000,), -1)
+    replay.add(SyntheticBatch([str(i) for i in range(1000)], logits, targets, [""] * 1000, "s"), 0)
     for selection, low, high in (("uniform", 0.03, 0.07), ("balanced", 0.45, 0.55)):
         weights = selection_weights(replay, selection)  # type: ignore[arg-type]
         assert low < float(weights[:50].sum() / weights.sum()) < high
@@ -149,7 +149,7 @@ def test_source_weights_are_the_shares_drawn(selection: Selection) -> None:
     replay = Replay(1000, 0, source_weights={"a": 1.0, "b": 3.0})
     for source, count, counter in (("a", 300, 0), ("b", 60, 1)):
         batch = random_batch(count, counter)
-        replay.add(SyntheticBatch(batch.texts, batch.teacher_logits, batch.wanted, batch.topics, source), 0)
+        replay.add(SyntheticBatch(batch.texts, batch.teacher_logits, batch.targets, batch.topics, source), 0)
     weights = selection_weights(replay, selection)
     of_b = torch.tensor([source == "b" for source in replay.sources])
     assert float(weights[of_b].sum() / weights.sum()) == pytest.approx(0.75)

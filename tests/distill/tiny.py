@@ -8,7 +8,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from distill.batch import SyntheticBatch
-from distill.common.seeding import generator, seeded
+from distill.common.seeding import random_generator, seeded
 
 LABELS = ["sea", "field", "town"]
 CLASS_WORDS = [
@@ -42,7 +42,7 @@ def make_tokenizer(pad: bool = True) -> PreTrainedTokenizerFast:
 
 def random_texts(count: int, counter: int, shortest: int = 3, longest: int = 20) -> list[str]:
     """Random words, in no order at all: what distillation without data starts from."""
-    source = generator(7, "texts", counter)
+    source = random_generator(7, "texts", counter)
     lengths = torch.randint(shortest, longest + 1, (count,), generator=source).tolist()
     return [" ".join(WORDS[i] for i in torch.randint(len(WORDS), (n,), generator=source)) for n in lengths]
 
@@ -54,14 +54,14 @@ def judged(teacher: Callable, texts: list[str], source: str = "random") -> Synth
 
 def random_batch(count: int, counter: int, classes: int = 3) -> SyntheticBatch:
     """A batch of random texts with random answers, for tests that need no teacher."""
-    logits = torch.randn(count, classes, generator=generator(3, "answers", counter))
+    logits = torch.randn(count, classes, generator=random_generator(3, "answers", counter))
     texts = random_texts(count, counter)
     return SyntheticBatch(texts, logits.log_softmax(1), torch.full((count,), -1), [""] * count, "random")
 
 
 def embedded_batch(count: int, counter: int, width: int = 32, classes: int = 3) -> SyntheticBatch:
     """A batch of random embeddings, all of which read alike, with random answers."""
-    source = generator(4, "embedded", counter)
+    source = random_generator(4, "embedded", counter)
     lengths = torch.randint(3, 15, (count,), generator=source)
     embeddings = torch.randn(count, int(lengths.max()), width, generator=source)
     logits = torch.randn(count, classes, generator=source).log_softmax(1)

@@ -5,14 +5,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distill.common.seeding import derive_seed, generator, seeded
+from distill.common.seeding import derive_seed, random_generator, seeded
 
 
 def test_same_purpose_same_numbers_other_purpose_other_numbers() -> None:
-    first = torch.rand(8, generator=generator(0, "topic", 3))
-    assert torch.equal(first, torch.rand(8, generator=generator(0, "topic", 3)))
+    first = torch.rand(8, generator=random_generator(0, "topic", 3))
+    assert torch.equal(first, torch.rand(8, generator=random_generator(0, "topic", 3)))
     for other in [(0, "topic", 4), (1, "topic", 3), (0, "text", 3), (0, "topic", "3"), (0, "topic")]:
-        assert not torch.equal(first, torch.rand(8, generator=generator(*other)))
+        assert not torch.equal(first, torch.rand(8, generator=random_generator(*other)))
 
 
 def test_the_hash_is_stable_across_versions() -> None:

@@ -111,7 +111,7 @@ def test_samples_begin_as_noise_of_the_tables_mean_and_spread(bert_folder: Path)
     assert torch.allclose(inner.mean(dim=0), table.mean(dim=0), atol=0.15 * float(table.std()))
     assert torch.allclose(inner.std(dim=0) / table.std(dim=0), torch.ones(inner.shape[1]), atol=0.1)
     assert set(step.batch.lengths.tolist()) == set(range(4, 13))
-    assert torch.bincount(step.batch.wanted).min() > 90  # of 400, three classes
+    assert torch.bincount(step.batch.targets).min() > 90  # of 400, three classes
     assert step.batch.texts == step.batch.topics  # one stage: it is the first one
     later = synthesizer.step(400)
     assert later.batch.embeddings is not None
@@ -130,7 +130,7 @@ def test_a_move_equals_one_written_by_hand(bert_folder: Path) -> None:
         length = int(step.batch.lengths[row])
         sample = first[row, :length].clone().requires_grad_(True)
         logits = model(inputs_embeds=sample[None]).logits
-        torch.nn.functional.cross_entropy(logits, step.batch.wanted[row : row + 1]).backward()
+        torch.nn.functional.cross_entropy(logits, step.batch.targets[row : row + 1]).backward()
         assert sample.grad is not None
         direction = sample.grad[1:-1] * std
         expected = sample.detach()[1:-1] - 0.3 * std * direction / direction.square().mean().sqrt()
@@ -141,9 +141,9 @@ def test_a_move_equals_one_written_by_hand(bert_folder: Path) -> None:
 def test_the_inner_loop_brings_about_the_wanted_class(bert_folder: Path) -> None:
     config = replace(SMALL, embeddings_batch_size=60, inner_steps=8, inner_keep=8, adversarial_every=0)
     step = make(bert_folder, config).step(10_000)
-    answers = torch.stack(step.batch.teacher_logits.split(60))
-    wanted = step.batch.wanted[:60]
-    chosen = answers[:, torch.arange(60), wanted]
+    predictions = torch.stack(step.batch.teacher_logits.split(60))
+    targets = step.batch.targets[:60]
+    chosen = predictions[:, torch.arange(60), targets]
     loss = -chosen.mean(dim=1)
     assert all(later < earlier for earlier, later in zip(loss, loss[1:], strict=False))
     assert float(loss[-1]) < 0.5 * float(loss[0])
@@ -232,7 +232,7 @@ def spend(synthesizer: AsDfd, queries: int) -> None:
 def test_a_student_learns_its_teacher_without_any_text(bert_folder: Path) -> None:
     teacher = TransformersTeacher(bert_folder, "cpu")
     texts = random_texts(400, 999)
-    answers = teacher(texts).argmax(dim=1)
+    predictions = teacher(texts).argmax(dim=1)
     training = DistillConfig(student_updates=120, student_batch_size=32, student_learning_rate=2e-3, student_online_share=0.0)
     config = replace(
         SMALL, embeddings_batch_size=32, embeddings_max_length=22, inner_steps=4, inner_keep=4, masked_weight=0.02
@@ -243,10 +243,10 @@ def test_a_student_learns_its_teacher_without_any_text(bert_folder: Path) -> Non
         replace(config, inner_step_size=0.4, masked_weight=0.02), CachedTeacher(teacher, None, silent), distiller, 0
     )
     table = word_table(student.model).clone()
-    before = float((student.log_probs(texts).argmax(dim=1) == answers).float().mean())
+    before = float((student.log_probs(texts).argmax(dim=1) == predictions).float().mean())
     spend(synthesizer, 1500)
     distiller.finish()
-    after = float((student.log_probs(texts).argmax(dim=1) == answers).float().mean())
+    after = float((student.log_probs(texts).argmax(dim=1) == predictions).float().mean())
     assert before < 0.85 < 0.9 < after
     # No moment and no weight decay has touched the words that real texts are read with.
     assert distiller.config.student_weight_decay > 0
@@ -423,10 +423,10 @@ def test_crafted_embeddings_teach_more_than_noise_at_equal_cost() -> None:
     teacher = TransformersTeacher(toy_path("toy:sentiment", "teacher", quiet=True), "cpu")
     lines = toy_path("toy:sentiment", "test").read_text(encoding="utf-8").splitlines()
     texts = [json.loads(line)["text"] for line in lines]
-    answers = teacher(texts)
+    predictions = teacher(texts)
 
     def distance(student: Student) -> float:
-        return float((answers.exp() * (answers - student.log_probs(texts))).sum(dim=1).mean())
+        return float((predictions.exp() * (predictions - student.log_probs(texts))).sum(dim=1).mean())
 
     def taught(config: AsDfdConfig) -> float:
         training = DistillConfig(student_updates=300, student_online_share=0.1)

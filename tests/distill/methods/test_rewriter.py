@@ -7,7 +7,7 @@ import torch
 from transformers import BartConfig, BartForConditionalGeneration, GenerationConfig
 
 from distill.common.errors import InputError
-from distill.common.seeding import generator, seeded
+from distill.common.seeding import random_generator, seeded
 from distill.methods.rewriter import FORBIDDEN, MANIFEST, WEIGHTS, Rewriter
 from tests.distill.rewriters import rewriter_tokenizer, save_rewriter_base
 from tests.distill.tiny import WORDS, random_texts
@@ -29,7 +29,7 @@ def tuned(base: Path) -> Rewriter:
     rewriter = untuned(base)
     with torch.no_grad():
         for parameter in rewriter.parameters:
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator(0, "moved")))
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=random_generator(0, "moved")))
     return rewriter
 
 
@@ -57,7 +57,7 @@ def bart(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_logits_say_what_the_sample_was_drawn_from(family: str, request: pytest.FixtureRequest) -> None:
     """Over many draws, tokens come as often as the parallel pass says."""
     rewriter = tuned(request.getfixturevalue(family))
-    inputs = rewriter.encode(TEXTS[:1] * 600, generator(0, "none"))
+    inputs = rewriter.encode(TEXTS[:1] * 600, random_generator(0, "none"))
     inputs["input_ids"] = inputs["input_ids"][:1].expand(600, -1).contiguous()
     tokens = rewriter.sample(inputs, 0, "draws")
     expected = rewriter.logits(inputs, tokens).softmax(dim=-1)
@@ -73,7 +73,7 @@ def test_logits_say_what_the_sample_was_drawn_from(family: str, request: pytest.
 
 def test_rows_end_once_and_forbidden_tokens_are_not_written(base: Path) -> None:
     rewriter = tuned(base)
-    inputs = rewriter.encode(TEXTS * 20, generator(0, "hidden"))
+    inputs = rewriter.encode(TEXTS * 20, random_generator(0, "hidden"))
     tokens = rewriter.sample(inputs, 0, "sample", 3)
     ends = tokens.ids == rewriter.end
     assert (ends & tokens.mask).sum(dim=1).eq(1).all()
@@ -91,7 +91,7 @@ def test_rows_end_once_and_forbidden_tokens_are_not_written(base: Path) -> None:
 
 def test_adapter_off_is_the_base(base: Path) -> None:
     rewriter, fresh = tuned(base), untuned(base)
-    inputs = rewriter.encode(TEXTS, generator(0, "hidden"))
+    inputs = rewriter.encode(TEXTS, random_generator(0, "hidden"))
     tokens = rewriter.sample(inputs, 0, "sample")
     assert torch.equal(rewriter.logits(inputs, tokens, tuned=False), fresh.logits(inputs, tokens))
     assert not torch.allclose(rewriter.logits(inputs, tokens), fresh.logits(inputs, tokens), atol=0.1)
@@ -102,12 +102,12 @@ def test_adapter_off_is_the_base(base: Path) -> None:
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_hidden_share_of_the_words(base: Path, share: float) -> None:
     rewriter = untuned(base, hidden_share=share)
-    inputs = rewriter.encode(TEXTS * 20, generator(0, "hidden"))
+    inputs = rewriter.encode(TEXTS * 20, random_generator(0, "hidden"))
     words = inputs["attention_mask"].bool() & (inputs["input_ids"] != rewriter.end)
     hidden = inputs["input_ids"] == rewriter.tokenizer.mask_token_id
     assert float(hidden.sum() / words.sum()) == pytest.approx(share, abs=0.05)
     rewriter.tokenizer.mask_token = None  # a tokenizer like T5's leaves the words out
-    left = rewriter.encode(TEXTS * 20, generator(0, "hidden"))["attention_mask"].sum(dim=1)
+    left = rewriter.encode(TEXTS * 20, random_generator(0, "hidden"))["attention_mask"].sum(dim=1)
     kept = (words & ~hidden).sum(dim=1) + 1  # the end is never hidden, and a first word never left out
     assert (left >= kept).all() and (left <= kept + 1).all()
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from distill.methods.relaxed import gumbel_choice, word_table
 from distill.methods.rewriter import Tokens
 from distill.methods.soft_texts import embed_texts, score_loss, soft_choice
@@ -17,9 +17,9 @@ FAR = 1e9  # a forbidden token
 def test_noise_given_the_choice_is_gumbel_noise() -> None:
     """Soft choices have the mean that noise first, choice second gives, and always agree with the token."""
     logits = torch.tensor([0.3, -1.0, 1.2, -FAR]).expand(40_000, -1)
-    tokens = torch.multinomial(logits.softmax(dim=-1), 1, generator=generator(0, "draw")).squeeze(1)
-    soft = soft_choice(logits[:, None], tokens[:, None], 0.5, generator(0, "noise"))[:, 0]
-    chosen, reference = gumbel_choice(logits, 0.5, generator(1, "noise"))
+    tokens = torch.multinomial(logits.softmax(dim=-1), 1, generator=random_generator(0, "draw")).squeeze(1)
+    soft = soft_choice(logits[:, None], tokens[:, None], 0.5, random_generator(0, "noise"))[:, 0]
+    chosen, reference = gumbel_choice(logits, 0.5, random_generator(1, "noise"))
     assert torch.equal(soft.argmax(dim=1), tokens)
     assert torch.allclose(soft.mean(dim=0), reference.mean(dim=0), atol=0.01)
     assert torch.allclose(soft.std(dim=0), reference.std(dim=0), atol=0.01)
@@ -44,7 +44,9 @@ def test_score_loss_has_the_gradient_of_the_expected_loss() -> None:
     logits = torch.tensor([0.5, -0.5, 1.0], requires_grad=True)
     values = torch.tensor([3.0, 1.0, 2.0])
     (expected,) = torch.autograd.grad((logits.softmax(dim=0) * values).sum(), logits)
-    draws = torch.multinomial(logits.detach().softmax(dim=0), 4 * 20_000, replacement=True, generator=generator(0, "draw"))
+    draws = torch.multinomial(
+        logits.detach().softmax(dim=0), 4 * 20_000, replacement=True, generator=random_generator(0, "draw")
+    )
     # In batches of four, so that a baseline that was not left out would show: it shrinks the gradient by a quarter.
     found = torch.zeros(3)
     for batch in draws.view(20, 1000, 4):

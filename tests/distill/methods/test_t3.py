@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distill.common.errors import InputError
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.methods.config import T3Config
@@ -56,11 +56,11 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 def test_gradient_through_the_map_equals_a_hand_written_one(base: Path, teacher: TransformersTeacher) -> None:
     t3 = method(base, teacher)
-    inputs = t3.rewriter.encode(CORPUS[:4], generator(0, "hidden"))
+    inputs = t3.rewriter.encode(CORPUS[:4], random_generator(0, "hidden"))
     tokens = t3.rewriter.sample(inputs, 0, "sample")
     logits = t3.rewriter.logits(inputs, tokens).detach().double().requires_grad_()
     temperature = 0.7
-    soft = soft_choice(logits, tokens.ids, temperature, generator(0, "noise"))
+    soft = soft_choice(logits, tokens.ids, temperature, random_generator(0, "noise"))
     embedded, mask = embed_texts(tokens, soft.float(), t3.teacher_table, teacher.model, t3.to_teacher)
     entropy(classify(teacher.model, embedded, mask)).sum().backward()
 
@@ -78,12 +78,12 @@ def test_gradient_through_the_map_equals_a_hand_written_one(base: Path, teacher:
 
 def test_the_teacher_reads_the_text_that_was_drawn(base: Path, teacher: TransformersTeacher) -> None:
     t3 = method(base, teacher)
-    inputs = t3.rewriter.encode(CORPUS[:32], generator(0, "hidden"))
+    inputs = t3.rewriter.encode(CORPUS[:32], random_generator(0, "hidden"))
     tokens = t3.rewriter.sample(inputs, 0, "sample")
     texts = t3.rewriter.decode(tokens, CORPUS[:32])
     alike = t3._read_alike(tokens, texts)
     assert alike.any()
-    soft = soft_choice(t3.rewriter.logits(inputs, tokens), tokens.ids, 1.0, generator(0, "noise"))
+    soft = soft_choice(t3.rewriter.logits(inputs, tokens), tokens.ids, 1.0, random_generator(0, "noise"))
     found = classify(teacher.model, *embed_texts(tokens, soft, t3.teacher_table, teacher.model, t3.to_teacher))
     assert torch.allclose(found[alike], teacher(texts)[alike], atol=1e-5)
 
@@ -118,7 +118,7 @@ def test_language_term_holds_the_rewriter_back(base: Path, teacher: Transformers
     for weight in (0.0, 20.0):
         t3 = method(base, teacher, rewriter_language=weight, rewriter_updates=16)
         t3.step(10_000)
-        inputs = t3.rewriter.encode(CORPUS, generator(0, "hidden"))
+        inputs = t3.rewriter.encode(CORPUS, random_generator(0, "hidden"))
         tokens = t3.rewriter.sample(inputs, 0, "sample")
         tuned, base_says = t3.rewriter.logits(inputs, tokens), t3.rewriter.logits(inputs, tokens, tuned=False)
         apart = kl(tuned.log_softmax(dim=-1), base_says.log_softmax(dim=-1))

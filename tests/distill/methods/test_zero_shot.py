@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from distill.common.errors import InputError
-from distill.common.seeding import generator, seeded
+from distill.common.seeding import random_generator, seeded
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.methods.config import ZeroShotConfig
@@ -63,10 +63,10 @@ def digest(model: torch.nn.Module) -> str:
 def test_classifiers_read_the_filled_text_itself(make) -> None:
     method = make()
     gaps = method._gaps(random_texts(6, 1), None, "test", 0)
-    tokens, soft = gumbel_choice(method._logits(gaps), 1.0, generator(0, "choice"))
+    tokens, soft = gumbel_choice(method._logits(gaps), 1.0, random_generator(0, "choice"))
     texts, _ = method._written(gaps, gaps.ids.masked_scatter(gaps.hidden, tokens))
     for (model, table), classifier in zip(parts(method), (method.inside, method.distiller.student), strict=True):
-        read = method._answers(model, table, gaps, tokens, soft)
+        read = method._predictions(model, table, gaps, tokens, soft)
         told = classifier(texts) if isinstance(classifier, TransformersTeacher) else classifier.log_probs(texts)
         unknown = torch.tensor(["strange" in text for text in texts])
         torch.testing.assert_close(read[~unknown], told[~unknown], atol=1e-5, rtol=0)
@@ -78,9 +78,9 @@ def test_the_gradient_is_a_hand_written_one(make) -> None:
     method = make(fill_temperature=0.7)
     gaps = method._gaps(random_texts(4, 1), None, "test", 0)
     logits = method._logits(gaps).detach().requires_grad_()
-    tokens, soft = gumbel_choice(logits, 0.7, generator(0, "choice"))
+    tokens, soft = gumbel_choice(logits, 0.7, random_generator(0, "choice"))
     classifiers = parts(method)
-    theirs, students = (method._answers(model, table, gaps, tokens, soft) for model, table in classifiers)
+    theirs, students = (method._predictions(model, table, gaps, tokens, soft) for model, table in classifiers)
     kl(theirs, students).mean().backward()
     by_choice = torch.zeros_like(soft)
     leaves = []
@@ -204,8 +204,8 @@ def test_pairs_are_made_and_judged_as_pairs(make) -> None:
     method = make(sentence_pairs=True)
     step = method.step(1000)
     assert step.batch.text_pairs is not None and all(step.batch.text_pairs)
-    answers = method.inside(step.batch.texts, step.batch.text_pairs)
-    torch.testing.assert_close(step.batch.teacher_logits, answers, atol=1e-5, rtol=0)
+    predictions = method.inside(step.batch.texts, step.batch.text_pairs)
+    torch.testing.assert_close(step.batch.teacher_logits, predictions, atol=1e-5, rtol=0)
     assert len(step.batch) > 3 * 8  # those of the generator's steps are among them
 
 

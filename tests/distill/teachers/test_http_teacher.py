@@ -64,18 +64,18 @@ def connect(service: Service, labels: list[str] | None = ["long", "short"], **se
     return HttpTeacher(service.url, labels, **({"backoff": 0.001, "retries": 3, "timeout": 10.0} | settings))
 
 
-def assert_right(answers: torch.Tensor, texts: list[str]) -> None:
-    torch.testing.assert_close(answers[:, 0].exp(), torch.tensor([share(text) for text in texts]))
-    torch.testing.assert_close(answers.exp().sum(1), torch.ones(len(texts)))
+def assert_right(predictions: torch.Tensor, texts: list[str]) -> None:
+    torch.testing.assert_close(predictions[:, 0].exp(), torch.tensor([share(text) for text in texts]))
+    torch.testing.assert_close(predictions.exp().sum(1), torch.ones(len(texts)))
 
 
 def test_labels_are_learnt_from_one_text_and_sorted_by_name(service: Service) -> None:
     teacher: Teacher = load_teacher(service.url)
     assert isinstance(teacher, HttpTeacher)
     assert (teacher.labels, teacher.queries, len(service.requests)) == (["long", "short"], 1, 1)
-    answers = teacher(["", "x" * 10])
-    assert (answers.dtype, answers.shape) == (torch.float32, (2, 2))
-    assert_right(answers, ["", "x" * 10])
+    predictions = teacher(["", "x" * 10])
+    assert (predictions.dtype, predictions.shape) == (torch.float32, (2, 2))
+    assert_right(predictions, ["", "x" * 10])
     assert (teacher.queries, teacher.invalid) == (3, 0)
 
 
@@ -95,9 +95,9 @@ def test_given_labels_that_the_service_has_not_are_refused(service: Service) -> 
 
 
 def test_pairs_are_sent_as_pairs(service: Service) -> None:
-    answers = connect(service)(["abc", "d"], ["x", "y"])
+    predictions = connect(service)(["abc", "d"], ["x", "y"])
     assert service.requests == [[["abc", "x"], ["d", "y"]]]
-    torch.testing.assert_close(answers[:, 0].exp(), torch.tensor([share("abc"), share("d")]) / 2)
+    torch.testing.assert_close(predictions[:, 0].exp(), torch.tensor([share("abc"), share("d")]) / 2)
 
 
 def test_order_is_kept_and_nothing_lost_under_concurrency(service: Service) -> None:
@@ -216,9 +216,9 @@ def test_useless_answers_become_nan_and_stop_the_run_when_they_are_most(
 def test_one_bad_row_leaves_the_others(service: Service) -> None:
     teacher = connect(service)
     service.script = [saying(lambda good: [good[0], [{"label": "other", "score": 1.0}], good[2]])]
-    answers = teacher(["a", "b", "cde"])
-    assert answers[1].isnan().all()
-    assert_right(answers[[0, 2]], ["a", "cde"])
+    predictions = teacher(["a", "b", "cde"])
+    assert predictions[1].isnan().all()
+    assert_right(predictions[[0, 2]], ["a", "cde"])
     assert (teacher.queries, teacher.invalid) == (3, 1)
 
 
@@ -232,9 +232,9 @@ def test_a_text_that_is_refused_does_not_take_the_others_with_it(service: Servic
     service.always = refusing_empty_texts
     texts = [f"{i}" * i for i in range(21)]
     teacher = connect(service)
-    answers = teacher(texts)
-    assert answers[0].isnan().all()
-    assert_right(answers[1:], texts[1:])
+    predictions = teacher(texts)
+    assert predictions[0].isnan().all()
+    assert_right(predictions[1:], texts[1:])
     assert (teacher.queries, teacher.invalid) == (21, 1)
 
 

@@ -61,9 +61,9 @@ def two_class(name: str) -> CallableTeacher:
 def test_folder_answers_as_the_transformers_pipeline_does(bert_folder: Path) -> None:
     texts = random_texts(30, 0)
     teacher: Teacher = load_teacher(str(bert_folder), "cpu")
-    answers = teacher(texts)
+    predictions = teacher(texts)
     classify = pipeline("text-classification", model=str(bert_folder), top_k=None, device="cpu")
-    for row, said in zip(answers, classify(texts), strict=True):
+    for row, said in zip(predictions, classify(texts), strict=True):
         assert dict(zip(LABELS, row.exp().tolist(), strict=True)) == pytest.approx(
             {item["label"]: item["score"] for item in said}, abs=1e-4
         )
@@ -130,9 +130,9 @@ def test_hidden_states_cost_no_query(teacher: TransformersTeacher) -> None:
 def test_callable_answers_become_log_probabilities() -> None:
     teacher = load_teacher("my_teacher:by_length")
     assert teacher.labels == ["long", "short"]
-    answers = teacher(["x" * 10, "x" * 30])
-    assert answers.dtype == torch.float32
-    np.testing.assert_allclose(answers.exp().numpy(), [[0.5, 0.5], [0.75, 0.25]], rtol=1e-5)
+    predictions = teacher(["x" * 10, "x" * 30])
+    assert predictions.dtype == torch.float32
+    np.testing.assert_allclose(predictions.exp().numpy(), [[0.5, 0.5], [0.75, 0.25]], rtol=1e-5)
     np.testing.assert_allclose(teacher(["x" * 10], ["y"]).exp().numpy(), [[0.25, 0.75]], rtol=1e-5)
     assert teacher([]).shape == (0, 2)
     assert (teacher.queries, teacher.invalid) == (3, 0)
@@ -149,17 +149,17 @@ def test_callable_without_labels_is_asked_once_and_that_is_counted() -> None:
 
 
 def test_a_sure_answer_stays_finite() -> None:
-    answers = two_class("sure")(["x"])
-    assert torch.isfinite(answers).all()
-    assert answers[0, 1] < -15
+    predictions = two_class("sure")(["x"])
+    assert torch.isfinite(predictions).all()
+    assert predictions[0, 1] < -15
 
 
 @pytest.mark.parametrize("name", ["with_nan", "ragged"])
 def test_bad_rows_are_dropped_and_counted_and_the_others_kept(name: str) -> None:
     teacher = two_class(name)
-    answers = teacher(["ok"] * 60 + ["bad"] * 40)
-    torch.testing.assert_close(answers[:60].exp(), torch.full((60, 2), 0.5))
-    assert answers[60:].isnan().all()
+    predictions = teacher(["ok"] * 60 + ["bad"] * 40)
+    torch.testing.assert_close(predictions[:60].exp(), torch.full((60, 2), 0.5))
+    assert predictions[60:].isnan().all()
     assert (teacher.queries, teacher.invalid) == (100, 40)
 
 

@@ -16,7 +16,7 @@ from distill.common.errors import InputError
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.loading import load_teacher
-from distill.teachers.prediction_cache import CachedTeacher, answers_file, identity
+from distill.teachers.prediction_cache import CachedTeacher, identity, predictions_file
 from distill.teachers.probabilities import count
 from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.tiny import random_texts
@@ -97,8 +97,8 @@ def test_answers_of_one_teacher_are_not_given_for_another(tmp_path: Path) -> Non
 
 def test_unusable_answers_are_counted_and_asked_again(tmp_path: Path) -> None:
     teacher = cached(tmp_path / "a.sqlite")
-    answers = teacher(["bad", "x", "bad"])
-    assert answers.isnan().any(1).tolist() == [True, False, True]
+    predictions = teacher(["bad", "x", "bad"])
+    assert predictions.isnan().any(1).tolist() == [True, False, True]
     assert (teacher.queries, teacher.invalid, teacher.asked) == (3, 2, 2)
     teacher(["x", "bad"])
     assert teacher.teacher.calls[1] == ["bad"]
@@ -136,9 +136,9 @@ def test_any_calls_give_each_text_one_answer_and_lose_none(tmp_path_factory: pyt
     teacher = cached(tmp_path_factory.mktemp("any") / "a.sqlite")
     seen: dict[str, bytes] = {}
     for texts in calls:
-        answers = teacher(texts)
-        assert answers.shape == (len(texts), CLASSES)
-        for text, answer in zip(texts, answers, strict=True):
+        predictions = teacher(texts)
+        assert predictions.shape == (len(texts), CLASSES)
+        for text, answer in zip(texts, predictions, strict=True):
             assert seen.setdefault(text, answer.numpy().tobytes()) == answer.numpy().tobytes()
             torch.testing.assert_close(answer, PickyTeacher()([text])[0], atol=1e-2, rtol=1e-2)
     assert (teacher.queries, teacher.asked) == (sum(map(len, calls)), len(seen))
@@ -148,9 +148,9 @@ def test_any_calls_give_each_text_one_answer_and_lose_none(tmp_path_factory: pyt
 
 def test_more_texts_than_one_statement_takes(tmp_path: Path) -> None:
     texts = [f"text {i}" for i in range(3001)]
-    answers = cached(tmp_path / "a.sqlite")(texts)
+    predictions = cached(tmp_path / "a.sqlite")(texts)
     other = cached(tmp_path / "a.sqlite")
-    assert same(other(texts[::-1]), answers.flip(0))
+    assert same(other(texts[::-1]), predictions.flip(0))
     assert other.asked == 0
 
 
@@ -190,10 +190,12 @@ def test_a_killed_run_goes_on_with_the_same_answers(tmp_path: Path, checkpoint: 
 def test_a_transformers_teacher_answers_alike_through_the_cache(teacher: TransformersTeacher, tmp_path: Path) -> None:
     texts = random_texts(40, 0)
     through = cached(tmp_path / "a.sqlite", teacher)
-    answers = [through(texts[:20]), through(texts[10:])]
-    torch.testing.assert_close(torch.cat([answers[0], answers[1][10:]]), TransformersTeacher(teacher.path, "cpu")(texts))
+    predictions = [through(texts[:20]), through(texts[10:])]
+    torch.testing.assert_close(
+        torch.cat([predictions[0], predictions[1][10:]]), TransformersTeacher(teacher.path, "cpu")(texts)
+    )
     again = cached(tmp_path / "a.sqlite", TransformersTeacher(teacher.path, "cpu"))
-    assert same(again(texts), torch.cat([answers[0], answers[1][10:]]))
+    assert same(again(texts), torch.cat([predictions[0], predictions[1][10:]]))
     assert (again.queries, again.asked) == (40, 0)
 
 
@@ -205,8 +207,8 @@ def ask_in_a_process(file: Path, number: int, results: multiprocessing.Queue) ->
             return super().__call__(texts) + number * 1e-6  # each process computes other last bits
 
     teacher = CachedTeacher(Other(), file, results.put)
-    answers = [teacher([f"text {(i * 3 + j) % 50}" for j in range(10)]).numpy().tobytes() for i in range(30)]
-    results.put((answers, teacher.asked))
+    predictions = [teacher([f"text {(i * 3 + j) % 50}" for j in range(10)]).numpy().tobytes() for i in range(30)]
+    results.put((predictions, teacher.asked))
 
 
 def test_several_processes_agree_on_every_answer(tmp_path: Path) -> None:
@@ -219,7 +221,7 @@ def test_several_processes_agree_on_every_answer(tmp_path: Path) -> None:
     for process in processes:
         process.join()
     assert all(isinstance(one, tuple) for one in said), said  # no notices
-    assert all(answers == said[0][0] for answers, _ in said)
+    assert all(predictions == said[0][0] for predictions, _ in said)
     assert all(asked <= 50 for _, asked in said)
 
 
@@ -305,7 +307,7 @@ def test_no_file_passes_calls_on_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_file_lies_in_the_cache_folder(own_cache: Path) -> None:
-    assert answers_file() == own_cache / "answers.sqlite"
+    assert predictions_file() == own_cache / "answers.sqlite"
 
 
 def test_identity_of_a_folder_follows_its_content(bert_folder: Path, tmp_path: Path) -> None:

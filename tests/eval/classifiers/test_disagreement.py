@@ -24,25 +24,25 @@ class FakeStudent:
 
     def log_probs(self, texts):
         self.asked += texts
-        return answers(*(0.8 if text.startswith("a") else 0.2 for text in texts))
+        return predictions(*(0.8 if text.startswith("a") else 0.2 for text in texts))
 
 
-def answers(*first):
+def predictions(*first):
     return torch.tensor([[p, 1 - p] for p in first]).log()
 
 
 def replay_of(count, seed=0):
     replay = Replay(10_000, seed)
     texts = [f"{'ab'[number % 2]}{number}" for number in range(count)]
-    wanted = torch.full((count,), -1)
-    replay.add(SyntheticBatch(texts, answers(*[0.9] * count), wanted, [""] * count, "prompted"), 0)
+    targets = torch.full((count,), -1)
+    replay.add(SyntheticBatch(texts, predictions(*[0.9] * count), targets, [""] * count, "prompted"), 0)
     return replay
 
 
 def test_pairs_are_counted_and_texts_ordered_by_how_far_apart_the_answers_are():
     texts = ["alike", "unusable", "far", "near"]
-    teacher = torch.cat([answers(0.9), torch.full((1, 2), float("nan")), answers(0.05, 0.55)])
-    found = compare(texts, teacher, answers(0.9, 0.5, 0.95, 0.45), LABELS, [0, 0, 1, 0])
+    teacher = torch.cat([predictions(0.9), torch.full((1, 2), float("nan")), predictions(0.05, 0.55)])
+    found = compare(texts, teacher, predictions(0.9, 0.5, 0.95, 0.45), LABELS, [0, 0, 1, 0])
     assert found["texts"] == 3
     assert found["pairs"] == [
         {"teacher": 0, "student": 0, "texts": 1},
@@ -57,12 +57,12 @@ def test_pairs_are_counted_and_texts_ordered_by_how_far_apart_the_answers_are():
 
 
 def test_no_usable_answer_is_no_comparison():
-    found = compare(["t"], torch.full((1, 2), float("nan")), answers(0.5), LABELS)
+    found = compare(["t"], torch.full((1, 2), float("nan")), predictions(0.5), LABELS)
     assert (found["texts"], found["pairs"], found["apart"]) == (0, [], [])
 
 
 def test_evaluation_data_is_taken_where_the_teacher_has_answered_it():
-    student, data = FakeStudent(), EvaluationData(["a1", "b1", "b2"], [0, 1, 1], answers(0.9, 0.1, 0.7))
+    student, data = FakeStudent(), EvaluationData(["a1", "b1", "b2"], [0, 1, 1], predictions(0.9, 0.1, 0.7))
     found = disagreements(student, data, replay_of(5), 0)
     assert (found["source"], found["held"], found["texts"]) == ("evaluation", 3, 3)
     assert student.asked == data.texts

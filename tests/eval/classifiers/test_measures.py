@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from eval.classifiers.measures import measure, pairs
 from eval.data.labelled import EvaluationData
 
@@ -14,15 +14,15 @@ LABELS = [0, 1, 2] * 40
 DATA = EvaluationData(["text"] * 120, LABELS)
 
 
-def answers(counter, boost):
+def predictions(counter, boost):
     """Random answers that lean towards the labels."""
-    logits = torch.randn(120, 3, generator=generator(0, "answers", counter))
+    logits = torch.randn(120, 3, generator=random_generator(0, "answers", counter))
     logits[torch.arange(120), torch.tensor(LABELS)] += boost
     return logits.log_softmax(1)
 
 
 def test_every_figure_lies_within_its_interval_and_equals_its_definition():
-    student, teacher = answers(1, 1.0), answers(2, 2.5)
+    student, teacher = predictions(1, 1.0), predictions(2, 2.5)
     found = measure(student, DATA, ["accuracy", "macro_f1", "expected_calibration_error"], teacher)
     p, q, labels = student.double().exp().numpy(), teacher.double().exp().numpy(), np.array(LABELS)
     accuracy, taught = (p.argmax(1) == labels).mean(), (q.argmax(1) == labels).mean()
@@ -41,12 +41,12 @@ def test_every_figure_lies_within_its_interval_and_equals_its_definition():
 
 
 def test_without_a_teacher_there_is_nothing_to_compare_with():
-    assert set(measure(answers(1, 1.0), DATA, ["accuracy"])) == {"accuracy"}
-    assert measure(answers(1, 1.0), DATA, ["accuracy"]) == measure(answers(1, 1.0), DATA, ["accuracy"], seed=0)
+    assert set(measure(predictions(1, 1.0), DATA, ["accuracy"])) == {"accuracy"}
+    assert measure(predictions(1, 1.0), DATA, ["accuracy"]) == measure(predictions(1, 1.0), DATA, ["accuracy"], seed=0)
 
 
 def test_a_teacher_s_missing_answers_are_left_out_of_agreement_and_kl():
-    student, teacher = answers(1, 1.0), answers(2, 2.5)
+    student, teacher = predictions(1, 1.0), predictions(2, 2.5)
     teacher[:60] = math.nan
     found = measure(student, DATA, ["accuracy"], teacher)
     half = measure(student[60:], EvaluationData(["text"] * 60, LABELS[60:]), ["accuracy"], teacher[60:])
@@ -59,12 +59,12 @@ def test_a_metric_of_the_hub_has_no_interval():
         def compute(self, predictions, references):
             return {"right": sum(p == r for p, r in zip(predictions, references, strict=True))}
 
-    found = measure(answers(1, 9.0), DATA, ["accuracy"], hub={"hub:right": Metric()})["hub:right"]
+    found = measure(predictions(1, 9.0), DATA, ["accuracy"], hub={"hub:right": Metric()})["hub:right"]
     assert found["value"] > 100 and math.isnan(found["low"]) and math.isnan(found["high"])
 
 
 def test_each_pair_of_students_is_tested_once():
-    tests = pairs({"a": answers(1, 1.0), "b": answers(2, 4.0), "c": answers(2, 4.0)}, LABELS)
+    tests = pairs({"a": predictions(1, 1.0), "b": predictions(2, 4.0), "c": predictions(2, 4.0)}, LABELS)
     assert [(test["first"], test["second"]) for test in tests] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert tests[0]["second_only"] > tests[0]["first_only"] and tests[0]["p"] < 0.01
     assert (tests[2]["first_only"], tests[2]["second_only"], tests[2]["p"]) == (0, 0, 1.0)

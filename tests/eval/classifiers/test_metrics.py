@@ -100,9 +100,9 @@ def probabilities(rows, classes, seed):
     return np.random.default_rng(seed).dirichlet(np.full(classes, 0.6), rows)
 
 
-def calibration_error(answers, labels):
+def calibration_error(predictions, labels):
     """By its definition, bin for bin."""
-    confidence, right = answers.max(1), answers.argmax(1) == labels
+    confidence, right = predictions.max(1), predictions.argmax(1) == labels
     total = 0.0
     for number in range(15):
         inside = (confidence > number / 15) & (confidence <= (number + 1) / 15)

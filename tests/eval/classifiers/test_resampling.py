@@ -14,7 +14,7 @@ from eval.classifiers.resampling import calibration_tally, intervals, label_tall
 METRICS = {"accuracy": Accuracy(), "macro_f1": MacroF1(), "matthews_correlation": MatthewsCorrelation()}
 
 
-def answers(rows, classes, seed=0):
+def predictions(rows, classes, seed=0):
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, rows)
     choices = np.where(random.random(rows) < 0.7, labels, random.integers(-1, classes, rows))
@@ -28,7 +28,7 @@ def value(tally, rows):
 @settings(max_examples=15, deadline=None)
 @given(st.integers(1, 60), st.integers(2, 5), st.integers(0, 10**6))
 def test_sums_give_what_the_metrics_give_on_any_draw(rows, classes, seed):
-    choices, labels, probabilities = answers(rows, classes, seed)
+    choices, labels, probabilities = predictions(rows, classes, seed)
     drawn = np.random.default_rng(seed).integers(rows, size=rows)
     for name, tally in label_tallies(choices, labels, classes).items():
         (expected,) = METRICS[name].compute(predictions=choices[drawn], references=labels[drawn]).values()
@@ -40,7 +40,7 @@ def test_sums_give_what_the_metrics_give_on_any_draw(rows, classes, seed):
 
 def test_intervals_are_those_of_a_plain_bootstrap(monkeypatch):
     monkeypatch.setattr(resampling, "DRAWN_AT_ONCE", 200 * 64)  # in portions
-    choices, labels, probabilities = answers(200, 3)
+    choices, labels, probabilities = predictions(200, 3)
     found = intervals(label_tallies(choices, labels, 3) | {"mean": mean_tally(probabilities[:, 0])})
     random = np.random.default_rng(1)
     plain = {"accuracy": [], "macro_f1": [], "mean": []}
@@ -65,7 +65,7 @@ def test_accuracy_s_interval_is_as_wide_as_the_normal_one():
 
 
 def test_a_ratio_is_taken_on_the_same_draws():
-    choices, labels, _ = answers(300, 2)
+    choices, labels, _ = predictions(300, 2)
     good = label_tallies(labels, labels, 2)["accuracy"]
     same = label_tallies(choices, labels, 2)["accuracy"]
     found = intervals({"a": same, "b": same, "all": good}, {"itself": ("a", "b"), "of all": ("a", "all")})
@@ -74,7 +74,7 @@ def test_a_ratio_is_taken_on_the_same_draws():
 
 
 def test_the_seed_decides_the_draws():
-    tallies = label_tallies(*answers(100, 3)[:2], 3)
+    tallies = label_tallies(*predictions(100, 3)[:2], 3)
     assert intervals(tallies, seed=3) == intervals(tallies, seed=3) != intervals(tallies, seed=4)
 
 

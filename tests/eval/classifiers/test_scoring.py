@@ -48,8 +48,8 @@ def student():
 
 
 def test_choices_take_minus_infinity_for_an_answer_and_nan_for_none():
-    answers = torch.tensor([[0.0, -torch.inf], [-torch.inf, 0.0], [math.nan, math.nan], [math.nan, 0.0]])
-    assert choices(answers) == [0, 1, -1, -1]
+    predictions = torch.tensor([[0.0, -torch.inf], [-torch.inf, 0.0], [math.nan, math.nan], [math.nan, 0.0]])
+    assert choices(predictions) == [0, 1, -1, -1]
 
 
 def test_a_teacher_is_scored_and_its_missing_answer_is_wrong():

@@ -79,8 +79,8 @@ def test_an_encoder_needs_all_its_weights_but_the_pooler(classifier, tmp_path):
     tiny_teacher().save_pretrained(tmp_path)
     word_tokenizer().save_pretrained(tmp_path)
 
-    def keep_only(wanted):
-        kept = {name: t for name, t in load_file(tmp_path / "model.safetensors").items() if wanted(name)}
+    def keep_only(targets):
+        kept = {name: t for name, t in load_file(tmp_path / "model.safetensors").items() if targets(name)}
         save_file(kept, tmp_path / "model.safetensors", metadata={"format": "pt"})
 
     keep_only(lambda name: "pooler" not in name)

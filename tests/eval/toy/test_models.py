@@ -60,8 +60,8 @@ def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_teacher_is_an_ordinary_classifier_that_has_learnt(teacher):
     task = World(0).task("topic")
     classify = pipeline("text-classification", str(teacher))
-    answers = classify(task.test_texts[:200])
-    right = [answer["label"] == task.labels[label] for answer, label in zip(answers, task.test_labels, strict=False)]
+    predictions = classify(task.test_texts[:200])
+    right = [answer["label"] == task.labels[label] for answer, label in zip(predictions, task.test_labels, strict=False)]
     assert sum(right) / len(right) > 0.8
     assert not list(teacher.glob("*.bin"))
 

@@ -23,7 +23,7 @@ from prompter.bench.results import Summary, comparisons, markdown
 from prompter.bench.suite import PROMPTERS, read_suite
 from prompter.cli import main
 from prompter.runtime.run_folder import locked
-from prompter.training.baseline_names import CONTROLS
+from prompter.training.baseline_names import BASELINES
 from tests.prompter.conftest import lm_folder, teacher_folder  # noqa: F401 (fixtures)
 
 SMALL = {
@@ -101,7 +101,7 @@ def test_what_is_done_is_not_done_again(suite, tmp_path: Path, monkeypatch: pyte
     def compute(*arguments: object) -> None:
         raise AssertionError("a cell was computed")
 
-    monkeypatch.setattr(cells, "train_control", compute)
+    monkeypatch.setattr(cells, "train_baseline", compute)
     assert bench(file, tmp_path / "out") == 0
     assert (tmp_path / "out" / "results.md").read_text() == table
     other = suite(methods=["unprompted", "real"], settings=SMALL | {"writer_temperature": 0.9})
@@ -241,7 +241,7 @@ def test_own_methods_and_further_combinations(suite) -> None:
 def test_the_shipped_suites_are_sound() -> None:
     toy, real = read_suite("configs/bench/toy.yaml"), read_suite("configs/bench/real.yaml")
     assert {cell.method for cell in toy.cells} >= {*PROMPTERS}
-    assert {cell.text for cell in real.cells} >= {*CONTROLS}
+    assert {cell.text for cell in real.cells} >= {*BASELINES}
     assert {cell.task for cell in real.cells} == {"ag_news", "sst2"}
 
 

@@ -248,9 +248,9 @@ def test_a_wish_that_cannot_be_met_ends_with_a_report(
 
 
 def always_good(texts: list[str]) -> np.ndarray:
-    answers = np.tile([0.9, 0.1], (len(texts), 1))
-    answers[[i for i, text in enumerate(texts) if len(text) % 3 == 0]] = np.nan
-    return answers
+    predictions = np.tile([0.9, 0.1], (len(texts), 1))
+    predictions[[i for i, text in enumerate(texts) if len(text) % 3 == 0]] = np.nan
+    return predictions
 
 
 def test_a_class_that_never_comes_and_answers_that_are_unusable(
@@ -340,13 +340,13 @@ class Scripted:
     def __init__(self, texts: list[str]) -> None:
         self.texts = texts
 
-    def write(self, wanted: torch.Tensor, seed: int, counter: int) -> PromptedTexts:
+    def write(self, targets: torch.Tensor, seed: int, counter: int) -> PromptedTexts:
         rng = random.Random(counter)
-        texts = rng.choices(self.texts, k=len(wanted))
-        return PromptedTexts(texts, [text[:3] for text in texts], wanted, torch.full((len(texts),), -1.0))
+        texts = rng.choices(self.texts, k=len(targets))
+        return PromptedTexts(texts, [text[:3] for text in texts], targets, torch.full((len(texts),), -1.0))
 
 
-class Judge:
+class Scorer:
     """A teacher that answers by the hash of a text."""
 
     labels = Scripted.labels
@@ -367,12 +367,12 @@ def test_a_full_class_is_not_asked_for_again(tmp_path: Path) -> None:
     folder = ExportFolder(tmp_path / "set")
     progress = folder.open_state({}, 3)
     with Show(quiet=True) as show:
-        loop = Export(config, Scripted(["x"]), Judge(), folder, progress, show)  # type: ignore[arg-type]
-    assert loop.quotas == [3, 3, 2] and loop.wanted().tolist() == [0, 1, 2, 0]
+        loop = Export(config, Scripted(["x"]), Scorer(), folder, progress, show)  # type: ignore[arg-type]
+    assert loop.quotas == [3, 3, 2] and loop.targets().tolist() == [0, 1, 2, 0]
     progress.kept_of, progress.kept, progress.rows = [3, 1, 2], 6, 6
-    assert loop.wanted().tolist() == [1, 1, 1]  # two rows are missing, and nearly every row was kept so far
+    assert loop.targets().tolist() == [1, 1, 1]  # two rows are missing, and nearly every row was kept so far
     progress.idle = 3
-    assert loop.wanted().tolist() == [1, 1, 1, 1]
+    assert loop.targets().tolist() == [1, 1, 1, 1]
     folder.close()
 
 
@@ -397,7 +397,7 @@ def test_marks_hold_what_they_promise(
     )  # fmt: skip
     folder = ExportFolder(to / "set")
     progress = folder.open_state({}, 3)
-    teacher = Judge()
+    teacher = Scorer()
     with Show(quiet=True) as show:
         loop = Export(config, Scripted(texts), teacher, folder, progress, show)  # type: ignore[arg-type]
         loop.run()

@@ -17,10 +17,10 @@ from prompter.students.sources import DatasetSource, open_source
 MANIFEST = {"name": "run", "base": "lm", "writer": "lm", "teacher": "me/teacher", "labels": ["no", "yes"], "seed": 5}
 
 
-def replay_of(texts: list[str], probabilities: list[list[float]], wanted: list[int]) -> Replay:
+def replay_of(texts: list[str], probabilities: list[list[float]], targets: list[int]) -> Replay:
     replay = Replay(100, 0)
     topics = [text.split()[0] for text in texts]
-    batch = SyntheticBatch(texts, torch.tensor(probabilities).log(), torch.tensor(wanted), topics, "prompted")
+    batch = SyntheticBatch(texts, torch.tensor(probabilities).log(), torch.tensor(targets), topics, "prompted")
     replay.add(batch, 0)
     return replay
 
@@ -29,8 +29,8 @@ def replay_of(texts: list[str], probabilities: list[list[float]], wanted: list[i
 def written(tmp_path: Path) -> Path:
     nan = float("nan")
     texts = ["a one", "b = two", "a one", "c | three", "d four"]
-    answers = [[0.9, 0.1], [0.25, 0.75], [0.9, 0.1], [nan, nan], [0.4, 0.6]]
-    write_run_dataset(tmp_path / "dataset", replay_of(texts, answers, [0, 0, 1, 1, 1]), MANIFEST)
+    predictions = [[0.9, 0.1], [0.25, 0.75], [0.9, 0.1], [nan, nan], [0.4, 0.6]]
+    write_run_dataset(tmp_path / "dataset", replay_of(texts, predictions, [0, 0, 1, 1, 1]), MANIFEST)
     return tmp_path / "dataset"
 
 

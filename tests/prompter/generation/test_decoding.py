@@ -6,7 +6,6 @@ from collections.abc import Callable
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from tests.prompter.generation.test_sampling import truncated
 from torch import Tensor
 from transformers import (
     BloomConfig,
@@ -21,8 +20,9 @@ from transformers import (
 )
 
 from distill.common.errors import InputError
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from prompter.generation.decoding import context_length, decode, left_padded
+from tests.prompter.generation.test_sampling import truncated
 
 VOCABULARY, PAD = 50, 0
 COMMON = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48)
@@ -163,7 +163,7 @@ def test_logprobs_are_the_models_own() -> None:
             min_new_tokens=3,
             eos_token_ids=[7, 8, 9, 10, 11],
             pad_token_id=PAD,
-            generator=generator(0, "t"),
+            generator=random_generator(0, "t"),
             **sampling,
         )
         whole = torch.cat([ids, out.tokens], 1)
@@ -177,7 +177,7 @@ def test_logprobs_are_the_models_own() -> None:
 
 
 def sampled(model, ids: Tensor, mask: Tensor, seed: int = 0, **changes):
-    arguments = dict(max_new_tokens=12, eos_token_ids=[3], pad_token_id=PAD, top_p=0.9, generator=generator(seed, "t"))
+    arguments = dict(max_new_tokens=12, eos_token_ids=[3], pad_token_id=PAD, top_p=0.9, generator=random_generator(seed, "t"))
     return decode(model, ids, mask, **(arguments | changes))
 
 
@@ -241,7 +241,7 @@ def test_the_padding_token_may_be_eos() -> None:
 def test_long_prompts_lose_their_beginning() -> None:
     model = made(gpt2)
     ids, mask = prompts(3, longest=1)
-    long = torch.randint(1, VOCABULARY, (3, 60), generator=generator(0, "long"))
+    long = torch.randint(1, VOCABULARY, (3, 60), generator=random_generator(0, "long"))
     ones = torch.ones_like(long)
     assert context_length(model) == 64
     assert torch.equal(greedy(model, long, ones, []).tokens, greedy(model, long[:, -40:], ones[:, -40:], []).tokens)

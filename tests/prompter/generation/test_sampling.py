@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from prompter.generation.sampling import BLOCK, DRAWS, draw
 
 # A table with ties, a tied top, a dominating token, a flat row, and one with impossible tokens.
@@ -41,7 +41,7 @@ def test_sampling_follows_the_exact_distribution(row: int, temperature: float, t
     draws = 20_000
     expected = truncated(TABLE[row], temperature, top_k, top_p)
     weights = (TABLE[row] / temperature).softmax(-1).expand(draws, -1).contiguous()
-    uniforms = torch.rand(draws, DRAWS, dtype=torch.float64, generator=generator(0, "draws"))
+    uniforms = torch.rand(draws, DRAWS, dtype=torch.float64, generator=random_generator(0, "draws"))
     counts = draw(weights, uniforms, top_k=top_k, top_p=top_p).bincount(minlength=12).double()
     assert (counts[expected == 0] == 0).all()
     possible = expected > 0
@@ -53,7 +53,7 @@ def test_sampling_follows_the_exact_distribution(row: int, temperature: float, t
 
 @pytest.mark.parametrize(("temperature", "top_k", "top_p"), SAMPLING)
 def test_the_exact_distribution_is_that_of_transformers(temperature: float, top_k: int, top_p: float) -> None:
-    logits = torch.randn(1, 40, generator=generator(0, "logits")) * 2  # no ties: there transformers picks by position
+    logits = torch.randn(1, 40, generator=random_generator(0, "logits")) * 2  # no ties: there transformers picks by position
     scores = TemperatureLogitsWarper(float(temperature))(None, logits)
     scores = TopKLogitsWarper(top_k)(None, scores) if top_k else scores
     scores = TopPLogitsWarper(float(top_p))(None, scores) if top_p < 1 else scores
@@ -63,8 +63,8 @@ def test_the_exact_distribution_is_that_of_transformers(temperature: float, top_
 
 def test_sampling_from_a_large_vocabulary() -> None:
     vocabulary = 3 * BLOCK + 17
-    p = torch.randn(vocabulary, generator=generator(0, "p")).mul(2).softmax(-1)
-    uniforms = torch.rand(60_000, DRAWS, dtype=torch.float64, generator=generator(0, "u"))
+    p = torch.randn(vocabulary, generator=random_generator(0, "p")).mul(2).softmax(-1)
+    uniforms = torch.rand(60_000, DRAWS, dtype=torch.float64, generator=random_generator(0, "u"))
     counts = draw(p.expand(60_000, -1).contiguous(), uniforms, top_p=0.8).bincount(minlength=vocabulary).double()
     expected = 60_000 * truncated(p.log(), 1, 0, 0.8)
     assert (counts[expected == 0] == 0).all()

@@ -25,7 +25,7 @@ class FakeLLM:
 
     def generate(self, prompts: list[dict], sampling: list, use_tqdm: bool) -> list:
         self.asked.append((prompts, sampling))
-        answers = []
+        predictions = []
         for number, parameters in enumerate(sampling):
             ids = [WORDS.index(word) for word in ("w1", "w2", "w3", ".", "w4", "w5")][: parameters.max_tokens]
             stopped = number % 2 == 0
@@ -33,8 +33,8 @@ class FakeLLM:
             output = SimpleNamespace(
                 token_ids=ids, cumulative_logprob=-2.0 * len(ids), finish_reason="stop" if stopped else "length"
             )
-            answers.append(SimpleNamespace(outputs=[output]))
-        return answers
+            predictions.append(SimpleNamespace(outputs=[output]))
+        return predictions
 
 
 @pytest.fixture

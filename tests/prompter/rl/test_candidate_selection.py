@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill.common.errors import InputError
-from prompter.rl.candidate_selection import RIDGE, WINDOW, Screen, quotas
-from prompter.rl.config import ScreenConfig
+from prompter.rl.candidate_selection import RIDGE, WINDOW, CandidateSelector, quotas
+from prompter.rl.config import CandidateConfig
 
 
 def world(count: int, seed: int, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
@@ -29,31 +29,31 @@ def test_quotas_add_up_and_never_serve_a_class_that_is_ahead(answered: list[int]
 
 def test_the_first_candidates_are_taken_before_any_answer() -> None:
     features, _ = world(12, 0)
-    assert Screen(3).pick(features, [f"text {i}" for i in range(12)], 4) == [0, 1, 2, 3]
+    assert CandidateSelector(3).pick(features, [f"text {i}" for i in range(12)], 4) == [0, 1, 2, 3]
 
 
 def test_rare_classes_are_asked_for_and_certain_texts_first() -> None:
-    screen = Screen(3)
+    screen = CandidateSelector(3)
     screen.learn(*world(400, 1))
-    features, answers = world(1200, 2)
+    features, predictions = world(1200, 2)
     texts = [f"text {i}" for i in range(1200)]
     picked = screen.pick(features, texts, 300)
     assert len(set(picked)) == 300
 
     def share(rows: list[int]) -> float:
-        return float((answers[rows].argmax(dim=1) == 2).float().mean())
+        return float((predictions[rows].argmax(dim=1) == 2).float().mean())
 
     everything = list(range(1200))
     assert share(picked) > 2 * share(everything) > 0
-    assert answers[picked].exp().max(dim=1).values.mean() > answers.exp().max(dim=1).values.mean()
+    assert predictions[picked].exp().max(dim=1).values.mean() > predictions.exp().max(dim=1).values.mean()
 
 
 def test_the_classes_catch_up_round_by_round() -> None:
-    screen = Screen(3)
+    screen = CandidateSelector(3)
     for number in range(8):
-        features, answers = world(512, number + 10)
+        features, predictions = world(512, number + 10)
         picked = screen.pick(features, [f"{i}" for i in range(512)], 64)
-        screen.learn(features[picked], answers[picked])
+        screen.learn(features[picked], predictions[picked])
     plain = torch.bincount(world(512, 99)[1].argmax(dim=1), minlength=3) / 512
     shares = screen.answered / screen.answered.sum()
     assert int(screen.answered.sum()) == 512
@@ -62,12 +62,12 @@ def test_the_classes_catch_up_round_by_round() -> None:
 
 def test_the_guess_is_a_ridge_regression() -> None:
     """Against the normal equations in float64."""
-    screen = Screen(3)
-    features, answers = world(50, 3)
-    screen.learn(features, answers)
+    screen = CandidateSelector(3)
+    features, predictions = world(50, 3)
+    screen.learn(features, predictions)
     new, _ = world(5, 4)
     x = ((features - features.mean(0)) / features.std(0)).double()
-    y = answers.exp().double()
+    y = predictions.exp().double()
     y = y * (1 + (y * y.log()).sum(1, keepdim=True) / torch.log(torch.tensor(3.0)).double())
     weights = torch.linalg.solve(x.T @ x + RIDGE * torch.eye(8).double(), x.T @ (y - y.mean(0)))
     expected = ((new - features.mean(0)) / features.std(0)).double() @ weights + y.mean(0)
@@ -75,47 +75,47 @@ def test_the_guess_is_a_ridge_regression() -> None:
 
 
 def test_a_text_is_asked_about_once_as_long_as_there_are_others() -> None:
-    screen = Screen(3)
-    features, answers = world(40, 5)
-    screen.learn(features, answers)
+    screen = CandidateSelector(3)
+    features, predictions = world(40, 5)
+    screen.learn(features, predictions)
     texts = ["the same"] * 10 + [f"text {i}" for i in range(30)]
     picked = screen.pick(features, texts, 31)
     assert len({texts[i] for i in picked}) == 31
     assert len(set(screen.pick(features, texts, 40))) == 40
-    assert Screen(3).pick(features, texts, 2) == [0, 10]
+    assert CandidateSelector(3).pick(features, texts, 2) == [0, 10]
 
 
 def test_unusable_answers_are_not_learnt_from_and_old_ones_forgotten() -> None:
-    screen = Screen(3)
-    features, answers = world(WINDOW, 6)
-    answers[5] = float("nan")
-    screen.learn(features, answers)
-    assert len(screen.answers) == WINDOW - 1 and int(screen.answered.sum()) == WINDOW - 1
+    screen = CandidateSelector(3)
+    features, predictions = world(WINDOW, 6)
+    predictions[5] = float("nan")
+    screen.learn(features, predictions)
+    assert len(screen.predictions) == WINDOW - 1 and int(screen.answered.sum()) == WINDOW - 1
     screen.learn(*world(10, 8))
-    assert len(screen.answers) == len(screen.features) == WINDOW
+    assert len(screen.predictions) == len(screen.features) == WINDOW
     assert int(screen.answered.sum()) == WINDOW + 9
 
 
 def test_a_saved_screen_picks_the_same(tmp_path) -> None:
-    screen, again = Screen(3), Screen(3)
+    screen, again = CandidateSelector(3), CandidateSelector(3)
     screen.learn(*world(100, 1))
     screen.save(tmp_path / "screen.safetensors")
     again.load(tmp_path / "screen.safetensors")
     features, _ = world(200, 2)
     texts = [str(i) for i in range(200)]
     assert again.pick(features, texts, 50) == screen.pick(features, texts, 50)
-    Screen(3).save(tmp_path / "empty.safetensors")
+    CandidateSelector(3).save(tmp_path / "empty.safetensors")
     again.load(tmp_path / "empty.safetensors")
     assert again.pick(features, texts, 3) == [0, 1, 2]
 
 
 def test_candidates_below_one_are_refused() -> None:
     with pytest.raises(InputError, match="candidates is 0"):
-        ScreenConfig(candidates=0)
+        CandidateConfig(candidates=0)
 
 
 def test_only_candidates_can_be_picked_by_their_beginnings() -> None:
     with pytest.raises(InputError, match="candidate_tokens is -1, expected a whole number >= 0"):
-        ScreenConfig(candidates=4, candidate_tokens=-1)
+        CandidateConfig(candidates=4, candidate_tokens=-1)
     with pytest.raises(InputError, match="candidate_tokens is 8, expected 0 where candidates is 1"):
-        ScreenConfig(candidate_tokens=8)
+        CandidateConfig(candidate_tokens=8)

@@ -110,9 +110,9 @@ def bandit_trainer(folder: Path, reward: object, lora: bool = True, **changes: o
 
 def match_reward(prompts: list[str], completions: list[str], **kwargs: object) -> list[float]:
     """The share of words that are the prompt's own: w1 after good, w2 after bad."""
-    wanted = {"good :": "w1", "bad :": "w2"}
+    targets = {"good :": "w1", "bad :": "w2"}
     return [
-        sum(word == wanted[prompt] for word in completion.split()) / 4
+        sum(word == targets[prompt] for word in completion.split()) / 4
         for prompt, completion in zip(prompts, completions, strict=True)
     ]
 

@@ -21,8 +21,8 @@ def random_log_probs(seed: int, rows: int = 6, classes: int = 4, scale: float = 
 @given(st.integers(0, 10**6), st.integers(2, 20), st.floats(0.1, 50))
 def test_terms_stay_between_zero_and_one(seed: int, classes: int, scale: float) -> None:
     p, q = random_log_probs(seed, 6, classes, scale), random_log_probs(seed + 1, 6, classes, scale)
-    wanted = torch.arange(6) % (classes + 1) - 1
-    for term in (confidence(p, wanted), disagreement(p, q)):
+    targets = torch.arange(6) % (classes + 1) - 1
+    for term in (confidence(p, targets), disagreement(p, q)):
         assert ((term >= 0) & (term <= 1)).all()
 
 

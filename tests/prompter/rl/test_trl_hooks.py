@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.prompter.rl.test_ppo_trainer import bandit_trainer, match_reward
 from trl import GRPOTrainer
+
+from tests.prompter.rl.test_ppo_trainer import bandit_trainer, match_reward
 
 HOOKS = {
     "_prepare_inputs": ["generation_batch"],

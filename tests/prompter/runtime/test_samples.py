@@ -14,7 +14,7 @@ def batch(rows: int, pairs: bool = False) -> SyntheticBatch:
     return SyntheticBatch(
         texts=[f"text {i}" for i in range(rows)],
         teacher_logits=torch.tensor([[0.25, 0.75]]).log().repeat(rows, 1),
-        wanted=torch.tensor([i % 3 - 1 for i in range(rows)]),
+        targets=torch.tensor([i % 3 - 1 for i in range(rows)]),
         topics=[f"text {i}"[:4] for i in range(rows)],
         source="test",
         text_pairs=[f"second {i}" for i in range(rows)] if pairs else None,

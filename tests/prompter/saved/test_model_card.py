@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from prompter.runtime.markdown import cell
 from prompter.saved.manifest import read_manifest, training_summary
-from prompter.saved.model_card import curve, render_card, topic_table, write_card
+from prompter.saved.model_card import curve, render_prompter_card, topic_table, write_prompter_card
 from tests.eval.run_folder import metrics, samples, summary
 
 
@@ -22,7 +22,7 @@ def card(run_folder: Path, tmp_path: Path) -> str:
     (folder / "prompter.json").write_text(json.dumps(manifest | {"writer": "toy"}))
     rows = samples()
     rows[-1]["text"] = "a | <b>bold</b> `code`\n# heading"
-    write_card(folder, metrics(), rows, summary())
+    write_prompter_card(folder, metrics(), rows, summary())
     return (folder / "README.md").read_text()
 
 
@@ -41,7 +41,7 @@ def test_the_card_tells_the_run(card: str, run_folder: Path) -> None:
 
 def test_a_base_from_the_hub_is_named_in_the_header(run_folder: Path) -> None:
     manifest = read_manifest(run_folder / "prompter") | {"base": "org/lm", "base_revision": "abc123"}
-    card = render_card(manifest, [], [], {})
+    card = render_prompter_card(manifest, [], [], {})
     assert yaml.safe_load(card.split("---")[1])["base_model"] == "org/lm"
     assert "org/lm (commit abc123)" in card
 

@@ -67,11 +67,11 @@ def test_a_stream_goes_on_at_any_batch(prompter: Prompter) -> None:
     for one, other in zip(whole[2:], rest, strict=True):
         assert one.texts == other.texts and one.topics == other.topics
         assert torch.equal(one.lm_logprob, other.lm_logprob)
-    wanted = torch.cat([batch.wanted for batch in whole])
-    assert wanted.bincount().tolist() == [10, 10]
+    targets = torch.cat([batch.targets for batch in whole])
+    assert targets.bincount().tolist() == [10, 10]
     assert all(torch.isfinite(batch.lm_logprob).all() and (batch.lm_logprob < 0).all() for batch in whole)
     (only,) = itertools.islice(prompter.stream(["bad"], batch_size=4), 1)
-    assert only.wanted.tolist() == [1, 1, 1, 1] and len(only) == 4
+    assert only.targets.tolist() == [1, 1, 1, 1] and len(only) == 4
 
 
 def test_a_policy_may_write_the_whole_text(lm_folder: Path, teacher_folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import yaml
 from transformers import AutoConfig
 
 from distill.common.files import without_nan
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from distill.student import load_student
 from distill.teachers.loading import load_teacher
 from prompter.cli import main
@@ -36,7 +36,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def task(tmp_path: Path, teacher_folder: Path) -> Path:
     """A task whose labels are the teacher's answers, but for every eighth row."""
     words = [f"w{i}" for i in range(25)] + ["good", "bad"]
-    random = generator(5, "evaluation")
+    random = random_generator(5, "evaluation")
     texts = [" ".join(words[i] for i in torch.randint(27, (8,), generator=random)) for _ in range(64)]
     labels = load_teacher(str(teacher_folder), "cpu")(texts).argmax(1)
     labels[::8] = 1 - labels[::8]
@@ -89,8 +89,8 @@ def test_the_figures_are_those_of_the_models(
     teacher = load_teacher(str(teacher_folder), "cpu")(texts).double()
     chosen = {}
     for model, path in zip(result["models"], [str(teacher_folder), *students], strict=True):
-        answers = load_teacher(path, "cpu")(texts).double()
-        chosen[path] = answers.argmax(1)
+        predictions = load_teacher(path, "cpu")(texts).double()
+        chosen[path] = predictions.argmax(1)
         figures = {name: figure["value"] for name, figure in model["metrics"].items()}
         assert model["model"] == path
         assert figures["accuracy"] == pytest.approx((chosen[path] == labels).double().mean().item())
@@ -100,7 +100,7 @@ def test_the_figures_are_those_of_the_models(
         for figure in model["metrics"].values():
             assert figure["low"] <= figure["value"] <= figure["high"]
         if model["role"] == "student":
-            kl = (teacher.exp() * (teacher - answers)).sum(1).mean().item()
+            kl = (teacher.exp() * (teacher - predictions)).sum(1).mean().item()
             assert figures["kl"] == pytest.approx(kl, rel=1e-6)
             assert figures["agreement"] == pytest.approx((chosen[path] == teacher.argmax(1)).double().mean().item())
             assert figures["retention"] == pytest.approx(

@@ -11,7 +11,6 @@ import pandas
 import pytest
 import torch
 import yaml
-from tests.prompter.students.test_work import outcome
 from transformers import pipeline
 
 from distill.common.errors import InputError
@@ -25,6 +24,7 @@ from prompter.students.methods import CONFIGS, method_named, tell
 from tests.distill.conftest import bert_folder  # noqa: F401 (fixture)
 from tests.distill.rewriters import save_rewriter_base
 from tests.distill.tiny import LABELS, random_texts, save_masked_lm
+from tests.prompter.students.test_work import outcome
 
 TINY = "bert:layers=1,hidden=16,heads=1"
 STUDENT = {"as-dfd": "teacher-layers:0", "zero-shot": TINY, "t3": TINY}
@@ -151,11 +151,11 @@ def test_a_rewriter_exports_its_corpus_rewritten(distil, tmp_path: Path, capsys:
     assert "rewriter.json: 'base' is missing" in capsys.readouterr().err
 
 
-def answers(texts: list[str]) -> list[list[float]]:
+def predictions(texts: list[str]) -> list[list[float]]:
     return [[0.2, 0.3, 0.5] for _ in texts]
 
 
-answers.labels = LABELS  # type: ignore[attr-defined]
+predictions.labels = LABELS  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ answers.labels = LABELS  # type: ignore[attr-defined]
         ("as-dfd", ["--student", "bert:layers=1,hidden=32"], "teacher-layers"),
         ("as-dfd", ["--embeddings_max_length", "8000"], "embeddings_max_length"),
         *(
-            (name, ["--teacher", "tests.prompter.students.test_methods:answers"], "only answers texts.*prompter train")
+            (name, ["--teacher", "tests.prompter.students.test_methods:predictions"], "only answers texts.*prompter train")
             for name in METHODS
         ),
     ],

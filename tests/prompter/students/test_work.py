@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, Features, Sequence, Value
 from safetensors.torch import load_file
 from transformers import pipeline
 
-from distill.common.seeding import generator
+from distill.common.seeding import random_generator
 from distill.held_out import is_held_out
 from distill.student import load_student
 from distill.teachers.loading import load_teacher
@@ -37,7 +37,7 @@ FEATURES = Features(
 
 def texts(count: int, counter: int = 0) -> list[str]:
     words = [f"w{i}" for i in range(25)] + ["good", "bad"]
-    random = generator(5, "texts", counter)
+    random = random_generator(5, "texts", counter)
     lengths = torch.randint(3, 12, (count,), generator=random)
     return [" ".join(words[i] for i in torch.randint(27, (int(n),), generator=random)) for n in lengths]
 
@@ -200,7 +200,7 @@ def test_a_killed_call_ends_as_one_never_killed(
     steps = len(expected[1]["training_log.jsonl"].splitlines())
     assert steps > 10
     to = tmp_path / "killed"
-    for kill in torch.randint(1, 4, (5,), generator=generator(0, "kills")).tolist():  # each gets a step or two further
+    for kill in torch.randint(1, 4, (5,), generator=random_generator(0, "kills")).tolist():  # each gets a step or two further
         with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
             kill_at(kill, patch)
             run(*call, "--to", to, "--resume")

@@ -11,9 +11,9 @@ from prompter.generation.config import WriterConfig
 from prompter.generation.writer import Writer
 from prompter.training.baseline_texts import (
     CLASS_PROMPTS,
-    control_texts,
+    answered_batches,
+    baseline_texts,
     draw,
-    judged_batches,
     most_confident,
     random_topics,
     random_words,
@@ -26,22 +26,22 @@ SENTENCES = ["The tide came in before noon.", "Nobody had counted the boats ther
 def texts_of(name: str, count: int, seed: int = 0, **more: Any) -> tuple[list[str], list[str], torch.Tensor]:
     config = WriterConfig(writer_max_new_tokens=6, writer_min_new_tokens=2, writer_batch_size=4)
     inputs = {"labels": ["good", "bad"], "corpus": SENTENCES, "real": [f"real {i}" for i in range(50)], **more}
-    return control_texts(name, count, writer=Writer(tiny_gpt2(), word_tokenizer(), config), seed=seed, **inputs)
+    return baseline_texts(name, count, writer=Writer(tiny_gpt2(), word_tokenizer(), config), seed=seed, **inputs)
 
 
 @pytest.mark.parametrize("name", ["unprompted", "class-names", "random-topics", "random-words", "corpus", "real"])
 def test_a_control_is_fixed_by_its_seed(name: str) -> None:
-    texts, topics, wanted = texts_of(name, 12)
-    assert len(texts) == len(topics) == len(wanted) == 12 and all(texts)
+    texts, topics, targets = texts_of(name, 12)
+    assert len(texts) == len(topics) == len(targets) == 12 and all(texts)
     assert texts == texts_of(name, 12)[0]
     assert texts != texts_of(name, 12, seed=1)[0]
 
 
 def test_class_names_ask_for_each_class_with_each_prompt_alike() -> None:
-    texts, topics, wanted = texts_of("class-names", 2 * 2 * len(CLASS_PROMPTS))
-    assert Counter(wanted.tolist()) == {0: 8, 1: 8}
+    texts, topics, targets = texts_of("class-names", 2 * 2 * len(CLASS_PROMPTS))
+    assert Counter(targets.tolist()) == {0: 8, 1: 8}
     assert set(Counter(topics).values()) == {2}
-    for text, topic, label in zip(texts, topics, wanted.tolist(), strict=True):
+    for text, topic, label in zip(texts, topics, targets.tolist(), strict=True):
         name = ("good", "bad")[label]
         assert name in topic and name in text.split()
 
@@ -59,16 +59,16 @@ def test_random_topics_are_four_ordinary_tokens() -> None:
 
 def test_the_surest_of_each_class_are_selected() -> None:
     p = torch.tensor([0.9, 0.2, 0.6, 0.8, 0.1, 0.7, float("nan"), 0.95, 0.55])
-    answers = torch.stack([p, 1 - p], 1).log()
-    batch = SyntheticBatch([f"text {i}" for i in range(9)], answers, torch.full((9,), -1), [""] * 9, "selected-topics")
+    predictions = torch.stack([p, 1 - p], 1).log()
+    batch = SyntheticBatch([f"text {i}" for i in range(9)], predictions, torch.full((9,), -1), [""] * 9, "selected-topics")
     assert most_confident(batch, 0.5).texts == ["text 0", "text 1", "text 4", "text 7"]
     assert most_confident(batch, 1.0).texts == ["text 0", "text 1", "text 3", "text 4", "text 5", "text 7"]
 
 
 def test_other_controls_ask_for_no_class() -> None:
     for name in ("unprompted", "random-words", "corpus", "real"):
-        _, topics, wanted = texts_of(name, 5)
-        assert topics == [""] * 5 and (wanted == -1).all()
+        _, topics, targets = texts_of(name, 5)
+        assert topics == [""] * 5 and (targets == -1).all()
 
 
 def test_progress_tells_how_many_texts_there_are() -> None:
@@ -102,7 +102,7 @@ def test_batches_carry_the_answers_in_order() -> None:
 
     texts = ["a" * n for n in range(1, 8)]
     teacher: Any = Lengths()
-    batches = list(judged_batches(texts, [""] * 7, torch.full((7,), -1), teacher, "real", 3))
+    batches = list(answered_batches(texts, [""] * 7, torch.full((7,), -1), teacher, "real", 3))
     assert [len(batch) for batch in batches] == [3, 3, 1]
     logits = torch.cat([batch.teacher_logits for batch in batches])
     assert torch.equal(logits, teacher(texts))

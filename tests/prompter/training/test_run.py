@@ -18,8 +18,8 @@ from transformers import pipeline
 
 from distill.common.errors import InputError
 from prompter.cli import main
-from prompter.training.baseline_names import CONTROLS
-from prompter.training.callback import Rounds
+from prompter.training.baseline_names import BASELINES
+from prompter.training.callback import RolloutCallback
 from prompter.training.run import train
 from prompter.training.settings import parse_settings
 from tests.distill.service import Service
@@ -83,8 +83,8 @@ def assert_same(one: Path, other: Path) -> None:
 def test_a_run_spends_the_budget_exactly_and_writes_what_it_promises(arguments, labelled: Path, tmp_path: Path) -> None:
     flags = arguments(eval_data=labelled, real_data=labelled, corpus=tmp_path / "corpus.txt", eval_every=2)
     (tmp_path / "corpus.txt").write_text("w1 w2 w3 w4 w5 w6.\nw3 w9 w4 w5 good w6 w7.\n")
-    controls = list(CONTROLS)
-    assert main(["train", *flags, "--compare", *controls]) == 0
+    class_prompts = list(BASELINES)
+    assert main(["train", *flags, "--compare", *class_prompts]) == 0
     run = tmp_path / "run"
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [row["queries"] for row in rows] == [16, 32, 48, 64, 80, 96, 100]
@@ -93,7 +93,7 @@ def test_a_run_spends_the_budget_exactly_and_writes_what_it_promises(arguments, 
     assert [row["update"] for row in rows if "accuracy" in row] == [2, 4, 6]
     summary = json.loads((run / "summary.json").read_text())
     assert summary["teacher_queries"] == 100
-    assert set(summary["students"]) == {"prompted", *controls}
+    assert set(summary["students"]) == {"prompted", *class_prompts}
     for name, figures in summary["students"].items():
         assert figures["queries"] == (0 if name == "supervised" else 100)
         assert (figures["texts"] < 50) == (name == "selected-topics")
@@ -302,9 +302,9 @@ def test_a_function_is_asked_as_often_as_the_summary_says(arguments, labelled: P
 
 def three_classes(texts: list[str]) -> np.ndarray:
     """A callable teacher whose answers are unusable for texts of one kind; the others it answers evenly."""
-    answers = np.full((len(texts), 3), 1 / 3)
-    answers[[is_unusable(text) for text in texts]] = np.nan
-    return answers
+    predictions = np.full((len(texts), 3), 1 / 3)
+    predictions[[is_unusable(text) for text in texts]] = np.nan
+    return predictions
 
 
 def is_unusable(text: str) -> bool:
@@ -323,13 +323,13 @@ def test_unusable_answers_are_dropped_and_counted(arguments, tmp_path: Path, mon
     assert kept
     assert not any(is_unusable(text) for text in kept)
     (tmp_path / "run" / "summary.json").unlink()
-    restore, counted = Rounds.restore, []
+    restore, counted = RolloutCallback.restore, []
 
-    def counting(rounds: Rounds, checkpoint: Path) -> None:
+    def counting(rounds: RolloutCallback, checkpoint: Path) -> None:
         restore(rounds, checkpoint)
-        counted.append((rounds.rollouts.judge.teacher.queries, rounds.rollouts.judge.teacher.invalid))
+        counted.append((rounds.rollouts.scorer.teacher.queries, rounds.rollouts.scorer.teacher.invalid))
 
-    monkeypatch.setattr(Rounds, "restore", counting)
+    monkeypatch.setattr(RolloutCallback, "restore", counting)
     train(parse_settings([*flags, "--resume"]))
     ((queries, unusable),) = counted  # the share of bad answers goes on where it was
     assert queries == 36 and 0 < unusable <= summary["unusable_answers"]
