@@ -26,7 +26,7 @@ class CallableTeacher:
     not N rows.
 
     Args:
-        spec: "module:function". The module is looked for in the working directory too.
+        spec: "module:function", or the function itself. The module is looked for in the working directory too.
         labels: the K class names. Default: the function's attribute `labels` if it has one; else one text is asked
             (and counted) to learn K, and the names are "0" to "K-1".
         max_invalid_share: stop when more than this share of the answers, of at least 64, is unusable.
@@ -35,9 +35,11 @@ class CallableTeacher:
         InputError: no such module or function, or fewer than two labels.
     """
 
-    def __init__(self, spec: str, labels: Sequence[str] | None = None, max_invalid_share: float = 0.5) -> None:
-        self.path = spec
-        self.function = _import_function(spec)
+    def __init__(
+        self, spec: str | Callable[..., Any], labels: Sequence[str] | None = None, max_invalid_share: float = 0.5
+    ) -> None:
+        self.function = _import_function(spec) if isinstance(spec, str) else spec
+        self.path = spec if isinstance(spec, str) else _name(spec)
         self.max_invalid_share = max_invalid_share
         self.queries = 0
         self.invalid = 0
@@ -88,6 +90,11 @@ def function_file(spec: str) -> Path | None:
     except (ImportError, ValueError):
         return None
     return Path(found.origin) if found and found.has_location and found.origin else None
+
+
+def _name(function: Callable[..., Any]) -> str:
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def _look_here_too() -> None:

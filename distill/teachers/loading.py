@@ -7,8 +7,9 @@ is of use. A bad answer (NaN, wrong shape) becomes a row of NaN that never enter
 run stops.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,13 +20,16 @@ from distill.teachers.transformers_teacher import TransformersTeacher
 
 
 def load_teacher(
-    spec: str, device: str | torch.device = "auto", labels: Sequence[str] | None = None, field: str = "teacher"
+    spec: str | Callable[..., Any],
+    device: str | torch.device = "auto",
+    labels: Sequence[str] | None = None,
+    field: str = "teacher",
 ) -> TransformersTeacher | CallableTeacher | HttpTeacher:
     """Load the teacher that `spec` names.
 
     Args:
         spec: a URL that begins with "http://" or "https://"; "module:function" for a Python callable (unless a folder
-            of that name exists); else a model folder or hub id.
+            of that name exists) or a Python function; else a model folder or hub id.
         device: where a Hugging Face teacher runs.
         labels: the class names, in the order of the columns; a Hugging Face teacher brings its own, and names given
             for it rename its classes (for checkpoints that only say LABEL_0, LABEL_1).
@@ -34,6 +38,8 @@ def load_teacher(
     Raises:
         InputError: see `TransformersTeacher`, `CallableTeacher` and `HttpTeacher`; or the number of labels does not fit.
     """
+    if not isinstance(spec, str):
+        return CallableTeacher(spec, labels)
     if spec.startswith(("http://", "https://")):
         return HttpTeacher(spec, labels)
     if CALLABLE.fullmatch(spec) and not Path(spec).exists():

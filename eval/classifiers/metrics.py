@@ -24,9 +24,7 @@ from scipy.special import rel_entr
 from sklearn import metrics as sklearn_metrics
 
 from distill.common.errors import InputError
-
-HUB = "hub:"
-"""Begins the name of a metric that is fetched from the hub."""
+from eval.classifiers.metric_names import HUB
 
 CALIBRATION_BINS = 15
 

@@ -14,9 +14,8 @@ import numpy as np
 from distill.common.errors import InputError
 from distill.common.files import without_nan, write_json, write_text
 from distill.common.hub import load_config
-from distill.teachers.callable_teacher import CallableTeacher
-from distill.teachers.loading import HttpTeacher, load_teacher
-from distill.teachers.transformers_teacher import TransformersTeacher
+from distill.teachers.prediction_cache import CachedTeacher
+from eval.classifiers.opening import open_teacher
 from eval.corpora.config import CorpusConfig
 from eval.corpora.models import embeddings, load_encoder, mean_logprobs
 from eval.corpora.reading import Corpus, load_corpus, load_reference
@@ -82,7 +81,7 @@ def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line
             load_config(name, setting)  # a mistyped name is told before anything is computed
     teacher = None
     if config.teacher:
-        teacher = load_teacher(located(config.teacher, "teacher"), config.device, labels=config.teacher_labels or None)
+        teacher = open_teacher(config.teacher, labels=config.teacher_labels, device=config.device, cache=False)
     vocabulary: dict[str, int] = {}
     tokens = tokenize(corpus.texts, vocabulary)
     figures = texts_figures(corpus.texts, tokens, config.seed, say)
@@ -151,7 +150,7 @@ def texts_figures(texts: list[str], tokens: Tokens, seed: int, say: Callable[[st
 
 def dataset_figures(
     corpus: Corpus,
-    teacher: TransformersTeacher | CallableTeacher | HttpTeacher | None,
+    teacher: CachedTeacher | None,
     missing: dict[str, str],
     say: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -201,7 +200,7 @@ def compare(
     tokens: Tokens,
     reference_tokens: Tokens,
     config: CorpusConfig,
-    teacher: TransformersTeacher | CallableTeacher | HttpTeacher | None,
+    teacher: CachedTeacher | None,
     missing: dict[str, str],
     say: Callable[[str], None],
 ) -> dict[str, Any]:
@@ -224,9 +223,9 @@ def compare(
     if config.encoder:
         space, (model, tokenizer) = config.encoder, load_encoder(config.encoder, config.device)
         placed = [embeddings(model, tokenizer, texts) for texts in sides]
-    elif isinstance(teacher, TransformersTeacher):
-        space = "the teacher"
-        placed = [embeddings(teacher.model, teacher.tokenizer, texts) for texts in sides]
+    elif teacher is not None and teacher.white_box is not None:
+        space, model = "the teacher", teacher.white_box
+        placed = [embeddings(model.model, model.tokenizer, texts) for texts in sides]
     else:
         space = "TF-IDF"
         placed = tfidf_embeddings(sides, config.seed)

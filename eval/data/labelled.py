@@ -18,13 +18,13 @@ import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
-
-import torch
-from torch import Tensor
+from typing import IO, TYPE_CHECKING, Any
 
 from distill.common.errors import InputError, did_you_mean
-from distill.common.seeding import random_generator
+from eval.toy import located
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
 OF_SPLIT = re.compile(r"(train|validation|valid|val|dev|test|eval)[-.]")
@@ -50,7 +50,7 @@ class EvaluationData:
 
     texts: list[str]
     labels: list[int]
-    teacher_log_probs: Tensor | None = None
+    teacher_log_probs: "Tensor | None" = None
     text_pairs: list[str] | None = None
     class_names: list[str] | None = None
 
@@ -87,7 +87,7 @@ def load_labelled(
     """Read labelled texts, or pairs of them.
 
     Args:
-        path_or_hub_id: File, folder, or hub id; see the module's text.
+        path_or_hub_id: File, folder, hub id, or `toy:TASK`; see the module's text.
         split: Split of a folder or hub id. A single file is one split already, so it is not used there.
         text_column: Column of the texts.
         label_column: Column of the labels: class indices (numbers), or class names. A column of strings is read as
@@ -109,17 +109,28 @@ def load_labelled(
     pairs = None if pair_column is None else _texts(columns, pair_column)
     classes = _class_indices(columns, label_column, list(labels))
     if limit and limit < len(texts):
-        kept = torch.randperm(len(texts), generator=random_generator(seed, "evaluation rows"))[:limit].sort().values.tolist()
+        kept = _drawn(len(texts), limit, seed)
         texts, classes = [texts[i] for i in kept], [classes[i] for i in kept]
         pairs = None if pairs is None else [pairs[i] for i in kept]
     return EvaluationData(texts, classes, text_pairs=pairs, class_names=columns.class_names.get(label_column))
+
+
+def _drawn(rows: int, limit: int, seed: int) -> list[int]:
+    """Draw row indices without repetition, in ascending order."""
+    import torch
+
+    from distill.common.seeding import random_generator
+
+    drawn = torch.randperm(rows, generator=random_generator(seed, "evaluation rows"))[:limit]
+    indices: list[int] = drawn.sort().values.tolist()
+    return indices
 
 
 def load_texts(path_or_hub_id: str | Path, text_column: str, split: str = "train") -> list[str]:
     """Read texts alone; whatever labels lie beside them are not looked at.
 
     Args:
-        path_or_hub_id: File, folder, or hub id; also a file `.txt`, which holds a text a line.
+        path_or_hub_id: File, folder, hub id, or `toy:TASK`; also a file `.txt`, which holds a text a line.
         text_column: Column of the texts.
         split: Split of a folder or hub id.
 
@@ -211,6 +222,7 @@ def _checked_index(value: Any, labels: list[str], where: str, column: str) -> in
 
 
 def _read(source: str, split: str, names: tuple[str, ...], revision: str | None = None) -> _Columns:
+    source = located(source, split)
     path = Path(source)
     if path.is_dir():
         columns = _joined(source, [_read_file(file, names) for file in _files_of_split(path, split)])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from distill.common.errors import InputError
 from eval.data.labelled import SUFFIXES, load_texts
+from eval.toy import located
 
 OPENERS: dict[str, Callable] = {".gz": gzip.open, ".xz": lzma.open}
 TEXT_FILES = (".txt", ".txt.gz", ".txt.xz")
@@ -24,12 +25,13 @@ def read_sentences(source: str, limit: int = 200_000) -> list[str]:
     Args:
         source: A text file (`.txt`, also `.gz` or `.xz`), a paragraph a line; a folder, of which all text files are read
             in the order of their names; a file of JSON lines, CSV or Parquet, or a hub dataset (split train), of which the
-            column `text` is read.
+            column `text` is read; or `toy`, the general corpus of the toy world.
         limit: Sentences read at most; the first ones.
 
     Raises:
         InputError: There is no such file, it is not text, or it holds no sentence.
     """
+    source = located(source, "corpus")
     path = Path(source)
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.name.endswith(TEXT_FILES))

@@ -20,13 +20,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import read_yaml
-from eval.classifiers.metrics import METRICS
-from eval.data.labelled import EvaluationData, load_labelled
-from eval.toy import located
+from eval.classifiers.metric_names import METRIC_NAMES
+
+if TYPE_CHECKING:
+    from eval.data.labelled import EvaluationData
 
 KINDS = {"single": 1, "pair": 2}
 """Number of text columns of each kind of task."""
@@ -45,7 +46,7 @@ class Task:
         data: File, folder, hub id, or `toy:TASK`; a relative path counts from the task's file where it leads somewhere.
         text_columns: One column, or two for pairs.
         label_column: Column of the labels: indices or names.
-        metrics: Names of `eval.classifiers.metrics.METRICS`; the first is the primary one, which retention is about.
+        metrics: Names of `eval.classifiers.metric_names.METRIC_NAMES`; the first is the primary one, which retention is about.
         version: Raised whenever figures before and after are not comparable, >= 1.
         config: Configuration of a hub id.
         split: Split of a folder or hub id.
@@ -86,12 +87,11 @@ class Task:
                 f"text_columns are {list(self.text_columns)}, expected {KINDS[self.kind]} for the kind '{self.kind}'"
             )
         if not self.metrics:
-            raise InputError(f"metrics is empty, expected some of: {', '.join(METRICS)}")
+            raise InputError(f"metrics is empty, expected some of: {', '.join(METRIC_NAMES)}")
         for metric in self.metrics:
-            if metric not in METRICS:
-                raise InputError(
-                    f"metrics names '{metric}', expected some of: {', '.join(METRICS)}.{did_you_mean(metric, METRICS)}"
-                )
+            if metric not in METRIC_NAMES:
+                known = ", ".join(METRIC_NAMES)
+                raise InputError(f"metrics names '{metric}', expected some of: {known}.{did_you_mean(metric, METRIC_NAMES)}")
         if self.metrics[0] == "expected_calibration_error":
             raise InputError("metrics begins with expected_calibration_error, expected one of which more is better")
         if isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 1:
@@ -126,7 +126,7 @@ def read_task(file: Path) -> Task:
         raise InputError(f"{file}: {error}") from None
 
 
-def task_data(task: Task, where: str | None = None, limit: int = 0) -> EvaluationData:
+def task_data(task: Task, where: str | None = None, limit: int = 0) -> "EvaluationData":
     """Read a task's evaluation data.
 
     Args:
@@ -139,10 +139,12 @@ def task_data(task: Task, where: str | None = None, limit: int = 0) -> Evaluatio
             names in another order, or all rows are of one class.
         NotReachable: It is on the hub, which cannot be reached.
     """
+    from eval.data.labelled import load_labelled  # heavy, and listing tasks reads no data
+
     source = where or (f"{task.data}:{task.config}" if task.config else task.data)
     first, *second = task.text_columns
     data = load_labelled(
-        located(source, task.split),
+        source,
         task.split,
         first,
         task.label_column,
@@ -204,7 +206,7 @@ def same_names(first: Sequence[str], second: Sequence[str]) -> bool:
     return [name.casefold() for name in first] == [name.casefold() for name in second]
 
 
-def describe(data: EvaluationData, task: Task) -> dict[str, Any]:
+def describe(data: "EvaluationData", task: Task) -> dict[str, Any]:
     """Rows in all and of each class."""
     counts = [data.labels.count(index) for index in range(len(task.labels))]
     return {"rows": len(data), "classes": dict(zip(task.labels, counts, strict=True))}

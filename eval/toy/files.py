@@ -33,6 +33,8 @@ def toy_path(name: str, kind: str, quiet: bool = False) -> Path:
         return _files("") / "corpus.txt"
     if task not in TASK_LABELS:
         raise InputError(f"'{name}' is not a toy task: expected one of {', '.join('toy:' + task for task in TASK_LABELS)}")
+    if kind not in ("teacher", "train", "test"):
+        raise InputError(f"'{name}' has the splits train and test, no '{kind}'; name one of them.")
     if kind == "teacher":
         return toy_teacher(task, quiet=quiet)
     return _files(task) / f"{kind}.jsonl"

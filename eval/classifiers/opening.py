@@ -1,0 +1,63 @@
+"""Opening a teacher: the one place where a command turns the name of a classifier into something it can ask.
+
+A name is a model folder or hub id, the address of a service, `module:function`, or `toy:TASK` of the embedded world;
+Python code may pass a function instead. What comes back remembers its answers between runs, so that no text is paid
+for twice.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from distill.teachers.http_teacher import HttpTeacher
+from distill.teachers.loading import load_teacher
+from distill.teachers.prediction_cache import CachedTeacher, predictions_file
+from eval.toy import located
+
+
+def open_teacher(
+    spec: str | Callable[..., Any],
+    *,
+    labels: Sequence[str] = (),
+    device: str = "auto",
+    cache: bool = True,
+    notice: Callable[[str], None] = print,
+    field: str = "teacher",
+    quiet: bool = True,
+    order: Sequence[str] = (),
+) -> CachedTeacher:
+    """Open a teacher, or any other classifier that is asked for class probabilities.
+
+    Args:
+        spec: Model folder, hub id, URL, `module:function`, `toy:TASK`, or a Python function `texts -> probabilities`.
+        labels: Class names in the order of the teacher's outputs; empty to take the teacher's own.
+        device: Device of a Hugging Face model.
+        cache: Keep predictions on disk between runs. The predictions of a Python function are never kept: what it
+            computes with cannot be seen, so a changed function could not be told from the old one.
+        notice: Called with one line when the cache cannot be used.
+        field: Name of the setting, for messages about a Hugging Face model.
+        quiet: Show no progress bar while a toy teacher is trained.
+        order: Class names in the order that is preferred for a service, which names its classes in no order of its own.
+
+    Raises:
+        InputError: The teacher cannot be opened; see `distill.teachers.loading.load_teacher`.
+    """
+    name = located(spec, "teacher", quiet) if isinstance(spec, str) else spec
+    teacher = load_teacher(name, device, labels=list(labels) or None, field=field)
+    if isinstance(teacher, HttpTeacher) and order:
+        teacher.labels = in_order(teacher.labels, order)
+    return CachedTeacher(teacher, predictions_file() if cache and isinstance(spec, str) else None, notice)
+
+
+def in_order(names: Sequence[str], order: Sequence[str]) -> list[str]:
+    """Return class names in a preferred order, or in the order of their numbers where they are not those names.
+
+    Examples:
+        >>> in_order(["Positive", "negative"], ["negative", "positive"])
+        ['negative', 'Positive']
+        >>> in_order(["LABEL_10", "LABEL_2"], ["negative", "positive"])
+        ['LABEL_2', 'LABEL_10']
+    """
+    folded = [name.casefold() for name in order]
+    if all(name.casefold() in folded for name in names):
+        return sorted(names, key=lambda name: folded.index(name.casefold()))
+    return sorted(names, key=lambda name: (len(name), name))

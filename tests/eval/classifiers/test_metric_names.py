@@ -1,0 +1,24 @@
+"""The light names of the metrics agree with the metrics, and reading them loads no heavy library."""
+
+import subprocess
+import sys
+
+import pytest
+
+from eval.classifiers.metric_names import METRIC_NAMES
+from eval.classifiers.metrics import METRICS
+
+HEAVY = ("torch", "datasets", "evaluate", "sklearn", "transformers", "pyarrow", "numpy")
+
+
+def test_the_names_are_those_of_the_metrics():
+    assert tuple(METRICS) == METRIC_NAMES
+
+
+@pytest.mark.parametrize(
+    "module", ["eval.data.tasks", "eval.corpora.config", "eval.classifiers.metric_names", "eval.data.labelled", "eval.report"]
+)
+def test_what_settings_need_loads_no_heavy_library(module):
+    program = f"import sys, {module}\nprint([name for name in {HEAVY} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
