@@ -133,6 +133,20 @@ class Distiller:
         self.seen += len(batch)
         self._tokenise(self.replay.add(batch, self.updates_done))
 
+    def take(self, batch: SyntheticBatch, online: bool) -> dict[str, float] | None:
+        """Take in a batch: `consume` it where the student trains online, else only `add` it.
+
+        Returns:
+            What `consume` returns; None where the student does not train online.
+
+        Raises:
+            InputError: See `consume`.
+        """
+        if online:
+            return self.consume(batch)
+        self.add(batch)
+        return None
+
     def finish(self, progress: Callable[[int, float], None] | None = None) -> dict[str, float] | None:
         """Make the remaining updates, to exactly `student_updates`.
 
@@ -166,12 +180,37 @@ class Distiller:
         self.pool = torch.empty(0, self.config.student_batch_size, dtype=torch.int64)
 
     def run(
-        self, batches: Iterable[SyntheticBatch], progress: Callable[[int, float], None] | None = None
+        self,
+        batches: Iterable[SyntheticBatch],
+        *,
+        online: bool,
+        on_batch: Callable[[SyntheticBatch], None] | None = None,
+        on_update: Callable[[int, float], None] | None = None,
+        fresh: Callable[[], Student] | None = None,
     ) -> dict[str, float] | None:
-        """Consume all batches, then finish; returns what `finish` returns."""
+        """Take in all batches, then make the updates that remain.
+
+        Args:
+            batches: Texts with the teacher's answers, in order.
+            online: Whether the student trains while the batches come in.
+            on_batch: Called after each batch.
+            on_update: Called after each update of `finish`, see there.
+            fresh: Makes an untrained student. Where it is given, that student replaces the current one after the last batch
+                and makes all `student_updates`, see `restart`.
+
+        Returns:
+            What `finish` returns.
+
+        Raises:
+            InputError: See `consume` and `finish`.
+        """
         for batch in batches:
-            self.consume(batch)
-        return self.finish(progress)
+            self.take(batch, online)
+            if on_batch is not None:
+                on_batch(batch)
+        if fresh is not None:
+            self.restart(fresh())
+        return self.finish(on_update)
 
     def update(self, count: int, progress: Callable[[int, float], None] | None = None) -> dict[str, float]:
         """Make `count` updates, but not beyond `student_updates`; for callers that pace the loop themselves.

@@ -10,14 +10,41 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from distill.common.encode import BATCH_TOKENS, length_step, padded_length
-from distill.methods.relaxed import classify
+from distill.common.encode import BATCH_TOKENS, length_step, padded_length, takes_token_types
+from distill.common.precision import autocast
 
 # Tokens compared with the whole vocabulary at once: with 30,000 words, 120 MB.
 TOKENS_AT_ONCE = 1024
+
+
+def word_table(model: PreTrainedModel) -> Tensor:
+    """The word embeddings of a classifier, (V, H), without gradients."""
+    table = model.get_input_embeddings()
+    assert isinstance(table, nn.Embedding)
+    return table.weight.detach()
+
+
+def classify(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, types: Tensor | None = None) -> Tensor:
+    """Answers to embedded texts; positions, types and layer norm are the model's own.
+
+    Args:
+        model: A sequence classifier.
+        embeddings: (N, L, H), word embeddings, special tokens included.
+        mask: (N, L), 1 at tokens and 0 at padding, which is on the right.
+        types: (N, L), 1 in the second text of a pair, for models that want to be told.
+
+    Returns:
+        (N, K) float32 log-probabilities, with gradients.
+    """
+    inputs = {"inputs_embeds": embeddings.to(model.dtype), "attention_mask": mask}
+    if types is not None and takes_token_types(model):
+        inputs["token_type_ids"] = types
+    with autocast(embeddings.device):
+        logits = model(**inputs).logits
+    return logits.float().log_softmax(dim=-1)
 
 
 def stored_rows(embeddings: Tensor, lengths: Tensor) -> list[Tensor]:

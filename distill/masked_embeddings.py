@@ -14,8 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distill.common.seeding import random_generator, seeded
-from distill.embedded import inner_positions
-from distill.methods.relaxed import word_table
+from distill.embedded import inner_positions, word_table
 from distill.student import Student
 
 

@@ -32,11 +32,11 @@ from distill.common.files import read_json, replace_folder, write_json
 from distill.common.precision import autocast
 from distill.common.seeding import random_generator
 from distill.distiller import Distiller
-from distill.embedded import inner_positions, nearest_texts, padding_mask
+from distill.embedded import classify, inner_positions, nearest_texts, padding_mask, word_table
 from distill.masked_embeddings import MaskedEmbeddings
 from distill.methods.config import AsDfdConfig
-from distill.methods.relaxed import classify, word_table
 from distill.methods.synthesizer import Step, white_box
+from distill.methods.table import AS_DFD
 from distill.student import Student
 from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -64,7 +64,7 @@ class AsDfd:
             other word embeddings, or the samples would be longer than teacher or student can read.
     """
 
-    name = "as-dfd"
+    name = AS_DFD.name
 
     def __init__(self, config: AsDfdConfig, teacher: CachedTeacher, distiller: Distiller, seed: int) -> None:
         self.config = config

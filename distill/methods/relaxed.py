@@ -8,11 +8,7 @@ embedding of that token, plus a term that is zero and carries the gradient, so i
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from transformers import PreTrainedModel
-
-from distill.common.encode import takes_token_types
-from distill.common.precision import autocast
+from torch import Tensor
 
 
 def gumbel_choice(logits: Tensor, temperature: float, random: torch.Generator | None) -> tuple[Tensor, Tensor]:
@@ -59,33 +55,6 @@ def embed_choice(tokens: Tensor, soft: Tensor, table: Tensor) -> Tensor:
         (..., H) float32.
     """
     return _StraightThrough.apply(soft, tokens, table)
-
-
-def word_table(model: PreTrainedModel) -> Tensor:
-    """The word embeddings of a classifier, (V, H), without gradients."""
-    table = model.get_input_embeddings()
-    assert isinstance(table, nn.Embedding)
-    return table.weight.detach()
-
-
-def classify(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, types: Tensor | None = None) -> Tensor:
-    """Answers to embedded texts; positions, types and layer norm are the model's own.
-
-    Args:
-        model: A sequence classifier.
-        embeddings: (N, L, H), word embeddings, special tokens included.
-        mask: (N, L), 1 at tokens and 0 at padding, which is on the right.
-        types: (N, L), 1 in the second text of a pair, for models that want to be told.
-
-    Returns:
-        (N, K) float32 log-probabilities, with gradients.
-    """
-    inputs = {"inputs_embeds": embeddings.to(model.dtype), "attention_mask": mask}
-    if types is not None and takes_token_types(model):
-        inputs["token_type_ids"] = types
-    with autocast(embeddings.device):
-        logits = model(**inputs).logits
-    return logits.float().log_softmax(dim=-1)
 
 
 def kl(target: Tensor, other: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from distill.methods.relaxed import embed_choice, word_table
+from distill.embedded import word_table
+from distill.methods.relaxed import embed_choice
 from distill.methods.rewriter import Tokens
 from distill.methods.token_map import TokenMap
 

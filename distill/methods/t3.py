@@ -45,12 +45,14 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.seeding import random_generator
 from distill.distiller import MAX_GRADIENT_NORM, Distiller
+from distill.embedded import classify, word_table
 from distill.methods.config import T3Config
 from distill.methods.corpus import rows_at
-from distill.methods.relaxed import classify, entropy, kl, word_table
+from distill.methods.relaxed import entropy, kl
 from distill.methods.rewriter import Rewriter, Rewritten, Tokens
 from distill.methods.soft_texts import embed_texts, score_loss, soft_choice
 from distill.methods.synthesizer import Step, white_box
+from distill.methods.table import T3
 from distill.methods.token_map import check_coverage, count_tokens, map_tokens
 from distill.teachers.prediction_cache import CachedTeacher
 
@@ -78,7 +80,7 @@ class TextToText:
             different from the rewriter's.
     """
 
-    name = "t3"
+    name = T3.name
 
     def __init__(
         self, config: T3Config, teacher: CachedTeacher, distiller: Distiller, corpus: Sequence[str], seed: int, device: str

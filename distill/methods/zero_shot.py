@@ -33,14 +33,14 @@ from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
 from distill.common.seeding import random_generator
 from distill.distiller import MAX_GRADIENT_NORM, Distiller
+from distill.embedded import classify, word_table
 from distill.methods.config import ZeroShotConfig
 from distill.methods.corpus import rows_at, second_sentences
-from distill.methods.relaxed import classify, embed_choice, gumbel_choice, kl, word_table
+from distill.methods.relaxed import embed_choice, gumbel_choice, kl
 from distill.methods.synthesizer import Step, white_box
+from distill.methods.table import ZERO_SHOT
 from distill.methods.token_map import TokenMap, check_coverage, count_tokens, map_tokens
 from distill.teachers.prediction_cache import CachedTeacher
-
-NAME = "zero-shot"
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ class ZeroShot:
             with the teacher's or the student's.
     """
 
-    name = NAME
+    name = ZERO_SHOT.name
 
     def __init__(
         self, config: ZeroShotConfig, teacher: CachedTeacher, distiller: Distiller, corpus: list[str], seed: int, device: str
     ) -> None:
         self.config, self.teacher, self.distiller, self.corpus, self.seed = config, teacher, distiller, corpus, seed
-        self.inside = white_box(teacher, NAME)
+        self.inside = white_box(teacher, self.name)
         if not corpus:
             raise InputError("corpus holds no text: give one with at least one sentence")
         self.steps = self.updates = self.read = 0
@@ -237,7 +237,7 @@ class ZeroShot:
         again = self.inside.tokenizer(filled, pairs)["input_ids"]
         read = [self.read_as[row[mask]].tolist() for row, mask in zip(ids.cpu(), gaps.mask.bool().cpu(), strict=True)]
         same = [row for row, (one, other) in enumerate(zip(read, again, strict=True)) if one == other]
-        batch = SyntheticBatch(filled, predictions, torch.full((len(filled),), -1), [""] * len(filled), NAME, pairs)
+        batch = SyntheticBatch(filled, predictions, torch.full((len(filled),), -1), [""] * len(filled), self.name, pairs)
         return batch.select(same)
 
     def _written(self, gaps: Gaps, ids: Tensor) -> tuple[list[str], list[str]]:
@@ -261,7 +261,7 @@ class ZeroShot:
         if pairs is not None:
             seconds = [text for row in zip(*(version[1] or [] for version in versions), strict=True) for text in row][:count]
         predictions = self.teacher(mixed, seconds)
-        return SyntheticBatch(mixed, predictions, torch.full((count,), -1), [""] * count, NAME, seconds)
+        return SyntheticBatch(mixed, predictions, torch.full((count,), -1), [""] * count, self.name, seconds)
 
     @torch.no_grad()
     def _filled(self, texts: list[str], pairs: list[str] | None) -> tuple[list[str], list[str] | None]:

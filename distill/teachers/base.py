@@ -1,4 +1,4 @@
-"""What a teacher is: anything that answers texts with class probabilities."""
+"""The interface of a teacher: anything that answers texts with class probabilities."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,19 +7,17 @@ from torch import Tensor
 
 
 class Teacher(Protocol):
-    """What the rest of the project asks of a teacher.
+    """A classifier that answers texts.
 
     Attributes:
-        labels: the K class names, in the order of the columns.
-        path: the folder, hub id, URL or "module:function" it was loaded from, for messages.
-        max_invalid_share: stop when more than this share of the answers, of at least 64, is unusable.
-        queries: texts asked so far; a run that resumes sets it to the stored count.
-        invalid: how many of them had an unusable answer.
+        labels: The K class names, in the order of the columns.
+        path: Folder, hub id, URL or "module:function" of the teacher, for messages.
+        queries: Number of texts asked so far.
+        invalid: Number of these texts with an unusable answer.
     """
 
     labels: list[str]
     path: str
-    max_invalid_share: float
     queries: int
     invalid: int
 

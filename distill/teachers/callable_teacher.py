@@ -2,7 +2,6 @@
 
 import importlib
 import importlib.util
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,35 +11,33 @@ import torch
 from torch import Tensor
 
 from distill.common.errors import InputError, did_you_mean
+from distill.teachers.names import FUNCTION_NAME, teacher_name
 from distill.teachers.probabilities import check_labels, count, log_probabilities, matrix, rows_of
-
-CALLABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 class CallableTeacher:
     """A Python function `texts -> class probabilities` as teacher.
 
-    The function gets a list of N texts (and, for pair tasks, a second list of N texts as its second argument) and
-    returns N rows of K probabilities: a nested list, a numpy array or a tensor. A row is used if it is finite,
-    non-negative and sums to 1 within 1e-3; other rows become NaN and are counted, and so does a whole answer that has
-    not N rows.
+    The function gets a list of N texts (and for pair tasks, as its second argument, a list of N second texts). It returns N
+    rows of K probabilities: a nested list, a numpy array or a tensor. A row is usable if it is finite, non-negative and sums
+    to 1 within 1e-3. Other rows become NaN and are counted. An answer that does not have N rows is unusable as a whole.
 
     Args:
-        spec: "module:function", or the function itself. The module is looked for in the working directory too.
-        labels: the K class names. Default: the function's attribute `labels` if it has one; else one text is asked
-            (and counted) to learn K, and the names are "0" to "K-1".
-        max_invalid_share: stop when more than this share of the answers, of at least 64, is unusable.
+        function: The function itself, or "module:function". The working directory is searched for the module too.
+        labels: The K class names. Default: the function's attribute `labels`. A function without that attribute is asked
+            about one text (and this query is counted) to find K; the names are then "0" to "K-1".
+
+    Attributes:
+        path: Name of the function, "module:qualname".
+        function: The function itself.
 
     Raises:
-        InputError: no such module or function, or fewer than two labels.
+        InputError: The module or function does not exist, or it has fewer than two labels.
     """
 
-    def __init__(
-        self, spec: str | Callable[..., Any], labels: Sequence[str] | None = None, max_invalid_share: float = 0.5
-    ) -> None:
-        self.function = _import_function(spec) if isinstance(spec, str) else spec
-        self.path = spec if isinstance(spec, str) else _name(spec)
-        self.max_invalid_share = max_invalid_share
+    def __init__(self, function: str | Callable[..., Any], labels: Sequence[str] | None = None) -> None:
+        self.path = teacher_name(function)
+        self.function = _import_function(function) if isinstance(function, str) else function
         self.queries = 0
         self.invalid = 0
         names = labels if labels is not None else getattr(self.function, "labels", None)
@@ -51,13 +48,28 @@ class CallableTeacher:
         """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
 
         Raises:
-            InputError: the function raised an exception, or the share of unusable answers is too high.
+            InputError: The function raised an exception, or too many answers are unusable.
         """
         if not len(texts):
             return torch.empty(0, len(self.labels))
         rows, problem = rows_of(self._ask(texts, text_pairs), len(texts), len(self.labels))
         predictions, bad_rows = log_probabilities(rows)
         return count(self, predictions, problem or bad_rows)
+
+    def source_file(self) -> Path:
+        """Return the source file of the function's module.
+
+        Raises:
+            InputError: The source does not determine the answers: the module has no file, or the function is not one of its
+                names (a lambda, a function inside a function, an object).
+        """
+        module_name, _, name = self.path.partition(":")
+        module = sys.modules.get(module_name)
+        if not getattr(module, "__file__", None):
+            raise InputError(f"module {module_name!r} has no source file")
+        if getattr(module, name, None) is not self.function:
+            raise InputError(f"{self.path} is not a function at the top level of its module")
+        return Path(str(module and module.__file__)).resolve()
 
     def _ask(self, texts: Sequence[str], text_pairs: Sequence[str] | None) -> Any:
         arguments = [list(texts)] if text_pairs is None else [list(texts), list(text_pairs)]
@@ -81,10 +93,10 @@ class CallableTeacher:
 
 
 def function_file(spec: str) -> Path | None:
-    """Return the source file of the module in "module:function", which is not run for it; None where there is none."""
-    if not CALLABLE.fullmatch(spec):
+    """Return the source file of the module in "module:function" without running it; None where none is found."""
+    if not FUNCTION_NAME.fullmatch(spec):
         return None
-    _look_here_too()
+    _search_working_directory()
     try:
         found = importlib.util.find_spec(spec.split(":")[0])
     except (ImportError, ValueError):
@@ -92,19 +104,14 @@ def function_file(spec: str) -> Path | None:
     return Path(found.origin) if found and found.has_location and found.origin else None
 
 
-def _name(function: Callable[..., Any]) -> str:
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}:{named.__qualname__}"
-
-
-def _look_here_too() -> None:
+def _search_working_directory() -> None:
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))  # at the end: a file of the user must not hide an installed package
 
 
 def _import_function(spec: str) -> Callable[..., Any]:
     module_name, function_name = spec.split(":")
-    _look_here_too()
+    _search_working_directory()
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # importing runs the user's code, which may raise anything

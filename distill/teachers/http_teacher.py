@@ -26,6 +26,7 @@ from torch import Tensor
 from urllib3.util import Retry
 
 from distill.common.errors import InputError
+from distill.teachers.names import teacher_name as without_query  # noqa: F401  (moved to names.py)
 from distill.teachers.probabilities import check_labels, count, log_probabilities
 
 TOKEN_VARIABLE = "PROMPTER_TEACHER_TOKEN"
@@ -57,7 +58,6 @@ class HttpTeacher:
         url: where texts are posted, such as "http://host:8080/predict".
         labels: the K class names, in the order of the columns. The first answer is held against them. Default: one
             text is asked (and counted) to learn them, and they are sorted by name.
-        max_invalid_share: stop when more than this share of the answers, of at least 64, is unusable.
         batch_size: texts per request.
         concurrency: requests under way at once.
         timeout: seconds to wait for an answer.
@@ -78,7 +78,6 @@ class HttpTeacher:
         self,
         url: str,
         labels: Sequence[str] | None = None,
-        max_invalid_share: float = 0.5,
         *,
         batch_size: int = 32,
         concurrency: int = 8,
@@ -89,7 +88,6 @@ class HttpTeacher:
         self.path = _checked_address(url)
         self.address = url
         self._token = _token()
-        self.max_invalid_share = max_invalid_share
         self.batch_size = batch_size
         self.concurrency = concurrency
         self.timeout = (min(10.0, timeout), timeout)  # to connect, to answer
@@ -248,15 +246,6 @@ def _scores(answer: Any) -> Scores | None:
     except (TypeError, ValueError, KeyError, OverflowError):
         return None
     return scores if len(scores) == len(answer) else None  # a label twice
-
-
-def without_query(name: str) -> str:
-    """Return a teacher's name as it may be stored and shown: a service's address without its query, which may hold a key.
-
-    >>> without_query("https://host/predict?key=secret"), without_query("me/model")
-    ('https://host/predict', 'me/model')
-    """
-    return name.partition("?")[0] if name.startswith(("http://", "https://")) else name
 
 
 def _checked_address(url: str) -> str:

@@ -1,10 +1,9 @@
-"""The teacher: anything that answers texts with class probabilities.
+"""Open a teacher by its name.
 
-The method needs no gradients through the teacher, so a black box is enough: a Hugging Face sequence classifier
-(`TransformersTeacher`), a service that speaks HTTP (`HttpTeacher`), or any Python function (`CallableTeacher`), which may
-front an ensemble. Every text asked is a *query*, the cost the user pays; it is counted once, whether or not the answer
-is of use. A bad answer (NaN, wrong shape) becomes a row of NaN that never enters learning; when most answers are bad, the
-run stops.
+Training asks the teacher for answers only, never for gradients, so a black box is enough: a Hugging Face sequence classifier
+(`TransformersTeacher`), a service behind HTTP (`HttpTeacher`) or a Python function (`CallableTeacher`), which may combine
+several models. Each text asked is one *query*, the cost that the user pays. It counts once, usable answer or not. An unusable
+answer becomes a row of NaN that no model learns from.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,8 +13,9 @@ from typing import Any
 import torch
 
 from distill.common.errors import InputError
-from distill.teachers.callable_teacher import CALLABLE, CallableTeacher
+from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.http_teacher import HttpTeacher
+from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES
 from distill.teachers.transformers_teacher import TransformersTeacher
 
 
@@ -28,21 +28,21 @@ def load_teacher(
     """Load the teacher that `spec` names.
 
     Args:
-        spec: a URL that begins with "http://" or "https://"; "module:function" for a Python callable (unless a folder
-            of that name exists) or a Python function; else a model folder or hub id.
-        device: where a Hugging Face teacher runs.
-        labels: the class names, in the order of the columns; a Hugging Face teacher brings its own, and names given
-            for it rename its classes (for checkpoints that only say LABEL_0, LABEL_1).
-        field: the setting that named it, for messages about a Hugging Face model.
+        spec: A Python function; a URL that begins with "http://" or "https://"; "module:function" (unless a folder has that
+            name); else a model folder or hub id.
+        device: Where a Hugging Face teacher runs.
+        labels: The class names, in the order of the columns. A Hugging Face teacher has names of its own; names given here
+            replace them (for checkpoints that only say LABEL_0, LABEL_1).
+        field: Name of the setting, for messages about a Hugging Face model.
 
     Raises:
-        InputError: see `TransformersTeacher`, `CallableTeacher` and `HttpTeacher`; or the number of labels does not fit.
+        InputError: See `TransformersTeacher`, `CallableTeacher` and `HttpTeacher`; or the number of labels does not fit.
     """
     if not isinstance(spec, str):
         return CallableTeacher(spec, labels)
-    if spec.startswith(("http://", "https://")):
+    if spec.startswith(URL_SCHEMES):
         return HttpTeacher(spec, labels)
-    if CALLABLE.fullmatch(spec) and not Path(spec).exists():
+    if FUNCTION_NAME.fullmatch(spec) and not Path(spec).exists():
         return CallableTeacher(spec, labels)
     teacher = TransformersTeacher(spec, device, field=field)
     if labels is not None:

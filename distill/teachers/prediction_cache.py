@@ -12,9 +12,8 @@ A cache must never end a run: where the file cannot be used, one notice says so,
 import hashlib
 import json
 import sqlite3
-import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distill.common.errors import InputError
 from distill.common.files import cache_root
 from distill.common.hub import model_folder
 from distill.common.precision import has_fast_bf16
@@ -74,25 +72,30 @@ class CachedTeacher:
         self.teacher = teacher
         self.labels = teacher.labels
         self.path = teacher.path
-        self.max_invalid_share = teacher.max_invalid_share
-        self.asked = teacher.queries  # a black box without labels has been asked for them
+        self.asked = teacher.queries  # a black box without labels was asked for them
         self._file = file
         self._notice = notice
         self._predictions: _Predictions | None = None
-        if file is not None:
-            try:
-                self._predictions = _Predictions(Path(file), identity(teacher), len(teacher.labels), patience)
-            except (sqlite3.Error, OSError, ValueError) as error:  # the hub raises a ValueError for a folder that is gone
-                self._go_without(error)
+        if file is None:
+            return
+        try:
+            name = identity(teacher)
+        except (ValueError, OSError) as error:  # the hub raises a ValueError for a folder that is gone
+            notice(f"The teacher's answers are not kept: {error}. The run goes on and asks the teacher for every text.")
+            return
+        try:
+            self._predictions = _Predictions(Path(file), name, len(teacher.labels), patience)
+        except (sqlite3.Error, OSError) as error:
+            self._go_without(error)
 
     @property
     def white_box(self) -> TransformersTeacher | None:
-        """The teacher behind where its weights are at hand, else None."""
+        """The teacher itself where its weights are at hand, else None."""
         return self.teacher if isinstance(self.teacher, TransformersTeacher) else None
 
     @property
     def queries(self) -> int:
-        """Texts answered so far."""
+        """Number of texts answered so far."""
         return self.teacher.queries
 
     @queries.setter
@@ -101,12 +104,27 @@ class CachedTeacher:
 
     @property
     def invalid(self) -> int:
-        """How many of them had an unusable answer."""
+        """Number of these texts with an unusable answer."""
         return self.teacher.invalid
 
     @invalid.setter
     def invalid(self, value: int) -> None:
         self.teacher.invalid = value
+
+    def state(self) -> dict[str, int]:
+        """Return the counters for a checkpoint: `teacher_queries`, `teacher_invalid` and `teacher_calls`."""
+        return {"teacher_queries": self.queries, "teacher_invalid": self.invalid, "teacher_calls": self.asked}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from the counters of a checkpoint.
+
+        Args:
+            state: A mapping that holds what `state` returned; a counter that it lacks is 0. Texts that the teacher was
+                asked since it was opened stay in `asked`, because they were paid for.
+        """
+        self.queries = state.get("teacher_queries", 0)
+        self.invalid = state.get("teacher_invalid", 0)
+        self.asked += state.get("teacher_calls", 0)
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
         """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
@@ -224,14 +242,17 @@ class _Predictions:
 def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> str:
     """Return a name that changes when the teacher's answers may change.
 
-    It is a hash of the labels in their order and, for a Hugging Face model, of its configuration, tokenizer and weights
-    as files, of `max_length` and of the number format; for a function, of its name, its module's path and source text;
-    for a service, of its address with its query, which may name a model, and of the model that its `/info` names. What a
-    function loads, and which model a service without `/info` runs, cannot be seen.
+    The name is a hash of the labels in their order and
+
+    - for a Hugging Face model: its configuration, tokenizer and weight files, `max_length` and the number format;
+    - for a function: its name, and the path and source text of its module;
+    - for a service: its address with its query, which may name a model, and the model that its `/info` names.
+
+    The models that a function loads, and the model behind a service without `/info`, remain unknown.
 
     Raises:
-        InputError: the files of the model or the source of the function cannot be found.
-        OSError: they cannot be read.
+        InputError: The files of the model or the source of the function cannot be found.
+        OSError: These files cannot be read.
     """
     about: dict[str, Any] = {"labels": teacher.labels}
     if isinstance(teacher, TransformersTeacher):
@@ -241,11 +262,9 @@ def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> st
         about["max_length"] = teacher.max_length
         about["dtype"] = [str(teacher.model.dtype), "bfloat16" if has_fast_bf16(teacher.device) else "float32"]
     elif isinstance(teacher, CallableTeacher):
-        module = sys.modules[teacher.path.partition(":")[0]]
-        if not module.__file__:
-            raise InputError(f"module {module.__name__!r} has no source file")
-        # The path tells two projects apart whose functions read alike and load different models.
-        about |= {"function": teacher.path, "module": str(Path(module.__file__).resolve()), "source": _sha256(module.__file__)}
+        module = teacher.source_file()
+        # Two projects may have the same function and load different models: the path tells them apart.
+        about |= {"function": teacher.path, "module": str(module), "source": _sha256(module)}
     else:
         about |= {"url": teacher.address, "model": teacher.info()}
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

@@ -18,16 +18,15 @@ class TransformersTeacher:
     """A Hugging Face sequence classifier as teacher.
 
     Args:
-        path: a model folder or hub id.
+        path: Model folder or hub id.
         device: "auto", "cpu", "cuda", "cuda:N".
-        batch_tokens: padded tokens per forward pass; None chooses by device.
-        max_length: longer inputs are truncated to this many tokens, and to what the model can read.
-        max_invalid_share: stop when more than this share of the answers, of at least 64, is unusable.
-        field: the setting that named it, for messages.
+        batch_tokens: Padded tokens per forward pass; None chooses by device.
+        max_length: Longer inputs are cut to this many tokens, and to what the model can read.
+        field: Name of the setting, for messages.
 
     Raises:
-        InputError: the model cannot be loaded, is no sequence classifier, has no trained head, is a regressor
-            (one output) or answers several labels at once.
+        InputError: The model cannot be loaded, is not a sequence classifier, has no trained head, is a regressor (one output)
+            or gives several labels at once.
     """
 
     def __init__(
@@ -36,7 +35,6 @@ class TransformersTeacher:
         device: str | torch.device = "auto",
         batch_tokens: int | None = None,
         max_length: int = 128,
-        max_invalid_share: float = 0.5,
         field: str = "teacher",
     ) -> None:
         self.path = str(path)
@@ -45,7 +43,7 @@ class TransformersTeacher:
         if config.num_labels < 2:
             raise InputError(f"{field}: {path} has {config.num_labels} output (a regressor); 2 or more are needed.")
         if config.problem_type == "multi_label_classification":
-            raise InputError(f"{field}: {path} is a multi-label classifier; one answer per text is expected.")
+            raise InputError(f"{field}: {path} is a multi-label classifier; expected one label per text.")
         self.model = load_model(
             AutoModelForSequenceClassification, path, field, self.device, weight_dtype(self.device)
         ).requires_grad_(False)
@@ -55,7 +53,6 @@ class TransformersTeacher:
         self.labels = [str(self.model.config.id2label[i]) for i in range(config.num_labels)]
         self.batch_tokens = batch_tokens
         self.max_length = max_length
-        self.max_invalid_share = max_invalid_share
         self.queries = 0
         self.invalid = 0
 
@@ -63,7 +60,7 @@ class TransformersTeacher:
         """Return (N, K) float32 log-probabilities on the CPU.
 
         Raises:
-            InputError: the share of unusable answers is too high (the weights hold NaN, for instance).
+            InputError: Too many answers are unusable (for instance because the weights hold NaN).
         """
         predictions = encode.log_probs(
             self.model,
@@ -76,9 +73,9 @@ class TransformersTeacher:
         return count(self, predictions, "NaN or infinite values")
 
     def hidden_states(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
-        """Return the states after the embeddings and after each layer, (B, L, H) each, for encoded inputs.
+        """Return the states after the embeddings and after each layer, (B, L, H) each, of encoded inputs.
 
-        No query is counted: the texts of a hidden-state loss were paid for when they were judged.
+        Count no query: the texts of a hidden-state loss were counted when the teacher classified them.
         """
         with torch.no_grad(), autocast(self.device):
             backbone = self.model.base_model

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distill.common.files import replace_file
+from distill.methods.table import METHODS
 
 Row = Mapping[str, Any]
 
@@ -21,9 +22,7 @@ GRADES = {
     "class-names": "language model",
     "random-topics": "language model",
     "selected-topics": "language model",
-    "as-dfd": "nothing",
-    "zero-shot": "corpus",
-    "t3": "corpus",
+    **{name: method.grade for name, method in METHODS.items()},
     "random-words": "corpus",
     "corpus": "corpus",
     "real": "real text",

@@ -8,7 +8,7 @@ from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import read_yaml
-from distill.teachers.http_teacher import without_query
+from distill.teachers.names import teacher_name
 from prompter.generation.config import WriterConfig
 from prompter.runtime.parser import parse
 from prompter.runtime.shipped import config_path
@@ -103,7 +103,7 @@ fingerprint, wherever it lies)."""
 
 def recipe_settings(config: ExportConfig, writer: WriterConfig, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that decide what the rows are: those of a prompter's writer, or a rewriter's corpus."""
-    settings = dataclasses.asdict(config) | {"teacher": without_query(config.teacher or "")}
+    settings = dataclasses.asdict(config) | {"teacher": teacher_name(config.teacher or "")}
     if "rewriter" in manifest:
         settings["corpus"] = config.corpus or manifest["corpus"]
     else:

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from distill.common.errors import InputError
-from distill.teachers.http_teacher import without_query
 from distill.teachers.loading import load_teacher
+from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher, predictions_file
 from eval.corpora.duplicates import DuplicateIndex
 from eval.toy import located
@@ -108,7 +108,7 @@ def load(
         teacher = CachedTeacher(asked, predictions_file() if config.teacher_cache else None, show.say)
         if teacher.labels != manifest["labels"]:
             raise InputError(
-                f"teacher: {without_query(str(config.teacher))} answers {teacher.labels}, but the prompter was trained for "
+                f"teacher: {teacher_name(str(config.teacher))} answers {teacher.labels}, but the prompter was trained for "
                 f"{manifest['labels']}: "
                 "name a teacher of the same classes in the same order (for a callable one, with --teacher_labels)"
             )

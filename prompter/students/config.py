@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field
 
 from distill.common.errors import InputError
+from distill.methods import table as methods
 
-METHODS = ("as-dfd", "zero-shot", "t3")
+METHODS = tuple(methods.METHODS)
 """Methods that make what a student learns from, instead of a --from."""
 
-CORPUS_METHODS = ("zero-shot", "t3")
+CORPUS_METHODS = tuple(method.name for method in methods.METHODS.values() if method.needs_corpus)
 """Those that start from general text."""
 
 

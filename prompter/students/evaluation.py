@@ -13,8 +13,9 @@ from torch import Tensor
 
 from distill.common.hub import model_folder
 from distill.teachers.base import Teacher
-from distill.teachers.http_teacher import HttpTeacher, without_query
+from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.loading import load_teacher
+from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher, predictions_file
 from distill.teachers.transformers_teacher import TransformersTeacher
 from eval.classifiers.measures import measure, pairs
@@ -123,11 +124,11 @@ def load(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Model]:
         found = load_teacher(located(spec, "teacher"), config.device, field="model" if student else "teacher")
         if isinstance(found, HttpTeacher):  # it tells its classes by name, so that their order is ours to choose
             found.labels = in_order(found.labels, task)
-        if note := match_labels(found.labels, task, without_query(spec)):
+        if note := match_labels(found.labels, task, teacher_name(spec)):
             notes.append(note)
         kept = config.teacher_cache and (not student or isinstance(found, HttpTeacher))  # a student's answers are cheap
         ask = CachedTeacher(found, predictions_file() if kept else None, notes.append)
-        name, same = without_query(spec), sum(without_query(model) == without_query(spec) for model in specs[: len(models)])
+        name, same = teacher_name(spec), sum(teacher_name(model) == teacher_name(spec) for model in specs[: len(models)])
         models.append(Model(f"{name} ({same + 1})" if same else name, found, ask, student))
     return models
 

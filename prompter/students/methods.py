@@ -12,11 +12,8 @@ from typing import Any
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import read_yaml
 from distill.distiller import Distiller
-from distill.methods.as_dfd import AsDfd
-from distill.methods.config import AsDfdConfig, T3Config, ZeroShotConfig
 from distill.methods.synthesizer import Synthesizer, white_box
-from distill.methods.t3 import TextToText
-from distill.methods.zero_shot import ZeroShot
+from distill.methods.table import METHODS, method_of
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.data.sentences import read_sentences
 from eval.toy import located
@@ -29,7 +26,7 @@ from prompter.training.baselines import finish, measured
 from prompter.training.settings import Settings
 from prompter.training.setup import load_teacher_and_data, new_student, with_toy_files
 
-CONFIGS: dict[str, type] = {"as-dfd": AsDfdConfig, "zero-shot": ZeroShotConfig, "t3": T3Config}
+CONFIGS: dict[str, type] = {name: method.settings for name, method in METHODS.items()}
 """Settings of each method, by the name that `--method` takes."""
 
 TOY_MODELS = {"masked_lm": "masked-lm", "rewriter": "rewriter"}
@@ -65,11 +62,7 @@ def new_synthesizer(
     config: Any, teacher: CachedTeacher, distiller: Distiller, corpus: list[str], seed: int, device: str
 ) -> Synthesizer:
     """The method whose settings these are, set against the distiller's student."""
-    if isinstance(config, AsDfdConfig):
-        return AsDfd(config, teacher, distiller, seed)
-    if isinstance(config, T3Config):
-        return TextToText(config, teacher, distiller, corpus, seed, device)
-    return ZeroShot(config, teacher, distiller, corpus, seed, device)
+    return method_of(config).new(config, teacher, distiller, corpus, seed, device)
 
 
 def tell(synthesizer: Synthesizer, budget: int, rows: int, corpus: list[str], show: Show) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from distill.common.errors import InputError
 from distill.common.files import read_json
 from distill.config import DistillConfig
-from distill.teachers.http_teacher import without_query
+from distill.teachers.names import teacher_name
 from prompter.runtime.console import Show, quieten
 from prompter.runtime.run_folder import RunFolder, disk_errors_named
 from prompter.students.config import NOT_COMPARED, StudentsConfig
@@ -37,7 +37,7 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
     """
     quieten()
     named = dataclasses.asdict(config) | dataclasses.asdict(training) | (dataclasses.asdict(method) if method else {})
-    named["teacher"] = without_query(config.teacher)
+    named["teacher"] = teacher_name(config.teacher)
     target = Path(config.to).resolve()
     if finished := _finished(target, named):
         return finished

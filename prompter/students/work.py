@@ -25,7 +25,7 @@ from distill.distiller import Distiller
 from distill.held_out import HeldOut
 from distill.methods.synthesizer import Synthesizer
 from distill.methods.t3 import TextToText
-from distill.teachers.http_teacher import without_query
+from distill.teachers.names import teacher_name
 from eval.classifiers.scoring import score, size_and_speed
 from prompter.runtime.console import Show
 from prompter.runtime.interrupt import StopRequest
@@ -83,7 +83,7 @@ class Distillation:
         if method is not None:
             self.synthesizer = self._synthesizer(with_toy_models(method, config.quiet))
         self.restarted = False
-        self.teacher_name = without_query(config.teacher)
+        self.teacher_name = teacher_name(config.teacher)
         self.held_out = HeldOut(config.held_out)
         self.best: dict[str, dict[str, Any]] = {name: {} for name in self.distillers}
         self.best_weights: dict[str, dict[str, Tensor]] = {}
@@ -220,9 +220,8 @@ class Distillation:
         kept = self.held_out.take(batch)
         losses: dict[str, float] = {}
         for name, distiller in self.distillers.items():
-            if self.training.student_restart and not self.synthesizer:
-                distiller.add(kept)
-            elif learnt := distiller.consume(kept):
+            online = not self.training.student_restart or self.synthesizer is not None
+            if learnt := distiller.take(kept, online):
                 losses[f"{name}/student_loss"] = learnt["student_loss"]
         return losses
 
@@ -265,9 +264,9 @@ class Distillation:
         self.seconds += self._saved - self._since
         self._since = self._saved
         state = {name: getattr(self, name) for name in STATE}
-        state |= {"teacher_calls": self._calls(), "log_sizes": self.folder.log_sizes([LOG, SAMPLES])}
+        state |= {"teacher_calls": 0, "log_sizes": self.folder.log_sizes([LOG, SAMPLES])}
         if (teacher := self.inputs.teacher) is not None:
-            state |= {"teacher_queries": teacher.queries, "teacher_invalid": teacher.invalid}
+            state |= teacher.state()
         write_json(path / "state.json", state)
         self.folder.seal(path)
         for old in self.folder.checkpoints.glob("checkpoint-*"):
@@ -285,8 +284,7 @@ class Distillation:
         for name in STATE:
             setattr(self, name, state[name])
         if (teacher := self.inputs.teacher) is not None:
-            teacher.asked += state["teacher_calls"]
-            teacher.queries, teacher.invalid = state["teacher_queries"], state["teacher_invalid"]
+            teacher.restore(state)
         self.folder.cut_logs(state["log_sizes"])
         self.held_out.load(found / "held_out")
         if self.synthesizer:

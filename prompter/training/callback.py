@@ -141,9 +141,7 @@ class RolloutCallback(TrainerCallback):
             "update": self.update,
             "queries": self.queries,
             "unusable": self.unusable,
-            "teacher_queries": self.rollouts.scorer.teacher.queries,
-            "teacher_invalid": self.rollouts.scorer.teacher.invalid,
-            "teacher_calls": self.rollouts.scorer.teacher.asked,
+            **self.rollouts.scorer.teacher.state(),
             "log_sizes": self.folder.log_sizes(LOGS),
             "seconds": self.clock.so_far(),
         }
@@ -154,9 +152,7 @@ class RolloutCallback(TrainerCallback):
         """Bring back everything but what TRL restores itself."""
         counters = read_json(checkpoint / STATE)
         self.update, self.queries, self.unusable = counters["update"], counters["queries"], counters["unusable"]
-        teacher = self.rollouts.scorer.teacher
-        teacher.asked += counters.get("teacher_calls", 0)
-        teacher.queries, teacher.invalid = counters["teacher_queries"], counters.get("teacher_invalid", 0)
+        self.rollouts.scorer.teacher.restore(counters)
         self.clock.seconds.update(counters["seconds"])
         self.folder.cut_logs(counters["log_sizes"])
         for topic in read_json(checkpoint / TOPICS):

@@ -10,7 +10,7 @@ from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
 from distill.config import DistillConfig
-from distill.teachers.http_teacher import without_query
+from distill.teachers.names import teacher_name
 from prompter.generation.config import PolicyConfig, WriterConfig
 from prompter.rl.config import CandidateConfig, RewardConfig
 from prompter.runtime.parser import parse
@@ -133,7 +133,7 @@ class Settings:
             *([self.method] if self.method else []),
         )
         values = {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
-        return values | {"teacher": without_query(self.run.teacher)}
+        return values | {"teacher": teacher_name(self.run.teacher)}
 
 
 PARTS = (RunConfig, PolicyConfig, WriterConfig, CandidateConfig, RewardConfig, DistillConfig)

@@ -45,7 +45,7 @@ def test_student_learns_the_teacher_from_random_texts(teacher: TransformersTeach
     before = (student.log_probs(held_out).argmax(dim=1) == predictions).float().mean()
     distiller = Distiller(student, config, planned_queries=1500, seed=0)
     batches = (judged(teacher, random_texts(150, i)) for i in range(10))
-    last = distiller.run(batches)
+    last = distiller.run(batches, online=True)
     after = (student.log_probs(held_out).argmax(dim=1) == predictions).float().mean()
     assert before < 0.6
     assert after > 0.85
@@ -132,7 +132,7 @@ def all_terms(bert_folder: Path) -> Distiller:
 @pytest.fixture(scope="module")
 def uninterrupted(bert_folder: Path) -> dict[str, torch.Tensor]:
     distiller = all_terms(bert_folder)
-    distiller.run(stream())
+    distiller.run(stream(), online=True)
     return state_of(distiller)
 
 
@@ -242,7 +242,7 @@ def test_unusable_answers_are_counted_and_never_learnt(teacher: TransformersTeac
     for batch in (clean, dirty):
         config = replace(SMALL, student_online_share=0.0)
         distiller = Distiller(tiny_student(), config, 100, seed=0)
-        distiller.run([batch])
+        distiller.run([batch], online=True)
         assert distiller.seen == len(batch)
         ends.append(state_of(distiller))
     assert same(*ends)
@@ -278,7 +278,7 @@ def test_each_text_is_tokenised_once(monkeypatch: pytest.MonkeyPatch) -> None:
     put = distiller.tokens.put
     monkeypatch.setattr(distiller.tokens, "put", lambda rows, texts, pairs=None: (calls.extend(texts), put(rows, texts)))
     batches = [random_batch(30, 0), random_batch(30, 1), random_batch(30, 0)]
-    distiller.run(batches)
+    distiller.run(batches, online=True)
     assert sorted(calls) == sorted({text for batch in batches for text in batch.texts})
 
 
@@ -298,7 +298,7 @@ def test_pairs_are_learnt_as_pairs(teacher: TransformersTeacher) -> None:
     batch = SyntheticBatch(texts, teacher(texts, pairs), torch.full((60,), -1), [""] * 60, "random", pairs)
     student = tiny_student()
     distiller = Distiller(student, replace(SMALL, student_updates=150, student_batch_size=16), 60, seed=0)
-    distiller.run([batch])
+    distiller.run([batch], online=True)
     agreement = (student.log_probs(texts, pairs).argmax(1) == batch.teacher_logits.argmax(1)).float().mean()
     assert agreement > 0.8
     assert distiller.tokens.types is not None
@@ -326,7 +326,7 @@ def test_embeddings_of_texts_teach_what_the_texts_teach(teacher: TransformersTea
             with torch.no_grad():
                 table.copy_(before.half().float())  # as the embeddings are stored
         distiller = Distiller(student, replace(SMALL, student_updates=20), 60, seed=0)
-        distiller.run([given])
+        distiller.run([given], online=True)
         assert embedded == (len(distiller.tokens.lengths) == 0)
         ends.append({name: w for name, w in state_of(distiller).items() if "word_embeddings" not in name})
         if embedded:
@@ -349,13 +349,13 @@ def test_hidden_state_term_reads_embeddings_too(teacher: TransformersTeacher) ->
     student = load_student("teacher-layers:0", teacher=teacher, device="cpu")
     config = replace(SMALL, student_hidden_weight=1.0, student_updates=5)
     distiller = Distiller(student, config, 40, 0, teacher)
-    losses = distiller.run([embedded_batch(40, 0)])
+    losses = distiller.run([embedded_batch(40, 0)], online=True)
     assert losses is not None and losses["student_loss"] > 0
 
 
 def test_a_masked_loss_comes_before_the_first_update() -> None:
     distiller = Distiller(tiny_student(), SMALL, 10, seed=0)
-    distiller.run([random_batch(10, 0)])
+    distiller.run([random_batch(10, 0)], online=True)
     with pytest.raises(InputError, match="add the term before the first"):
         distiller.learn_masked(lambda student: MaskedEmbeddings(student, 1.0, 0.2, 0))
 
@@ -366,7 +366,7 @@ def test_hidden_state_term_brings_the_layers_closer(teacher: TransformersTeacher
     for weight in (0.0, 5.0):
         student = load_student("bert:layers=1,hidden=16,heads=2", teacher=teacher, device="cpu")
         config = replace(SMALL, student_hidden_weight=weight, student_updates=60)
-        Distiller(student, config, 80, 0, teacher).run([batch])
+        Distiller(student, config, 80, 0, teacher).run([batch], online=True)
         probe = Distiller(student, replace(SMALL, student_hidden_weight=1.0), 80, 0, teacher)
         assert probe.hidden is not None and probe.hidden.projection is not None
         inputs = dict(student.tokenizer(batch.texts, padding=True, return_tensors="pt"))

@@ -6,8 +6,15 @@ import pytest
 import torch
 
 from distill.common.seeding import random_generator
-from distill.embedded import embedded_log_probs, nearest_texts, nearest_tokens, padded_inputs, padding_mask, stored_rows
-from distill.methods.relaxed import word_table
+from distill.embedded import (
+    embedded_log_probs,
+    nearest_texts,
+    nearest_tokens,
+    padded_inputs,
+    padding_mask,
+    stored_rows,
+    word_table,
+)
 from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.tiny import random_texts
 

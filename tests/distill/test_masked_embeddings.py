@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from distill.common.seeding import random_generator
-from distill.embedded import padding_mask
+from distill.embedded import padding_mask, word_table
 from distill.masked_embeddings import MaskedEmbeddings
-from distill.methods.relaxed import word_table
 from distill.student import Student, load_student
 from tests.distill.tiny import LABELS, make_tokenizer
 

@@ -71,6 +71,6 @@ def test_a_student_learns_in_bf16_what_it_learns_in_float32(
     student = load_student("bert:layers=1,hidden=32", teacher=teacher, device="cpu")
     config = DistillConfig(student_updates=150, student_batch_size=32, student_learning_rate=5e-3)
     distiller = Distiller(student, config, planned_queries=1500, seed=0)
-    distiller.run(judged(teacher, random_texts(150, i)) for i in range(1, 11))
+    distiller.run((judged(teacher, random_texts(150, i)) for i in range(1, 11)), online=True)
     assert {weight.dtype for weight in student.model.parameters()} == {torch.float32}
     assert (student.log_probs(texts).argmax(dim=1) == exact.argmax(dim=1)).float().mean() > 0.85

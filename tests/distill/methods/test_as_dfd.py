@@ -14,9 +14,9 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 from distill.common.errors import InputError
 from distill.config import DistillConfig
 from distill.distiller import Distiller
+from distill.embedded import classify, word_table
 from distill.methods.as_dfd import AsDfd
 from distill.methods.config import AsDfdConfig
-from distill.methods.relaxed import classify, word_table
 from distill.methods.synthesizer import Step
 from distill.student import Student, load_student
 from distill.teachers.callable_teacher import CallableTeacher

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from distill.common.seeding import random_generator
-from distill.methods.relaxed import classify, embed_choice, entropy, gumbel_choice, kl, word_table
+from distill.embedded import classify, word_table
+from distill.methods.relaxed import embed_choice, entropy, gumbel_choice, kl
 from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.tiny import random_texts
 

@@ -3,7 +3,8 @@
 import torch
 
 from distill.common.seeding import random_generator
-from distill.methods.relaxed import gumbel_choice, word_table
+from distill.embedded import word_table
+from distill.methods.relaxed import gumbel_choice
 from distill.methods.rewriter import Tokens
 from distill.methods.soft_texts import embed_texts, score_loss, soft_choice
 from distill.methods.token_map import map_tokens

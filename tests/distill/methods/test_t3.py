@@ -9,8 +9,9 @@ from distill.common.errors import InputError
 from distill.common.seeding import random_generator
 from distill.config import DistillConfig
 from distill.distiller import Distiller
+from distill.embedded import classify
 from distill.methods.config import T3Config
-from distill.methods.relaxed import classify, entropy, kl
+from distill.methods.relaxed import entropy, kl
 from distill.methods.rewriter import Rewriter
 from distill.methods.soft_texts import embed_texts, soft_choice
 from distill.methods.t3 import TextToText
