@@ -1,74 +1,60 @@
-"""Sentences of a general corpus, from a text file, a folder of them, a data file, or a hub dataset."""
+"""Sentences of a general corpus, from text files, a data file or the hub."""
 
-import gzip
-import io
-import lzma
 import re
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from distill.common.errors import InputError
-from eval.data.labelled import SUFFIXES, load_texts
+from eval.data.labelled import load_texts
+from eval.data.reading import SUFFIXES, TEXT_SUFFIXES, text_lines
 from eval.toy import located
 
-OPENERS: dict[str, Callable] = {".gz": gzip.open, ".xz": lzma.open}
-TEXT_FILES = (".txt", ".txt.gz", ".txt.xz")
-
 READ_AT_ONCE = 1 << 16
-"""Characters of a line that are read at a time: a file that is one enormous line is cut here, not held in memory."""
+"""Characters after which a line is cut, so that a file with one enormous line is not held in memory."""
+
+HUB_DATASET = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 
 def read_sentences(source: str, limit: int = 200_000) -> list[str]:
-    """Sentences of 5 to 60 words.
+    """Read sentences of 5 to 60 words.
 
     Args:
-        source: A text file (`.txt`, also `.gz` or `.xz`), a paragraph a line; a folder, of which all text files are read
-            in the order of their names; a file of JSON lines, CSV or Parquet, or a hub dataset (split train), of which the
-            column `text` is read; or `toy`, the general corpus of the toy world.
+        source: Text file with a paragraph a line (`.txt`, also `.gz` or `.xz`); folder, whose text files are read in the order
+            of their names; JSON lines, CSV, Parquet or hub dataset, whose column `text` (split train) is read; or `toy`.
         limit: Sentences read at most; the first ones.
 
     Raises:
-        InputError: There is no such file, it is not text, or it holds no sentence.
+        InputError: The source does not exist, is not text, or holds no sentence.
     """
-    source = located(source, "corpus")
+    sentences: list[str] = []
+    try:
+        for paragraph in _paragraphs(located(source, "corpus")):
+            parts = re.split(r"(?<=[.!?])\s+", paragraph.strip())
+            sentences += [part for part in parts if 5 <= len(part.split()) <= 60]
+            if len(sentences) >= limit:
+                return sentences[:limit]
+    except InputError as error:
+        raise InputError(f"corpus: {error}") from error
+    if not sentences:
+        raise InputError(f"corpus: {source}: holds no sentence of 5 to 60 words; give running text, a paragraph a line.")
+    return sentences
+
+
+def _paragraphs(source: str) -> Iterator[str]:
     path = Path(source)
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.name.endswith(TEXT_FILES))
+        files = sorted(file for file in path.rglob("*") if file.name.endswith(TEXT_SUFFIXES))
         if not files:
-            raise InputError(f"corpus '{source}' is a folder without text files ({', '.join(TEXT_FILES)})")
-    elif path.name.endswith(SUFFIXES) or (not path.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+(:[\w.-]+)?", source)):
-        return _checked([part for text in load_texts(source, "text") for part in _sentences(text)][:limit], source)
+            raise InputError(f"{source}: is a folder without text files ({', '.join(TEXT_SUFFIXES)}); add some.")
+    elif path.name.endswith(SUFFIXES) or (not path.exists() and HUB_DATASET.fullmatch(source)):
+        yield from load_texts(source, "text")
+        return
     elif path.is_file():
         files = [path]
     else:
-        raise InputError(f"corpus '{source}' is not a file: give a text file, a paragraph a line, a folder, or a hub dataset")
-    sentences: list[str] = []
+        raise InputError(f"{source}: is not a file; give a text file, a paragraph a line, a folder of them, or a hub dataset.")
     for file in files:
-        try:
-            with OPENERS.get(file.suffix, open)(file, "rt", encoding="utf-8") as lines:
-                for line in _lines(lines):
-                    if "\0" in line:
-                        raise InputError(f"corpus '{file}' is a binary file: give text, a paragraph a line")
-                    sentences += _sentences(line)
-                    if len(sentences) >= limit:
-                        return sentences[:limit]
-        except (UnicodeDecodeError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-            raise InputError(f"corpus '{file}' cannot be read as UTF-8 text ({error})") from None
-    return _checked(sentences, source)
-
-
-def _lines(file: io.TextIOBase) -> Iterator[str]:
-    while line := file.readline(READ_AT_ONCE):
-        yield line
-
-
-def _sentences(paragraph: str) -> list[str]:
-    parts = re.split(r"(?<=[.!?])\s+", paragraph.strip())
-    return [part for part in parts if 5 <= len(part.split()) <= 60]
-
-
-def _checked(sentences: list[str], source: str) -> list[str]:
-    if not sentences:
-        raise InputError(f"corpus '{source}' holds no sentence of 5 to 60 words: give running text, a paragraph a line")
-    return sentences
+        for line in text_lines(file, READ_AT_ONCE):
+            if "\0" in line:
+                raise InputError(f"{file}: is a binary file; give text, a paragraph a line.")
+            yield line

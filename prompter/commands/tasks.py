@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from distill.common.errors import InputError, did_you_mean
-from eval.data.labelled import NotReachable
+from eval.data.reading import NotReachable
 from eval.data.tasks import Task, describe, read_task, same_names, task_data
 from prompter.runtime.console import quieten
 from prompter.runtime.shipped import task_file, task_files

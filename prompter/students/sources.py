@@ -21,7 +21,8 @@ from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.common.files import read_yaml
-from eval.data.labelled import load_texts, parquet_files
+from eval.data.labelled import load_texts
+from eval.data.reading import parquet_files
 from prompter.exporting.config import NO_TEACHER
 from prompter.exporting.folder import RECIPE
 from prompter.saved.manifest import MANIFEST, find_prompter

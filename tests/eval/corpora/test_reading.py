@@ -70,7 +70,7 @@ def test_what_is_not_there_is_refused(tmp_path):
     assert "there is no such folder or file" in refused(load_corpus, str(tmp_path / "none"))
     assert refused(load_reference, str(tmp_path / "none.jsonl")).startswith("reference: ")
     (tmp_path / "empty").mkdir()
-    assert "it has nothing of the kind" in refused(load_corpus, str(tmp_path / "empty"))
+    assert "but it has no data file" in refused(load_corpus, str(tmp_path / "empty"))
 
 
 def test_an_unfinished_export_is_refused(tmp_path):
@@ -85,7 +85,7 @@ def test_columns_that_are_missing_or_hold_something_else_are_refused(tmp_path):
     folder = str(write_dataset(tmp_path / "data-set"))
     assert "has no column 'txt', only text, label" in (error := refused(load_corpus, folder, text_column="txt"))
     assert "Did you mean 'text'?" in error
-    assert "Name another with --text_column" in refused(load_corpus, folder, text_column="body")
+    assert "Name one of these." in refused(load_corpus, folder, text_column="body")
     assert "row 1: column 'label' holds int, expected text" in refused(load_corpus, folder, text_column="label")
     for name, column in {"teacher_probs": ["a", "b"], "lm_logprob": ["x", "y"], "confidence": [[1.0], [2.0]]}.items():
         pq.write_table(pa.table({"text": ["one", "two"], name: column}), tmp_path / "wrong.parquet")
@@ -108,6 +108,6 @@ def test_damaged_files_are_refused(tmp_path):
     folder = write_dataset(tmp_path / "data-set")
     shard = folder / "data" / "train-00001.parquet"
     shard.write_bytes(shard.read_bytes()[:200])
-    assert "cannot be read as Parquet" in refused(load_corpus, str(folder))
+    assert "is not valid Parquet" in refused(load_corpus, str(folder))
     (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
     assert "give UTF-8" in refused(load_corpus, str(tmp_path / "latin.txt"))

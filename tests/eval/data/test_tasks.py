@@ -8,7 +8,7 @@ import yaml
 from huggingface_hub import constants
 
 from distill.common.errors import InputError
-from eval.data.labelled import NotReachable
+from eval.data.reading import NotReachable
 from eval.data.tasks import Task, describe, match_labels, read_task, task_data
 from prompter.cli import main
 from prompter.commands import tasks as verbs
