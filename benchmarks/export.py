@@ -28,7 +28,7 @@ from prompter.exporting.folder import ExportFolder
 from prompter.exporting.loop import Export, export, finish, load
 from prompter.generation.config import WriterConfig
 from prompter.generation.writer import Writer
-from prompter.runtime.console import Show, quieten
+from prompter.runtime.console import Console
 from prompter.saved.prompter import Prompter
 from prompter.saved.rewriter import find_source
 
@@ -40,7 +40,7 @@ def exported(config: ExportConfig, writer: WriterConfig, prompter: Prompter, tea
     folder = ExportFolder(to)
     identity = {"prompter_sha256": prompter.sha256, **recipe_settings(config, writer, prompter.manifest)}
     progress = folder.open_state(identity, len(prompter.labels))
-    with Show(quiet=True) as show:
+    with Console(quiet=True) as show:
         Export(config, prompter, teacher, folder, progress, show).run()
         finish(config, folder, progress, prompter.manifest, identity)
     folder.close()
@@ -74,9 +74,8 @@ def generated(prompter: Prompter, rows: int, batch_size: int, to: Path) -> float
 
 def speed(arguments: list[str], repeats: int) -> None:
     config, writer = parse_export(arguments)
-    quieten()
     source, manifest = find_source(config.run)
-    prompter, teacher = load(config, writer, source, manifest, Show(quiet=True))
+    prompter, teacher = load(config, writer, source, manifest, Console(quiet=True))
     rates: dict[str, list[float]] = {"export": [], "bare generate": []}
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(repeats + 1):  # the first one warms up

@@ -16,7 +16,7 @@ from table import mean_std
 from distill.distiller import Distiller
 from eval.classifiers.scoring import score
 from prompter.runtime.clock import Clock
-from prompter.runtime.console import Show, quieten
+from prompter.runtime.console import Console
 from prompter.runtime.parser import as_flags
 from prompter.runtime.run_folder import RunFolder
 from prompter.training.baselines import control
@@ -30,7 +30,7 @@ def accuracies(run: Path, updates: int, rows: list[str]) -> dict[str, float]:
     flags = read_yaml(run / "config.yaml") | {"compare": [row for row in rows if row != "prompted"], "resume": False}
     settings = parse_settings(as_flags(flags))
     found = {}
-    with Show(quiet=True) as show, tempfile.TemporaryDirectory() as scratch:
+    with Console(quiet=True) as show, tempfile.TemporaryDirectory() as scratch:
         settings = with_toy_files(settings, show, Clock())
         models = load(settings, show)
         folder = RunFolder(scratch)
@@ -59,7 +59,6 @@ def main() -> None:
     parser.add_argument("--updates", type=int, required=True)
     parser.add_argument("--rows", nargs="+", default=["prompted", "unprompted"])
     args = parser.parse_args()
-    quieten()
     found = [accuracies(run, args.updates, args.rows) for run in args.runs]
     for row in args.rows:
         values = [figures[row] for figures in found]

@@ -170,8 +170,7 @@ def evaluate_data(arguments: list[str]) -> int:
     if arguments and not arguments[0].startswith("-"):
         arguments = ["--data", *arguments]
     (config,) = parse((CorpusConfig,), "prompter evaluate-data DIR", arguments)
-    quieten()
-    with Console(stderr=True, quiet=config.quiet).status("") as status:
+    with quieten(), Console(stderr=True, quiet=config.quiet).status("") as status:
         results = run(config, lambda line: status.update(Text(line)))
     write_results(results, config)
     print_results(results)

@@ -9,7 +9,6 @@ import hashlib
 import json
 import shutil
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from distill.common.files import read_json, write_json
 from distill.common.folder_cache import source_hash
 from distill.teachers.callable_teacher import function_file
 from prompter.bench.suite import PROMPTED, Cell
-from prompter.runtime.versions import LIBRARIES
+from prompter.runtime.versions import library_versions
 from prompter.students.methods import CONFIGS, TOY_MODELS, train_method
 from prompter.training.baseline_texts import SELECTED
 from prompter.training.baselines import train_baseline
@@ -43,7 +42,7 @@ def folder_of(cell: Cell, root: Path) -> Path:
         "settings": settings,
         "text": cell.text,
         "inputs": {key: content(str(settings[key])) for key in INPUTS if settings.get(key)},
-        "versions": {name: version(name) for name in LIBRARIES},
+        "versions": library_versions(),
         "source": source(),
     }
     digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

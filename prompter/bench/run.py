@@ -1,7 +1,6 @@
 """`prompter bench`: run a suite and write what it found."""
 
 import sys
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from prompter.bench.page import write_page
 from prompter.bench.results import markdown, write_parquet
 from prompter.bench.suite import Cell, read_suite
 from prompter.bench.workers import default_jobs, run_cells
-from prompter.runtime.console import Show, quieten
+from prompter.runtime.console import Console, quieten
 from prompter.runtime.run_folder import locked
 
 
@@ -30,7 +29,6 @@ def bench(config: BenchConfig) -> int:
         InputError: The suite is wrong, or the folder cannot be written or is in use; nothing was run.
         KeyboardInterrupt: Ctrl-C; the same command goes on.
     """
-    quieten()
     suite = read_suite(config.suite, config.set)
     cells = [cell for cell in suite.cells if config.only in cell.name]
     if not cells:
@@ -46,7 +44,7 @@ def bench(config: BenchConfig) -> int:
             raise InputError(f"finished_only: none of {len(cells)} cells is finished in {root}; without it they are run")
         table, rows = _run(suite.name, finished, root, jobs=1, quiet=True)
     else:
-        with closing(locked(root / ".lock", "to:", root)):
+        with locked(root / ".lock", "to:", root), quieten():
             table, rows = _run(suite.name, cells, root, config.jobs or default_jobs(), config.quiet)
     print(table)
     print(f"Results: {root}/results.parquet, {root}/results.md. Report: {root}/report.html")
@@ -58,7 +56,7 @@ def bench(config: BenchConfig) -> int:
 
 def _run(name: str, cells: list[Cell], root: Path, jobs: int, quiet: bool) -> tuple[str, list[dict[str, Any]]]:
     """Run cells and write all results; the table and a row for each cell."""
-    with Show(quiet) as show:
+    with Console(quiet) as show:
         bar = show.bar("cells", len(cells))
 
         def told(number: int, cell: Cell, row: dict[str, Any]) -> None:

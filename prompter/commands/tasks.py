@@ -50,9 +50,8 @@ def validate(names: list[str], where: str | None) -> int:
     Returns:
         2 where a task is wrong, else 0.
     """
-    quieten()
     status = 0
-    with patient_once() as give_up:
+    with quieten(), patient_once() as give_up:
         for name in names or list(task_files()):
             status = max(status, _validate_one(name, where, give_up))
     return status

@@ -18,7 +18,7 @@ import yaml
 
 from distill.common.errors import InputError
 from distill.common.files import write_text
-from prompter.runtime.run_folder import locked
+from prompter.runtime.run_folder import take_lock
 
 WORK, STATE, RECIPE = ".export", "state.sqlite", "recipe.yaml"
 
@@ -67,7 +67,7 @@ class ExportFolder:
         self.recipe: dict[str, Any] | None = self._read_recipe()
         if self.path.is_dir() and self.recipe is None and not self.work.is_dir() and any(self.path.iterdir()):
             raise InputError(f"to: folder '{path}' holds something else, which is left alone: choose another folder")
-        self._lock = locked(self.work / "lock", "to:", path)
+        self._lock = take_lock(self.work / "lock", "to:", path)
         self.connection: sqlite3.Connection | None = None
 
     def _read_recipe(self) -> dict[str, Any] | None:
@@ -170,7 +170,7 @@ class ExportFolder:
             shutil.rmtree(self.work, ignore_errors=True)
             if not any(self.path.iterdir()):
                 self.path.rmdir()
-        self._lock.close()
+        self._lock.release()
 
 
 def _connect(file: Path) -> sqlite3.Connection:

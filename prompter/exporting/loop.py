@@ -8,7 +8,6 @@ the very bytes it would have had.
 
 import math
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,9 @@ from prompter.exporting.filters import fault
 from prompter.exporting.folder import ExportFolder, Progress
 from prompter.exporting.shards import features, write_csv, write_jsonl, write_shard
 from prompter.generation.config import WriterConfig
-from prompter.runtime.console import Show, quieten
-from prompter.runtime.run_folder import disk_errors_named
+from prompter.runtime.console import Console
+from prompter.runtime.opening import open_console
+from prompter.runtime.versions import library_versions
 from prompter.saved.manifest import find_prompter, fingerprint
 from prompter.saved.prompter import PromptedTexts, Prompter
 from prompter.saved.rewriter import SavedRewriter, find_source
@@ -64,12 +64,11 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
     Raises:
         InputError: Anything a user can put right.
     """
-    quieten()
     source, manifest = find_source(config.run)
     identity = {"prompter_sha256": fingerprint(source), **recipe_settings(config, writer, manifest)}
     folder = ExportFolder(config.to)
     try:
-        with Show(config.quiet) as show, disk_errors_named(folder.path, "run the same command again"):
+        with open_console(config.quiet, folder.path, "run the same command again") as show:
             folder.compare(identity)
             if folder.recipe is None:
                 prompter, teacher = load(config, writer, source, manifest, show)
@@ -95,7 +94,7 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
 
 
 def load(
-    config: ExportConfig, writer: WriterConfig, source: Path, manifest: dict[str, Any], show: Show
+    config: ExportConfig, writer: WriterConfig, source: Path, manifest: dict[str, Any], show: Console
 ) -> tuple[Prompter | SavedRewriter, CachedTeacher | None]:
     """Load the prompter, or rewriter, and its teacher.
 
@@ -144,7 +143,7 @@ class Export:
         teacher: CachedTeacher | None,
         folder: ExportFolder,
         progress: Progress,
-        show: Show,
+        show: Console,
     ) -> None:
         self.config, self.prompter, self.teacher, self.folder, self.progress = config, prompter, teacher, folder, progress
         assert folder.connection is not None
@@ -299,7 +298,7 @@ def finish(
             "answers": progress.answers,
             "marked": dict(sorted(progress.marked.items())),
         },
-        "versions": {name: version(name) for name in libraries},
+        "versions": library_versions(libraries),
     }
     write_dataset_card(folder.path, recipe)
     folder.finish(recipe)

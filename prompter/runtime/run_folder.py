@@ -1,91 +1,111 @@
-"""A run is a folder: its configuration, logs, checkpoints and results, usable by one process at a time.
+"""The folder of a run: configuration, logs, checkpoints and results, used by one process at a time.
 
-A checkpoint counts only once `manifest.json`, written last, lists every file of it with its size and SHA-256. A run that
-was killed while saving therefore falls back to the checkpoint before, and the logs are cut back to where that one stood.
+A checkpoint counts only if `manifest.json` lists all its files with size and SHA-256. The manifest is written last. A run
+that is killed while it saves therefore goes on from the checkpoint before, and its logs are cut back to that point.
 """
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from distill.common.errors import InputError
 from distill.common.files import read_json, write_json, write_text
 
-MANIFEST = "manifest.json"
+CHECKPOINT_MANIFEST = "manifest.json"
+LOCK = ".lock"
 
 
-def locked(file: Path, setting: str, folder: str | Path) -> IO[str]:
-    """Lock a folder by a file in it, both made if they are missing, for as long as the returned file is open.
+def take_lock(file: Path, setting: str, folder: str | Path) -> FileLock:
+    """Lock a folder by a file in it, without waiting. Call `release()` on the result to unlock it.
+
+    The operating system holds the lock. It therefore ends with its process, even if that is killed.
 
     Args:
-        file: The file.
-        setting: What named the folder, for messages.
-        folder: The folder as it was named.
+        file: The lock file. It and its parent folders are made if they are missing.
+        setting: Name of the setting that gave the folder, for messages.
+        folder: The folder as the user gave it, for messages.
 
     Raises:
-        InputError: The folder cannot be written, or another process is using it.
+        InputError: The folder cannot be written, or another process uses it.
     """
+    # Not thread-local: a run may be closed by another thread than the one that opened it.
+    lock = FileLock(file, blocking=False, thread_local=False)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        lock = file.open("w")
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"{setting} '{folder}' is in use by another process: wait until it ends, or choose another folder"
+        ) from None
     except OSError as error:
         raise InputError(
             f"{setting} '{folder}' cannot be written ({error.strerror}): choose a folder you may write to"
         ) from None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise InputError(
-            f"{setting} '{folder}' is in use by another process: wait for it to end, or choose another folder"
-        ) from None
     return lock
+
+
+@contextlib.contextmanager
+def locked(file: Path, setting: str, folder: str | Path) -> Iterator[None]:
+    """Hold the lock of a folder within the `with` block; see `take_lock`."""
+    lock = take_lock(file, setting, folder)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class RunFolder:
     """The folder of one run.
 
     Args:
-        path: Where; made if it is missing.
-        setting: What named it, for messages.
+        path: The folder; made if it is missing.
+        setting: Name of the setting that gave it, for messages.
 
     Raises:
-        InputError: The folder cannot be written, or another process is using it.
+        InputError: The folder cannot be written, or another process uses it.
     """
 
     def __init__(self, path: str | Path, setting: str = "output_dir") -> None:
         self.path, self.setting = Path(path), setting
-        self._lock = locked(self.path / ".lock", setting, path)
+        self._lock = take_lock(self.path / LOCK, setting, path)
 
     def close(self) -> None:
-        """Let other processes use the folder; one in which nothing was written goes again."""
-        if [file.name for file in self.path.iterdir()] == [".lock"]:
-            (self.path / ".lock").unlink()
+        """Let other processes use the folder. Remove it if nothing was written into it."""
+        empty = [file.name for file in self.path.iterdir()] == [LOCK]
+        if empty and os.name == "posix":  # while it is locked, so that no other process can open it in between
+            self._remove()
+        self._lock.release()
+        if empty and os.name != "posix":  # Windows does not delete a file that is open, another process's included
+            self._remove()
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):
+            (self.path / LOCK).unlink()
             self.path.rmdir()
-        self._lock.close()
 
     # Configuration
 
     def open_config(self, config: dict[str, Any], resume: bool, may_differ: set[str]) -> None:
-        """Store the configuration of a new run, or compare with the one stored.
+        """Store the configuration of a new run, or compare it with the stored one.
 
         Args:
             config: All settings of this call.
-            resume: Whether the call asks to go on.
-            may_differ: Settings that do not change what is computed.
+            resume: Whether the call asks to resume the run.
+            may_differ: Names of settings that do not change the result.
 
         Raises:
-            InputError: A new run in a folder that holds one, or a resume with another configuration.
+            InputError: The folder already holds a run and `resume` is not set, or the configurations differ.
         """
         file = self.path / "config.yaml"
         if not file.exists():
@@ -93,7 +113,7 @@ class RunFolder:
             return
         if not resume:
             raise InputError(
-                f"{self.setting}: '{self.path}' already holds a run: go on with --resume, or choose another folder"
+                f"{self.setting}: '{self.path}' already holds a run: continue it with --resume, or choose another folder"
             )
         stored = yaml.safe_load(file.read_text(encoding="utf-8"))
         keys = [key for key in {**stored, **config} if key not in may_differ]
@@ -114,20 +134,20 @@ class RunFolder:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
     def read(self, log: str) -> list[dict[str, Any]]:
-        """Rows of `<log>.jsonl`; none where there is no such log."""
+        """Return the rows of `<log>.jsonl`, or an empty list if there is no such file."""
         file = self.path / f"{log}.jsonl"
         if not file.exists():
             return []
-        # Not splitlines(): texts may hold characters that it takes for line ends and JSON does not.
+        # Not splitlines(): it also splits at characters that JSON allows inside a text.
         return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
 
     def log_sizes(self, logs: list[str]) -> dict[str, int]:
-        """Bytes of each log at this moment."""
+        """Return the present size of each log in bytes."""
         files = {log: self.path / f"{log}.jsonl" for log in logs}
         return {log: file.stat().st_size if file.exists() else 0 for log, file in files.items()}
 
     def cut_logs(self, sizes: dict[str, int]) -> None:
-        """Cut each log back to a size it had before."""
+        """Cut each log back to an earlier size in bytes."""
         for log, size in sizes.items():
             with open(self.path / f"{log}.jsonl", "ab") as file:
                 file.truncate(size)
@@ -136,17 +156,17 @@ class RunFolder:
 
     @property
     def checkpoints(self) -> Path:
-        """Folder of the checkpoints."""
+        """Return the folder of the checkpoints."""
         return self.path / "checkpoints"
 
     def seal(self, checkpoint: Path) -> None:
-        """Write the manifest that makes a checkpoint count."""
-        files = sorted(file for file in checkpoint.rglob("*") if file.is_file() and file.name != MANIFEST)
+        """Write the manifest, which makes a checkpoint valid."""
+        files = sorted(file for file in checkpoint.rglob("*") if file.is_file() and file.name != CHECKPOINT_MANIFEST)
         entries = {str(file.relative_to(checkpoint)): [file.stat().st_size, _sha256(file)] for file in files}
-        write_json(checkpoint / MANIFEST, entries)
+        write_json(checkpoint / CHECKPOINT_MANIFEST, entries)
 
     def last_checkpoint(self) -> tuple[Path | None, list[str]]:
-        """The newest checkpoint that is whole, and a line about each newer one that is not."""
+        """Return the newest complete checkpoint, and a line about each newer one that is incomplete."""
         found = [
             (int(match.group(1)), folder)
             for folder in (self.checkpoints.iterdir() if self.checkpoints.exists() else [])
@@ -157,7 +177,7 @@ class RunFolder:
             fault = _fault(folder)
             if fault is None:
                 return folder, broken
-            broken.append(f"{folder.name} is not whole ({fault})")
+            broken.append(f"{folder.name} is not complete ({fault})")
         return None, broken
 
 
@@ -167,12 +187,12 @@ def _sha256(file: Path) -> str:
 
 
 def _fault(checkpoint: Path) -> str | None:
-    if not (checkpoint / MANIFEST).exists():
-        return "it was interrupted while being written"
+    if not (checkpoint / CHECKPOINT_MANIFEST).exists():
+        return "saving was interrupted"
     try:
-        entries = read_json(checkpoint / MANIFEST)
+        entries = read_json(checkpoint / CHECKPOINT_MANIFEST)
     except (ValueError, OSError):
-        return f"{MANIFEST} cannot be read"
+        return f"{CHECKPOINT_MANIFEST} cannot be read"
     for name, (size, digest) in entries.items():
         file = checkpoint / name
         if not file.exists():
@@ -191,16 +211,16 @@ NO_ROOM = (
     "unable to open database file",
     "disk I/O error",
 )
-"""How safetensors, torch and SQLite, which have no error number to ask for, say that a file could not be written."""
+"""Messages of safetensors, torch and SQLite about a file that cannot be written; their errors carry no number."""
 
 
 @contextlib.contextmanager
-def disk_errors_named(path: Path, then: str = "go on with --resume") -> Iterator[None]:
-    """Turn a full or read-only disk into an error a user can act on.
+def disk_errors_named(path: Path, then: str = "continue with --resume") -> Iterator[None]:
+    """Turn an error about a full or read-only disk into an `InputError` that says what to do.
 
     Args:
-        path: What is being written, for errors that do not say it themselves.
-        then: What to do once there is room.
+        path: Folder that is written, for errors that do not name a file.
+        then: What to do after the disk has room again.
     """
     try:
         yield

@@ -7,7 +7,6 @@ keeps them, so the folder can be copied to another machine.
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from prompter.generation.config import PolicyConfig
 from prompter.generation.decoding import unwrapped
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Writer
+from prompter.runtime.versions import library_versions
 from prompter.training.settings import Settings
 
 SCHEMA_VERSION = 1
@@ -79,7 +79,7 @@ def save_prompter(
         "reward": dataclasses.asdict(settings.reward),
         "seed": settings.run.seed,
         "training": dict(training),
-        "versions": {name: version(name) for name in ("prompter", "torch", "transformers", "trl", "peft")},
+        "versions": library_versions(("prompter", "torch", "transformers", "trl", "peft")),
     }
     with replace_folder(path, MANIFEST) as folder:
         policy.model.save_pretrained(folder)

@@ -5,7 +5,6 @@ the models are timed beside each other, in turns, one text a call and 32 texts a
 """
 
 import dataclasses
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -26,8 +25,8 @@ from eval.data.labelled import EvaluationData
 from eval.data.tasks import Task, describe, match_labels, task_data
 from eval.toy import located
 from prompter.commands.tasks import find_task
-from prompter.runtime.console import Show, quieten
-from prompter.runtime.versions import LIBRARIES
+from prompter.runtime.console import Console, quieten
+from prompter.runtime.versions import library_versions
 from prompter.students.evaluate_config import PRINT, EvaluateConfig
 
 ASKED_AT_ONCE = 256
@@ -70,8 +69,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     Raises:
         InputError: Anything a user can put right.
     """
-    quieten()
-    with Show(config.quiet or config.json == PRINT) as show:
+    with quieten(), Console(config.quiet or config.json == PRINT) as show:
         task = find_task(config.task)
         metrics = list(dict.fromkeys([*task.metrics, *(name for name in config.metric if not name.startswith(HUB))]))
         hub = {name: hub_metric(name) for name in config.metric if name.startswith(HUB)}
@@ -107,7 +105,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "primary_metric": metrics[0],
         "calibration_bins": CALIBRATION_BINS,
         "device": config.device,
-        "versions": {name: version(name) for name in LIBRARIES},
+        "versions": library_versions(),
     }
 
 
@@ -141,7 +139,7 @@ def in_order(names: list[str], task: Task) -> list[str]:
     return sorted(names, key=lambda name: (len(name), name))
 
 
-def answer(model: Model, data: EvaluationData, show: Show) -> Tensor:
+def answer(model: Model, data: EvaluationData, show: Console) -> Tensor:
     """Ask a model all rows: (N, K) log-probabilities."""
     bar = show.bar(model.name, len(data))
     parts = []
@@ -152,7 +150,7 @@ def answer(model: Model, data: EvaluationData, show: Show) -> Tensor:
     return torch.cat(parts)
 
 
-def timed(models: list[Model], data: EvaluationData, show: Show) -> dict[str, dict[str, Any]]:
+def timed(models: list[Model], data: EvaluationData, show: Console) -> dict[str, dict[str, Any]]:
     """Parameters and speed of each model; a service or function is not timed, for its answers may cost.
 
     Returns:

@@ -18,7 +18,7 @@ from eval.classifiers.scoring import EvaluationData
 from eval.data.labelled import load_labelled
 from eval.data.sentences import read_sentences
 from eval.toy import located
-from prompter.runtime.console import Show
+from prompter.runtime.console import Console
 from prompter.students.config import CORPUS_METHODS, StudentsConfig
 from prompter.students.sources import Source, labels_of, open_source
 
@@ -54,7 +54,7 @@ def total_texts(config: StudentsConfig, sources: list[Source]) -> int:
     return answered + asked
 
 
-def load(config: StudentsConfig, training: DistillConfig, show: Show) -> Inputs:
+def load(config: StudentsConfig, training: DistillConfig, show: Console) -> Inputs:
     """Load or build what the configuration names."""
     sources = [
         open_source(

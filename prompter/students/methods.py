@@ -18,8 +18,8 @@ from distill.teachers.prediction_cache import CachedTeacher
 from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.runtime.clock import Clock
-from prompter.runtime.console import Show, quieten
-from prompter.runtime.run_folder import RunFolder, disk_errors_named
+from prompter.runtime.console import Console
+from prompter.runtime.opening import open_run
 from prompter.runtime.shipped import config_path
 from prompter.students.config import CORPUS_METHODS
 from prompter.training.baselines import finish, measured
@@ -65,7 +65,7 @@ def new_synthesizer(
     return method_of(config).new(config, teacher, distiller, corpus, seed, device)
 
 
-def tell(synthesizer: Synthesizer, budget: int, rows: int, corpus: list[str], show: Show) -> None:
+def tell(synthesizer: Synthesizer, budget: int, rows: int, corpus: list[str], show: Console) -> None:
     """Say what one should know before the work begins.
 
     How much of the corpus crosses vocabularies, whether most queries of the budget will give the student no text for want of a
@@ -96,39 +96,34 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
     Raises:
         InputError: Anything a user can put right.
     """
-    quieten()
     run, training = settings.run, settings.distill
-    folder = RunFolder(run.output_dir)
-    try:
-        with Show(run.quiet) as show, disk_errors_named(folder.path):
-            settings = with_toy_files(settings, show, Clock())
-            run = settings.run
-            loaded = load_teacher_and_data(run, show)
-            inside = white_box(loaded.teacher, name)
-            corpus = read_sentences(str(run.corpus)) if name in CORPUS_METHODS else []
-            method = with_toy_models(settings.method, run.quiet)
-            start = time.perf_counter()
-            distiller = Distiller(new_student(settings, loaded), training, run.budget, run.seed, inside)
-            synthesizer = new_synthesizer(method, loaded.teacher, distiller, corpus, run.seed, run.device)
-            distiller.planned_queries = synthesizer.rows(run.budget)
-            tell(synthesizer, run.budget, distiller.planned_queries, corpus, show)
-            bar = show.bar(f"{name}: queries", run.budget)
-            spent = rows = 0
-            while spent < run.budget:
-                step = synthesizer.step(run.budget - spent)
-                distiller.consume(step.batch)
-                spent += step.queries
-                rows += len(step.batch)
-                show.step(bar, spent)
-            if training.student_restart:
-                distiller.restart(new_student(settings, loaded))
-            finish(distiller, show)
-            figures = {
-                "texts": rows,
-                "queries": spent,
-                "updates": distiller.updates_done,
-                "seconds": round(time.perf_counter() - start, 1),
-            }
-            return figures | measured(loaded, distiller.student)
-    finally:
-        folder.close()
+    with open_run(run.output_dir, quiet=run.quiet) as (_, show):
+        settings = with_toy_files(settings, show, Clock())
+        run = settings.run
+        loaded = load_teacher_and_data(run, show)
+        inside = white_box(loaded.teacher, name)
+        corpus = read_sentences(str(run.corpus)) if name in CORPUS_METHODS else []
+        method = with_toy_models(settings.method, run.quiet)
+        start = time.perf_counter()
+        distiller = Distiller(new_student(settings, loaded), training, run.budget, run.seed, inside)
+        synthesizer = new_synthesizer(method, loaded.teacher, distiller, corpus, run.seed, run.device)
+        distiller.planned_queries = synthesizer.rows(run.budget)
+        tell(synthesizer, run.budget, distiller.planned_queries, corpus, show)
+        bar = show.bar(f"{name}: queries", run.budget)
+        spent = rows = 0
+        while spent < run.budget:
+            step = synthesizer.step(run.budget - spent)
+            distiller.consume(step.batch)
+            spent += step.queries
+            rows += len(step.batch)
+            show.step(bar, spent)
+        if training.student_restart:
+            distiller.restart(new_student(settings, loaded))
+        finish(distiller, show)
+        figures = {
+            "texts": rows,
+            "queries": spent,
+            "updates": distiller.updates_done,
+            "seconds": round(time.perf_counter() - start, 1),
+        }
+        return figures | measured(loaded, distiller.student)

@@ -14,8 +14,8 @@ from distill.common.errors import InputError
 from distill.common.files import read_json
 from distill.config import DistillConfig
 from distill.teachers.names import teacher_name
-from prompter.runtime.console import Show, quieten
-from prompter.runtime.run_folder import RunFolder, disk_errors_named
+from prompter.runtime.opening import open_console
+from prompter.runtime.run_folder import RunFolder
 from prompter.students.config import NOT_COMPARED, StudentsConfig
 from prompter.students.inputs import load, total_texts
 from prompter.students.work import SUMMARY, Distillation
@@ -35,7 +35,6 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
     Raises:
         InputError: Anything a user can put right; nothing half-written is left at `config.to`.
     """
-    quieten()
     named = dataclasses.asdict(config) | dataclasses.asdict(training) | (dataclasses.asdict(method) if method else {})
     named["teacher"] = teacher_name(config.teacher)
     target = Path(config.to).resolve()
@@ -44,7 +43,7 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
     folder = RunFolder(target.with_name(f".{target.name}.work"), "to")
     done = False
     try:
-        with Show(config.quiet) as show, disk_errors_named(folder.path):
+        with open_console(config.quiet, folder.path) as show:
             inputs = load(config, training, show)
             total = total_texts(config, inputs.sources)
             planned = max(1, round(total * (1 - config.held_out)))  # up to what chance decides

@@ -10,7 +10,6 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,12 @@ from distill.methods.synthesizer import Synthesizer
 from distill.methods.t3 import TextToText
 from distill.teachers.names import teacher_name
 from eval.classifiers.scoring import score, size_and_speed
-from prompter.runtime.console import Show
+from prompter.runtime.console import Console
 from prompter.runtime.interrupt import StopRequest
 from prompter.runtime.run_folder import RunFolder
 from prompter.runtime.samples import PER_BATCH, sample_rows
 from prompter.runtime.trackers import Trackers
-from prompter.runtime.versions import LIBRARIES
+from prompter.runtime.versions import library_versions
 from prompter.saved.rewriter import FOLDER as REWRITER_FOLDER
 from prompter.students.config import StudentsConfig
 from prompter.students.inputs import Inputs
@@ -68,7 +67,7 @@ class Distillation:
         inputs: Inputs,
         planned: int,
         folder: RunFolder,
-        show: Show,
+        show: Console,
         method: Any = None,
     ) -> None:
         self.config, self.training, self.inputs, self.folder, self.show = config, training, inputs, folder, show
@@ -329,7 +328,7 @@ class Distillation:
             "students": figures,
             "seconds": round(self.seconds + time.perf_counter() - self._since, 1),
             "seed": self.config.seed,
-            "versions": {name: version(name) for name in LIBRARIES},
+            "versions": library_versions(),
         }
 
     def write(self, target: Path, summary: dict[str, Any]) -> None:

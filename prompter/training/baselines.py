@@ -10,8 +10,9 @@ from distill.distiller import Distiller
 from distill.student import Student, load_student
 from eval.classifiers.scoring import score, size_and_speed
 from prompter.runtime.clock import Clock
-from prompter.runtime.console import Show, quieten
-from prompter.runtime.run_folder import RunFolder, disk_errors_named
+from prompter.runtime.console import Console
+from prompter.runtime.opening import open_run
+from prompter.runtime.run_folder import RunFolder
 from prompter.training.baseline_texts import (
     HOT,
     SELECTED,
@@ -28,7 +29,7 @@ SAMPLES = 12
 """Texts of a control that are kept to be looked at."""
 
 
-def finish(distiller: Distiller, show: Show) -> None:
+def finish(distiller: Distiller, show: Console) -> None:
     """The student's updates that are left when all queries are spent."""
     total = distiller.config.student_updates
     bar = show.bar("student updates", total, distiller.updates_done)
@@ -36,7 +37,7 @@ def finish(distiller: Distiller, show: Show) -> None:
 
 
 def distil_baseline(
-    name: str, settings: Settings, models: Models, folder: RunFolder, show: Show
+    name: str, settings: Settings, models: Models, folder: RunFolder, show: Console
 ) -> tuple[Student, dict[str, Any]]:
     """Distil the same student at the same cost from a control's text; a control already done is loaded."""
     run = settings.run
@@ -142,13 +143,8 @@ def train_baseline(name: str, settings: Settings) -> dict[str, Any]:
     Raises:
         InputError: Anything a user can put right.
     """
-    quieten()
-    folder = RunFolder(settings.run.output_dir)
-    try:
-        with Show(settings.run.quiet) as show, disk_errors_named(folder.path):
-            settings = with_toy_files(settings, show, Clock())
-            models = load(settings, show)
-            student, figures = distil_baseline(name, settings, models, folder, show)
-            return figures | measured(models, student)
-    finally:
-        folder.close()
+    with open_run(settings.run.output_dir, quiet=settings.run.quiet) as (folder, show):
+        settings = with_toy_files(settings, show, Clock())
+        models = load(settings, show)
+        student, figures = distil_baseline(name, settings, models, folder, show)
+        return figures | measured(models, student)

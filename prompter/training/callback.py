@@ -16,7 +16,7 @@ from distill.distiller import Distiller
 from eval.classifiers.scoring import EvaluationData, score
 from prompter.rl.rollouts import Rollouts
 from prompter.rl.scorer import ScoredRollout
-from prompter.runtime.console import Show
+from prompter.runtime.console import Console
 from prompter.runtime.interrupt import StopRequest
 from prompter.runtime.run_folder import RunFolder
 from prompter.runtime.samples import sample_rows
@@ -58,7 +58,7 @@ class RolloutCallback(TrainerCallback):
         rollouts: Rollouts,
         distiller: Distiller,
         evaluation: EvaluationData | None,
-        show: Show,
+        show: Console,
     ) -> None:
         self.settings, self.schedule, self.folder, self.show = settings, schedule, folder, show
         self.rollouts, self.distiller, self.evaluation = rollouts, distiller, evaluation

@@ -5,7 +5,6 @@ remaining updates; the same student from other text, for comparison; the figures
 """
 
 import os
-from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -20,9 +19,10 @@ from prompter.exporting.run_dataset import write_run_dataset
 from prompter.rl.rollouts import Rollouts
 from prompter.rl.scorer import Scorer
 from prompter.runtime.clock import Clock
-from prompter.runtime.console import Show, quieten
-from prompter.runtime.run_folder import RunFolder, disk_errors_named
-from prompter.runtime.versions import LIBRARIES
+from prompter.runtime.console import Console
+from prompter.runtime.opening import open_run
+from prompter.runtime.run_folder import RunFolder
+from prompter.runtime.versions import library_versions
 from prompter.saved.manifest import MANIFEST, save_prompter, training_summary
 from prompter.saved.model_card import write_prompter_card
 from prompter.training.baselines import distil_baseline, finish, measure
@@ -45,48 +45,43 @@ def train(settings: Settings) -> dict[str, Any] | None:
         InputError: Anything a user can put right; nothing half-written is left behind.
     """
     one_process()
-    quieten()
     run = settings.run
-    folder = RunFolder(run.output_dir)
-    try:
-        with Show(run.quiet) as show, disk_errors_named(folder.path):
-            named = settings.flat()  # as the user named things; toy names become paths below
-            if run.resume and (folder.path / "summary.json").exists():
-                folder.open_config(named, run.resume, NOT_COMPARED)
-                show.say(f"{folder.path} is finished; nothing to do.")
-                if not (folder.path / "report.html").exists():  # the very last that a run writes
-                    write_report(folder.path)
-                return read_json(folder.path / "summary.json")
-            clock = Clock()
-            settings = with_toy_files(settings, show, clock)
-            models = load(settings, show)
-            callback, trainer = prepare(settings, models, folder, show, clock)
+    with open_run(run.output_dir, quiet=run.quiet) as (folder, show):
+        named = settings.flat()  # as the user named things; toy names become paths below
+        if run.resume and (folder.path / "summary.json").exists():
             folder.open_config(named, run.resume, NOT_COMPARED)
-            if not play(callback, trainer):
-                return None
-            with clock("final student updates"):
-                if settings.distill.student_restart:
-                    callback.distiller.restart(new_student(settings, models))
-                finish(callback.distiller, show)
-            training = training_summary(folder.read("metrics"))
-            assert callback.rollouts.writer is not None
-            save_prompter(folder.path / "prompter", settings, models.policy, callback.rollouts.writer, named, training)
-            callback.distiller.student.save(folder.path / "student")
-            summary = conclude(settings, models, folder, callback, show, named)
-            distiller = callback.distiller
-            write_run_dataset(folder.path / "dataset", distiller.replay, read_json(folder.path / "prompter" / MANIFEST))
-            apart = disagreements(distiller.student, models.evaluation, distiller.replay, run.seed)
-            write_json(folder.path / "disagreement.json", apart)
-            write_prompter_card(folder.path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
-            write_json(folder.path / "summary.json", summary)
-            write_report(folder.path)
-            return summary
-    finally:
-        folder.close()
+            show.say(f"{folder.path} is finished; nothing to do.")
+            if not (folder.path / "report.html").exists():  # the very last that a run writes
+                write_report(folder.path)
+            return read_json(folder.path / "summary.json")
+        clock = Clock()
+        settings = with_toy_files(settings, show, clock)
+        models = load(settings, show)
+        callback, trainer = prepare(settings, models, folder, show, clock)
+        folder.open_config(named, run.resume, NOT_COMPARED)
+        if not play(callback, trainer):
+            return None
+        with clock("final student updates"):
+            if settings.distill.student_restart:
+                callback.distiller.restart(new_student(settings, models))
+            finish(callback.distiller, show)
+        training = training_summary(folder.read("metrics"))
+        assert callback.rollouts.writer is not None
+        save_prompter(folder.path / "prompter", settings, models.policy, callback.rollouts.writer, named, training)
+        callback.distiller.student.save(folder.path / "student")
+        summary = conclude(settings, models, folder, callback, show, named)
+        distiller = callback.distiller
+        write_run_dataset(folder.path / "dataset", distiller.replay, read_json(folder.path / "prompter" / MANIFEST))
+        apart = disagreements(distiller.student, models.evaluation, distiller.replay, run.seed)
+        write_json(folder.path / "disagreement.json", apart)
+        write_prompter_card(folder.path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
+        write_json(folder.path / "summary.json", summary)
+        write_report(folder.path)
+        return summary
 
 
 def prepare(
-    settings: Settings, models: Models, folder: RunFolder, show: Show, clock: Clock
+    settings: Settings, models: Models, folder: RunFolder, show: Console, clock: Clock
 ) -> tuple[RolloutCallback, GRPOTrainer | RLOOTrainer]:
     """Build everything the rounds need; nothing is written yet.
 
@@ -143,7 +138,7 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer) -> bool:
 
 
 def conclude(
-    settings: Settings, models: Models, folder: RunFolder, callback: RolloutCallback, show: Show, named: dict[str, Any]
+    settings: Settings, models: Models, folder: RunFolder, callback: RolloutCallback, show: Console, named: dict[str, Any]
 ) -> dict[str, Any]:
     """Controls, scores, sizes and speeds: the summary."""
     run, clock = settings.run, callback.clock
@@ -174,7 +169,7 @@ def conclude(
         "seconds": round(sum(clock.seconds.get(name, 0.0) for name in WHOLE), 1),
         "time": seconds_by_part(clock.seconds),
         "seed": run.seed,
-        "versions": {name: version(name) for name in LIBRARIES},
+        "versions": library_versions(),
         "config": named,
     }
 

@@ -13,7 +13,7 @@ from eval.toy import located
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Writer
 from prompter.runtime.clock import Clock
-from prompter.runtime.console import Show
+from prompter.runtime.console import Console
 from prompter.training.settings import RunConfig, Settings
 
 
@@ -35,7 +35,7 @@ class Models(TeacherAndData):
     labelled: EvaluationData | None
 
 
-def load_teacher_and_data(run: RunConfig, show: Show) -> TeacherAndData:
+def load_teacher_and_data(run: RunConfig, show: Console) -> TeacherAndData:
     """Load teacher and evaluation data, and ask the one about the other."""
     teacher = CachedTeacher(
         load_teacher(run.teacher, run.device, labels=run.teacher_labels or None),
@@ -57,7 +57,7 @@ def load_teacher_and_data(run: RunConfig, show: Show) -> TeacherAndData:
     return TeacherAndData(teacher, evaluation)
 
 
-def load(settings: Settings, show: Show) -> Models:
+def load(settings: Settings, show: Console) -> Models:
     """Load or build what the settings name."""
     run = settings.run
     loaded = load_teacher_and_data(run, show)
@@ -98,7 +98,7 @@ def new_writer(settings: Settings, policy: TopicPolicy) -> Writer:
     return Writer.beside(policy, settings.policy.policy or run.generator, run.generator, settings.writer, run.device)
 
 
-def with_toy_files(settings: Settings, show: Show, clock: Clock) -> Settings:
+def with_toy_files(settings: Settings, show: Console, clock: Clock) -> Settings:
     """The settings with the names of the embedded toy tasks replaced by files and folders of the cache."""
     run, policy = settings.run, settings.policy
     kinds = {

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,7 @@ def test_a_table_of_what_is_finished(suite, tmp_path: Path, capsys: pytest.Captu
     assert bench(file, out, "--finished_only") == 2
     assert "none of 2 cells is finished" in capsys.readouterr().err
     assert bench(file, out, "--only", "supervised") == 0
-    with closing(locked(out / ".lock", "to:", out)):  # as if the suite went on elsewhere
+    with locked(out / ".lock", "to:", out):  # as if the suite went on elsewhere
         assert bench(file, out, "--finished_only") == 0
     assert list(pandas.read_parquet(out / "results.parquet").method) == ["supervised"]
     assert len(list((out / "cells").iterdir())) == 1

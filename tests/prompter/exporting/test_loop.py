@@ -32,7 +32,7 @@ from prompter.exporting.filters import fault
 from prompter.exporting.folder import ExportFolder
 from prompter.exporting.loop import Export, export
 from prompter.exporting.shards import read_rows
-from prompter.runtime.console import Show
+from prompter.runtime.console import Console
 from prompter.saved.prompter import PromptedTexts, Prompter
 
 FLAGS = ["--rows", "20", "--batch_size", "16", "--shard_rows", "10", "--device", "cpu", "--quiet"]
@@ -366,7 +366,7 @@ def test_a_full_class_is_not_asked_for_again(tmp_path: Path) -> None:
     config = ExportConfig(run="x", to="y", rows=8, batch_size=4, balance=True)
     folder = ExportFolder(tmp_path / "set")
     progress = folder.open_state({}, 3)
-    with Show(quiet=True) as show:
+    with Console(quiet=True) as show:
         loop = Export(config, Scripted(["x"]), Scorer(), folder, progress, show)  # type: ignore[arg-type]
     assert loop.quotas == [3, 3, 2] and loop.targets().tolist() == [0, 1, 2, 0]
     progress.kept_of, progress.kept, progress.rows = [3, 1, 2], 6, 6
@@ -398,7 +398,7 @@ def test_marks_hold_what_they_promise(
     folder = ExportFolder(to / "set")
     progress = folder.open_state({}, 3)
     teacher = Scorer()
-    with Show(quiet=True) as show:
+    with Console(quiet=True) as show:
         loop = Export(config, Scripted(texts), teacher, folder, progress, show)  # type: ignore[arg-type]
         loop.run()
     found = list(read_rows(folder.path))

@@ -35,7 +35,7 @@ def test_the_newest_whole_checkpoint_counts(tmp_path: Path) -> None:
         (lambda path: (path / "a.bin").write_bytes(b"x" * 50), "a.bin was changed or truncated"),
         (lambda path: (path / "a.bin").write_bytes(b"z" * 100), "a.bin was changed or truncated"),
         (lambda path: (path / "distiller" / "b.bin").unlink(), "b.bin is missing"),
-        (lambda path: (path / "manifest.json").unlink(), "interrupted while being written"),
+        (lambda path: (path / "manifest.json").unlink(), "saving was interrupted"),
         (lambda path: (path / "manifest.json").write_text('{"a.b'), "manifest.json cannot be read"),
     ],
 )
@@ -74,7 +74,17 @@ def test_a_second_process_is_refused_and_a_dead_one_does_not_block(tmp_path: Pat
     finally:
         process.kill()
         process.wait()
+    (tmp_path / "file").write_text("")
     RunFolder(tmp_path).close()
+    assert (tmp_path / "file").exists()
+
+
+def test_an_empty_folder_is_removed_and_can_be_opened_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        folder = RunFolder(tmp_path / "run")
+        assert (tmp_path / "run" / ".lock").exists()
+        folder.close()
+        assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

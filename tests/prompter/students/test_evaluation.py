@@ -73,6 +73,7 @@ def run(*arguments: object) -> int:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    capsys.readouterr()  # what the test itself printed
     assert run(*arguments) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1

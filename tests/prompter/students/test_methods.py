@@ -17,7 +17,7 @@ from distill.common.errors import InputError
 from distill.methods.zero_shot import ZeroShot
 from prompter.bench.suite import read_suite
 from prompter.cli import main
-from prompter.runtime.console import Show
+from prompter.runtime.console import Console
 from prompter.runtime.markdown import cell
 from prompter.students.config import METHODS
 from prompter.students.methods import CONFIGS, method_named, tell
@@ -204,7 +204,7 @@ def test_a_corpus_below_the_budget_is_read_again_and_said_so(distil, capsys: pyt
 @pytest.mark.parametrize(("rows", "warns"), [(40, True), (60, False)])
 def test_queries_that_give_no_text_are_announced(rows: int, warns: bool, capsys: pytest.CaptureFixture[str]) -> None:
     synthesizer: Any = SimpleNamespace(name="t3", coverage={"teacher": 0.9})
-    with Show(quiet=False) as show:
+    with Console(quiet=False) as show:
         tell(synthesizer, 100, rows, [], show)
     said = " ".join(capsys.readouterr().out.split())
     assert ("of 100 queries only about 40 give the student a text" in said) == warns
