@@ -298,7 +298,7 @@ class Distiller:
         rows = self._next_batch()
         inputs = self._inputs(rows)
         teacher_logprobs = self.replay.logprobs[rows].to(student.device)
-        with seeded(self.seed, "student-update", self.updates_done), autocast(student.device):
+        with seeded(self.seed, "student-update", self.updates_done), autocast(student.device, trained=True):
             output = student.model(**inputs, output_hidden_states=self.hidden is not None)
             loss = kd_loss(output.logits, teacher_logprobs, config.student_temperature)
             if config.student_hard_label_weight:

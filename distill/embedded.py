@@ -42,7 +42,7 @@ def classify(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, types: Te
     inputs = {"inputs_embeds": embeddings.to(model.dtype), "attention_mask": mask}
     if types is not None and takes_token_types(model):
         inputs["token_type_ids"] = types
-    with autocast(embeddings.device):
+    with autocast(embeddings.device, trained=model.dtype == torch.float32):
         logits = model(**inputs).logits
     return logits.float().log_softmax(dim=-1)
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from distill.common.precision import autocast, has_fast_bf16
+from distill.common.precision import autocast, compute_dtype
 
 # The tokenizer answers in Python lists, so texts pass through it in portions to bound their memory.
 TOKENISED_AT_ONCE = 4096
@@ -109,8 +109,8 @@ class TokenTable:
 
 
 def length_step(device: torch.device) -> int:
-    """Return what lengths are rounded up to: 4 on a CPU that computes in float32, else 16."""
-    return 4 if device.type == "cpu" and not has_fast_bf16(device) else 16
+    """Return the step that lengths are rounded up to: 4 on a CPU that computes in float32, else 16."""
+    return 4 if device.type == "cpu" and compute_dtype(device) == torch.float32 else 16
 
 
 def padded_length(length: int, max_length: int, step: int) -> int:
@@ -180,7 +180,7 @@ def log_probs(
     while start < len(order):
         width = padded_length(int(table.lengths[order[start]]), table.max_length, step)
         rows = order[start : start + max(8, budget // width // 8 * 8)]
-        with torch.inference_mode(), autocast(device):
+        with torch.inference_mode(), autocast(device, trained=model.dtype == torch.float32):
             logits = model(**table.gather(rows, device)).logits
             scored.append(logits.float().log_softmax(dim=-1))
         start += len(rows)

@@ -1,29 +1,78 @@
-"""Which device and which number format to compute in.
+"""Choose the device, and the number format of matrix products.
 
-bfloat16 halves memory and doubles speed only where the hardware multiplies it: on GPUs since Ampere and on CPUs with
-AMX or AVX512-BF16. Elsewhere it is emulated, and a bf16 matrix product on such a CPU is some hundred times *slower*
-than in float32. So the format is detected, never assumed. Weights that are trained always stay in float32 (bf16's
-8 bits of mantissa lose small AdamW updates); bf16 enters through autocast.
+bfloat16 halves memory and doubles speed only where the hardware multiplies it: on GPUs since Ampere and on CPUs with AMX or
+AVX512-BF16. Elsewhere it is emulated, and on such a CPU a bf16 matrix product is about a hundred times *slower* than one in
+float32. So the default, "auto", detects the hardware. Trained weights always stay in float32, because the 8 bits of bf16's
+mantissa lose small AdamW updates; bf16 enters through autocast.
 
-The same run therefore rounds otherwise on another kind of machine. Where figures have to agree to many digits,
-`PROMPTER_PRECISION=float32` turns bf16 off.
+The choice is one of `DTYPES`, from `use_dtype` or from the environment variable `PROMPTER_PRECISION`:
+
+- auto: bfloat16 where the hardware multiplies it, else float32;
+- float32: for metrics that agree to many digits between machines;
+- bfloat16: also where the hardware emulates it;
+- float16: for GPUs older than Ampere. Frozen models (teacher, writer) hold weights and compute in float16. Trained models
+  (student, policy) compute in float32, because float16 gradients need loss scaling, which would add state to checkpoints.
 """
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 
-from distill.common.errors import InputError
+from distill.common.errors import InputError, did_you_mean
 
 VARIABLE = "PROMPTER_PRECISION"
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+_chosen = "auto"  # by `use_dtype`, for the whole process
+
+
+def use_dtype(name: str) -> None:
+    """Choose the number format for this process.
+
+    Args:
+        name: One of `DTYPES`. "auto" follows the environment variable `PROMPTER_PRECISION`, and the hardware where that
+            variable is not set.
+
+    Raises:
+        InputError: The name is unknown.
+    """
+    global _chosen
+    _chosen = _checked(name, "dtype")
+
+
+@contextmanager
+def using_dtype(name: str) -> Iterator[None]:
+    """Choose the number format inside a `with` block, and restore the former choice after it; see `use_dtype`."""
+    before = _chosen
+    use_dtype(name)
+    try:
+        yield
+    finally:
+        use_dtype(before)
+
+
+def dtype_name() -> str:
+    """Return the choice that holds, one of `DTYPES`.
+
+    Raises:
+        InputError: The value of `PROMPTER_PRECISION` is unknown.
+    """
+    return _chosen if _chosen != "auto" else _checked(os.environ.get(VARIABLE) or "auto", VARIABLE)
+
+
+def _checked(name: str, field: str) -> str:
+    if name not in DTYPES:
+        raise InputError(f"{field} is {name!r}, expected one of: {', '.join(DTYPES)}.{did_you_mean(name, DTYPES)}")
+    return name
 
 
 def resolve_device(name: str | torch.device = "auto") -> torch.device:
-    """Turn a device name into a usable device; "auto" is the current CUDA device if there is one, else the CPU.
+    """Return the device of a name; "auto" is the current CUDA device if there is one, else the CPU.
 
     Raises:
-        InputError: the name is unknown to torch, or this machine has no such device.
+        InputError: The name is unknown to torch, or this machine has no such device.
     """
     if str(name) == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -41,35 +90,46 @@ def resolve_device(name: str | torch.device = "auto") -> torch.device:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Return whether `device` multiplies bfloat16 in hardware, and may: see `PROMPTER_PRECISION` above.
-
-    Raises:
-        InputError: `PROMPTER_PRECISION` is neither auto nor float32.
-    """
-    wanted = os.environ.get(VARIABLE) or "auto"
-    if wanted not in ("auto", "float32"):
-        raise InputError(f"{VARIABLE} is {wanted!r}, expected auto (bf16 where the hardware has it) or float32")
-    if wanted == "float32":
-        return False
+    """Return whether the hardware of `device` multiplies bfloat16."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        # torch has no public way to ask; these two are what its own inductor asks.
+        # torch has no public way to ask; its own compiler asks these two.
         return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
     return False
 
 
-def autocast(device: torch.device) -> AbstractContextManager[None]:
-    """Return a context that runs matrix products in bf16 where that is fast, and changes nothing elsewhere."""
-    if has_fast_bf16(device):
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
+def compute_dtype(device: torch.device, trained: bool = False) -> torch.dtype:
+    """Return the format of matrix products on a device: bfloat16, float16 or float32.
+
+    Args:
+        device: Where the model is.
+        trained: Whether the model is trained, see the module's text on float16.
+
+    Raises:
+        InputError: float16 was chosen for a CPU, or the choice is unknown.
+    """
+    name = dtype_name()
+    if name == "auto":
+        return torch.bfloat16 if has_fast_bf16(device) else torch.float32
+    if name == "float16" and device.type == "cpu":
+        raise InputError("dtype is float16, but CPUs emulate it slowly: choose bfloat16 or float32, or a GPU (device).")
+    if name == "float16" and trained:
+        return torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
+
+
+def autocast(device: torch.device, trained: bool = False) -> AbstractContextManager[None]:
+    """Return a context whose matrix products are in `compute_dtype`; for float32 it changes nothing."""
+    dtype = compute_dtype(device, trained)
+    return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype=dtype)
 
 
 def weight_dtype(device: torch.device) -> torch.dtype:
-    """Return the format for *frozen* weights: bf16 on GPUs that have it, float32 elsewhere.
+    """Return the format of *frozen* weights: `compute_dtype` on GPUs, float32 on CPUs.
 
-    Trained weights are float32 everywhere. On a CPU with fast bf16 frozen weights stay in float32 too: they are small
-    beside the machine's memory, and autocast gives the speed.
+    On a CPU frozen weights are small beside the machine's memory, and autocast alone gives the speed. Trained weights are
+    float32 everywhere.
     """
-    return torch.bfloat16 if device.type == "cuda" and has_fast_bf16(device) else torch.float32
+    dtype = compute_dtype(device)
+    return torch.float32 if device.type == "cpu" else dtype

@@ -202,7 +202,7 @@ class AsDfd:
         start = embeddings.to(student.device).requires_grad_(True)
         seen = mask.to(student.device)
         hidden = masked.choose(seen, f"ascent-{stage}", self.steps)
-        with autocast(student.device):
+        with autocast(student.device, trained=True):
             loss = masked.loss(student.model, start, seen, hidden)
         gradient = torch.autograd.grad(loss, start)[0].to(embeddings.device)
         return embeddings.detach() + self._move(gradient, inner), float(loss.detach())

@@ -170,7 +170,7 @@ class Rewriter:
         """
         start = self._first(inputs)
         # `generate` draws from torch's global state.
-        with seeded(seed, *purpose), autocast(self.device):
+        with seeded(seed, *purpose), autocast(self.device, trained=True):
             written = self.model.generate(**inputs, decoder_input_ids=start, min_new_tokens=1, max_new_tokens=self.max_length)
         ids = written[:, start.shape[1] :]
         ended = (ids == self.end).any(dim=1)
@@ -195,7 +195,11 @@ class Rewriter:
             (N, W, V) float32; forbidden tokens have a logit of -1e9.
         """
         before = torch.cat([self._first(inputs), tokens.ids[:, :-1]], dim=1)
-        with nullcontext() if tuned else self.model.disable_adapter(), torch.set_grad_enabled(tuned), autocast(self.device):
+        with (
+            nullcontext() if tuned else self.model.disable_adapter(),
+            torch.set_grad_enabled(tuned),
+            autocast(self.device, trained=True),
+        ):
             logits = self.model(**inputs, decoder_input_ids=before, use_cache=False).logits
         logits = logits[:, len(self._start) - 1 :].float()
         logits = logits.index_fill(2, self._forbidden.to(logits.device), FORBIDDEN)

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import torch
+
 from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
 from distill.teachers.base import Teacher
@@ -79,15 +81,19 @@ class Synthesizer(Protocol):
 
 
 def white_box(teacher: Teacher | CachedTeacher, method: str) -> TransformersTeacher:
-    """The teacher with its weights.
+    """Return the teacher with its weights.
 
     Raises:
-        InputError: It is a black box.
+        InputError: The teacher is a black box, or its weights are in float16.
     """
     inside = teacher.white_box if isinstance(teacher, CachedTeacher) else teacher
     if not isinstance(inside, TransformersTeacher):
         raise InputError(
             f"method: '{method}' follows the teacher's gradients, and {teacher.path} only answers texts; "
             "what works with a black box: prompter train, and prompter distill --from a run, a dataset or a text file"
+        )
+    if inside.model.dtype == torch.float16:
+        raise InputError(
+            f"dtype: '{method}' follows the teacher's gradients, which vanish in float16; choose bfloat16 or float32."
         )
     return inside

@@ -309,7 +309,7 @@ class ZeroShot:
         head = self.generator.get_output_embeddings()
         hook = head.register_forward_pre_hook(lambda _, states: (states[0][gaps.hidden], *states[1:]))
         try:
-            with autocast(self.device):
+            with autocast(self.device, trained=True):
                 logits = self.generator(**inputs).logits
         finally:
             hook.remove()

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from distill.common.files import cache_root
 from distill.common.hub import model_folder
-from distill.common.precision import has_fast_bf16
+from distill.common.precision import compute_dtype
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.probabilities import stop_if_mostly_unusable
@@ -260,7 +260,7 @@ def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> st
         files = sorted(file for file in folder.iterdir() if file.suffix in MODEL_FILES and file.is_file())
         about["files"] = {file.name: _sha256(file) for file in files}
         about["max_length"] = teacher.max_length
-        about["dtype"] = [str(teacher.model.dtype), "bfloat16" if has_fast_bf16(teacher.device) else "float32"]
+        about["dtype"] = [str(teacher.model.dtype), str(compute_dtype(teacher.device)).removeprefix("torch.")]
     elif isinstance(teacher, CallableTeacher):
         module = teacher.source_file()
         # Two projects may have the same function and load different models: the path tells them apart.

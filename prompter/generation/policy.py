@@ -104,7 +104,7 @@ class TopicPolicy:
         ids = self.tokenizer([self.class_prompts[index] for index in targets.tolist()])["input_ids"]
         input_ids, attention_mask = left_padded(ids, self.tokenizer.pad_token_id)
         self.model.eval()
-        with torch.inference_mode(), autocast(device):
+        with torch.inference_mode(), autocast(device, trained=True):
             decoded = decode(
                 self.model,
                 input_ids.to(device),

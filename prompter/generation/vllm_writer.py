@@ -12,6 +12,7 @@ import torch
 
 from distill.common.errors import InputError
 from distill.common.hub import load_tokenizer
+from distill.common.precision import dtype_name
 from distill.common.seeding import derive_seed
 from prompter.generation.config import WriterConfig
 from prompter.generation.writer import Written, to_texts
@@ -50,7 +51,7 @@ class VLLMWriter:
             self.engine: Any = LLM(
                 model=str(name_or_path),
                 revision=revision,
-                dtype="auto",
+                dtype=dtype_name(),
                 trust_remote_code=False,
                 gpu_memory_utilization=MEMORY_SHARE,
             )

@@ -13,7 +13,7 @@ from transformers import PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from distill.common.errors import InputError, did_you_mean
-from distill.common.precision import has_fast_bf16
+from distill.common.precision import compute_dtype
 from prompter.generation.config import PolicyConfig
 from prompter.generation.policy import TopicPolicy
 from prompter.rl.ppo_config import PPOConfig
@@ -126,7 +126,7 @@ def policy_trainer(
         "report_to": settings.run.report_to,
         "seed": settings.run.seed,
         "use_cpu": policy.model.device.type == "cpu",
-        "bf16": has_fast_bf16(policy.model.device),
+        "bf16": compute_dtype(policy.model.device, trained=True) == torch.bfloat16,
         "disable_dropout": True,
         "disable_tqdm": True,
         "gradient_checkpointing": False,

@@ -76,8 +76,8 @@ def test_padded_length_is_the_next_multiple(length: int, most: int, step: int) -
 
 
 def test_shapes_are_few_only_where_a_new_one_costs_something(monkeypatch: pytest.MonkeyPatch) -> None:
-    for fast_bf16, step in ((True, 16), (False, 4)):
-        monkeypatch.setattr("distill.common.encode.has_fast_bf16", lambda device, fast=fast_bf16: fast)
+    for name, step in (("bfloat16", 16), ("float32", 4)):
+        monkeypatch.setenv("PROMPTER_PRECISION", name)
         assert length_step(CPU) == step
     assert length_step(torch.device("cuda")) == 16
 

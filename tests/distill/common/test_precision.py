@@ -1,14 +1,30 @@
+"""Devices and number formats: what each choice means on each kind of machine."""
+
+import copy
+
 import pytest
 import torch
 
 from distill.common import precision
 from distill.common.errors import InputError
-from distill.common.precision import autocast, has_fast_bf16, resolve_device, weight_dtype
+from distill.common.precision import (
+    autocast,
+    compute_dtype,
+    dtype_name,
+    has_fast_bf16,
+    resolve_device,
+    use_dtype,
+    using_dtype,
+    weight_dtype,
+)
 from distill.config import DistillConfig
 from distill.distiller import Distiller
+from distill.methods.synthesizer import white_box
 from distill.student import load_student
 from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.tiny import judged, random_texts
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
 def test_auto_is_a_device_that_works() -> None:
@@ -31,31 +47,66 @@ def let_the_cpu_have_bf16(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
 
 
 @pytest.mark.parametrize("fast", [False, True])
-def test_bf16_only_where_the_cpu_has_it(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_bf16_only_where_the_cpu_has_it(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     let_the_cpu_have_bf16(monkeypatch, fast)
-    cpu = torch.device("cpu")
-    assert has_fast_bf16(cpu) is fast
-    with autocast(cpu):
+    assert has_fast_bf16(CPU) is fast
+    with autocast(CPU):
         product = torch.ones(4, 4) @ torch.ones(4, 4)
     assert product.dtype == (torch.bfloat16 if fast else torch.float32)
-    assert weight_dtype(cpu) == torch.float32
+    assert weight_dtype(CPU) == torch.float32
 
 
 def test_frozen_weights_are_bf16_on_a_gpu_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROMPTER_PRECISION", "auto")
     monkeypatch.setattr(precision, "has_fast_bf16", lambda device: True)
-    assert weight_dtype(torch.device("cuda")) == torch.bfloat16
-    assert weight_dtype(torch.device("cpu")) == torch.float32
+    assert weight_dtype(GPU) == torch.bfloat16
+    assert weight_dtype(CPU) == torch.float32
 
 
-def test_float32_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variable_chooses_the_format(monkeypatch: pytest.MonkeyPatch) -> None:
     let_the_cpu_have_bf16(monkeypatch, True)
+    for value, dtype in (("float32", torch.float32), ("", torch.bfloat16), ("auto", torch.bfloat16)):
+        monkeypatch.setenv("PROMPTER_PRECISION", value)
+        assert compute_dtype(CPU) == dtype
+    monkeypatch.setenv("PROMPTER_PRECISION", "float")
+    with pytest.raises(InputError, match=r"PROMPTER_PRECISION is 'float', expected one of: auto.*Did you mean 'float"):
+        compute_dtype(CPU)
+
+
+def test_choice_of_the_process_wins_over_the_environment_and_ends_with_its_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMPTER_PRECISION", "float32")
-    assert not has_fast_bf16(torch.device("cpu"))
-    monkeypatch.setenv("PROMPTER_PRECISION", "")
-    assert has_fast_bf16(torch.device("cpu"))
-    monkeypatch.setenv("PROMPTER_PRECISION", "float16")
-    with pytest.raises(InputError, match="PROMPTER_PRECISION is 'float16', expected auto"):
-        has_fast_bf16(torch.device("cpu"))
+    with using_dtype("bfloat16"):
+        assert compute_dtype(CPU) == torch.bfloat16
+        with using_dtype("auto"):
+            assert compute_dtype(CPU) == torch.float32  # as the environment says
+        use_dtype("float32")
+    assert dtype_name() == "float32"
+    monkeypatch.delenv("PROMPTER_PRECISION")
+    assert dtype_name() == "auto"
+    with pytest.raises(InputError, match="dtype is 'bf16', expected one of: auto, float32, bfloat16, float16"):
+        use_dtype("bf16")
+
+
+def test_bfloat16_is_taken_where_it_is_emulated(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_the_cpu_have_bf16(monkeypatch, False)
+    with using_dtype("bfloat16"), autocast(CPU, trained=True):
+        assert (torch.ones(4, 4) @ torch.ones(4, 4)).dtype == torch.bfloat16
+
+
+def test_float16_is_for_frozen_models_on_a_gpu() -> None:
+    with using_dtype("float16"):
+        assert weight_dtype(GPU) == compute_dtype(GPU) == torch.float16
+        assert compute_dtype(GPU, trained=True) == torch.float32
+        for refused in (compute_dtype, weight_dtype, autocast):
+            with pytest.raises(InputError, match="dtype is float16, but CPUs .*choose bfloat16 or float32"):
+                refused(CPU)
+
+
+def test_methods_refuse_gradients_through_a_float16_teacher(teacher: TransformersTeacher) -> None:
+    half = copy.copy(teacher)
+    half.model = copy.deepcopy(teacher.model).half()
+    with pytest.raises(InputError, match="dtype: 'as-dfd' .* float16"):
+        white_box(half, "as-dfd")
 
 
 def test_a_student_learns_in_bf16_what_it_learns_in_float32(
