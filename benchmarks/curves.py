@@ -1,6 +1,6 @@
-"""Curves of docs/benchmarks.md, as SVG files, and whether finished runs were stable.
+"""Curves of docs/benchmarks/, as SVG files, and whether finished runs were stable.
 
-    python benchmarks/curves.py accuracy docs/real.csv --to docs
+    python benchmarks/curves.py accuracy docs/benchmarks/real.csv --to docs/benchmarks
     python benchmarks/curves.py stability runs/long-0 runs/long-1 runs/long-2 --to docs/stability.svg
 
 `accuracy` draws one file per task of the CSV (task, method, queries, mean, std, seeds; in percent). `stability` reads the logs
