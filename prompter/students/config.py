@@ -24,7 +24,9 @@ class StudentsConfig:
         default_factory=list,
         metadata={"aliases": ["--from"], "help": "Run or prompter folder, exported dataset, text file, or hub dataset."},
     )
-    method: str = field(default="", metadata={"help": f"Instead of --from: {', '.join(METHODS)}; see docs/methods.md."})
+    method: str = field(
+        default="", metadata={"help": f"Instead of --from: {', '.join(METHODS)}; see docs/explanation/methods.md."}
+    )
     corpus: str | None = field(
         default=None,
         metadata={"help": "General text for zero-shot and t3: text file, folder, data file, hub dataset, or toy."},

@@ -1,7 +1,7 @@
 """The methods that make texts or embeddings by gradients, by name; and a student of one, for the bench.
 
 They differ from the prompter in what they need: the teacher's weights, some a corpus, some a language model of their own
-(see docs/methods.md). What they make goes to the same distillation loop, and is paid for in the same queries.
+(see docs/explanation/methods.md). What they make goes to the same distillation loop, and is paid for in the same queries.
 """
 
 import argparse
