@@ -1,4 +1,4 @@
-"""`prompter export`: labelled synthetic data sets, written in shards, marked row by row, and described by a card.
+"""`prompter export`: labelled synthetic datasets in Parquet shards, with a mark on every row and a card.
 
 May import `saved`, `generation` and `runtime`, and `eval` and `distill`.
 """

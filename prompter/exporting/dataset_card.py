@@ -1,7 +1,7 @@
-"""The card of an exported data set: what is in it, how good it is, how it was made, and what it must not be taken for.
+"""The card of an exported dataset: content, quality, how it was made, and its limits.
 
-Everything is computed from the shards and the recipe, in one pass that keeps counts only, so the same data set always gets the
-same card.
+The card depends only on the shards and the recipe, so the same dataset always gets the same card. One pass over the shards
+computes all numbers and keeps only sums in memory.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
-import yaml
 from datasets import DatasetInfo, Features
+from huggingface_hub import DatasetCardData
 
 from distill.common.files import write_text
 from eval.corpora.words import words
@@ -25,21 +25,21 @@ SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 
 @dataclass
-class Figures:
+class KeptRows:
     """Sums over the kept rows.
 
     Attributes:
-        wanted: Rows asked for by class.
-        met: Rows whose label is the wanted class, by wanted class.
-        labels: Rows by label; by wanted class where there is no teacher.
+        targets: Rows by target class.
+        hits: Rows whose label is the target class, by target class.
+        labels: Rows by label, or by target class if there is no teacher.
         confidence: Sum of the teacher's confidence.
         logprob: Sum of the mean log-probabilities.
         words: Sum of the words.
-        samples: The first few rows of each class.
+        samples: The first `SAMPLES_PER_CLASS` rows of each class.
     """
 
     targets: list[int]
-    met: list[int]
+    hits: list[int]
     labels: list[int]
     confidence: float = 0.0
     logprob: float = 0.0
@@ -47,17 +47,17 @@ class Figures:
     samples: list[dict[str, Any]] = field(default_factory=list)
 
 
-def figures(folder: Path, classes: int) -> Figures:
-    """Read a data set once and add up."""
-    sums = Figures([0] * classes, [0] * classes, [0] * classes)
+def sum_kept_rows(folder: Path, classes: int) -> KeptRows:
+    """Read a dataset once and sum over its kept rows."""
+    sums = KeptRows([0] * classes, [0] * classes, [0] * classes)
     for row in read_rows(folder):
         if not row["keep"]:
             continue
-        targets = row["wanted_label"]
-        label = row.get("label", targets)
-        if targets >= 0:  # a rewriter is asked for no class
-            sums.targets[targets] += 1
-            sums.met[targets] += label == targets
+        target = row["wanted_label"]
+        label = row.get("label", target)
+        if target >= 0:  # a rewriter has no target class
+            sums.targets[target] += 1
+            sums.hits[target] += label == target
         sums.confidence += row.get("confidence") or 0.0
         sums.logprob += row["lm_logprob"]
         sums.words += len(words(row["text"]))
@@ -70,25 +70,23 @@ def figures(folder: Path, classes: int) -> Figures:
 
 
 def write_dataset_card(folder: Path, recipe: Mapping[str, Any]) -> None:
-    """Write `README.md` into a data set.
+    """Write `README.md` into a dataset.
 
     Args:
-        folder: The data set, with all its shards.
-        recipe: What `recipe.yaml` will hold.
+        folder: The dataset with all its shards.
+        recipe: The future content of `recipe.yaml`.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
     labels: list[str] = recipe["prompter"]["labels"]
     result = recipe["result"]
     with_teacher = recipe["export"]["teacher"] != NO_TEACHER
-    sums = figures(folder, len(labels))
+    sums = sum_kept_rows(folder, len(labels))
     kept = max(1, result["kept"])
     page = render(
         "dataset_card.md.j2",
-        header=yaml.safe_dump(
-            header(folder, features(labels, with_teacher), result["rows"]), sort_keys=False, allow_unicode=True
-        ),
+        dataset_header(folder, features(labels, with_teacher), result["rows"]),
         recipe=recipe,
         labels=labels,
         result=result,
@@ -97,29 +95,29 @@ def write_dataset_card(folder: Path, recipe: Mapping[str, Any]) -> None:
         confidence=sums.confidence / kept,
         logprob=sums.logprob / kept,
         words=sums.words / kept,
-        met=sum(sums.met) / kept,
+        hits=sum(sums.hits) / kept,
         rewriter="rewriter" in recipe["prompter"],
     )
     write_text(folder / "README.md", page)
 
 
-def header(folder: Path, columns: Features, rows: int) -> dict[str, Any]:
-    """The YAML header, by which the hub and `datasets` know what they have before them.
+def dataset_header(folder: Path, columns: Features, rows: int) -> DatasetCardData:
+    """Describe a dataset for the hub and for `datasets`.
 
-    The sizes are not for decoration: `datasets` caches a local folder by its name and this header, so without them a second
-    data set in another folder of the same name would be answered with the rows of the first.
+    `datasets` caches a local folder by its name and this header. Without the sizes, a second dataset in another folder of
+    the same name would load with the rows of the first.
     """
     files = sorted((folder / "data").glob("train-*.parquet"))
     uncompressed = sum(group["total_byte_size"] for file in files for group in pq.read_metadata(file).to_dict()["row_groups"])
-    return {
-        "tags": ["synthetic", "prompter", "knowledge-distillation"],
-        "task_categories": ["text-classification"],
-        "size_categories": [next((name for limit, name in SIZES if rows < limit), "n>10M")],
-        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
-        "dataset_info": {
+    return DatasetCardData(
+        tags=["synthetic", "prompter", "knowledge-distillation"],
+        task_categories=["text-classification"],
+        size_categories=[next((name for limit, name in SIZES if rows < limit), "n>10M")],
+        configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
+        dataset_info={
             "features": DatasetInfo(features=columns)._to_yaml_dict()["features"],
             "splits": [{"name": "train", "num_bytes": uncompressed, "num_examples": rows}],
             "download_size": sum(file.stat().st_size for file in files),
             "dataset_size": uncompressed,
         },
-    }
+    )

@@ -1,7 +1,7 @@
-"""Which texts are of no use as rows of a data set: too short, too long, repeating themselves, or no language.
+"""Find texts that are useless as rows of a dataset: too short, too long, repetitive, or not language.
 
-Pure functions over one text. The thresholds are ours and lenient: a row is marked where nobody would want it, and what is
-marked stays in the data set, so that a reader who disagrees can take it back.
+Pure functions of one text. The thresholds are ours and lenient: they mark what nobody would want. Marked rows stay in the
+dataset, so a reader who disagrees can use them.
 """
 
 import re
@@ -11,29 +11,30 @@ from collections import Counter
 from eval.corpora.words import words
 
 LETTER_SHARE = 0.5
-"""Fewest letters among the visible characters of a text."""
+"""Smallest share of letters among the visible characters of a text."""
 
 DISTINCT_SHARE = 0.2
-"""Fewest distinct words among the words of a text of at least `FEW` words."""
+"""Smallest share of distinct words in a text of at least `DISTINCT_FROM` words."""
 
-FEW = 10
+DISTINCT_FROM = 10
 
 REPEATED_SHARE = 0.5
-"""Most of a text that one word, pair or triple may fill by being said three times or more."""
+"""Largest share of a text that one word, pair or triple may fill if it occurs three times or more."""
 
-RUN = re.compile(r"(\S)\1{19}")
+LONG_RUN = re.compile(r"(\S)\1{19}")
+"""The same character twenty times in a row."""
 
 
 def fault(text: str, min_words: int = 0, max_words: int = 0) -> str | None:
-    """What is wrong with a text, or None.
+    """Return what is wrong with a text, or None.
 
     Args:
         text: The text.
         min_words: Fewest words.
-        max_words: Most words; 0 for no limit.
+        max_words: Most words; 0 means no limit.
 
     Returns:
-        "not text", "too short", "too long" or "repetitive"; the first of them that holds.
+        The first that applies of "not text", "too short", "too long" and "repetitive".
 
     Examples:
         >>> fault("The show was on and on and on and on and on and on.")
@@ -41,7 +42,8 @@ def fault(text: str, min_words: int = 0, max_words: int = 0) -> str | None:
         >>> fault("The show was better than we had hoped.")
     """
     visible = [character for character in text if not character.isspace()]
-    letters = sum(unicodedata.category(character)[0] in "LM" for character in visible)  # marks: half of many scripts
+    # Combining marks (category M) count as letters: many scripts write their vowels with them.
+    letters = sum(unicodedata.category(character)[0] in "LM" for character in visible)
     if letters < LETTER_SHARE * len(visible):
         return "not text"
     found = words(text)
@@ -49,14 +51,14 @@ def fault(text: str, min_words: int = 0, max_words: int = 0) -> str | None:
         return "too short"
     if max_words and len(found) > max_words:
         return "too long"
-    if RUN.search(text) or _repeats(found):
+    if LONG_RUN.search(text) or _repeats(found):
         return "repetitive"
     return None
 
 
 def _repeats(found: list[str]) -> bool:
-    """Whether words have few distinct ones among them, or one n-gram fills most of them."""
-    if len(found) >= FEW and len(set(found)) < DISTINCT_SHARE * len(found):
+    """Return whether few of the words are distinct, or one n-gram fills most of the text."""
+    if len(found) >= DISTINCT_FROM and len(set(found)) < DISTINCT_SHARE * len(found):
         return True
     for n in (1, 2, 3):
         grams = Counter(zip(*(found[i:] for i in range(n)), strict=False))

@@ -20,14 +20,14 @@ from distill.common.errors import InputError
 from distill.common.files import write_text
 from prompter.runtime.run_folder import take_lock
 
-WORK, STATE, RECIPE = ".export", "state.sqlite", "recipe.yaml"
+WORK_FOLDER, STATE_FILE, RECIPE_FILE = ".export", "state.sqlite", "recipe.yaml"
 
 CACHE_KIB = 8192
 """Memory that SQLite may take for its pages."""
 
 
 @dataclass
-class Progress:
+class ExportProgress:
     """How far an export is.
 
     Attributes:
@@ -63,7 +63,7 @@ class ExportFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.work = self.path / WORK
+        self.work = self.path / WORK_FOLDER
         self.recipe: dict[str, Any] | None = self._read_recipe()
         if self.path.is_dir() and self.recipe is None and not self.work.is_dir() and any(self.path.iterdir()):
             raise InputError(f"to: folder '{path}' holds something else, which is left alone: choose another folder")
@@ -74,7 +74,7 @@ class ExportFolder:
         """The recipe of a finished data set, or None."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"to: '{self.path}' is a file, a folder was expected: choose another name")
-        file = self.path / RECIPE
+        file = self.path / RECIPE_FILE
         if not file.is_file():
             return None
         try:
@@ -106,22 +106,22 @@ class ExportFolder:
             )
 
     def _stored_identity(self) -> dict[str, Any] | None:
-        if not (self.work / STATE).is_file():
+        if not (self.work / STATE_FILE).is_file():
             return None
-        with contextlib.closing(_connect(self.work / STATE)) as connection:
+        with contextlib.closing(_connect(self.work / STATE_FILE)) as connection:
             value = connection.execute("SELECT value FROM state WHERE key = 'identity'").fetchone()
         return json.loads(value[0]) if value else None
 
     # The working state
 
-    def open_state(self, identity: dict[str, Any], classes: int) -> Progress:
+    def open_state(self, identity: dict[str, Any], classes: int) -> ExportProgress:
         """Begin, or take up what was begun."""
-        self.connection = _connect(self.work / STATE)
+        self.connection = _connect(self.work / STATE_FILE)
         if self._get("identity") is None:
             self._set("identity", identity)
-            self._set("progress", asdict(Progress(kept_of=[0] * classes, answers=[0] * classes)))
+            self._set("progress", asdict(ExportProgress(kept_of=[0] * classes, answers=[0] * classes)))
             self.connection.commit()
-        return Progress(**self._get("progress"))
+        return ExportProgress(**self._get("progress"))
 
     def add(self, number: int, row: dict[str, Any]) -> None:
         """Put a row into the shard that is not full yet."""
@@ -139,7 +139,7 @@ class ExportFolder:
         assert self.connection is not None
         self.connection.execute("DELETE FROM pending WHERE row IN (SELECT row FROM pending ORDER BY row LIMIT ?)", (limit,))
 
-    def commit(self, progress: Progress) -> None:
+    def commit(self, progress: ExportProgress) -> None:
         """Make everything since the last call count, at once."""
         assert self.connection is not None
         self._set("progress", asdict(progress))
@@ -158,7 +158,7 @@ class ExportFolder:
 
     def finish(self, recipe: dict[str, Any]) -> None:
         """Mark the data set as finished; `close` then removes the working state."""
-        write_text(self.path / RECIPE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+        write_text(self.path / RECIPE_FILE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
         self.recipe = recipe
 
     def close(self) -> None:
@@ -166,7 +166,7 @@ class ExportFolder:
         if self.connection is not None:
             self.connection.close()
             self.connection = None
-        if self.recipe is not None or not (self.work / STATE).exists():
+        if self.recipe is not None or not (self.work / STATE_FILE).exists():
             shutil.rmtree(self.work, ignore_errors=True)
             if not any(self.path.iterdir()):
                 self.path.rmdir()

@@ -1,6 +1,6 @@
-"""Uploading a finished data set to the Hugging Face hub: private unless asked otherwise.
+"""Upload a finished dataset to the Hugging Face hub. Uploads are private unless the user asks for a public one.
 
-The token is the one that `hf auth login` stored; it is never read, printed or written here.
+`huggingface_hub` finds the token that `hf auth login` stored. This module never reads, prints or writes it.
 """
 
 from pathlib import Path
@@ -8,42 +8,42 @@ from pathlib import Path
 from huggingface_hub import HfApi
 
 from distill.common.errors import InputError
-from prompter.exporting.folder import WORK
+from prompter.exporting.folder import WORK_FOLDER
 
 
-def upload(folder: Path, name: str, public: bool) -> str:
-    """Upload a data set.
+def upload_dataset(folder: Path, name: str, public: bool) -> str:
+    """Upload a dataset.
 
     Args:
-        folder: The finished data set.
-        name: Its id on the hub, `owner/name`.
-        public: Make it public.
+        folder: The finished dataset.
+        name: Id on the hub, `owner/name`.
+        public: Make the dataset public.
 
     Returns:
-        Where it is.
+        The address of the dataset.
 
     Raises:
-        InputError: The hub refuses or cannot be reached, or `name` is public already and `public` is off.
+        InputError: The hub refuses or cannot be reached, or `name` is already public although `public` is off.
     """
     api = HfApi()
     try:
         url = api.create_repo(name, repo_type="dataset", private=not public, exist_ok=True)
         if not public and not api.repo_info(name, repo_type="dataset").private:
-            raise InputError(f"push_to_hub: {name} exists and is public; give another id, or --public to publish the data set")
+            raise InputError(f"push_to_hub: {name} exists and is public: give another id, or --public to publish the dataset")
         api.upload_folder(
             repo_id=name,
             repo_type="dataset",
             folder_path=folder,
-            ignore_patterns=[f"{WORK}/**", ".*"],
-            commit_message="Data set written by prompter export",
+            ignore_patterns=[f"{WORK_FOLDER}/**", ".*"],
+            commit_message="Dataset written by prompter export",
         )
     except InputError:
         raise
-    except Exception as error:  # the hub's client lets the errors of its HTTP library through, and has changed that library
+    except Exception as error:  # the client passes on the errors of its HTTP library, which has changed between versions
         response = getattr(error, "response", None)
         reason = f"HTTP {response.status_code}" if response is not None else type(error).__name__
         raise InputError(
-            f"push_to_hub: {name} was not uploaded ({reason}); the data set is complete in {folder}. Check the id and the "
+            f"push_to_hub: {name} was not uploaded ({reason}); the dataset is complete in {folder}. Check the id and the "
             "network, log in with: hf auth login, then give the same command again"
         ) from error
     return str(url)

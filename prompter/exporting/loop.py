@@ -23,7 +23,7 @@ from eval.toy import located
 from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.exporting.dataset_card import write_dataset_card
 from prompter.exporting.filters import fault
-from prompter.exporting.folder import ExportFolder, Progress
+from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.shards import features, write_csv, write_jsonl, write_shard
 from prompter.generation.config import WriterConfig
 from prompter.runtime.console import Console
@@ -86,9 +86,9 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
     finally:
         folder.close()
     if config.push_to_hub:
-        from prompter.exporting.hub_upload import upload
+        from prompter.exporting.hub_upload import upload_dataset
 
-        print(upload(folder.path, config.push_to_hub, config.public))
+        print(upload_dataset(folder.path, config.push_to_hub, config.public))
     assert folder.recipe is not None
     return report(config, folder.path, folder.recipe["result"], manifest["labels"])
 
@@ -142,7 +142,7 @@ class Export:
         prompter: Prompter | SavedRewriter,
         teacher: CachedTeacher | None,
         folder: ExportFolder,
-        progress: Progress,
+        progress: ExportProgress,
         show: Console,
     ) -> None:
         self.config, self.prompter, self.teacher, self.folder, self.progress = config, prompter, teacher, folder, progress
@@ -281,7 +281,7 @@ def quotas(rows: int, classes: int) -> list[int]:
 
 
 def finish(
-    config: ExportConfig, folder: ExportFolder, progress: Progress, manifest: dict[str, Any], identity: dict[str, Any]
+    config: ExportConfig, folder: ExportFolder, progress: ExportProgress, manifest: dict[str, Any], identity: dict[str, Any]
 ) -> None:
     """Write the card, and the recipe that marks the data set as finished."""
     libraries = [*LIBRARIES, *(["vllm"] if config.writer == "vllm" else [])]

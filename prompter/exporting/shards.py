@@ -1,7 +1,7 @@
 """Rows on the disk: Parquet shards that `datasets` and pandas open, and the same rows as JSON lines and CSV.
 
-The schema carries what `datasets` needs to know of the class names. A file is written under a temporary name and renamed when
-it is whole, and the same rows always give the same bytes.
+The Parquet schema stores the class names in the form that `datasets` reads. A file gets its name only when it is complete,
+and the same rows always give the same bytes.
 """
 
 import csv
@@ -17,15 +17,15 @@ from datasets import ClassLabel, Features, List, Value
 
 from distill.common.files import replace_file
 
-PORTION = 1000
-"""Rows in memory while a data set is written or read, and rows of a Parquet row group."""
+ROWS_IN_MEMORY = 1000
+"""Rows in memory while a dataset is written or read. Also the rows of a Parquet row group."""
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that a spreadsheet would compute."""
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet computes a cell that starts with one of these."""
 
 
 def features(labels: list[str], teacher: bool) -> Features:
-    """The columns.
+    """Return the columns of a dataset.
 
     Args:
         labels: Class names.
@@ -49,17 +49,17 @@ def features(labels: list[str], teacher: bool) -> Features:
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """The file of a shard: a name that `datasets` takes for the split `train`."""
+    """Return the file of a shard. From its name `datasets` knows that it belongs to the split `train`."""
     return folder / "data" / f"train-{number:05d}.parquet"
 
 
 def write_shard(folder: Path, number: int, rows: Iterable[dict[str, Any]], columns: Features) -> None:
-    """Write one shard; an earlier one of that number is replaced."""
+    """Write one shard. An earlier shard of that number is replaced."""
     schema, rest = columns.arrow_schema, iter(rows)
 
     def write(temporary: Path) -> None:
         with pq.ParquetWriter(temporary, schema) as file:
-            while portion := list(islice(rest, PORTION)):
+            while portion := list(islice(rest, ROWS_IN_MEMORY)):
                 file.write_table(pa.Table.from_pylist(portion, schema=schema))
 
     (folder / "data").mkdir(exist_ok=True)
@@ -67,51 +67,51 @@ def write_shard(folder: Path, number: int, rows: Iterable[dict[str, Any]], colum
 
 
 def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """All rows of a data set in order; classes as indices."""
+    """Yield all rows of a dataset in order, with classes as indices."""
     for file in sorted((folder / "data").glob("train-*.parquet")):
         with pq.ParquetFile(file) as shard:
-            for batch in shard.iter_batches(PORTION):
+            for batch in shard.iter_batches(ROWS_IN_MEMORY):
                 yield from batch.to_pylist()
 
 
 def write_jsonl(folder: Path, columns: Features) -> None:
-    """Write `data.jsonl`: a row a line, classes by name."""
+    """Write `data.jsonl`: one row per line, with class names."""
 
     def write(temporary: Path) -> None:
         with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            for row in _named(folder, columns):
+            for row in _readable_rows(folder, columns):
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
     replace_file(folder / "data.jsonl", write)
 
 
 def write_csv(folder: Path, columns: Features) -> None:
-    """Write `data.csv`: classes by name, probabilities as a JSON list, texts that a spreadsheet would compute behind a '."""
+    """Write `data.csv`, with class names, and with probabilities as a JSON list; see `csv_cell` for texts."""
 
     def write(temporary: Path) -> None:
         with temporary.open("w", encoding="utf-8", newline="") as file:
             lines = csv.writer(file)
             lines.writerow(columns)
-            for row in _named(folder, columns):
+            for row in _readable_rows(folder, columns):
                 lines.writerow([csv_cell(value) for value in row.values()])
 
     replace_file(folder / "data.csv", write)
 
 
 def csv_cell(value: Any) -> Any:
-    """A value as a cell; only text is ever changed.
+    """Return a value as a CSV cell. Text that a spreadsheet would compute gets a leading apostrophe.
 
     Examples:
         >>> csv_cell("=1+1"), csv_cell(-0.5), csv_cell([0.5, 0.5]), csv_cell("well")
         ("'=1+1", -0.5, '[0.5, 0.5]', 'well')
     """
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA) else value
+        return f"'{value}" if value.startswith(FORMULA_STARTS) else value
     return json.dumps(value) if isinstance(value, list) else value
 
 
-def _named(folder: Path, columns: Features) -> Iterator[dict[str, Any]]:
-    """Rows with class names instead of indices, and float32 numbers without the digits that float64 adds."""
+def _readable_rows(folder: Path, columns: Features) -> Iterator[dict[str, Any]]:
+    """Yield rows with class names instead of indices, and float32 numbers rounded to their own digits."""
     classes = {name: feature.names for name, feature in columns.items() if isinstance(feature, ClassLabel)}
     for row in read_rows(folder):
         for name, value in row.items():

@@ -1,36 +1,46 @@
-"""Markdown pages from templates, with text of models and users made harmless."""
+"""Markdown pages from templates.
+
+Cards show text that a language model or a user wrote. Such text passes through the filter `cell`, so that it cannot become
+markup.
+"""
 
 import html
 import re
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import CardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+MAX_CELL_LENGTH = 300
 
-MAX_TEXT = 300
 
+def render(template: str, header: CardData, **values: Any) -> str:
+    """Fill one of the card templates.
 
-def render(template: str, **values: Any) -> str:
-    """Fill one of the templates; `cell` is the filter for text that is not ours."""
+    Args:
+        template: File name in `templates`.
+        header: The YAML block at the top of the card.
+        **values: What the template names.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=False,  # Markdown; what comes from a model or a user goes through `cell`
+        autoescape=False,  # the page is Markdown, not HTML; text of others goes through `cell`
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = cell
-    page = environment.get_template(template).render(**values)
-    # A lone surrogate in a text (JSON can carry one) has no UTF-8 form.
+    page = environment.get_template(template).render(header=header.to_yaml(), **values)
+    # JSON can carry half of a surrogate pair, which UTF-8 cannot express.
     return page.encode("utf-8", "replace").decode("utf-8")
 
 
-def cell(text: Any, limit: int = MAX_TEXT) -> str:
-    r"""Foreign text for a cell of a Markdown table: one line, at most `limit` characters, no markup.
+def cell(text: Any, limit: int = MAX_CELL_LENGTH) -> str:
+    r"""Return text as a cell of a Markdown table: one line of at most `limit` characters, without markup.
 
     Examples:
         >>> cell("a | *b* <i>\nc")

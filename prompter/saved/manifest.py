@@ -1,7 +1,8 @@
-"""A saved prompter: adapter, tokenizer and `prompter.json`; with the base model, all one needs to write topics again.
+"""The folder of a saved prompter: adapter, tokenizer and `prompter.json`.
 
-`prompter.json` names models as the user named them (`toy`, a hub id with its commit, a folder), never by where a cache
-keeps them, so the folder can be copied to another machine.
+With the base model, the folder is all that is needed to write topics again. `prompter.json` names models as the user named
+them (`toy`, a hub id with its commit, a folder) and not by their place in a cache, so the folder can be copied to another
+machine.
 """
 
 import dataclasses
@@ -22,9 +23,9 @@ from prompter.runtime.versions import library_versions
 from prompter.training.settings import Settings
 
 SCHEMA_VERSION = 1
-MANIFEST = "prompter.json"
+PROMPTER_MANIFEST = "prompter.json"
 
-REQUIRED: dict[str, type] = {
+REQUIRED_PROMPTER_KEYS: dict[str, type] = {
     "base": str,
     "writer": str,
     "adapter": bool,
@@ -33,10 +34,10 @@ REQUIRED: dict[str, type] = {
     "policy": dict,
     "writer_settings": dict,
 }
-"""What `prompter.json` cannot do without; the rest informs."""
+"""Keys of `prompter.json` that loading needs, with their types. All other keys are information."""
 
-FIGURES = ("reward", "confidence", "wanted_share", "agreement", "distinct_topics")
-"""Columns of `metrics.jsonl` that the training summary takes over, beside the reward's terms."""
+SUMMARISED_METRICS = ("reward", "confidence", "wanted_share", "agreement", "distinct_topics")
+"""Columns of `metrics.jsonl` that the training summary holds, beside the terms of the reward."""
 
 
 def save_prompter(
@@ -47,15 +48,15 @@ def save_prompter(
     named: Mapping[str, Any],
     training: Mapping[str, Any],
 ) -> None:
-    """Write the prompter's folder.
+    """Write the folder of a prompter.
 
     Args:
-        path: The folder; replaced as a whole if it holds a prompter.
+        path: The folder. A prompter in it is replaced as a whole.
         settings: All settings of the run.
         policy: The tuned policy.
-        writer: The frozen writer that it was tuned with.
-        named: All settings by name with models as the user named them, where `settings` may hold paths of a cache.
-        training: Figures about the training; see `training_summary`.
+        writer: The frozen writer that the policy was tuned with.
+        named: All settings by name, with models as the user named them.
+        training: Numbers about the training; see `training_summary`.
 
     Raises:
         InputError: The folder cannot be written, or holds something else.
@@ -81,30 +82,30 @@ def save_prompter(
         "training": dict(training),
         "versions": library_versions(("prompter", "torch", "transformers", "trl", "peft")),
     }
-    with replace_folder(path, MANIFEST) as folder:
+    with replace_folder(path, PROMPTER_MANIFEST) as folder:
         policy.model.save_pretrained(folder)
         policy.tokenizer.save_pretrained(folder)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; ours is written when the run has ended
-        if policy.lora is not None:  # PEFT notes where the base lay on this machine
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; the run writes ours when it ends
+        if policy.lora is not None:  # PEFT stores the path of the base on this machine
             adapter = read_json(folder / "adapter_config.json")
             write_json(folder / "adapter_config.json", adapter | {"base_model_name_or_path": manifest["base"]})
-        write_json(folder / MANIFEST, manifest)
+        write_json(folder / PROMPTER_MANIFEST, manifest)
 
 
 def training_summary(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What `prompter.json` tells of the training.
+    """Summarise the training for `prompter.json`.
 
     Args:
         metrics: Rows of `metrics.jsonl`.
 
     Returns:
-        `rollouts`, `teacher_queries`, and for the `first` and the `last` tenth of the rollouts the mean of the reward, of
-        its terms and of how teacher and student answered.
+        `rollouts` and `teacher_queries`. Then `first` and `last`: means over the first and the last tenth of the rollouts
+        of the reward, its terms and the other `SUMMARISED_METRICS`.
     """
     if not metrics:
         return {"rollouts": 0, "teacher_queries": 0}
     tenth = max(1, len(metrics) // 10)
-    names = [name for name in metrics[0] if name in FIGURES or name.startswith("reward/")]
+    names = [name for name in metrics[0] if name in SUMMARISED_METRICS or name.startswith("reward/")]
 
     def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         return {name: round(sum(row[name] for row in rows) / len(rows), 4) for name in names}
@@ -118,52 +119,52 @@ def training_summary(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def count_base_parameters(model: nn.Module) -> int:
-    """Parameters of a model without its adapters."""
+    """Count the parameters of a model without its adapters."""
     return sum(parameter.numel() for name, parameter in model.named_parameters() if ".lora_" not in name)
 
 
 def find_prompter(path: str | Path) -> Path:
-    """The prompter's folder, given itself or the folder of its run.
+    """Return the folder of a prompter, given that folder or the folder of its run.
 
     Raises:
-        InputError: There is none.
+        InputError: There is no prompter.
     """
     given = Path(path).expanduser()
     for folder in (given, given / "prompter"):
-        if (folder / MANIFEST).is_file():
+        if (folder / PROMPTER_MANIFEST).is_file():
             return folder
     if (given / "config.yaml").is_file():
         raise InputError(f"run '{path}' holds no prompter yet: finish it first (prompter train ... --resume)")
-    reason = f"has no {MANIFEST}" if given.is_dir() else "does not exist"
+    reason = f"has no {PROMPTER_MANIFEST}" if given.is_dir() else "does not exist"
     raise InputError(f"prompter '{path}' {reason}: give the folder of a finished run, or the folder 'prompter' in it")
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_prompter_manifest(folder: Path) -> dict[str, Any]:
     """Read and check `prompter.json`.
 
     Raises:
-        InputError: It is damaged, or of a schema that this version does not know.
+        InputError: The file is damaged, or its schema is not the one that this version reads.
     """
-    file = folder / MANIFEST
+    file = folder / PROMPTER_MANIFEST
     manifest = read_json(file)
     if not isinstance(manifest, dict) or "schema_version" not in manifest:
-        raise InputError(f"{file}: has no schema_version, so it is not what a run wrote; copy the folder again")
+        raise InputError(f"{file}: has no schema_version, so no run wrote it: copy the folder again from the run")
     if manifest["schema_version"] != SCHEMA_VERSION:
         raise InputError(
             f"{file}: schema_version is {manifest['schema_version']!r}, this version of prompter reads {SCHEMA_VERSION}: "
-            "install the version that wrote it (see 'versions' there), or train again"
+            "install the version that wrote it (see 'versions' in the file), or train again"
         )
-    for key, kind in REQUIRED.items():
+    for key, kind in REQUIRED_PROMPTER_KEYS.items():
         if not isinstance(manifest.get(key), kind):
-            raise InputError(f"{file}: '{key}' is missing or damaged; copy the folder again from the run that wrote it")
+            raise InputError(f"{file}: '{key}' is missing or damaged: copy the folder again from the run")
     labels = manifest["labels"]
     if len(labels) < 2 or not all(isinstance(label, str) for label in labels):
-        raise InputError(f"{file}: 'labels' is {labels!r}, expected two or more names; copy the folder again")
+        raise InputError(f"{file}: 'labels' is {labels!r}, expected two or more names: copy the folder again from the run")
     return manifest
 
 
 def fingerprint(folder: Path) -> str:
-    """SHA-256 over everything that decides what the prompter writes: weights, tokenizer and `prompter.json`."""
+    """Return the SHA-256 of everything that decides what the prompter writes: weights, tokenizer and `prompter.json`."""
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
         if file.suffix in (".json", ".safetensors"):
@@ -173,5 +174,5 @@ def fingerprint(folder: Path) -> str:
 
 
 def _revision(model: Any) -> str | None:
-    """Commit of the hub's repository that a model came from; None for a folder."""
+    """Return the commit of the hub repository that a model came from, or None for a local folder."""
     return getattr(model.config, "_commit_hash", None)

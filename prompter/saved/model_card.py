@@ -1,7 +1,6 @@
-"""The model card of a saved prompter, and what both cards share: how text of a language model is put into Markdown.
+"""The model card of a saved prompter.
 
-The card is written from the run itself: settings, curves and samples. Sample texts are treated as hostile; nothing in
-them can become markup. Cards name models as the user did, and no file of this machine.
+The run itself supplies the content: settings, metrics and samples. The card names models as the user named them.
 """
 
 from collections import defaultdict
@@ -9,22 +8,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from huggingface_hub import ModelCardData
 
 from distill.common.files import read_json, write_text
 from prompter.runtime.markdown import render
-from prompter.saved.manifest import MANIFEST
+from prompter.saved.manifest import PROMPTER_MANIFEST
 
 MAX_TOPICS = 20
 SAMPLE_TEXTS = 8
 
-MARKS = "▁▂▃▄▅▆▇█"
+BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def write_prompter_card(
     folder: Path, metrics: Sequence[Mapping[str, Any]], samples: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]
 ) -> None:
-    """Write `README.md` into a prompter's folder.
+    """Write `README.md` into the folder of a prompter.
 
     Args:
         folder: The folder `prompter` of a run.
@@ -33,9 +32,10 @@ def write_prompter_card(
         summary: Content of `summary.json`.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
-    write_text(folder / "README.md", render_prompter_card(read_json(folder / MANIFEST), metrics, samples, summary))
+    manifest = read_json(folder / PROMPTER_MANIFEST)
+    write_text(folder / "README.md", render_prompter_card(manifest, metrics, samples, summary))
 
 
 def render_prompter_card(
@@ -44,18 +44,20 @@ def render_prompter_card(
     samples: Sequence[Mapping[str, Any]],
     summary: Mapping[str, Any],
 ) -> str:
-    """The card as text; the arguments are those of `write_card`, with the content of `prompter.json`."""
-    header: dict[str, Any] = {"library_name": "peft" if manifest["adapter"] else "transformers"}
-    if manifest.get("base_revision"):  # a hub takes no folder for a base model
-        header["base_model"] = manifest["base"]
-    header |= {"pipeline_tag": "text-generation", "tags": ["prompter", "synthetic-data", "knowledge-distillation"]}
+    """Return the text of the card. See `write_prompter_card`; `manifest` is the content of `prompter.json`."""
+    header = ModelCardData(
+        library_name="peft" if manifest["adapter"] else "transformers",
+        base_model=manifest["base"] if manifest.get("base_revision") else None,  # only a model of the hub has a commit
+        pipeline_tag="text-generation",
+        tags=["prompter", "synthetic-data", "knowledge-distillation"],
+    )
     late = [row for row in samples if row["queries"] * 2 > samples[-1]["queries"]]
     return render(
         "prompter_card.md.j2",
-        header=yaml.safe_dump(header, sort_keys=False, allow_unicode=True),
+        header,
         m=manifest,
         rewards=reward_table(manifest, metrics),
-        topics=[] if manifest["policy"]["writes"] == "text" else topic_table(late),
+        topics=[] if manifest["policy"]["writes"] == "text" else frequent_topics(late),
         late=len(late),
         texts=late[-SAMPLE_TEXTS:],
         student=summary.get("students", {}).get("prompted", {}),
@@ -64,21 +66,21 @@ def render_prompter_card(
 
 
 def reward_table(manifest: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
-    """Name, first, last and curve of the reward, its terms and what else the training summary holds."""
+    """Return the name, first value, last value and curve of each metric in the training summary."""
     training = manifest.get("training", {})
     first, last = training.get("first", {}), training.get("last", {})
     return [
-        (name, f"{first[name]:.3f}", f"{last[name]:.3f}", curve([row[name] for row in metrics if name in row]))
+        (name, f"{first[name]:.3f}", f"{last[name]:.3f}", sparkline([row[name] for row in metrics if name in row]))
         for name in first
     ]
 
 
-def topic_table(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Topics of sample rows, the most frequent first, with how often they met the wanted class.
+def frequent_topics(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Count the topics of samples and how often the teacher answered the target class.
 
     Returns:
-        Rows of `topic`, `count`, `hits` (share of samples whose answer is the wanted class) and `confidence` (mean reward
-        term).
+        The most frequent topics first, as rows of `topic`, `count`, `hits` (share of samples for which the teacher answered
+        the target class) and `confidence` (mean of that reward term).
     """
     groups: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     for row in samples:
@@ -95,11 +97,11 @@ def topic_table(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return sorted(table, key=lambda row: (-row["count"], -row["confidence"], row["topic"]))[:MAX_TOPICS]
 
 
-def curve(values: Sequence[float], width: int = 16) -> str:
-    """Numbers as a line of block characters, the lowest as the lowest block.
+def sparkline(values: Sequence[float], width: int = 16) -> str:
+    """Draw numbers as a line of at most `width` block characters; the lowest number gets the lowest block.
 
     Examples:
-        >>> curve([0, 1, 2, 3, 4, 5, 6, 7])
+        >>> sparkline([0, 1, 2, 3, 4, 5, 6, 7])
         '▁▂▃▄▅▆▇█'
     """
     if not values:
@@ -109,5 +111,5 @@ def curve(values: Sequence[float], width: int = 16) -> str:
     means = [sum(values[a:b]) / (b - a) for a, b in zip(cuts, cuts[1:], strict=False)]
     low, high = min(means), max(means)
     if high == low:
-        return MARKS[0] * width
-    return "".join(MARKS[min(7, int((mean - low) / (high - low) * 8))] for mean in means)
+        return BLOCKS[0] * width
+    return "".join(BLOCKS[min(7, int((mean - low) / (high - low) * 8))] for mean in means)

@@ -1,11 +1,11 @@
-"""`Prompter`: a saved prompter, loaded to write topics and texts.
+"""`Prompter`: a saved prompter that writes topics and texts.
 
     from prompter import Prompter
 
     prompter = Prompter.load("runs/ag_news")
     prompter.texts("Sports", 3)
 
-Everything drawn is fixed by the seed and the number of the batch, so that a stream can be taken up at any batch.
+The seed and the number of the batch decide every text, so a stream can continue at any batch.
 """
 
 import dataclasses
@@ -32,24 +32,29 @@ from eval.toy import located
 from prompter.generation.config import PolicyConfig, WriterConfig
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Writer, Written
-from prompter.saved.manifest import MANIFEST, count_base_parameters, find_prompter, fingerprint, read_manifest
+from prompter.saved.manifest import (
+    PROMPTER_MANIFEST,
+    count_base_parameters,
+    find_prompter,
+    fingerprint,
+    read_prompter_manifest,
+)
 
 BACKENDS = ("transformers", "vllm")
-"""What the frozen writer runs on."""
+"""Libraries that can run the frozen writer."""
 
 CHUNK = 256
 """Topics or texts that `Prompter.topics` and `Prompter.texts` write at once."""
 
-
 NOT_FOUND = ("does not exist", "is no local folder", "has no config.json")
-"""How `distill.common.hub` says that a model is not where it was looked for."""
+"""Parts of the messages with which `distill.common.hub` reports a model that is not at the given place."""
 
 
 class TextWriter(Protocol):
-    """What continues topics: `prompter.generation.writer.Writer`, or the same on another backend."""
+    """Continues topics: `prompter.generation.writer.Writer`, or its counterpart on another backend."""
 
     def write(self, topics: Sequence[str], seed: int, counter: int, purpose: str = "writer") -> Written:
-        """Continue N topics; the same arguments give the same texts."""
+        """Continue N topics. The same arguments give the same texts."""
         ...
 
 
@@ -58,11 +63,11 @@ class PromptedTexts:
     """A batch of texts.
 
     Attributes:
-        texts: N texts, on one line each.
-        topics: The opening of each text; the whole text where the policy writes texts itself.
-        wanted: (N,) int64, the class each text was asked for.
+        texts: N texts, each on one line.
+        topics: The opening of each text. It is the whole text if the policy writes texts itself.
+        targets: (N,) int64: the class that each text was asked for.
         lm_logprob: (N,) float32 on the CPU: mean log-probability of the sampled tokens at temperature 1, under the frozen
-            writer, or under the policy where it writes the texts.
+            writer, or under the policy if it writes the texts.
     """
 
     texts: list[str]
@@ -80,9 +85,9 @@ class Prompter:
 
     Args:
         policy: The tuned policy.
-        writer: Continues its topics; None where the policy writes whole texts.
+        writer: Continues the topics. None if the policy writes whole texts.
         manifest: Content of `prompter.json`.
-        sha256: Fingerprint of the folder it came from.
+        sha256: Fingerprint of the folder.
     """
 
     def __init__(self, policy: TopicPolicy, writer: TextWriter | None, manifest: dict[str, Any], sha256: str) -> None:
@@ -103,29 +108,18 @@ class Prompter:
 
         Args:
             path: Folder of a run, or the folder `prompter` in it.
-            base: Folder or hub id of the model that was tuned, where it has moved.
-            writer: The same for the frozen writer; where both are one model, `base` is enough.
+            base: Folder or hub id of the model that was tuned. Needed if the model has moved.
+            writer: The same for the frozen writer. If policy and writer are one model, `base` is enough.
             device: auto, cpu, cuda or cuda:N.
-            backend: `transformers` or `vllm`, for the frozen writer.
-            **writer_settings: Fields of `WriterConfig` that differ from the training's.
+            backend: Library that runs the frozen writer: `transformers` or `vllm`.
+            **writer_settings: Fields of `WriterConfig` that replace those of the training.
 
         Raises:
             InputError: The folder or a model is missing or damaged, they do not fit each other, or a setting is wrong.
         """
         folder = find_prompter(path)
-        manifest = read_manifest(folder)
-        known = [field.name for field in dataclasses.fields(WriterConfig)]
-        for name in writer_settings:
-            if name not in known:
-                raise InputError(f"unknown setting '{name}' of the writer.{did_you_mean(name, known)}")
-        try:
-            policy_config = PolicyConfig(**manifest["policy"])
-            writer_config = WriterConfig(**(manifest["writer_settings"] | writer_settings))
-        except TypeError as error:
-            raise InputError(
-                f"{folder / MANIFEST}: a setting is not one that this version knows ({error}); "
-                "install the version that wrote it (see 'versions' there)"
-            ) from None
+        manifest = read_prompter_manifest(folder)
+        policy_config, writer_config = _settings(folder, manifest, writer_settings)
         one_model = manifest["base"] == manifest["writer"]
         base_name = located(base or manifest["base"], "writer")
         writer_name = located(writer or (base if base and one_model else manifest["writer"]), "writer")
@@ -138,7 +132,7 @@ class Prompter:
         revision = None if writer or (base and one_model) else manifest.get("writer_revision")
         loaded: TextWriter | None = None
         if policy_config.writes == "topic":
-            with _told_how_to_name("writer= (--generator on the command line)"):
+            with _remedy_for_moved_model("writer= (--generator on the command line)"):
                 if backend == "vllm":
                     from prompter.generation.vllm_writer import VLLMWriter
 
@@ -149,14 +143,14 @@ class Prompter:
 
     @property
     def labels(self) -> list[str]:
-        """Class names of the teacher, in its order."""
+        """Class names of the teacher, in the teacher's order."""
         return self.policy.labels
 
     def topics(self, label: str | int, n: int, seed: int = 0) -> list[str]:
-        """`n` topics for a class, given by name or index: those that `texts` continues.
+        """Write `n` topics for a class, given by name or index. `texts` continues the same topics.
 
         Raises:
-            InputError: There is no such class, or `n` is below 1.
+            InputError: The class is unknown, or `n` is below 1.
         """
         return [
             topic
@@ -165,10 +159,10 @@ class Prompter:
         ]
 
     def texts(self, label: str | int, n: int, seed: int = 0) -> list[str]:
-        """`n` texts for a class, given by name or index.
+        """Write `n` texts for a class, given by name or index.
 
         Raises:
-            InputError: There is no such class, or `n` is below 1.
+            InputError: The class is unknown, or `n` is below 1.
         """
         chunks = enumerate(self._chunks(label, n))
         return [text for number, targets in chunks for text in self.write(targets, seed, number).texts]
@@ -176,17 +170,17 @@ class Prompter:
     def stream(
         self, labels: Sequence[str | int] | None = None, *, seed: int = 0, batch_size: int = CHUNK, start: int = 0
     ) -> Iterator[PromptedTexts]:
-        """Texts without end, each class as often as any other.
+        """Write batches of texts without end, equally many for each class.
 
         Args:
-            labels: Classes to ask for, by name or index; all if None.
-            seed: Seed of everything drawn.
+            labels: Classes to ask for, by name or index. None means all classes.
+            seed: Seed of all random numbers.
             batch_size: Texts per batch.
-            start: Number of the first batch. Batch k depends on the seed and k alone: `start=k` goes on where a stream was
-                left after k batches.
+            start: Number of the first batch. Batch k depends only on the seed and on k, so `start=k` continues a stream
+                after k batches.
 
         Raises:
-            InputError: There is no such class, or a number is out of its range.
+            InputError: A class is unknown, or a number is out of range.
         """
         classes = [self.index(label) for label in labels] if labels is not None else list(range(len(self.labels)))
         if not classes:
@@ -195,18 +189,18 @@ class Prompter:
             raise InputError(f"batch_size is {batch_size} and start is {start}, expected >= 1 and >= 0")
 
         def targets(number: int) -> Tensor:
-            first = number * batch_size  # rotation goes on over batches, so that remainders even out
+            first = number * batch_size  # the rotation spans batches, so that classes stay balanced
             return torch.tensor([classes[row % len(classes)] for row in range(first, first + batch_size)])
 
         return (self.write(targets(number), seed, number) for number in itertools.count(start))
 
     def write(self, targets: Tensor, seed: int, counter: int) -> PromptedTexts:
-        """Write one text for each wanted class.
+        """Write one text for each target class.
 
         Args:
-            wanted: (N,) int64 class indices.
-            seed: Seed of everything drawn.
-            counter: Number of the batch: the same arguments give the same texts.
+            targets: (N,) int64 class indices.
+            seed: Seed of all random numbers.
+            counter: Number of the batch. The same arguments give the same texts.
         """
         topics, logprob = self.policy.sample(targets, seed, counter, "saved topics")
         if self.writer is None:
@@ -215,10 +209,10 @@ class Prompter:
         return PromptedTexts(written.texts, topics, targets, written.logprob_mean)
 
     def index(self, label: str | int) -> int:
-        """The index of a class given by name or index.
+        """Return the index of a class, given by name or index.
 
         Raises:
-            InputError: There is no such class.
+            InputError: The class is unknown.
         """
         names = self.labels
         if isinstance(label, str):
@@ -233,52 +227,67 @@ class Prompter:
         return index
 
     def _chunks(self, label: str | int, n: int) -> list[Tensor]:
-        """`n` times the same wanted class, in pieces."""
+        """Return `n` copies of one target class, in tensors of at most `CHUNK`."""
         index = self.index(label)
         if n < 1:
             raise InputError(f"n is {n}, expected a whole number >= 1")
         return [torch.full((min(CHUNK, n - begin),), index) for begin in range(0, n, CHUNK)]
 
 
+def _settings(folder: Path, manifest: dict[str, Any], writer_settings: dict[str, Any]) -> tuple[PolicyConfig, WriterConfig]:
+    """Return the settings of policy and writer: those of the manifest, with changes for the writer."""
+    known = [field.name for field in dataclasses.fields(WriterConfig)]
+    for name in writer_settings:
+        if name not in known:
+            raise InputError(f"unknown setting '{name}' of the writer.{did_you_mean(name, known)}")
+    try:
+        return PolicyConfig(**manifest["policy"]), WriterConfig(**(manifest["writer_settings"] | writer_settings))
+    except TypeError as error:
+        raise InputError(
+            f"{folder / PROMPTER_MANIFEST}: this version does not know one of the settings ({error}): "
+            "install the version that wrote the file (see 'versions' in it)"
+        ) from None
+
+
 @contextmanager
-def _told_how_to_name(setting: str) -> Iterator[None]:
-    """Add to an error about a model how to name it where it has moved."""
+def _remedy_for_moved_model(setting: str) -> Iterator[None]:
+    """Add to an error about a missing model how to name the new place of the model."""
     try:
         yield
     except InputError as error:
         if not any(reason in str(error) for reason in NOT_FOUND):
             raise
-        raise InputError(f"{error} Where the model has moved, name it with {setting}.") from error
+        raise InputError(f"{error} If the model has moved, name its new place with {setting}.") from error
 
 
 def _load_policy(folder: Path, manifest: dict[str, Any], base: str, revision: str | None, device: str) -> PreTrainedModel:
-    """The tuned model: base and adapter, or full weights."""
+    """Load the tuned model: a base with an adapter, or full weights."""
     place = resolve_device(device)
     if not manifest["adapter"]:
         return load_model(AutoModelForCausalLM, folder, "prompter", place, torch.float32)
-    with _told_how_to_name("base= (--base on the command line)"):
+    with _remedy_for_moved_model("base= (--base on the command line)"):
         model = load_model(AutoModelForCausalLM, base, "base", place, torch.float32, revision=revision)
     expected = manifest.get("base_parameters", count_base_parameters(model))
     if count_base_parameters(model) != expected:
         raise InputError(
-            f"base: {base} has {count_base_parameters(model):,} parameters, the prompter was tuned on a model of "
-            f"{expected:,} ({manifest['base']}): name that one with base= (--base on the command line)"
+            f"base: {base} has {count_base_parameters(model):,} parameters, but the prompter was tuned on a model with "
+            f"{expected:,} ({manifest['base']}): name that model with base= (--base on the command line)"
         )
     return _with_adapter(model, folder, base)
 
 
 def _with_adapter(model: PreTrainedModel, folder: Path, base: str) -> PeftModel:
-    """A base model with the folder's adapter; every weight of the one must belong to the other."""
+    """Put the adapter of the folder on a base model. The adapter must cover every LoRA weight, and nothing else."""
     damaged = f"{folder}: the adapter is missing or damaged"
     try:
         config = PeftConfig.from_pretrained(str(folder))
         weights = load_file(folder / "adapter_model.safetensors")
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{damaged} ({reason}); copy the folder again") from error
+        raise InputError(f"{damaged} ({reason}): copy the folder again") from error
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that the base's path differs, and how GPT-2 lays out its layers
+            warnings.simplefilter("ignore")  # PEFT warns about the path of the base and about the layers of GPT-2
             tuned = get_peft_model(model, config)
             report = set_peft_model_state_dict(tuned, weights)
         missing = [name for name in report.missing_keys if ".lora_" in name]
@@ -295,9 +304,9 @@ def _with_adapter(model: PreTrainedModel, folder: Path, base: str) -> PeftModel:
 
 
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The tokenizer saved with the adapter; `distill.common.hub` would ask for a config.json beside it."""
+    """Load the tokenizer saved with the adapter. `distill.common.hub` would expect a config.json beside it."""
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # not narrower: the Rust tokenizer raises bare `Exception` for a damaged tokenizer.json
+    except Exception as error:  # the Rust tokenizer raises a bare `Exception` for a damaged tokenizer.json
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{folder}: the tokenizer is missing or damaged ({reason}); copy the folder again") from error
+        raise InputError(f"{folder}: the tokenizer is missing or damaged ({reason}): copy the folder again") from error

@@ -1,6 +1,6 @@
-"""A saved rewriter, as the method t3 leaves it, as a source of data sets: sentences of a corpus go in, rewritings come out.
+"""A saved rewriter of the method t3: it turns sentences of a corpus into texts.
 
-It stands in for a prompter in `prompter export`: what is written is asked of the teacher, marked and kept in the same way.
+`prompter export` uses it in place of a prompter. Labels and marks of the rows are the same in both cases.
 """
 
 from pathlib import Path
@@ -12,51 +12,53 @@ from torch import Tensor
 from distill.common.errors import InputError
 from distill.common.files import read_json
 from distill.methods.corpus import rows_at
-from distill.methods.rewriter import MANIFEST, Rewriter
+from distill.methods.rewriter import MANIFEST as REWRITER_MANIFEST
+from distill.methods.rewriter import Rewriter
 from eval.data.sentences import read_sentences
 from eval.toy import located
-from prompter.saved.manifest import find_prompter, read_manifest
+from prompter.saved.manifest import find_prompter, read_prompter_manifest
 from prompter.saved.prompter import PromptedTexts
 
-FOLDER = "rewriter"
-"""Where a student's folder holds the rewriter that it was distilled with."""
+REWRITER_FOLDER = "rewriter"
+"""Folder of the rewriter in the folder of a student."""
 
-REQUIRED: dict[str, type] = {"base": str, "teacher": str, "labels": list, "corpus": str}
+REQUIRED_REWRITER_KEYS: dict[str, type] = {"base": str, "teacher": str, "labels": list, "corpus": str}
 
 
 def find_rewriter(path: str | Path) -> Path | None:
-    """The rewriter's folder, given itself or the folder of its student; None where there is none."""
+    """Return the folder of a rewriter, given that folder or the folder of its student; None if there is none."""
     given = Path(path).expanduser()
-    return next((folder for folder in (given, given / FOLDER) if (folder / MANIFEST).is_file()), None)
+    return next((folder for folder in (given, given / REWRITER_FOLDER) if (folder / REWRITER_MANIFEST).is_file()), None)
 
 
 def find_source(path: str | Path) -> tuple[Path, dict[str, Any]]:
-    """The folder of a prompter or a rewriter, and its manifest, that of a rewriter with the keys of a prompter's.
+    """Return the folder of a prompter or a rewriter, and its manifest.
+
+    The manifest of a rewriter gets the keys of a prompter's manifest, and `rewriter`: True.
 
     Raises:
-        InputError: There is neither, or the manifest is damaged.
+        InputError: The path holds neither, or the manifest is damaged.
     """
     folder = find_rewriter(path)
     if folder is None:
         folder = find_prompter(path)
-        return folder, read_manifest(folder)
-    manifest = read_json(folder / MANIFEST)
-    for key, kind in REQUIRED.items():
+        return folder, read_prompter_manifest(folder)
+    manifest = read_json(folder / REWRITER_MANIFEST)
+    for key, kind in REQUIRED_REWRITER_KEYS.items():
         if not isinstance(manifest, dict) or not isinstance(manifest.get(key), kind):
-            raise InputError(f"{folder / MANIFEST}: '{key}' is missing or damaged; copy the folder again")
-    name = folder.resolve().parent.name if folder.name == FOLDER else folder.resolve().name
-    of_rewriter = {"rewriter": True, "name": name, "writer": manifest["base"], "writer_settings": {}}
-    return folder, manifest | of_rewriter
+            raise InputError(f"{folder / REWRITER_MANIFEST}: '{key}' is missing or damaged: copy the folder again")
+    name = folder.resolve().parent.name if folder.name == REWRITER_FOLDER else folder.resolve().name
+    return folder, manifest | {"rewriter": True, "name": name, "writer": manifest["base"], "writer_settings": {}}
 
 
 class SavedRewriter:
-    """Writes batches of rewritings.
+    """Rewrites sentences of a corpus in batches.
 
     Args:
-        folder: The rewriter's.
-        manifest: From `find_source`.
-        corpus: What is rewritten: see `eval.data.sentences`; None for what it was trained on.
-        base: Folder or hub id of the model that was tuned, where it has moved.
+        folder: Folder of the rewriter.
+        manifest: Its manifest, from `find_source`.
+        corpus: Sentences to rewrite; see `eval.data.sentences`. None means the corpus of the training.
+        base: Folder or hub id of the model that was tuned. Needed if the model has moved.
         device: auto, cpu, cuda or cuda:N.
         batch_size: Most texts of a batch.
 
@@ -73,15 +75,15 @@ class SavedRewriter:
         self.rewriter = Rewriter.load(folder, located(base or manifest["base"], "rewriter"), device)
 
     def write(self, targets: Tensor, seed: int, counter: int) -> PromptedTexts:
-        """Rewrite as many sentences as classes are asked for, which a rewriter does not heed.
+        """Rewrite one sentence for each target class. A rewriter cannot aim at a class, so only their number matters.
 
         Args:
-            wanted: (N,), N at most `batch_size`.
-            seed: Seed of everything drawn.
-            counter: Number of the batch: the same arguments give the same texts.
+            targets: (N,) class indices, N at most `batch_size`.
+            seed: Seed of all random numbers.
+            counter: Number of the batch. The same arguments give the same texts.
 
         Returns:
-            The rewritings, with the sentence that each was made of as its topic, and -1 as the class wanted.
+            The rewritten texts, each with its sentence as the topic and -1 as the target class.
         """
         rows = rows_at(len(self.corpus), counter * self.batch_size, len(targets), seed, "corpus pass")
         sources = [self.corpus[row] for row in rows]

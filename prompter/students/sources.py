@@ -24,8 +24,8 @@ from distill.common.files import read_yaml
 from eval.data.labelled import load_texts
 from eval.data.reading import parquet_files
 from prompter.exporting.config import NO_TEACHER
-from prompter.exporting.folder import RECIPE
-from prompter.saved.manifest import MANIFEST, find_prompter
+from prompter.exporting.folder import RECIPE_FILE
+from prompter.saved.manifest import PROMPTER_MANIFEST, find_prompter
 
 PORTION = 256
 """Rows per portion."""
@@ -137,7 +137,7 @@ class DatasetSource:
         self.labels: list[str] | None = list(label.names) if isinstance(label, ClassLabel) else None
         if self.answered and not isinstance(features["teacher_probs"], SequenceFeature | list):
             raise InputError(f"{path}: column 'teacher_probs' is no list of numbers; export it again.")
-        made = read_yaml(folder / RECIPE).get("export", {}) if (folder / RECIPE).is_file() else {}
+        made = read_yaml(folder / RECIPE_FILE).get("export", {}) if (folder / RECIPE_FILE).is_file() else {}
         self.teacher: str | None = None if made.get("teacher") == NO_TEACHER else made.get("teacher")
         self.teacher_labels: list[str] = made.get("teacher_labels", [])
 
@@ -203,7 +203,7 @@ def open_source(
         InputError: There is nothing of the kind, or it cannot be read.
     """
     folder = Path(path)
-    if (folder / MANIFEST).is_file() or (folder / "prompter" / MANIFEST).is_file():
+    if (folder / PROMPTER_MANIFEST).is_file() or (folder / "prompter" / PROMPTER_MANIFEST).is_file():
         return PrompterSource(path, seed, device, base)
     if (folder / "config.yaml").is_file():
         find_prompter(path)  # tells how to finish the run
@@ -215,7 +215,7 @@ def open_source(
 def _is_exported(folder: Path) -> bool:
     """Whether a folder holds a dataset of ours, and not just Parquet files, which may be a copy of any dataset of the hub."""
     files = parquet_files(folder, "train")
-    if (folder / RECIPE).is_file():
+    if (folder / RECIPE_FILE).is_file():
         return bool(files)
     try:
         return bool(files) and bool({"teacher_probs", "keep"} & set(pyarrow.parquet.read_schema(files[0]).names))

@@ -1,42 +1,47 @@
-"""The model card of a distilled student, written from the run that made it."""
+"""The model card of a distilled student. The summary of the run supplies its content."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from huggingface_hub import EvalResult, ModelCardData
 
 from distill.common.files import write_text
+from distill.common.hub import HUB_ID
 from prompter.runtime.markdown import render
 
 
 def write_student_card(folder: Path, name: str, summary: dict[str, Any], samples: Sequence[Mapping[str, Any]] = ()) -> None:
-    """Write `README.md` into a student's folder.
+    """Write `README.md` into the folder of a student.
 
     Args:
-        folder: The student's folder.
-        name: The student's name in the summary.
-        summary: As `prompter distill` writes it.
-        samples: Rows of `samples.jsonl` that the card shows.
+        folder: Folder of the student.
+        name: Name of the student in the summary.
+        summary: Content of `summary.json`, as `prompter distill` writes it.
+        samples: Rows of `samples.jsonl` to show.
 
     Raises:
-        InputError: The folder cannot be written.
+        InputError: The file cannot be written.
     """
-    header = {
-        "library_name": "transformers",
-        "pipeline_tag": "text-classification",
-        "tags": ["knowledge-distillation", "data-free", "synthetic"],
-    }
-    config = summary["config"]
-    title = Path(config["to"]).name if len(summary["students"]) == 1 else name
+    config, metrics = summary["config"], summary["students"][name]
+    single = len(summary["students"]) == 1
+    title = Path(config["to"]).name if single else name
+    results = evaluation_results(metrics, config)
+    header = ModelCardData(
+        library_name="transformers",
+        pipeline_tag="text-classification",
+        tags=["knowledge-distillation", "data-free", "synthetic"],
+        model_name=title if results else None,
+        eval_results=results or None,
+    )
     text = render(
         "student_card.md.j2",
-        header=yaml.safe_dump(header, sort_keys=False),
+        header,
         title=title,
-        path=config["to"] if len(summary["students"]) == 1 else f"{config['to']}/{name}",
+        path=config["to"] if single else f"{config['to']}/{name}",
         teacher=summary["teacher"],
         labels=summary["labels"],
-        figures=summary["students"][name],
+        metrics=metrics,
         sources=summary["sources"],
         texts=summary["texts"],
         teacher_queries=summary["teacher_queries"],
@@ -46,3 +51,24 @@ def write_student_card(folder: Path, name: str, summary: dict[str, Any], samples
         samples=samples,
     )
     write_text(folder / "README.md", text)
+
+
+def evaluation_results(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[EvalResult]:
+    """Return the accuracy and macro-F1 of a student for the header of its card; none if there was no evaluation data.
+
+    The header names the evaluation data only if it is a dataset of the hub, so it holds no path of the user's machine.
+    """
+    if "accuracy" not in metrics:
+        return []
+    data = str(config["eval_data"])
+    on_hub = "/" in data and HUB_ID.fullmatch(data) is not None and not Path(data).exists()
+    place = {
+        "task_type": "text-classification",
+        "dataset_type": data if on_hub else "unknown",
+        "dataset_name": data if on_hub else "labelled texts of the user",
+        "dataset_split": config["eval_split"] if on_hub else None,
+    }
+    return [
+        EvalResult(metric_type="accuracy", metric_value=round(metrics["accuracy"], 4), **place),
+        EvalResult(metric_type="f1", metric_name="macro-F1", metric_value=round(metrics["macro_f1"], 4), **place),
+    ]

@@ -32,7 +32,7 @@ from prompter.runtime.run_folder import RunFolder
 from prompter.runtime.samples import PER_BATCH, sample_rows
 from prompter.runtime.trackers import Trackers
 from prompter.runtime.versions import library_versions
-from prompter.saved.rewriter import FOLDER as REWRITER_FOLDER
+from prompter.saved.rewriter import REWRITER_FOLDER
 from prompter.students.config import StudentsConfig
 from prompter.students.inputs import Inputs
 from prompter.students.methods import new_synthesizer, tell, with_toy_models

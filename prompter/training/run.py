@@ -23,7 +23,7 @@ from prompter.runtime.console import Console
 from prompter.runtime.opening import open_run
 from prompter.runtime.run_folder import RunFolder
 from prompter.runtime.versions import library_versions
-from prompter.saved.manifest import MANIFEST, save_prompter, training_summary
+from prompter.saved.manifest import PROMPTER_MANIFEST, save_prompter, training_summary
 from prompter.saved.model_card import write_prompter_card
 from prompter.training.baselines import distil_baseline, finish, measure
 from prompter.training.callback import LOGS, RolloutCallback
@@ -71,7 +71,7 @@ def train(settings: Settings) -> dict[str, Any] | None:
         callback.distiller.student.save(folder.path / "student")
         summary = conclude(settings, models, folder, callback, show, named)
         distiller = callback.distiller
-        write_run_dataset(folder.path / "dataset", distiller.replay, read_json(folder.path / "prompter" / MANIFEST))
+        write_run_dataset(folder.path / "dataset", distiller.replay, read_json(folder.path / "prompter" / PROMPTER_MANIFEST))
         apart = disagreements(distiller.student, models.evaluation, distiller.replay, run.seed)
         write_json(folder.path / "disagreement.json", apart)
         write_prompter_card(folder.path / "prompter", folder.read("metrics"), folder.read("samples"), summary)

@@ -37,8 +37,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> type[FakeHub]:
 
 
 def test_uploads_are_private_unless_public(hub: type[FakeHub], tmp_path: Path) -> None:
-    assert hub_upload.upload(tmp_path, "me/set", public=False) == "https://hub/me/set"
-    hub_upload.upload(tmp_path, "me/set", public=True)
+    assert hub_upload.upload_dataset(tmp_path, "me/set", public=False) == "https://hub/me/set"
+    hub_upload.upload_dataset(tmp_path, "me/set", public=True)
     created = [options for name, options in hub.calls if name == "me/set"]
     assert [options["private"] for options in created] == [True, False]
     uploads = [options for name, options in hub.calls if name == "upload"]
@@ -48,8 +48,8 @@ def test_uploads_are_private_unless_public(hub: type[FakeHub], tmp_path: Path) -
 
 def test_a_public_repository_is_not_filled_by_accident(hub: type[FakeHub], tmp_path: Path) -> None:
     hub.private = False
-    with pytest.raises(InputError, match="exists and is public; give another id, or --public"):
-        hub_upload.upload(tmp_path, "me/set", public=False)
+    with pytest.raises(InputError, match="exists and is public: give another id, or --public"):
+        hub_upload.upload_dataset(tmp_path, "me/set", public=False)
     assert "upload" not in [name for name, _ in hub.calls]
 
 
@@ -61,5 +61,5 @@ class TransportError(Exception):
 def test_errors_name_the_remedy_and_no_details(hub: type[FakeHub], tmp_path: Path, kind: type[Exception]) -> None:
     hub.error = kind("https://hub?token=hf_secret")
     with pytest.raises(InputError, match="me/set was not uploaded.*log in with: hf auth login") as caught:
-        hub_upload.upload(tmp_path, "me/set", public=False)
+        hub_upload.upload_dataset(tmp_path, "me/set", public=False)
     assert "secret" not in str(caught.value)

@@ -63,7 +63,7 @@ def test_the_card_counts_and_holds_no_text(written: Path) -> None:
     page = (written / "README.md").read_text(encoding="utf-8")
     head = yaml.safe_load(page.split("---\n")[1])
     assert head["dataset_info"]["splits"][0]["num_examples"] == 3
-    assert all(part in page for part in ("| yes | 2 |", "| all | 3 |", "answered as wanted 66.7%", "confidence 0.750"))
+    assert all(part in page for part in ("| yes | 2 |", "| all | 3 |", "answered as asked for 66.7%", "confidence 0.750"))
 
 
 def test_a_folder_of_someone_else_is_left_alone(tmp_path: Path) -> None:

@@ -10,15 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompter.runtime.markdown import cell
-from prompter.saved.manifest import read_manifest, training_summary
-from prompter.saved.model_card import curve, render_prompter_card, topic_table, write_prompter_card
+from prompter.saved.manifest import read_prompter_manifest, training_summary
+from prompter.saved.model_card import frequent_topics, render_prompter_card, sparkline, write_prompter_card
 from tests.eval.run_folder import metrics, samples, summary
 
 
 @pytest.fixture
 def card(run_folder: Path, tmp_path: Path) -> str:
     folder = Path(shutil.copytree(run_folder / "prompter", tmp_path / "prompter"))
-    manifest = read_manifest(folder) | {"training": training_summary(metrics()), "teacher": "toy:sentiment", "base": "toy"}
+    manifest = read_prompter_manifest(folder) | {
+        "training": training_summary(metrics()),
+        "teacher": "toy:sentiment",
+        "base": "toy",
+    }
     (folder / "prompter.json").write_text(json.dumps(manifest | {"writer": "toy"}))
     rows = samples()
     rows[-1]["text"] = "a | <b>bold</b> `code`\n# heading"
@@ -40,7 +44,7 @@ def test_the_card_tells_the_run(card: str, run_folder: Path) -> None:
 
 
 def test_a_base_from_the_hub_is_named_in_the_header(run_folder: Path) -> None:
-    manifest = read_manifest(run_folder / "prompter") | {"base": "org/lm", "base_revision": "abc123"}
+    manifest = read_prompter_manifest(run_folder / "prompter") | {"base": "org/lm", "base_revision": "abc123"}
     card = render_prompter_card(manifest, [], [], {})
     assert yaml.safe_load(card.split("---")[1])["base_model"] == "org/lm"
     assert "org/lm (commit abc123)" in card
@@ -56,7 +60,7 @@ def test_training_summary_compares_first_and_last_tenth() -> None:
 
 def test_topics_are_counted() -> None:
     row = {"wanted": "good", "predicted": "good", "confidence": 1.0}
-    table = topic_table(
+    table = frequent_topics(
         [{"topic": "a", **row}, {"topic": "b", **row}, {"topic": "b", **row, "predicted": "bad", "confidence": 0}]
     )
     assert table == [
@@ -67,7 +71,7 @@ def test_topics_are_counted() -> None:
 
 @given(st.lists(st.floats(-10, 10), max_size=50))
 def test_a_curve_has_a_mark_per_piece(values: list[float]) -> None:
-    assert len(curve(values)) == min(16, len(values))
+    assert len(sparkline(values)) == min(16, len(values))
 
 
 @given(st.text())

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from distill.common.errors import InputError
 from prompter import Prompter
-from prompter.saved.manifest import REQUIRED
+from prompter.saved.manifest import REQUIRED_PROMPTER_KEYS
 from tests.prompter.saved_prompter import write_prompter
 from tests.prompter.tiny import WORDS, tiny_gpt2, word_tokenizer
 
@@ -86,17 +86,19 @@ def test_the_folder_and_its_base_move(copied: Path, prompter: Prompter, run_fold
     assert Prompter.load(copied, device="cpu").texts("good", 2) == prompter.texts("good", 2)
     moved = Path(shutil.copytree(run_folder.parent / "lm", copied.parent / "moved lm"))
     edit(copied, base="/gone/lm", writer="/gone/lm")
-    with pytest.raises(InputError, match=r"name it with base= \(--base"):
+    with pytest.raises(InputError, match=r"name its new place with base= \(--base"):
         Prompter.load(copied, device="cpu")
     assert Prompter.load(copied, device="cpu", base=str(moved)).texts("good", 2) == prompter.texts("good", 2)
     edit(copied, base=str(moved))
-    with pytest.raises(InputError, match=r"name it with writer= \(--generator"):
+    with pytest.raises(InputError, match=r"name its new place with writer= \(--generator"):
         Prompter.load(copied, device="cpu")
 
 
 def test_a_manifest_with_no_more_than_it_needs_is_enough(copied: Path, prompter: Prompter) -> None:
     manifest = json.loads((copied / "prompter.json").read_text())
-    (copied / "prompter.json").write_text(json.dumps({key: manifest[key] for key in ("schema_version", *REQUIRED)}))
+    (copied / "prompter.json").write_text(
+        json.dumps({key: manifest[key] for key in ("schema_version", *REQUIRED_PROMPTER_KEYS)})
+    )
     assert Prompter.load(copied, device="cpu").texts("good", 2) == prompter.texts("good", 2)
 
 
@@ -150,7 +152,7 @@ def test_damaged_folders(copied: Path, tmp_path: Path) -> None:
     edit(copied, schema_version=1, labels=["one"])
     refused("'labels' is")
     edit(copied, labels=["good", "bad"], policy={"contrl": 1})
-    refused("a setting is not one that this version knows")
+    refused("this version does not know one of the settings")
     edit(copied, policy=3)
     refused("'policy' is missing or damaged")
     (copied / "prompter.json").write_text("[]")
@@ -190,6 +192,6 @@ def test_an_adapter_that_does_not_fit(copied: Path, tmp_path: Path) -> None:
     bigger.n_layer = 3
     type(tiny_gpt2())(bigger).save_pretrained(tmp_path / "bigger")
     word_tokenizer().save_pretrained(tmp_path / "bigger")
-    with pytest.raises(InputError, match=r"has [\d,]+ parameters, the prompter was tuned on a model of"):
+    with pytest.raises(InputError, match=r"has [\d,]+ parameters, but the prompter was tuned on a model with"):
         Prompter.load(copied, base=str(tmp_path / "bigger"), device="cpu")
     assert len(WORDS) == bigger.vocab_size

@@ -1,0 +1,47 @@
+"""The card of a student: what its header tells the hub, and what it keeps to itself."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from prompter.students.student_card import write_student_card
+
+METRICS = {
+    "spec": "bert:layers=1,hidden=16", "updates": 40, "selected_update": 20, "held_out_agreement": 0.9, "held_out_kl": 0.1,
+    "parameters": 1000, "bytes": 4000, "accuracy": 0.81234, "macro_f1": 0.8, "n": 30,
+}  # fmt: skip
+
+
+def header_of(folder: Path, eval_data: str | None) -> dict:
+    metrics = METRICS if eval_data else {key: value for key, value in METRICS.items() if key not in ("accuracy", "macro_f1")}
+    summary = {
+        "labels": ["good", "bad"], "teacher": "toy:sentiment", "sources": ["data"], "texts": 100, "teacher_queries": 50,
+        "held_out_texts": 5, "students": {"tiny": metrics},
+        "config": {"to": "models/small one", "student_batch_size": 16, "eval_data": eval_data, "eval_split": "test"},
+    }  # fmt: skip
+    write_student_card(folder, "tiny", summary)
+    return yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
+
+
+def test_the_header_holds_the_figures_on_a_dataset_of_the_hub(tmp_path: Path) -> None:
+    head = header_of(tmp_path, "org/reviews")
+    assert head["library_name"] == "transformers" and head["pipeline_tag"] == "text-classification"
+    (index,) = head["model-index"]
+    (result,) = index["results"]
+    assert index["name"] == "small one"
+    assert result["dataset"] == {"name": "org/reviews", "type": "org/reviews", "split": "test"}
+    assert {metric["type"]: metric["value"] for metric in result["metrics"]} == {"accuracy": 0.8123, "f1": 0.8}
+
+
+@pytest.mark.parametrize("data", ["/home/me/private.csv", "private/data.jsonl", "toy:sentiment", "~/x"])
+def test_a_file_of_the_user_is_not_named_in_the_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "private").mkdir()
+    (tmp_path / "private" / "data.jsonl").touch()
+    head = header_of(tmp_path, data)
+    assert data not in yaml.safe_dump(head) and head["model-index"][0]["results"][0]["dataset"]["type"] == "unknown"
+
+
+def test_without_evaluation_data_there_are_no_figures(tmp_path: Path) -> None:
+    assert "model-index" not in header_of(tmp_path, None)
