@@ -62,7 +62,7 @@ def evaluation_results(metrics: Mapping[str, Any], config: Mapping[str, Any]) ->
         return []
     data = str(config["eval_data"])
     on_hub = "/" in data and HUB_ID.fullmatch(data) is not None and not Path(data).exists()
-    place = {
+    place: dict[str, Any] = {
         "task_type": "text-classification",
         "dataset_type": data if on_hub else "unknown",
         "dataset_name": data if on_hub else "labelled texts of the user",
