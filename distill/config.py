@@ -99,17 +99,3 @@ def check_ranges(config: Any, ranges: Mapping[str, tuple[float, float, bool]]) -
         if not number or not (low <= value <= high) or (value == low and not inclusive):
             bounds = f"{'at least' if inclusive else 'more than'} {low}" + ("" if math.isinf(high) else f" and at most {high}")
             raise InputError(f"{item.name}: {value!r}; expected a number of {bounds}.")
-
-
-def schedule_factor(update: int, config: DistillConfig) -> float:
-    """Return the learning rate of an update (from 0) as a share of the peak, in (0, 1].
-
-    It rises linearly over the warm-up, then falls to (almost) 0 at the last update, or stays.
-    """
-    warmup = round(config.student_warmup_share * config.student_updates)
-    if update < warmup:
-        return (update + 1) / warmup
-    if config.student_schedule == "constant":
-        return 1.0
-    progress = (update - warmup) / (config.student_updates - warmup)
-    return 1.0 - progress if config.student_schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * progress))

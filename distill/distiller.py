@@ -28,17 +28,17 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.precision import autocast
 from distill.common.seeding import random_generator, seeded
-from distill.config import DistillConfig, schedule_factor
+from distill.config import DistillConfig
 from distill.embedded import padded_inputs
 from distill.hidden import HiddenMatch
 from distill.losses import hard_label_loss, kd_loss
 from distill.masked_embeddings import MaskedEmbeddings
+from distill.optimizer import StudentOptimizer
 from distill.replay import Replay
 from distill.student import Student
 from distill.teachers.base import Teacher
 
 POOL_BATCHES = 16
-MAX_GRADIENT_NORM = 1.0
 
 
 class Distiller:
@@ -308,15 +308,9 @@ class Distiller:
                 loss = loss + config.student_hidden_weight * self.hidden.loss(inputs, output.hidden_states)
             if self.masked is not None:
                 loss = loss + self.masked.update_loss(student.model, inputs, self.updates_done)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        # Embeddings bypass the student's word table. It then has no gradient, and AdamW leaves what has none as it is:
-        # no moment and no weight decay touches it, so the table stays the one that real texts are read with.
-        nn.utils.clip_grad_norm_(self._parameters(), MAX_GRADIENT_NORM)
-        rate = config.student_learning_rate * schedule_factor(self.updates_done, config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
+        # Embeddings bypass the student's word table, which then has no gradient. AdamW leaves a weight without gradient as it
+        # is (no moments, no weight decay), so the student still reads real texts with the table that it began with.
+        self.optimizer.step(loss, self.updates_done)
         return loss.detach()
 
     def _next_batch(self) -> Tensor:
@@ -358,12 +352,8 @@ class Distiller:
     def _new_tokens(self) -> TokenTable:
         return token_table(self.student.model, self.student.tokenizer, self.config.student_max_length)
 
-    def _new_optimizer(self) -> torch.optim.AdamW:
-        decayed = [parameter for parameter in self._parameters() if parameter.ndim >= 2]
-        others = [parameter for parameter in self._parameters() if parameter.ndim < 2]
-        groups = [{"params": decayed, "weight_decay": self.config.student_weight_decay},
-                  {"params": others, "weight_decay": 0.0}]  # fmt: skip
-        return torch.optim.AdamW(groups, lr=self.config.student_learning_rate, fused=True)
+    def _new_optimizer(self) -> StudentOptimizer:
+        return StudentOptimizer(self._parameters(), self.config)
 
     def _parameters(self) -> list[nn.Parameter]:
         extra = [parameter for term in self._terms().values() for parameter in term.parameters()]

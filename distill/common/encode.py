@@ -1,9 +1,9 @@
-"""How models read text here: tokenise once, sort by length, pad to few shapes.
+"""Give texts to models fast: tokenise once, sort by length, pad to few shapes.
 
-Two things make a small classifier slow. Padding: a batch is as long as its longest text, so texts of similar length
-are scored together. And changing shapes: where kernels are compiled or chosen per shape, lengths are rounded up to
-multiples of 16; on a CPU with plain float32 kernels a new shape costs nothing, and multiples of 4 pad less. Teacher and
-student share this code; each with its own tokenizer, because texts, not token ids, are what the two exchange.
+Two things make a small classifier slow. The first is padding: a batch is as long as its longest text, so texts of similar
+length go into one batch. The second is new shapes: many kernels are compiled or chosen per shape, so lengths are rounded up to
+multiples of 16. On a CPU in float32 a new shape costs nothing, and multiples of 4 pad less. Teacher and student share this
+code, each with its own tokenizer, because they exchange texts and not token ids.
 """
 
 import inspect
@@ -16,24 +16,24 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from distill.common.precision import autocast, compute_dtype
 
-# The tokenizer answers in Python lists, so texts pass through it in portions to bound their memory.
+# The tokenizer returns Python lists. Portions bound their memory.
 TOKENISED_AT_ONCE = 4096
 
-# Padded tokens per scoring batch. A CPU wants activations that stay in its cache; a GPU wants enough rows to be busy.
+# Padded tokens per scoring batch: few enough for the cache of a CPU, and enough rows to keep a GPU busy.
 BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 
-# These families number their positions from pad_token_id + 1, so that many of the position rows are never used.
+# These families number positions from pad_token_id + 1, so they never use the first rows of their position table.
 OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text",
                     "longformer", "mpnet", "xmod", "ibert"}  # fmt: skip
 
 
 class TokenTable:
-    """Token ids of many texts in one matrix, from which padded model inputs are gathered without per-text work.
+    """Token ids of many texts in one matrix, so that batches are gathered without work per text.
 
     Args:
-        tokenizer: any fast tokenizer with a padding token.
-        max_length: longer texts (or pairs) are truncated to this many tokens.
-        token_types: whether the model takes `token_type_ids`, which tell the two texts of a pair apart.
+        tokenizer: A fast tokenizer with a padding token.
+        max_length: Longer texts (or pairs) are cut to this many tokens.
+        token_types: Whether the model takes `token_type_ids`, which mark the second text of a pair.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, token_types: bool) -> None:
@@ -45,7 +45,7 @@ class TokenTable:
         self.lengths = torch.empty(0, dtype=torch.int64)
 
     def put(self, rows: Tensor, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> None:
-        """Tokenise texts and keep them under the given row numbers, (N,) int64 >= 0, replacing what was there."""
+        """Tokenise texts and store them under the given row numbers, (N,) int64 >= 0; replace what was there."""
         for start in range(0, len(texts), TOKENISED_AT_ONCE):
             part = slice(start, start + TOKENISED_AT_ONCE)
             self._put(rows[part], texts[part], None if text_pairs is None else text_pairs[part])
@@ -64,7 +64,7 @@ class TokenTable:
         ids, lengths = encoded["input_ids"].int(), encoded["attention_mask"].sum(dim=1)
         if ids.shape[1] == 0:  # every text is empty and the tokenizer adds no special tokens
             ids = ids.new_full((len(texts), 1), self._pad_id)
-        # A text without any token is read as one padding token: models cannot attend to nothing.
+        # A text without tokens becomes one padding token, because a model needs at least one position.
         lengths = lengths.clamp_min(1)
         self._grow(int(rows.max()) + 1, ids.shape[1])
         self.ids[rows] = self._pad_id
@@ -77,7 +77,7 @@ class TokenTable:
             self.types[rows, : ids.shape[1]] = encoded["token_type_ids"].to(torch.int8)
 
     def gather(self, rows: Tensor, device: torch.device) -> dict[str, Tensor]:
-        """Return model inputs for `rows`, each (N, L) on `device`; L is the longest row's length, rounded up."""
+        """Return the model inputs of `rows`, each (N, L) on `device`; L is the length of the longest row, rounded up."""
         lengths = self.lengths[rows]
         width = padded_length(int(lengths.max()), self.max_length, length_step(device))
         kept = min(width, self.ids.shape[1])
@@ -95,7 +95,7 @@ class TokenTable:
         return int(self.tokenizer.pad_token_id)
 
     def _grow(self, rows: int, width: int) -> None:
-        """Make room for at least `rows` rows of `width` tokens; rows double, so that growing costs O(1) per text."""
+        """Make room for at least `rows` rows of `width` tokens. The rows double, so that growing costs O(1) per text."""
         old_rows, old_width = self.ids.shape
         if rows <= old_rows and width <= old_width:
             return
@@ -114,21 +114,22 @@ def length_step(device: torch.device) -> int:
 
 
 def padded_length(length: int, max_length: int, step: int) -> int:
-    """Round a token count up to a multiple of `step`, but never above `max_length`.
+    """Return a token count rounded up to a multiple of `step`, but at most `max_length`.
 
-    >>> padded_length(17, 128, 16), padded_length(17, 128, 4), padded_length(127, 127, 16)
-    (32, 20, 127)
+    Examples:
+        >>> padded_length(17, 128, 16), padded_length(17, 128, 4), padded_length(127, 127, 16)
+        (32, 20, 127)
     """
     return min(math.ceil(length / step) * step, max_length)
 
 
 def takes_token_types(model: PreTrainedModel) -> bool:
-    """Return whether the model's forward has a `token_type_ids` argument (BERT has, DistilBERT has not)."""
+    """Return whether the model takes `token_type_ids` (BERT does, DistilBERT does not)."""
     return "token_type_ids" in inspect.signature(model.forward).parameters
 
 
 def usable_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:
-    """Return the number of tokens the model can read, at most `max_length`."""
+    """Return how many tokens the model can read, at most `max_length`."""
     config = model.config
     limits = [max_length, int(tokenizer.model_max_length)]
     positions = getattr(config, "max_position_embeddings", None)  # families with relative positions have none
@@ -139,7 +140,7 @@ def usable_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ma
 
 def token_table(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenTable:
     """Return an empty table that encodes texts as `model` reads them."""
-    # A tokenizer that does not announce them was not used with them when the model was trained.
+    # A tokenizer that does not list `token_type_ids` did not produce them when the model was trained.
     token_types = takes_token_types(model) and "token_type_ids" in tokenizer.model_input_names
     return TokenTable(tokenizer, usable_length(model, tokenizer, max_length), token_types)
 
@@ -153,15 +154,15 @@ def log_probs(
     max_length: int = 128,
     batch_tokens: int | None = None,
 ) -> Tensor:
-    """Score texts with a sequence classifier in evaluation mode.
+    """Return the log-probabilities of a sequence classifier in evaluation mode.
 
     Args:
-        model: a sequence classifier; its mode (train or eval) is restored afterwards.
-        tokenizer: the model's tokenizer, with a padding token.
+        model: A sequence classifier. Its mode (train or eval) is restored afterwards.
+        tokenizer: The model's tokenizer, with a padding token.
         texts: N texts.
         text_pairs: N second texts for pair tasks.
-        max_length: longer inputs are truncated to this many tokens (and to what the model can read).
-        batch_tokens: padded tokens per forward pass; None chooses by device.
+        max_length: Longer inputs are cut to this many tokens, and to what the model can read.
+        batch_tokens: Padded tokens per forward pass; None chooses by device.
 
     Returns:
         (N, K) float32 log-probabilities on the CPU, in the order of `texts`.
@@ -185,7 +186,7 @@ def log_probs(
             scored.append(logits.float().log_softmax(dim=-1))
         start += len(rows)
     model.train(was_training)
-    # Made outside inference_mode: a tensor made inside could never take part in a loss.
+    # A tensor made in inference mode could never take part in a loss, so this one is made outside.
     result = torch.empty(len(order), scored[0].shape[1])
     result[order] = torch.cat(scored).cpu()
     return result

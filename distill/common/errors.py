@@ -1,7 +1,7 @@
-"""One exception for everything a user can get wrong.
+"""One exception for every mistake that a user can make.
 
-The command line turns an `InputError` into one line on stderr and exit status 2; every other exception is a bug and
-keeps its traceback. A good message names the field, file or row, says what was expected, and how to put it right.
+The command line turns an `InputError` into one line on stderr and exit status 2. Every other exception is a bug and keeps its
+traceback. A good message names the field, file or row, what was expected, and the remedy.
 """
 
 import difflib
@@ -9,16 +9,17 @@ from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """A mistake in what the user gave: a setting, a file, a model, or a teacher's answers."""
+    """A mistake in what the user provides: a setting, a file, a model, or a teacher's answers."""
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:
-    """Return `" Did you mean 'x'?"` for the option nearest to `name`, or `""` when none is near.
+    """Return `" Did you mean 'x'?"` for the option nearest to `name`, or `""` where none is near.
 
-    >>> did_you_mean("student_lr_rate", ["student_learning_rate", "seed"])
-    " Did you mean 'student_learning_rate'?"
-    >>> did_you_mean("zzz", ["seed"])
-    ''
+    Examples:
+        >>> did_you_mean("student_lr_rate", ["student_learning_rate", "seed"])
+        " Did you mean 'student_learning_rate'?"
+        >>> did_you_mean("zzz", ["seed"])
+        ''
     """
     near = difflib.get_close_matches(name, list(options), n=1, cutoff=0.6)
     return f" Did you mean {near[0]!r}?" if near else ""

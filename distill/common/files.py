@@ -1,8 +1,8 @@
-"""Writing files that are either complete or not there.
+"""Read and write files. A written file is complete, or it is not there.
 
-A run can be killed at any moment, so nothing is ever written in place: the new content goes to a temporary name beside
-the target, is flushed to the disk, and takes the target's name in one step. A failing write (read-only folder, full
-disk) leaves the old file as it was and raises an `InputError` that names the path.
+A run can be killed at any moment, so nothing is written in place. The new content goes to a temporary name beside the
+target, is flushed to the disk, and takes the target's name in one step. A write that fails (read-only folder, full disk)
+leaves the old file as it was and raises an `InputError` that names the path.
 """
 
 import json
@@ -18,24 +18,40 @@ import yaml
 
 from distill.common.errors import InputError
 
+POSIX = os.name == "posix"
+
 
 def cache_root() -> Path:
-    """Return where things are kept between runs: `$PROMPTER_CACHE`, or `~/.cache/prompter` where it is not set."""
-    root = os.environ.get("PROMPTER_CACHE")
-    return Path(root) if root else Path.home() / ".cache" / "prompter"
+    """Return the folder of what is kept between runs: the teacher's answers and the toy models.
+
+    It is the first of these: `$PROMPTER_CACHE`, `$HF_HOME/prompter`, `$XDG_CACHE_HOME/prompter`, `~/.cache/prompter`. Earlier
+    versions knew only the first and the last. So where `~/.cache/prompter` exists and the folder below HF_HOME or
+    XDG_CACHE_HOME does not, the old folder stays in use: it may hold answers that were paid for.
+    """
+    if root := os.environ.get("PROMPTER_CACHE"):
+        return Path(root)
+    default = Path.home() / ".cache" / "prompter"
+    for variable in ("HF_HOME", "XDG_CACHE_HOME"):
+        if base := os.environ.get(variable):
+            folder = Path(base).expanduser() / "prompter"
+            return default if default.is_dir() and not folder.is_dir() else folder
+    return default
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file of another name, flush it to the disk, and give it the name `path`.
+    """Let `write` fill a temporary file, flush it to the disk, and give it the name `path`.
+
+    Args:
+        path: The file to create or replace.
+        write: Called with the temporary name.
 
     Raises:
-        OSError: the folder cannot be written, or the disk is full; the old file is as it was.
+        OSError: The folder cannot be written, or the disk is full. The old file is as it was.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        _flush_file(temporary)
         os.replace(temporary, path)
     except BaseException:
         _remove_quietly(temporary)
@@ -43,10 +59,10 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path` atomically, creating parent folders.
+    """Write `text` (UTF-8) to `path` atomically; make parent folders.
 
     Raises:
-        InputError: the folder cannot be created or written, or the disk is full.
+        InputError: The folder cannot be created or written, or the disk is full.
     """
     path = Path(path)
     try:
@@ -59,20 +75,21 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` to `path` as indented JSON, atomically.
 
-    Floats are written with `repr` precision, so they come back bit for bit.
+    Floats are written with `repr` precision and come back bit for bit.
 
     Raises:
-        InputError: see `write_text`.
-        TypeError: `value` holds something JSON cannot express (nothing is written then).
+        InputError: See `write_text`.
+        TypeError: JSON cannot express `value`. Nothing is written then.
     """
     write_text(path, json.dumps(value, indent=2, sort_keys=False) + "\n")
 
 
 def without_nan(value: Any) -> Any:
-    """The same value for JSON, which has no NaN and no infinity: null instead.
+    """Replace NaN and infinity by None, because JSON has neither.
 
-    >>> without_nan({"a": [1.5, float("nan")], "b": "x"})
-    {'a': [1.5, None], 'b': 'x'}
+    Examples:
+        >>> without_nan({"a": [1.5, float("nan")], "b": "x"})
+        {'a': [1.5, None], 'b': 'x'}
     """
     if isinstance(value, dict):
         return {key: without_nan(item) for key, item in value.items()}
@@ -85,7 +102,7 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: the file is missing, unreadable or not JSON (for instance truncated).
+        InputError: The file is missing, unreadable or not JSON (for instance cut off).
     """
     path = Path(path)
     try:
@@ -100,7 +117,7 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file, read by the safe loader.
 
     Raises:
-        InputError: the file is not YAML, or not a mapping.
+        InputError: The file is not YAML, or not a mapping.
     """
     try:
         values = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -113,33 +130,35 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 @contextmanager
 def replace_folder(path: str | Path, marker: str) -> Iterator[Path]:
-    """Yield an empty temporary folder that takes the place of `path` when the block ends without an error.
+    """Yield an empty temporary folder that replaces `path` when the block ends without an error.
 
     Args:
-        path: the folder to create or replace.
-        marker: a file name that tells a folder of this kind. An existing, non-empty folder without it is someone
-            else's and is not replaced.
+        path: The folder to create or replace.
+        marker: A file that every folder of this kind holds. A non-empty folder without it holds something else and is not
+            replaced.
 
     Raises:
-        InputError: `path` is a foreign folder or a file, or cannot be written.
+        InputError: `path` is a file or holds something else, or cannot be written.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: is a file, a folder was expected; choose another name.")
     if path.is_dir() and any(path.iterdir()) and not (path / marker).exists():
         raise InputError(f"{path}: is not empty and has no {marker}, so it is not replaced; choose another folder.")
-    # Fixed names, so that what a killed process left behind is cleared by the next write instead of piling up.
+    # The names are fixed, so that the next write removes what a killed process left behind.
     temporary = path.with_name(f".{path.name}.tmp")
     previous = path.with_name(f".{path.name}.old")
     try:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
-        _flush(temporary)
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush_file(file)  # the rename must never publish an empty file
         if path.exists():
             os.replace(path, previous)
         os.replace(temporary, path)
-        _sync_folder(path.parent)
+        _flush_folder(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
@@ -149,15 +168,15 @@ def replace_folder(path: str | Path, marker: str) -> Iterator[Path]:
         shutil.rmtree(previous, ignore_errors=True)
 
 
-def _flush(folder: Path) -> None:
-    """Force every file of `folder` to the disk, so that the rename never publishes an empty file."""
-    for file in folder.rglob("*"):
-        if file.is_file():
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
+def _flush_file(file: Path) -> None:
+    with file.open("rb" if POSIX else "r+b") as handle:  # Windows flushes only files that are open for writing
+        os.fsync(handle.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def _flush_folder(folder: Path) -> None:
+    """Force the names in a folder to the disk. Windows cannot open a folder."""
+    if not POSIX:
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -169,7 +188,7 @@ def _remove_quietly(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError:
-        pass  # the folder itself is unreachable; the first error is the one worth telling
+        pass  # the folder itself cannot be reached; the first error is the one to show
 
 
 def _cannot_write(path: Path, error: OSError) -> InputError:

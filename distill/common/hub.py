@@ -1,9 +1,9 @@
-"""Loading models and tokenizers from a local folder or the Hugging Face hub, with errors a user can act on.
+"""Load models and tokenizers from a local folder or the Hugging Face hub, with errors that a user can act on.
 
-`from_pretrained` answers a mistyped path, a missing network, a folder of another architecture and a half-downloaded
-file with tracebacks of many kinds, and fills missing weights with random numbers behind a warning. Here each of these
-is an `InputError` of one line that names the setting (`field`), and only safetensors are read: no pickle, and no code
-from the repository (`trust_remote_code` stays off).
+A mistyped path, a missing network, a folder of another architecture and a half-downloaded file make `from_pretrained` raise
+exceptions of many kinds. It also fills missing weights with random numbers and only warns. Here each of these is an
+`InputError` of one line that names the setting (`field`). Only safetensors are read: no pickle, and no code from the
+repository (`trust_remote_code` stays off).
 """
 
 import re
@@ -33,13 +33,13 @@ from distill.common.errors import InputError
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
-# What `config.architectures` must look like for each kind of model, and how to call it in a message.
+# For each kind of model: how the names in `config.architectures` end, and the name of the kind in messages.
 ARCHITECTURES: dict[type, tuple[tuple[str, ...], str]] = {
     AutoModelForSequenceClassification: (("ForSequenceClassification",), "a sequence classifier"),
     AutoModelForCausalLM: (("ForCausalLM", "LMHeadModel"), "a causal language model"),
     AutoModelForMaskedLM: (("ForMaskedLM", "ForPreTraining"), "a masked language model"),
     AutoModelForSeq2SeqLM: (("ForConditionalGeneration",), "an encoder-decoder"),
-    AutoModel: (("",), "a model"),  # any of them, without its head
+    AutoModel: (("",), "a model"),  # any architecture, without its head
 }
 
 
@@ -47,12 +47,12 @@ def load_config(name_or_path: str | Path, field: str, revision: str | None = Non
     """Read the configuration of a model folder or hub id.
 
     Args:
-        name_or_path: a local folder (it wins) or a hub id such as "distilgpt2" or "org/model".
-        field: the setting that named it, for messages: "teacher", "student", "generator".
-        revision: commit of the hub's repository; the newest if None. A folder has none.
+        name_or_path: A local folder or a hub id such as "distilgpt2" or "org/model". A folder of that name wins.
+        field: Name of the setting, for messages: "teacher", "student", "generator".
+        revision: Commit of the hub's repository; None: the newest. A folder has none.
 
     Raises:
-        InputError: no such folder, no config.json in it, the hub cannot be reached, or no such model there.
+        InputError: The folder does not exist or has no config.json, or the hub cannot be reached or has no such model.
     """
     source = _resolve(name_or_path, field)
     try:
@@ -75,25 +75,25 @@ def load_model(
 
     Args:
         auto_class: `AutoModelForSequenceClassification`, `AutoModelForCausalLM`, or `AutoModel` for a model without its head.
-        name_or_path: a local folder or a hub id.
-        field: the setting that named it, for messages.
-        device: where the weights go.
-        dtype: the format of the weights; checkpoints are converted (the default of transformers is the file's own).
-        new_head: allow weights that the checkpoint lacks, and the architecture of a bare encoder: the missing ones
-            are drawn from torch's global generator. Without it every weight must be in the file.
-        revision: see `load_config`.
-        **kwargs: passed to `from_pretrained`, for instance `num_labels`.
+        name_or_path: A local folder or a hub id.
+        field: Name of the setting, for messages.
+        device: Device of the weights.
+        dtype: Format of the weights; a checkpoint in another format is converted.
+        new_head: Allow the checkpoint of a bare encoder, and draw the weights that it lacks from torch's global generator.
+            Without it the file must hold every weight.
+        revision: See `load_config`.
+        **kwargs: Passed to `from_pretrained`, for instance `num_labels`.
 
     Raises:
-        InputError: see `load_config`; or the model is of another kind, its weights are missing, damaged or only in
-            pickle format, or it has no trained head and `new_head` is off.
+        InputError: See `load_config`; or the model is of another kind, its weights are missing, damaged or only in pickle
+            format, or it has no trained head and `new_head` is off.
     """
     config = load_config(name_or_path, field, revision)
     endings, kind = ARCHITECTURES[auto_class]
     architectures = list(config.architectures or [])
     if architectures and not new_head and not any(name.endswith(endings) for name in architectures):
         raise InputError(f"{field}: {name_or_path} is not {kind}: its config.json says {architectures[0]}.")
-    # The same function (to rounding) in one kernel instead of six; for a small GPT-2 on a CPU a twentieth of its time.
+    # The same function up to rounding, in one kernel instead of six. It saves a small GPT-2 on a CPU 5 % of its time.
     for name in ("activation_function", "hidden_act"):
         if getattr(config, name, None) == "gelu_new":
             kwargs[name] = "gelu_pytorch_tanh"
@@ -110,27 +110,27 @@ def load_model(
             )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise _explain(error, name_or_path, field) from error
-    # A model without its head is asked for its last states; checkpoints of masked language models have no pooler behind them.
+    # Only the last states of a headless model are used, and checkpoints of masked language models have no pooler.
     missing = sorted(key for key in report["missing_keys"] if auto_class is not AutoModel or not key.startswith("pooler."))
     if missing and not new_head:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        raise InputError(f"{field}: {name_or_path} lacks trained weights ({shown}); it is not {kind} that was trained.")
+        raise InputError(f"{field}: {name_or_path} lacks trained weights ({shown}); expected {kind} that was trained.")
     return model.to(device).eval()
 
 
 def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """Load a tokenizer; one without a padding token gets an existing token for it.
+    """Load a tokenizer, and choose a padding token where it has none.
 
-    Padded positions are masked everywhere, so any token will do, and the vocabulary (hence the embedding table) stays
-    as it is: the end-of-sequence token if there is one, else another special token, else the token of id 0.
+    Padded positions are masked everywhere, so any existing token will do: the end-of-sequence token, else another special
+    token, else the token of id 0. The vocabulary, and so the embedding table, stays as it is.
 
     Raises:
-        InputError: see `load_config`; or there are no tokenizer files.
+        InputError: See `load_config`; or there are no tokenizer files.
     """
     source = _resolve(name_or_path, field)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
-    except Exception as error:  # not narrower: the Rust tokenizer raises bare `Exception` for a damaged tokenizer.json
+    except Exception as error:  # the Rust tokenizer raises a bare `Exception` for a damaged tokenizer.json
         raise _explain(error, name_or_path, field, part="tokenizer") from error
     # Without tokenizer files transformers builds an empty tokenizer of the family from config.json alone.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
@@ -142,10 +142,10 @@ def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = 
 
 
 def model_folder(name_or_path: str) -> Path:
-    """Return the folder itself, or the local snapshot of a hub id that has just been loaded.
+    """Return the folder itself, or the local snapshot of a hub id that was loaded before.
 
     Raises:
-        InputError: the hub's cache does not hold it.
+        InputError: The hub's cache does not hold it.
     """
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
@@ -166,7 +166,7 @@ def _resolve(name_or_path: str | Path, field: str) -> str:
         return str(folder)
     if folder.exists():
         raise InputError(f"{field}: {name} is a file; give the model folder that holds it.")
-    # "models/teacher" could be a hub id; with a folder "models" here it is a mistyped path, known without a network.
+    # "models/teacher" could be a hub id. Where a folder "models" exists, it is a mistyped path, and no network is needed.
     local = "/" in name and Path(name.split("/")[0]).is_dir()
     if local or not HUB_ID.fullmatch(name) or isinstance(name_or_path, Path):
         raise InputError(f"{field}: folder {name} does not exist; check the path.")
@@ -176,12 +176,12 @@ def _resolve(name_or_path: str | Path, field: str) -> str:
 def _explain(
     error: Exception, name_or_path: str | Path, field: str, part: Literal["model", "tokenizer"] = "model"
 ) -> InputError:
-    """Turn what `from_pretrained` raised into one line with a remedy."""
+    """Return one line with a remedy for an exception of `from_pretrained`."""
     name = str(name_or_path)
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
     if isinstance(error, OSError) and not Path(name).expanduser().is_dir():
         return InputError(
-            f"{field}: {name} is no local folder, and the hub did not give it "
+            f"{field}: {name} is not a local folder, and it cannot be loaded from the hub "
             f"(offline, unreachable, or no such {part}); download it where there is internet "
             f"(hf download {name} --local-dir DIR) and pass DIR instead."
         )
@@ -196,7 +196,7 @@ def _explain(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the loading bars and the report of new weights: this module checks that report itself."""
+    """Silence the loading bars, and the report of missing weights, which this module checks itself."""
     bars = transformers_logging.is_progress_bar_enabled()
     level = transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()

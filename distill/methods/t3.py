@@ -44,7 +44,7 @@ from distill.common import encode
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.seeding import random_generator
-from distill.distiller import MAX_GRADIENT_NORM, Distiller
+from distill.distiller import Distiller
 from distill.embedded import classify, word_table
 from distill.methods.config import T3Config
 from distill.methods.corpus import rows_at
@@ -54,6 +54,7 @@ from distill.methods.soft_texts import embed_texts, score_loss, soft_choice
 from distill.methods.synthesizer import Step, white_box
 from distill.methods.table import T3
 from distill.methods.token_map import check_coverage, count_tokens, map_tokens
+from distill.optimizer import MAX_GRADIENT_NORM
 from distill.teachers.prediction_cache import CachedTeacher
 
 # Sentences from which the share of tokens that cross between vocabularies is measured.

@@ -32,7 +32,7 @@ from distill.common.files import read_json, write_json
 from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
 from distill.common.seeding import random_generator
-from distill.distiller import MAX_GRADIENT_NORM, Distiller
+from distill.distiller import Distiller
 from distill.embedded import classify, word_table
 from distill.methods.config import ZeroShotConfig
 from distill.methods.corpus import rows_at, second_sentences
@@ -40,6 +40,7 @@ from distill.methods.relaxed import embed_choice, gumbel_choice, kl
 from distill.methods.synthesizer import Step, white_box
 from distill.methods.table import ZERO_SHOT
 from distill.methods.token_map import TokenMap, check_coverage, count_tokens, map_tokens
+from distill.optimizer import MAX_GRADIENT_NORM
 from distill.teachers.prediction_cache import CachedTeacher
 
 

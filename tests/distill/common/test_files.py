@@ -5,7 +5,7 @@ import pytest
 
 from distill.common import files
 from distill.common.errors import InputError, did_you_mean
-from distill.common.files import read_json, replace_folder, write_json, write_text
+from distill.common.files import cache_root, read_json, replace_folder, write_json, write_text
 
 
 def test_json_comes_back_exactly(tmp_path: Path) -> None:
@@ -80,3 +80,46 @@ def test_foreign_folder_is_not_replaced(tmp_path: Path) -> None:
 def test_did_you_mean() -> None:
     assert did_you_mean("student_updats", ["student_updates", "seed"]) == " Did you mean 'student_updates'?"
     assert did_you_mean("qqq", ["student_updates"]) == ""
+
+
+VARIABLES = ("PROMPTER_CACHE", "HF_HOME", "XDG_CACHE_HOME")
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (VARIABLES, "PROMPTER_CACHE"),
+        (("HF_HOME", "XDG_CACHE_HOME"), "HF_HOME/prompter"),
+        (("XDG_CACHE_HOME",), "XDG_CACHE_HOME/prompter"),
+        ((), "home/.cache/prompter"),
+    ],
+)
+def test_cache_lies_where_the_first_variable_says(
+    given: tuple[str, ...], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name in given:
+        monkeypatch.setenv(name, str(tmp_path / name))
+    assert cache_root() == tmp_path / expected
+
+
+def test_answers_of_an_earlier_version_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    monkeypatch.delenv("PROMPTER_CACHE", raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    old, new = tmp_path / ".cache" / "prompter", tmp_path / "hf" / "prompter"
+    assert cache_root() == new
+    old.mkdir(parents=True)
+    assert cache_root() == old
+    new.mkdir(parents=True)
+    assert cache_root() == new
+
+
+def test_writing_does_without_what_only_posix_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "POSIX", False)
+    monkeypatch.setattr(files.os, "open", None)  # Windows cannot open a folder
+    with replace_folder(tmp_path / "student", marker="config.json") as temporary:
+        (temporary / "config.json").write_text("new")
+    assert (tmp_path / "student" / "config.json").read_text() == "new"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from distill.common.errors import InputError
-from distill.common.folder_cache import MANIFEST, cached_folder, default_cache_dir, is_complete, source_hash
+from distill.common.folder_cache import CACHE_MANIFEST, cached_folder, default_cache_dir, is_complete, source_hash
 
 
 class Builder:
@@ -56,16 +56,16 @@ def lose(folder: Path) -> None:
 
 
 def cut_manifest(folder: Path) -> None:
-    text = (folder / MANIFEST).read_text()
-    (folder / MANIFEST).write_text(text[: len(text) // 2])
+    text = (folder / CACHE_MANIFEST).read_text()
+    (folder / CACHE_MANIFEST).write_text(text[: len(text) // 2])
 
 
 def lose_manifest(folder: Path) -> None:
-    (folder / MANIFEST).unlink()
+    (folder / CACHE_MANIFEST).unlink()
 
 
 def empty_manifest(folder: Path) -> None:
-    (folder / MANIFEST).write_text("[]")
+    (folder / CACHE_MANIFEST).write_text("[]")
 
 
 @pytest.mark.parametrize("damage", [cut, lose, cut_manifest, lose_manifest, empty_manifest])
@@ -118,11 +118,9 @@ def test_unwritable_cache_is_named(tmp_path):
         cached_folder("model", {}, Builder(), tmp_path / "file")
 
 
-def test_environment_variable_moves_the_cache(tmp_path, monkeypatch):
+def test_toy_models_lie_in_the_cache_of_the_package(tmp_path, monkeypatch):
     monkeypatch.setenv("PROMPTER_CACHE", str(tmp_path))
     assert default_cache_dir() == tmp_path / "toy"
-    monkeypatch.delenv("PROMPTER_CACHE")
-    assert default_cache_dir() == Path.home() / ".cache" / "prompter" / "toy"
 
 
 def test_changed_source_changes_the_hash(tmp_path):

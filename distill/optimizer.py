@@ -1,0 +1,65 @@
+"""The student's optimizer: AdamW, clipped gradients, and a learning rate that warms up and then falls."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import get_scheduler
+
+from distill.config import DistillConfig
+
+MAX_GRADIENT_NORM = 1.0
+
+# Names of the schedules in transformers.
+SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+
+
+class StudentOptimizer:
+    """AdamW with the schedule of a `DistillConfig`.
+
+    Args:
+        parameters: Trained weights. Weight decay applies to matrices only, not to biases and norms.
+        config: Settings of the student.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], config: DistillConfig) -> None:
+        self.parameters = list(parameters)
+        self.peak = config.student_learning_rate
+        decayed = [parameter for parameter in self.parameters if parameter.ndim >= 2]
+        others = [parameter for parameter in self.parameters if parameter.ndim < 2]
+        groups = [{"params": decayed, "weight_decay": config.student_weight_decay},
+                  {"params": others, "weight_decay": 0.0}]  # fmt: skip
+        self.adamw = torch.optim.AdamW(groups, lr=self.peak, fused=True)
+        # The schedules of transformers are 0 at their first step. With one step more, which `rate` skips, every update has a
+        # rate above 0, and the first update after the warm-up has the peak.
+        self._schedule = get_scheduler(
+            SCHEDULES[config.student_schedule],
+            self.adamw,
+            num_warmup_steps=round(config.student_warmup_share * config.student_updates) + 1,
+            num_training_steps=config.student_updates + 1,
+        )
+
+    def rate(self, update: int) -> float:
+        """Return the learning rate of an update, counted from 0.
+
+        The rate depends on the number of the update alone, so checkpoints hold no state of the schedule.
+        """
+        return self.peak * self._schedule.lr_lambdas[0](update + 1)
+
+    def step(self, loss: Tensor, update: int) -> None:
+        """Make one update, counted from 0, that lowers the loss."""
+        self.adamw.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, MAX_GRADIENT_NORM)
+        for group in self.adamw.param_groups:
+            group["lr"] = self.rate(update)
+        self.adamw.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return AdamW's moments and settings."""
+        return self.adamw.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.adamw.load_state_dict(state)
