@@ -1,12 +1,12 @@
-"""Curves of docs/benchmarks/, as SVG files, and whether finished runs were stable.
+"""Draw the curves of docs/benchmarks/ as SVG files, and print whether finished runs were stable.
 
     python benchmarks/curves.py accuracy docs/benchmarks/real.csv --to docs/benchmarks
-    python benchmarks/curves.py stability runs/long-0 runs/long-1 runs/long-2 --to docs/stability.svg
+    python benchmarks/curves.py stability runs/long-0 runs/long-1 runs/long-2 --to docs/benchmarks/stability.svg
 
-`accuracy` draws one file per task of the CSV (task, method, queries, mean, std, seeds; in percent). `stability` reads the logs
-of runs that differ in their seed alone. It prints, for each, the share of distinct topics in the first and in the last
-tenth of the queries, and the teacher's confidence (in the class it answers) in its best tenth and in the last, and draws
-both, mean and standard deviation over the runs.
+`accuracy` draws one file for each task of the CSV (columns task, method, queries, mean, std, seeds; in percent). `stability`
+reads the logs of runs that differ in their seed only. For each run it prints the share of distinct topics in the first and
+in the last tenth of the queries, and the teacher's confidence in its best tenth and in the last. It draws both over the
+queries, as mean and standard deviation over the runs.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Tokens per second of our decoding loop beside `model.generate`, interleaved in one process.
+"""Compare the tokens per second of our decoding loop with those of `model.generate`, in turns in one process.
 
     OMP_NUM_THREADS=2 python benchmarks/decoding.py --generator distilgpt2 --batch 256 --new-tokens 40
 
-All ways write the same number of tokens: EOS is switched off. With `--until-eos` rows end at EOS, and only the tokens
-up to there count. Machines are shared, so trust the ratios: each repetition runs every way once, and a ratio compares
-two runs of one repetition.
+All variants write the same number of tokens, because EOS is switched off. With `--until-eos` rows end at EOS, and only the
+tokens up to there count. Machines are shared, so trust the ratios: each repetition runs every variant once, and a ratio
+compares two runs of one repetition.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Rows per second of a student's training: our loop beside a plain `transformers.Trainer` with the same loss.
+"""Compare the rows per second of a student's training: our loop, and a plain `transformers.Trainer` with the same loss.
 
     OMP_NUM_THREADS=2 python benchmarks/distillation.py --teacher TEACHER --texts train.jsonl
 
-Same texts, same answers of the teacher, same student, batch size, optimizer and number of updates. The plain loop is what
-one writes first: texts tokenised once, batches drawn at random and padded to their longest text. The two take turns within
-one run; the ratio is that of the medians.
+Texts, the teacher's answers, student, batch size, optimizer and number of updates are the same. The plain loop is what most
+people would write first: texts are tokenised once, batches are drawn at random and padded to their longest text. The two
+take turns within one run, and the ratio is that of the medians.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""What an export costs beside bare generation, and whether its memory grows with the rows.
+"""Measure what an export costs compared with bare generation, and whether its memory grows with the rows.
 
     OMP_NUM_THREADS=2 python benchmarks/export.py runs/demo --rows 2000
 
-Speed: an export (topics, texts, teacher's answers, marks, shards, card) beside a loop that calls `model.generate` on the
-writer's model from nothing, with as many new tokens as topic and continuation have together, the same batch, sampling and
-number format, and writes the texts to a file. The two are interleaved in one process; machines are shared, so trust the
-ratio.
+Speed: an export writes topics and texts, asks the teacher, marks rows, and writes shards and card. The loop beside it calls
+`model.generate` on the writer's model from an empty prompt and writes the texts to a file. It makes as many new tokens as
+topic and continuation have together, with the same batch, sampling and number format. The two take turns in one process;
+machines are shared, so trust the ratio.
 Memory: the peak of a process that exports so many rows, and of one that exports ten times as many.
 """
 

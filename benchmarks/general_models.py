@@ -1,14 +1,16 @@
-"""A small masked language model and a small encoder-decoder from a general corpus, for zero-shot and t3 on real tasks.
+"""Train a small masked language model and a small encoder-decoder from a general corpus, for zero-shot and t3 on real tasks.
 
     python benchmarks/general_models.py --corpus corpus.txt --tokenizer TEACHER --to models
 
-With a hub at hand, `distilbert/distilbert-base-uncased` and `google-t5/t5-small` are the better choice, and need no script.
-This one is for a machine without: up to an hour on two cores. Both models are made as those of the embedded toy tasks
-(`eval.toy`), with word vectors counted from the corpus, which spare most of the training: the masked language model fills a
-quarter of a sentence's tokens, the encoder-decoder repairs damaged sentences. Of each a line says how good it became on
-sentences it never saw. Both cut words as the teacher does, the masked language model with the teacher's whole vocabulary, the
-encoder-decoder with its most frequent pieces: with other pieces, most texts that move zero-shot's generator or t3's rewriter
-are cut into other tokens by the teacher than they were put together from, and are lost to the student.
+If you can reach a hub, `distilbert/distilbert-base-uncased` and `google-t5/t5-small` are better, and need no script. This one
+is for machines that cannot: it takes up to an hour on two cores. Both models are made like those of the built-in toy tasks
+(`eval.toy`), with word vectors counted from the corpus, which saves most of the training. The masked language model fills a
+quarter of a sentence's tokens, the encoder-decoder repairs damaged sentences. A line for each says how good it is on
+sentences that it never saw.
+
+Both split words as the teacher does: the masked language model with the teacher's whole vocabulary, the encoder-decoder with
+its most frequent pieces. With other pieces, the teacher's tokenizer would split most texts of zero-shot's generator and of
+t3's rewriter into other tokens than they were made of, and the student could not learn from those texts.
 """
 
 import argparse

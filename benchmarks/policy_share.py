@@ -1,9 +1,9 @@
-"""Where the seconds of finished runs went, and the policy's share of them.
+"""Print where the seconds of finished runs went, and the policy's share of them.
 
     python benchmarks/policy_share.py runs/ag_news-0 [RUN ...]
 
-The policy's side is what the rounds took beside writing, teacher, student and evaluation: topics, log-probabilities of
-policy and reference, updates, logs and checkpoints. Controls, and the making of toy models, are not part of it.
+The policy's share is the time of the rounds without writing, teacher, student and evaluation: topics, log-probabilities of
+policy and reference, updates, logs and checkpoints. Baselines and the making of toy models are left out.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""PPO updates per second of our trainer beside the last `PPOTrainer` that TRL shipped (1.12), on a bandit.
+"""Compare the PPO updates per second of our trainer with the last `PPOTrainer` that TRL shipped (1.12), on a bandit.
 
     OMP_NUM_THREADS=2 python benchmarks/ppo_vs_trl.py
 
-Both tune all weights of the same tiny random GPT-2; the reward is the share of a completion's tokens that are one
-target token. An update is one rollout with everything that follows from it: sampling, log-probabilities of policy and
-reference, values, and `epochs` passes in minibatches. Sizes, learning rate, KL coefficient and number format are the
-same, and both log once per update. TRL trains a second GPT-2 as its value model, because it has no other kind; ours is
-an MLP on the policy's hidden states. That difference, like sampling, is part of what is compared.
+Both tune all weights of the same tiny random GPT-2. The reward is the share of a completion's tokens that are one target
+token. An update is one rollout with everything that follows from it: sampling, log-probabilities of policy and reference,
+values, and `epochs` passes in minibatches. Sizes, learning rate, KL coefficient and number format are the same, and both log
+once per update. TRL trains a second GPT-2 as its value model, because it has no other kind; ours is an MLP on the policy's
+hidden states. That difference is part of the comparison, and so is sampling.
 
-TRL 1.12 is installed into a throw-away virtual environment that shares this one's torch and transformers. The sides
-run in turns, each time in a process of its own; a ratio compares two neighbours.
+TRL 1.12 is installed into a temporary virtual environment that shares this one's torch and transformers. The sides run in
+turns, each time in a process of its own, and a ratio compares two neighbours.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""One Markdown table from finished runs: mean and standard deviation over seeds, for each text a student learnt from.
+"""Print one Markdown table from finished runs: mean and standard deviation over seeds, for each text a student learnt from.
 
     python benchmarks/table.py runs/ag_news-0 runs/ag_news-1 runs/ag_news-2
 
