@@ -1,4 +1,4 @@
-"""Classifiers measured: opening a teacher, metrics, their intervals, size and speed, and where two models differ.
+"""Measuring classifiers: opening a teacher, metrics and their intervals, size and speed, and where two models differ.
 
 May import `eval.data`, `eval.toy` and `distill`.
 """

@@ -1,9 +1,8 @@
-"""Where teacher and student differ: which classes are taken for which, and the texts on which they are furthest apart.
+"""Where teacher and student differ: which classes they confuse, and the texts on which they are furthest apart.
 
-Only texts that the teacher has answered already are looked at, so that nothing is asked again: the evaluation data where
-there is some, else a draw from the replay, which the student has learnt from. How far apart two answers are is the total
-variation distance, the share of the probability that one gives to other classes than the other: 0 where they are alike,
-1 where each is sure of a class that the other rules out.
+Only texts that the teacher has already answered are compared, so it is not asked again: the evaluation data if there is
+some, otherwise a sample of the replay, which the student has learnt from. The distance between two predictions is the total
+variation distance: 0 if they are equal, 1 if each is sure of a class that the other rules out.
 """
 
 from collections import Counter
@@ -26,41 +25,42 @@ def disagreements(student: Student, evaluation: EvaluationData | None, replay: R
     """Compare a student with its teacher on texts that the teacher has answered.
 
     Args:
-        student: The student, asked once about each text.
-        evaluation: Labelled texts; all of them are used where they hold the teacher's answers.
-        replay: Single texts with the teacher's answers, at most `MAX_DRAWN` of which are drawn otherwise.
-        seed: Decides that draw; no other random act depends on it.
+        student: The student; it is asked once about each text.
+        evaluation: Labelled texts; all of them are used if they come with the teacher's predictions.
+        replay: Single texts with the teacher's predictions; otherwise at most `MAX_DRAWN` of them are drawn.
+        seed: Seed of that draw.
 
     Returns:
-        What `compare` returns, with `source` ("evaluation" or "replay") and `held`, the number of texts there.
+        The result of `compare_predictions`, with `source` ("evaluation" or "replay") and `held`, the number of texts there.
     """
     if evaluation is not None and evaluation.teacher_log_probs is not None:
         predictions = student.log_probs(evaluation.texts)
-        found = compare(evaluation.texts, evaluation.teacher_log_probs, predictions, student.labels, evaluation.labels)
+        found = compare_predictions(
+            evaluation.texts, evaluation.teacher_log_probs, predictions, student.labels, evaluation.labels
+        )
         return {"source": "evaluation", "held": len(evaluation)} | found
     order = torch.randperm(len(replay), generator=random_generator(seed, "disagreement"))
     rows = order[:MAX_DRAWN].sort().values
     texts = [replay.texts[row] for row in rows.tolist()]
-    found = compare(texts, replay.logprobs[rows], student.log_probs(texts), student.labels)
+    found = compare_predictions(texts, replay.logprobs[rows], student.log_probs(texts), student.labels)
     return {"source": "replay", "held": len(replay)} | found
 
 
-def compare(
+def compare_predictions(
     texts: Sequence[str], teacher: Tensor, student: Tensor, labels: Sequence[str], truth: Sequence[int] | None = None
 ) -> dict[str, Any]:
-    """Compare answers to N texts.
+    """Compare predictions for N texts.
 
     Args:
         texts: N texts.
-        teacher: (N, K) log-probabilities; texts with a row that is not finite are left out.
+        teacher: (N, K) log-probabilities; texts with a row that is not finite are skipped.
         student: (N, K) log-probabilities.
         labels: The K class names.
-        truth: N class indices, where the texts are labelled.
+        truth: N class indices if the texts are labelled.
 
     Returns:
-        `labels`; `texts`, how many were compared; `pairs`, how often the teacher chose one class and the student
-        another or the same, without those that did not occur; and `apart`, the texts on which the answers are
-        furthest apart, furthest first.
+        `labels`; `texts`, the number of texts compared; `pairs`, the number of texts for each (teacher's class, student's
+        class) that occurs; and `apart`, the texts with the largest distance, largest first.
     """
     usable = torch.isfinite(teacher).all(dim=1).nonzero().flatten()
     p, q = teacher[usable].double().exp(), student[usable].double().exp()

@@ -1,7 +1,7 @@
-"""From answers to figures: every metric of a model with its interval, and which of two students is better.
+"""From predictions to metrics: every metric of a model with its interval, and which of two students is better.
 
-Answers are given once, as log-probabilities; everything here is arithmetic on them. The values come from `eval.classifiers.metrics`,
-their intervals from `eval.classifiers.resampling`, where all models are seen on the same draws.
+Each model predicts once, as log-probabilities; everything here is arithmetic on them. The values come from
+`eval.classifiers.metrics` and the intervals from `eval.classifiers.resampling`, which uses the same draws for all models.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from eval.classifiers.metrics import METRICS, Agreement, KLToTeacher, Retention, hub_figures, kl_rows
+from eval.classifiers.metrics import METRICS, Agreement, KLToTeacher, Retention, hub_metric_values, kl_rows
 from eval.classifiers.resampling import calibration_tally, intervals, label_tallies, mcnemar, mean_tally
 from eval.classifiers.scoring import choices
 from eval.data.labelled import EvaluationData
@@ -30,15 +30,15 @@ def measure(
     """Measure one model.
 
     Args:
-        log_probs: (N, K) its answers; a row with NaN is none.
+        log_probs: (N, K) its predictions; a row with NaN has no usable prediction.
         data: The N rows.
-        metrics: Names of `eval.classifiers.metrics.METRICS`; the first is the one that retention is about.
-        teacher: (N, K) the teacher's answers to the same rows; adds `agreement`, `kl` and `retention`.
+        metrics: Names from `METRIC_NAMES`; retention is computed for the first one.
+        teacher: (N, K) the teacher's predictions for the same rows; adds `agreement`, `kl` and `retention`.
         hub: Metrics of the hub by name (`eval.classifiers.metrics.hub_metric`); they get no interval.
         seed: Seed of the bootstrap.
 
     Returns:
-        For each metric its `value`, and `low` and `high`, the ends of its 95 % interval; NaN where there is none.
+        For each metric its `value`, and `low` and `high`, the ends of its 95 % interval; NaN if there is no interval.
 
     Raises:
         InputError: A metric of the hub cannot be computed.
@@ -65,7 +65,7 @@ def measure(
         ratios["retention"] = (primary, "teacher")
     ends = intervals(tallies, ratios, seed)
     for name, metric in (hub or {}).items():
-        values |= hub_figures(name, metric, chosen, data.labels)
+        values |= hub_metric_values(name, metric, chosen, data.labels)
     none = (float("nan"), float("nan"))
     return {
         name: {"value": value, "low": ends.get(name, none)[0], "high": ends.get(name, none)[1]}
@@ -74,17 +74,17 @@ def measure(
 
 
 def pairs(log_probs: Mapping[str, Tensor], labels: Sequence[int]) -> list[dict[str, Any]]:
-    """McNemar's test for each pair of models, by name, on the same rows.
+    """Run McNemar's test for each pair of models on the same rows.
 
     Args:
-        log_probs: (N, K) answers of each model.
+        log_probs: (N, K) predictions of each model, by its name.
         labels: N class indices.
 
     Returns:
-        For each pair `first`, `second`, `first_only` and `second_only` (rows that only it has right), and `p`. The p-values
-        are not corrected for the number of pairs.
+        For each pair `first`, `second`, `first_only` and `second_only` (rows that only this one has right), and `p`. The
+        p-values are not corrected for the number of pairs.
     """
-    chosen = {name: np.asarray(choices(answers)) for name, answers in log_probs.items()}
+    chosen = {name: np.asarray(choices(rows)) for name, rows in log_probs.items()}
     tests = []
     for first, second in itertools.combinations(chosen, 2):
         test = mcnemar(chosen[first], chosen[second], np.asarray(labels))

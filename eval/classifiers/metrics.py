@@ -1,15 +1,15 @@
-"""The figures that result rows here are made of, as `evaluate.Metric` classes.
+"""The metrics of classifiers, as `evaluate.Metric` classes.
 
-They are instantiated directly, never loaded by name: `evaluate.load("f1")` would fetch code from the hub, and a
-measurement must work offline. The arithmetic is scikit-learn's. Each metric keeps its rows in memory, so that it
-leaves no cache file behind, needs no writable home folder, and any number of processes can measure at once.
+They are instantiated directly and never loaded by name: `evaluate.load("f1")` would fetch code from the hub, and a
+measurement must work offline. The arithmetic is scikit-learn's. Each metric keeps its rows in memory. It therefore leaves
+no cache file behind, needs no writable home folder, and any number of processes can measure at once.
 
-Three kinds of input occur: chosen classes against labels (`Accuracy`, `MacroF1`, `MatthewsCorrelation`), which
-`Retention` sets in relation to the teacher's choices; choices against the teacher's (`Agreement`); and probability rows
-against labels (`ExpectedCalibrationError`) or against the teacher's rows (`KLToTeacher`).
+`Accuracy`, `MacroF1` and `MatthewsCorrelation` compare predicted classes with labels; `Retention` divides such a metric of the
+student by the teacher's. `Agreement` compares predicted classes with the teacher's. `ExpectedCalibrationError` compares
+probabilities with labels, and `KLToTeacher` compares them with the teacher's.
 
-A prediction of -1 means "no usable answer" (a teacher may fail on a text) and counts as wrong. In probability rows a row
-with NaN means the same; there it is left out, for it has no confidence that could be right or wrong.
+A predicted class of -1 means "no usable prediction" (a teacher may fail on a text) and counts as wrong. In probabilities a row
+with NaN means the same; it is skipped, because it has no confidence that could be right or wrong.
 """
 
 import math
@@ -33,7 +33,7 @@ ROW = datasets.Sequence(datasets.Value("float64"))
 
 INPUTS = """
 Args:
-    predictions: (N,) class indices that the model chose; -1 where it gave no usable answer.
+    predictions: (N,) predicted class indices; -1 for no usable prediction.
     references: (N,) class indices to compare with.
 """
 
@@ -50,7 +50,7 @@ class ClassificationMetric(evaluate.Metric):
     columns = {"predictions": INDEX, "references": INDEX}
 
     def __init__(self) -> None:
-        # `evaluate` makes its cache folder even where it keeps everything in memory; this one is gone again at once.
+        # `evaluate` makes a cache folder even if it keeps everything in memory; this one is removed at once.
         with tempfile.TemporaryDirectory() as scratch:
             super().__init__(keep_in_memory=True, cache_dir=scratch)
 
@@ -80,8 +80,8 @@ class Accuracy(ClassificationMetric):
 class MacroF1(ClassificationMetric):
     """Unweighted mean of the classes' F1 scores, in [0, 1].
 
-    The mean is over the classes that occur among references or predictions; a class that is predicted but never right
-    counts as 0. Unlike accuracy it falls when a student forgets a rare class.
+    The mean is over the classes that occur among references or predictions; a class that is predicted but never correct
+    counts as 0. Unlike accuracy, it falls when a student forgets a rare class.
 
     Examples:
         >>> MacroF1().compute(predictions=[0, 1, 1, 1], references=[0, 1, 1, 0])
@@ -97,18 +97,18 @@ class MacroF1(ClassificationMetric):
 
 
 class Agreement(ClassificationMetric):
-    """Share of rows on which the student chooses the class its teacher chooses, in [0, 1].
+    """Share of rows for which student and teacher predict the same class, in [0, 1].
 
-    `references` are the teacher's choices. Rows where the teacher gave no usable answer (-1) are left out, since
-    there is nothing to agree with; where none is left the result is NaN. Also called top-1 agreement or fidelity:
-    Stanton et al. 2021, "Does Knowledge Distillation Really Work?", arXiv 2106.05945.
+    `references` are the teacher's classes. Rows without a usable prediction of the teacher (-1) are skipped; if no row is
+    left, the result is NaN. Also called top-1 agreement or fidelity: Stanton et al. 2021,
+    "Does Knowledge Distillation Really Work?", arXiv 2106.05945.
 
     Examples:
         >>> Agreement().compute(predictions=[0, 1, 1], references=[0, 1, -1])
         {'agreement': 1.0}
     """
 
-    description = "Share of rows on which the student chooses the class its teacher chooses."
+    description = "Share of rows for which student and teacher predict the same class."
     citation = "Stanton et al. 2021, Does Knowledge Distillation Really Work?, arXiv 2106.05945"
 
     def _compute(self, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
@@ -121,7 +121,7 @@ class Agreement(ClassificationMetric):
 class MatthewsCorrelation(ClassificationMetric):
     """Matthews' correlation coefficient for any number of classes, in [-1, 1]; 0 is chance (the metric of CoLA).
 
-    0 as well where all predictions or all references are one class. Source: Gorodkin 2004, "Comparing two K-category
+    It is also 0 if all predictions or all references are one class. Source: Gorodkin 2004, "Comparing two K-category
     assignments by a K-category correlation coefficient".
 
     Examples:
@@ -139,12 +139,12 @@ class MatthewsCorrelation(ClassificationMetric):
 
 
 class Retention(ClassificationMetric):
-    """What share of the teacher's score a student keeps: the student's metric over the teacher's, at least 0.
+    """The student's metric divided by the teacher's: the share of the teacher's score that the student keeps.
 
-    Above 1 where the student is better. NaN where the teacher's score is 0 or less: there is nothing to keep.
+    It is above 1 if the student is better, and NaN if the teacher's score is 0 or less.
 
     Args:
-        metric: The metric meant; it compares choices with labels.
+        metric: The metric to divide; it compares predicted classes with labels.
 
     Examples:
         >>> Retention(Accuracy()).compute(predictions=[0, 0, 0], references=[0, 0, 1], teacher_predictions=[0, 0, 1])
@@ -152,7 +152,7 @@ class Retention(ClassificationMetric):
     """
 
     description = "A metric of the student over the same metric of the teacher."
-    inputs = INPUTS + "    teacher_predictions: (N,) class indices that the teacher chose; -1 as above.\n"
+    inputs = INPUTS + "    teacher_predictions: (N,) class indices that the teacher predicted; -1 as above.\n"
     columns = ClassificationMetric.columns | {"teacher_predictions": INDEX}
 
     def __init__(self, metric: ClassificationMetric) -> None:
@@ -168,11 +168,11 @@ class Retention(ClassificationMetric):
 
 
 class ExpectedCalibrationError(ClassificationMetric):
-    """How far a model's confidence is from its accuracy, in [0, 1]; 0 is calibrated.
+    """The mean distance of a model's confidence from its accuracy, in [0, 1]; 0 is calibrated.
 
-    Confidence is the largest probability of a row. Rows are put into 15 bins of equal width by it, (0, 1/15], (1/15, 2/15]
-    and so on; the result is the mean over the bins of |accuracy - mean confidence|, weighted by their rows. The sum hides
-    what cancels within a bin, and it depends on the number of bins: compare only figures with the same number. NaN where
+    Confidence is the largest probability of a row. It sorts the rows into 15 bins of equal width, (0, 1/15], (1/15, 2/15] and
+    so on. The result is the mean of |accuracy - mean confidence| over the bins, weighted by their rows. Errors that cancel
+    within a bin stay hidden, and the value depends on the number of bins: compare only values with the same number. NaN if
     no row is usable. Source: Naeini et al. 2015; 15 bins as in Guo et al. 2017, arXiv 1706.04599.
 
     Examples:
@@ -184,8 +184,8 @@ class ExpectedCalibrationError(ClassificationMetric):
     description = f"Mean distance of confidence from accuracy over {CALIBRATION_BINS} bins of equal width."
     citation = "Naeini et al. 2015, Obtaining Well Calibrated Probabilities Using Bayesian Binning"
     inputs = INPUTS.replace(
-        "(N,) class indices that the model chose; -1 where it gave no usable answer",
-        "(N, K) probabilities; a row with NaN where the model gave no usable answer",
+        "(N,) predicted class indices; -1 for no usable prediction",
+        "(N, K) probabilities; a row with NaN for no usable prediction",
     )
     columns = {"predictions": ROW, "references": INDEX}
 
@@ -197,7 +197,7 @@ class ExpectedCalibrationError(ClassificationMetric):
 
 
 def calibration_gaps(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What each row adds to the calibration error: its bin, and how far its confidence is from having been right.
+    """Return the contribution of each row to the calibration error: its bin, and its gap (correct or not - confidence).
 
     The error is the sum over the bins of |sum of the gaps|, divided by the number of rows.
 
@@ -206,7 +206,7 @@ def calibration_gaps(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.
         labels: (N,) class indices.
 
     Returns:
-        (N,) int64 in 0 to `CALIBRATION_BINS` - 1 and (N,) float64 in [-1, 1]; 0 and NaN where a row holds NaN.
+        (N,) int64 in 0 to `CALIBRATION_BINS` - 1 and (N,) float64 in [-1, 1]; 0 and NaN for a row with NaN.
     """
     unusable = np.isnan(probabilities).any(axis=1)
     filled = np.where(unusable[:, None], 1.0, probabilities)
@@ -217,11 +217,11 @@ def calibration_gaps(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.
 
 
 class KLToTeacher(ClassificationMetric):
-    """How much of the teacher's answer a student misses: the mean of KL(p_teacher || p_student) in nats, at least 0.
+    """The mean of KL(p_teacher || p_student) in nats, at least 0.
 
-    Rows where either gave no usable answer (NaN) are left out; NaN where none is left. Infinite where the student rules a
-    class out, with probability 0, that the teacher does not. It is what distillation minimises (Hinton et al. 2015,
-    arXiv 1503.02531), and unlike agreement it sees whether the student is as sure as its teacher.
+    Rows without a usable prediction of both (NaN) are skipped; NaN if none is left. It is infinite if the student gives
+    probability 0 to a class that the teacher does not rule out. Distillation minimises this divergence (Hinton et al. 2015,
+    arXiv 1503.02531). Unlike agreement it shows whether the student is as sure as its teacher.
 
     Examples:
         >>> metric = KLToTeacher()
@@ -229,7 +229,7 @@ class KLToTeacher(ClassificationMetric):
         0.693147
     """
 
-    description = "Mean Kullback-Leibler divergence of the student's answers from the teacher's, in nats."
+    description = "Mean Kullback-Leibler divergence of the student's predictions from the teacher's, in nats."
     citation = "Hinton et al. 2015, Distilling the Knowledge in a Neural Network, arXiv 1503.02531"
     inputs = """
 Args:
@@ -255,47 +255,48 @@ METRICS: dict[str, type[ClassificationMetric]] = {
     "matthews_correlation": MatthewsCorrelation,
     "expected_calibration_error": ExpectedCalibrationError,
 }
-"""What a task may name: metrics of a model's answers against labels. A teacher adds agreement, KL and retention."""
+"""The metrics that a task may name; they compare predictions with labels. A teacher adds agreement, KL and retention."""
 
 
 def hub_metric(name: str) -> Any:
-    """Fetch a metric of the hub, `hub:NAME`. This runs code from the hub: only for names one trusts.
+    """Fetch a metric `hub:NAME` from the hub. This runs code from the hub, so use it only for names you trust.
 
     Raises:
-        InputError: There is no such metric, the hub cannot be reached, or a package that it needs is not installed.
+        InputError: The metric does not exist, the hub cannot be reached, or a package that the metric needs is missing.
     """
     try:
         return evaluate.load(name.removeprefix(HUB))
     except (OSError, ImportError, ValueError) as error:
         raise InputError(
             f"metric: '{name}' could not be fetched from the hub ({_first_line(error)}); check the name and the network, "
-            f"or use one that is built in: {', '.join(METRICS)}."
+            f"or use a built-in one: {', '.join(METRICS)}."
         ) from error
 
 
-def hub_figures(name: str, metric: Any, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
-    """Compute a metric of the hub from choices and labels.
+def hub_metric_values(name: str, metric: Any, predictions: Sequence[int], references: Sequence[int]) -> dict[str, float]:
+    """Compute a metric of the hub from predicted classes and labels.
 
     Returns:
-        Each number it answers with, as `hub:KEY`.
+        Each number in its result, as `hub:KEY`.
 
     Raises:
-        InputError: It cannot be computed so (it may need arguments, or probabilities), or answers with no number.
+        InputError: The metric cannot be computed from these inputs (it may need arguments or probabilities), or its result
+            holds no number.
     """
     try:
         answer = metric.compute(predictions=predictions, references=references)
-    except Exception as error:  # not narrower: it is a stranger's code
+    except Exception as error:  # code from the hub may raise anything
         raise InputError(
-            f"metric: '{name}' cannot be computed from chosen classes and labels ({_first_line(error)}); leave it out."
+            f"metric: '{name}' cannot be computed from predicted classes and labels ({_first_line(error)}); leave it out."
         ) from error
-    figures = {
+    values = {
         f"{HUB}{key}": float(value)
         for key, value in dict(answer or {}).items()
         if isinstance(value, int | float | np.number) and not math.isnan(value)
     }
-    if not figures:
-        raise InputError(f"metric: '{name}' answers with no number ({answer}); leave it out.")
-    return figures
+    if not values:
+        raise InputError(f"metric: '{name}' returns no number ({answer}); leave it out.")
+    return values
 
 
 def _first_line(error: Exception) -> str:

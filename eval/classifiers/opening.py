@@ -31,12 +31,12 @@ def open_teacher(
         spec: Model folder, hub id, URL, `module:function`, `toy:TASK`, or a Python function `texts -> probabilities`.
         labels: Class names in the order of the teacher's outputs; empty to take the teacher's own.
         device: Device of a Hugging Face model.
-        cache: Keep predictions on disk between runs. The predictions of a Python function are never kept: what it
-            computes with cannot be seen, so a changed function could not be told from the old one.
+        cache: Keep predictions on disk between runs. Those of a lambda, an inner function or an object are not kept,
+            because a change of its code could not be noticed; `notice` says so.
         notice: Called with one line when the cache cannot be used.
         field: Name of the setting, for messages about a Hugging Face model.
         quiet: Show no progress bar while a toy teacher is trained.
-        order: Class names in the order that is preferred for a service, which names its classes in no order of its own.
+        order: Preferred order of the class names of a service, whose answers have no order of their own.
 
     Raises:
         InputError: The teacher cannot be opened; see `distill.teachers.loading.load_teacher`.
@@ -45,11 +45,11 @@ def open_teacher(
     teacher = load_teacher(name, device, labels=list(labels) or None, field=field)
     if isinstance(teacher, HttpTeacher) and order:
         teacher.labels = in_order(teacher.labels, order)
-    return CachedTeacher(teacher, predictions_file() if cache and isinstance(spec, str) else None, notice)
+    return CachedTeacher(teacher, predictions_file() if cache else None, notice)
 
 
 def in_order(names: Sequence[str], order: Sequence[str]) -> list[str]:
-    """Return class names in a preferred order, or in the order of their numbers where they are not those names.
+    """Return class names in a preferred order; names that are not in it are sorted by their numbers.
 
     Examples:
         >>> in_order(["Positive", "negative"], ["negative", "positive"])

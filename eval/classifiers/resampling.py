@@ -1,13 +1,14 @@
-"""How far a figure could be chance: bootstrap intervals, and McNemar's test between two students.
+"""How much of a result could be chance: bootstrap intervals, and McNemar's test between two students.
 
-A figure measured on N rows would be another one on N other rows of the same kind. The bootstrap (Efron 1979) draws N of the
-rows with replacement, again and again, and takes the spread of the figure over these draws for the spread that other
-data would give; the interval reported is the percentile one.
+A metric measured on N rows would have another value on N other rows of the same kind. The bootstrap (Efron 1979) estimates how
+much it varies: it draws N of the rows with replacement many times and computes the metric on each draw. The interval
+reported is the percentile interval.
 
-Every metric here is a function of sums over rows: a table of (label, choice) counts gives accuracy, macro-F1 and Matthews'
-correlation, sums by confidence bin give the calibration error, sums of KL give its mean. So one draw of row numbers serves
-all metrics of all models, by counting alone, without calling a metric a thousand times. It also pairs them: a student and
-its teacher are seen on the same draws, and so the interval of their ratio is not blown up by what moves both.
+It is written here because every metric is a function of sums over rows: counts of (label, predicted class) give accuracy,
+macro-F1 and Matthews' correlation, sums per confidence bin give the calibration error, and sums of KL give its mean. One
+draw of row numbers therefore serves all metrics of all models by counting alone; `scipy.stats.bootstrap` would call
+each metric a thousand times. Student and teacher share the draws, so variation common to both does not widen the interval of
+their ratio.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +23,7 @@ from eval.classifiers.metrics import CALIBRATION_BINS, calibration_gaps
 RESAMPLES = 1000
 LEVEL = 0.95
 
-# Row numbers drawn at once: what 32 MB hold.
+# Row numbers drawn at once: about 32 MB.
 DRAWN_AT_ONCE = 4_000_000
 
 
@@ -31,10 +32,10 @@ class Tally:
     """A metric as a function of sums over rows.
 
     Attributes:
-        cells: (N,) int64, the sum that each row counts into.
+        cells: (N,) int64, index of the sum that each row is added to.
         size: Number of sums.
-        finish: Turns (B, size) float64 sums of B draws into (B,) values.
-        weights: (N,) float64, what each row adds; 1 if None.
+        finish: Function from the (B, size) float64 sums of B draws to (B,) values.
+        weights: (N,) float64, amount that each row adds; 1 if None.
     """
 
     cells: np.ndarray
@@ -51,14 +52,14 @@ class Tally:
 
 
 def label_tallies(choices: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Tally]:
-    """Accuracy, macro-F1 and Matthews' correlation of choices, as in `eval.classifiers.metrics`.
+    """Return accuracy, macro-F1 and Matthews' correlation as in `eval.classifiers.metrics`.
 
     Args:
-        choices: (N,) class indices; -1 where there is no usable answer.
+        choices: (N,) predicted class indices; -1 for no usable prediction.
         labels: (N,) class indices.
         classes: Number of classes K.
     """
-    width = classes + 1  # the last column is for answers that are not usable
+    width = classes + 1  # the last column counts rows without a usable prediction
     cells = labels * width + np.where(choices < 0, classes, choices)
 
     def table(sums: np.ndarray) -> np.ndarray:
@@ -88,11 +89,11 @@ def label_tallies(choices: np.ndarray, labels: np.ndarray, classes: int) -> dict
 
 
 def calibration_tally(probabilities: np.ndarray, labels: np.ndarray) -> Tally:
-    """The expected calibration error of (N, K) probabilities."""
+    """Return the expected calibration error of (N, K) probabilities."""
     bins, gaps = calibration_gaps(probabilities, labels)
     missing = np.isnan(gaps)
 
-    def finish(sums: np.ndarray) -> np.ndarray:  # rows without a usable answer are counted in a cell of their own
+    def finish(sums: np.ndarray) -> np.ndarray:  # rows without a usable prediction have a cell of their own
         return _divide(np.abs(sums[:, :-1]).sum(axis=1), len(labels) - sums[:, -1])
 
     cells = np.where(missing, CALIBRATION_BINS, bins)
@@ -100,7 +101,7 @@ def calibration_tally(probabilities: np.ndarray, labels: np.ndarray) -> Tally:
 
 
 def mean_tally(values: np.ndarray) -> Tally:
-    """The mean of (N,) float64 values over the rows where it is not NaN: agreement, KL."""
+    """Return the mean of (N,) float64 values over the rows that are not NaN: agreement, KL."""
     missing = np.isnan(values)
 
     def finish(sums: np.ndarray) -> np.ndarray:
@@ -112,20 +113,20 @@ def mean_tally(values: np.ndarray) -> Tally:
 def intervals(
     tallies: Mapping[str, Tally], ratios: Mapping[str, tuple[str, str]] | None = None, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """Percentile bootstrap intervals at 95 % over 1,000 draws of the rows.
+    """Compute percentile bootstrap intervals at 95 % over 1,000 draws of the rows.
 
     Args:
         tallies: Metrics by name, all over the same N rows.
-        ratios: Further figures by name, each the first of two tallies over the second; NaN where that is 0 or less.
-        seed: Seed of the draws; the same gives the same intervals.
+        ratios: Further metrics by name, each the quotient of two tallies; NaN if the divisor is 0 or less.
+        seed: Seed of the draws; equal seeds give equal intervals.
 
     Returns:
-        Lower and upper end for each name of `tallies` and `ratios`; both NaN where a draw has no value.
+        Lower and upper end for each name of `tallies` and `ratios`; both NaN if a draw has no value.
     """
     (n,) = {len(tally.cells) for tally in tallies.values()}
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in tallies}
     for rows in _draws(n, seed):
-        counted: dict[int, np.ndarray] = {}  # metrics of the same table share its counts
+        counted: dict[int, np.ndarray] = {}  # metrics with the same cells share the counts
         for name, tally in tallies.items():
             if id(tally.cells) not in counted:
                 counted[id(tally.cells)] = tally.sums(rows)
@@ -139,7 +140,7 @@ def intervals(
 
 
 def _draws(n: int, seed: int) -> Iterator[np.ndarray]:
-    """Row numbers of all draws, (b, N) at a time."""
+    """Yield the row numbers of all draws, (b, N) at a time."""
     random = np.random.default_rng(derive_seed(seed, "bootstrap"))
     at_once = max(1, DRAWN_AT_ONCE // n)
     for first in range(0, RESAMPLES, at_once):
@@ -147,18 +148,18 @@ def _draws(n: int, seed: int) -> Iterator[np.ndarray]:
 
 
 def _divide(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """Divide, with NaN where the divisor is not positive."""
+    """Divide; NaN if the divisor is not positive."""
     return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """McNemar's test of two classifiers on the same rows.
+    """Result of McNemar's test of two classifiers on the same rows.
 
     Attributes:
         first_only: Rows that only the first has right.
         second_only: Rows that only the second has right.
-        p: Two-sided p-value, in (0, 1]: how likely a difference of at least this size is if both are equally good.
+        p: Two-sided p-value in (0, 1]: the probability of a difference of at least this size if both are equally good.
     """
 
     first_only: int
@@ -167,15 +168,15 @@ class McNemar:
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> McNemar:
-    """Test whether one of two classifiers is right more often than chance explains.
+    """Test whether one of two classifiers is correct more often than chance explains.
 
-    Only the rows that exactly one of them has right tell them apart; if both are equally good, each such row is a coin
-    toss. The binomial test of these tosses is exact, for few rows and for many, so no approximation is used. Source:
-    McNemar 1947; advised for comparing two trained classifiers on one test set by Dietterich 1998.
+    Only rows that exactly one of them has right tell the two apart. If both are equally good, each such row is a coin toss.
+    The binomial test of these tosses is exact for few rows and for many, so no approximation is used. Source: McNemar
+    1947; Dietterich 1998 advises it for comparing two trained classifiers on one test set.
 
     Args:
-        first: (N,) class indices chosen by the first; -1 is wrong.
-        second: (N,) class indices chosen by the second.
+        first: (N,) class indices predicted by the first; -1 counts as wrong.
+        second: (N,) class indices predicted by the second.
         labels: (N,) class indices.
     """
     right, also_right = first == labels, second == labels

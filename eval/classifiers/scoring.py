@@ -1,8 +1,8 @@
-"""How good, how big, how fast: the figures of one result row.
+"""Scores, size and speed of students and teachers: the metrics of one result row.
 
-Teachers and students answer alike, with log-probabilities (N, K) on the CPU, so one function scores both. What the
-teacher says of the evaluation data is kept in `EvaluationData` and asked for once; agreement with it tells how well
-the student imitates, whether or not the teacher is right.
+Students and teachers both predict log-probabilities (N, K) on the CPU, so one function scores both. The teacher is asked
+once about the evaluation data, and `EvaluationData` keeps its predictions. Agreement with them measures how well a student
+imitates its teacher, whether or not the teacher is right.
 """
 
 import statistics
@@ -17,11 +17,7 @@ from distill.student import Student
 from distill.teachers.base import Teacher
 from distill.teachers.transformers_teacher import TransformersTeacher
 from eval.classifiers.metrics import Accuracy, Agreement, MacroF1
-from eval.data.labelled import EvaluationData, load_labelled, load_texts
-
-__all__ = [
-    "EvaluationData", "answers", "choices", "load_labelled", "load_texts", "score", "score_answers", "size_and_speed",
-]  # fmt: skip
+from eval.data.labelled import EvaluationData
 
 
 def choices(log_probs: Tensor) -> list[int]:
@@ -30,7 +26,7 @@ def choices(log_probs: Tensor) -> list[int]:
     return torch.where(usable, log_probs.nan_to_num(nan=0.0).argmax(dim=1), -1).tolist()
 
 
-def answers(model: Student | Teacher, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
+def predict(model: Student | Teacher, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
     """Return the (N, K) log-probabilities of a student or a teacher for N texts, or pairs of texts."""
     return model.log_probs(texts, text_pairs) if isinstance(model, Student) else model(texts, text_pairs)
 
@@ -39,12 +35,13 @@ def score(model: Student | Teacher | None, data: EvaluationData) -> dict[str, An
     """Score a student or a teacher on labelled texts.
 
     Args:
-        model: Student or teacher to ask; a teacher counts these questions in its `queries`. None scores the answers
-            that `data.teacher_log_probs` already holds.
-        data: The texts, their labels, and where it was asked the teacher's answers.
+        model: Student or teacher to ask; a teacher counts these texts in its `queries`. None scores the predictions
+            in `data.teacher_log_probs`.
+        data: The texts, their labels, and the teacher's predictions if it was asked.
 
     Returns:
-        `accuracy`, `macro_f1`, `n`, and for a model beside known teacher answers `agreement`; all but `n` in [0, 1].
+        `accuracy`, `macro_f1` and `n`; also `agreement` for a model if the teacher's predictions are known. All but `n` lie
+        in [0, 1].
 
     Raises:
         ValueError: `model` is None and the teacher was not asked, or there are no rows.
@@ -52,17 +49,17 @@ def score(model: Student | Teacher | None, data: EvaluationData) -> dict[str, An
     if model is None:
         if data.teacher_log_probs is None:
             raise ValueError("score(None, data) needs data.teacher_log_probs")
-        return score_answers(data.teacher_log_probs, data.labels)
-    return score_answers(answers(model, data.texts, data.text_pairs), data.labels, data.teacher_log_probs)
+        return score_predictions(data.teacher_log_probs, data.labels)
+    return score_predictions(predict(model, data.texts, data.text_pairs), data.labels, data.teacher_log_probs)
 
 
-def score_answers(log_probs: Tensor, labels: Sequence[int], teacher_log_probs: Tensor | None = None) -> dict[str, Any]:
-    """Score answers already given.
+def score_predictions(log_probs: Tensor, labels: Sequence[int], teacher_log_probs: Tensor | None = None) -> dict[str, Any]:
+    """Score predictions that were already made.
 
     Args:
-        log_probs: (N, K) answers; a row with NaN is wrong.
+        log_probs: (N, K) predictions; a row with NaN counts as wrong.
         labels: N class indices.
-        teacher_log_probs: (N, K) the teacher's answers to the same texts, or None.
+        teacher_log_probs: (N, K) the teacher's predictions for the same texts, or None.
 
     Returns:
         As `score`.
@@ -71,13 +68,13 @@ def score_answers(log_probs: Tensor, labels: Sequence[int], teacher_log_probs: T
         ValueError: There are no rows, or the lengths differ.
     """
     if not len(labels) or len(labels) != len(log_probs):
-        raise ValueError(f"{len(log_probs)} answers for {len(labels)} labels")
+        raise ValueError(f"{len(log_probs)} predictions for {len(labels)} labels")
     chosen = choices(log_probs)
-    figures = Accuracy().compute(predictions=chosen, references=labels)
-    figures |= MacroF1().compute(predictions=chosen, references=labels)
+    metrics = Accuracy().compute(predictions=chosen, references=labels)
+    metrics |= MacroF1().compute(predictions=chosen, references=labels)
     if teacher_log_probs is not None:
-        figures |= Agreement().compute(predictions=chosen, references=choices(teacher_log_probs))
-    return figures | {"n": len(labels)}
+        metrics |= Agreement().compute(predictions=chosen, references=choices(teacher_log_probs))
+    return metrics | {"n": len(labels)}
 
 
 def size_and_speed(
@@ -90,25 +87,25 @@ def size_and_speed(
     limit: int = 256,
     after_pass: Callable[[], None] = lambda: None,
 ) -> dict[str, dict[str, Any]]:
-    """Measure models beside each other.
+    """Measure size and speed of several models side by side.
 
-    All models take turns within one run, in alternating order, after a pass that is not counted: whatever else
-    slows the machine meanwhile slows them alike, and the median drops a single disturbance. Teachers count these
-    questions in their `queries`, (rounds + 1) times the texts.
+    All models take turns within one run, in alternating order, after one pass that is not counted. Other work on the machine
+    then slows all of them alike, and the median removes single disturbances. Teachers count these texts in their
+    `queries`, (rounds + 1) times each.
 
     Args:
         models: Students and teachers by name.
-        texts: What to time them on, in this order.
+        texts: Texts to time them on, in this order.
         batch: Texts per call.
         text_pairs: Second texts for pair tasks.
         rounds: Timed passes per model.
-        limit: Texts used at most, the first ones.
-        after_pass: Called after each pass of a model, (rounds + 1) times for each.
+        limit: Texts used at most; the first ones.
+        after_pass: Called after each pass of a model, (rounds + 1) times per model.
 
     Returns:
-        For each name `parameters` and `bytes` (as many as the weights take in a safetensors file in the precision
-        they were run in), both None where the weights are not at hand (a callable teacher), the median
-        `texts_per_second`, and the median `milliseconds_per_call`.
+        For each name `parameters` and `bytes` (the size of the weights in a safetensors file, in the precision they ran in),
+        both None if the weights are not available (a callable teacher); the median `texts_per_second`; and the median
+        `milliseconds_per_call`.
 
     Raises:
         ValueError: There are no texts.
@@ -125,7 +122,7 @@ def size_and_speed(
             for first in range(0, len(used), batch):
                 part = slice(first, first + batch)
                 start = time.perf_counter()
-                answers(models[name], used[part], None if pairs is None else pairs[part])
+                predict(models[name], used[part], None if pairs is None else pairs[part])
                 seconds.append(time.perf_counter() - start)
             if turn > 0:
                 passes[name].append(sum(seconds))
@@ -145,6 +142,6 @@ def _size(model: Student | Teacher) -> dict[str, int | None]:
     if not isinstance(model, Student | TransformersTeacher):
         return {"parameters": None, "bytes": None}
     weights: nn.Module = model.model
-    # Tied weights share their storage and are stored once.
+    # Tied weights share their storage and are saved once.
     stored = {tensor.data_ptr(): tensor.numel() * tensor.element_size() for tensor in weights.state_dict().values()}
     return {"parameters": sum(p.numel() for p in weights.parameters()), "bytes": sum(stored.values())}

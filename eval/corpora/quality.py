@@ -1,6 +1,6 @@
 """`prompter evaluate-data`: how good a corpus is, and how near to real texts.
 
-A corpus is read, its figures are gathered into one dictionary (what `--json` writes), and the table and the page are made
+A corpus is read, its metrics are gathered into one dictionary (what `--json` writes), and the table and the page are made
 from that alone. What cannot be told, since a column, a model or a reference is missing, is named there with the remedy.
 """
 
@@ -28,13 +28,13 @@ from eval.corpora.reference import (
     two_sample_test,
     vocabulary_overlap,
 )
-from eval.corpora.report import render
+from eval.corpora.report import render_corpus
 from eval.corpora.statistics import (
     Tokens,
     class_balance,
     distinct,
     draw,
-    histogram,
+    histogram_counts,
     near_duplicates,
     perplexity,
     self_bleu,
@@ -62,8 +62,8 @@ def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line
         say: Is told what is being done.
 
     Returns:
-        All figures: `corpus` (the corpus by itself), `reference` (the reference by itself, of as many texts as the corpus
-        has) and `comparison` (None without a reference), `alarms` (what makes the other figures worthless), `missing` (what
+        All metrics: `corpus` (the corpus by itself), `reference` (the reference by itself, of as many texts as the corpus
+        has) and `comparison` (None without a reference), `alarms` (what makes the other metrics worthless), `missing` (what
         could not be told, with the remedy), and where they came from.
 
     Raises:
@@ -84,34 +84,34 @@ def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line
         teacher = open_teacher(config.teacher, labels=config.teacher_labels, device=config.device, cache=False)
     vocabulary: dict[str, int] = {}
     tokens = tokenize(corpus.texts, vocabulary)
-    figures = texts_figures(corpus.texts, tokens, config.seed, say)
+    metrics = text_metrics(corpus.texts, tokens, config.seed, say)
     missing: dict[str, str] = {}
-    figures |= dataset_figures(corpus, teacher, missing, say)
+    metrics |= dataset_metrics(corpus, teacher, missing, say)
     comparison = theirs = None
     if reference is not None:
         reference_tokens = tokenize(reference.texts, vocabulary)
-        rows = np.sort(draw(len(reference.texts), len(corpus.texts), config.seed, "reference's own figures"))
+        rows = np.sort(draw(len(reference.texts), len(corpus.texts), config.seed, "reference's own metrics"))
         chosen, chosen_tokens = [reference.texts[row] for row in rows], reference_tokens.take(rows)
         theirs = {"name": config.reference, "rows": reference.rows}
-        theirs |= texts_figures(chosen, chosen_tokens, config.seed, say)
-        _at_equal_words(figures, theirs, tokens, chosen_tokens, config.seed)
-        comparison = compare(corpus, reference, tokens, reference_tokens, config, teacher, missing, say)
+        theirs |= text_metrics(chosen, chosen_tokens, config.seed, say)
+        _at_equal_words(metrics, theirs, tokens, chosen_tokens, config.seed)
+        comparison = compare_corpora(corpus, reference, tokens, reference_tokens, config, teacher, missing, say)
     else:
         chosen = []
         missing["comparison"] = "nothing to compare with: give --reference with a file of real texts"
     if config.writer:
         say(f"perplexity under {config.writer}")
         writer = located(config.writer, "writer")
-        sides = [(figures, corpus.texts), *([(theirs, chosen)] if theirs is not None else [])]
+        sides = [(metrics, corpus.texts), *([(theirs, chosen)] if theirs is not None else [])]
         for side, texts in sides:
             logprobs = mean_logprobs(writer, texts, config.device)
             side["perplexity"] = {"of": f"texts under {config.writer}", "logprob_of_texts": logprobs}
     elif corpus.logprob is not None:
         # An export stores what its writer said of the tokens it sampled; the openings are the prompter's.
-        figures["perplexity"] = {"of": "continuations", "logprob_of_texts": corpus.logprob}
+        metrics["perplexity"] = {"of": "continuations", "logprob_of_texts": corpus.logprob}
     else:
         missing["perplexity"] = "no lm_logprob is stored: give --writer"
-    _with_histograms(figures, theirs)
+    _with_histograms(metrics, theirs)
     return {
         "data": config.data,
         "rows": corpus.rows,
@@ -119,7 +119,7 @@ def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line
         "all_rows": config.all_rows,
         "alarms": _alarms(comparison),
         "missing": missing,
-        "corpus": figures,
+        "corpus": metrics,
         "reference": theirs,
         "comparison": comparison,
         "teacher_queries": 0 if teacher is None else teacher.queries,
@@ -131,24 +131,24 @@ def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line
 NO_ANSWERS = "no teacher's answers (teacher_probs) are stored: give --teacher, or export with one"
 
 
-def texts_figures(texts: list[str], tokens: Tokens, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
+def text_metrics(texts: list[str], tokens: Tokens, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
     """What can be told of any texts."""
     say(f"variety of {len(texts):,} texts")
     order = draw(len(texts), len(texts), seed, "order")
-    figures: dict[str, Any] = {
+    metrics: dict[str, Any] = {
         "texts": len(texts),
         "words": spread(tokens.lengths.astype(np.float64)) | {"of_texts": tokens.lengths},
         "distinct": {str(n): distinct(tokens, n) for n in (1, 2, 3)},
         "vocabulary": vocabulary_growth(tokens.take(order)),
     }
     say(f"near-duplicates among {len(texts):,} texts")
-    figures["near_duplicates"] = near_duplicates(texts)
+    metrics["near_duplicates"] = near_duplicates(texts)
     say("self-BLEU")
-    figures["self_bleu"] = self_bleu(texts, seed)
-    return figures
+    metrics["self_bleu"] = self_bleu(texts, seed)
+    return metrics
 
 
-def dataset_figures(
+def dataset_metrics(
     corpus: Corpus,
     teacher: CachedTeacher | None,
     missing: dict[str, str],
@@ -162,7 +162,7 @@ def dataset_figures(
         missing: What could not be told is added here.
         say: Is told what is being done.
     """
-    figures: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     classes, labels, classes_are, confidence = corpus.classes, corpus.labels, corpus.classes_are, corpus.confidence
     asked = confidence is None and teacher is not None
     if asked:
@@ -176,25 +176,25 @@ def dataset_figures(
         missing["classes"] = "no label or wanted_label is stored: give --teacher, or an exported dataset"
     else:
         of = {"label": "the teacher's answers", "wanted_label": "the classes asked for"}[classes_are]
-        figures["classes"] = {"of": of} | class_balance(classes, labels)
+        metrics["classes"] = {"of": of} | class_balance(classes, labels)
     if confidence is None:
         missing["confidence"] = NO_ANSWERS
     else:
         known = confidence[~np.isnan(confidence)]
         edges = np.linspace(0, 1, 21)
-        figures["confidence"] = spread(confidence) | {
+        metrics["confidence"] = spread(confidence) | {
             "asked_now": asked,
             "sure": float((known >= SURE).mean()) if len(known) else float("nan"),
-            "histogram": {"edges": edges.tolist(), "counts": histogram(confidence.clip(0, 1), edges)},
+            "histogram": {"edges": edges.tolist(), "counts": histogram_counts(confidence.clip(0, 1), edges)},
         }
     if corpus.topics is None:
         missing["topics"] = "no topic is stored: give an exported dataset"
     else:
-        figures["topics"] = topic_entropy(corpus.topics)
-    return figures
+        metrics["topics"] = topic_entropy(corpus.topics)
+    return metrics
 
 
-def compare(
+def compare_corpora(
     corpus: Corpus,
     reference: Corpus,
     tokens: Tokens,
@@ -217,7 +217,7 @@ def compare(
         return found | {"embedding": None, "classifier": None}
     say("embeddings")
     sides = [[corpus.texts[row] for row in draw(len(corpus.texts), size, config.seed, "embedded corpus")]]
-    # Where the reference has enough texts, others of its own show what the figures are for text that is real.
+    # Where the reference has enough texts, others of its own show what the metrics are for text that is real.
     drawn = draw(len(reference.texts), 2 * size, config.seed, "embedded reference")
     sides += [[reference.texts[row] for row in rows] for rows in (drawn[:size], drawn[size:]) if len(rows) == size]
     if config.encoder:
@@ -250,15 +250,15 @@ def write_results(results: dict[str, Any], config: CorpusConfig) -> None:
     if config.json:
         write_json(config.json, without_nan(results))
     if config.html:
-        write_text(config.html, render(results))
+        write_text(config.html, render_corpus(results))
 
 
 def _at_equal_words(mine: dict[str, Any], theirs: dict[str, Any], tokens: Tokens, others: Tokens, seed: int) -> None:
     """Add distinct-n over equally many words of both sides, drawn in random order of the texts."""
     count = min(len(tokens.ids), len(others.ids))
-    for figures, side in ((mine, tokens), (theirs, others)):
+    for metrics, side in ((mine, tokens), (theirs, others)):
         shuffled = side.take(draw(len(side.starts) - 1, len(side.starts) - 1, seed, "order")).head(count)
-        figures["distinct_at_equal_words"] = {"words": count} | {str(n): distinct(shuffled, n) for n in (1, 2, 3)}
+        metrics["distinct_at_equal_words"] = {"words": count} | {str(n): distinct(shuffled, n) for n in (1, 2, 3)}
 
 
 def _with_histograms(mine: dict[str, Any], theirs: dict[str, Any] | None) -> None:
@@ -270,7 +270,7 @@ def _with_histograms(mine: dict[str, Any], theirs: dict[str, Any] | None) -> Non
     width = math.ceil((most + 1) / BINS)
     edges = np.arange(0, most + 1 + width, width)
     for side, lengths in zip(sides, words, strict=True):
-        counts = histogram(lengths.clip(max=edges[-1]), edges)
+        counts = histogram_counts(lengths.clip(max=edges[-1]), edges)
         side["words"]["histogram"] = {"edges": edges.tolist(), "counts": counts}
     sides = [side for side in sides if "perplexity" in side]
     logprobs = [side["perplexity"].pop("logprob_of_texts") for side in sides]
@@ -280,12 +280,12 @@ def _with_histograms(mine: dict[str, Any], theirs: dict[str, Any] | None) -> Non
     if len(known):
         edges = np.linspace(min(0.0, float(np.percentile(known, 0.5))) - 1e-6, max(0.0, float(known.max())), BINS + 1)
         for side, logprob in zip(sides, logprobs, strict=True):
-            counts = histogram(logprob.clip(min=edges[0]), edges)
+            counts = histogram_counts(logprob.clip(min=edges[0]), edges)
             side["perplexity"]["histogram"] = {"edges": edges.tolist(), "counts": counts}
 
 
 def _alarms(comparison: dict[str, Any] | None) -> list[str]:
-    """What makes the other figures worthless."""
+    """What makes the other metrics worthless."""
     if comparison is None or not comparison["verbatim"]["alarm"]:
         return []
     found = comparison["verbatim"]

@@ -15,7 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from eval.report.charts import Series, bar_chart, histogram, line_chart, percent, percent_mark
+from eval.report.charts import Series, bar_chart, histogram_chart, line_chart, percent, percent_mark
 from eval.report.page import page
 
 MAX_BARS = 20
@@ -83,7 +83,7 @@ def own_rows(results: Mapping[str, Any]) -> list[Row]:
         return "" if found is None else f"{found:,}"
 
     def distincts(figures: Mapping[str, Any]) -> str:
-        return " / ".join(number(figures[n], 3) for n in "123")
+        return " / ".join(decimal(figures[n], 3) for n in "123")
 
     rows: list[Row] = [*row("texts", "texts", "{:,}".format)]
     if results["rows"] != mine["texts"] or theirs is not None:
@@ -95,7 +95,7 @@ def own_rows(results: Mapping[str, Any]) -> list[Row]:
         rows += row(f"  over {count:,} words", "distinct_at_equal_words", distincts)
     bleu = mine["self_bleu"]["texts"]
     rows += row(f"self-BLEU (0-100) of {bleu:,} texts", "self_bleu",
-                lambda f: f"{number(f['mean'], 1)} ± {number(f['standard_error'], 1)}")  # fmt: skip
+                lambda f: f"{decimal(f['mean'], 1)} ± {decimal(f['standard_error'], 1)}")  # fmt: skip
     rows += row("near-duplicates", "near_duplicates", lambda f: percent(f["share"]))
     rows += row("different words", "vocabulary", lambda f: f"{f['types']:,} of {f['tokens']:,}")
     for count in mine["vocabulary"]["types_in_first"]:
@@ -111,7 +111,7 @@ def own_rows(results: Mapping[str, Any]) -> list[Row]:
     rows += row("  0.9 or more", "confidence", lambda f: share(f["sure"]))
     if "perplexity" in mine:
         rows += row(f"perplexity of {mine['perplexity']['of']}", "perplexity",
-                    lambda f: f"{number(f['perplexity'], 2)}, median {number(f['median'], 2)}")  # fmt: skip
+                    lambda f: f"{decimal(f['perplexity'], 2)}, median {decimal(f['median'], 2)}")  # fmt: skip
     rows += row("distinct topics", "topics", lambda f: f"{f['distinct']:,}")
     rows += row("  entropy (share of the most)", "topics", _entropy)
     return rows
@@ -146,14 +146,14 @@ def comparison_rows(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def render(results: Mapping[str, Any]) -> str:
+def render_corpus(results: Mapping[str, Any]) -> str:
     """Return the page as text."""
     comparison = results["comparison"]
     return page(
         "corpus.html.j2",
         title=results["data"],
         alarms=results["alarms"],
-        verdict=verdict(results),
+        summary=corpus_summary(results),
         reference=results["reference"],
         rows=own_rows(results),
         comparison=comparison_rows(comparison) if comparison is not None else [],
@@ -166,7 +166,7 @@ def render(results: Mapping[str, Any]) -> str:
     )
 
 
-def verdict(results: Mapping[str, Any]) -> str:
+def corpus_summary(results: Mapping[str, Any]) -> str:
     """Say in one or two sentences what was found; only what was measured is claimed."""
     mine, comparison = results["corpus"], results["comparison"]
     told = [
@@ -195,7 +195,7 @@ def charts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     drawn: list[tuple[str, str, Markup]] = [
         (
             "Length", "The last bar also holds all longer texts.",
-            histogram("Length of the texts", mine["words"]["histogram"]["edges"], shares("words"),
+            histogram_chart("Length of the texts", mine["words"]["histogram"]["edges"], shares("words"),
                       x_label="words per text", y_label="share of the texts"),
         ),
         (
@@ -224,13 +224,13 @@ def charts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "confidence" in mine:
         drawn.append((
             "Teacher's confidence", "Its largest probability for each text.",
-            histogram("Teacher's confidence", mine["confidence"]["histogram"]["edges"], shares("confidence"),
+            histogram_chart("Teacher's confidence", mine["confidence"]["histogram"]["edges"], shares("confidence"),
                       x_label="confidence (probability)", y_label="share of the texts"),
         ))  # fmt: skip
     if "histogram" in mine.get("perplexity", {}):
         drawn.append((
             "Likelihood", f"Of {mine['perplexity']['of']}; perplexity is exp of minus this.",
-            histogram("Likelihood of the texts", mine["perplexity"]["histogram"]["edges"], shares("perplexity"),
+            histogram_chart("Likelihood of the texts", mine["perplexity"]["histogram"]["edges"], shares("perplexity"),
                       x_label="mean log-probability (nats/token)", y_label="share of the texts"),
         ))  # fmt: skip
     return [{"title": title, "note": note, "svg": svg} for title, note, svg in drawn if svg]
@@ -241,7 +241,7 @@ def share(value: float | None) -> str:
     return "–" if value is None or math.isnan(value) else percent(value)
 
 
-def number(value: float | None, digits: int) -> str:
+def decimal(value: float | None, digits: int) -> str:
     """A number with so many decimals, "–" where it is not known."""
     return "–" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
@@ -262,7 +262,7 @@ def _middle(figures: Mapping[str, Any]) -> str:
 
 
 def _entropy(figures: Mapping[str, Any]) -> str:
-    return f"{number(figures['entropy'], 2)} nats ({share(figures['normalised'])})"
+    return f"{decimal(figures['entropy'], 2)} nats ({share(figures['normalised'])})"
 
 
 def _facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -254,6 +254,6 @@ def perplexity(logprob: np.ndarray) -> dict[str, Any]:
     }
 
 
-def histogram(values: np.ndarray, edges: np.ndarray) -> list[int]:
+def histogram_counts(values: np.ndarray, edges: np.ndarray) -> list[int]:
     """How many values fall between each two edges, the last edge included; NaN is left out."""
-    return np.histogram(values[~np.isnan(values)], bins=edges)[0].tolist()
+    return np.histogram_counts(values[~np.isnan(values)], bins=edges)[0].tolist()

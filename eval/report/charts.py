@@ -122,10 +122,10 @@ def line_chart(
     parts = [legend, *_axes(place, x_ticks, y_ticks, x_label, y_label, compact, y_format)]
     parts += [_band(number, line, place) for number, line in enumerate(lines) if line.spread]
     parts += [_line(number, line, place, x_ticks) for number, line in enumerate(lines)]
-    return _svg(name, describe(lines, x_label, y_format), height, parts)
+    return _svg(name, _in_words(lines, x_label, y_format), height, parts)
 
 
-def histogram(
+def histogram_chart(
     name: str,
     edges: Sequence[float],
     heights: Mapping[str, Sequence[float]],
@@ -281,7 +281,7 @@ def _svg(name: str, description: str, height: int, parts: Sequence[Markup]) -> M
     ).format(WIDTH, height, name, description, Markup("").join(parts))
 
 
-def describe(lines: Sequence[Series], x_label: str, y_format: Callable[[float], str]) -> str:
+def _in_words(lines: Sequence[Series], x_label: str, y_format: Callable[[float], str]) -> str:
     """Say in words where each line begins and ends and how far it reaches."""
     words = []
     for line in lines:

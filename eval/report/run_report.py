@@ -65,11 +65,11 @@ def write_report(run_dir: str | Path) -> Path:
             be written. A last line cut off by a killed run is no damage.
     """
     folder = Path(run_dir)
-    write_text(folder / "report.html", render(read_record(folder)))
+    write_text(folder / "report.html", render_run(read_record(folder)))
     return folder / "report.html"
 
 
-def render(record: Record) -> str:
+def render_run(record: Record) -> str:
     """Return the page as text."""
     summary = record.summary
     return page(
@@ -77,7 +77,7 @@ def render(record: Record) -> str:
         title=short(record.title, MAX_FACT),
         task=short(summary.get("task") or record.config.get("eval_data") or record.title, MAX_FACT),
         facts=_facts(record),
-        verdict=verdict(summary, record.metrics),
+        outcome=run_outcome(summary, record.metrics),
         table=headline(summary),
         charts=curves(summary, record.metrics),
         confusion=confusion(record.apart),
@@ -96,7 +96,7 @@ def render(record: Record) -> str:
 # What the page says
 
 
-def verdict(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
+def run_outcome(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
     """Say in one sentence how the run came out; only what was measured is claimed."""
     students = mapping(summary.get("students"))
     prompted = mapping(students.get("prompted"))

@@ -14,8 +14,7 @@ from distill.methods.synthesizer import white_box
 from distill.student import Student, load_student
 from distill.teachers.loading import load_teacher
 from distill.teachers.prediction_cache import CachedTeacher, predictions_file
-from eval.classifiers.scoring import EvaluationData
-from eval.data.labelled import load_labelled
+from eval.data.labelled import EvaluationData, load_labelled
 from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.runtime.console import Console

@@ -13,7 +13,8 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from distill.common.files import read_json, write_json
 from distill.distiller import Distiller
-from eval.classifiers.scoring import EvaluationData, score
+from eval.classifiers.scoring import score
+from eval.data.labelled import EvaluationData
 from prompter.rl.rollouts import Rollouts
 from prompter.rl.scorer import ScoredRollout
 from prompter.runtime.console import Console

@@ -8,7 +8,7 @@ import torch
 from distill.batch import SyntheticBatch
 from distill.replay import Replay
 from eval.classifiers import disagreement
-from eval.classifiers.disagreement import compare, disagreements
+from eval.classifiers.disagreement import compare_predictions, disagreements
 from eval.data.labelled import EvaluationData
 
 LABELS = ["a", "b"]
@@ -42,7 +42,7 @@ def replay_of(count, seed=0):
 def test_pairs_are_counted_and_texts_ordered_by_how_far_apart_the_answers_are():
     texts = ["alike", "unusable", "far", "near"]
     teacher = torch.cat([predictions(0.9), torch.full((1, 2), float("nan")), predictions(0.05, 0.55)])
-    found = compare(texts, teacher, predictions(0.9, 0.5, 0.95, 0.45), LABELS, [0, 0, 1, 0])
+    found = compare_predictions(texts, teacher, predictions(0.9, 0.5, 0.95, 0.45), LABELS, [0, 0, 1, 0])
     assert found["texts"] == 3
     assert found["pairs"] == [
         {"teacher": 0, "student": 0, "texts": 1},
@@ -57,7 +57,7 @@ def test_pairs_are_counted_and_texts_ordered_by_how_far_apart_the_answers_are():
 
 
 def test_no_usable_answer_is_no_comparison():
-    found = compare(["t"], torch.full((1, 2), float("nan")), predictions(0.5), LABELS)
+    found = compare_predictions(["t"], torch.full((1, 2), float("nan")), predictions(0.5), LABELS)
     assert (found["texts"], found["pairs"], found["apart"]) == (0, [], [])
 
 

@@ -20,8 +20,8 @@ from eval.classifiers.metrics import (
     MacroF1,
     MatthewsCorrelation,
     Retention,
-    hub_figures,
     hub_metric,
+    hub_metric_values,
 )
 
 rows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
@@ -146,7 +146,7 @@ def test_retention_is_a_ratio_of_two_scores():
 def test_a_metric_of_the_hub_is_fetched_by_its_name(monkeypatch):
     monkeypatch.setattr(evaluate, "load", lambda name: {"f1": Accuracy()}[name])
     metric = hub_metric("hub:f1")
-    assert hub_figures("hub:f1", metric, [0, 1], [0, 0]) == {"hub:accuracy": 0.5}
+    assert hub_metric_values("hub:f1", metric, [0, 1], [0, 0]) == {"hub:accuracy": 0.5}
 
 
 def test_what_can_go_wrong_with_a_metric_of_the_hub(monkeypatch):
@@ -157,12 +157,12 @@ def test_what_can_go_wrong_with_a_metric_of_the_hub(monkeypatch):
     with pytest.raises(InputError, match="'hub:f2' could not be fetched .*check the name and the network.*macro_f1") as caught:
         hub_metric("hub:f2")
     assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match="cannot be computed from chosen classes and labels"):
-        hub_figures("hub:x", KLToTeacher(), [0], [0])
+    with pytest.raises(InputError, match="cannot be computed from predicted classes and labels"):
+        hub_metric_values("hub:x", KLToTeacher(), [0], [0])
 
     class Silent:
         def compute(self, predictions, references):
             return {"matrix": [[1]]}
 
     with pytest.raises(InputError, match="answers with no number"):
-        hub_figures("hub:y", Silent(), [0], [0])
+        hub_metric_values("hub:y", Silent(), [0], [0])

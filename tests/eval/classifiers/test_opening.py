@@ -15,12 +15,14 @@ def certain(texts):
     return [[0.25, 0.75] for _ in texts]
 
 
-def test_a_function_is_a_teacher_and_its_predictions_are_not_kept():
+def test_a_function_is_a_teacher():
     teacher = open_teacher(certain, labels=["bad", "good"])
     assert teacher.labels == ["bad", "good"] and teacher.path == f"{__name__}:certain"
     assert teacher(["a", "b"]).exp().tolist() == [[0.25, 0.75]] * 2
-    assert teacher.queries == 2 and not predictions_file().exists()
-    assert open_teacher(lambda texts: certain(texts)).labels == ["0", "1"]
+    assert teacher.queries == 2 and predictions_file().exists()
+    notices = []
+    assert open_teacher(lambda texts: certain(texts), notice=notices.append).labels == ["0", "1"]
+    assert len(notices) == 1 and "not kept" in notices[0]
 
 
 def test_a_named_teacher_keeps_its_predictions(tmp_path: Path, monkeypatch):

@@ -12,7 +12,7 @@ from distill.common.files import without_nan
 from eval.corpora.config import CorpusConfig
 from eval.corpora.models import mean_logprobs
 from eval.corpora.quality import evaluate_data
-from eval.corpora.report import print_results, render
+from eval.corpora.report import print_results, render_corpus
 from eval.corpora.statistics import perplexity
 from prompter.cli import main
 from tests.eval.exported import WORDS, rows, sentence, write_dataset
@@ -150,7 +150,7 @@ def test_foreign_text_does_no_harm(tmp_path, capsys):
     made = [row | {"text": f"{HOSTILE} {row['text']}", "topic": HOSTILE} for row in rows(12)]
     folder = write_dataset(tmp_path / HOSTILE.replace("/", "_"), made)
     found = evaluate_data(CorpusConfig(str(folder), reference=str(folder)))
-    page = render(found)
+    page = render_corpus(found)
     assert "<script" not in page and "<img" not in page and "&lt;script&gt;" in page
     assert not re.search(r'(src|href)="', page)
     found["corpus"]["perplexity"]["of"] = "texts under [/a] model"  # closes a markup that nobody opened
@@ -165,7 +165,7 @@ def test_endless_empty_and_single_texts_do_no_harm(tmp_path):
             CorpusConfig(write_texts(tmp_path / "a.jsonl", texts), reference=write_texts(tmp_path / "b.jsonl", texts))
         )
         json.dumps(without_nan(found), allow_nan=False)
-        assert "<svg" in render(found)
+        assert "<svg" in render_corpus(found)
         print_results(found)
 
 

@@ -13,7 +13,7 @@ from eval.corpora.statistics import (
     distinct,
     draw,
     entropy,
-    histogram,
+    histogram_counts,
     near_duplicates,
     ngrams,
     perplexity,
@@ -171,7 +171,7 @@ def test_spread_is_that_of_numpy(values):
 
 def test_histograms_leave_nothing_out():
     values = np.array([0.0, 0.04, 0.05, 0.5, 1.0, np.nan])
-    counts = histogram(values, np.linspace(0, 1, 21))
+    counts = histogram_counts(values, np.linspace(0, 1, 21))
     assert sum(counts) == 5 and counts[0] == 2 and counts[-1] == 1
 
 

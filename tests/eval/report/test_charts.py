@@ -16,7 +16,7 @@ from eval.report.charts import (
     WIDTH,
     Series,
     bar_chart,
-    histogram,
+    histogram_chart,
     line_chart,
     percent_mark,
     ticks,
@@ -90,7 +90,7 @@ def boxes(chart):
 
 def test_bars_of_a_histogram_stand_between_their_edges_and_are_as_high_as_they_say():
     chart = ElementTree.fromstring(
-        histogram("Chart", [0, 1, 2, 4], {"a": [0.2, 0.4, 0.0], "b": [0.1, 0.1, 0.3]}, x_label="x", y_label="y")
+        histogram_chart("Chart", [0, 1, 2, 4], {"a": [0.2, 0.4, 0.0], "b": [0.1, 0.1, 0.3]}, x_label="x", y_label="y")
     )
     one, two, three = boxes(chart)
     assert one["x"] == LEFT and two["x"] == pytest.approx((LEFT + WIDTH - RIGHT) / 2 - (WIDTH - RIGHT - LEFT) / 4, abs=0.1)
@@ -121,7 +121,7 @@ def test_lying_bars_are_as_long_as_they_say_and_fit_the_chart():
 
 
 def test_nothing_to_draw_is_no_chart():
-    assert histogram("Chart", [0, 1], {"a": [math.nan]}, x_label="x", y_label="y") == ""
+    assert histogram_chart("Chart", [0, 1], {"a": [math.nan]}, x_label="x", y_label="y") == ""
     assert bar_chart("Chart", [("a", math.inf)], x_label="x", y_label="y") == ""
-    assert "<svg" in histogram("Chart", [0, 1], {"a": [0.0]}, x_label="x", y_label="y")
+    assert "<svg" in histogram_chart("Chart", [0, 1], {"a": [0.0]}, x_label="x", y_label="y")
     assert "<svg" in bar_chart("Chart", [("a", 0)], x_label="x", y_label="y")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.common.errors import InputError
-from eval.report.run_report import Record, render, verdict, write_report
+from eval.report.run_report import Record, render_run, run_outcome, write_report
 from tests.eval.page import Page
 from tests.eval.run_folder import HOSTILE, apart, hostile_run, metrics, samples, summary, write_run
 
@@ -48,18 +48,20 @@ def test_the_page_needs_nothing_but_itself(tmp_path):
 
 def test_the_verdict_claims_what_was_measured():
     everything = summary()
-    assert verdict(everything, []) == (
+    assert run_outcome(everything, []) == (
         "With 8,000 teacher queries and no training data, the prompted student reaches 87.2 % accuracy: 10.1 points "
         "above the same student on unprompted text and 97.9 % of what the real training text gives it (89.1 %); "
         "its teacher has 96.2 %."
     )
-    assert "3.0 points below the same student" in verdict(with_students(prompted=0.7, unprompted=0.73), [])
-    alone = verdict(with_students(prompted=0.7), [])
+    assert "3.0 points below the same student" in run_outcome(with_students(prompted=0.7, unprompted=0.73), [])
+    alone = run_outcome(with_students(prompted=0.7), [])
     assert alone.endswith("reaches 70.0 % accuracy.")
-    unlabelled = verdict({"teacher_queries": 500, "students": {"prompted": {}}}, [{"agreement": 0.5}, {"agreement": 0.83}])
+    unlabelled = run_outcome({"teacher_queries": 500, "students": {"prompted": {}}}, [{"agreement": 0.5}, {"agreement": 0.83}])
     assert "agree with its teacher on 83.0 % on the last texts" in unlabelled and "accuracy is not known" in unlabelled
-    assert "is not known" in verdict({"teacher_queries": 500}, [])
-    assert verdict({}, [{"queries": 1200}]).startswith("This run is not finished: the page shows it as it stood after 1,200")
+    assert "is not known" in run_outcome({"teacher_queries": 500}, [])
+    assert run_outcome({}, [{"queries": 1200}]).startswith(
+        "This run is not finished: the page shows it as it stood after 1,200"
+    )
 
 
 def test_hostile_text_stays_text(tmp_path):
@@ -107,15 +109,15 @@ def test_each_key_of_a_run_may_be_missing():
                     yield tree | {key: smaller}
 
     for ended in without(summary()):
-        Page(render(Record("run", ended)))
+        Page(render_run(Record("run", ended)))
     for row in without(metrics(1)[0]):
-        Page(render(Record("run", metrics=[row, row])))
+        Page(render_run(Record("run", metrics=[row, row])))
     for row in without(samples(1)[0]):
-        Page(render(Record("run", samples=[row, row])))
+        Page(render_run(Record("run", samples=[row, row])))
     for differing in without(apart()):
-        Page(render(Record("run", apart=differing)))
+        Page(render_run(Record("run", apart=differing)))
     for row in without(apart()["apart"][0]):
-        Page(render(Record("run", apart=apart() | {"apart": [row]})))
+        Page(render_run(Record("run", apart=apart() | {"apart": [row]})))
 
 
 anything = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=5), lambda s: st.lists(s, max_size=2))
@@ -129,7 +131,7 @@ def test_values_of_any_type_do_no_harm(sample, data):
     differing = data.draw(st.fixed_dictionaries({}, optional={key: anything for key in apart()}))
     differing["pairs"] = [data.draw(st.fixed_dictionaries({}, optional={key: anything for key in apart()["pairs"][0]}))]
     differing["apart"] = [data.draw(st.fixed_dictionaries({}, optional={key: anything for key in apart()["apart"][0]}))]
-    Page(render(Record("run", ended, [row], [sample], differing, ended)))
+    Page(render_run(Record("run", ended, [row], [sample], differing, ended)))
 
 
 def test_a_run_that_was_killed_can_be_told(tmp_path):
@@ -149,7 +151,7 @@ def test_a_run_of_before_the_comparison_was_kept_can_be_told(tmp_path):
 
 def test_the_page_says_on_which_texts_teacher_and_student_were_compared(tmp_path):
     def text(**changes):
-        return Page(render(Record("run", apart=apart() | changes))).text
+        return Page(render_run(Record("run", apart=apart() | changes))).text
 
     assert "mind to whom this page is given" in text()
     drawn = text(source="replay", held=7000)
