@@ -1,4 +1,4 @@
-"""`prompter evaluate-data`: how varied and how balanced a corpus is, and how near to real text.
+"""`prompter evaluate-data`: how varied and balanced a corpus is, and how close to real text.
 
 May import `eval.classifiers`, `eval.data`, `eval.report`, `eval.toy` and `distill`.
 """

@@ -1,9 +1,9 @@
-"""Near-duplicates among any number of texts, with an index on the disk.
+"""Near-duplicates among any number of texts, with an index on disk.
 
-MinHash (Broder 1997) turns the set of a text's word triples into a short signature: the share of equal places of two
-signatures estimates the Jaccard similarity of the sets. Banding finds candidates without comparing all pairs: texts that
-agree on all places of one band. `datasketch` makes the signatures and chooses the bands; the bands are kept in SQLite
-instead of its dictionaries, so memory does not grow with the number of texts.
+MinHash (Broder 1997) turns the set of word triples of a text into a short signature. The share of equal entries of two
+signatures estimates the Jaccard similarity of the sets. Banding finds candidates without comparing all pairs: texts whose
+signatures are equal throughout one band. `datasketch` computes the signatures and chooses the bands. SQLite keeps the bands
+instead of its dictionaries, so that memory does not grow with the number of texts.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ SHINGLE = 3
 PERMUTATIONS = 128
 
 WEIGHTS = (0.2, 0.8)
-"""False candidates cost a comparison, missed ones a duplicate in the data: the bands are chosen accordingly."""
+"""Weights of false candidates, which cost a comparison, and of missed ones, which leave a duplicate in the data."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS exact (key INTEGER PRIMARY KEY, row INTEGER);
@@ -32,11 +32,11 @@ CREATE TABLE IF NOT EXISTS signatures (row INTEGER PRIMARY KEY, signature BLOB);
 
 @dataclass(frozen=True)
 class Sketch:
-    """What is compared of a text.
+    """The parts of a text that are compared.
 
     Attributes:
         exact: Hash of its words.
-        signature: (PERMUTATIONS,) uint32, or None where near-duplicates are not looked for.
+        signature: (PERMUTATIONS,) uint32, or None if only exact duplicates are looked for.
         bands: One hash per band.
     """
 
@@ -46,26 +46,26 @@ class Sketch:
 
 
 class DuplicateIndex:
-    """Texts seen so far, by row number.
+    """An index of the texts seen so far, by row number.
 
-    Nothing is committed here: additions belong to the transaction of whoever owns the connection.
+    The index commits nothing: additions belong to the transaction of the owner of the connection.
 
     Args:
-        connection: Where the index is kept.
+        connection: The database.
         threshold: Estimated Jaccard similarity from which a text is a near-duplicate, in (0, 1); 0 looks for exact
-            duplicates alone.
+            duplicates only.
     """
 
     def __init__(self, connection: sqlite3.Connection, threshold: float) -> None:
         self.connection, self.threshold = connection, threshold
         connection.executescript(TABLES)
-        self._minhash = MinHash(PERMUTATIONS, scheme="affine32")  # used for one text after the other
+        self._minhash = MinHash(PERMUTATIONS, scheme="affine32")  # reused for every text
         self._ranges: list[tuple[int, int]] = []
         if threshold:
             self._ranges = MinHashLSH(threshold, PERMUTATIONS, weights=WEIGHTS).hashranges
 
     def sketch(self, text: str) -> Sketch:
-        """What is compared of a text; case and punctuation are not."""
+        """Return the sketch of a text, which ignores case and punctuation."""
         found = words(text)
         exact = _hash(" ".join(found).encode())
         if not self._ranges:
@@ -80,7 +80,7 @@ class DuplicateIndex:
         return Sketch(exact, signature, bands)
 
     def find(self, sketch: Sketch) -> tuple[int, bool] | None:
-        """The row that a text repeats, and whether exactly: the most similar one, the earliest among equals."""
+        """Return the row that a text repeats and whether it does so exactly: the most similar row, the earliest of equals."""
         row = self.connection.execute("SELECT row FROM exact WHERE key = ?", (sketch.exact,)).fetchone()
         if row:
             return row[0], True
@@ -99,7 +99,7 @@ class DuplicateIndex:
         return None if found is None else (found, False)
 
     def add(self, sketch: Sketch, row: int) -> None:
-        """Remember a text under its row number."""
+        """Add a text under its row number."""
         self.connection.execute("INSERT OR IGNORE INTO exact VALUES (?, ?)", (sketch.exact, row))
         if sketch.signature is not None:
             self.connection.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?)", [(key, row) for key in sketch.bands])
@@ -107,5 +107,5 @@ class DuplicateIndex:
 
 
 def _hash(data: bytes) -> int:
-    """64 bits as SQLite's signed integer."""
+    """Return a 64-bit hash as a signed integer, as SQLite stores it."""
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big", signed=True)

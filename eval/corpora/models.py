@@ -1,6 +1,6 @@
-"""What models say of a corpus: how likely its texts are to a language model, and where they lie in an encoder's space.
+"""Models applied to a corpus: the likelihood of its texts under a language model, and their embeddings.
 
-Both read texts sorted by length, in batches whose activations stay small, and see at most `LONGEST` tokens of each.
+Both read the texts sorted by length, in batches with small activations, and at most `LONGEST` tokens of each text.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,26 +16,26 @@ from distill.common.hub import load_config, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device, weight_dtype
 
 LONGEST = 512
-"""Tokens read of a text."""
+"""Tokens read per text."""
 
 LOGITS = 2**25
-"""Numbers in the output of a language model for one batch: 128 MB in float32."""
+"""Logits of a language model per batch: 128 MB in float32."""
 
 
 def mean_logprobs(writer: str, texts: Sequence[str], device: str = "auto") -> np.ndarray:
-    """How likely texts are to a language model.
+    """Compute how likely texts are under a language model.
 
     Args:
         writer: Folder or hub id of a causal language model.
         texts: N texts.
-        device: Where it computes.
+        device: Device of the model.
 
     Returns:
-        (N,) float64, the mean log-probability of a text's tokens behind the token that begins a document (nats, <= 0);
-        NaN for a text without tokens.
+        (N,) float64, the mean log-probability of the tokens of each text after the token that starts a document (nats,
+        <= 0); NaN for a text without tokens.
 
     Raises:
-        InputError: It cannot be loaded, or its tokenizer has neither BOS nor EOS.
+        InputError: The model cannot be loaded, or its tokenizer has neither a BOS nor an EOS token.
     """
     place = resolve_device(device)
     model = load_model(AutoModelForCausalLM, writer, "writer", place, weight_dtype(place))
@@ -54,7 +54,7 @@ def mean_logprobs(writer: str, texts: Sequence[str], device: str = "auto") -> np
     for batch in _batches([len(row) for row in rows], budget):
         width = len(rows[batch[0]])
         if width == 1:
-            break  # sorted: none of the rest has a token
+            break  # rows are sorted: the rest has no tokens either
         ids = torch.tensor([rows[row] + [start] * (width - len(rows[row])) for row in batch])
         mask = torch.arange(width) < torch.tensor([len(rows[row]) for row in batch])[:, None]
         with torch.inference_mode(), autocast(place):
@@ -67,22 +67,22 @@ def mean_logprobs(writer: str, texts: Sequence[str], device: str = "auto") -> np
 
 
 def load_encoder(name: str, device: str = "auto") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a model whose last states are to be embeddings, without a head.
+    """Load a model without its head, for embeddings from its last hidden states.
 
     Raises:
-        InputError: It cannot be loaded, or it is an encoder-decoder.
+        InputError: The model cannot be loaded, or it is an encoder-decoder.
     """
     if load_config(name, "encoder").is_encoder_decoder:
-        raise InputError(f"encoder: {name} is an encoder-decoder; give an encoder (BERT and the like) or a decoder alone.")
+        raise InputError(f"encoder: {name} is an encoder-decoder; give an encoder (such as BERT) or a decoder.")
     place = resolve_device(device)
     return load_model(AutoModel, name, "encoder", place, weight_dtype(place)), load_tokenizer(name, "encoder")
 
 
 def embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> np.ndarray:
-    """Mean of a model's last states over the tokens of each text.
+    """Return the mean of a model's last hidden states over the tokens of each text.
 
     Args:
-        model: Any model of transformers that is no encoder-decoder; its head, where it has one, is not asked.
+        model: Any model of transformers except an encoder-decoder; a head is not used.
         tokenizer: Its tokenizer, with a padding token.
         texts: N texts.
 
@@ -107,7 +107,7 @@ def embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts
 
 
 def _batches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Row numbers from the longest row on, in batches of at most so many padded tokens, or of one row."""
+    """Yield row numbers, longest rows first, in batches of at most `tokens` padded tokens, or of one row."""
     order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     begin = 0
     while begin < len(order):

@@ -1,7 +1,7 @@
-"""`prompter evaluate-data`: how good a corpus is, and how near to real texts.
+"""`prompter evaluate-data`: how good a corpus is, and how close to real texts.
 
-A corpus is read, its metrics are gathered into one dictionary (what `--json` writes), and the table and the page are made
-from that alone. What cannot be told, since a column, a model or a reference is missing, is named there with the remedy.
+The corpus is read and its metrics are collected in one dictionary, which `--json` writes. The table and the page are made
+from that dictionary alone. A metric that needs a missing column, model or reference is listed there with the remedy.
 """
 
 import math
@@ -51,67 +51,53 @@ LIBRARIES = ("prompter", "numpy", "scikit-learn", "sacrebleu", "datasketch", "to
 BINS = 30
 
 SURE = 0.9
-"""Confidence from which a teacher counts as sure."""
+"""Confidence from which the teacher counts as sure."""
+
+NO_ANSWERS = "no teacher's answers (teacher_probs) are stored: give --teacher, or export with one"
+
+Say = Callable[[str], None]
+"""Receives one line for each step of the work."""
 
 
-def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line: None) -> dict[str, Any]:
+def evaluate_data(config: CorpusConfig, say: Say = lambda line: None) -> dict[str, Any]:
     """Judge a corpus.
 
     Args:
-        config: What, against what.
-        say: Is told what is being done.
+        config: The corpus, its reference, and the models to use.
+        say: Called with each step of the work.
 
     Returns:
-        All metrics: `corpus` (the corpus by itself), `reference` (the reference by itself, of as many texts as the corpus
-        has) and `comparison` (None without a reference), `alarms` (what makes the other metrics worthless), `missing` (what
-        could not be told, with the remedy), and where they came from.
+        All metrics: `corpus` (the corpus by itself), `reference` (the reference by itself, with as many texts as the corpus)
+        and `comparison` (None without a reference); `alarms` (findings that make the other metrics worthless); `missing`
+        (metrics that could not be computed, with the remedy); and the settings and versions used.
 
     Raises:
-        InputError: Anything a user can put right.
+        InputError: Anything a user can correct.
     """
     say("reading")
-    corpus = load_corpus(config.data, config.text_column, config.all_rows)
-    reference = None
-    if config.reference is not None:
-        reference = load_reference(config.reference, config.reference_column, config.reference_split)
-    if config.confidence and corpus.confidence is None and not config.teacher:
-        raise InputError(f"confidence: in {corpus.name}, {NO_ANSWERS}")
-    for name, setting in ((config.writer, "writer"), (config.encoder, "encoder")):
-        if name and not name.startswith("toy"):
-            load_config(name, setting)  # a mistyped name is told before anything is computed
+    corpus, reference = _read(config)
     teacher = None
     if config.teacher:
         teacher = open_teacher(config.teacher, labels=config.teacher_labels, device=config.device, cache=False)
     vocabulary: dict[str, int] = {}
     tokens = tokenize(corpus.texts, vocabulary)
-    metrics = text_metrics(corpus.texts, tokens, config.seed, say)
     missing: dict[str, str] = {}
+    metrics = text_metrics(corpus.texts, tokens, config.seed, say)
     metrics |= dataset_metrics(corpus, teacher, missing, say)
     comparison = theirs = None
+    chosen: list[str] = []
     if reference is not None:
         reference_tokens = tokenize(reference.texts, vocabulary)
-        rows = np.sort(draw(len(reference.texts), len(corpus.texts), config.seed, "reference's own metrics"))
+        rows = np.sort(draw(len(reference.texts), len(corpus.texts), config.seed, "reference's own figures"))
         chosen, chosen_tokens = [reference.texts[row] for row in rows], reference_tokens.take(rows)
         theirs = {"name": config.reference, "rows": reference.rows}
         theirs |= text_metrics(chosen, chosen_tokens, config.seed, say)
-        _at_equal_words(metrics, theirs, tokens, chosen_tokens, config.seed)
+        _add_distinct_at_equal_words(metrics, theirs, tokens, chosen_tokens, config.seed)
         comparison = compare_corpora(corpus, reference, tokens, reference_tokens, config, teacher, missing, say)
     else:
-        chosen = []
         missing["comparison"] = "nothing to compare with: give --reference with a file of real texts"
-    if config.writer:
-        say(f"perplexity under {config.writer}")
-        writer = located(config.writer, "writer")
-        sides = [(metrics, corpus.texts), *([(theirs, chosen)] if theirs is not None else [])]
-        for side, texts in sides:
-            logprobs = mean_logprobs(writer, texts, config.device)
-            side["perplexity"] = {"of": f"texts under {config.writer}", "logprob_of_texts": logprobs}
-    elif corpus.logprob is not None:
-        # An export stores what its writer said of the tokens it sampled; the openings are the prompter's.
-        metrics["perplexity"] = {"of": "continuations", "logprob_of_texts": corpus.logprob}
-    else:
-        missing["perplexity"] = "no lm_logprob is stored: give --writer"
-    _with_histograms(metrics, theirs)
+    _add_perplexity(config, corpus, metrics, theirs, chosen, missing, say)
+    _add_histograms(metrics, theirs)
     return {
         "data": config.data,
         "rows": corpus.rows,
@@ -128,11 +114,46 @@ def evaluate_data(config: CorpusConfig, say: Callable[[str], None] = lambda line
     }
 
 
-NO_ANSWERS = "no teacher's answers (teacher_probs) are stored: give --teacher, or export with one"
+def _read(config: CorpusConfig) -> tuple[Corpus, Corpus | None]:
+    """Read corpus and reference, and refuse what would fail only after minutes of work."""
+    corpus = load_corpus(config.data, config.text_column, config.all_rows)
+    reference = None
+    if config.reference is not None:
+        reference = load_reference(config.reference, config.reference_column, config.reference_split)
+    if config.confidence and corpus.confidence is None and not config.teacher:
+        raise InputError(f"confidence: in {corpus.name}, {NO_ANSWERS}")
+    for name, setting in ((config.writer, "writer"), (config.encoder, "encoder")):
+        if name and not name.startswith("toy"):
+            load_config(name, setting)
+    return corpus, reference
 
 
-def text_metrics(texts: list[str], tokens: Tokens, seed: int, say: Callable[[str], None]) -> dict[str, Any]:
-    """What can be told of any texts."""
+def _add_perplexity(
+    config: CorpusConfig,
+    corpus: Corpus,
+    mine: dict[str, Any],
+    theirs: dict[str, Any] | None,
+    reference_texts: list[str],
+    missing: dict[str, str],
+    say: Say,
+) -> None:
+    """Add the log-probabilities of single texts to both sides, from the writer or as the export stored them."""
+    if config.writer:
+        say(f"perplexity under {config.writer}")
+        writer = located(config.writer, "writer")
+        for side, texts in ((mine, corpus.texts), (theirs, reference_texts)):
+            if side is not None:
+                logprobs = mean_logprobs(writer, texts, config.device)
+                side["perplexity"] = {"of": f"texts under {config.writer}", "logprob_of_texts": logprobs}
+    elif corpus.logprob is not None:
+        # An export stores the log-probabilities of the tokens that its writer sampled. The topics come from the prompter.
+        mine["perplexity"] = {"of": "continuations", "logprob_of_texts": corpus.logprob}
+    else:
+        missing["perplexity"] = "no lm_logprob is stored: give --writer"
+
+
+def text_metrics(texts: list[str], tokens: Tokens, seed: int, say: Say) -> dict[str, Any]:
+    """Return the metrics that need nothing but texts."""
     say(f"variety of {len(texts):,} texts")
     order = draw(len(texts), len(texts), seed, "order")
     metrics: dict[str, Any] = {
@@ -152,15 +173,15 @@ def dataset_metrics(
     corpus: Corpus,
     teacher: CachedTeacher | None,
     missing: dict[str, str],
-    say: Callable[[str], None],
+    say: Say,
 ) -> dict[str, Any]:
-    """What the columns of a dataset tell, or the teacher where it is asked instead.
+    """Return the metrics of a dataset's columns, or of the teacher's predictions if it is asked instead.
 
     Args:
         corpus: The corpus.
-        teacher: Asked about every text where the corpus has no answers.
-        missing: What could not be told is added here.
-        say: Is told what is being done.
+        teacher: Asked about every text if the corpus has no predictions.
+        missing: Receives the metrics that could not be computed.
+        say: Called with each step of the work.
     """
     metrics: dict[str, Any] = {}
     classes, labels, classes_are, confidence = corpus.classes, corpus.labels, corpus.classes_are, corpus.confidence
@@ -202,9 +223,9 @@ def compare_corpora(
     config: CorpusConfig,
     teacher: CachedTeacher | None,
     missing: dict[str, str],
-    say: Callable[[str], None],
+    say: Say,
 ) -> dict[str, Any]:
-    """How near a corpus is to its reference; see `eval.corpora.reference` and `eval.corpora.verbatim`."""
+    """Return how close a corpus is to its reference; see `eval.corpora.reference` and `eval.corpora.verbatim`."""
     say("verbatim overlap")
     found: dict[str, Any] = {
         "vocabulary": vocabulary_overlap(tokens, reference_tokens),
@@ -212,12 +233,12 @@ def compare_corpora(
     }
     size = min(len(corpus.texts), len(reference.texts), EMBEDDED)
     if size < FEWEST:
-        few = f"{len(corpus.texts)} texts and {len(reference.texts)} of the reference"
-        missing["nearness"] = f"{few} are too few for embeddings and a test: give {FEWEST} of each, at least"
+        few = f"{len(corpus.texts)} texts and {len(reference.texts)} reference texts"
+        missing["nearness"] = f"{few} are too few for embeddings and a test: give at least {FEWEST} of each"
         return found | {"embedding": None, "classifier": None}
     say("embeddings")
     sides = [[corpus.texts[row] for row in draw(len(corpus.texts), size, config.seed, "embedded corpus")]]
-    # Where the reference has enough texts, others of its own show what the metrics are for text that is real.
+    # If the reference has enough texts, more of them show the metrics that real text would get.
     drawn = draw(len(reference.texts), 2 * size, config.seed, "embedded reference")
     sides += [[reference.texts[row] for row in rows] for rows in (drawn[:size], drawn[size:]) if len(rows) == size]
     if config.encoder:
@@ -242,10 +263,10 @@ def compare_corpora(
 
 
 def write_results(results: dict[str, Any], config: CorpusConfig) -> None:
-    """Write what `--json` and `--html` ask for.
+    """Write the files that `--json` and `--html` ask for.
 
     Raises:
-        InputError: One of them cannot be written.
+        InputError: A file cannot be written.
     """
     if config.json:
         write_json(config.json, without_nan(results))
@@ -253,19 +274,21 @@ def write_results(results: dict[str, Any], config: CorpusConfig) -> None:
         write_text(config.html, render_corpus(results))
 
 
-def _at_equal_words(mine: dict[str, Any], theirs: dict[str, Any], tokens: Tokens, others: Tokens, seed: int) -> None:
-    """Add distinct-n over equally many words of both sides, drawn in random order of the texts."""
+def _add_distinct_at_equal_words(
+    mine: dict[str, Any], theirs: dict[str, Any], tokens: Tokens, others: Tokens, seed: int
+) -> None:
+    """Add distinct-n over the same number of words on both sides, with the texts in random order."""
     count = min(len(tokens.ids), len(others.ids))
     for metrics, side in ((mine, tokens), (theirs, others)):
         shuffled = side.take(draw(len(side.starts) - 1, len(side.starts) - 1, seed, "order")).head(count)
         metrics["distinct_at_equal_words"] = {"words": count} | {str(n): distinct(shuffled, n) for n in (1, 2, 3)}
 
 
-def _with_histograms(mine: dict[str, Any], theirs: dict[str, Any] | None) -> None:
-    """Replace the numbers of single texts by histograms with the same bounds on both sides."""
+def _add_histograms(mine: dict[str, Any], theirs: dict[str, Any] | None) -> None:
+    """Replace the numbers of single texts by histograms with the same edges on both sides."""
     sides = [mine] if theirs is None else [mine, theirs]
     words = [side["words"].pop("of_texts").astype(np.float64) for side in sides]
-    # The longest half percent goes into the last bar: one endless text would leave the others a single one.
+    # The longest half percent goes into the last bar. Otherwise one endless text would squeeze all others into one bar.
     most = max(1.0, float(np.percentile(np.concatenate(words), 99.5)))
     width = math.ceil((most + 1) / BINS)
     edges = np.arange(0, most + 1 + width, width)
@@ -285,7 +308,7 @@ def _with_histograms(mine: dict[str, Any], theirs: dict[str, Any] | None) -> Non
 
 
 def _alarms(comparison: dict[str, Any] | None) -> list[str]:
-    """What makes the other metrics worthless."""
+    """Return the findings that make the other metrics worthless."""
     if comparison is None or not comparison["verbatim"]["alarm"]:
         return []
     found = comparison["verbatim"]
@@ -293,6 +316,6 @@ def _alarms(comparison: dict[str, Any] | None) -> list[str]:
     expected = "" if math.isnan(chance) else f" (two halves of the reference: {100 * chance:.1f} % with such a run)"
     return [
         f"COPIED FROM THE REFERENCE: {100 * found['copied']:.1f} % of the texts are reference texts word for word or share "
-        f"{RUNS[-1]} or more words in a row with one{expected}. This corpus is no new text: do not take its nearness to the "
-        "reference for quality, and do not publish it as free of the reference's content."
+        f"{RUNS[-1]} or more words in a row with one{expected}. This corpus is not new text: its closeness to the reference "
+        "is not quality, and it must not be published as free of the reference's content."
     ]

@@ -1,8 +1,9 @@
-"""How near a corpus is to real texts: shared words, overlap in an embedding space, and whether a classifier tells them apart.
+"""How close a corpus is to real texts: shared words, overlap in an embedding space, and a classifier between the two.
 
-Each figure sees something else. Vocabulary tells what is never said. Precision and recall of Kynkäänniemi et al. tell texts
-that lie off the real ones from real ones that nothing comes near. The classifier's held-out accuracy is the strictest: any
-systematic difference raises it. None of them tells a good corpus from a copied one; that is `eval.corpora.verbatim`'s part.
+Each metric measures something else. The vocabulary shows which words are missing. Precision (Kynkäänniemi et al.) shows how
+many texts lie near real ones, and recall how many real texts have a text near them. The held-out accuracy of the classifier
+is the strictest: any systematic difference raises it. None of them distinguishes a good corpus from a copied one;
+`eval.corpora.verbatim` does.
 """
 
 from collections.abc import Sequence
@@ -20,34 +21,34 @@ from eval.corpora.statistics import Tokens, draw
 from eval.corpora.words import words
 
 NEIGHBOURS = 3
-"""Neighbours that make the radius of a text, as Kynkäänniemi et al. chose."""
+"""The radius of a text is the distance to its third nearest neighbour, as in Kynkäänniemi et al."""
 
 EMBEDDED = 2_000
-"""Texts drawn of each side for the embedding space; distances cost the square of it."""
+"""Texts drawn from each side for the embedding space; the cost of distances grows with the square."""
 
 DIMENSIONS = 100
-"""Of the embedding made without a model."""
+"""Dimensions of the embedding without a model."""
 
 BLOCK = 512
 """Rows of distances in memory at once."""
 
 TOLD_APART = 5_000
-"""Texts drawn of each side for the two-sample test."""
+"""Texts drawn from each side for the two-sample test."""
 
 FEWEST = 10
-"""Texts that each side needs, at least, for neighbours or a test to say anything."""
+"""Texts that each side needs at least; with fewer, neighbours and the test mean nothing."""
 
 
 def vocabulary_overlap(corpus: Tokens, reference: Tokens) -> dict[str, float]:
-    """How far the words are the same.
+    """Compare the vocabularies of corpus and reference.
 
     Args:
-        corpus: Words numbered with one vocabulary for both.
-        reference: Those of the reference.
+        corpus: Words of the corpus, numbered with one vocabulary for both.
+        reference: Words of the reference.
 
     Returns:
-        `jaccard` of the two sets of words; `reference_covered`, the share of the reference's words, as often as they occur,
-        that the corpus uses at all; `corpus_covered` the other way round. All in [0, 1]; NaN where there are no words.
+        `jaccard`, the similarity of the two sets of words; `reference_covered`, the share of the reference's running words
+        that occur in the corpus; `corpus_covered`, the reverse. All in [0, 1]; NaN without words.
     """
     mine, theirs = np.unique(corpus.ids), np.unique(reference.ids)
     together = len(np.union1d(mine, theirs))
@@ -59,20 +60,20 @@ def vocabulary_overlap(corpus: Tokens, reference: Tokens) -> dict[str, float]:
 
 
 def tfidf_embeddings(sides: Sequence[Sequence[str]], seed: int) -> list[np.ndarray]:
-    """Embeddings without a model: TF-IDF of the words of all sides, reduced by a truncated SVD (latent semantic analysis).
+    """Embed texts without a model: TF-IDF of their words, reduced by a truncated SVD (latent semantic analysis).
 
     Args:
-        sides: Lists of texts, which share one space.
+        sides: Lists of texts that share one space.
         seed: Seed of the SVD.
 
     Returns:
-        For each side of N texts (N, d) float64, rows of length 1 (or 0, for a text without words); d <= 100.
+        For each side of N texts (N, d) float64 with rows of length 1 (0 for a text without words); d <= 100.
     """
     ends = np.cumsum([len(side) for side in sides])
     vectorizer = TfidfVectorizer(analyzer=words, sublinear_tf=True)
     try:
         weights = vectorizer.fit_transform([text for side in sides for text in side])
-    except ValueError:  # not a word in any of them
+    except ValueError:  # none of the texts has a word
         return np.split(np.zeros((ends[-1], 1)), ends[:-1])
     size = min(DIMENSIONS, min(weights.shape) - 1)
     if size < 1:
@@ -85,22 +86,22 @@ def tfidf_embeddings(sides: Sequence[Sequence[str]], seed: int) -> list[np.ndarr
 
 
 def precision_recall(corpus: np.ndarray, reference: np.ndarray, neighbours: int = NEIGHBOURS) -> dict[str, float]:
-    """Improved precision and recall: Kynkäänniemi et al. 2019, arXiv 1904.06991.
+    """Compute improved precision and recall: Kynkäänniemi et al. 2019, arXiv 1904.06991.
 
-    Around each embedding lies a ball that reaches to its k-th nearest neighbour on its own side; the balls of a side
-    together stand for what that side may say. Balls are closed, so a copy always lies inside.
+    Each embedding is the centre of a ball that reaches to its k-th nearest neighbour on the same side. The balls of a side
+    together approximate its distribution. Balls are closed, so a copy always lies inside.
 
     Args:
-        corpus: (N, d) embeddings, N > neighbours; N and M alike, or the larger side looks denser.
-        reference: (M, d).
+        corpus: (N, d) embeddings, N > neighbours. N and M should be equal, because a larger side looks denser.
+        reference: (M, d) embeddings.
         neighbours: k.
 
     Returns:
         `precision`, the share of the corpus inside the reference's balls; `recall`, the share of the reference inside the
-        corpus's; both in [0, 1].
+        corpus's balls; both in [0, 1].
 
     Raises:
-        ValueError: A side has not more than `neighbours` rows.
+        ValueError: A side has at most `neighbours` rows.
     """
     if min(len(corpus), len(reference)) <= neighbours:
         raise ValueError(f"{len(corpus)} and {len(reference)} rows have no {neighbours} neighbours each")
@@ -112,7 +113,7 @@ def precision_recall(corpus: np.ndarray, reference: np.ndarray, neighbours: int 
 
 
 def _radii(points: np.ndarray, neighbours: int) -> np.ndarray:
-    """(N,) squared distances to the k-th neighbour; the point itself is none."""
+    """Return (N,) squared distances to the k-th neighbour; a point is not its own neighbour."""
     found = []
     for begin in range(0, len(points), BLOCK):
         distances = _squared(points[begin : begin + BLOCK], points)
@@ -123,8 +124,8 @@ def _radii(points: np.ndarray, neighbours: int) -> np.ndarray:
 
 
 def _inside(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> float:
-    """Share of points in at least one ball."""
-    # Distances come from a product of matrices, whose last bits depend on the block; equal points must count as equal.
+    """Return the share of points in at least one ball."""
+    # The last bits of a matrix product depend on the block, and equal points must count as equal.
     slack = 1e-9 * max(1.0, float((centres**2).sum(axis=1).max()))
     within = 0
     for begin in range(0, len(points), BLOCK):
@@ -133,28 +134,28 @@ def _inside(points: np.ndarray, centres: np.ndarray, radii: np.ndarray) -> float
 
 
 def _squared(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(N, M) squared distances, >= 0."""
+    """Return (N, M) squared distances, >= 0."""
     distances = (one**2).sum(axis=1)[:, None] + (other**2).sum(axis=1)[None, :] - 2 * one @ other.T
     return np.maximum(distances, 0, out=distances)
 
 
 def two_sample_test(corpus: Sequence[str], reference: Sequence[str], seed: int, count: int = TOLD_APART) -> dict[str, Any]:
-    """Classifier two-sample test: Lopez-Paz & Oquab 2017, arXiv 1610.06545.
+    """Run the classifier two-sample test: Lopez-Paz & Oquab 2017, arXiv 1610.06545.
 
-    A logistic regression on TF-IDF of words and word pairs learns, from half of the drawn texts, to tell the corpus from
-    the reference; its accuracy on the other half is the statistic. If both came from one source, the number it gets right
-    would be binomial with chance 1/2, whence the p-value, exact and one-sided. Texts that repeat each other are not
-    independent and make it too small; the same texts on both sides, learnt under one name and met under the other, bring the
-    accuracy far below 1/2.
+    A logistic regression on TF-IDF of words and word pairs learns to distinguish corpus and reference on half of the drawn
+    texts. The statistic is its accuracy on the other half. If both came from one source, the number of correct texts
+    would be binomial with probability 1/2, which gives the exact, one-sided p-value. Texts that repeat each other are not
+    independent and make the p-value too small. Texts that occur on both sides bring the accuracy far below 1/2, because
+    they are learnt with one label and tested with the other.
 
     Args:
         corpus: Texts, at least 10.
-        reference: Texts, at least 10; as many of each side are drawn.
+        reference: Texts, at least 10; the same number is drawn from each side.
         seed: Seed of the draws.
-        count: Texts drawn of each side, at most.
+        count: Texts drawn from each side at most.
 
     Returns:
-        `accuracy` in [0, 1] (0.5: not to be told apart), `p_value` in (0, 1], and `held_out`, the texts it was measured on.
+        `accuracy` in [0, 1] (0.5: indistinguishable), `p_value` in (0, 1], and `held_out`, the number of texts tested.
     """
     size = min(len(corpus), len(reference), count) // 2 * 2
     mine = [corpus[row] for row in draw(len(corpus), size, seed, "two-sample corpus")]
@@ -167,10 +168,10 @@ def two_sample_test(corpus: Sequence[str], reference: Sequence[str], seed: int, 
     try:
         model.fit([*mine[:half], *theirs[:half]], [0] * half + [1] * half)
         guesses = model.predict([*mine[half:], *theirs[half:]])
-    except ValueError:  # not a word in any of them: all are alike
+    except ValueError:  # none of the texts has a word: all are equal
         guesses = np.zeros(2 * half)
     right = int((guesses == np.repeat([0, 1], half)).sum())
-    # P(at least so many right by chance)
+    # The probability of at least `right` correct texts by chance.
     p_value = float(binom.sf(right - 1, 2 * half, 0.5))
     return {"accuracy": right / (2 * half), "p_value": p_value, "held_out": 2 * half}
 

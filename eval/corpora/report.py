@@ -1,7 +1,7 @@
-"""The table and the page that tell how good a corpus is, made from the figures of `eval.corpora.quality` alone.
+"""The table and the page of `prompter evaluate-data`, made from the metrics of `eval.corpora.quality` alone.
 
-Texts, topics and class names come from a model or from anybody's dataset. The template escapes them; on the terminal they
-are printed without markup and without control characters.
+Texts, topics and class names come from a model or a stranger's dataset. The template escapes them; the terminal shows them
+without markup and without control characters.
 """
 
 import math
@@ -21,14 +21,14 @@ from eval.report.page import page
 MAX_BARS = 20
 MAX_TEXT = 400
 SHOWN_CLASSES = 6
-"""Classes that the table counts one by one; the page has more."""
+"""Classes that the table counts one by one; the page shows more."""
 
 Row = tuple[str, str, str]
-"""Name, figure of the corpus, figure of the reference."""
+"""Name, value for the corpus, value for the reference."""
 
 
 def print_results(results: Mapping[str, Any]) -> None:
-    """Print the tables, and last, where nobody overlooks it, what is wrong."""
+    """Print the tables, and the alarms at the end, where nobody overlooks them."""
     console = Console()
     width = min(80, console.width)
     theirs = results["reference"]
@@ -45,7 +45,7 @@ def print_results(results: Mapping[str, Any]) -> None:
     if results["missing"]:
         console.print()
     for name, remedy in results["missing"].items():
-        console.print(Text(printable(f"Not told: {name}; {remedy}.")), width=width)
+        console.print(Text(printable(f"Not measured: {name}; {remedy}.")), width=width)
     for alarm in results["alarms"]:
         console.print(
             Panel(Text(alarm, style="bold red"), title="WARNING", border_style="bold red", box=box.HEAVY, width=width)
@@ -61,7 +61,7 @@ def _table(columns: Sequence[str], width: int) -> Table:
 
 
 def printable(text: str) -> str:
-    """A text without what would move the cursor or change the terminal; ends of lines stay.
+    """Replace characters that move the cursor or change the terminal; line ends stay.
 
     Examples:
         >>> printable("good" + chr(27) + "[2J news")
@@ -71,19 +71,19 @@ def printable(text: str) -> str:
 
 
 def own_rows(results: Mapping[str, Any]) -> list[Row]:
-    """Figures that a corpus has by itself, beside those of the reference."""
+    """Return the metrics of the corpus by itself, beside those of the reference."""
     mine, theirs = results["corpus"], results["reference"]
 
-    def row(name: str, key: str, told: Callable[[Any], str]) -> Iterator[Row]:
+    def row(name: str, key: str, shown: Callable[[Any], str]) -> Iterator[Row]:
         if key in mine:
-            yield name, told(mine[key]), told(theirs[key]) if theirs is not None and key in theirs else ""
+            yield name, shown(mine[key]), shown(theirs[key]) if theirs is not None and key in theirs else ""
 
-    def types_in_first(figures: Mapping[str, Any], count: str) -> str:
-        found = figures["vocabulary"]["types_in_first"].get(count)
+    def types_in_first(metrics: Mapping[str, Any], count: str) -> str:
+        found = metrics["vocabulary"]["types_in_first"].get(count)
         return "" if found is None else f"{found:,}"
 
-    def distincts(figures: Mapping[str, Any]) -> str:
-        return " / ".join(decimal(figures[n], 3) for n in "123")
+    def distincts(metrics: Mapping[str, Any]) -> str:
+        return " / ".join(decimal(metrics[n], 3) for n in "123")
 
     rows: list[Row] = [*row("texts", "texts", "{:,}".format)]
     if results["rows"] != mine["texts"] or theirs is not None:
@@ -106,24 +106,24 @@ def own_rows(results: Mapping[str, Any]) -> list[Row]:
         shown = [f"{label}: {count:,}" for label, count in counts[:SHOWN_CLASSES]]
         more = [f"and {len(counts) - SHOWN_CLASSES} more"] if len(counts) > SHOWN_CLASSES else []
         rows.append((f"classes, by {mine['classes']['of']}", "\n".join([*shown, *more]), ""))
-        rows += row("  entropy (share of the most)", "classes", _entropy)
+        rows += row("  entropy (share of the maximum)", "classes", _entropy)
     rows += row("teacher's confidence, mean", "confidence", lambda f: share(f["mean"]))
     rows += row("  0.9 or more", "confidence", lambda f: share(f["sure"]))
     if "perplexity" in mine:
         rows += row(f"perplexity of {mine['perplexity']['of']}", "perplexity",
                     lambda f: f"{decimal(f['perplexity'], 2)}, median {decimal(f['median'], 2)}")  # fmt: skip
     rows += row("distinct topics", "topics", lambda f: f"{f['distinct']:,}")
-    rows += row("  entropy (share of the most)", "topics", _entropy)
+    rows += row("  entropy (share of the maximum)", "topics", _entropy)
     return rows
 
 
 def comparison_rows(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Figures of nearness, as (name, figure)."""
+    """Return the metrics of the comparison as (name, value)."""
     vocabulary, verbatim = comparison["vocabulary"], comparison["verbatim"]
     rows = [
-        ("words in common (Jaccard)", share(vocabulary["jaccard"])),
-        ("reference's words that the corpus uses", share(vocabulary["reference_covered"])),
-        ("corpus's words that the reference uses", share(vocabulary["corpus_covered"])),
+        ("shared vocabulary (Jaccard)", share(vocabulary["jaccard"])),
+        ("reference words that the corpus uses", share(vocabulary["reference_covered"])),
+        ("corpus words that the reference uses", share(vocabulary["corpus_covered"])),
     ]
     if (embedding := comparison["embedding"]) is not None:
         where = f"{embedding['space']}, {embedding['texts']:,} texts of each"
@@ -133,15 +133,15 @@ def comparison_rows(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
     if (classifier := comparison["classifier"]) is not None:
         rows.append(
             (
-                f"told apart by a classifier, of {classifier['held_out']:,} texts",
+                f"accuracy of a classifier between them, {classifier['held_out']:,} texts",
                 f"{share(classifier['accuracy'])} (p {p_value(classifier['p_value'])})",
             )
         )
     longest = verbatim["longest"]["quantiles"]
-    rows.append(("longest run of words in common, median / most", f"{longest['50']:.0f} / {longest['100']:.0f} words"))
+    rows.append(("longest shared run of words, median / maximum", f"{longest['50']:.0f} / {longest['100']:.0f} words"))
     for length, found in verbatim["share"].items():
         chance = share(verbatim["by_chance"]["share"][length])
-        rows.append((f"  {length} words or more (halves of the reference)", f"{share(found)} ({chance})"))
+        rows.append((f"  {length} words or more (between halves of the reference)", f"{share(found)} ({chance})"))
     rows.append(("exact copies of a reference text", share(verbatim["copies"]) + (" COPIED" if verbatim["alarm"] else "")))
     return rows
 
@@ -167,24 +167,23 @@ def render_corpus(results: Mapping[str, Any]) -> str:
 
 
 def corpus_summary(results: Mapping[str, Any]) -> str:
-    """Say in one or two sentences what was found; only what was measured is claimed."""
+    """Summarise what was measured in one or two sentences."""
     mine, comparison = results["corpus"], results["comparison"]
-    told = [
+    parts = [
         f"{mine['texts']:,} texts with {mine['vocabulary']['types']:,} different words; "
         f"{percent(mine['near_duplicates']['share'])} repeat an earlier text"
     ]
     if comparison is not None:
         if (classifier := comparison["classifier"]) is not None:
-            told.append(
-                f"a classifier tells them from the reference {share(classifier['accuracy'])} of the time (chance: 50 %)"
-            )
+            accuracy = share(classifier["accuracy"])
+            parts.append(f"a classifier between them and the reference is right {accuracy} of the time (chance: 50 %)")
         length, found = list(comparison["verbatim"]["share"].items())[-1]
-        told.append(f"{share(found)} share {length} or more words in a row with a reference text")
-    return "; ".join(told) + "."
+        parts.append(f"{share(found)} share {length} or more words in a row with a reference text")
+    return "; ".join(parts) + "."
 
 
 def charts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the charts for which there are figures, as `title`, `note` and `svg`."""
+    """Return the charts that have data, as `title`, `note` and `svg`."""
     mine, theirs, comparison = results["corpus"], results["reference"], results["comparison"]
     sides = {"corpus": mine} | ({"reference": theirs} if theirs is not None else {})
 
@@ -199,7 +198,7 @@ def charts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
                       x_label="words per text", y_label="share of the texts"),
         ),
         (
-            "Vocabulary", "Texts in random order; steeper is richer.",
+            "Vocabulary", "Texts in random order; a steeper curve is a richer vocabulary.",
             line_chart("Growth of the vocabulary", [Series(name, side["vocabulary"]["curve"]) for name, side in sides.items()],
                        x_label="words read", y_label="different words so far", from_zero=True),
         ),
@@ -208,10 +207,10 @@ def charts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         verbatim = comparison["verbatim"]
         lines = [
             Series("corpus", verbatim["curve"]),
-            Series("half of the reference in the other", verbatim["by_chance"]["curve"]),
+            Series("between halves of the reference", verbatim["by_chance"]["curve"]),
         ]
         drawn.append((
-            "Verbatim overlap", "How many texts share so long a run of words with a reference text.",
+            "Verbatim overlap", "Share of texts that have a run of this many words in common with a reference text.",
             line_chart("Verbatim overlap with the reference", lines, x_label="length of the run (words)",
                        y_label="share of texts with such a run", y_format=percent_mark, from_zero=True),
         ))  # fmt: skip
@@ -237,17 +236,17 @@ def charts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def share(value: float | None) -> str:
-    """A share in percent, "–" where it is not known."""
+    """Format a share in percent; "–" if it is unknown."""
     return "–" if value is None or math.isnan(value) else percent(value)
 
 
 def decimal(value: float | None, digits: int) -> str:
-    """A number with so many decimals, "–" where it is not known."""
+    """Format a number with `digits` decimals; "–" if it is unknown."""
     return "–" if value is None or math.isnan(value) else f"{value:,.{digits}f}"
 
 
 def p_value(value: float) -> str:
-    """A p-value, with a bound where it is too small to matter how small.
+    """Format a p-value; a very small one is given as a bound.
 
     Examples:
         >>> p_value(0.032), p_value(1e-30)
@@ -256,13 +255,13 @@ def p_value(value: float) -> str:
     return f"= {value:.2g}" if value >= 1e-6 else "< 1e-06"
 
 
-def _middle(figures: Mapping[str, Any]) -> str:
-    quantiles = figures["quantiles"]
+def _middle(metrics: Mapping[str, Any]) -> str:
+    quantiles = metrics["quantiles"]
     return f"{quantiles['50']:.0f} ({quantiles['5']:.0f} to {quantiles['95']:.0f})"
 
 
-def _entropy(figures: Mapping[str, Any]) -> str:
-    return f"{decimal(figures['entropy'], 2)} nats ({share(figures['normalised'])})"
+def _entropy(metrics: Mapping[str, Any]) -> str:
+    return f"{decimal(metrics['entropy'], 2)} nats ({share(metrics['normalised'])})"
 
 
 def _facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -279,6 +278,6 @@ def _facts(results: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _example(example: Mapping[str, Any]) -> dict[str, Any]:
-    """An example with its texts cut to a length that one reads."""
+    """Return an example with its texts cut to a readable length."""
     texts = {key: example[key] for key in ("run", "text", "reference")}
     return {**example, **{key: text[:MAX_TEXT] + (" …" if len(text) > MAX_TEXT else "") for key, text in texts.items()}}

@@ -1,8 +1,8 @@
-"""Figures of a corpus by itself: how varied, how long, how balanced, how sure its teacher, how likely to its writer.
+"""Metrics of a corpus by itself: variety, length, balance of the classes, and perplexity.
 
-Everything here is a pure function over texts or numbers, and is exact where nothing is said of a sample. Words are those
-of `eval.corpora.words`, lower case and without punctuation. Many figures of variety fall with the size of a corpus by their
-nature (ever fewer n-grams are new), so two corpora are compared at equal numbers of words.
+Every function is pure, over texts or numbers, and exact unless it says that it samples. Words are those of
+`eval.corpora.words`: lower case, without punctuation. Many metrics of variety fall as a corpus grows, because fewer and fewer
+n-grams are new. Two corpora are therefore compared at equal numbers of words.
 """
 
 import sqlite3
@@ -21,21 +21,21 @@ from eval.corpora.duplicates import DuplicateIndex
 from eval.corpora.words import words
 
 SELF_BLEU_TEXTS = 200
-"""Texts drawn for self-BLEU; each is compared with all others, so the cost grows with the square."""
+"""Texts drawn for self-BLEU. Each is compared with all others, so the cost grows with the square."""
 
 NEAR_DUPLICATES = 0.8
-"""Jaccard similarity of word triples from which a text repeats another, as `prompter export` has it."""
+"""Jaccard similarity of word triples from which a text repeats another, as in `prompter export`."""
 
 QUANTILES = (0, 5, 25, 50, 75, 95, 100)
 """In percent."""
 
 GROWTH = (1_000, 10_000, 100_000, 1_000_000)
-"""Words after which the types met so far are counted."""
+"""Numbers of words after which the different words so far are counted."""
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Texts as word numbers, one behind the other.
+    """Texts as word numbers in one array.
 
     Attributes:
         ids: (T,) int64, the number of each word.
@@ -47,22 +47,22 @@ class Tokens:
 
     @property
     def lengths(self) -> np.ndarray:
-        """(N,) words of each text."""
+        """Return (N,), the number of words of each text."""
         return np.diff(self.starts)
 
     @property
     def text_of(self) -> np.ndarray:
-        """(T,) the text that each word stands in."""
+        """Return (T,), the text of each word."""
         return np.repeat(np.arange(len(self.starts) - 1), self.lengths)
 
     def take(self, rows: Sequence[int] | np.ndarray) -> "Tokens":
-        """Those texts, in that order."""
+        """Return the texts of these rows, in this order."""
         parts = [self.ids[self.starts[row] : self.starts[row + 1]] for row in rows]
         starts = np.concatenate([[0], np.cumsum([len(part) for part in parts], dtype=np.int64)])
         return Tokens(np.concatenate(parts) if parts else self.ids[:0], starts)
 
     def head(self, count: int) -> "Tokens":
-        """The first `count` words, in the texts they stand in."""
+        """Return the first `count` words, in their texts."""
         return Tokens(self.ids[:count], np.minimum(self.starts, count))
 
 
@@ -71,7 +71,7 @@ def tokenize(texts: Sequence[str], vocabulary: dict[str, int]) -> Tokens:
 
     Args:
         texts: N texts.
-        vocabulary: Numbers of the words known so far; new words are added to it.
+        vocabulary: Number of each word known so far; new words are added.
     """
     ids: list[int] = []
     starts = [0]
@@ -82,15 +82,15 @@ def tokenize(texts: Sequence[str], vocabulary: dict[str, int]) -> Tokens:
 
 
 def draw(size: int, count: int, seed: int, purpose: str) -> np.ndarray:
-    """`min(count, size)` different row numbers below `size`, in random order that depends on seed and purpose alone."""
+    """Draw `min(count, size)` different row numbers below `size`, in an order that depends on seed and purpose only."""
     return torch.randperm(size, generator=random_generator(seed, "corpus", purpose))[:count].numpy()
 
 
 def spread(values: np.ndarray) -> dict[str, Any]:
-    """Mean and quantiles of numbers; NaN is left out.
+    """Return mean and quantiles of numbers; NaN is skipped.
 
     Returns:
-        `n`, `mean`, and `quantiles` by percent ("0", "5", ..., "100"); without numbers, `n` is 0 and the rest NaN.
+        `n`, `mean`, and `quantiles` by percent ("0", "5", ..., "100"). Without numbers `n` is 0 and the rest is NaN.
     """
     known = values[~np.isnan(values)]
     found = np.percentile(known, QUANTILES) if len(known) else [np.nan] * len(QUANTILES)
@@ -102,34 +102,34 @@ def spread(values: np.ndarray) -> dict[str, Any]:
 
 
 def ngrams(tokens: Tokens, n: int) -> np.ndarray:
-    """A number for each n-gram of the texts, equal for equal n-grams alone; none crosses from a text into the next."""
+    """Number the n-grams of the texts: equal n-grams get equal numbers. No n-gram crosses the end of a text."""
     grams, size = tokens.ids, int(tokens.ids.max(initial=0)) + 1
     for step in range(1, n):
-        # Renumbered at each step, so that the product stays below (words) x (types) and fits 64 bits.
+        # Renumbering at each step keeps the product below (words) x (different words), which fits 64 bits.
         grams = np.unique(grams[:-1] * size + tokens.ids[step:], return_inverse=True)[1]
     text = tokens.text_of
     return grams[text[: len(grams)] == text[n - 1 :]]
 
 
 def distinct(tokens: Tokens, n: int) -> float:
-    """Distinct-n: different n-grams over all n-grams, in (0, 1]; NaN where there is none.
+    """Return distinct-n: different n-grams divided by all n-grams, in (0, 1]; NaN without n-grams.
 
     Li et al. 2016, "A Diversity-Promoting Objective Function for Neural Conversation Models", arXiv 1510.03055. They divide
-    by the number of words; by that of n-grams, as is usual since, 1 means that nothing repeats, whatever n.
+    by the number of words. Dividing by the number of n-grams is usual since; 1 then means that nothing repeats, for any n.
     """
     grams = ngrams(tokens, n)
     return len(np.unique(grams)) / len(grams) if len(grams) else float("nan")
 
 
 def self_bleu(texts: Sequence[str], seed: int, count: int = SELF_BLEU_TEXTS) -> dict[str, Any]:
-    """Self-BLEU: how much of a text's n-grams (up to 4) other texts of the corpus share, mean over drawn texts.
+    """Return self-BLEU: the share of a text's n-grams (up to 4) that other texts have too, as a mean over drawn texts.
 
-    Zhu et al. 2018, "Texygen", arXiv 1802.01886, with sacrebleu's sentence BLEU over the words of `eval.corpora.words`, so that
-    every language is cut alike; orders that a short text does not reach are left out (`effective_order`). It rises with
-    the number of texts compared, which is why that is told and the same for every corpus that has as many.
+    Zhu et al. 2018, "Texygen", arXiv 1802.01886. It is sacrebleu's sentence BLEU over the words of `eval.corpora.words`, so
+    that every language is split alike. Orders longer than a text are skipped (`effective_order`). Self-BLEU rises with the
+    number of texts compared. That number is therefore fixed, and part of the result.
 
     Returns:
-        `mean` in [0, 100] (100: all alike; NaN for fewer than two texts with words), `standard_error`, `texts`.
+        `mean` in [0, 100] (100: all texts are equal; NaN for fewer than two texts with words), `standard_error`, `texts`.
     """
     spaced = (" ".join(words(texts[row])) for row in draw(len(texts), len(texts), seed, "self-BLEU"))
     drawn = []
@@ -147,10 +147,10 @@ def self_bleu(texts: Sequence[str], seed: int, count: int = SELF_BLEU_TEXTS) -> 
 
 
 def near_duplicates(texts: Sequence[str], threshold: float = NEAR_DUPLICATES) -> dict[str, Any]:
-    """Texts that repeat an earlier one, by the index that `prompter export` marks them with (MinHash over word triples).
+    """Count texts that repeat an earlier one, with the index of `prompter export` (MinHash over word triples).
 
     Returns:
-        `share` in [0, 1), of which `exact` repeat every word, and the `threshold`.
+        `share` in [0, 1) of all repeats, `exact`, the share that repeats every word, and the `threshold`.
     """
     exact = near = 0
     with closing(sqlite3.connect(":memory:")) as connection:
@@ -168,24 +168,24 @@ def near_duplicates(texts: Sequence[str], threshold: float = NEAR_DUPLICATES) ->
 
 
 def entropy(counts: Sequence[int] | np.ndarray) -> float:
-    """Entropy in nats of a distribution given as counts: from 0 to the logarithm of how many are above 0."""
+    """Return the entropy in nats of a distribution given as counts, between 0 and the log of the number of positive counts."""
     known = np.array([count for count in counts if count > 0], dtype=np.float64)
     shares = known / known.sum()
     return float(-(shares * np.log(shares)).sum()) + 0.0
 
 
 def vocabulary_growth(tokens: Tokens) -> dict[str, Any]:
-    """How many different words there are, and how fast new ones come.
+    """Count different words, and how fast new ones appear.
 
     Args:
-        tokens: Texts in random order, so that how they were sorted does not matter.
+        tokens: Texts in random order, so that the order of the corpus does not matter.
 
     Returns:
-        `tokens`, `types`, `types_in_first` by number of words ("1000", ..., as far as there are so many), and `curve`, up
-        to 40 points (words, types so far).
+        `tokens` (words), `types` (different words), `types_in_first` by number of words ("1000", ..., up to the size of the
+        corpus), and `curve`, up to 41 points (words, different words so far).
     """
     size = len(tokens.ids)
-    first = np.sort(np.unique(tokens.ids, return_index=True)[1])  # where each type comes for the first time
+    first = np.sort(np.unique(tokens.ids, return_index=True)[1])  # the first place of each word
 
     def types(count: int) -> int:
         return int(np.searchsorted(first, count))
@@ -200,15 +200,15 @@ def vocabulary_growth(tokens: Tokens) -> dict[str, Any]:
 
 
 def class_balance(classes: Sequence[str | None], labels: Sequence[str]) -> dict[str, Any]:
-    """How rows spread over the classes.
+    """Measure how rows are distributed over the classes.
 
     Args:
-        classes: Class name of each row, None without an answer.
-        labels: All class names, so that an empty class counts as one.
+        classes: Class name of each row, None without a prediction.
+        labels: All class names, so that empty classes are counted.
 
     Returns:
-        `counts` by class, `unanswered`, `entropy` in nats, and `normalised`, that entropy over the logarithm of the number
-        of classes: 1 where all are equally frequent (NaN for fewer than two classes, or without an answer).
+        `counts` by class, `unanswered`, `entropy` in nats, and `normalised`, the entropy divided by the log of the number of
+        classes: 1 if all classes are equally frequent (NaN for fewer than two classes, or without a prediction).
     """
     found = Counter(name for name in classes if name is not None)
     counts = {label: found.get(label, 0) for label in dict.fromkeys([*labels, *found])}
@@ -223,12 +223,12 @@ def class_balance(classes: Sequence[str | None], labels: Sequence[str]) -> dict[
 
 
 def topic_entropy(topics: Sequence[Hashable]) -> dict[str, Any]:
-    """How varied the openings are.
+    """Measure how varied the topics are.
 
     Returns:
-        `distinct` topics, `entropy` in nats, and `normalised`, that entropy over the logarithm of the number of rows: 1
-        where every row has a topic of its own (NaN for one row). Over the number of distinct topics, three that take turns
-        would count as perfect.
+        `distinct` topics, `entropy` in nats, and `normalised`, the entropy divided by the log of the number of rows: 1 if
+        every row has a topic of its own (NaN for one row). Divided by the log of the number of distinct topics instead,
+        three topics in turn would count as perfect.
     """
     counts = Counter(topics)
     nats = entropy(list(counts.values()))
@@ -237,14 +237,13 @@ def topic_entropy(topics: Sequence[Hashable]) -> dict[str, Any]:
 
 
 def perplexity(logprob: np.ndarray) -> dict[str, Any]:
-    """Perplexity of texts, each counted once, whatever its length.
+    """Return the perplexity of texts. Each text counts once, whatever its length.
 
     Args:
-        logprob: (N,) mean log-probability per token of each text (nats); NaN is left out.
+        logprob: (N,) mean log-probability per token of each text (nats); NaN is skipped.
 
     Returns:
-        `perplexity`, exp of minus the mean over the texts; `median`, that of the text in the middle; `logprob`, the mean and
-        quantiles themselves.
+        `perplexity`, exp(-mean over the texts); `median`, exp(-median over the texts); `logprob`, mean and quantiles.
     """
     found = spread(logprob)
     return {
@@ -255,5 +254,5 @@ def perplexity(logprob: np.ndarray) -> dict[str, Any]:
 
 
 def histogram_counts(values: np.ndarray, edges: np.ndarray) -> list[int]:
-    """How many values fall between each two edges, the last edge included; NaN is left out."""
-    return np.histogram_counts(values[~np.isnan(values)], bins=edges)[0].tolist()
+    """Count the values between each two edges, including the last edge; NaN is skipped."""
+    return np.histogram(values[~np.isnan(values)], bins=edges)[0].tolist()

@@ -1,14 +1,13 @@
 """Verbatim overlap: does a corpus repeat its reference word for word?
 
-A synthetic corpus that is close to the real texts by every other figure may just be the real texts, written down again by
-a model that has seen them. What tells is the longest run of words that a text has in common with some reference text.
-Papers on contamination look for runs of 8 (PaLM, Chowdhery et al. 2022, arXiv 2204.02311) or 13 words (GPT-3, Brown et al.
-2020, arXiv 2005.14165).
+A synthetic corpus that is close to the real texts by every other metric may simply be the real texts, repeated by a model
+that has seen them. The longest run of words that a text shares with a reference text shows it. Papers on contamination look
+for runs of 8 words (PaLM, Chowdhery et al. 2022, arXiv 2204.02311) or 13 (GPT-3, Brown et al. 2020, arXiv 2005.14165).
 
-All runs are found at once with a suffix array over both corpora (Manber & Myers 1993), made by prefix doubling in numpy:
-the numbers of round k tell equal windows of 2**k words, and the reference position that shares most with a position of the
-corpus is one of its two neighbours in sorted order. A unique mark behind each text keeps runs inside texts, and ends the
-doubling after log2(longest text) rounds. O(n log n) per round; exact, no hashing.
+All runs are found at once with a suffix array over both corpora (Manber & Myers 1993), built by prefix doubling in numpy.
+Round k gives equal windows of 2**k words equal numbers. In sorted order, the reference position that shares most words with
+a corpus position is one of its two nearest reference neighbours. A unique mark after each text keeps runs inside texts and
+ends the doubling after log2(longest text) rounds. Each round takes O(n log n); the result is exact, without hashing.
 """
 
 from collections.abc import Sequence
@@ -20,24 +19,23 @@ from eval.corpora.statistics import Tokens, draw, spread
 from eval.corpora.words import words
 
 RUNS = (8, 13)
-"""Words of a run that is told of."""
+"""Lengths of runs that are reported, in words."""
 
 ALARM = 0.1
-"""Share of texts that are copies, or hold a run of 13 words, from which the corpus counts as copied. Ours."""
+"""Share of texts that are copies or share a run of 13 words from which the corpus counts as copied. Our choice."""
 
 EXAMPLES = 10
 
 
 def longest_runs(corpus: Tokens, reference: Tokens) -> tuple[np.ndarray, np.ndarray]:
-    """The longest run of words from each word on that some reference text holds, too.
+    """Find, for each word, the longest run starting there that a reference text contains too.
 
     Args:
-        corpus: T words; their numbers come from the same vocabulary as those of the reference.
+        corpus: T words, numbered with the same vocabulary as the reference.
         reference: At least one text.
 
     Returns:
-        (T,) int64 lengths, and (T,) int64 word positions in the reference where such a run begins (any, where the length
-        is 0).
+        (T,) int64 lengths, and (T,) int64 word positions in the reference where such a run begins (arbitrary for length 0).
     """
     symbols, begins = _joined(corpus, reference)
     size = len(symbols)
@@ -63,20 +61,20 @@ def longest_runs(corpus: Tokens, reference: Tokens) -> tuple[np.ndarray, np.ndar
     lengths, at = np.zeros(begins, dtype=np.int64), np.zeros(begins, dtype=np.int64)
     for neighbour in (before[mine], behind[mine]):
         there = order[np.clip(neighbour, 0, size - 1)]
-        # At an end of the order there may be no neighbour; the clipped one is then of the corpus, and does not count.
+        # At an end of the order the neighbour may be missing. The clipped one belongs to the corpus and does not count.
         shared = np.where(there >= begins, _common_prefix(ranks, here, there), 0)
         better = shared > lengths[here]
         lengths[here[better]], at[here[better]] = shared[better], there[better]
     words_of_corpus = np.arange(len(corpus.ids)) + corpus.text_of  # without the marks between the texts
     positions = at - begins
-    # Positions count marks, too: one for each reference text that ended before.
+    # Positions include the marks, one for each reference text that ended before.
     marks = reference.starts[1:] + np.arange(len(reference.starts) - 1)
     positions -= np.searchsorted(marks, positions)
     return lengths[words_of_corpus], positions[words_of_corpus]
 
 
 def _joined(corpus: Tokens, reference: Tokens) -> tuple[np.ndarray, int]:
-    """Both as one row of symbols with a unique mark behind each text, and where the reference begins in it."""
+    """Return both corpora as one row of symbols with a unique mark after each text, and the start of the reference in it."""
     vocabulary = int(max(corpus.ids.max(initial=0), reference.ids.max(initial=0))) + 1
     parts, marks = [], vocabulary
     for tokens in (corpus, reference):
@@ -93,7 +91,7 @@ def _joined(corpus: Tokens, reference: Tokens) -> tuple[np.ndarray, int]:
 
 
 def _common_prefix(ranks: list[np.ndarray], one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """How many symbols agree from two positions on; `ranks[k]` numbers the windows of 2**k symbols."""
+    """Return how many symbols agree, starting at two positions; `ranks[k]` numbers the windows of 2**k symbols."""
     length = np.zeros(len(one), dtype=np.int64)
     last = len(ranks[0]) - 1
     for power in range(len(ranks) - 1, -1, -1):
@@ -105,24 +103,30 @@ def _common_prefix(ranks: list[np.ndarray], one: np.ndarray, other: np.ndarray) 
 def verbatim_overlap(
     corpus: Tokens, reference: Tokens, texts: Sequence[str], reference_texts: Sequence[str], seed: int = 0
 ) -> dict[str, Any]:
-    """How much of a corpus stands word for word in its reference.
+    """Measure how much of a corpus occurs word for word in its reference.
 
-    Case and punctuation do not count. `by_chance` is what two halves of the reference have in common with each other:
-    templates and set phrases repeat without anybody copying.
+    Case and punctuation are ignored. `by_chance` compares one half of the reference with the other, because templates and
+    set phrases repeat without any copying.
 
     Args:
         corpus: Words of N texts, numbered with one vocabulary for both.
         reference: Words of the reference.
-        texts: The texts themselves, for examples.
-        reference_texts: Those of the reference.
+        texts: The texts of the corpus, for examples.
+        reference_texts: The texts of the reference, for examples.
         seed: Seed of the halves.
 
     Returns:
-        `longest` (mean and quantiles of the longest run per text, in words); `share` by run length ("8", "13"): texts with a
-        run so long; `curve`, up to 41 points (run length, share of texts); `copies`: texts all of whose words are a reference
-        text; `words_in_runs`: share of all words inside runs of 8 or more; `copied`: texts that are copies or have a run of
-        13; `alarm`: whether those are so many that the corpus counts as copied; `by_chance`: `share` and `curve` of the halves
-        (NaN and empty for a single text); and `examples`, the worst.
+        A dictionary with these entries; shares are of the texts unless they say otherwise:
+
+        - `longest`: mean and quantiles of the longest run per text, in words.
+        - `share`: texts with a run of at least this length ("8", "13").
+        - `curve`: up to 41 points (run length, share of texts with such a run).
+        - `copies`: texts that have the same words as a reference text.
+        - `words_in_runs`: share of all words that lie in runs of 8 or more.
+        - `copied`: texts that are copies or have a run of 13.
+        - `alarm`: whether `copied` is so large that the corpus counts as copied.
+        - `by_chance`: `share` and `curve` of the halves (NaN and empty for a single text).
+        - `examples`: the longest runs.
     """
     lengths, at = longest_runs(corpus, reference)
     runs = longest_per_text(lengths, corpus)
@@ -142,9 +146,9 @@ def verbatim_overlap(
 
 
 def longest_per_text(lengths: np.ndarray, tokens: Tokens) -> np.ndarray:
-    """(N,) the largest of the (T,) lengths within each text; 0 for one without words."""
+    """Return (N,), the largest of the (T,) lengths in each text; 0 for a text without words."""
     runs = np.zeros(len(tokens.starts) - 1, dtype=np.int64)
-    filled = tokens.lengths > 0  # reduceat has no answer for an empty text
+    filled = tokens.lengths > 0  # reduceat has no result for an empty text
     if filled.any():
         runs[filled] = np.maximum.reduceat(lengths, tokens.starts[:-1][filled])
     return runs
@@ -155,7 +159,7 @@ def _spans(tokens: Tokens) -> list[tuple[int, int]]:
 
 
 def _covered(lengths: np.ndarray, shortest: int) -> np.ndarray:
-    """(T,) whether a word lies inside a run of at least `shortest`."""
+    """Return (T,), whether a word lies in a run of at least `shortest` words."""
     change = np.zeros(len(lengths) + 1, dtype=np.int64)
     begins = np.flatnonzero(lengths >= shortest)
     np.add.at(change, begins, 1)
@@ -164,7 +168,7 @@ def _covered(lengths: np.ndarray, shortest: int) -> np.ndarray:
 
 
 def _by_chance(reference: Tokens, seed: int) -> dict[str, Any]:
-    """The shares of texts with long runs, of one half of the reference in the other."""
+    """Return the shares of texts with long runs, comparing one half of the reference with the other."""
     rows = draw(len(reference.starts) - 1, len(reference.starts) - 1, seed, "halves")
     half = len(rows) // 2
     if not half:
@@ -174,7 +178,7 @@ def _by_chance(reference: Tokens, seed: int) -> dict[str, Any]:
 
 
 def _shares(runs: np.ndarray) -> dict[str, Any]:
-    """Which share of texts has a run so long: for the lengths of `RUNS`, and for a curve."""
+    """Return the share of texts with a run of at least a length: for the lengths in `RUNS`, and as a curve."""
     lengths = np.unique(np.linspace(0, runs.max(), 41).round().astype(np.int64))
     return {
         "share": {str(length): float((runs >= length).mean()) for length in RUNS},
@@ -191,7 +195,7 @@ def _examples(
     at: np.ndarray,
     runs: np.ndarray,
 ) -> list[dict[str, Any]]:
-    """The longest runs, each once: how many `words`, the `run`, both rows (from 1, among those judged) and both texts."""
+    """Return the longest runs, each once, with both rows (numbered from 1 among the texts judged) and both texts."""
     examples: list[dict[str, Any]] = []
     seen = set()
     for row in np.argsort(-runs, kind="stable"):

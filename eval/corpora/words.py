@@ -1,4 +1,4 @@
-"""What counts as a word, the same for every figure about texts and for what an export keeps."""
+"""The one definition of a word, for every metric of texts and for the filters of an export."""
 
 import re
 
@@ -8,7 +8,7 @@ WORD = re.compile(rf"[{_IDEOGRAPH}]|[^\W{_IDEOGRAPH}]+(?:['’][^\W{_IDEOGRAPH}]
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation.
+    """Return the words of a text in lower case, without punctuation.
 
     Examples:
         >>> words("Don't stop: 你好 2 go!")

@@ -1,8 +1,9 @@
-"""Charts as inline SVG: lines, histograms and bars, drawn here so that a report needs no library, no script and no network.
+"""Charts as inline SVG: lines, histograms and bars.
 
-A chart is text: axis names, a scale with round numbers, one shape per series. Colours come from the page's style sheet
-through classes (`s0`, `s1`, ...), so that light and dark need no second drawing; each series also has its own dash
-pattern, since colour alone does not reach everyone. `<title>` and `<desc>` say in words what a chart shows.
+They are drawn here because plotting libraries write scripts, or pictures that ignore the page's colours. A chart is text: axis
+names, a scale with round numbers, one shape per series. Colours come from the page's style sheet through classes (`s0`, `s1`,
+...), so one drawing serves light and dark pages. Each series also has its own dash pattern, because not everyone can tell
+colours apart. `<title>` and `<desc>` describe the chart in words.
 """
 
 import math
@@ -15,8 +16,8 @@ WIDTH, HEIGHT = 400, 250
 LEFT, RIGHT, TOP, BOTTOM = 70, 26, 12, 44
 LEGEND_LINE = 18
 BAR_LINE = 34
-LONGEST_NAME = 48  # characters of a bar's name that fit
-CHARACTER = 8.2  # mean width of a character of the legend, in SVG units; only its line breaks depend on it
+LONGEST_NAME = 48  # characters of a bar's name that fit into the chart
+CHARACTER = 8.2  # mean width of a character in SVG units; only line breaks of the legend depend on it
 DASHES = ("none", "6 3", "2 3", "9 3 2 3", "4 4", "1 2")
 
 
@@ -24,8 +25,8 @@ DASHES = ("none", "6 3", "2 3", "9 3 2 3", "4 4", "1 2")
 class Series:
     """One line: its name and its (x, y) points in order of x.
 
-    A `level` is a figure to compare with, drawn as a thin line across the whole chart at the height of its only point.
-    `spread` holds half the height of a band around the line, by x: a standard deviation, say.
+    A `level` is a value to compare with: a thin line across the whole chart at the height of its only point.
+    `spread` maps x to half the height of a band around the line, such as a standard deviation.
     """
 
     name: str
@@ -97,16 +98,16 @@ def line_chart(
     """Draw lines.
 
     Args:
-        name: What it shows; also the text alternative's title.
-        series: Lines; those without a finite point are left out.
+        name: Title of the text alternative.
+        series: Lines; those without a finite point are skipped.
         x_label: Name and unit of the horizontal axis.
         y_label: Name and unit of the vertical axis.
-        y_format: How figures of the vertical axis are written.
-        from_zero: Whether the vertical axis has to reach 0.
-        reach: Other heights it has to reach, so that several charts may share one scale.
+        y_format: Format of the numbers on the vertical axis.
+        from_zero: Whether the vertical axis includes 0.
+        reach: Further heights to include, so that several charts can share one scale.
 
     Returns:
-        An `<svg>` element, or nothing where no series has a point. All text is escaped.
+        An `<svg>` element, or nothing if no series has a point. All text is escaped.
     """
     lines = [replace(s, points=_finite(s.points)) for s in series]
     lines = [line for line in lines if line.points]
@@ -138,16 +139,16 @@ def histogram_chart(
     """Draw a histogram: the first series as bars, others as outlines over them.
 
     Args:
-        name: What it shows; also the text alternative's title.
+        name: Title of the text alternative.
         edges: B + 1 increasing numbers, the bounds of the bars.
-        heights: B heights >= 0 for each series; one without a finite height is left out.
+        heights: B heights >= 0 for each series; a series without a finite height is skipped.
         x_label: Name and unit of the horizontal axis.
         y_label: Name and unit of the vertical axis.
-        x_format: How figures of the horizontal axis are written.
-        y_format: How figures of the vertical axis are written.
+        x_format: Format of the numbers on the horizontal axis.
+        y_format: Format of the numbers on the vertical axis.
 
     Returns:
-        An `<svg>` element, or nothing where no series has a height. All text is escaped.
+        An `<svg>` element, or nothing if no series has a height. All text is escaped.
     """
     drawn = {
         key: [value if math.isfinite(value) else 0.0 for value in values]
@@ -185,17 +186,17 @@ def bar_chart(
     y_label: str,
     x_format: Callable[[float], str] = compact,
 ) -> Markup:
-    """Draw lying bars, each under its name, so that names may be long and the chart still fits a phone.
+    """Draw horizontal bars, each below its name, so that long names still fit a phone.
 
     Args:
-        name: What it shows; also the text alternative's title.
-        bars: Names with values >= 0, from the top; those without a finite value are left out.
+        name: Title of the text alternative.
+        bars: Names with values >= 0, from the top; those without a finite value are skipped.
         x_label: Name and unit of the values.
-        y_label: What the bars are.
-        x_format: How values are written.
+        y_label: What the bars stand for.
+        x_format: Format of the values.
 
     Returns:
-        An `<svg>` element, or nothing where there is no bar. All text is escaped.
+        An `<svg>` element, or nothing without bars. All text is escaped.
     """
     shown = [(label, value) for label, value in bars if math.isfinite(value)]
     if not shown:
@@ -230,7 +231,7 @@ def bar_chart(
 def _scale(
     x_ticks: list[float], y_ticks: list[float], top: float, height: float
 ) -> Callable[[float, float], tuple[float, float]]:
-    """Where a point of the data lies in a chart whose plot reaches from `top` down to the axis names."""
+    """Return a function from data to SVG coordinates, for a plot between `top` and the axis names."""
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - x_ticks[0]) / (x_ticks[-1] - x_ticks[0])
@@ -249,7 +250,7 @@ def _axes(
     x_format: Callable[[float], str],
     y_format: Callable[[float], str],
 ) -> list[Markup]:
-    """Grid, figures and names of both axes."""
+    """Draw grid, numbers and names of both axes."""
     parts = []
     bottom, top = place(x_ticks[0], y_ticks[0])[1], place(x_ticks[0], y_ticks[-1])[1]
     for tick in y_ticks:
@@ -269,7 +270,7 @@ def _axes(
 
 
 def _bar(place: Callable[[float, float], tuple[float, float]], left: float, right: float, value: float) -> Markup:
-    """A bar of a histogram that stands on the axis."""
+    """Draw one bar of a histogram."""
     (x0, y0), (x1, y1) = place(left, 0.0), place(right, value)
     return Markup('<rect class="bar s0" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>').format(
         x0, y1, max(0.5, x1 - x0 - 0.5), y0 - y1)  # fmt: skip
@@ -282,7 +283,7 @@ def _svg(name: str, description: str, height: int, parts: Sequence[Markup]) -> M
 
 
 def _in_words(lines: Sequence[Series], x_label: str, y_format: Callable[[float], str]) -> str:
-    """Say in words where each line begins and ends and how far it reaches."""
+    """Describe in words where each line begins and ends, and its range."""
     words = []
     for line in lines:
         (x0, y0), (x1, y1) = line.points[0], line.points[-1]
@@ -316,7 +317,7 @@ def _line(number: int, line: Series, place: Callable[[float, float], tuple[float
 
 
 def _band(number: int, line: Series, place: Callable[[float, float], tuple[float, float]]) -> Markup:
-    """The band around a line; around a single point an upright bar."""
+    """Draw the band around a line, or a vertical bar around a single point."""
     edges = [(x, y - line.spread.get(x, 0.0), y + line.spread.get(x, 0.0)) for x, y in line.points]
     around = [*((x, low) for x, low, _ in edges), *((x, high) for x, _, high in reversed(edges))]
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in (place(*point) for point in around))
@@ -325,12 +326,12 @@ def _band(number: int, line: Series, place: Callable[[float, float], tuple[float
 
 
 def _look(number: int) -> tuple[str, str]:
-    """Class (its colour) and dash pattern of a line; where colours repeat, the patterns are shifted."""
+    """Return class (colour) and dash pattern of a line. When colours repeat, the patterns are shifted."""
     return f"s{number % len(DASHES)}", DASHES[(number + number // len(DASHES)) % len(DASHES)]
 
 
 def _legend(names: Sequence[str]) -> tuple[Markup, int]:
-    """Names with their strokes above the chart, in as many lines as they need."""
+    """Draw the names with their line styles above the chart, in as many lines as needed."""
     parts, x, row = [], float(LEFT), 0
     for number, name in enumerate(names):
         width = 26 + CHARACTER * len(name) + 12

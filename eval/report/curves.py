@@ -1,7 +1,7 @@
-"""The curves of a report: which figures of `metrics.jsonl` are drawn together, and what is said about them.
+"""The curves of a report: which metrics of `metrics.jsonl` are drawn together, with a title and a note.
 
-The horizontal axis is always what the run has paid, teacher queries, so that curves of runs with other rollout sizes lie
-on the same scale.
+The horizontal axis is always the number of teacher queries, which is what a run costs. Curves of runs with different
+rollout sizes therefore share one scale.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ MAX_LINE_NAME = 36  # what fits above a chart
 
 
 def curves(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> list[dict[str, Any]]:
-    """Return the charts for which there are figures, as `title`, `note` and `svg`."""
+    """Return the charts that have data, as `title`, `note` and `svg`."""
 
     def line(key: str, name: str) -> Series:
         points = [(number(row.get("queries")), number(row.get(key))) for row in metrics]
@@ -25,32 +25,32 @@ def curves(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> list[dict[
     predictions = [
         line("confidence", "teacher's confidence"),
         line("agreement", "student agrees"),
-        line("wanted_share", "wanted class"),
+        line("wanted_share", "target class"),
     ]
     accuracy = [line("accuracy", "student")]
     if accuracy[0].points:
         accuracy += _levels(summary)
     drawn: list[tuple[str, str, list[Series], str, dict[str, Any]]] = [
-        ("Reward", "Mean of each rollout: the weighted sum of the terms.", [line("reward", "reward")], "mean reward",
+        ("Reward", "Mean per rollout of the weighted sum of the terms.", [line("reward", "reward")], "mean reward",
          {"from_zero": True}),
-        ("Terms of the reward", "Means of each rollout, before they are weighted.",
+        ("Terms of the reward", "Means per rollout, before weighting.",
          [line(term, term.removeprefix("reward/")) for term in terms], "mean term (0 to 1)", {"from_zero": True}),
-        ("Answers to the texts just written", "The student answers before it learns from them.", predictions,
+        ("Predictions for the texts just written", "The student predicts before it learns from them.", predictions,
          "share of the rollout", {"from_zero": True, "y_format": percent_mark}),
         ("Disagreement on the texts just written",
-         "Jensen-Shannon divergence of teacher and student: 0 where they answer alike, at most 1.",
+         "Jensen-Shannon divergence of teacher and student: 0 if their predictions are equal, at most 1.",
          [line("reward/disagreement", "disagreement")], "divergence (bits)", {"from_zero": True}),
-        ("Accuracy on the evaluation data", "Reported only, never used to choose. Level lines: final figures.",
+        ("Accuracy on the evaluation data", "Reported only, never used to select anything. Level lines: final values.",
          accuracy, "accuracy", {"y_format": percent_mark}),
-        ("Distinct topics", "Falls when the prompter repeats itself.", [line("distinct_topics", "distinct topics")],
+        ("Distinct topics", "It falls when the prompter repeats itself.", [line("distinct_topics", "distinct topics")],
          "share of the rollout", {"from_zero": True, "y_format": percent_mark}),
         ("Student's loss", "Distillation loss on the replay.", [line("student_loss", "student's loss")], "loss (nats)",
          {"from_zero": True}),
-        ("Entropy of the prompter", "Of its next-token distribution.", [line("entropy", "entropy")],
+        ("Entropy of the prompter", "Entropy of its next-token distribution.", [line("entropy", "entropy")],
          "entropy (nats/token)", {"from_zero": True}),
         ("Distance from the untuned model", "KL divergence per topic token.", [line("kl", "KL")], "KL (nats/token)",
          {"from_zero": True}),
-        ("Critic's loss", "Squared error of the expected reward, clipped.", [line("critic_loss", "critic's loss")],
+        ("Critic's loss", "Squared error of the expected reward, with clipping.", [line("critic_loss", "critic's loss")],
          "loss (squared reward)", {"from_zero": True}),
     ]  # fmt: skip
     charts = []
@@ -62,10 +62,10 @@ def curves(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> list[dict[
 
 
 def _levels(summary: Mapping[str, Any]) -> list[Series]:
-    """The final accuracies, as levels to compare a curve with."""
+    """Return the final accuracies as levels to compare a curve with."""
     levels = []
-    for name, figures in {"teacher": summary.get("teacher"), **mapping(summary.get("students"))}.items():
-        value = number(mapping(figures).get("accuracy"))
+    for name, metrics in {"teacher": summary.get("teacher"), **mapping(summary.get("students"))}.items():
+        value = number(mapping(metrics).get("accuracy"))
         if value is not None:
             shown = "prompted, at the end" if name == "prompted" else short(name, MAX_LINE_NAME)
             levels.append(Series(shown, [(0.0, value)], level=True))

@@ -1,7 +1,6 @@
-"""Pages as one HTML file each, without scripts or anything from the network: to be mailed, archived, and opened years later.
+"""Pages as single HTML files, without scripts or anything from the network: to mail, to archive, and to open years later.
 
-What stands on them may come from a language model or from anybody's dataset and is treated as hostile: templates escape
-everything.
+Their content may come from a language model or a stranger's dataset. It is treated as hostile: templates escape everything.
 """
 
 from pathlib import Path
@@ -13,7 +12,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(template: str, **values: Any) -> str:
-    """Fill a template of `eval/templates` and return the page as text that has a UTF-8 form."""
+    """Fill a template of `eval/report/templates` and return the page, as text that can be encoded as UTF-8."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -21,5 +20,5 @@ def page(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # A lone surrogate in a text (JSON can carry one) has no UTF-8 form.
+    # JSON can hold a lone surrogate, which UTF-8 cannot encode.
     return environment.get_template(template).render(**values).encode("utf-8", "replace").decode("utf-8")

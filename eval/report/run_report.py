@@ -1,10 +1,9 @@
-"""One page that tells what a run did, written from its folder alone.
+"""The report of a run: one page, written from the files of its folder alone.
 
-The page is a single HTML file without scripts or anything from the network: it can be mailed, archived, and opened
-years later. It reads `summary.json` (how it ended), `metrics.jsonl` (a row per rollout), `samples.jsonl` (a few texts per
-rollout), `disagreement.json` (where teacher and student differ) and, for the settings of a run that has not ended,
-`config.yaml`. Each of them and every figure may be missing: without labelled data there is no accuracy, a stopped run has
-no summary. The page then shows what there is and says what is not known.
+It reads `summary.json` (the result), `metrics.jsonl` (one row per rollout), `samples.jsonl` (a few texts per rollout),
+`disagreement.json` (where teacher and student differ) and, for the settings of an unfinished run, `config.yaml`. Every file
+and every value may be missing: without labelled data there is no accuracy, and a stopped run has no summary. The page
+then shows what exists and says what is unknown.
 
 Sample texts come from a language model and are treated as hostile: the template escapes everything.
 """
@@ -32,14 +31,14 @@ MAX_FACT = 200
 
 @dataclass
 class Record:
-    """What a run has left in its folder.
+    """The files of a run, as read.
 
     Attributes:
         title: Name of the run.
-        summary: Content of `summary.json`; {} for a run that is not finished.
+        summary: Content of `summary.json`; {} for an unfinished run.
         metrics: Rows of `metrics.jsonl`.
         samples: Rows of `samples.jsonl`.
-        apart: Content of `disagreement.json`; {} where there is none.
+        apart: Content of `disagreement.json`; {} if the file is missing.
         config: Settings.
     """
 
@@ -58,11 +57,11 @@ def write_report(run_dir: str | Path) -> Path:
         run_dir: Folder with any of `summary.json`, `metrics.jsonl` and `samples.jsonl`.
 
     Returns:
-        The path of the page. Writing it again from the same files gives the same bytes.
+        Path of the page. The same files always give the same bytes.
 
     Raises:
-        InputError: There is no such folder, it holds none of these files, one of them is damaged, or the page cannot
-            be written. A last line cut off by a killed run is no damage.
+        InputError: The folder does not exist, it holds none of these files, a file is damaged, or the page cannot be
+            written. A last line that a killed run cut off is not an error.
     """
     folder = Path(run_dir)
     write_text(folder / "report.html", render_run(read_record(folder)))
@@ -93,11 +92,11 @@ def render_run(record: Record) -> str:
     )
 
 
-# What the page says
+# Content of the page
 
 
 def run_outcome(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
-    """Say in one sentence how the run came out; only what was measured is claimed."""
+    """Summarise the result of the run in one sentence, from measured values only."""
     students = mapping(summary.get("students"))
     prompted = mapping(students.get("prompted"))
     accuracy = number(prompted.get("accuracy"))
@@ -105,17 +104,17 @@ def run_outcome(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
     spent = f"With {whole(queries)} teacher queries and no training data" if queries else "Without training data"
     if not summary:
         last = _last(metrics, "queries")
-        so_far = f"after {whole(last)} teacher queries " if last else ""
-        return f"This run is not finished: the page shows it as it stood {so_far}and there is no result yet."
+        so_far = f"; this page shows it after {whole(last)} teacher queries" if last else ""
+        return f"This run is not finished and has no result yet{so_far}."
     if accuracy is None:
         agreement, where = number(prompted.get("agreement")), "on the evaluation texts"
         if agreement is None:
             agreement, where = _last(metrics, "agreement"), "on the last texts written for it"
         if agreement is None:
-            return f"{spent}, a student was distilled; no labelled data was given, so its accuracy is not known."
+            return f"{spent}, a student was distilled; no labelled data was given, so its accuracy is unknown."
         return (
-            f"{spent}, the student came to agree with its teacher on {percent(agreement)} {where}; "
-            "no labelled data was given, so its accuracy is not known."
+            f"{spent}, the student agrees with its teacher on {percent(agreement)} {where}; "
+            "no labelled data was given, so its accuracy is unknown."
         )
     sentence = f"{spent}, the prompted student reaches {percent(accuracy)} accuracy"
     compared = []
@@ -126,7 +125,7 @@ def run_outcome(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
         compared.append(f"{abs(difference):.1f} points {side} the same student on unprompted text")
     real = number(mapping(students.get("real")).get("accuracy"))
     if real:
-        compared.append(f"{percent(accuracy / real)} of what the real training text gives it ({percent(real)})")
+        compared.append(f"{percent(accuracy / real)} of the accuracy that the real training text gives it ({percent(real)})")
     if compared:
         sentence += ": " + " and ".join(compared)
     teacher = number(mapping(summary.get("teacher")).get("accuracy"))
@@ -134,7 +133,7 @@ def run_outcome(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
 
 
 def _facts(record: Record) -> list[tuple[str, str]]:
-    """What was run, as (name, value) pairs."""
+    """Return what was run, as (name, value) pairs."""
     summary, config = record.summary, record.config
     labels = summary.get("labels")
     spent = number(summary.get("teacher_queries")) or _last(record.metrics, "queries")
@@ -155,24 +154,24 @@ def _facts(record: Record) -> list[tuple[str, str]]:
 
 
 def _compared(apart: Mapping[str, Any]) -> dict[str, str]:
-    """Say on which texts teacher and student were compared, and whose words the page then shows."""
+    """Say on which texts teacher and student were compared, and where the texts on the page come from."""
     texts, held = (whole(number(apart.get(key)) or 0) for key in ("texts", "held"))
     if apart.get("source") == "evaluation":
         return {
-            "where": f"On the {texts} texts of the evaluation data that the teacher has answered.",
-            "whose": "These are texts of the evaluation data itself: mind to whom this page is given.",
+            "where": f"Compared on the {texts} texts of the evaluation data that the teacher has answered.",
+            "whose": "These texts come from the evaluation data: consider who may see this page.",
         }
-    drawn = f"{texts} of the {held} texts that the student learnt from, drawn by chance"
+    drawn = f"a random sample of {texts} of the {held} texts that the student learnt from"
     if texts == held:
         drawn = f"the {texts} texts that the student learnt from"
     return {
-        "where": f"On {drawn}, since no evaluation data was given; on other texts they will differ more.",
+        "where": f"Compared on {drawn}, because no evaluation data was given; they differ more on other texts.",
         "whose": "These texts were written in this run.",
     }
 
 
 def _last(metrics: Sequence[Mapping], key: str) -> float | None:
-    """The last known figure of a log."""
+    """Return the last known value in a log."""
     return next((value for row in reversed(metrics) if (value := number(row.get(key))) is not None), None)
 
 
@@ -180,10 +179,10 @@ def _last(metrics: Sequence[Mapping], key: str) -> float | None:
 
 
 def read_record(folder: Path) -> Record:
-    """Read what a run has left.
+    """Read the files of a run.
 
     Raises:
-        InputError: There is no such folder, it holds none of the files of a run, or one of them is damaged.
+        InputError: The folder does not exist, it holds none of the files of a run, or a file is damaged.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: is not a folder; give the folder of a run.")
@@ -201,7 +200,7 @@ def read_record(folder: Path) -> Record:
 
 
 def _read_object(path: Path) -> dict[str, Any]:
-    """Content of a JSON file; {} where there is no such file."""
+    """Return the content of a JSON file; {} if the file does not exist."""
     content = read_json(path) if path.is_file() else {}
     if not isinstance(content, dict):
         raise InputError(f"{path}: expected a JSON object; the file was not written by a run.")
@@ -209,7 +208,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _read_settings(path: Path) -> Mapping[str, Any]:
-    """Content of a YAML file; {} where there is no such file."""
+    """Return the content of a YAML file; {} if the file does not exist."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except (OSError, ValueError, yaml.YAMLError) as error:
@@ -221,11 +220,11 @@ def _read_settings(path: Path) -> Mapping[str, Any]:
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:
-    """Rows of a JSON-lines file; none where there is no such file."""
+    """Return the rows of a JSON-lines file; none if the file does not exist."""
     if not path.is_file():
         return []
     try:
-        # Not splitlines(): texts may hold characters that it takes for line ends and JSON does not.
+        # Not splitlines(): it also splits at characters that JSON allows inside a text.
         lines = path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its permissions.") from error

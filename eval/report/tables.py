@@ -1,7 +1,7 @@
-"""The tables of a report: results, classes taken for each other, topics, budget, time, settings.
+"""The tables of a report: results, confused classes, topics, budget, time and settings.
 
-Each function takes the content of a run's files and returns what the template shows, already in words. A figure that is
-missing is left out or shown as a dash.
+Each function takes the content of a run's files and returns what the template shows, as formatted text. A missing value is
+omitted or shown as a dash.
 """
 
 import json
@@ -22,36 +22,36 @@ STUDENTS = {
     "prompted": "text of the trained prompter",
     "unprompted": "the same language model, unprompted",
     "unprompted-hot": "the same language model, unprompted, at temperature 1.3",
-    "class-names": "the language model after hand-written class prompts",
-    "random-topics": "the language model after four random tokens",
-    "selected-topics": "the third of those texts that the teacher is surest of",
+    "class-names": "the same language model, given hand-written class prompts",
+    "random-topics": "the same language model, given four random tokens",
+    "selected-topics": "the third of those texts with the highest teacher confidence",
     "random-words": "random words of a general corpus",
     "corpus": "sentences of a general corpus",
     "real": "the real training text",
     "supervised": "the real training text and its labels, without a teacher",
 }
-"""What a student learnt from, in words; other names are shown as they are."""
+"""The training text of each student, in words; other names are shown as they are."""
 
 PARTS = {
-    "teacher and writer": "making the toy task's teacher and writer",
-    "rounds": "all of the rounds, together with their parts",
+    "teacher and writer": "training the toy teacher and writer",
+    "rounds": "all rounds, including their parts",
     "writer": "writing texts",
-    "screen": "picking the texts to ask about",
-    "teacher": "the teacher's answers",
-    "student answers": "the student's answers, for the reward",
-    "student": "student updates, along with the rounds",
-    "evaluation": "accuracy, along with the rounds",
-    "policy": "topics, and the prompter's updates",
+    "screen": "selecting the texts to ask the teacher about",
+    "teacher": "predictions of the teacher",
+    "student answers": "predictions of the student, for the reward",
+    "student": "student updates during the rounds",
+    "evaluation": "accuracy during the rounds",
+    "policy": "topics and updates of the prompter",
     "final student updates": "student updates on all texts",
-    "controls": "texts and students to compare with",
+    "controls": "texts and students of the baselines",
 }
-"""Where the seconds of a run go, in words."""
+"""The parts of a run's time, in words; the names are those of `summary.json`."""
 
 
 def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return the headline table: `columns` (names) and `rows` (name, explanation, cells).
 
-    Columns without any figure are left out, and so are rows.
+    Columns and rows without any value are omitted.
     """
     columns = {
         "accuracy": ("Accuracy", percent),
@@ -67,10 +67,10 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     order = [name for name in STUDENTS if name in students] + [name for name in students if name not in STUDENTS]
     found = [("Teacher", "", mapping(summary.get("teacher")), "")]
     found += [(short(name), STUDENTS.get(name, ""), mapping(students[name]), "main" * (name == "prompted")) for name in order]
-    shown = [key for key in columns if any(number(figures.get(key)) is not None for _, _, figures, _ in found)]
+    shown = [key for key in columns if any(number(metrics.get(key)) is not None for _, _, metrics, _ in found)]
     table = []
-    for name, text, figures, kind in found:
-        values = [number(figures.get(key)) for key in shown]
+    for name, text, metrics, kind in found:
+        values = [number(metrics.get(key)) for key in shown]
         cells = ["–" if v is None else columns[key][1](v) for key, v in zip(shown, values, strict=True)]
         if any(value is not None for value in values):
             table.append({"name": name, "text": text, "kind": kind, "cells": cells})
@@ -78,16 +78,16 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def confusion(apart: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return which classes of the teacher the student takes for which.
+    """Return how the student's classes differ from the teacher's.
 
     Args:
         apart: Content of `disagreement.json`.
 
     Returns:
-        For up to `MAX_MATRIX` classes a matrix: `classes`, and `rows` with the `name` of the teacher's class, how many
-        `texts` it chose it for, and `cells` (count, share of the row, whether both chose the same). For more of them,
-        where most cells would be empty, `rows` is empty and `mistaken` lists the most frequent pairs of different
-        classes. None where nothing was compared.
+        For up to `MAX_MATRIX` classes a matrix: `classes`, and `rows` with the `name` of the teacher's class, the number of
+        `texts` to which it gave this class, and `cells` (count, share of the row, whether both agree). For more classes most
+        cells would be empty: `rows` is then empty, and `mistaken` lists the most frequent pairs of different classes. None
+        if nothing was compared.
     """
     names = apart.get("labels")
     classes = [short(name) for name in names] if isinstance(names, list) else []
@@ -113,7 +113,7 @@ def confusion(apart: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _counts(pairs: Any, classes: int) -> Counter[tuple[int, int]]:
-    """How many texts the teacher put into one class and the student into another or the same."""
+    """Count the texts for each pair of teacher's class and student's class."""
     counts: Counter[tuple[int, int]] = Counter()
     for pair in rows(pairs):
         teacher, student, texts = (number(pair.get(key)) for key in ("teacher", "student", "texts"))
@@ -128,7 +128,7 @@ def _cell(texts: int, of: int, same: bool) -> dict[str, Any]:
 
 
 def topic_table(samples: Sequence[Mapping]) -> list[dict[str, str]]:
-    """Return the most frequent topics among the recorded samples, with how often and the mean reward."""
+    """Return the most frequent topics among the recorded samples, with their counts and mean rewards."""
     rewards: dict[str, list[float | None]] = defaultdict(list)
     for row in samples:
         if isinstance(row.get("topic"), str):
@@ -145,32 +145,32 @@ def topic_table(samples: Sequence[Mapping]) -> list[dict[str, str]]:
 
 
 def budget(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what was asked of the teacher and on what, as (name, number of texts); nothing for a run not finished."""
+    """Return the teacher queries of a run by purpose, as (name, number of texts); empty for an unfinished run."""
     spent = number(summary.get("teacher_queries"))
     if spent is None:
         return []
     allowed = number(mapping(summary.get("config")).get("budget"))
     students = mapping(summary.get("students"))
-    controls = sum(number(mapping(students[name]).get("queries")) or 0 for name in students if name != "prompted")
+    baselines = sum(number(mapping(students[name]).get("queries")) or 0 for name in students if name != "prompted")
     evaluation = number(mapping(summary.get("teacher")).get("n")) or 0
     asked, unusable = number(summary.get("teacher_calls")), number(summary.get("unusable_answers"))
-    told = [("For the prompted student", f"{whole(spent)} of {whole(allowed)}" if allowed else whole(spent))]
-    if controls:
-        told.append(("For the students to compare with", whole(controls)))
+    table = [("For the prompted student", f"{whole(spent)} of {whole(allowed)}" if allowed else whole(spent))]
+    if baselines:
+        table.append(("For the baselines", whole(baselines)))
     if evaluation:
-        told.append(("Evaluation texts, once", whole(evaluation)))
+        table.append(("Evaluation texts, once", whole(evaluation)))
     if asked is not None:
-        told.append(("Really asked of the teacher", whole(asked)))
-        # A run that was stopped and went on may have asked about some texts twice.
-        if (known := spent + controls + evaluation - asked) > 0:
-            told.append(("Answer kept from before, not asked again", whole(known)))
+        table.append(("Texts really sent to the teacher", whole(asked)))
+        # A run that was stopped and resumed may have asked about some texts twice.
+        if (known := spent + baselines + evaluation - asked) > 0:
+            table.append(("Predictions reused from earlier runs", whole(known)))
     if unusable:
-        told.append(("Unusable answers, for the prompted student", whole(unusable)))
-    return told
+        table.append(("Unusable predictions, for the prompted student", whole(unusable)))
+    return table
 
 
 def time_split(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return where the seconds went, longest first: `name`, `what`, `text`, `share` and `width` (percent of the longest)."""
+    """Return the parts of the time, longest first: `name`, `what`, `text`, `share` and `width` (percent of the longest)."""
     parts = {name: number(value) for name, value in mapping(summary.get("time")).items()}
     known = sorted(((value, str(name)) for name, value in parts.items() if value is not None and value >= 0), reverse=True)
     longest = known[0][0] if known else 0.0
@@ -180,7 +180,7 @@ def time_split(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
             "name": short(name),
             "what": PARTS.get(name, ""),
             "text": duration(value),
-            # Runs of an earlier version booked all rounds beside their parts; shares of a sum would then mislead.
+            # Runs of an earlier version count all rounds as well as their parts, so shares of the sum would mislead.
             "share": f"{100 * value / total:.0f} %" if total and "rounds" not in parts else "",
             "width": round(100 * value / longest, 1) if longest else 0,
         }
@@ -189,6 +189,6 @@ def time_split(summary: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def settings_table(value: Any) -> list[tuple[str, str]]:
-    """Return the entries of a mapping in order of their names, as text."""
+    """Return the entries of a mapping as text, sorted by name."""
     settings = sorted((str(name), item) for name, item in mapping(value).items())
     return [(name, item if isinstance(item, str) else json.dumps(item, default=str)) for name, item in settings]

@@ -1,4 +1,4 @@
-"""What all parts of a report share: values from a run's files, which may hold anything, made safe to show."""
+"""Helpers for values from a run's files. The files may hold anything, and a report must still be written."""
 
 import math
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ MAX_NAME = 60
 
 
 def number(value: Any) -> float | None:
-    """The value as a finite number, else None.
+    """Return the value as a finite number, or None.
 
     >>> number(3), number(float("nan")), number("3"), number(True), number(10**400)
     (3.0, None, None, None, None)
@@ -17,23 +17,23 @@ def number(value: Any) -> float | None:
         return None
     try:
         found = float(value)
-    except OverflowError:  # JSON knows no largest whole number
+    except OverflowError:  # JSON has no largest whole number
         return None
     return found if math.isfinite(found) else None
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """The value where it is a mapping, else an empty one."""
+    """Return the value if it is a mapping, otherwise an empty mapping."""
     return value if isinstance(value, Mapping) else {}
 
 
 def rows(value: Any) -> list[Mapping[str, Any]]:
-    """The mappings of a list; none where the value is no list."""
+    """Return the mappings in a list; none if the value is not a list."""
     return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
 
 
 def short(text: Any, most: int = MAX_NAME) -> str:
-    """The value as text, cut off after `most` characters.
+    """Return the value as text, cut after `most` characters.
 
     >>> short("a long name", 6), short(None)
     ('a long …', 'None')
@@ -52,7 +52,7 @@ def whole(value: float) -> str:
 
 
 def two_digits(value: Any) -> str:
-    """Format a reward, or say that there is none.
+    """Format a reward; "–" if there is none.
 
     >>> two_digits(0.256), two_digits(None)
     ('0.26', '–')

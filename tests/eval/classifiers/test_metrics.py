@@ -164,5 +164,5 @@ def test_what_can_go_wrong_with_a_metric_of_the_hub(monkeypatch):
         def compute(self, predictions, references):
             return {"matrix": [[1]]}
 
-    with pytest.raises(InputError, match="answers with no number"):
+    with pytest.raises(InputError, match="returns no number"):
         hub_metric_values("hub:y", Silent(), [0], [0])

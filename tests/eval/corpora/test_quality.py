@@ -102,9 +102,9 @@ def test_plain_texts_say_what_cannot_be_told_and_what_to_do(tmp_path, capsys):
     assert main(["evaluate-data", write_texts(tmp_path / "texts.jsonl", others(5)), "--quiet"]) == 0
     table = " ".join(capsys.readouterr().out.split())
     for told in (
-        "Not told: confidence; no teacher's answers (teacher_probs) are stored: give --teacher, or export with one.",
-        "Not told: perplexity; no lm_logprob is stored: give --writer.",
-        "Not told: comparison; nothing to compare with: give --reference",
+        "Not measured: confidence; no teacher's answers (teacher_probs) are stored: give --teacher, or export with one.",
+        "Not measured: perplexity; no lm_logprob is stored: give --writer.",
+        "Not measured: comparison; nothing to compare with: give --reference",
     ):
         assert told in table
 

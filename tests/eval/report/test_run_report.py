@@ -1,4 +1,4 @@
-"""The report: what it claims, that hostile text stays text, that missing figures do no harm, how it looks."""
+"""The report: what it claims, that hostile text stays text, that missing values do no harm, how it looks."""
 
 import json
 import math
@@ -26,10 +26,10 @@ def test_a_whole_run_is_told(tmp_path):
     page = page_of(write_run(tmp_path / "demo"))
     for expected in (
         "toy:sentiment", "With 8,000 teacher queries and no training data", "87.2 %", "77.1 %", "96.2 %", "13.6 MB",
-        "438,018", "1 min 11 s", "Reward", "Accuracy on the evaluation data", "Critic's loss", "Wanted: negative",
+        "438,018", "1 min 11 s", "Reward", "Accuracy on the evaluation data", "Critic's loss", "Target: negative",
         "First, after 200 queries", "Last, after 8,000 queries", "Mean reward", "teacher and writer", "budget",
-        "2.13.0", "8,000 of 8,000", "23,456", "Where teacher and student differ", "On the 2,000 texts of the evaluation data",
-        "Both choose the same class for 88.1 %", "teacher: positive 97.1 % · student: negative 88.3 % · labelled positive",
+        "2.13.0", "8,000 of 8,000", "23,456", "Where teacher and student differ", "Compared on the 2,000 texts of",
+        "Both predict the same class for 88.1 %", "teacher: positive 97.1 % · student: negative 88.3 % · labelled positive",
     ):  # fmt: skip
         assert expected in page.text, expected
     assert page.tags.count("svg") == page.tags.count("desc") == 10
@@ -46,22 +46,21 @@ def test_the_page_needs_nothing_but_itself(tmp_path):
     assert write_report(folder).read_text(encoding="utf-8") == text  # same files, same page
 
 
-def test_the_verdict_claims_what_was_measured():
+def test_the_outcome_claims_what_was_measured():
     everything = summary()
     assert run_outcome(everything, []) == (
         "With 8,000 teacher queries and no training data, the prompted student reaches 87.2 % accuracy: 10.1 points "
-        "above the same student on unprompted text and 97.9 % of what the real training text gives it (89.1 %); "
+        "above the same student on unprompted text and 97.9 % of the accuracy that the real training text gives it (89.1 %); "
         "its teacher has 96.2 %."
     )
     assert "3.0 points below the same student" in run_outcome(with_students(prompted=0.7, unprompted=0.73), [])
     alone = run_outcome(with_students(prompted=0.7), [])
     assert alone.endswith("reaches 70.0 % accuracy.")
     unlabelled = run_outcome({"teacher_queries": 500, "students": {"prompted": {}}}, [{"agreement": 0.5}, {"agreement": 0.83}])
-    assert "agree with its teacher on 83.0 % on the last texts" in unlabelled and "accuracy is not known" in unlabelled
-    assert "is not known" in run_outcome({"teacher_queries": 500}, [])
-    assert run_outcome({}, [{"queries": 1200}]).startswith(
-        "This run is not finished: the page shows it as it stood after 1,200"
-    )
+    assert "agrees with its teacher on 83.0 % on the last texts" in unlabelled and "accuracy is unknown" in unlabelled
+    assert "is unknown" in run_outcome({"teacher_queries": 500}, [])
+    unfinished = "This run is not finished and has no result yet; this page shows it after 1,200 teacher queries."
+    assert run_outcome({}, [{"queries": 1200}]) == unfinished
 
 
 def test_hostile_text_stays_text(tmp_path):
@@ -76,7 +75,7 @@ def test_hostile_text_stays_text(tmp_path):
 def test_characters_that_look_like_line_ends_do_not_cut_a_sample(tmp_path):
     row = json.dumps({"update": 1, "wanted": "x", "topic": "a", "text": "a\u2028b\x85c"}, ensure_ascii=False)
     (tmp_path / "samples.jsonl").write_text(row + "\n", encoding="utf-8")
-    assert "Wanted: x" in page_of(tmp_path).text
+    assert "Target: x" in page_of(tmp_path).text
 
 
 @pytest.mark.parametrize(
@@ -140,7 +139,7 @@ def test_a_run_that_was_killed_can_be_told(tmp_path):
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"update": 5, "quer')
     text = page_of(folder).text
-    assert "This run is not finished: the page shows it as it stood after 800 teacher queries" in text
+    assert "has no result yet; this page shows it after 800 teacher queries" in text
     assert "Teacher my/teacher Teacher queries 800 of 8,000 Rollouts 4" in text
 
 
@@ -153,11 +152,13 @@ def test_the_page_says_on_which_texts_teacher_and_student_were_compared(tmp_path
     def text(**changes):
         return Page(render_run(Record("run", apart=apart() | changes))).text
 
-    assert "mind to whom this page is given" in text()
+    assert "consider who may see this page" in text()
     drawn = text(source="replay", held=7000)
-    assert "On 2,000 of the 7,000 texts that the student learnt from, drawn by chance" in drawn
-    assert "mind to whom" not in drawn
-    assert "On the 2,000 texts that the student learnt from, since no evaluation data" in text(source="replay", held=2000)
+    assert "Compared on a random sample of 2,000 of the 7,000 texts that the student learnt from" in drawn
+    assert "consider who" not in drawn
+    assert "Compared on the 2,000 texts that the student learnt from, because no evaluation data" in text(
+        source="replay", held=2000
+    )
 
 
 def test_what_is_no_run_is_refused(tmp_path):

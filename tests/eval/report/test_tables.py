@@ -56,7 +56,7 @@ def test_the_budget_tells_what_was_asked_for_whom():
     told = budget(summary() | {"unusable_answers": 3})
     assert [texts for _, texts in told] == ["8,000 of 8,000", "16,000", "2,000", "23,456", "2,544", "3"]
     resumed = budget(summary() | {"teacher_calls": 27_000})
-    assert resumed[-1] == ("Really asked of the teacher", "27,000")
+    assert resumed[-1] == ("Texts really sent to the teacher", "27,000")
 
 
 def test_shares_of_the_time_are_of_the_whole_and_only_where_parts_do_not_overlap():

@@ -8,13 +8,13 @@ def test_first_and_last_samples_of_each_class():
         {"update": u, "queries": 10 * u, "wanted": w, "topic": "A b", "text": f"A b {w}{u}"} for u in (1, 2, 3) for w in "xy"
     ]
     classes = before_and_after(rows)["classes"]
-    assert [entry["wanted"] for entry in classes] == ["x", "y"]
+    assert [entry["target"] for entry in classes] == ["x", "y"]
     assert [s["rest"] for s in classes[0]["first"]["samples"]] == [" x1"]
     assert [s["rest"] for s in classes[0]["last"]["samples"]] == [" x3"]
     assert classes[0]["last"]["when"] == "after 30 queries"
     (single,) = before_and_after([{"update": 1, "wanted": None, "text": "t", "topic": "else"}])["classes"]
-    assert single["wanted"] == "any class" and single["last"]["samples"] == []
-    assert single["first"]["samples"][0] == {"topic": "", "rest": "t", "told": []}
+    assert single["target"] == "any class" and single["last"]["samples"] == []
+    assert single["first"]["samples"][0] == {"topic": "", "rest": "t", "notes": []}
     many = before_and_after([{"update": 1, "wanted": f"{i:02}", "text": "t"} for i in range(77)])
     assert len(many["classes"]) == 8 and many["out"] == 69
 
@@ -23,9 +23,9 @@ def test_what_teacher_and_student_say_of_a_text():
     row = {"text": "t", "teacher": "a", "teacher_probability": 0.9, "student": "b", "student_probability": 0.7, "label": "b"}
     (entry,) = most_apart({"apart": [row]})
     assert entry == {
-        "topic": "", "rest": "t", "told": [("teacher:", "a 90.0 %"), ("student:", "b 70.0 %"), ("labelled", "b")],
+        "topic": "", "rest": "t", "notes": [("teacher:", "a 90.0 %"), ("student:", "b 70.0 %"), ("labelled", "b")],
     }  # fmt: skip
     (entry,) = most_apart({"apart": [{"text": "u" * 1000, "teacher": "a", "label": None}]})
-    assert entry["told"] == [("teacher:", "a")] and len(entry["rest"]) == 402
+    assert entry["notes"] == [("teacher:", "a")] and len(entry["rest"]) == 402
     assert len(most_apart({"apart": [row] * 50})) == 10
     assert most_apart({}) == []
