@@ -53,7 +53,7 @@ BINS = 30
 SURE = 0.9
 """Confidence from which the teacher counts as sure."""
 
-NO_ANSWERS = "no teacher's answers (teacher_probs) are stored: give --teacher, or export with one"
+NO_ANSWERS = "no teacher predictions (teacher_probs) are stored: give --teacher, or export with one"
 
 Say = Callable[[str], None]
 """Receives one line for each step of the work."""
@@ -188,7 +188,7 @@ def dataset_metrics(
     asked = confidence is None and teacher is not None
     if asked:
         assert teacher is not None
-        say(f"the teacher's answers to {len(corpus.texts):,} texts")
+        say(f"the teacher's predictions for {len(corpus.texts):,} texts")
         predictions = teacher(corpus.texts).double().exp().numpy()
         confidence = predictions.max(axis=1)  # NaN stays NaN
         classes = [None if math.isnan(row.max()) else teacher.labels[row.argmax()] for row in predictions]
@@ -196,7 +196,7 @@ def dataset_metrics(
     if classes is None:
         missing["classes"] = "no label or wanted_label is stored: give --teacher, or an exported dataset"
     else:
-        of = {"label": "the teacher's answers", "wanted_label": "the classes asked for"}[classes_are]
+        of = {"label": "the teacher's predictions", "wanted_label": "the target labels"}[classes_are]
         metrics["classes"] = {"of": of} | class_balance(classes, labels)
     if confidence is None:
         missing["confidence"] = NO_ANSWERS

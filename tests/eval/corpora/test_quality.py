@@ -102,7 +102,7 @@ def test_plain_texts_say_what_cannot_be_told_and_what_to_do(tmp_path, capsys):
     assert main(["evaluate-data", write_texts(tmp_path / "texts.jsonl", others(5)), "--quiet"]) == 0
     table = " ".join(capsys.readouterr().out.split())
     for told in (
-        "Not measured: confidence; no teacher's answers (teacher_probs) are stored: give --teacher, or export with one.",
+        "Not measured: confidence; no teacher predictions (teacher_probs) are stored: give --teacher, or export with one.",
         "Not measured: perplexity; no lm_logprob is stored: give --writer.",
         "Not measured: comparison; nothing to compare with: give --reference",
     ):
@@ -113,7 +113,7 @@ def test_confidence_that_was_asked_for_and_is_not_there_is_an_error(tmp_path, ca
     folder = write_dataset(tmp_path / "data-set", without=("teacher_probs", "confidence", "label"))
     assert main(["evaluate-data", str(folder), "--confidence", "--quiet"]) == 2
     error = capsys.readouterr().err
-    assert "no teacher's answers (teacher_probs) are stored: give --teacher" in error and len(error.splitlines()) == 1
+    assert "no teacher predictions (teacher_probs) are stored: give --teacher" in error and len(error.splitlines()) == 1
     assert main(["evaluate-data", str(folder), "--quiet"]) == 0
 
 
