@@ -28,8 +28,7 @@ def kd_loss(student_logits: Tensor, teacher_logprobs: Tensor, temperature: float
     """
     student = torch.log_softmax(student_logits.float() / temperature, dim=-1)
     teacher = torch.log_softmax(teacher_logprobs.float() / temperature, dim=-1)
-    rows = (teacher.exp() * (teacher - student)).sum(dim=-1)
-    return temperature**2 * _mean(rows, weights)
+    return temperature**2 * _mean(kl(teacher, student), weights)
 
 
 def hard_label_loss(student_logits: Tensor, teacher_logprobs: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -75,6 +74,16 @@ def hidden_state_loss(
         difference = (mapped.float() - teacher.float()) * mask
         total = total + difference.square().sum() / (mask.sum() * teacher.shape[-1])
     return total / len(student_hidden)
+
+
+def kl(target: Tensor, other: Tensor) -> Tensor:
+    """Return `KL(p || q)` of each row in nats, (N,), from log-probabilities (N, K) of p (`target`) and q (`other`)."""
+    return (target.exp() * (target - other)).sum(dim=-1)
+
+
+def entropy(log_probs: Tensor) -> Tensor:
+    """Return the entropy of each row in nats, (N,), from log-probabilities (N, K)."""
+    return -(log_probs.exp() * log_probs).sum(dim=-1)
 
 
 def layer_pairs(student_layers: int, teacher_layers: int) -> list[tuple[int, int]]:

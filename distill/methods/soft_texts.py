@@ -1,35 +1,58 @@
-"""Rewritten texts that can be differentiated: tokens drawn first, the soft choices behind them afterwards.
+"""Texts that gradients can pass: choices of tokens that classifiers read through their embeddings.
 
-`distill.methods.relaxed.gumbel_choice` draws noise and takes the best token, which settles a text whose places do not depend on
-each other. A text that is written token by token is there before its gradients are wanted, so the noise is drawn given
-the tokens. The rest is the same: a classifier reads the tokens, and the gradient belongs to the soft choices. What a token
-did to the tokens after it the soft choices cannot tell; `score_loss` does, without looking inside.
+In a straight-through choice (Bengio et al., arXiv 1308.3432; with Gumbel noise Jang et al., arXiv 1611.01144) the forward pass
+uses one token, and the backward pass the whole distribution that it was drawn from. At such a position a classifier reads the
+embedding of the token, so it sees exactly the text that was chosen, and the gradient flows to the soft choice.
+
+`gumbel_choice` draws noise and takes the best token. It serves where positions do not depend on each other (gaps). A text that
+is written token by token exists before its gradients are needed, so `soft_choice` draws the noise given the tokens. Neither
+shows how a token changed the tokens after it. `score_loss` accounts for that, from the outcome alone.
 """
+
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from distill.embedded import word_table
-from distill.methods.relaxed import embed_choice
 from distill.methods.rewriter import Tokens
 from distill.methods.token_map import TokenMap
 
 
-def soft_choice(logits: Tensor, tokens: Tensor, temperature: float, random: torch.Generator) -> Tensor:
-    """The soft choices of a straight-through Gumbel estimator whose choices are known already.
+def gumbel_choice(logits: Tensor, temperature: float, random: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """Choose a token at each position.
 
-    Noise is drawn from its distribution given that the tokens won, as in Paulus et al. (arXiv 2010.04838): with
-    exponential variables E, the winner's perturbed log-probability is -log E_k, every other one is -log(E_i / p_i + E_k).
+    Args:
+        logits: (N, V), any float format.
+        temperature: Above 0. A lower one gives more of the gradient to the chosen token.
+        random: Source of the Gumbel noise, on the CPU; None chooses the most likely token.
+
+    Returns:
+        The chosen tokens (N,) int64, a draw from `softmax(logits)`, and the soft choice (N, V) float32, which sums to 1.
+    """
+    scores = logits.float()
+    if random is not None:
+        noise = torch.empty(scores.shape).exponential_(generator=random).log_().neg_()
+        scores = scores + noise.to(scores.device)
+    return scores.argmax(dim=-1), (scores / temperature).softmax(dim=-1)
+
+
+def soft_choice(logits: Tensor, tokens: Tensor, temperature: float, random: torch.Generator) -> Tensor:
+    """Return the soft choices of a straight-through Gumbel estimator for tokens that were drawn before.
+
+    The noise is drawn from its distribution given that these tokens won, as in Paulus et al. (arXiv 2010.04838): with
+    exponential variables E, the perturbed log-probability of the winner is -log E_k, and of every other token
+    -log(E_i / p_i + E_k).
 
     Args:
         logits: (N, W, V) float32.
         tokens: (N, W) int64, drawn from `softmax(logits)`.
-        temperature: Of the softmax, above 0.
-        random: On the device of the logits.
+        temperature: Temperature of the softmax, above 0.
+        random: Generator on the device of the logits.
 
     Returns:
-        (N, W, V) float32, each row sums to 1 and is largest at its token. The noise counts as a constant.
+        (N, W, V) float32. Each row sums to 1 and is largest at its token. The noise counts as a constant.
     """
     log_probs = logits.log_softmax(dim=-1)
     with torch.no_grad():
@@ -41,15 +64,43 @@ def soft_choice(logits: Tensor, tokens: Tensor, temperature: float, random: torc
     return ((log_probs + noise) / temperature).softmax(dim=-1)
 
 
+class _StraightThrough(torch.autograd.Function):
+    """Rows of a table forward, a product with the table backward. The product's value is never needed nor computed."""
+
+    @staticmethod
+    def forward(ctx: Any, soft: Tensor, tokens: Tensor, table: Tensor) -> Tensor:
+        ctx.save_for_backward(table)
+        return table[tokens].float()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (table,) = ctx.saved_tensors
+        return gradients[0] @ table.float().T, None, None
+
+
+def embed_choice(tokens: Tensor, soft: Tensor, table: Tensor) -> Tensor:
+    """Return the embeddings of chosen tokens: their rows of the table forward, `soft @ table` backward.
+
+    Args:
+        tokens: (...,) int64.
+        soft: (..., V) float32, the soft choices, which get the gradient.
+        table: (V, H), the word embeddings of a classifier; counts as a constant.
+
+    Returns:
+        (..., H) float32.
+    """
+    return _StraightThrough.apply(soft, tokens, table)
+
+
 def embed_texts(
     tokens: Tokens, soft: Tensor, table: Tensor, model: PreTrainedModel, mapped: TokenMap
 ) -> tuple[Tensor, Tensor]:
-    """What a classifier reads: its opening special tokens, the text through the map, the end as its closing one.
+    """Embed rewritten texts for a classifier: its opening special tokens, then the text through the token map.
 
     Args:
-        tokens: The texts, ends included.
-        soft: (N, W, V) soft choices; no gradient reaches those of tokens that were not drawn.
-        table: (V, H), the classifier's embedding at each token of the rewriter, see `TokenMap.table`.
+        tokens: The texts, end tokens included; the map turns an end token into the classifier's closing special token.
+        soft: (N, W, V) soft choices. No gradient reaches the choices of tokens that were not drawn.
+        table: (V, H), the embedding that the classifier reads at each token of the rewriter, see `TokenMap.table`.
         model: The classifier.
         mapped: The map to its vocabulary.
 
@@ -66,14 +117,14 @@ def embed_texts(
 
 
 def score_loss(losses: Tensor, log_probs: Tensor) -> Tensor:
-    """A scalar whose gradient is the score-function estimate (REINFORCE, Williams 1992) of that of the mean loss.
+    """Return a scalar with the score-function gradient (REINFORCE, Williams 1992) of the mean loss.
 
     Args:
-        losses: (N,) what each text adds to the loss; counts as a constant.
-        log_probs: (N,) log-probability of each text, with gradients.
+        losses: (N,), what each text adds to the loss; counts as a constant.
+        log_probs: (N,), log-probability of each text, with gradients.
 
     Returns:
-        `mean (l_i - mean of the others) log p_i`, a scalar; leaving the row itself out keeps the estimate unbiased.
+        `mean (l_i - mean of the others) log p_i`, a scalar. The mean leaves out the row itself, so the estimate is unbiased.
     """
     count = len(losses)
     advantage = (losses - losses.mean()).detach() * count / (count - 1)

@@ -46,9 +46,9 @@ from distill.common.files import read_json, replace_folder, write_json
 from distill.common.seeding import random_generator
 from distill.distiller import Distiller
 from distill.embedded import classify, word_table
+from distill.losses import entropy, kl
 from distill.methods.config import T3Config
 from distill.methods.corpus import rows_at
-from distill.methods.relaxed import entropy, kl
 from distill.methods.rewriter import Rewriter, Rewritten, Tokens
 from distill.methods.soft_texts import embed_texts, score_loss, soft_choice
 from distill.methods.synthesizer import Step, white_box
@@ -88,7 +88,7 @@ class TextToText:
     ) -> None:
         self.config = config
         self.teacher = teacher
-        self.inside = white_box(teacher, self.name)
+        self.white_box = white_box(teacher, self.name)
         self.distiller = distiller
         self.seed = seed
         self.corpus = [text.strip() for text in corpus if text.strip()]
@@ -96,7 +96,7 @@ class TextToText:
             raise InputError("corpus: it has no sentences to rewrite; give a text file with one sentence a line.")
         student = distiller.student
         readable = min(
-            encode.usable_length(self.inside.model, self.inside.tokenizer, self.inside.max_length),
+            encode.usable_length(self.white_box.model, self.white_box.tokenizer, self.white_box.max_length),
             encode.usable_length(student.model, student.tokenizer, student.max_length),
         )
         # Two special tokens around a text is what encoders read; one goes to the end token, which has a place of its own.
@@ -107,14 +107,14 @@ class TextToText:
         tokenizer, size = self.rewriter.tokenizer, self.rewriter.vocabulary
         sample = self.corpus[:: max(1, len(self.corpus) // SAMPLE)]
         counts = count_tokens(tokenizer, sample, size)
-        self.to_teacher = map_tokens(tokenizer, self.inside.tokenizer, size, "teacher")
+        self.to_teacher = map_tokens(tokenizer, self.white_box.tokenizer, size, "teacher")
         self.to_student = map_tokens(tokenizer, student.tokenizer, size, "student")
         self.coverage = {
             "teacher": check_coverage(self.to_teacher, counts, "teacher", "rewriter"),
             "student": check_coverage(self.to_student, counts, "student", "rewriter"),
         }
         self.exact_share = self._measure_exact_share(sample[:256])
-        self.teacher_table = self.to_teacher.table(word_table(self.inside.model))
+        self.teacher_table = self.to_teacher.table(word_table(self.white_box.model))
         self.optimizer = torch.optim.AdamW(
             self.rewriter.parameters, lr=config.rewriter_learning_rate, betas=(0.9, 0.98), weight_decay=0.0
         )
@@ -247,7 +247,7 @@ class TextToText:
         noise = random_generator(self.seed, "t3", "gumbel", self.updates_done, device=logits.device)
         soft = soft_choice(logits, tokens.ids, config.rewriter_temperature, noise)
         p_teacher = classify(
-            self.inside.model, *embed_texts(tokens, soft, self.teacher_table, self.inside.model, self.to_teacher)
+            self.white_box.model, *embed_texts(tokens, soft, self.teacher_table, self.white_box.model, self.to_teacher)
         )
         mean_answer = p_teacher.logsumexp(dim=0, keepdim=True) - math.log(len(sources))
         terms = {"specificity": entropy(p_teacher).mean(), "diversity": entropy(mean_answer)[0]}
@@ -294,7 +294,7 @@ class TextToText:
         """(N,) bool: whether the teacher's tokenizer spells a text as the map did, so that its answer is known."""
         single = self.to_teacher.single
         rows = [single[ids[mask]].tolist() for ids, mask in zip(tokens.ids.cpu(), tokens.mask.cpu(), strict=True)]
-        own = self.inside.tokenizer(texts, truncation=True, max_length=self.inside.max_length)["input_ids"]
+        own = self.white_box.tokenizer(texts, truncation=True, max_length=self.white_box.max_length)["input_ids"]
         prefix = self.to_teacher.prefix
         return torch.tensor([prefix + row == ids for row, ids in zip(rows, own, strict=True)])
 
@@ -302,7 +302,7 @@ class TextToText:
         """The share of sentences that the teacher's tokenizer spells as the map does."""
         encoded = self.rewriter.tokenizer(texts, add_special_tokens=False)["input_ids"]
         single, end = self.to_teacher.single, self.to_teacher.suffix
-        own = self.inside.tokenizer(texts)["input_ids"]
+        own = self.white_box.tokenizer(texts)["input_ids"]
         alike = [
             self.to_teacher.prefix + single[torch.tensor(ids, dtype=torch.int64)].tolist() + end == whole
             for ids, whole in zip(encoded, own, strict=True)

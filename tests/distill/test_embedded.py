@@ -7,6 +7,7 @@ import torch
 
 from distill.common.seeding import random_generator
 from distill.embedded import (
+    classify,
     embedded_log_probs,
     nearest_texts,
     nearest_tokens,
@@ -71,3 +72,21 @@ def test_stored_rows_own_their_memory() -> None:
     whole = torch.randn(4, 6, 3).half()
     row = stored_rows(whole, torch.tensor([6, 2, 3, 1]))[1]
     assert row.untyped_storage().nbytes() == 2 * 3 * 2
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "roberta"])
+def test_embedded_tokens_are_answered_as_tokens(family: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(f"{family}_folder")
+    teacher = TransformersTeacher(folder, "cpu")
+    inputs = teacher.tokenizer(random_texts(12, 0, 1, 20), padding=True, padding_side="right", return_tensors="pt")
+    mask = inputs["attention_mask"]
+    assert 0 in mask
+    embeddings = word_table(teacher.model)[inputs["input_ids"]]
+    with torch.no_grad():
+        expected = teacher.model(input_ids=inputs["input_ids"], attention_mask=mask).logits.log_softmax(1)
+        predictions = classify(teacher.model, embeddings, mask)
+        # Padding is not looked at, so what stands there is of no consequence.
+        noisy = torch.where(mask[..., None].bool(), embeddings, torch.full_like(embeddings, 3.0))
+        assert torch.allclose(classify(teacher.model, noisy, mask), expected, atol=1e-5)
+    assert torch.allclose(predictions, expected, atol=1e-5)
+    assert len(expected.unique(dim=0)) == 12  # different texts, different answers

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from distill.losses import hard_label_loss, hidden_state_loss, kd_loss, layer_pairs
+from distill.losses import entropy, hard_label_loss, hidden_state_loss, kd_loss, kl, layer_pairs
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -109,3 +109,10 @@ def test_layer_pairs_spread_over_the_teacher_and_end_together(student: int, teac
     assert theirs == sorted(theirs)
     assert theirs[0] >= 1
     assert theirs[-1] == teacher
+
+
+def test_kl_and_entropy_of_known_distributions() -> None:
+    p, q = torch.tensor([[0.5, 0.5], [1.0, 0.0]]), torch.tensor([[0.25, 0.75], [0.5, 0.5]])
+    logs = p.clamp_min(1e-30).log()
+    assert torch.allclose(kl(logs, q.log()), torch.tensor([0.143841, 0.693147]), atol=1e-5)
+    assert torch.allclose(entropy(logs), torch.tensor([0.693147, 0.0]), atol=1e-5)

@@ -4,9 +4,8 @@ import torch
 
 from distill.common.seeding import random_generator
 from distill.embedded import word_table
-from distill.methods.relaxed import gumbel_choice
 from distill.methods.rewriter import Tokens
-from distill.methods.soft_texts import embed_texts, score_loss, soft_choice
+from distill.methods.soft_texts import embed_choice, embed_texts, gumbel_choice, score_loss, soft_choice
 from distill.methods.token_map import map_tokens
 from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.rewriters import rewriter_tokenizer
@@ -56,3 +55,37 @@ def test_score_loss_has_the_gradient_of_the_expected_loss() -> None:
         found += torch.autograd.grad(loss, logits)[0] / 20
     assert torch.allclose(found, expected, atol=0.012)
     assert expected.abs().max() > 0.15
+
+
+def test_choices_are_draws_from_the_distribution() -> None:
+    logits = torch.tensor([0.1, 0.6, 0.3]).log().expand(20_000, 3)
+    tokens, soft = gumbel_choice(logits, 0.7, random_generator(0, "choice"))
+    shares = torch.bincount(tokens, minlength=3) / 20_000
+    assert torch.allclose(shares, torch.tensor([0.1, 0.6, 0.3]), atol=0.015)
+    assert torch.equal(soft.argmax(dim=1), tokens)
+    assert torch.allclose(soft.sum(dim=1), torch.ones(20_000), atol=1e-5)
+    again, _ = gumbel_choice(logits, 0.7, random_generator(0, "choice"))
+    assert torch.equal(tokens, again)
+    likeliest, plain = gumbel_choice(logits[:2], 1.0, None)
+    assert likeliest.tolist() == [1, 1]
+    assert torch.allclose(plain, logits[:2].exp())
+
+
+def test_straight_through_gradient_equals_a_hand_written_one() -> None:
+    source = random_generator(0, "gradient")
+    logits = torch.randn(4, 7, generator=source).requires_grad_(True)
+    table, upstream = torch.randn(7, 5, generator=source), torch.randn(4, 5, generator=source)
+    temperature = 0.6
+    tokens, soft = gumbel_choice(logits, temperature, random_generator(1, "noise"))
+    embedded = embed_choice(tokens, soft, table)
+    assert torch.allclose(embedded, table[tokens], atol=1e-6)  # forward: the tokens themselves
+    (embedded * upstream).sum().backward()
+    # Backward: dL/dsoft = upstream @ table^T, then the softmax's Jacobian, row by row.
+    noise = -torch.empty(4, 7).exponential_(generator=random_generator(1, "noise")).log()
+    for row in range(4):
+        p = ((logits[row].detach() + noise[row]) / temperature).softmax(dim=0)
+        jacobian = (torch.diag(p) - torch.outer(p, p)) / temperature
+        expected = jacobian @ (table @ upstream[row])
+        assert logits.grad is not None
+        assert torch.allclose(logits.grad[row], expected, atol=1e-5)
+    assert float(logits.grad.abs().max()) > 0.01

@@ -10,8 +10,8 @@ from distill.common.seeding import random_generator
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.embedded import classify
+from distill.losses import entropy, kl
 from distill.methods.config import T3Config
-from distill.methods.relaxed import entropy, kl
 from distill.methods.rewriter import Rewriter
 from distill.methods.soft_texts import embed_texts, soft_choice
 from distill.methods.t3 import TextToText
@@ -102,7 +102,7 @@ def test_a_term_alone_moves_what_it_names(base: Path, teacher: TransformersTeach
 
     def measured() -> float:
         texts = t3.write(corpus * (600 // len(corpus)), 99).texts
-        p_teacher, p_student = t3.inside(texts), t3.distiller.student.log_probs(texts)
+        p_teacher, p_student = t3.white_box(texts), t3.distiller.student.log_probs(texts)
         if term == "hardness":
             return float(kl(p_teacher, p_student).mean())
         return float(entropy(p_teacher).mean() if term == "specificity" else entropy(p_teacher.exp().mean(0, True).log()))

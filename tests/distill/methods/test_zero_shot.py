@@ -1,4 +1,4 @@
-"""Zero-shot distillation: the generator's gradient, what it does, what it costs, resumes, and what is refused."""
+"""Zero-shot distillation: the filler's gradient, what it does, what it costs, resumes, and what is refused."""
 
 import hashlib
 from pathlib import Path
@@ -6,27 +6,20 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import (
-    AutoModelForMaskedLM,
-    BertConfig,
-    DistilBertConfig,
-    MobileBertConfig,
-    PretrainedConfig,
-    RobertaConfig,
-)
 
 from distill.common.errors import InputError
-from distill.common.seeding import random_generator, seeded
+from distill.common.seeding import random_generator
 from distill.config import DistillConfig
 from distill.distiller import Distiller
+from distill.losses import kl
 from distill.methods.config import ZeroShotConfig
-from distill.methods.relaxed import gumbel_choice, kl
+from distill.methods.soft_texts import gumbel_choice
 from distill.methods.zero_shot import ZeroShot
 from distill.student import load_student
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
-from tests.distill.tiny import LABELS, MASKED_LM_SPECIAL, WORDS, random_texts, save_masked_lm
+from tests.distill.tiny import LABELS, WORDS, random_texts, save_masked_lm
 
 STUDENT = "bert:layers=1,hidden=16,heads=1"
 
@@ -52,7 +45,7 @@ def make(masked_lm: Path, teacher: TransformersTeacher):
 
 
 def parts(method: ZeroShot) -> list:
-    models = (method.inside.model, method.distiller.student.model)
+    models = (method.white_box.model, method.distiller.student.model)
     return [(model, method._table(model, mapped)) for model, mapped in zip(models, method.maps, strict=True)]
 
 
@@ -63,9 +56,9 @@ def digest(model: torch.nn.Module) -> str:
 def test_classifiers_read_the_filled_text_itself(make) -> None:
     method = make()
     gaps = method._gaps(random_texts(6, 1), None, "test", 0)
-    tokens, soft = gumbel_choice(method._logits(gaps), 1.0, random_generator(0, "choice"))
-    texts, _ = method._written(gaps, gaps.ids.masked_scatter(gaps.hidden, tokens))
-    for (model, table), classifier in zip(parts(method), (method.inside, method.distiller.student), strict=True):
+    tokens, soft = gumbel_choice(method.filler.logits(gaps), 1.0, random_generator(0, "choice"))
+    texts, _ = method.filler.decode(gaps, tokens)
+    for (model, table), classifier in zip(parts(method), (method.white_box, method.distiller.student), strict=True):
         read = method._predictions(model, table, gaps, tokens, soft)
         told = classifier(texts) if isinstance(classifier, TransformersTeacher) else classifier.log_probs(texts)
         unknown = torch.tensor(["strange" in text for text in texts])
@@ -77,7 +70,7 @@ def test_the_gradient_is_a_hand_written_one(make) -> None:
     """At each gap the gradient of the objective by the logits is the softmax's Jacobian times `table @ dKL/d embedding`."""
     method = make(fill_temperature=0.7)
     gaps = method._gaps(random_texts(4, 1), None, "test", 0)
-    logits = method._logits(gaps).detach().requires_grad_()
+    logits = method.filler.logits(gaps).detach().requires_grad_()
     tokens, soft = gumbel_choice(logits, 0.7, random_generator(0, "choice"))
     classifiers = parts(method)
     theirs, students = (method._predictions(model, table, gaps, tokens, soft) for model, table in classifiers)
@@ -99,47 +92,17 @@ def test_the_gradient_is_a_hand_written_one(make) -> None:
     torch.testing.assert_close(logits.grad, expected, atol=1e-6, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("config", "sizes"),
-    [
-        (BertConfig, {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}),
-        (RobertaConfig, {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}),
-        (DistilBertConfig, {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}),
-        (
-            MobileBertConfig,
-            {
-                **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32},
-                **{"embedding_size": 8, "intra_bottleneck_size": 16, "num_feedforward_networks": 1},
-            },
-        ),
-    ],
-)
-def test_only_the_gaps_are_answered_by_any_model(make, config: type[PretrainedConfig], sizes: dict[str, int]) -> None:
-    method = make()
-    with seeded(0, "any model"):
-        method.generator = AutoModelForMaskedLM.from_config(config(vocab_size=len(method.tokenizer), **sizes)).eval()
-    gaps = method._gaps(random_texts(6, 1), None, "test", 0)
-    shown = gaps.ids.masked_fill(gaps.hidden, method.tokenizer.mask_token_id)
-    with torch.no_grad():
-        expected = method.generator(input_ids=shown, attention_mask=gaps.mask).logits[gaps.hidden]
-        found = method._logits(gaps)
-    assert found.isneginf().sum() == len(found) * len(method.special)
-    ordinary = found.isfinite()
-    torch.testing.assert_close(found[ordinary], expected[ordinary], atol=1e-5, rtol=1e-5)
-    assert method.generator(input_ids=shown).logits.ndim == 3  # nothing is left behind
-
-
-def test_the_generator_learns_to_part_teacher_and_student(make) -> None:
+def test_filler_learns_where_teacher_and_student_disagree(make) -> None:
     method = make(fill_learning_rate=3e-3, masked_lm_weight=0.0, fill_batch_size=32, fill_steps=40, student_batches=1)
-    frozen, student = digest(method.inside.model), digest(method.distiller.student.model)
+    frozen, student = digest(method.white_box.model), digest(method.distiller.student.model)
     classifiers = parts(method)
     met = [method._update(classifiers, [])["disagreement"] for _ in range(40)]
     assert sum(met[-5:]) > 1.3 * sum(met[:5])
-    assert digest(method.inside.model) == frozen and digest(method.distiller.student.model) == student
+    assert digest(method.white_box.model) == frozen and digest(method.distiller.student.model) == student
     assert all(parameter.grad is None for parameter in method.distiller.student.model.parameters())
 
 
-def test_its_own_loss_keeps_the_generator_a_language_model(make) -> None:
+def test_masked_word_loss_keeps_the_filler_a_language_model(make) -> None:
     # The texts name one class each, so a gap can be guessed from what is around it.
     corpus = [" ".join(WORDS[8 * (i % 3) + (i * j) % 8] for j in range(1, 9)) for i in range(300)]
     method = make(corpus, fill_learning_rate=1e-2, masked_lm_weight=100.0, fill_batch_size=32)
@@ -151,15 +114,15 @@ def test_its_own_loss_keeps_the_generator_a_language_model(make) -> None:
 def test_a_budget_is_spent_exactly_and_every_answer_is_the_texts_own(make) -> None:
     for budget in (1, 7, 25, 203):
         method = make()
-        before, spent, rows = method.inside.queries, 0, 0
+        before, spent, rows = method.white_box.queries, 0, 0
         while spent < budget:
             step = method.step(budget - spent)
             spent += step.queries
             rows += len(step.batch)
-            torch.testing.assert_close(step.batch.teacher_logits, method.inside(step.batch.texts), atol=1e-5, rtol=0)
-            method.inside.queries -= len(step.batch)
+            torch.testing.assert_close(step.batch.teacher_logits, method.white_box(step.batch.texts), atol=1e-5, rtol=0)
+            method.white_box.queries -= len(step.batch)
         assert spent == budget and 0.9 * budget <= rows <= method.rows(budget) == budget
-        assert method.inside.queries - before + method.updates * 8 == budget
+        assert method.white_box.queries - before + method.updates * 8 == budget
 
 
 def test_it_says_how_many_of_the_paid_texts_the_student_gets(make) -> None:
@@ -197,28 +160,20 @@ def test_it_goes_on_bit_for_bit(make, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the checkpoint is damaged"):
         make().load(tmp_path / "saved")
     weights = load_file(tmp_path / "saved" / "generator.safetensors")
-    assert any(not torch.equal(weights[name], now) for name, now in second._weights().items())
+    assert any(not torch.equal(weights[name], now) for name, now in second.filler.weights().items())
 
 
 def test_pairs_are_made_and_judged_as_pairs(make) -> None:
     method = make(sentence_pairs=True)
     step = method.step(1000)
     assert step.batch.text_pairs is not None and all(step.batch.text_pairs)
-    predictions = method.inside(step.batch.texts, step.batch.text_pairs)
+    predictions = method.white_box(step.batch.texts, step.batch.text_pairs)
     torch.testing.assert_close(step.batch.teacher_logits, predictions, atol=1e-5, rtol=0)
-    assert len(step.batch) > 3 * 8  # those of the generator's steps are among them
-
-
-def test_gaps_are_the_share_asked_for_and_never_special_tokens(make) -> None:
-    method = make(mask_share=0.5)
-    gaps = method._gaps([*random_texts(20, 4), "boat"], None, "test", 0)
-    ordinary = (gaps.ids >= len(MASKED_LM_SPECIAL)).sum(1)
-    assert torch.equal(gaps.hidden.sum(1), (0.5 * ordinary).round().clamp_min(1).long())
-    assert (gaps.ids[gaps.hidden] >= len(MASKED_LM_SPECIAL)).all() and gaps.hidden[-1].sum() == 1
+    assert len(step.batch) > 3 * 8  # the texts of the filler's steps are among them
 
 
 def test_what_cannot_work_is_refused(make, masked_lm: Path, bert_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="corpus holds no text"):
+    with pytest.raises(InputError, match="corpus: it holds no text"):
         make([])
     with pytest.raises(InputError, match="as the model of masked_lm spells it.*at least 60%"):
         make(["strange"] * 5 + ["boat"])
