@@ -23,7 +23,8 @@ from pathlib import Path
 import torch
 
 from distill.common.precision import autocast
-from prompter.exporting.config import ExportConfig, parse_export, recipe_settings
+from prompter.cli import parsed
+from prompter.exporting.config import ExportConfig, export_settings, recipe_settings
 from prompter.exporting.folder import ExportFolder
 from prompter.exporting.loop import Export, export, finish, load
 from prompter.generation.config import WriterConfig
@@ -73,7 +74,7 @@ def generated(prompter: Prompter, rows: int, batch_size: int, to: Path) -> float
 
 
 def speed(arguments: list[str], repeats: int) -> None:
-    config, writer = parse_export(arguments)
+    config, writer = export_settings(parsed(["export", *arguments])[1])
     source, manifest = find_source(config.run)
     prompter, teacher = load(config, writer, source, manifest, Console(quiet=True))
     rates: dict[str, list[float]] = {"export": [], "bare generate": []}
@@ -109,7 +110,7 @@ def main() -> None:
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args, flags = parser.parse_known_args()
     if args.child:
-        export(*parse_export(json.loads(args.child)))
+        export(*export_settings(parsed(["export", *json.loads(args.child)])[1]))
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
         return
     common = [args.run, "--quiet", "--no_teacher_cache", *flags]  # every text is to be answered anew

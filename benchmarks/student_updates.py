@@ -17,18 +17,17 @@ from distill.distiller import Distiller
 from eval.classifiers.scoring import score
 from prompter.runtime.clock import Clock
 from prompter.runtime.console import Console
-from prompter.runtime.parser import as_flags
 from prompter.runtime.run_folder import RunFolder
 from prompter.training.baselines import control
 from prompter.training.callback import DISTILLER
-from prompter.training.settings import parse_settings, read_yaml
+from prompter.training.settings import read_yaml, settings_from
 from prompter.training.setup import load, new_student, with_toy_files
 
 
 def accuracies(run: Path, updates: int, rows: list[str]) -> dict[str, float]:
     """Accuracy of each row, in percent."""
     flags = read_yaml(run / "config.yaml") | {"compare": [row for row in rows if row != "prompted"], "resume": False}
-    settings = parse_settings(as_flags(flags))
+    settings = settings_from(flags)
     found = {}
     with Console(quiet=True) as show, tempfile.TemporaryDirectory() as scratch:
         settings = with_toy_files(settings, show, Clock())

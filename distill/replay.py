@@ -11,7 +11,6 @@ are the same point, even where they read alike, so none of them is left out as a
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
 
 import torch
 from safetensors import SafetensorError
@@ -22,7 +21,7 @@ from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json, write_text
 from distill.common.seeding import random_generator
-from distill.config import Selection
+from distill.config import SELECTIONS
 from distill.embedded import stored_rows
 
 
@@ -106,7 +105,7 @@ class Replay:
         self.inserted[rows] = update
         return rows
 
-    def sample(self, count: int, counter: int, selection: Selection = "uniform") -> Tensor:
+    def sample(self, count: int, counter: int, selection: str = "uniform") -> Tensor:
         """Draw rows.
 
         Args:
@@ -225,7 +224,7 @@ class Replay:
         self.inserted = torch.nn.functional.pad(self.inserted, (0, size - held))
 
 
-def selection_weights(replay: Replay, selection: Selection) -> Tensor:
+def selection_weights(replay: Replay, selection: str) -> Tensor:
     """Return (len(replay),) float64 weights, proportional to how likely each row is drawn first.
 
     "uniform": every row alike. "balanced": every class the teacher chose alike, so a row's weight is one over the
@@ -242,7 +241,7 @@ def selection_weights(replay: Replay, selection: Selection) -> Tensor:
         classes = replay.logprobs[:size].argmax(dim=1)
         weights = _spread(weights, classes, torch.ones(replay.logprobs.shape[1], dtype=torch.float64))
     elif selection != "uniform":
-        raise InputError(f"replay_selection: {selection!r}; expected one of {', '.join(get_args(Selection))}.")
+        raise InputError(f"replay_selection: {selection!r}; expected one of {', '.join(SELECTIONS)}.")
     if replay.source_weights:
         names = list(replay.source_weights)
         number = {name: index for index, name in enumerate(names)}

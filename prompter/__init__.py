@@ -1,18 +1,28 @@
-"""The topic prompter."""
+"""Distil a text classifier when its training data is gone.
+
+    from prompter import Prompter, distill, evaluate, export, train
+
+The functions do what the verbs of the command line do; their keyword arguments have the names of the flags.
+"""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prompter.api import distill, evaluate, export, train
     from prompter.saved.prompter import Prompter
 
 __version__ = "0.1.0"
-__all__ = ["Prompter"]
+__all__ = ["Prompter", "distill", "evaluate", "export", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `Prompter` when it is asked for: it brings torch and transformers with it."""
+    """Import what is asked for only then: it brings torch and transformers with it."""
     if name == "Prompter":
         from prompter.saved.prompter import Prompter
 
         return Prompter
+    if name in __all__:
+        from prompter import api
+
+        return getattr(api, name)
     raise AttributeError(f"module 'prompter' has no attribute {name!r}")

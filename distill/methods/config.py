@@ -1,133 +1,92 @@
-"""Settings of the three methods that follow gradients."""
+"""Settings of the three methods that follow the teacher's gradients."""
 
-import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from distill.common.errors import InputError
-from distill.config import check_ranges
+from distill.common.settings import check, setting
 
-# Range of each number: lowest, highest, whether the lowest itself is allowed.
-AS_DFD_RANGES: dict[str, tuple[float, float, bool]] = {
-    "embeddings_batch_size": (1, 65536, True),
-    "embeddings_min_length": (3, 8192, True),
-    "embeddings_max_length": (3, 8192, True),
-    "inner_steps": (1, 1000, True),
-    "inner_step_size": (0.0, 100.0, False),
-    "inner_keep": (1, 1000, True),
-    "adversarial_every": (0, 1000, True),
-    "masked_weight": (0.0, 100.0, True),
-    "masked_share": (0.0, 0.9, False),
-}
+AS_DFD, ZERO_SHOT, T3 = "Method as-dfd", "Method zero-shot", "Method t3"
 
 
 @dataclass
 class AsDfdConfig:
     """Settings of AS-DFD.
 
-    The defaults are chosen on the toy task. Each query there buys most as a stage of a new sample: a few large moves, with
-    every stage learnt from, did better than many small ones, and learning from the last stages alone did far worse. The
-    masked-embedding loss is on, lightly, because it belongs to the method; there it brought nothing, for what is hidden in
-    a sample of independent positions can hardly be guessed.
+    The defaults were chosen on the toy task (docs/log.md). A few large moves per sample, with every stage learnt from, did
+    better than many small moves. Learning from the last stage alone did far worse. The masked-embedding loss belongs to the
+    method and is on with a small weight, although it brought nothing there: the positions of a sample are independent, so
+    what is hidden can hardly be guessed.
 
     Raises:
-        InputError: a value has the wrong type or is out of range.
+        InputError: A value is out of its range.
     """
 
-    embeddings_batch_size: int = field(default=64, metadata={"help": "Samples crafted at once."})
-    embeddings_min_length: int = field(default=4, metadata={"help": "Shortest sample in tokens, special tokens included."})
-    embeddings_max_length: int = field(default=24, metadata={"help": "Longest sample in tokens, special tokens included."})
-    inner_steps: int = field(
-        default=4, metadata={"help": "Teacher queries per sample; after each but the last the sample is moved."}
+    embeddings_batch_size: int = setting(64, "Samples crafted at once.", AS_DFD, low=1, high=65536)
+    embeddings_min_length: int = setting(4, "Shortest sample in tokens, special tokens included.", AS_DFD, low=3, high=8192)
+    embeddings_max_length: int = setting(24, "Longest sample in tokens, special tokens included.", AS_DFD, low=3, high=8192)
+    inner_steps: int = setting(
+        4, "Teacher queries per sample; after each but the last the sample is moved.", AS_DFD, low=1, high=1000
     )
-    inner_step_size: float = field(
-        default=0.4, metadata={"help": "Root mean square of a move, in standard deviations of the embedding table."}
+    inner_step_size: float = setting(
+        0.4, "Root mean square of a move, in standard deviations of the embedding table.", AS_DFD, above=0, high=100
     )
-    inner_keep: int = field(
-        default=4, metadata={"help": "How many of a sample's last stages the student learns from; at most inner_steps count."}
+    inner_keep: int = setting(
+        4, "How many of a sample's last stages the student learns from; at most inner_steps count.", AS_DFD, low=1, high=1000
     )
-    adversarial_every: int = field(
-        default=2, metadata={"help": "Moves between two that raise the student's masked-embedding loss; 0: none."}
+    adversarial_every: int = setting(
+        2, "Moves between two that raise the student's masked-embedding loss; 0: none.", AS_DFD, low=0, high=1000
     )
-    masked_weight: float = field(
-        default=0.02, metadata={"help": "Weight of the student's masked-embedding loss; 0: neither the loss nor moves by it."}
+    masked_weight: float = setting(
+        0.02, "Weight of the student's masked-embedding loss; 0: no such loss, and no move by it.", AS_DFD, low=0, high=100
     )
-    masked_share: float = field(default=0.15, metadata={"help": "Share of a sample's embeddings hidden in that loss."})
+    masked_share: float = setting(0.15, "Share of a sample's embeddings that this loss hides.", AS_DFD, above=0, high=0.9)
 
     def __post_init__(self) -> None:
-        """Check types and ranges."""
-        check_ranges(self, AS_DFD_RANGES)
+        """Check ranges."""
+        check(self)
         if self.embeddings_min_length > self.embeddings_max_length:
             raise InputError(
-                f"embeddings_min_length: {self.embeddings_min_length}; expected at most embeddings_max_length "
-                f"({self.embeddings_max_length})."
+                f"embeddings_min_length is {self.embeddings_min_length}, expected at most embeddings_max_length = "
+                f"{self.embeddings_max_length}"
             )
-
-
-# Range of each number: lowest, highest, whether the lowest itself is allowed.
-ZERO_SHOT_RANGES: dict[str, tuple[float, float, bool]] = {
-    "mask_share": (0.0, 1.0, False),
-    "fill_temperature": (0.0, 100.0, False),
-    "fill_batch_size": (1, 65536, True),
-    "fill_max_length": (4, 8192, True),
-    "fill_learning_rate": (0.0, 1.0, False),
-    "fill_steps": (0, 10_000, True),
-    "student_batches": (1, 10_000, True),
-    "masked_lm_weight": (0.0, math.inf, True),
-}
 
 
 @dataclass
 class ZeroShotConfig:
-    """Settings of the method.
+    """Settings of zero-shot distillation.
 
-    The published schedule of 10 generator steps to 100 student batches lets the student see a text that a generator step has
-    paid for no more. Here it does, so generator steps are not lost on the student, and rounds hold mostly such steps: on the
-    toy task at 6,000 queries that gives 82 %, the corpus alone 80 % (docs/log.md).
+    The published schedule is 10 generator steps to 100 student batches, and the student never sees the texts of a generator
+    step. Here it does, because those texts were paid for. Rounds therefore consist mostly of generator steps: on the toy task
+    at 6,000 queries that gives 82 %, the corpus alone 80 % (docs/log.md).
 
     Raises:
-        InputError: A field is missing or out of its range.
+        InputError: A value is missing or out of its range.
     """
 
-    masked_lm: str = field(default="", metadata={"help": "Masked language model that fills the gaps: folder, hub id, or toy."})
-    mask_share: float = field(default=0.3, metadata={"help": "Share of a text's tokens that are masked."})
-    fill_temperature: float = field(default=1.0, metadata={"help": "Of the straight-through Gumbel choice of fillings."})
-    fill_batch_size: int = field(default=32, metadata={"help": "Texts per generator step, and per batch for the student."})
-    fill_max_length: int = field(default=64, metadata={"help": "Longer texts are cut to this many tokens of the generator."})
-    fill_learning_rate: float = field(default=5e-5, metadata={"help": "AdamW's learning rate for the generator."})
-    fill_steps: int = field(default=10, metadata={"help": "Generator steps per round; 0: it fills as it was trained to."})
-    student_batches: int = field(
-        default=2, metadata={"help": "Batches of texts for the student per round, beside those of the generator's steps."}
+    masked_lm: str = setting("", "Masked language model that fills the gaps: folder, hub id, or toy.", ZERO_SHOT)
+    mask_share: float = setting(0.3, "Share of a text's tokens that are masked.", ZERO_SHOT, above=0, high=1)
+    fill_temperature: float = setting(1.0, "Temperature of the straight-through Gumbel choice.", ZERO_SHOT, above=0, high=100)
+    fill_batch_size: int = setting(
+        32, "Texts per update of the masked language model, and per batch for the student.", ZERO_SHOT, low=1, high=65536
     )
-    clean_text: bool = field(default=True, metadata={"help": "The student learns from the corpus's own texts."})
-    filled_text: bool = field(default=True, metadata={"help": "The student learns from the filled texts."})
-    masked_lm_weight: float = field(default=0.1, metadata={"help": "Weight w of the generator's own masked-word loss."})
-    sentence_pairs: bool = field(default=False, metadata={"help": "The teacher judges pairs of texts."})
+    fill_max_length: int = setting(64, "Longer texts are cut to this many of its tokens.", ZERO_SHOT, low=4, high=8192)
+    fill_learning_rate: float = setting(5e-5, "AdamW's learning rate for it.", ZERO_SHOT, above=0, high=1)
+    fill_steps: int = setting(10, "Updates of it per round; 0: it stays as it is.", ZERO_SHOT, low=0, high=10_000)
+    student_batches: int = setting(
+        2, "Batches of texts for the student per round, beside the texts of these updates.", ZERO_SHOT, low=1, high=10_000
+    )
+    clean_text: bool = setting(True, "The student learns from the corpus's own texts.", ZERO_SHOT)
+    filled_text: bool = setting(True, "The student learns from the filled texts.", ZERO_SHOT)
+    masked_lm_weight: float = setting(0.1, "Weight of the masked language model's own loss.", ZERO_SHOT, low=0)
+    sentence_pairs: bool = setting(False, "The teacher answers pairs of texts.", ZERO_SHOT)
 
     def __post_init__(self) -> None:
-        """Check types and ranges."""
-        check_ranges(self, ZERO_SHOT_RANGES)
+        """Check ranges and that there is text to learn from."""
+        check(self)
         if not self.masked_lm and self.filled_text:
             raise InputError("masked_lm is missing: give --masked_lm with a masked language model, or --no_filled_text")
         if not (self.clean_text or self.filled_text):
             raise InputError("clean_text and filled_text are both off, so the student has no text: leave one on")
-
-
-# Range of each number: lowest, highest, whether the lowest itself is allowed.
-T3_RANGES: dict[str, tuple[float, float, bool]] = {
-    "rewriter_batch_size": (2, 65536, True),
-    "rewriter_updates": (0, 10_000, True),
-    "rewriter_learning_rate": (0.0, 1.0, False),
-    "rewriter_temperature": (0.0, 100.0, False),
-    "rewriter_specificity": (0.0, math.inf, True),
-    "rewriter_diversity": (0.0, math.inf, True),
-    "rewriter_hardness": (0.0, math.inf, True),
-    "rewriter_language": (0.0, math.inf, True),
-    "rewriter_score": (0.0, math.inf, True),
-    "rewriter_hidden_share": (0.0, 1.0, True),
-    "rewriter_max_length": (2, 8192, True),
-    "rewriter_rank": (1, 4096, True),
-    "rewriter_alpha": (1, 65536, True),
-}
 
 
 @dataclass
@@ -135,47 +94,42 @@ class T3Config:
     """Settings of DFKD-T3.
 
     Raises:
-        InputError: A value has the wrong type or is out of range.
+        InputError: A value is missing or out of its range.
     """
 
-    rewriter: str = field(
-        default="",
-        metadata={"help": "Encoder-decoder that rewrites the corpus: folder, hub id (facebook/bart-base), or toy."},
+    rewriter: str = setting(
+        "",
+        "Encoder-decoder that rewrites the corpus: folder, hub id (facebook/bart-base), or toy.",
+        T3,
+        required="give --rewriter with an encoder-decoder, for example facebook/bart-base",
     )
-    rewriter_batch_size: int = field(default=64, metadata={"help": "Sentences per update of the rewriter, and per batch."})
-    rewriter_updates: int = field(
-        default=2, metadata={"help": "Updates of the rewriter before each batch of texts; 0: it stays as it is."}
+    rewriter_batch_size: int = setting(64, "Sentences per update of the rewriter, and per batch.", T3, low=2, high=65536)
+    rewriter_updates: int = setting(
+        2, "Updates of the rewriter before each batch of texts; 0: it stays as it is.", T3, low=0, high=10_000
     )
-    rewriter_learning_rate: float = field(default=3e-3, metadata={"help": "AdamW's learning rate for the adapter."})
-    rewriter_temperature: float = field(
-        default=1.0, metadata={"help": "Of the soft choice; the lower, the more the gradient belongs to the token chosen."}
+    rewriter_learning_rate: float = setting(3e-3, "AdamW's learning rate for the adapter.", T3, above=0, high=1)
+    rewriter_temperature: float = setting(
+        1.0, "Temperature of the soft choice; the lower, the more the gradient belongs to the chosen token.", T3,
+        above=0, high=100,
+    )  # fmt: skip
+    rewriter_specificity: float = setting(1.0, "Weight of the teacher's certainty on each rewriting; 0: off.", T3, low=0)
+    rewriter_diversity: float = setting(
+        1.0, "Weight of the entropy of the teacher's mean prediction, which balances classes; 0: off.", T3, low=0
     )
-    rewriter_specificity: float = field(
-        default=1.0, metadata={"help": "Weight of the teacher's certainty on each rewriting; 0: off."}
+    rewriter_hardness: float = setting(0.3, "Weight of the divergence between teacher and student; 0: off.", T3, low=0)
+    rewriter_language: float = setting(
+        1.5, "Weight of the divergence from the untuned rewriter, in nats per token; 0: off.", T3, low=0
     )
-    rewriter_diversity: float = field(
-        default=1.0, metadata={"help": "Weight of the entropy of the teacher's mean answer, which balances classes; 0: off."}
+    rewriter_score: float = setting(
+        1.0, "Weight of the score-function part of the gradient; 0: the straight-through part alone.", T3, low=0
     )
-    rewriter_hardness: float = field(
-        default=0.3, metadata={"help": "Weight of the divergence between teacher and student; 0: off."}
+    rewriter_hidden_share: float = setting(
+        0.9, "Share of a sentence's tokens hidden from the rewriter, which leaves it more to invent.", T3, low=0, high=1
     )
-    rewriter_language: float = field(
-        default=1.5, metadata={"help": "Weight of the divergence from the untuned rewriter, in nats per token; 0: off."}
-    )
-    rewriter_score: float = field(
-        default=1.0,
-        metadata={"help": "Weight of the score-function part of the gradient; 0: the straight-through part alone."},
-    )
-    rewriter_hidden_share: float = field(
-        default=0.9,
-        metadata={"help": "Share of a sentence's tokens hidden from the rewriter, which leaves it more to invent."},
-    )
-    rewriter_max_length: int = field(default=64, metadata={"help": "Most tokens of a sentence read, and written."})
-    rewriter_rank: int = field(default=16, metadata={"help": "Rank of the rewriter's LoRA adapter."})
-    rewriter_alpha: int = field(default=32, metadata={"help": "Its scale times its rank."})
+    rewriter_max_length: int = setting(64, "Most tokens of a sentence read, and written.", T3, low=2, high=8192)
+    rewriter_rank: int = setting(16, "Rank of the rewriter's LoRA adapter.", T3, low=1, high=4096)
+    rewriter_alpha: int = setting(32, "LoRA's scale times its rank.", T3, low=1, high=65536)
 
     def __post_init__(self) -> None:
-        """Check types and ranges."""
-        check_ranges(self, T3_RANGES)
-        if not self.rewriter:
-            raise InputError("rewriter is missing: give --rewriter with an encoder-decoder, for example facebook/bart-base")
+        """Check ranges."""
+        check(self)

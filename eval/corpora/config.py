@@ -1,47 +1,38 @@
 """Settings of `prompter evaluate-data`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from distill.common.errors import InputError
+from distill.common.settings import CommonSettings, check, setting
+from distill.teachers.config import TeacherSettings
 
 
 @dataclass
-class CorpusConfig:
+class CorpusConfig(TeacherSettings, CommonSettings):
     """What to judge, against what, and where to write it.
 
     Raises:
-        InputError: A field is missing or out of its range.
+        InputError: A value is missing or out of its range.
     """
 
-    data: str = field(default="", metadata={"help": "Folder of an exported dataset, or a file of texts (the first argument)."})
-    reference: str | None = field(
-        default=None, metadata={"help": "Real texts to compare with: file, dataset folder, hub id, or toy:TASK."}
+    data: str = setting(
+        "",
+        "Folder of an exported dataset, or a file of texts.",
+        "Texts",
+        required="prompter evaluate-data DIR",
     )
-    writer: str | None = field(default=None, metadata={"help": "Causal LM that tells perplexity: folder, hub id, or toy."})
-    encoder: str | None = field(
-        default=None,
-        metadata={"help": "Model whose mean states are the embeddings; default: the teacher, else TF-IDF."},
+    reference: str | None = setting(None, "Real texts to compare with: file, dataset folder, hub id, or toy:TASK.", "Texts")
+    all_rows: bool = setting(False, "Judge the rows that the export marked, too.", "Texts")
+    text_column: str = setting("text", "Column of the texts.", "Texts")
+    reference_column: str = setting("text", "Column of the reference's texts.", "Texts")
+    reference_split: str = setting("train", "Split of a reference on the hub.", "Texts")
+    writer: str | None = setting(None, "Causal LM that measures perplexity: folder, hub id, or toy.", "Models")
+    encoder: str | None = setting(
+        None, "Model whose mean hidden states are the embeddings; default: the teacher, else TF-IDF.", "Models"
     )
-    teacher: str | None = field(
-        default=None, metadata={"help": "Asked where no answers are stored: folder, hub id, URL, module:function, toy:TASK."}
-    )
-    teacher_labels: list[str] = field(
-        default_factory=list, metadata={"help": "Class names of a callable teacher, in the order of its answers."}
-    )
-    confidence: bool = field(default=False, metadata={"help": "Stop where the teacher's confidence cannot be told."})
-    all_rows: bool = field(default=False, metadata={"help": "Judge the rows that the export marked, too."})
-    text_column: str = field(default="text", metadata={"help": "Column of the texts."})
-    reference_column: str = field(default="text", metadata={"help": "Column of the reference's texts."})
-    reference_split: str = field(default="train", metadata={"help": "Split of a reference on the hub."})
-    json: str | None = field(default=None, metadata={"help": "File for all figures."})
-    html: str | None = field(default=None, metadata={"help": "File for a page with charts."})
-    seed: int = field(default=0, metadata={"help": "Seed of every draw."})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda or cuda:N."})
-    quiet: bool = field(default=False, metadata={"help": "Do not tell what is being done; the table and errors only."})
+    confidence: bool = setting(False, "Stop where the teacher's confidence is not known.", "Evaluation")
+    json: str | None = setting(None, "File for all metrics.", "Output")
+    html: str | None = setting(None, "File for a page with charts.", "Output")
 
     def __post_init__(self) -> None:
-        """Check ranges and choices."""
-        if not self.data:
-            raise InputError("data is missing: prompter evaluate-data DIR")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}, expected a whole number >= 0")
+        """Check ranges."""
+        check(self)

@@ -18,10 +18,11 @@ import prompter
 from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.common.folder_cache import source_hash
+from distill.methods.table import METHODS
 from distill.teachers.callable_teacher import function_file
 from prompter.bench.suite import PROMPTED, Cell
 from prompter.runtime.versions import library_versions
-from prompter.students.methods import CONFIGS, TOY_MODELS, train_method
+from prompter.students.methods import TOY_MODELS, train_method
 from prompter.training.baseline_texts import SELECTED
 from prompter.training.baselines import train_baseline
 from prompter.training.run import train
@@ -103,7 +104,7 @@ def run(cell: Cell, folder: Path) -> dict[str, Any]:
         if summary is None:
             raise KeyboardInterrupt
         figures = summary["students"][PROMPTED] | {"teacher_accuracy": summary["teacher"].get("accuracy")}
-    elif cell.text in CONFIGS:
+    elif cell.text in METHODS:
         figures = train_method(cell.text, settings)
     else:
         figures = train_baseline(cell.text, settings)
@@ -118,7 +119,7 @@ def check_cost(figures: dict[str, Any], cell: Cell) -> None:
     """
     expected = {
         # Methods that follow gradients and the control that selects may spend queries on a text that no student gets to see.
-        "texts": min(figures["texts"], cell.budget) if cell.text in (*CONFIGS, SELECTED) else cell.budget,
+        "texts": min(figures["texts"], cell.budget) if cell.text in (*METHODS, SELECTED) else cell.budget,
         "queries": 0 if cell.text == "supervised" else cell.budget,
         "updates": cell.parsed("unused").distill.student_updates,
     }

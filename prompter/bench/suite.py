@@ -26,11 +26,10 @@ from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import read_yaml
-from prompter.runtime.parser import as_flags
+from distill.methods.table import METHODS
 from prompter.runtime.shipped import config_path
-from prompter.students.methods import CONFIGS
 from prompter.training.baseline_names import BASELINES
-from prompter.training.settings import Settings, parse_settings
+from prompter.training.settings import Settings, settings_from
 
 PROMPTED = "prompted"
 
@@ -45,7 +44,7 @@ PROMPTERS: dict[str, dict[str, Any]] = {
 }
 """Prompters by name, and what sets each apart from the settings of its suite. The controls are methods, too."""
 
-OF_METHODS = {name: {field.name for field in fields(config)} for name, config in CONFIGS.items()}
+OF_METHODS = {name: {field.name for field in fields(method.settings)} for name, method in METHODS.items()}
 """The settings that only a method has; a suite may give them once, for whichever cells have a use for them."""
 
 AXES = ("tasks", "methods", "students", "budgets", "seeds")
@@ -88,7 +87,7 @@ class Cell:
         unused = set().union(*OF_METHODS.values()) - OF_METHODS.get(self.text, set())
         settings = {key: value for key, value in self.settings.items() if key not in unused}
         settings |= {"compare": [self.text] if self.text in BASELINES else [], "output_dir": str(folder), "quiet": True}
-        return parse_settings(as_flags(settings), method=CONFIGS.get(self.text))
+        return settings_from(settings, method=METHODS[self.text].settings if self.text in METHODS else None)
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
 
 def _method(entry: Any, where: str) -> tuple[str, str, dict[str, Any]]:
     """A method's name, whose text it is, and its settings."""
-    known = [*PROMPTERS, *BASELINES, *CONFIGS]
+    known = [*PROMPTERS, *BASELINES, *METHODS]
     if isinstance(entry, str):
         if entry not in known:
             raise InputError(
@@ -173,8 +172,8 @@ def _method(entry: Any, where: str) -> tuple[str, str, dict[str, Any]]:
         ((name, own),) = entry.items()
         if isinstance(own, Mapping) and name not in known:
             text = str(own.get("method", PROMPTED))
-            if text != PROMPTED and text not in CONFIGS:
-                raise InputError(f"{where}: method '{name}' is of method '{text}', expected one of {', '.join(CONFIGS)}")
+            if text != PROMPTED and text not in METHODS:
+                raise InputError(f"{where}: method '{name}' is of method '{text}', expected one of {', '.join(METHODS)}")
             return str(name), text, {key: value for key, value in own.items() if key != "method"}
     raise InputError(f"{where}: method {entry!r}; expected a known name, or a new one with its settings")
 

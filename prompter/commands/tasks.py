@@ -3,30 +3,52 @@
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-from huggingface_hub import constants
-from rich import box
-from rich.console import Console
-from rich.table import Table
+from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
-from eval.data.reading import NotReachable
-from eval.data.tasks import Task, describe, read_task, same_names, task_data
-from prompter.runtime.console import quieten
-from prompter.runtime.shipped import task_file, task_files
+from eval.data.tasks import read_task
+from prompter.runtime.shipped import find_task, task_file, task_files
+
+HELP = "list, show and check the tasks that classifiers are measured on"
+EXAMPLES = ("prompter tasks ls", "prompter tasks validate my_task.yaml --data path/to/data.jsonl")
+ACTIONS = ("ls", "show", "validate")
 
 
-def find_task(name: str) -> Task:
-    """Read a task by its name, or from its file.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add ACTION and NAME..."""
+    parser.add_argument(
+        "action",
+        metavar="ls|show|validate",
+        nargs="?",
+        help="list all; print one, to copy and change; check files and their data",
+    )
+    parser.add_argument("names", metavar="NAME", nargs="*", help="task or YAML file; validate checks all tasks by default")
+    parser.add_argument("--data", metavar="PATH", help="validate this file or folder instead of the task's own data")
 
-    Raises:
-        InputError: See `task_file` and `eval.data.tasks.read_task`.
-    """
-    return read_task(task_file(name))
+
+def run(values: dict[str, Any]) -> int:
+    """Do one action and return the exit status."""
+    action, names, data = values.get("action", ""), values.get("names", []), values.get("data")
+    if action not in ACTIONS:
+        hint = did_you_mean(action, ACTIONS)
+        raise InputError(f"tasks: unknown action '{action}', expected one of: {', '.join(ACTIONS)}.{hint}")
+    if action == "ls":
+        return list_tasks()
+    if action == "show":
+        if len(names) != 1:
+            raise InputError("tasks show takes one name: prompter tasks show NAME")
+        return show_task(names[0])
+    if data and len(names) != 1:
+        raise InputError("data belongs to one task: name one")
+    return validate(names, data)
 
 
 def list_tasks() -> int:
-    """`prompter tasks ls`."""
+    """Print a row for each task that comes with the package."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for title in ("task", "kind", "classes", "data", "primary metric"):
         table.add_column(title, overflow="fold", justify="right" if title == "classes" else "left")
@@ -39,17 +61,19 @@ def list_tasks() -> int:
 
 
 def show_task(name: str) -> int:
-    """`prompter tasks show NAME`: the task's file, to copy and change."""
+    """Print a task's file, to copy and change."""
     print(task_file(name).read_text(encoding="utf-8"), end="")
     return 0
 
 
 def validate(names: list[str], where: str | None) -> int:
-    """`prompter tasks validate`: read each task and, where it can be reached, its data.
+    """Read each task and, where it can be reached, its data.
 
     Returns:
         2 where a task is wrong, else 0.
     """
+    from prompter.runtime.console import quieten
+
     status = 0
     with quieten(), patient_once() as give_up:
         for name in names or list(task_files()):
@@ -61,8 +85,10 @@ def validate(names: list[str], where: str | None) -> int:
 def patient_once() -> Iterator[Callable[[], None]]:
     """Yield a function that puts the hub's client offline until the end of the block.
 
-    It waits half a minute for a hub that cannot be reached, which is enough once; what its cache holds opens all the same.
+    The client waits half a minute for a hub that cannot be reached. Once is enough; what its cache holds still opens.
     """
+    from huggingface_hub import constants
+
     before = constants.HF_HUB_OFFLINE
 
     def give_up() -> None:
@@ -75,7 +101,10 @@ def patient_once() -> Iterator[Callable[[], None]]:
 
 
 def _validate_one(name: str, where: str | None, give_up: Callable[[], None]) -> int:
-    """Say how it stands with one task; returns the exit status."""
+    """Say whether one task is right, and return the exit status."""
+    from eval.data.reading import NotReachable
+    from eval.data.tasks import describe, same_names, task_data
+
     try:
         task = find_task(name)
         data = task_data(task, where)
@@ -92,32 +121,3 @@ def _validate_one(name: str, where: str | None, give_up: Callable[[], None]) -> 
     if data.class_names and not same_names(data.class_names, task.labels):
         print(f"{name}: the data calls its classes {', '.join(data.class_names)}; they were taken in this order")
     return 0
-
-
-def tasks(arguments: list[str]) -> int:
-    """`prompter tasks ls | show NAME | validate [NAME|FILE...] [--data PATH]`; returns the exit status.
-
-    Raises:
-        InputError: There is no such action or task.
-    """
-    parser = argparse.ArgumentParser(prog="prompter tasks", description="Tasks that prompter evaluate measures on.")
-    actions = parser.add_subparsers(dest="action", metavar="ls|show|validate")
-    actions.add_parser("ls", help="list the tasks that come with the package")
-    one = actions.add_parser("show", help="print the file of a task, to copy and change")
-    one.add_argument("name", metavar="NAME")
-    some = actions.add_parser("validate", help="check task files, and their data where it can be reached")
-    some.add_argument("names", metavar="NAME|FILE", nargs="*", help="default: all that come with the package")
-    some.add_argument("--data", metavar="PATH", help="read this file or folder instead of the task's own data")
-    if arguments and not arguments[0].startswith("-") and arguments[0] not in actions.choices:
-        raise InputError(
-            f"tasks: unknown action '{arguments[0]}', expected one of ls, show, validate."
-            f"{did_you_mean(arguments[0], actions.choices)}"
-        )
-    given = parser.parse_args(arguments or ["--help"])
-    if given.action == "ls":
-        return list_tasks()
-    if given.action == "show":
-        return show_task(given.name)
-    if given.data and len(given.names) != 1:
-        raise InputError("data is that of one task: name one")
-    return validate(given.names, given.data)

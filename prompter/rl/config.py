@@ -1,10 +1,14 @@
 """Settings of the reward and of the candidate selection."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from distill.common.errors import InputError
+from distill.common.settings import check, setting
 
 TERMS = ("confidence", "certainty", "disagreement", "novelty")
+"""Terms of the reward; `reward_NAME` is the weight of each."""
+
+REWARD = "Reward"
 
 
 @dataclass
@@ -12,27 +16,22 @@ class RewardConfig:
     """Weights of the reward's terms; zero switches a term off.
 
     Raises:
-        InputError: A weight is negative, all are zero, or novelty has no n-grams or no window.
+        InputError: A weight is negative, or all are zero.
     """
 
-    reward_confidence: float = field(default=1.0, metadata={"help": "Weight of teacher confidence, >= 0."})
-    reward_certainty: float = field(default=0.5, metadata={"help": "Weight of teacher certainty of any class, >= 0."})
-    reward_disagreement: float = field(default=0.3, metadata={"help": "Weight of student disagreement, >= 0."})
-    reward_novelty: float = field(default=1.0, metadata={"help": "Weight of the topic's novelty, >= 0."})
-    novelty_ngram: int = field(default=1, metadata={"help": "Words per n-gram of the novelty term, >= 1."})
-    novelty_window: int = field(default=2048, metadata={"help": "Recent topics that novelty compares with, >= 2."})
+    reward_confidence: float = setting(1.0, "Weight of the teacher's confidence in the target class.", REWARD, low=0)
+    reward_certainty: float = setting(0.5, "Weight of the teacher's certainty of any class.", REWARD, low=0)
+    reward_disagreement: float = setting(0.3, "Weight of the disagreement of student and teacher.", REWARD, low=0)
+    reward_novelty: float = setting(1.0, "Weight of the topic's novelty.", REWARD, low=0)
+    novelty_ngram: int = setting(1, "Words per n-gram of the novelty term.", REWARD, low=1)
+    novelty_window: int = setting(2048, "Recent topics that novelty compares with.", REWARD, low=2)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a reward."""
-        weights = {f"reward_{term}": getattr(self, f"reward_{term}") for term in TERMS}
-        for name, value in weights.items():
-            if value < 0:
-                raise InputError(f"{name} is {value}, expected a weight >= 0")
-        if not any(weights.values()):
-            raise InputError("all reward weights are 0: give at least one of " + ", ".join(weights) + " a value above 0")
-        for name, low in (("novelty_ngram", 1), ("novelty_window", 2)):
-            if getattr(self, name) < low:
-                raise InputError(f"{name} is {getattr(self, name)}, expected a whole number >= {low}")
+        """Check ranges, and that one term counts."""
+        check(self)
+        names = [f"reward_{term}" for term in TERMS]
+        if not any(getattr(self, name) for name in names):
+            raise InputError("all reward weights are 0: give at least one of " + ", ".join(names) + " a value above 0")
 
 
 @dataclass
@@ -40,23 +39,21 @@ class CandidateConfig:
     """How many texts there are to choose from.
 
     Raises:
-        InputError: A field is out of its range.
+        InputError: A value is out of its range.
     """
 
-    candidates: int = field(
-        default=1,
-        metadata={"help": "Texts written for each one the teacher is asked about; 1: it is asked about all."},
+    candidates: int = setting(
+        1, "Texts written for each one the teacher is asked about; 1: it is asked about all.", "Texts", low=1
     )
-    candidate_tokens: int = field(
-        default=0,
-        metadata={"help": "Tokens of a candidate after which it is picked or not; only picked ones are written on. 0: all."},
+    candidate_tokens: int = setting(
+        0,
+        "Tokens of a candidate after which it is picked or dropped; only picked ones are written on. 0: whole texts.",
+        "Texts",
+        low=0,
     )
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.candidates < 1:
-            raise InputError(f"candidates is {self.candidates}, expected a whole number >= 1")
-        if self.candidate_tokens < 0:
-            raise InputError(f"candidate_tokens is {self.candidate_tokens}, expected a whole number >= 0 (0: whole texts)")
+        check(self)
         if self.candidate_tokens and self.candidates == 1:
             raise InputError(f"candidate_tokens is {self.candidate_tokens}, expected 0 where candidates is 1: all are picked")

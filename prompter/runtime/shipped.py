@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from distill.common.errors import InputError, did_you_mean
+from eval.data.tasks import Task, read_task
 
 SHIPPED = (Path(__file__).parents[1] / "_configs", Path(__file__).parents[2] / "configs")
 """Where the configurations lie that come with the package: of a wheel, of a checkout."""
@@ -45,3 +46,12 @@ def task_file(name: str) -> Path:
     raise InputError(
         f"task '{name}' is unknown: give the path of a YAML file, or one of {', '.join(shipped)}.{did_you_mean(name, shipped)}"
     )
+
+
+def find_task(name: str) -> Task:
+    """Read a task by its name, or from its file.
+
+    Raises:
+        InputError: See `task_file` and `eval.data.tasks.read_task`.
+    """
+    return read_task(task_file(name))

@@ -1,124 +1,134 @@
 """Settings of `prompter distill`."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
-from distill.common.errors import InputError
-from distill.methods import table as methods
+from distill.common.errors import InputError, did_you_mean
+from distill.common.settings import TRACKERS, CommonSettings, check, setting
+from distill.config import DistillConfig
+from distill.methods.table import METHODS
+from distill.teachers.config import TeacherSettings
+from eval.data.config import EvaluationDataSettings
+from prompter.runtime.parser import combined, fill, names_of
 
-METHODS = tuple(methods.METHODS)
-"""Methods that make what a student learns from, instead of a --from."""
-
-CORPUS_METHODS = tuple(method.name for method in methods.METHODS.values() if method.needs_corpus)
-"""Those that start from general text."""
+STUDENT_HELP = "Folder, hub id, teacher-layers:0,2,4 (layers of the teacher), or bert:layers=2,hidden=128 (random weights)"
 
 
 @dataclass
-class StudentsConfig:
+class StudentsConfig(TeacherSettings, EvaluationDataSettings, CommonSettings):
     """What to distil from, into what.
 
     Raises:
-        InputError: A field is missing or out of its range.
+        InputError: A value is missing or out of its range.
     """
 
-    sources: list[str] = field(
-        default_factory=list,
-        metadata={"aliases": ["--from"], "help": "Run or prompter folder, exported dataset, text file, or hub dataset."},
+    sources: list[str] = setting(
+        [],
+        "What to learn from: folder of a run or prompter, exported dataset, text file, or hub dataset; several are mixed.",
+        "Texts",
+        aliases=("from",),
     )
-    method: str = field(
-        default="", metadata={"help": f"Instead of --from: {', '.join(METHODS)}; see docs/explanation/methods.md."}
+    method: str = setting(
+        "", f"Make the texts by a method instead: {', '.join(METHODS)}; see docs/explanation/methods.md.", "Texts"
     )
-    corpus: str | None = field(
-        default=None,
-        metadata={"help": "General text for zero-shot and t3: text file, folder, data file, hub dataset, or toy."},
+    corpus: str | None = setting(
+        None, "General text for zero-shot and t3: text file, folder, data file, hub dataset, or toy.", "Texts"
     )
-    weights: list[float] = field(
-        default_factory=list, metadata={"help": "How often texts of each --from are drawn in training; default: all alike."}
+    weights: list[float] = setting(
+        [], "How often texts of each --from are drawn in training; default: all alike.", "Texts", commas="always"
     )
-    student: list[str] = field(
-        default_factory=lambda: ["bert:layers=2,hidden=128"],
-        metadata={"help": "Folder, hub id, teacher-layers:0,2,4 or bert:layers=2,hidden=128; several share the texts."},
+    text_column: str = setting("text", "Column of your own texts.", "Texts")
+    text_split: str = setting("train", "Split of your own texts, in a folder or on the hub.", "Texts")
+    base: str | None = setting(None, "Base model of a prompter, where it has moved.", "Models")
+    student: list[str] = setting(["bert:layers=2,hidden=128"], f"{STUDENT_HELP}. Several share the texts.", "Models")
+    student_tokenizer: str | None = setting(
+        None, "Tokenizer of a student of random weights; default: the teacher's.", "Models"
     )
-    to: str = field(default="", metadata={"help": "Folder of the student; one folder in it for each of several."})
-    teacher: str = field(
-        default="", metadata={"help": "Folder, hub id or module:function; default: the one the prompter was trained for."}
+    budget: int = setting(0, "Teacher queries that may be spent; needed where a prompter writes.", "Budget", low=0)
+    epochs: float = setting(0.0, "Passes over the texts, instead of student_updates.", "Student", low=0)
+    held_out: float = setting(0.05, "Share of the texts that is never trained on.", "Student", low=0, below=1)
+    select: str = setting(
+        "best-agreement",
+        "best-agreement: keep the state that agrees best on held-out texts; last: keep the last state.",
+        "Student",
+        choices=("best-agreement", "last"),
     )
-    teacher_labels: list[str] = field(
-        default_factory=list, metadata={"help": "Class names of a callable teacher, in the order of its answers."}
+    measure_every: int = setting(100, "Student updates between two measurements.", "Student", low=1)
+    to: str = setting(
+        "",
+        "Folder of the student; of several students, each gets a folder in it.",
+        "Output",
+        aliases=("output_dir", "to"),
+        required="give --output_dir (or --to) with the folder of the student",
     )
-    teacher_cache: bool = field(
-        default=True, metadata={"help": "Keep the teacher's answers on disk, so that no text is paid for twice."}
+    report_to: list[str] = setting(
+        [],
+        "Experiment trackers: what accelerate takes, such as tensorboard or wandb; all; none.",
+        "Output",
+        commas="always",
+        choices=TRACKERS,
     )
-    student_tokenizer: str | None = field(
-        default=None, metadata={"help": "Tokenizer of a student made from a config; default: the teacher's."}
-    )
-    base: str | None = field(default=None, metadata={"help": "A prompter's base model, where it has moved."})
-    budget: int = field(default=0, metadata={"help": "Teacher queries that may be spent; needed where a prompter writes."})
-    epochs: float = field(default=0.0, metadata={"help": "Passes over the texts, instead of student_updates."})
-    held_out: float = field(default=0.05, metadata={"help": "Share of the texts that is never trained on."})
-    select: str = field(
-        default="best-agreement",
-        metadata={"help": "best-agreement: keep the state that agrees best on held-out texts; last: keep the last one."},
-    )
-    measure_every: int = field(default=100, metadata={"help": "Student updates between two measurements."})
-    sample_every: int = field(default=5, metadata={"help": "Batches of a method between two tables of samples."})
-    save_seconds: float = field(default=60.0, metadata={"help": "Seconds between two checkpoints, at least."})
-    text_column: str = field(default="text", metadata={"help": "Column of one's own texts."})
-    text_split: str = field(default="train", metadata={"help": "Split of one's own texts, in a folder or on the hub."})
-    eval_data: str | None = field(
-        default=None, metadata={"help": "Labelled data to report on, never to select by: file, hub id or toy:TASK."}
-    )
-    eval_split: str = field(default="test", metadata={"help": "Split, where eval_data is a hub id."})
-    eval_text_column: str = field(default="text", metadata={"help": "Column of its texts."})
-    eval_label_column: str = field(default="label", metadata={"help": "Column of its labels."})
-    eval_limit: int = field(default=0, metadata={"help": "Rows used, drawn by seed 0; 0: all."})
-    report_to: list[str] = field(
-        default_factory=list, metadata={"help": "Trackers: tensorboard, trackio, wandb; default: none."}
-    )
-    seed: int = field(default=0, metadata={"help": "Seed of everything drawn."})
-    device: str = field(default="auto", metadata={"help": "auto, cpu, cuda or cuda:N."})
-    resume: bool = field(default=False, metadata={"help": "Go on with what a stopped call began."})
-    quiet: bool = field(default=False, metadata={"help": "No bars; errors and the result only."})
+    sample_every: int = setting(5, "Batches of a method between two tables of samples.", "Output", low=1)
+    save_seconds: float = setting(60.0, "Seconds between two checkpoints, at least.", "Output", low=0)
+    resume: bool = setting(False, "Go on with what a stopped call began.", "Run", aliases=("resume", "resume_from_checkpoint"))
 
     def __post_init__(self) -> None:
-        """Check ranges and choices."""
+        """Check ranges, and what goes together."""
         if self.method and self.sources:
-            raise InputError(f"from is {', '.join(self.sources)}, but method '{self.method}' makes its own: leave one out")
+            raise InputError(
+                f"from is {', '.join(self.sources)}, but method '{self.method}' makes its own texts: leave one out"
+            )
         if not self.sources and not self.method:
             raise InputError("from is missing: give --from with a run, a dataset or a text file, or a --method")
-        if self.method and not self.budget:
-            raise InputError(f"budget is missing: say how many teacher queries method '{self.method}' may spend")
-        if self.method and len(self.student) > 1:
-            raise InputError(f"student names {len(self.student)}, but method '{self.method}' is set against one: give one")
-        if self.method and self.epochs:
-            raise InputError("epochs is given, but a method's rows come while the student learns: give --student_updates")
-        if self.method in CORPUS_METHODS and not self.corpus:
-            raise InputError(f"corpus is missing: method '{self.method}' starts from general text; give --corpus")
-        if not self.to:
-            raise InputError("to is missing: give --to with the folder of the student")
+        check(self)
+        if self.method and self.method not in METHODS:
+            hint = did_you_mean(self.method, METHODS)
+            raise InputError(f"method is '{self.method}', expected one of: {', '.join(METHODS)}.{hint}")
+        if self.method:
+            self._check_method()
         if len(set(self.sources)) < len(self.sources):
             raise InputError(f"from names a source twice ({', '.join(self.sources)}): give a higher weight instead")
         if self.weights and (len(self.weights) != len(self.sources) or min(self.weights) <= 0):
             raise InputError(f"weights are {self.weights}, expected {len(self.sources)} numbers above 0, one for each --from")
         if not self.student or len(set(self.student)) < len(self.student):
             raise InputError(f"student names {self.student}, expected one or more different ones")
-        if self.select not in ("best-agreement", "last"):
-            raise InputError(f"select is '{self.select}', expected one of: best-agreement, last")
-        if not 0 <= self.held_out < 1:
-            raise InputError(f"held_out is {self.held_out}, expected a share of at least 0 and below 1")
         if self.select == "best-agreement" and not self.held_out:
             raise InputError("held_out is 0, so nothing is there to select by: give a share above 0, or --select last")
-        if self.epochs < 0:
-            raise InputError(f"epochs is {self.epochs}, expected a number above 0")
-        for name in ("measure_every", "sample_every"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}, expected a whole number >= 1")
-        for name in ("budget", "eval_limit", "seed", "save_seconds"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is {getattr(self, name)}, expected a number >= 0")
-        for tracker in self.report_to:
-            if tracker not in ("tensorboard", "trackio", "wandb"):
-                raise InputError(f"report_to names '{tracker}', expected some of: tensorboard, trackio, wandb")
+
+    def _check_method(self) -> None:
+        if not self.budget:
+            raise InputError(f"budget is missing: say how many teacher queries method '{self.method}' may spend")
+        if len(self.student) > 1:
+            raise InputError(f"student names {len(self.student)}, but method '{self.method}' works against one: give one")
+        if self.epochs:
+            raise InputError("epochs is given, but a method makes its texts while the student learns: give --student_updates")
+        if METHODS[self.method].needs_corpus and not self.corpus:
+            raise InputError(f"corpus is missing: method '{self.method}' starts from general text; give --corpus")
 
 
 NOT_COMPARED = {"resume", "quiet", "report_to", "to", "sample_every", "save_seconds", "teacher_cache"}
 """Settings that may differ between a call and its resumption: they do not change what is computed."""
+
+
+def distill_settings(values: Mapping[str, Any], where: str = "") -> list[Any]:
+    """Make settings from values by name, `config` (a YAML file) and `method` among them.
+
+    Returns:
+        A `StudentsConfig`, a `DistillConfig`, and the settings of the method where there is one.
+
+    Raises:
+        InputError: See `prompter.runtime.parser.fill`; there is no such method; or a value belongs to another method.
+    """
+    given = combined((StudentsConfig, DistillConfig, *(method.settings for method in METHODS.values())), [(where, values)])
+    name = given.get("method") or ""
+    if name and name not in METHODS:
+        raise InputError(f"method is '{name}', expected one of: {', '.join(METHODS)}.{did_you_mean(str(name), METHODS)}")
+    for other, method in METHODS.items():
+        foreign = [key for key in names_of([method.settings]) if key in given and other != name]
+        if foreign:
+            raise InputError(f"{foreign[0]} belongs to the method {other}, but method is '{name or 'none'}': leave it out")
+    # Texts of a prompter that learns no more are all alike: nothing is gained by starting again with a fresh student.
+    defaults = {"student_restart": bool(name)}
+    parts = (StudentsConfig, DistillConfig, *([METHODS[name].settings] if name else []))
+    return fill(parts, [("", defaults), (where, values)])

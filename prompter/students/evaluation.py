@@ -24,8 +24,8 @@ from eval.classifiers.scoring import size_and_speed
 from eval.data.labelled import EvaluationData
 from eval.data.tasks import Task, describe, match_labels, task_data
 from eval.toy import located
-from prompter.commands.tasks import find_task
 from prompter.runtime.console import Console, quieten
+from prompter.runtime.shipped import find_task
 from prompter.runtime.versions import library_versions
 from prompter.students.evaluate_config import PRINT, EvaluateConfig
 

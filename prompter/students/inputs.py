@@ -11,6 +11,7 @@ from distill.common.hub import HUB_ID
 from distill.common.seeding import derive_seed
 from distill.config import DistillConfig
 from distill.methods.synthesizer import white_box
+from distill.methods.table import METHODS
 from distill.student import Student, load_student
 from distill.teachers.loading import load_teacher
 from distill.teachers.prediction_cache import CachedTeacher, predictions_file
@@ -18,7 +19,7 @@ from eval.data.labelled import EvaluationData, load_labelled
 from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.runtime.console import Console
-from prompter.students.config import CORPUS_METHODS, StudentsConfig
+from prompter.students.config import StudentsConfig
 from prompter.students.sources import Source, labels_of, open_source
 
 
@@ -109,7 +110,9 @@ def load(config: StudentsConfig, training: DistillConfig, show: Console) -> Inpu
         )
         if teacher is not None:
             evaluation.teacher_log_probs = teacher(evaluation.texts)
-    corpus = read_sentences(located(str(config.corpus), "corpus")) if config.method in CORPUS_METHODS else []
+    corpus = (
+        read_sentences(located(str(config.corpus), "corpus")) if config.method and METHODS[config.method].needs_corpus else []
+    )
     return Inputs(sources, teacher, labels, students, evaluation, corpus, untrained)
 
 

@@ -4,13 +4,10 @@ They differ from the prompter in what they need: the teacher's weights, some a c
 (see docs/explanation/methods.md). What they make goes to the same distillation loop, and is paid for in the same queries.
 """
 
-import argparse
 import dataclasses
 import time
 from typing import Any
 
-from distill.common.errors import InputError, did_you_mean
-from distill.common.files import read_yaml
 from distill.distiller import Distiller
 from distill.methods.synthesizer import Synthesizer, white_box
 from distill.methods.table import METHODS, method_of
@@ -20,36 +17,12 @@ from eval.toy import located
 from prompter.runtime.clock import Clock
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_run
-from prompter.runtime.shipped import config_path
-from prompter.students.config import CORPUS_METHODS
 from prompter.training.baselines import finish, measured
 from prompter.training.settings import Settings
 from prompter.training.setup import load_teacher_and_data, new_student, with_toy_files
 
-CONFIGS: dict[str, type] = {name: method.settings for name, method in METHODS.items()}
-"""Settings of each method, by the name that `--method` takes."""
-
 TOY_MODELS = {"masked_lm": "masked-lm", "rewriter": "rewriter"}
 """Settings of methods that may be called `toy`, and what then stands for them."""
-
-
-def method_named(arguments: list[str]) -> str:
-    """The method that flags, or else the configuration file that they name, ask for; "" where they ask for none.
-
-    Raises:
-        InputError: There is no such method.
-    """
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--method")
-    parser.add_argument("--config")
-    named, _ = parser.parse_known_args(arguments)
-    name = named.method
-    if name is None and named.config:
-        name = read_yaml(config_path(named.config)).get("method")
-    if name and name not in CONFIGS:
-        hint = did_you_mean(str(name), CONFIGS)
-        raise InputError(f"method is '{name}', expected one of: {', '.join(CONFIGS)}.{hint}")
-    return str(name or "")
 
 
 def with_toy_models(config: Any, quiet: bool) -> Any:
@@ -87,7 +60,7 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
     """Distil a student by a method, at the cost of a control; no checkpoint is kept.
 
     Args:
-        name: One of `CONFIGS`.
+        name: One of `METHODS`.
         settings: As for `prompter train`, with those of the method.
 
     Returns:
@@ -102,7 +75,7 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
         run = settings.run
         loaded = load_teacher_and_data(run, show)
         inside = white_box(loaded.teacher, name)
-        corpus = read_sentences(str(run.corpus)) if name in CORPUS_METHODS else []
+        corpus = read_sentences(str(run.corpus)) if METHODS[name].needs_corpus else []
         method = with_toy_models(settings.method, run.quiet)
         start = time.perf_counter()
         distiller = Distiller(new_student(settings, loaded), training, run.budget, run.seed, inside)

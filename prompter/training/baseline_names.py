@@ -1,11 +1,10 @@
-"""The baselines: other texts that the same student can learn from."""
+"""The baselines: other texts that the same student can learn from, at the same cost."""
 
 BASELINES = (
     *("unprompted", "unprompted-hot", "class-names", "random-topics", "selected-topics"),
     *("random-words", "corpus", "real", "supervised"),
 )
-"""What a prompted student can be compared with; see `prompter.training.baseline_texts`."""
+"""What a prompted student can be compared with; `prompter.training.baseline_texts` says what each one is."""
 
-
-SOURCES = {"random-words": "corpus", "corpus": "corpus", "real": "real_data", "supervised": "real_data"}
-"""The setting that a control cannot do without."""
+BASELINE_SOURCES = {"random-words": "corpus", "corpus": "corpus", "real": "real_data", "supervised": "real_data"}
+"""The setting that a baseline needs."""

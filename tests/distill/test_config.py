@@ -11,16 +11,16 @@ from distill.config import DistillConfig
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"student_learning_rate": 0}, "student_learning_rate: 0; expected a number of more than 0.0 and at most 1.0"),
-        ({"student_learning_rate": "fast"}, "student_learning_rate: 'fast'"),
-        ({"student_learning_rate": float("nan")}, "student_learning_rate: nan"),
-        ({"student_batch_size": 0}, "student_batch_size: 0; expected a number of at least 1"),
-        ({"student_batch_size": 8.5}, "student_batch_size: 8.5; expected a whole number"),
-        ({"student_updates": True}, "student_updates: True; expected a whole number"),
-        ({"student_temperature": -1.0}, "student_temperature: -1.0"),
-        ({"student_online_share": 1.5}, "student_online_share: 1.5"),
-        ({"student_schedule": "step"}, "student_schedule: 'step'; expected one of cosine, linear, constant"),
-        ({"replay_selection": "best"}, "replay_selection: 'best'; expected one of uniform, balanced"),
+        ({"student_learning_rate": 0}, "student_learning_rate is 0, expected a number > 0 and <= 1"),
+        ({"student_learning_rate": "fast"}, "student_learning_rate is 'fast'"),
+        ({"student_learning_rate": float("nan")}, "student_learning_rate is nan"),
+        ({"student_batch_size": 0}, "student_batch_size is 0, expected a whole number >= 1"),
+        ({"student_batch_size": 8.5}, "student_batch_size is 8.5, expected a whole number"),
+        ({"student_updates": True}, "student_updates is True, expected a whole number"),
+        ({"student_temperature": -1.0}, "student_temperature is -1.0"),
+        ({"student_online_share": 1.5}, "student_online_share is 1.5"),
+        ({"student_schedule": "step"}, "student_schedule is 'step', expected one of: cosine, linear, constant"),
+        ({"replay_selection": "best"}, "replay_selection is 'best', expected one of: uniform, balanced"),
     ],
 )
 def test_settings_out_of_range(changes: dict, message: str) -> None:

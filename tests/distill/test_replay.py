@@ -9,7 +9,6 @@ from safetensors.torch import load_file
 
 from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
-from distill.config import Selection
 from distill.replay import Replay, selection_weights
 from tests.distill.tiny import embedded_batch, random_batch
 
@@ -145,7 +144,7 @@ def test_damaged_files_are_named(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("selection", ["uniform", "balanced"])
-def test_source_weights_are_the_shares_drawn(selection: Selection) -> None:
+def test_source_weights_are_the_shares_drawn(selection: str) -> None:
     replay = Replay(1000, 0, source_weights={"a": 1.0, "b": 3.0})
     for source, count, counter in (("a", 300, 0), ("b", 60, 1)):
         batch = random_batch(count, counter)

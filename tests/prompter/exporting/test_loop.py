@@ -23,11 +23,11 @@ from hypothesis import strategies as st
 
 from distill.common.errors import InputError
 from eval.corpora.duplicates import DuplicateIndex
-from prompter.cli import main
+from prompter.cli import main, parsed
 from prompter.exporting import folder as export_folder
 from prompter.exporting import loop as export_module
 from prompter.exporting import shards
-from prompter.exporting.config import ExportConfig, parse_export
+from prompter.exporting.config import ExportConfig, export_settings
 from prompter.exporting.filters import fault
 from prompter.exporting.folder import ExportFolder
 from prompter.exporting.loop import Export, export
@@ -36,6 +36,10 @@ from prompter.runtime.console import Console
 from prompter.saved.prompter import PromptedTexts, Prompter
 
 FLAGS = ["--rows", "20", "--batch_size", "16", "--shard_rows", "10", "--device", "cpu", "--quiet"]
+
+
+def parse_export(arguments: list[str]) -> tuple:
+    return export_settings(parsed(["export", *arguments])[1])
 
 
 def run(run_folder: Path, to: Path, *flags: str) -> int:
@@ -294,7 +298,7 @@ def test_folders_that_are_refused(run_folder: Path, tmp_path: Path) -> None:
         (["--near_duplicates", "1"], "near_duplicates is 1.0"),
         (["--max_words", "2"], "max_words is 2, expected at least min_words = 3"),
         (["--writer", "vlm"], "writer is 'vlm'.*Did you mean 'vllm'"),
-        (["--teacher", "none", "--balance"], "balance needs a teacher's answers"),
+        (["--teacher", "none", "--balance"], "balance needs a teacher's predictions"),
         (["--public"], "public says how to upload"),
         (["--shard_row", "3"], "unknown argument '--shard_row'. Did you mean 'shard_rows'"),
         (["--writer_top_p", "0"], "writer_top_p is 0"),

@@ -206,7 +206,7 @@ def test_loads_from_a_folder(lm_folder: Path) -> None:
         (dict(writer_min_new_tokens=-1), "writer_min_new_tokens is -1"),
         (dict(writer_temperature=-0.1), "writer_temperature is -0.1, expected a number >= 0"),
         (dict(writer_temperature=float("nan")), "writer_temperature is nan"),
-        (dict(writer_top_p=0.0), "writer_top_p is 0.0, expected a number above 0"),
+        (dict(writer_top_p=0.0), "writer_top_p is 0.0, expected a number > 0"),
         (dict(writer_top_p=1.1), "writer_top_p is 1.1"),
         (dict(writer_top_k=-1), "writer_top_k is -1"),
         (dict(writer_batch_size=0), "writer_batch_size is 0"),

@@ -14,9 +14,10 @@ from distill.common.files import without_nan
 from distill.common.seeding import random_generator
 from distill.student import load_student
 from distill.teachers.loading import load_teacher
-from prompter.cli import main
+from prompter.cli import main, parsed
+from prompter.runtime.parser import fill
 from prompter.students import evaluation
-from prompter.students.evaluate_config import parse_evaluate
+from prompter.students.evaluate_config import EvaluateConfig
 from tests.distill.service import Service
 from tests.prompter.tiny import tiny_teacher, word_tokenizer
 
@@ -245,7 +246,7 @@ def test_data_that_does_not_fit_is_refused(
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        ([], "model is missing: prompter evaluate MODEL... --task NAME"),
+        ([], "models is missing: prompter evaluate MODEL... --task NAME"),
         (["m"], "task is missing"),
         (["m", "--task", "ag_new"], "task 'ag_new' is unknown"),
         (["m", "--task", "ag_new"], "Did you mean 'ag_news'?"),
@@ -280,14 +281,13 @@ def test_metrics_of_the_hub_are_warned_of_and_need_the_hub(
     monkeypatch.setattr(hub, "load", lambda name: F1())
     assert run(students[0], "--task", task, "--metric", "hub:f1", "--quiet") == 0
     assert "hub:f1" in (shown := capsys.readouterr().out) and "0.625" in shown
-    with pytest.raises(SystemExit):
-        main(["evaluate", "--help"])
+    assert main(["evaluate", "--help"]) == 0
     assert "RUNS CODE" in capsys.readouterr().out
 
 
 def test_settings_come_from_a_file_too(tmp_path: Path) -> None:
     file = tmp_path / "evaluate.yaml"
     file.write_text("models: [a, b]\ntask: sst2\nlimit: 5\njson: out.json\n")
-    config = parse_evaluate(["--config", str(file), "--limit", "6"])
+    config = fill((EvaluateConfig,), [("", parsed(["evaluate", "--config", str(file), "--limit", "6"])[1])])[0]
     assert (config.models, config.task, config.limit, config.json) == (["a", "b"], "sst2", 6, "out.json")
-    assert parse_evaluate(["a", "--task", "sst2", "--json"]).json == "-"
+    assert fill((EvaluateConfig,), [("", parsed(["evaluate", "a", "--task", "sst2", "--json"])[1])])[0].json == "-"

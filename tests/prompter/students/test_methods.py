@@ -14,13 +14,14 @@ import yaml
 from transformers import pipeline
 
 from distill.common.errors import InputError
+from distill.methods.table import METHODS
 from distill.methods.zero_shot import ZeroShot
 from prompter.bench.suite import read_suite
 from prompter.cli import main
 from prompter.runtime.console import Console
 from prompter.runtime.markdown import cell
-from prompter.students.config import METHODS
-from prompter.students.methods import CONFIGS, method_named, tell
+from prompter.students.config import distill_settings
+from prompter.students.methods import tell
 from tests.distill.conftest import bert_folder  # noqa: F401 (fixture)
 from tests.distill.rewriters import save_rewriter_base
 from tests.distill.tiny import LABELS, random_texts, save_masked_lm
@@ -166,10 +167,10 @@ predictions.labels = LABELS  # type: ignore[attr-defined]
         ("t3", ["--budget", "0"], "budget is missing"),
         ("t3", ["--epochs", "2"], "epochs is given"),
         ("t3", ["--rewriter_rnak", "3"], "rewriter_rank"),
-        ("zero-shot", ["--rewriter_rank", "3"], "unknown argument"),
+        ("zero-shot", ["--rewriter_rank", "3"], "belongs to the method t3"),
         ("zero-shot", ["--corpus", ""], "corpus is missing"),
         ("zero-shot", ["--corpus", "nowhere.txt"], "nowhere.txt"),
-        ("zero-shot", ["--student", "bert:layers=1,hidden=8", "bert:layers=1,hidden=16"], "set against one"),
+        ("zero-shot", ["--student", "bert:layers=1,hidden=8", "bert:layers=1,hidden=16"], "works against one"),
         ("as-dfd", ["--student", "bert:layers=1,hidden=32"], "teacher-layers"),
         ("as-dfd", ["--embeddings_max_length", "8000"], "embeddings_max_length"),
         *(
@@ -210,12 +211,15 @@ def test_queries_that_give_no_text_are_announced(rows: int, warns: bool, capsys:
     assert ("of 100 queries only about 40 give the student a text" in said) == warns
 
 
-def test_the_method_is_known_before_the_settings_are(tmp_path: Path) -> None:
-    assert tuple(CONFIGS) == METHODS
+def test_the_method_decides_which_settings_there_are(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text("method: t3\n")
-    assert method_named(["--config", str(file)]) == "t3"
-    assert method_named(["--config", str(file), "--method=as-dfd"]) == "as-dfd" and method_named(["--to", "x"]) == ""
+    file.write_text("method: t3\nrewriter: toy\ncorpus: toy\nbudget: 10\nto: x\n")
+    config, training, method = distill_settings({"config": str(file)})
+    assert (config.method, type(method), training.student_restart) == ("t3", METHODS["t3"], True)
+    with pytest.raises(InputError, match="rewriter belongs to the method t3, but method is 'as-dfd'"):
+        distill_settings({"config": str(file), "method": "as-dfd"})
+    with pytest.raises(InputError, match="expected one of: as-dfd, zero-shot, t3"):
+        distill_settings({"method": "t4"})
 
 
 def test_methods_stand_in_a_suite_beside_the_others(

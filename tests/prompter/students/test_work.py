@@ -260,7 +260,7 @@ def test_evaluation_data_is_reported_on(exported: Path, teacher_folder: Path, tm
     ("arguments", "message"),
     [
         ([], "from is missing"),
-        (["--from", "{exported}"], "to is missing"),
+        (["--from", "{exported}"], "output_dir is missing"),
         (["--from", "{exported}", "{exported}", "--to", "x"], "twice"),
         (["--from", "{exported}", "--to", "x", "--weights", "1", "2"], "one for each --from"),
         (["--from", "{exported}", "--to", "x", "--select", "bst"], "best-agreement, last"),

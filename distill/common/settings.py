@@ -1,0 +1,247 @@
+"""Settings as dataclasses: one way to declare a value, to read it from text or YAML, and to check its range.
+
+`setting` keeps everything about a value in one place: default, help, group, range, choices and other names. `convert` turns
+what a user wrote (a flag, a YAML value, a keyword argument) into the declared type, and `check` refuses what is out of range.
+Nothing here imports torch, so that the command line can answer `--help` at once.
+"""
+
+import dataclasses
+import json
+import math
+import re
+import types
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Union, get_args, get_origin
+
+from distill.common.errors import InputError, did_you_mean
+
+GROUPS = (
+    *(
+        "Models",
+        "Budget",
+        "Prompter",
+        "Writer",
+        "Reward",
+        "Texts",
+        "Student",
+        "Method as-dfd",
+        "Method zero-shot",
+        "Method t3",
+    ),
+    *("Evaluation", "Output", "Run"),
+)
+"""Groups of the help texts, in their order."""
+
+TRACKERS = (
+    *("none", "all", "azure_ml", "clearml", "codecarbon", "comet_ml", "dagshub", "dvclive", "flyte", "kubeflow", "mlflow"),
+    *("neptune", "swanlab", "tensorboard", "trackio", "wandb"),
+)
+"""What `report_to` takes in transformers; a test holds that this list is theirs."""
+
+TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+THOUSANDS = re.compile(r"[+-]?\d{1,3}([,_]\d{3})+|[+-]?\d+(_\d+)+")
+
+
+def setting(
+    default: Any,
+    help: str,
+    group: str,
+    *,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    below: float | None = None,
+    choices: Sequence[str] = (),
+    aliases: Sequence[str] = (),
+    commas: Literal["never", "always", "alone"] = "never",
+    required: str = "",
+    optional_value: str | None = None,
+) -> Any:
+    """Declare a setting; the value for a field of a dataclass.
+
+    Args:
+        default: Its default; a list is copied for each instance.
+        help: What it does, in one sentence.
+        group: One of `GROUPS`.
+        low: Smallest value allowed.
+        above: Number that the value must be greater than.
+        high: Largest value allowed.
+        below: Number that the value must be smaller than.
+        choices: The only values allowed; of a list, the only items.
+        aliases: Other names for flag and YAML key. The first one is what the help shows.
+        commas: Whether commas separate the items of a list: `always`, or `alone` where it is the only item.
+        required: How to give it, for the message where it is missing; "" where it may be left out.
+        optional_value: What the flag alone means, without a value.
+    """
+    assert group in GROUPS, group
+    about = {
+        **{"help": help, "group": group, "low": low, "above": above, "high": high, "below": below},
+        **{"choices": tuple(choices), "aliases": tuple(aliases), "commas": commas, "required": required},
+        "optional_value": optional_value,
+    }
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=about)
+    return field(default=default, metadata=about)
+
+
+@dataclass
+class CommonSettings:
+    """What every command that computes can be told."""
+
+    seed: int = setting(0, "Seed of everything that is drawn at random.", "Run", low=0)
+    device: str = setting("auto", "auto, cpu, cuda or cuda:N.", "Run")
+    dtype: str = setting(
+        "auto",
+        "Number format to compute in; auto: bfloat16 where the hardware multiplies it, else float32.",
+        "Run",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    quiet: bool = setting(False, "Show no bars and tables, only errors and the result.", "Run")
+
+
+@dataclass
+class HubSettings:
+    """Where a result is uploaded to."""
+
+    push_to_hub: str | None = setting(None, "Upload to this id of the Hugging Face hub, privately.", "Output")
+    public: bool = setting(False, "Upload publicly.", "Output")
+
+    def check_upload(self) -> None:
+        """Refuse `public` without an upload.
+
+        Raises:
+            InputError: `public` is set, but `push_to_hub` is not.
+        """
+        if self.public and not self.push_to_hub:
+            raise InputError("public says how to upload, but push_to_hub is not given: give --push_to_hub ID")
+
+
+def check(settings: Any) -> None:
+    """Check the ranges, choices and required values of a dataclass whose fields were declared by `setting`.
+
+    Raises:
+        InputError: A value is missing or out of its range. The message begins with the name of the setting.
+    """
+    for item in dataclasses.fields(settings):
+        about, value = item.metadata, getattr(settings, item.name)
+        if about["required"] and not value:
+            raise InputError(f"{_shown_name(item)} is missing: {about['required']}")
+        for part in value if isinstance(value, list) else [value]:
+            if about["choices"] and part not in about["choices"]:
+                hint = did_you_mean(str(part), about["choices"])
+                found = f"names '{part}', expected some of" if is_list(item) else f"is '{part}', expected one of"
+                raise InputError(f"{item.name} {found}: {', '.join(about['choices'])}.{hint}")
+            _check_range(item, part)
+
+
+def _check_range(item: dataclasses.Field, value: Any) -> None:
+    about, kind = item.metadata, _kind(item)
+    bounds = {name: about[name] for name in ("low", "above", "high", "below") if about[name] is not None}
+    if kind not in (int, float) or value is None:
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    whole = number and float(value).is_integer() if kind is int else number
+    fits = whole and math.isfinite(value)
+    fits = fits and not ("low" in bounds and value < bounds["low"]) and not ("above" in bounds and value <= bounds["above"])
+    fits = fits and not ("high" in bounds and value > bounds["high"]) and not ("below" in bounds and value >= bounds["below"])
+    if not fits:
+        raise InputError(f"{item.name} is {value!r}, expected {_expected(kind, bounds)}")
+
+
+def _expected(kind: type, bounds: dict[str, float]) -> str:
+    """Return words such as `a whole number >= 1 and <= 8`."""
+    signs = {"low": ">=", "above": ">", "high": "<=", "below": "<"}
+    limits = " and ".join(f"{signs[name]} {bound:g}" for name, bound in bounds.items())
+    return f"{'a whole number' if kind is int else 'a number'} {limits}".strip()
+
+
+def _shown_name(item: dataclasses.Field) -> str:
+    return (*item.metadata["aliases"], item.name)[0]
+
+
+def _kind(item: dataclasses.Field) -> Any:
+    """Return the type of a field's value, or of its items where it is a list; `None` is left out of a union."""
+    kind = item.type
+    if get_origin(kind) in (types.UnionType, Union):
+        (kind,) = (part for part in get_args(kind) if part is not type(None))
+    if get_origin(kind) is list:
+        (kind,) = get_args(kind)
+    return kind
+
+
+def is_list(item: dataclasses.Field) -> bool:
+    """Return whether a setting is a list."""
+    return get_origin(item.type) is list
+
+
+def is_switch(item: dataclasses.Field) -> bool:
+    """Return whether a setting is either on or off."""
+    return item.type is bool
+
+
+def convert(item: dataclasses.Field, value: Any) -> Any:
+    """Turn what a user wrote into the type of a setting.
+
+    Args:
+        item: The field.
+        value: Text from the command line, a value from YAML, or a keyword argument.
+
+    Raises:
+        InputError: It is of another type. The message begins with the name of the setting.
+    """
+    if not is_list(item):
+        return _scalar(item, value)
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    commas = item.metadata["commas"]
+    if commas == "always" or (commas == "alone" and len(items) == 1):
+        items = [part.strip() for text in items for part in (text.split(",") if isinstance(text, str) else [text])]
+    return [_scalar(item, part) for part in items if part != ""]
+
+
+def _scalar(item: dataclasses.Field, value: Any) -> Any:
+    kind = _kind(item)
+    try:
+        if kind is bool:
+            return _switch(value)
+        if kind is int:
+            return _whole(value)
+        if kind is float:
+            return _number(value)
+        return _text(value)
+    except ValueError:
+        names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
+        remedy = ": put quotes around it" if kind is str and isinstance(value, bool) else ""
+        raise InputError(f"{item.name} is {value!r}, expected {names.get(kind, 'text')}{remedy}") from None
+
+
+def _switch(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    text = str(value).lower()
+    if text not in (*TRUE, *FALSE):
+        raise ValueError
+    return text in TRUE
+
+
+def _whole(value: Any) -> int:
+    number = _number(value)
+    if not number.is_integer():
+        raise ValueError
+    return int(value) if isinstance(value, int) else int(number)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError
+    if isinstance(value, str) and THOUSANDS.fullmatch(value.strip()):
+        value = value.replace(",", "").replace("_", "")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    """Return text as it is, a mapping as JSON and a number in its digits; YAML's true and false were words once."""
+    if isinstance(value, bool) or value is None:
+        raise ValueError
+    return json.dumps(value) if isinstance(value, dict | list) else str(value)

@@ -1,0 +1,24 @@
+"""Settings that name a teacher, shared by every command that may ask one."""
+
+from dataclasses import dataclass
+
+from distill.common.settings import setting
+
+
+@dataclass
+class TeacherSettings:
+    """Which teacher, the names of its classes, and whether its predictions are kept."""
+
+    teacher: str = setting(
+        "",
+        "Classifier: folder, hub id, http(s)://HOST/predict, Python function module:function, or toy:TASK. "
+        "Where a prompter or dataset is given, the default is the teacher it was made for.",
+        "Models",
+    )
+    teacher_labels: list[str] = setting(
+        [],
+        "Class names of a function, in the order of its predictions, or of a service, in any order.",
+        "Models",
+        commas="alone",
+    )
+    teacher_cache: bool = setting(True, "Keep the teacher's predictions on disk, so that no text is paid for twice.", "Models")

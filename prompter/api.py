@@ -1,0 +1,147 @@
+"""The verbs as functions: `train`, `export`, `distill`, `evaluate`.
+
+The keyword arguments are the settings of the command line, by the names of the flags (`prompter VERB --help`, or
+docs/reference). `config` takes the path of a YAML file; keyword arguments win over it. A mistake raises an
+`distill.common.errors.InputError`, which is a `ValueError`.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from distill.common.errors import InputError
+from distill.teachers.names import FUNCTION_NAME, teacher_name
+
+
+def train(
+    *,
+    teacher: str | Path | Callable[[list[str]], Any] | None = None,
+    reward_funcs: Sequence[Callable[..., Any]] = (),
+    reward_weights: Sequence[float] | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Train a prompter and a student together for a teacher.
+
+    Args:
+        teacher: Folder, hub id, URL, "module:function", or a function from N texts to N rows of class probabilities. The
+            function must be defined at the top of a module.
+        reward_funcs: Rewards of your own beside the built-in ones. Each is called with the keyword arguments `texts`,
+            `topics`, `targets`, `teacher_log_probs` and `student_log_probs`, and returns N numbers in [0, 1].
+        reward_weights: One weight for each of them; 1 if None.
+        **settings: Settings of `prompter train`; `generator` and `output_dir` are needed, as is `teacher`.
+
+    Returns:
+        The summary, as in `summary.json` of the run's folder.
+
+    Raises:
+        InputError: Anything that you can put right; nothing half-written is left behind.
+        KeyboardInterrupt: Ctrl-C; the run is saved, and the same call with `resume=True` goes on.
+
+    Examples:
+        >>> train(generator="gpt2")
+        Traceback (most recent call last):
+        ...
+        distill.common.errors.InputError: teacher is missing: give --teacher with a classifier, or a line 'teacher: ...' in the config
+    """
+    from prompter.training.settings import settings_from
+
+    found = settings_from(_with_teacher(settings, teacher))
+    from prompter.training.run import train as run
+
+    summary = run(found)
+    if summary is None:
+        raise KeyboardInterrupt
+    return summary
+
+
+def export(
+    run: str | Path, *, teacher: str | Path | Callable[[list[str]], Any] | None = None, **settings: Any
+) -> dict[str, Any]:
+    """Write a labelled synthetic dataset with a trained prompter.
+
+    Args:
+        run: Folder of a finished run, the folder `prompter` in it, or a student that the method t3 has made.
+        teacher: See `train`; the run's own if None, "none" for texts without labels.
+        **settings: Settings of `prompter export`; `rows` and `output_dir` are needed.
+
+    Returns:
+        The result, as in `recipe.yaml` of the dataset: `complete`, `rows`, `kept`, `marked` and others.
+
+    Raises:
+        InputError: Anything that you can put right.
+        KeyboardInterrupt: Ctrl-C; the same call goes on.
+    """
+    from prompter.exporting.config import export_settings
+
+    config, writer = export_settings(_with_teacher(settings | {"run": str(run)}, teacher))
+    from distill.common.files import read_yaml
+    from prompter.exporting.folder import RECIPE_FILE
+    from prompter.exporting.loop import export as work
+
+    work(config, writer)
+    return dict(read_yaml(Path(config.to) / RECIPE_FILE)["result"])
+
+
+def distill(*, teacher: str | Path | Callable[[list[str]], Any] | None = None, **settings: Any) -> dict[str, Any]:
+    """Distil students from saved prompters, exported datasets, text of your own, or another method.
+
+    Args:
+        teacher: See `train`; the one that the sources were made for if None.
+        **settings: Settings of `prompter distill`; `sources` (a list, `--from` on the command line) or `method`, and
+            `output_dir` are needed.
+
+    Returns:
+        The summary, as in `summary.json` of the student's folder.
+
+    Raises:
+        InputError: Anything that you can put right; nothing half-written is left at `output_dir`.
+        KeyboardInterrupt: Ctrl-C; the same call with `resume=True` goes on.
+    """
+    from prompter.students.config import distill_settings
+
+    found = distill_settings(_with_teacher(settings, teacher))
+    from prompter.students.run import distill as run
+
+    summary = run(*found)
+    if summary is None:
+        raise KeyboardInterrupt
+    return summary
+
+
+def evaluate(
+    models: str | Path | Sequence[str | Path], task: str | Path | None = None, *, teacher: Any = None, **settings: Any
+) -> dict[str, Any]:
+    """Measure one or several classifiers on a task.
+
+    Args:
+        models: Folders, hub ids, URLs or "module:function".
+        task: Name of a task (`prompter tasks ls`), or path of its YAML file.
+        teacher: What the models learnt from; adds agreement, KL and retention. See `train`.
+        **settings: Settings of `prompter evaluate`.
+
+    Returns:
+        `task`, `models` (one row each, the teacher first), `pairs`, `notes`, and how it was measured.
+
+    Raises:
+        InputError: Anything that you can put right.
+    """
+    from prompter.runtime.parser import fill
+    from prompter.students.evaluate_config import EvaluateConfig
+
+    several = [models] if isinstance(models, str | Path) else list(models)
+    values = settings | {"models": [str(model) for model in several], "task": None if task is None else str(task)}
+    (config,) = fill((EvaluateConfig,), [("", _with_teacher(values, teacher))])
+    from prompter.students.evaluation import evaluate as run
+
+    return run(config)
+
+
+def _with_teacher(settings: dict[str, Any], teacher: Any) -> dict[str, Any]:
+    """Return the settings with the teacher by its name; a function is named by its module."""
+    settings = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+    if teacher is None:
+        return settings
+    name = teacher_name(str(teacher) if isinstance(teacher, Path) else teacher)
+    if callable(teacher) and not FUNCTION_NAME.fullmatch(name):
+        raise InputError(f"teacher is {name}, expected a name, or a function that is defined at the top of a module")
+    return settings | {"teacher": str(teacher) if isinstance(teacher, str | Path) else name}

@@ -1,0 +1,31 @@
+"""`prompter distill`: students from what others have written, or from a method that makes its own texts."""
+
+import argparse
+from typing import Any
+
+from distill.config import DistillConfig
+from distill.methods.table import METHODS
+from prompter.runtime.parser import add_settings
+from prompter.students.config import StudentsConfig
+
+HELP = "distil students from saved prompters, exported datasets, text of your own, or another method"
+EXAMPLES = (
+    "prompter distill --from data/demo --output_dir students --student bert:layers=2,hidden=64 --student bert:layers=1,hidden=64",
+    "prompter distill --method as-dfd --config configs/toy/as-dfd.yaml --output_dir students/as-dfd",
+)
+GO_ON = ("--resume",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags, those of all methods among them."""
+    add_settings(parser, (StudentsConfig, DistillConfig, *(method.settings for method in METHODS.values())))
+
+
+def run(values: dict[str, Any]) -> int:
+    """Distil, and print a row for each student."""
+    from prompter.api import distill
+    from prompter.commands.tables import print_students
+
+    summary = distill(**values)
+    print_students(summary, summary["config"]["to"])
+    return 0

@@ -1,0 +1,39 @@
+"""`prompter evaluate-data`: how good a dataset is by itself, and how near to real texts."""
+
+import argparse
+from typing import Any
+
+from eval.corpora.config import CorpusConfig
+from prompter.runtime.parser import add_settings, fill
+
+HELP = "measure how good an exported dataset is, and how near to real texts"
+EXAMPLES = (
+    "prompter evaluate-data data/demo --reference toy:sentiment",
+    "prompter evaluate-data data/demo --json metrics.json --html quality.html",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add DIR and the flags."""
+    parser.add_argument(
+        "data", metavar="DIR", nargs="?", default=argparse.SUPPRESS, help="folder of a dataset, or a file of texts"
+    )
+    add_settings(parser, (CorpusConfig,), positional=("data",))
+
+
+def run(values: dict[str, Any]) -> int:
+    """Measure, write what was asked for, and print a table."""
+    (config,) = fill((CorpusConfig,), [("", values)])
+
+    from rich.console import Console
+    from rich.text import Text
+
+    from eval.corpora.quality import evaluate_data, write_results
+    from eval.corpora.report import print_results
+    from prompter.runtime.console import quieten
+
+    with quieten(), Console(stderr=True, quiet=config.quiet).status("") as status:
+        results = evaluate_data(config, lambda line: status.update(Text(line)))
+    write_results(results, config)
+    print_results(results)
+    return 0

@@ -1,0 +1,30 @@
+"""`prompter export`: a labelled synthetic dataset from a trained prompter."""
+
+import argparse
+from typing import Any
+
+from prompter.exporting.config import PARTS
+from prompter.runtime.parser import add_settings
+
+HELP = "write a labelled synthetic dataset with the prompter of a run"
+EXAMPLES = (
+    "prompter export runs/demo --rows 20000 --output_dir data/demo --balance",
+    "prompter export students/t3 --rows 2000 --output_dir data/t3 --jsonl",
+)
+GO_ON = ()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add RUN and the flags."""
+    parser.add_argument(
+        "run", metavar="RUN", nargs="?", default=argparse.SUPPRESS, help="folder of a finished run, or of a student of t3"
+    )
+    add_settings(parser, PARTS, positional=("run",))
+
+
+def run(values: dict[str, Any]) -> int:
+    """Write the dataset; the status is 1 where fewer rows could be kept than were asked for."""
+    from prompter.exporting.config import export_settings
+    from prompter.exporting.loop import export
+
+    return export(*export_settings(values))

@@ -1,0 +1,29 @@
+"""`prompter train`: a prompter and a student, trained together for one teacher."""
+
+import argparse
+from typing import Any
+
+from prompter.runtime.parser import add_settings
+from prompter.training.settings import PARTS
+
+HELP = "train a prompter and a student together for your teacher"
+EXAMPLES = (
+    "prompter train --config configs/ag_news.yaml --output_dir runs/ag_news",
+    "prompter train --teacher path/to/classifier --generator path/to/language-model --budget 6000 --output_dir runs/mine",
+)
+GO_ON = ("--resume",)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags."""
+    add_settings(parser, PARTS)
+
+
+def run(values: dict[str, Any]) -> int:
+    """Train, and print the summary."""
+    from prompter.api import train
+    from prompter.commands.tables import print_summary
+
+    summary = train(**values)
+    print_summary(summary, summary["config"]["output_dir"])
+    return 0

@@ -1,0 +1,104 @@
+"""How settings are declared, read and checked."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distill.common.errors import InputError
+from distill.common.settings import TRACKERS, check, convert, setting
+
+
+@dataclass
+class Example:
+    count: int = setting(4, "Count.", "Budget", low=1, high=1_000_000)
+    share: float = setting(0.5, "Share.", "Budget", above=0, below=1)
+    name: str = setting("", "Name.", "Models", required="give --name")
+    kind: str = setting("a", "Kind.", "Models", choices=("a", "b"))
+    on: bool = setting(True, "Switch.", "Run")
+    items: list[str] = setting([], "Items.", "Texts", commas="always")
+    labels: list[str] = setting([], "Labels.", "Texts", commas="alone")
+    specs: list[str] = setting([], "Specs.", "Texts")
+    weights: list[float] = setting([], "Weights.", "Texts", commas="always")
+    place: str | None = setting(None, "Place.", "Output")
+
+
+FIELD = {item.name: item for item in fields(Example)}
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "value"),
+    [
+        ("count", "16,000", 16000),
+        ("count", "16_000", 16000),
+        ("count", "1e4", 10000),
+        ("count", 7.0, 7),
+        ("share", "0.25", 0.25),
+        ("name", 12, "12"),
+        ("name", {"a": 1}, '{"a": 1}'),
+        ("on", "no", False),
+        ("on", True, True),
+        ("items", "a,b", ["a", "b"]),
+        ("items", ["a", "b, c"], ["a", "b", "c"]),
+        ("labels", "good,bad", ["good", "bad"]),
+        ("labels", ["good, old", "bad"], ["good, old", "bad"]),
+        ("specs", "bert:layers=2,hidden=64", ["bert:layers=2,hidden=64"]),
+        ("weights", "1,2.5", [1.0, 2.5]),
+        ("place", "here", "here"),
+    ],
+)
+def test_what_a_user_writes_becomes_the_type_that_was_declared(name: str, written: Any, value: Any) -> None:
+    assert convert(FIELD[name], written) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "said"),
+    [
+        ("count", "many", "count is 'many', expected a whole number"),
+        ("count", 1.5, "count is 1.5, expected a whole number"),
+        ("count", True, "count is True, expected a whole number"),
+        ("count", "nan", "count is 'nan', expected a whole number"),
+        ("count", "1,00", "count is '1,00', expected a whole number"),
+        ("share", "half", "share is 'half', expected a number"),
+        ("on", "perhaps", "on is 'perhaps', expected true or false"),
+        ("labels", [False, True], "labels is False, expected text: put quotes around it"),
+        ("place", True, "place is True, expected text"),
+    ],
+)
+def test_what_is_of_another_type_is_refused(name: str, written: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        convert(FIELD[name], written)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({}, "name is missing: give --name"),
+        ({"count": 0}, "count is 0, expected a whole number >= 1 and <= 1e.06"),
+        ({"share": 1.0}, "share is 1.0, expected a number > 0 and < 1"),
+        ({"share": float("nan")}, "share is nan, expected a number"),
+        ({"kind": "c"}, "kind is 'c', expected one of: a, b"),
+    ],
+)
+def test_values_out_of_range_are_named(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        check(Example(**({"name": "" if not values else "x"} | values)))
+
+
+@given(st.integers(1, 1_000_000), st.sampled_from(["{}", "{:,}", "{:_}", "{:.0f}"]))
+def test_whole_numbers_are_read_however_they_are_grouped(number: int, form: str) -> None:
+    assert convert(FIELD["count"], form.format(number)) == number
+
+
+def test_lists_are_not_shared_between_instances() -> None:
+    first, second = Example(name="x"), Example(name="x")
+    first.items.append("a")
+    assert second.items == []
+
+
+def test_trackers_are_those_of_transformers() -> None:
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    assert set(TRACKERS) - {"none", "all"} == set(INTEGRATION_TO_CALLBACK)

@@ -1,0 +1,77 @@
+"""The command line as a whole: verbs, help, completion, exit statuses."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+import prompter
+from prompter.cli import VERBS, build_parser, command, main, parsed
+
+
+def test_help_answers_in_under_a_second_and_loads_nothing_heavy() -> None:
+    for arguments in (["--help"], ["train", "--help"], ["distill", "--help"], ["tasks", "ls"]):
+        code = (
+            "import sys; from prompter.cli import main; status = main(sys.argv[1:]); "
+            "heavy = {'torch', 'transformers', 'datasets', 'sklearn', 'trl'} & set(sys.modules); sys.exit(status or len(heavy))"
+        )
+        start = time.process_time(), time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
+        assert done.returncode == 0, (arguments, done.stderr)
+        assert time.perf_counter() - start[1] < 5, arguments  # a loaded machine; heavy imports alone take longer there
+
+
+def test_every_verb_has_help_with_two_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in VERBS:
+        assert main([verb, "--help"]) == 0
+        shown = capsys.readouterr().out
+        assert shown.startswith(f"usage: prompter {verb}")
+        assert len(command(verb).EXAMPLES) == 2 and all(example in shown for example in command(verb).EXAMPLES)
+
+
+def test_each_flag_stands_once_in_a_help_text() -> None:
+    for verb, parser in build_parser()[1].choices.items():
+        flags = [flag for action in parser._actions for flag in action.option_strings]
+        assert len(flags) == len(set(flags)), verb
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0 and capsys.readouterr().out == f"prompter {prompter.__version__}\n"
+    assert main([]) == main(["--help"]) == main(["help"]) == 0
+    assert capsys.readouterr().out.count("usage: prompter [-h]") == 3
+    assert main(["help", "export"]) == 0 and "prompter export RUN" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trian"], "unknown verb 'trian': expected one of .* Did you mean 'train'?"),
+        (["distill", "--from", "a", "--outptu_dir", "b"], "unknown argument '--outptu_dir'. Did you mean 'output_dir'?"),
+        (["distill", "--from", "a"], "output_dir is missing"),
+        (["report"], "run is missing"),
+        (["tasks", "lst"], "unknown action 'lst', expected one of: ls, show, validate. Did you mean 'ls'?"),
+        (["completion", "fish"], "shell is 'fish', expected one of: bash, zsh, tcsh"),
+    ],
+)
+def test_mistakes_end_with_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    import re
+
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert re.search(said.replace("?", r"\?"), error) and error.count("\n") == 1
+
+
+def test_arguments_may_stand_before_and_behind_flags() -> None:
+    expected = {"run": "runs/x", "rows": "5", "to": "data"}
+    assert parsed(["export", "runs/x", "--rows", "5", "--output_dir", "data"]) == ("export", expected)
+    assert parsed(["export", "--rows", "5", "--to", "data", "runs/x"]) == ("export", expected)
+    assert parsed(["evaluate", "a", "b", "--task", "t"])[1]["models"] == ["a", "b"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_completion_names_verbs_and_flags(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("shtab")
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert "evaluate-data" in script and "--output_dir" in script
