@@ -215,7 +215,7 @@ def test_the_method_decides_which_settings_there_are(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("method: t3\nrewriter: toy\ncorpus: toy\nbudget: 10\nto: x\n")
     config, training, method = distill_settings({"config": str(file)})
-    assert (config.method, type(method), training.student_restart) == ("t3", METHODS["t3"], True)
+    assert (config.method, type(method), training.student_restart) == ("t3", METHODS["t3"].settings, True)
     with pytest.raises(InputError, match="rewriter belongs to the method t3, but method is 'as-dfd'"):
         distill_settings({"config": str(file), "method": "as-dfd"})
     with pytest.raises(InputError, match="expected one of: as-dfd, zero-shot, t3"):
