@@ -38,10 +38,11 @@ def train(
         KeyboardInterrupt: Ctrl-C; the run is saved, and the same call with `resume=True` goes on.
 
     Examples:
-        >>> train(generator="gpt2")
-        Traceback (most recent call last):
-        ...
-        distill.common.errors.InputError: teacher is missing: give --teacher with a classifier, or a line 'teacher: ...' in the config
+        >>> try:
+        ...     train(generator="gpt2", output_dir="runs/x")
+        ... except InputError as error:
+        ...     print(str(error).split(":")[0])
+        teacher is missing
     """
     from prompter.training.settings import settings_from
 

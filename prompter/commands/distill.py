@@ -10,7 +10,7 @@ from prompter.students.config import StudentsConfig
 
 HELP = "distil students from saved prompters, exported datasets, text of your own, or another method"
 EXAMPLES = (
-    "prompter distill --from data/demo --output_dir students --student bert:layers=2,hidden=64 --student bert:layers=1,hidden=64",
+    "prompter distill --from data/demo --student bert:layers=2,hidden=64 bert:layers=1,hidden=64 --output_dir students",
     "prompter distill --method as-dfd --config configs/toy/as-dfd.yaml --output_dir students/as-dfd",
 )
 GO_ON = ("--resume",)
