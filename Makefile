@@ -1,7 +1,10 @@
-# The four things one does with this checkout. Each target makes .venv first where it is missing, and re-uses it where it is there:
+# What one does with this checkout. Each target makes .venv first where it is missing, and re-uses it where it is there:
 #   make demo    the whole idea, offline, in minutes; ends with runs/demo/report.html
-#   make test    the fast tests (make test PYTEST_ARGS="-m slow" for the slow ones)
-#   make lint    ruff and mypy
+#   make test    the fast tests, in as many processes as there are processors, up to 8
+#                (make test PYTEST_ARGS="-m slow" for the slow ones)
+#   make lint    ruff (rules and format) and mypy
+#   make docs    the documentation site, in site/
+#   make bench   the comparison on the toy task (configs/bench/toy.yaml)
 #   make clean   removes what tools left behind; keeps .venv and runs/
 # PYTHON=python3.12 make demo picks the interpreter that makes .venv.
 
@@ -15,22 +18,28 @@ STAMP := $(VENV)/.installed
 # .venv is whole and stays.
 UNFINISHED := $(VENV)/.unfinished
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs bench clean
 .DELETE_ON_ERROR:
 
 demo: $(STAMP)
-	$(PY) -m prompter.cli demo
+	$(PY) -m prompter demo
 
 test: $(STAMP)
-	$(PY) -m pytest -q $(PYTEST_ARGS)
+	$(PY) -m pytest -q -n logical --maxprocesses 8 $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+docs: $(STAMP)
+	$(PY) -m mkdocs build --quiet --strict
+
+bench: $(STAMP)
+	$(PY) -m prompter bench --suite configs/bench/toy.yaml
+
 clean:
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
@@ -40,6 +49,6 @@ $(STAMP): pyproject.toml constraints.txt
 	fi
 	@touch $(UNFINISHED)
 	$(PY) -m pip install -q -c constraints.txt torch || { rm -f $(UNFINISHED); exit 1; }
-	$(PY) -m pip install -q -c constraints.txt -e '.[dev]' || { rm -f $(UNFINISHED); exit 1; }
+	$(PY) -m pip install -q -c constraints.txt -e '.[dev,docs]' || { rm -f $(UNFINISHED); exit 1; }
 	@rm -f $(UNFINISHED)
 	@touch $@

@@ -39,7 +39,7 @@ class VLLMWriter:
             from vllm import LLM, SamplingParams
         except ImportError as error:
             raise InputError(
-                f"writer is 'vllm', which is not installed here ({error}): pip install 'prompter[vllm]'"
+                f"writer is 'vllm', which is not installed here ({error}): pip install 'topic-prompter[vllm]'"
             ) from None
         self.tokenizer = load_tokenizer(name_or_path, "generator", revision)
         self.config, self._sampling = config, SamplingParams
