@@ -47,9 +47,11 @@ def train(
     from prompter.training.settings import settings_from
 
     found = settings_from(_with_teacher(settings, teacher))
+    from distill.common.precision import using_dtype
     from prompter.training.run import train as run
 
-    summary = run(found)
+    with using_dtype(found.run.dtype):
+        summary = run(found)
     if summary is None:
         raise KeyboardInterrupt
     return summary
@@ -76,10 +78,12 @@ def export(
 
     config, writer = export_settings(_with_teacher(settings | {"run": str(run)}, teacher))
     from distill.common.files import read_yaml
+    from distill.common.precision import using_dtype
     from prompter.exporting.folder import RECIPE_FILE
     from prompter.exporting.loop import export as work
 
-    work(config, writer)
+    with using_dtype(config.dtype):
+        work(config, writer)
     return dict(read_yaml(Path(config.to) / RECIPE_FILE)["result"])
 
 
@@ -101,9 +105,11 @@ def distill(*, teacher: str | Path | Callable[[list[str]], Any] | None = None, *
     from prompter.students.config import distill_settings
 
     found = distill_settings(_with_teacher(settings, teacher))
+    from distill.common.precision import using_dtype
     from prompter.students.run import distill as run
 
-    summary = run(*found)
+    with using_dtype(found[0].dtype):
+        summary = run(*found)
     if summary is None:
         raise KeyboardInterrupt
     return summary
@@ -132,9 +138,11 @@ def evaluate(
     several = [models] if isinstance(models, str | Path) else list(models)
     values = settings | {"models": [str(model) for model in several], "task": None if task is None else str(task)}
     (config,) = fill((EvaluateConfig,), [("", _with_teacher(values, teacher))])
+    from distill.common.precision import using_dtype
     from prompter.students.evaluation import evaluate as run
 
-    return run(config)
+    with using_dtype(config.dtype):
+        return run(config)
 
 
 def _with_teacher(settings: dict[str, Any], teacher: Any) -> dict[str, Any]:

@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(values: dict[str, Any]) -> int:
     """Write the dataset; the status is 1 where fewer rows could be kept than were asked for."""
     from prompter.exporting.config import export_settings
+
+    config, writer = export_settings(values)
+
+    from distill.common.precision import using_dtype
     from prompter.exporting.loop import export
 
-    return export(*export_settings(values))
+    with using_dtype(config.dtype):
+        return export(config, writer)

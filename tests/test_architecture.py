@@ -1,0 +1,134 @@
+"""The house rules that a reader relies on: who may import whom, and how large rooms and files are."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ORDER = ("distill", "eval", "prompter")
+"""Each package may import those before it."""
+
+ROOMS = {
+    "distill.common": set(),
+    "distill.teachers": {"distill.common"},
+    "distill": {"distill.common", "distill.teachers"},
+    "distill.methods": {"distill.common", "distill.teachers", "distill"},
+    "eval.toy": set(),
+    "eval.data": {"eval.toy", "eval.classifiers"},
+    "eval.classifiers": {"eval.data", "eval.toy"},
+    "eval.report": set(),
+    "eval.corpora": {"eval.classifiers", "eval.data", "eval.report", "eval.toy"},
+    "prompter.runtime": set(),
+    "prompter.generation": {"prompter.runtime"},
+    "prompter.rl": {"prompter.generation", "prompter.runtime"},
+    "prompter.saved": {"prompter.generation", "prompter.runtime"},
+    "prompter.exporting": {"prompter.saved", "prompter.generation", "prompter.runtime"},
+    "prompter.training": {"prompter.rl", "prompter.generation", "prompter.saved", "prompter.exporting", "prompter.runtime"},
+    "prompter.students": {
+        "prompter.training",
+        "prompter.exporting",
+        "prompter.saved",
+        "prompter.generation",
+        "prompter.runtime",
+    },
+    "prompter.bench": {"prompter.students", "prompter.training", "prompter.runtime"},
+}
+"""The rooms of its own package that a room may import."""
+
+FREE = {"prompter.commands", "prompter", "eval"}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the three packages by its dotted name."""
+    found = {}
+    for package in ORDER:
+        for file in sorted((ROOT / package).rglob("*.py")):
+            parts = file.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = file
+    return found
+
+
+MODULES = modules()
+
+
+def imported(file: Path) -> set[str]:
+    """The modules of ours that a file imports, inside functions too; what only annotations need is left out."""
+    names: set[str] = set()
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    only_types = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if id(node) in only_types:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {full if (full := f"{node.module}.{alias.name}") in MODULES else node.module for alias in node.names}
+    return {name for name in names if name.partition(".")[0] in ORDER}
+
+
+def room(module: str) -> str:
+    """The room of a module: its folder."""
+    file = MODULES[module]
+    return ".".join(file.relative_to(ROOT).parts[:-1])
+
+
+IMPORTS = {module: imported(file) for module, file in MODULES.items()}
+IMPORTS["prompter"] = set()  # its functions are imported when they are asked for, so it closes no circle
+
+
+def test_packages_import_in_one_direction() -> None:
+    wrong = {
+        (module, name)
+        for module, names in IMPORTS.items()
+        for name in names
+        if ORDER.index(name.partition(".")[0]) > ORDER.index(module.partition(".")[0])
+    }
+    assert not wrong
+
+
+def test_rooms_import_only_what_they_may() -> None:
+    wrong = {
+        (module, name)
+        for module, names in IMPORTS.items()
+        for name in names
+        if (here := room(module)) not in FREE
+        and (there := room(name)) != here
+        and there.partition(".")[0] == here.partition(".")[0]
+        and there not in FREE
+        and there not in ROOMS[here]
+    }
+    assert not wrong
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    done: set[str] = set()
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, " -> ".join((*path[path.index(module) :], module))
+        if module in done:
+            return
+        for name in sorted(IMPORTS[module]):
+            visit(name, (*path, module))
+        done.add(module)
+
+    for module in MODULES:
+        visit(module, ())
+
+
+def test_rooms_and_files_stay_small() -> None:
+    rooms = {file.parent for file in MODULES.values()}
+    sizes = {str(folder.relative_to(ROOT)): len(list(folder.glob("*.py"))) for folder in rooms}
+    assert not {name: size for name, size in sizes.items() if size > 12}
+    lengths = {module: len(file.read_text(encoding="utf-8").splitlines()) for module, file in MODULES.items()}
+    assert not {module: lines for module, lines in lengths.items() if lines > 400}
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if MODULES[name].name == "__init__.py"])
+def test_each_room_says_what_it_is_for(module: str) -> None:
+    assert len(ast.get_docstring(ast.parse(MODULES[module].read_text(encoding="utf-8"))) or "") > 40
