@@ -18,6 +18,7 @@ import prompter
 from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.common.folder_cache import source_hash
+from distill.common.precision import using_dtype
 from distill.methods.table import METHODS
 from distill.teachers.callable_teacher import function_file
 from prompter.bench.suite import PROMPTED, Cell
@@ -85,7 +86,8 @@ def outcome(cell: Cell, folder: Path) -> dict[str, Any]:
     if (folder / RESULT).is_file():
         return dict(read_json(folder / RESULT))
     try:
-        figures = run(cell, folder)
+        with using_dtype(cell.parsed(folder).run.dtype):
+            figures = run(cell, folder)
         check_cost(figures, cell)
     except Exception as error:  # whatever went wrong, the other cells are still worth having
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
