@@ -1,20 +1,20 @@
-"""AS-DFD: samples that are no texts, crafted from the teacher alone (arXiv 2010.04883, EMNLP 2020).
+"""AS-DFD: samples that are not texts, crafted from the teacher alone (arXiv 2010.04883, EMNLP 2020).
 
-What the paper states: pseudo *embeddings* take the place of text, guessed from the teacher's knowledge ("plug and play
-embedding guessing"); a self-supervised module measures the student's ability, and the difficulty of the embeddings is adapted
-to it adversarially; the student is distilled on them. No text, no corpus and no language model is needed.
+What the paper states: pseudo *embeddings* replace text, and are guessed from the teacher's knowledge ("plug and play embedding
+guessing"). A self-supervised module measures the student's ability, and the difficulty of the embeddings is adapted to it
+adversarially. The student is distilled on them. No text, corpus or language model is needed.
 
 What is ours: every formula. A sample begins as noise with the mean and spread of the teacher's word embeddings, between the
 embeddings of the tokenizer's two special tokens, which stay. An inner loop then moves it. At each step the teacher is asked
-about it and differentiated; the sample goes down the gradient of `CE(T(E), y)` for a class y drawn uniformly, by a step whose
-size does not depend on the gradient's. After every k-th step it also goes up the gradient of the student's masked-embedding
-loss (`distill.masked_embeddings`), towards what the student understands least. The student learns from the last few stages of
-each sample with the answers that were paid for on the way, by the ordinary loop, and from the masked-embedding loss.
+about the sample and differentiated. The sample goes down the gradient of `CE(T(E), y)` for a class y drawn uniformly, by a
+step of fixed size. After every k-th step it also goes up the gradient of the student's masked-embedding loss
+(`distill.masked_embeddings`), towards what the student understands least. The student learns from the last few stages of each
+sample, whose answers were paid for on the way, and from the masked-embedding loss.
 
-Noise is something the teacher was never asked to understand, and it answers most of it alike. The inner loop is what makes the
-samples differ in their answers: they cross the borders between the classes, which is what there is to learn.
+The teacher was never trained on noise, and gives almost the same answer to most of it. The inner loop makes the answers
+differ: samples cross the borders between the classes, and these borders are what the student has to learn.
 
-Teacher and student must share the space of word embeddings, so the student is built of the teacher's layers.
+Teacher and student must share the space of word embeddings, so the student is built from layers of the teacher.
 """
 
 import math
@@ -43,24 +43,24 @@ from distill.teachers.transformers_teacher import TransformersTeacher
 
 
 class AsDfd:
-    """AS-DFD at work, a `distill.methods.synthesizer.Synthesizer`.
+    """The synthesizer of AS-DFD; see the module's text and `distill.methods.synthesizer.Synthesizer`.
 
-    It adds the masked-embedding loss to the distiller's objective (`masked_weight` > 0), so make it before the distiller
+    With `masked_weight` > 0 it adds the masked-embedding loss to the distiller's objective. Make it before the distiller
     makes an update or loads a checkpoint.
 
     Args:
         config: Settings.
         teacher: A BERT-like encoder whose weights are at hand. It is not changed.
-        distiller: Who trains the student; the student is read anew at each step, for it may be replaced.
+        distiller: Trains the student. Each step reads the current student from it, which `restart` may have replaced.
         seed: Decides every random act.
 
     Attributes:
         name: "as-dfd".
-        steps: How many steps were made.
-        coverage: {}: teacher and student read the same embeddings.
+        steps: Number of steps made.
+        coverage: {}, because teacher and student read the same embeddings.
 
     Raises:
-        InputError: The teacher is a black box or puts no special token at either end of a text, the student has
+        InputError: The teacher is a black box or does not put one special token at each end of a text, the student has
             other word embeddings, or the samples would be longer than teacher or student can read.
     """
 
@@ -89,24 +89,22 @@ class AsDfd:
             distiller.learn_masked(self._masked_embeddings)
 
     def rows(self, budget: int) -> int:
-        """How many rows the batches of a budget hold: each sample's last stages, the last sample's perhaps fewer."""
+        """Return how many rows the batches of a budget hold: the last stages of each sample."""
         whole, rest = divmod(budget, self.config.inner_steps)
         return whole * min(self.config.inner_keep, self.config.inner_steps) + min(self.config.inner_keep, rest)
 
     def step(self, left: int) -> Step:
         """Craft a batch of samples.
 
-        Where `left` does not pay for a full batch, it holds fewer samples; where it does not pay for one sample, there is
-        one with fewer inner steps. So a budget is spent exactly.
+        Where `left` does not pay for a full batch, the batch holds fewer samples. Where it does not pay for one sample, one
+        sample makes fewer inner steps. So a budget is spent exactly.
 
         Args:
             left: Teacher queries that may be spent, at least 1.
 
         Returns:
-            The kept stages with the teacher's answers to just these, stage by stage. `topics` are the samples' first
-            stages as text. Metrics: `inner_loss_first` and `inner_loss_last`, the cross-entropy to the wanted class before
-            and after; `wanted_confidence`, its mean probability at the end; `masked_loss`, the student's, before the last
-            move that raised it.
+            The kept stages with the teacher's answers to them, stage by stage. `topics` are the first stages of the samples
+            as text. Metrics: see `_craft`.
 
         Raises:
             InputError: The cross-entropy is no longer finite.
@@ -114,11 +112,38 @@ class AsDfd:
         config = self.config
         samples = min(config.embeddings_batch_size, max(1, left // config.inner_steps))
         stages = min(config.inner_steps, left)
-        embeddings, lengths, target_labels = self._start(samples)
-        mask = padding_mask(lengths, embeddings.shape[1]).to(embeddings.device)
-        targets = target_labels.to(embeddings.device)
-        inner = inner_positions(mask)[..., None].float()
+        embeddings, lengths, targets = self._start(samples)
         topics = nearest_texts(embeddings, lengths, self._table, self._teacher.tokenizer)
+        kept, metrics = self._craft(embeddings, lengths, targets.to(embeddings.device), stages)
+        if not math.isfinite(metrics["inner_loss_last"]):
+            raise InputError(
+                f"as-dfd: the teacher's answers are not finite at step {self.steps}; lower inner_step_size "
+                f"({config.inner_step_size}), or check the teacher's weights."
+            )
+        batch = self._batch(kept, lengths, targets, topics)
+        self.steps += 1
+        return Step(batch, samples * stages, metrics)
+
+    def _craft(
+        self, embeddings: Tensor, lengths: Tensor, targets: Tensor, stages: int
+    ) -> tuple[list[tuple[Tensor, Tensor]], dict[str, float]]:
+        """Move samples towards their targets, and ask the teacher at each stage.
+
+        Args:
+            embeddings: (N, L, H), the first stages.
+            lengths: (N,), their lengths.
+            targets: (N,), the class that each sample is moved to, on the device of the embeddings.
+            stages: Number of stages, at least 1.
+
+        Returns:
+            The last `inner_keep` stages with the teacher's answers (N, K), and metrics: `inner_loss_first` and
+            `inner_loss_last`, the cross-entropy with the target at the first and the last stage; `wanted_confidence`, the
+            mean probability of the target at the last stage; `masked_loss` of the student, before the last move that
+            raised it.
+        """
+        config = self.config
+        mask = padding_mask(lengths, embeddings.shape[1]).to(embeddings.device)
+        inner = inner_positions(mask)[..., None].float()
         kept: list[tuple[Tensor, Tensor]] = []
         metrics: dict[str, float] = {}
         for stage in range(stages):
@@ -136,17 +161,10 @@ class AsDfd:
             if masked is not None and config.adversarial_every and (stage + 1) % config.adversarial_every == 0:
                 embeddings, metrics["masked_loss"] = self._ascend(masked, embeddings, mask, inner, stage)
         metrics.setdefault("inner_loss_last", metrics["inner_loss_first"])
-        if not math.isfinite(metrics["inner_loss_last"]):
-            raise InputError(
-                f"as-dfd: the teacher's answers are not finite at step {self.steps}; lower inner_step_size "
-                f"({config.inner_step_size}), or check the teacher's weights."
-            )
-        batch = self._batch(kept, lengths, target_labels, topics)
-        self.steps += 1
-        return Step(batch, samples * stages, metrics)
+        return kept, metrics
 
     def save(self, folder: Path) -> None:
-        """Write the state, which is the number of steps made, into a new folder.
+        """Write the number of steps made into a new folder.
 
         Raises:
             InputError: The folder cannot be written.
@@ -155,7 +173,7 @@ class AsDfd:
             write_json(temporary / "as_dfd.json", self._settings() | {"steps": self.steps})
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote.
+        """Continue from what `save` wrote.
 
         Raises:
             InputError: The file is missing or damaged, or was written with other settings.
@@ -171,25 +189,25 @@ class AsDfd:
         self.steps = state["steps"]
 
     def _start(self, samples: int) -> tuple[Tensor, Tensor, Tensor]:
-        """The first stages (N, L, H) on the teacher's device, their lengths (N,) and the classes wanted (N,)."""
+        """Return the first stages (N, L, H) on the teacher's device, their lengths (N,) and their target labels (N,)."""
         config = self.config
         source = random_generator(self.seed, "as-dfd", self.steps)
         lengths = torch.randint(config.embeddings_min_length, config.embeddings_max_length + 1, (samples,), generator=source)
-        target_labels = torch.randint(len(self._teacher.labels), (samples,), generator=source)
+        targets = torch.randint(len(self._teacher.labels), (samples,), generator=source)
         device = self._teacher.device
         width = padded_length(int(lengths.max()), config.embeddings_max_length, length_step(device))
         noise = torch.randn(samples, width, len(self._mean), generator=source).to(device)
         embeddings = self._mean + self._std * noise
         embeddings[:, 0] = self._first
         embeddings[torch.arange(samples), lengths - 1] = self._last
-        return embeddings * padding_mask(lengths, width).to(device)[..., None], lengths, target_labels
+        return embeddings * padding_mask(lengths, width).to(device)[..., None], lengths, targets
 
     def _ask(self, embeddings: Tensor, mask: Tensor, targets: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
-        """The teacher's answers (N, K), and the gradient of the cross-entropy to the targets (N, L, H) where it is wanted."""
+        """Return the teacher's answers (N, K) and, if asked for, the gradient (N, L, H) of the cross-entropy with the targets."""
         with torch.set_grad_enabled(differentiate):
             embeddings = embeddings.detach().requires_grad_(differentiate)
             log_probs = classify(self._teacher.model, embeddings, mask)
-            # A sum over the batch, so that a sample's gradient does not depend on how many there are beside it.
+            # A sum over the batch, so that the gradient of a sample does not depend on the size of the batch.
             loss = -log_probs.gather(1, targets[:, None]).sum()
         gradient = torch.autograd.grad(loss, embeddings)[0] if differentiate else None
         return log_probs.detach(), gradient
@@ -197,7 +215,7 @@ class AsDfd:
     def _ascend(
         self, masked: MaskedEmbeddings, embeddings: Tensor, mask: Tensor, inner: Tensor, stage: int
     ) -> tuple[Tensor, float]:
-        """Move the samples to where the student's masked-embedding loss is higher; also its value before the move."""
+        """Return the samples moved up the student's masked-embedding loss, and that loss before the move."""
         student = self.distiller.student
         start = embeddings.to(student.device).requires_grad_(True)
         seen = mask.to(student.device)
@@ -208,21 +226,19 @@ class AsDfd:
         return embeddings.detach() + self._move(gradient, inner), float(loss.detach())
 
     def _move(self, gradient: Tensor, inner: Tensor) -> Tensor:
-        """A move along a gradient (N, L, H): of the same size for each sample, and none at special tokens and padding."""
-        # In units of the table's spread: a feature that hardly varies over the words is hardly moved.
+        """Return a move along a gradient (N, L, H), of equal size for each sample and 0 at special tokens and padding."""
+        # In units of the table's spread: a feature that hardly varies between words hardly moves.
         scaled = gradient * self._std * inner
         size = (scaled.square().sum(dim=(1, 2), keepdim=True) / (inner.sum(dim=(1, 2), keepdim=True) * len(self._std))).sqrt()
         return self.config.inner_step_size * self._std * scaled / size.clamp_min(1e-20)
 
-    def _batch(
-        self, kept: list[tuple[Tensor, Tensor]], lengths: Tensor, target_labels: Tensor, topics: list[str]
-    ) -> SyntheticBatch:
+    def _batch(self, kept: list[tuple[Tensor, Tensor]], lengths: Tensor, targets: Tensor, topics: list[str]) -> SyntheticBatch:
         embeddings = torch.cat([stage for stage, _ in kept])
         lengths = lengths.repeat(len(kept))
         return SyntheticBatch(
             texts=nearest_texts(embeddings, lengths, self._table, self._teacher.tokenizer),
             teacher_logits=torch.cat([predictions for _, predictions in kept]).cpu(),
-            targets=target_labels.repeat(len(kept)),
+            targets=targets.repeat(len(kept)),
             topics=topics * len(kept),
             source=self.name,
             embeddings=embeddings.cpu(),
@@ -240,13 +256,13 @@ class AsDfd:
         for name, reader in (("teacher", self._teacher), ("student", self.distiller.student)):
             readable = usable_length(reader.model, reader.tokenizer, reader.max_length)
             if longest > readable:
-                raise InputError(f"embeddings_max_length: {longest}; the {name} reads at most {readable} tokens, lower it.")
+                raise InputError(f"embeddings_max_length: {longest}; the {name} reads at most {readable} tokens: lower it.")
 
 
 def check_shared_space(teacher: TransformersTeacher, student: Student) -> None:
     """Make sure that an embedding means the same to teacher and student.
 
-    A student of random embeddings, even of the same width, would learn to read points that its own words do not lie near.
+    A student with random embeddings would learn to read points that are far from its own words, even at the same width.
 
     Raises:
         InputError: Their tokenizers or word embeddings differ.
@@ -255,6 +271,6 @@ def check_shared_space(teacher: TransformersTeacher, student: Student) -> None:
     same_words = student.tokenizer.get_vocab() == teacher.tokenizer.get_vocab()
     if not same_words or theirs.shape != mine.shape or not torch.equal(theirs.float().cpu(), mine.float().cpu()):
         raise InputError(
-            f"student: {student.spec} has word embeddings of its own, and 'as-dfd' gives it embeddings of the teacher; "
-            "build it of the teacher's layers, for instance teacher-layers:0,2."
+            f"student: {student.spec} has its own word embeddings, but 'as-dfd' needs those of the teacher; "
+            "build the student from the teacher's layers, for instance teacher-layers:0,2."
         )

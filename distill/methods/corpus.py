@@ -1,7 +1,6 @@
-"""General text as raw material: which of its rows come next, and second sentences for pairs.
+"""Draw rows from a corpus, and make second sentences for pairs.
 
-A corpus is a list of texts without labels. Reading it is the business of `eval.data.sentences`; here is what does not depend on
-where it came from.
+A corpus is a list of texts without labels, whatever file or data set it came from.
 """
 
 from collections.abc import Sequence
@@ -17,19 +16,19 @@ REPLACED_WORDS = 3
 
 @lru_cache(maxsize=4)
 def _order(size: int, seed: int, *purpose: str | int) -> list[int]:
-    """The rows of a corpus in the random order of one pass."""
+    """Return the rows of a corpus in the random order of one pass."""
     return torch.randperm(size, generator=random_generator(seed, *purpose)).tolist()
 
 
 def rows_at(size: int, start: int, count: int, seed: int, *purpose: str) -> list[int]:
-    """Rows `start` to `start + count` of an endless reading of a corpus: each pass holds every row once, in its own order.
+    """Return the next rows of an endless reading of a corpus. Each pass holds every row once, in an order of its own.
 
     Args:
-        size: Rows of the corpus, at least 1.
-        start: Rows read before.
-        count: Rows wanted.
-        seed: Seed of the orders.
-        *purpose: Tells apart what reads with one seed.
+        size: Number of rows of the corpus, at least 1.
+        start: Number of rows read before.
+        count: Number of rows to return.
+        seed: Decides the orders.
+        *purpose: Separates the orders of callers that share a seed.
 
     Examples:
         >>> sorted(rows_at(3, 0, 6, seed=0)), rows_at(3, 2, 2, seed=0) == rows_at(3, 0, 4, seed=0)[2:]
@@ -39,17 +38,17 @@ def rows_at(size: int, start: int, count: int, seed: int, *purpose: str) -> list
 
 
 def second_sentences(corpus: Sequence[str], rows: Sequence[int], seed: int, number: int) -> list[str]:
-    """A second text for each row, as pair tasks need one: a paraphrase gone wrong, a neighbour, or a stranger.
+    """Return a second text for each row, for tasks on pairs.
 
-    With equal chance the row's own text with three of its words replaced by words of another text, the text after it, or
-    any text of the corpus. So a teacher of pairs meets all degrees of kinship. The construction is ours; the paper of
-    the zero-shot method (arXiv 2012.15495) does not tell its own in the parts known to us.
+    It is, with equal chance, the row's own text with three words replaced by words of another text, the text after it in the
+    corpus, or any text of the corpus. So a teacher of pairs sees texts that are close, related and unrelated. The construction
+    is ours: the parts of the zero-shot paper (arXiv 2012.15495) that we know do not describe theirs.
 
     Args:
         corpus: At least one text.
-        rows: Row numbers in it.
-        seed: Seed of the draw.
-        number: Which draw this is.
+        rows: Row numbers in the corpus.
+        seed: Decides every random act.
+        number: Number of this draw.
     """
     random = random_generator(seed, "second sentences", number)
     kinds = torch.randint(PAIR_KINDS, (len(rows),), generator=random).tolist()

@@ -1,12 +1,11 @@
-"""A rewriter: an encoder-decoder with an adapter, that turns sentences of any text into sentences for one task.
+"""A rewriter: an encoder-decoder with an adapter that turns sentences of any text into sentences for one task.
 
-Rewriting has two passes. `sample` writes, token by token and without gradients; `logits` then reads what was written
-in one parallel pass, which gives each token's distribution again, now with gradients. The two agree because the model
-has no dropout here and because tokens that must not be written are forbidden in both.
+Rewriting has two passes. `sample` writes token by token, without gradients. Then `logits` reads what was written in one
+parallel pass, which gives the distribution of each token again, now with gradients. The two agree because the model has no
+dropout here and both forbid the same tokens.
 
-The base is frozen and its adapter (LoRA, arXiv 2106.09685) small, so that the untuned model is there too, with the adapter
-switched off, and a saved rewriter is the adapter, the tokenizer and `rewriter.json`: texts are written from it without
-trainer and without teacher.
+The base is frozen, and the adapter (LoRA, arXiv 2106.09685) is small. With the adapter switched off, the same weights are the
+untuned model. A saved rewriter is the adapter, the tokenizer and `rewriter.json`; it writes texts without trainer or teacher.
 """
 
 import warnings
@@ -30,24 +29,25 @@ from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
 from distill.common.seeding import random_generator, seeded
 
-MANIFEST, WEIGHTS = "rewriter.json", "adapter.safetensors"
+REWRITER_MANIFEST, WEIGHTS = "rewriter.json", "adapter.safetensors"
 SCHEMA_VERSION = 1
 
-# Low enough that no forbidden token is ever drawn, and finite: a difference of two such numbers is 0, not NaN.
+# Low enough that no forbidden token is ever drawn; finite, so that a difference of two such numbers is 0 and not NaN.
 FORBIDDEN = -1e9
 
-# Sentences written at once by `write`.
+# Sentences that `write` rewrites at once.
 WRITTEN_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """N rewritings as the rewriter spells them.
+    """N rewritings as tokens of the rewriter.
 
     Attributes:
         ids: (N, W) int64; each row ends with the end token, then padding.
-        mask: (N, W) bool, tokens up to the end, which is included.
-        drawn: (N, W) bool, those of them that the model chose. Where a text reached the length limit the end was not.
+        mask: (N, W) bool, the tokens up to the end token, included.
+        drawn: (N, W) bool, the tokens that the model chose. It did not choose the end token of a text that reached the
+            length limit.
     """
 
     ids: Tensor
@@ -60,8 +60,8 @@ class Rewritten:
     """N rewritings.
 
     Attributes:
-        texts: What was written. A rewriting that says nothing is replaced by its source.
-        logprob_mean: (N,) float32 on the CPU, mean log-probability of a rewriting's tokens, in nats.
+        texts: The rewritten texts. An empty one is replaced by its source.
+        logprob_mean: (N,) float32 on the CPU, mean log-probability per token, in nats.
     """
 
     texts: list[str]
@@ -73,10 +73,10 @@ class Rewriter:
 
     Args:
         model: The base with a LoRA adapter.
-        tokenizer: The base's, with an end and a padding token.
-        max_length: Most tokens read of a source, and most written, the end token apart.
+        tokenizer: Tokenizer of the base, with an end and a padding token.
+        max_length: Maximum number of tokens read of a source, and of tokens written before the end token.
         hidden_share: Share of a source's tokens that are hidden from the rewriter, in [0, 1].
-        base: The base as the user named it.
+        base: Name of the base, as the user gave it.
 
     Raises:
         InputError: The tokenizer has no end token.
@@ -86,7 +86,7 @@ class Rewriter:
         self, model: PeftModel, tokenizer: PreTrainedTokenizerBase, max_length: int, hidden_share: float, base: str
     ) -> None:
         if tokenizer.eos_token_id is None:
-            raise InputError(f"rewriter: the tokenizer of {base} has no end token (eos_token); use T5, BART or their like.")
+            raise InputError(f"rewriter: the tokenizer of {base} has no end token (eos_token); use for example T5 or BART.")
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.max_length = max_length
@@ -100,10 +100,10 @@ class Rewriter:
         allowed[[token for token in tokenizer.all_special_ids if token < self.vocabulary]] = False
         allowed[self.end] = True
         self._forbidden = (~allowed).nonzero().flatten()
-        # BART was trained to write its begin token first: it is given, not written.
+        # BART was trained to write its begin token first, so the decoder gets it as a start.
         forced = getattr(model.get_base_model().generation_config, "forced_bos_token_id", None)
         self._start = [int(config.decoder_start_token_id), *([int(forced)] if forced is not None else [])]
-        # The model's own generation settings (beams, bans on repetition) would make it write what `logits` does not say.
+        # The model's own generation settings (beams, no repetition) would write by another distribution than `logits`.
         model.get_base_model().generation_config = GenerationConfig(
             do_sample=True,
             top_k=0,
@@ -118,10 +118,19 @@ class Rewriter:
     def untuned(
         cls, name_or_path: str, max_length: int, hidden_share: float, rank: int, alpha: int, seed: int, device: str
     ) -> "Rewriter":
-        """A base with a fresh adapter, which changes nothing yet.
+        """Load a base and add a fresh adapter, which changes nothing yet.
+
+        Args:
+            name_or_path: Folder or hub id of the base.
+            max_length: See the class.
+            hidden_share: See the class.
+            rank: Rank of the adapter.
+            alpha: Scale of the adapter times its rank.
+            seed: Decides the adapter's first weights.
+            device: "auto", "cpu", "cuda", "cuda:N".
 
         Raises:
-            InputError: There is no such model, it is no encoder-decoder, or PEFT knows no place for an adapter in it.
+            InputError: The model does not exist, is not an encoder-decoder, or PEFT cannot add an adapter to it.
         """
         base = load_model(AutoModelForSeq2SeqLM, name_or_path, "rewriter", resolve_device(device), torch.float32)
         lora = LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear", task_type="SEQ_2_SEQ_LM")
@@ -131,18 +140,23 @@ class Rewriter:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return self.model.get_base_model().device
 
     @property
     def parameters(self) -> list[torch.nn.Parameter]:
-        """The adapter's weights, in a fixed order."""
+        """Weights of the adapter, in a fixed order."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def encode(self, texts: Sequence[str], random: torch.Generator) -> dict[str, Tensor]:
-        """Read sources, some of their tokens hidden.
+        """Encode sources with some of their tokens hidden.
 
-        A tokenizer without a mask token (T5's) hides by leaving out; at least one token is always left.
+        A mask token replaces a hidden token. Where the tokenizer has none (T5), hidden tokens are left out of the attention,
+        but at least one token stays.
+
+        Args:
+            texts: Sources.
+            random: Decides which tokens are hidden, on the CPU.
 
         Returns:
             `input_ids` and `attention_mask`, both (N, L), on the model's device.
@@ -161,15 +175,15 @@ class Rewriter:
 
     @torch.no_grad()
     def sample(self, inputs: Mapping[str, Tensor], seed: int, *purpose: str | int) -> Tokens:
-        """Write, drawing each token from the model's own distribution (temperature 1).
+        """Write by drawing each token from the model's own distribution (temperature 1).
 
         Args:
             inputs: From `encode`.
-            seed: Decides the draws, with what follows.
-            *purpose: What is drawn, and its counter.
+            seed: Decides the draws, together with the purpose.
+            *purpose: Purpose of the draw, and its counter.
         """
         start = self._first(inputs)
-        # `generate` draws from torch's global state.
+        # `generate` draws from torch's global generator.
         with seeded(seed, *purpose), autocast(self.device, trained=True):
             written = self.model.generate(**inputs, decoder_input_ids=start, min_new_tokens=1, max_new_tokens=self.max_length)
         ids = written[:, start.shape[1] :]
@@ -184,12 +198,12 @@ class Rewriter:
         return Tokens(ids[:, :width], mask[:, :width], drawn[:, :width])
 
     def logits(self, inputs: Mapping[str, Tensor], tokens: Tokens, tuned: bool = True) -> Tensor:
-        """Each token's distribution, given the source and the tokens before it.
+        """Return the distribution of each token, given the source and the tokens before it.
 
         Args:
-            inputs: The sources, as `sample` read them.
-            tokens: What was written.
-            tuned: With the adapter; without it no gradients are kept.
+            inputs: The sources that `sample` read.
+            tokens: The rewritings that it wrote.
+            tuned: Use the adapter. Without it no gradients are kept.
 
         Returns:
             (N, W, V) float32; forbidden tokens have a logit of -1e9.
@@ -208,7 +222,7 @@ class Rewriter:
         return logits.masked_fill(first, FORBIDDEN)
 
     def decode(self, tokens: Tokens, sources: Sequence[str]) -> list[str]:
-        """The texts; one that says nothing is replaced by its source."""
+        """Return the texts; replace an empty one by its source."""
         texts = self.tokenizer.batch_decode(tokens.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [text.strip() or source for text, source in zip(texts, sources, strict=True)]
 
@@ -218,9 +232,9 @@ class Rewriter:
 
         Args:
             sources: N sentences of a corpus, N >= 1.
-            number: Number of the batch; the same arguments give the same texts.
-            seed: Seed of everything drawn.
-            purpose: Tells apart what draws with one seed.
+            number: Number of the batch. The same arguments give the same texts.
+            seed: Decides every random act.
+            purpose: Separates the random numbers of callers that share a seed.
         """
         texts: list[str] = []
         means: list[Tensor] = []
@@ -234,15 +248,19 @@ class Rewriter:
         return Rewritten(texts, torch.cat(means))
 
     def weights(self) -> dict[str, Tensor]:
-        """A copy of the adapter on the CPU."""
+        """Return a copy of the adapter's weights on the CPU."""
         state = get_peft_model_state_dict(self.model)
         return {name: weight.detach().cpu().clone().contiguous() for name, weight in state.items()}
 
     def set_weights(self, weights: dict[str, Tensor], source: str) -> None:
-        """Take over an adapter.
+        """Replace the adapter's weights.
+
+        Args:
+            weights: What `weights` returned.
+            source: Folder of the weights, for messages.
 
         Raises:
-            InputError: It belongs to another model, or to an adapter of another rank.
+            InputError: The weights belong to another model or an adapter of another rank.
         """
         fault = ""
         try:
@@ -261,9 +279,9 @@ class Rewriter:
         """Write a folder that `load` opens.
 
         Args:
-            folder: Appears whole or not at all; an older rewriter there is replaced.
-            details: What else `rewriter.json` is to tell.
-            base: The base's name for others, where it was loaded from a place of this machine.
+            folder: The folder; it appears whole or not at all, and replaces an older rewriter.
+            details: Further entries of `rewriter.json`.
+            base: Public name of the base, where it was loaded from a path of this machine.
 
         Raises:
             InputError: The folder holds something else, or cannot be written.
@@ -280,32 +298,32 @@ class Rewriter:
             **details,
             "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
         }
-        with replace_folder(folder, MANIFEST) as temporary:
+        with replace_folder(folder, REWRITER_MANIFEST) as temporary:
             save_file(self.weights(), temporary / WEIGHTS)
             self.tokenizer.save_pretrained(temporary)
-            write_json(temporary / MANIFEST, manifest)
+            write_json(temporary / REWRITER_MANIFEST, manifest)
 
     @classmethod
     def load(cls, folder: str | Path, base: str | None = None, device: str = "auto") -> "Rewriter":
         """Open a saved rewriter.
 
         Args:
-            folder: What `save` wrote.
-            base: The base, where it is not to be found under the name in `rewriter.json`.
+            folder: A folder that `save` wrote.
+            base: Folder or hub id of the base, where the name in `rewriter.json` does not lead to it.
             device: "auto", "cpu", "cuda", "cuda:N".
 
         Raises:
             InputError: A file is missing, damaged or of a newer version, or the base is another model.
         """
         folder = Path(folder)
-        manifest = read_json(folder / MANIFEST)
+        manifest = read_json(folder / REWRITER_MANIFEST)
         try:
             written_by, name, count = manifest["schema_version"], base or manifest["base"], manifest["base_parameters"]
             rank, alpha, length = manifest["rank"], manifest["alpha"], manifest["max_length"]
             share = manifest["hidden_share"]
             weights = load_file(folder / WEIGHTS)
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        except Exception as error:  # the Rust tokenizer raises bare `Exception`; files and keys have errors of their own
+        except Exception as error:  # files, keys and the Rust tokenizer each raise their own
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             kind = "the adapter" if isinstance(error, SafetensorError | OSError) else "the rewriter"
             raise InputError(f"{folder}: {kind} is missing or damaged ({reason}); copy the folder again.") from error
@@ -324,7 +342,7 @@ class Rewriter:
         return rewriter
 
     def _first(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """What the decoder is given before it writes, (N, 1) or (N, 2)."""
+        """Return the tokens that the decoder starts from, (N, 1) or (N, 2)."""
         return torch.tensor([self._start], device=self.device).expand(len(inputs["input_ids"]), -1)
 
 
@@ -338,5 +356,5 @@ def _adapted(model: PreTrainedModel, lora: LoraConfig, name: str) -> PeftModel:
 
 
 def _count(model: PreTrainedModel | PeftModel) -> int:
-    """Weights of the base, an adapter's not counted."""
+    """Return the number of weights of the base, without an adapter's."""
     return sum(parameter.numel() for name, parameter in model.named_parameters() if ".lora_" not in name)

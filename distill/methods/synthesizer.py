@@ -1,11 +1,11 @@
-"""Methods that make what a student learns from while it learns, by the gradients of teacher and student.
+"""The interface of a method that makes a student's texts or embeddings from the gradients of teacher and student.
 
-The prompter needs none of this: it asks a black box and is rewarded. The methods here look inside: they move a generator,
-or the embeddings themselves, along the gradients of teacher and student, so the teacher must be a model whose weights
-are at hand. Each is a `Synthesizer` in a file of its own; the distillation loop takes its batches as it takes any other's.
+The prompter needs no gradients: it asks a black box and gets a reward. The methods of this folder move a language model, or
+the embeddings themselves, along the gradients of teacher and student, so they need the teacher's weights. Each method is a
+`Synthesizer` in a file of its own. The distillation loop takes its batches like any others.
 
-Costs are counted in teacher queries, one for each row that passes through the teacher, whether it was asked about a
-text or differentiated: a step that only moves the generator is paid for as well.
+The cost is counted in teacher queries: one for each row that passes through the teacher, with or without gradients. A step
+that only moves the method's own model costs queries too.
 """
 
 from dataclasses import dataclass, field
@@ -23,12 +23,12 @@ from distill.teachers.transformers_teacher import TransformersTeacher
 
 @dataclass(frozen=True)
 class Step:
-    """What a step of a method gave.
+    """The result of one step of a method.
 
     Attributes:
         batch: Rows for the student, at least one.
-        queries: Teacher queries spent, those for the batch's answers included.
-        metrics: Figures for the log, by name.
+        queries: Teacher queries spent, the answers in the batch included.
+        metrics: Metrics for the log, by name.
     """
 
     batch: SyntheticBatch
@@ -37,29 +37,29 @@ class Step:
 
 
 class Synthesizer(Protocol):
-    """A method, at work.
+    """A method at work.
 
-    It holds no random state: whatever a step draws depends on the seed and the number of the step, and `save` writes the
-    rest (weights, optimizer, counters), so that a run which was stopped goes on bit for bit.
+    It holds no random state: what a step draws depends on the seed and the number of the step. `save` writes everything else
+    (weights, optimizer, counters), so that a stopped run continues bit for bit.
 
     Attributes:
-        name: As `--method` and the bench call it.
-        coverage: By "teacher" and "student", the share of the corpus's tokens that cross from the method's vocabulary to
-            theirs, in [0, 1]; {} where it has none of its own.
+        name: Name of the method in `distill.methods.table`.
+        coverage: By "teacher" and "student", the share of the corpus's tokens that have a counterpart in their vocabulary, in
+            [0, 1]; {} where the method has no vocabulary of its own.
     """
 
     name: str
     coverage: dict[str, float]
 
     def rows(self, budget: int) -> int:
-        """How many rows all batches of a budget hold together; the student's updates are spread over them."""
+        """Return how many rows all batches of a budget hold; the student's updates are spread over them."""
         ...
 
     def step(self, left: int) -> Step:
         """Make the next batch.
 
         Args:
-            left: Teacher queries that may be spent, at least 1. A step spends at least one and at most these, so that
+            left: Teacher queries that may be spent, at least 1. A step spends at least one of them and never more, so that
                 a run can spend its budget exactly.
 
         Raises:
@@ -72,7 +72,7 @@ class Synthesizer(Protocol):
         ...
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote.
+        """Continue from what `save` wrote.
 
         Raises:
             InputError: A file is missing or damaged.

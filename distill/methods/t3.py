@@ -1,31 +1,33 @@
 """DFKD-T3: a corpus of any kind, rewritten for the task by a model that learns from teacher and student.
 
-Facts (arXiv 2311.01689): a learnable text-to-text model turns a general corpus into texts that serve compression; it is
-trained end to end for *specificity* (the teacher recognises something of its task) and *diversity* (of all its
-classes); the texts it has written can be used to distil other models.
+Facts (arXiv 2311.01689): a learnable text-to-text model turns a general corpus into texts that serve compression. It is
+trained end to end for *specificity* (the teacher recognises its task in a text) and *diversity* (the texts cover all
+classes). The texts that it has written can be used to distil other models.
 
-Everything in detail is ours. A sentence u of the corpus is read, partly hidden, and rewritten as x by an
-encoder-decoder with an adapter. The loss of a batch of rewritings is
+All details are ours. An encoder-decoder with an adapter reads a sentence of the corpus, partly hidden, and rewrites it as x.
+The loss of a batch of rewritings is
 
     w_s mean H(p_T(x)) - w_d H(mean p_T(x)) - w_h mean KL(p_T(x) || p_S(x)) + w_l mean KL(G || G_0)
 
-with teacher T, student S, and the rewriter G beside its untuned self G_0, whose divergence is taken at each token. A token
-is a straight-through Gumbel choice: x is first drawn token by token, then one parallel pass gives all distributions
-again, and the Gumbel noise that would have led to the tokens drawn is drawn *afterwards*, so that choice and sample are
-the same text (`distill.methods.soft_texts`). Vocabularies are bridged by `distill.methods.token_map`.
+with teacher T, student S, the rewriter G, and the untuned rewriter G_0; the last divergence is taken at each token. A token is
+a straight-through Gumbel choice. First x is drawn token by token. Then one parallel pass gives all distributions again, and
+the Gumbel noise is drawn given the tokens, so that choice and sample are the same text (`distill.methods.soft_texts`).
+`distill.methods.token_map` connects the vocabularies.
 
-The gradient has two parts. Through what teacher and student read it reaches each token's distribution at its own place:
-which word would have been better here. It does not know that a word also decides what is written after it, and alone it
-learns to put telling words into sentences about something else. The second part is the score-function estimator (REINFORCE,
-Williams 1992) of the same loss: rewritings that turned out well, measured against their batch, become likelier as a whole.
-The sum counts what happens at a token's own place twice, which is harmless for a direction; a weight of 0 switches it off.
+The gradient has two parts. The first passes through what teacher and student read, and reaches the distribution of each token
+at its own position: which word would have been better here? It does not see that a word also decides the words after it.
+Alone, it learns to insert words that reveal a class into sentences about something else. The second part is the score-function
+estimator (REINFORCE, Williams 1992) of the same loss: rewritings that did better than their batch become more likely as a
+whole. The sum counts the effect of a token at its own position twice, which does not harm a direction. A weight of 0 switches
+the second part off.
 
-How much of u is hidden decides what is learnt: shown all of it, the rewriter must leave its source to reach the task, and
-the last term forbids that; shown little, it need only choose among what it would have written anyway.
+The hidden share of a sentence decides what can be learnt. A rewriter that sees all of it must depart from its source to reach
+the task, and the last term of the loss forbids that. A rewriter that sees little only has to choose among what it would have
+written anyway.
 
-A row that moved the rewriter was answered by the teacher. Where the teacher's own tokenizer spells the text as the map
-did, this is its answer to the text, so the student gets the row too: it was paid for once and serves twice.
-Texts are single ones: tasks on pairs of texts are not served.
+The teacher has answered each text that moved the rewriter. Where the teacher's own tokenizer splits the text as the token map
+does, this is its answer to the text, so the student learns from it too, and the query serves twice. Texts are single ones:
+the method does not support tasks on pairs of texts.
 """
 
 import hashlib
@@ -57,28 +59,28 @@ from distill.methods.token_map import check_coverage, count_tokens, map_tokens
 from distill.optimizer import MAX_GRADIENT_NORM
 from distill.teachers.prediction_cache import CachedTeacher
 
-# Sentences from which the share of tokens that cross between vocabularies is measured.
+# Sentences used to measure the share of tokens that the token maps carry.
 SAMPLE = 10_000
 
 
 class TextToText:
-    """DFKD-T3, at work; see the module.
+    """The synthesizer of DFKD-T3; see the module's text and `distill.methods.synthesizer.Synthesizer`.
 
     Args:
         config: Settings.
-        teacher: A model whose weights are at hand.
-        distiller: Holds the student, which the hardness term looks at.
+        teacher: A teacher whose weights are at hand.
+        distiller: Holds the student that the hardness term needs.
         corpus: Sentences; blank ones are left out.
         seed: Decides every random act.
-        device: Of the rewriter.
+        device: Device of the rewriter.
 
     Attributes:
-        rewriter: The model that is being tuned.
-        coverage: By "teacher" and "student", the share of the corpus's tokens that cross to each.
+        rewriter: The model that is tuned.
+        coverage: By "teacher" and "student", the share of the corpus's tokens that the token map carries to each.
 
     Raises:
-        InputError: The teacher is a black box, the corpus is empty, a model cannot be loaded, or a vocabulary is too
-            different from the rewriter's.
+        InputError: The teacher is a black box, the corpus is empty, a model cannot be loaded, or a vocabulary differs too
+            much from the rewriter's.
     """
 
     name = T3.name
@@ -99,7 +101,7 @@ class TextToText:
             encode.usable_length(self.white_box.model, self.white_box.tokenizer, self.white_box.max_length),
             encode.usable_length(student.model, student.tokenizer, student.max_length),
         )
-        # Two special tokens around a text is what encoders read; one goes to the end token, which has a place of its own.
+        # Encoders read two special tokens around a text.
         length = max(1, min(config.rewriter_max_length, readable - 2))
         self.rewriter = Rewriter.untuned(
             config.rewriter, length, config.rewriter_hidden_share, config.rewriter_rank, config.rewriter_alpha, seed, device
@@ -123,10 +125,9 @@ class TextToText:
         self.sources_read = 0
 
     def rows(self, budget: int) -> int:
-        """How many rows all batches of a budget hold together.
+        """Return about how many rows the batches of a budget hold.
 
-        Exact but for the rows that moved the rewriter and are learnt from as well: their share is that measured on
-        the corpus itself.
+        The share of rewritten texts that serve twice is an estimate, measured on the corpus itself.
         """
         moved = asked = 0
         while moved + asked < budget:
@@ -135,7 +136,15 @@ class TextToText:
         return asked + round(moved * self.exact_share)
 
     def step(self, left: int) -> Step:
-        """Update the rewriter some times, then rewrite a batch and ask the teacher about it.
+        """Update the rewriter, then rewrite a batch and ask the teacher about it.
+
+        Args:
+            left: Teacher queries that may be spent, at least 1.
+
+        Returns:
+            The rewritten batch, and the texts of the updates that serve twice. Metrics: means over the updates of each
+            term of the loss and of `rewriter/reused`, the share that serves twice; and `rewriter/logprob`, the mean
+            log-probability per token of the batch, in nats.
 
         Raises:
             InputError: The loss is no longer finite.
@@ -143,33 +152,33 @@ class TextToText:
         updates, texts = self._plan(left)
         size = self.config.rewriter_batch_size
         parts: list[SyntheticBatch] = []
-        figures: list[dict[str, float]] = []
+        measured: list[dict[str, float]] = []
         if updates:
             student = self.distiller.student
-            # The student stands still within a step, and so does what it reads at each token.
+            # The student does not change within a step, so its table does not either.
             student_table = self.to_student.table(word_table(student.model))
             for _ in range(updates):
-                rows, metrics = self._update(self._sources(size), student_table)
-                parts.append(rows)
-                figures.append(metrics)
+                batch, terms = self._update(self._sources(size), student_table)
+                parts.append(batch)
+                measured.append(terms)
         written = self.write(self._sources(texts), self.steps_done, "t3 batch")
         parts.append(self._batch(written.texts, self.teacher(written.texts)))
         self.steps_done += 1
-        metrics = {name: sum(row[name] for row in figures) / len(figures) for name in figures[0]} if figures else {}
+        metrics = {name: sum(row[name] for row in measured) / len(measured) for name in measured[0]} if measured else {}
         metrics["rewriter/logprob"] = float(written.logprob_mean.mean())
         return Step(joined(parts), updates * size + texts, metrics)
 
     def write(self, sources: Sequence[str], number: int, purpose: str = "rewriting") -> Rewritten:
-        """Rewrite sentences with the rewriter as it is; see `Rewriter.write`. The teacher is not asked."""
+        """Rewrite sentences with the current rewriter, without the teacher; see `Rewriter.write`."""
         return self.rewriter.write(sources, number, self.seed, purpose)
 
     def save_rewriter(self, folder: str | Path, base: str | None = None, **names: str) -> None:
-        """Write the rewriter's folder, which `distill.methods.rewriter.Rewriter.load` opens without teacher and trainer.
+        """Write the rewriter's folder, which `distill.methods.rewriter.Rewriter.load` opens.
 
         Args:
-            folder: Appears whole or not at all.
-            base: The base's name for others, where `rewriter` is a path of this machine.
-            **names: The names of other things for others: `teacher`, `corpus`.
+            folder: The folder; it appears whole or not at all.
+            base: Public name of the base model, where `rewriter` is a path of this machine.
+            **names: Public names of other inputs: `teacher`, `corpus`.
 
         Raises:
             InputError: The folder holds something else, or cannot be written.
@@ -194,10 +203,10 @@ class TextToText:
             write_json(temporary / "t3.json", self._identity() | self._counters())
 
     def load(self, folder: Path) -> None:
-        """Go on from what `save` wrote, with the same arguments.
+        """Continue from what `save` wrote, with the same arguments.
 
         Raises:
-            InputError: A file is missing or damaged, or the settings, the seed or the corpus were others.
+            InputError: A file is missing or damaged, or settings, seed or corpus differ.
         """
         folder = Path(folder)
         state = read_json(folder / "t3.json")
@@ -206,7 +215,7 @@ class TextToText:
             counters = {name: int(state[name]) for name in self._counters()}
             weights = load_file(folder / "adapter.safetensors")
             moments = torch.load(folder / "optimizer.pt", weights_only=True, map_location=self.rewriter.device)
-        except Exception as error:  # zip, pickle and safetensors each have their own for a damaged file
+        except Exception as error:  # zip, pickle and safetensors each have their own exception for a damaged file
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise InputError(f"{folder}: the checkpoint is damaged ({reason}); use an earlier one.") from error
         now = self._identity()
@@ -227,62 +236,49 @@ class TextToText:
         return {name: getattr(self, name) for name in ("updates_done", "steps_done", "sources_read")}
 
     def _plan(self, left: int) -> tuple[int, int]:
-        """How many updates the next step makes, and how many texts it asks about, at least 1, for at most `left` queries."""
+        """Return how many updates and how many texts, at least 1, the next step has, for at most `left` queries."""
         size = self.config.rewriter_batch_size
         updates = min(self.config.rewriter_updates, (left - 1) // size)
         return updates, min(size, left - updates * size)
 
     def _sources(self, count: int) -> list[str]:
-        """The next sentences of the corpus, which is read in a new order each time it has been read through."""
+        """Return the next sentences of the corpus; each pass reads it in a new order."""
         rows = rows_at(len(self.corpus), self.sources_read, count, self.seed, "t3", "corpus")
         self.sources_read += count
         return [self.corpus[row] for row in rows]
 
     def _update(self, sources: list[str], student_table: Tensor) -> tuple[SyntheticBatch, dict[str, float]]:
-        """Move the rewriter once; returns the rows whose answers are the teacher's own, and figures."""
-        config, rewriter, student = self.config, self.rewriter, self.distiller.student
+        """Update the rewriter once.
+
+        Args:
+            sources: Sentences to rewrite.
+            student_table: (V, H), the embedding that the student reads at each token of the rewriter.
+
+        Returns:
+            The texts that serve twice with the teacher's answers, and metrics.
+        """
+        rewriter = self.rewriter
         inputs = rewriter.encode(sources, random_generator(self.seed, "t3", "hidden", self.updates_done))
         tokens = rewriter.sample(inputs, self.seed, "t3", "sample", self.updates_done)
         logits = rewriter.logits(inputs, tokens)
         noise = random_generator(self.seed, "t3", "gumbel", self.updates_done, device=logits.device)
-        soft = soft_choice(logits, tokens.ids, config.rewriter_temperature, noise)
+        soft = soft_choice(logits, tokens.ids, self.config.rewriter_temperature, noise)
         p_teacher = classify(
             self.white_box.model, *embed_texts(tokens, soft, self.teacher_table, self.white_box.model, self.to_teacher)
         )
-        mean_answer = p_teacher.logsumexp(dim=0, keepdim=True) - math.log(len(sources))
-        terms = {"specificity": entropy(p_teacher).mean(), "diversity": entropy(mean_answer)[0]}
-        loss = config.rewriter_specificity * terms["specificity"] - config.rewriter_diversity * terms["diversity"]
-        # What each rewriting adds to the loss; the entropy of a mean falls to its members as their cross-entropy with it.
-        parts = config.rewriter_specificity * entropy(p_teacher)
-        parts = parts + config.rewriter_diversity * (p_teacher.exp() * mean_answer).sum(dim=1)
-        if config.rewriter_hardness:
-            p_student = classify(student.model, *embed_texts(tokens, soft, student_table, student.model, self.to_student))
-            apart = kl(p_teacher, p_student.to(p_teacher.device))
-            terms["hardness"] = apart.mean()
-            loss, parts = loss - config.rewriter_hardness * terms["hardness"], parts - config.rewriter_hardness * apart
+        loss, parts, terms = self._task_terms(tokens, soft, p_teacher, student_table)
         log_probs = logits.log_softmax(dim=-1)
-        if config.rewriter_language:
+        if self.config.rewriter_language:
             untuned = rewriter.logits(inputs, tokens, tuned=False).log_softmax(dim=-1)
-            strange = (kl(log_probs, untuned) * tokens.drawn).sum(dim=1) * len(sources) / tokens.drawn.sum()
-            terms["language"] = strange.mean()
-            loss = loss + config.rewriter_language * terms["language"].to(loss.device)
-            parts = parts + config.rewriter_language * strange.to(parts.device)
-        if config.rewriter_score:
-            written = log_probs.gather(2, tokens.ids[:, :, None]).squeeze(2)
-            loss = loss + config.rewriter_score * score_loss(parts, (written * tokens.drawn).sum(dim=1).to(parts.device))
-        # Not backward(): it would leave gradients at the student's weights, where the distillation loop keeps its own.
-        gradients = torch.autograd.grad(loss, rewriter.parameters)
-        if not math.isfinite(float(loss.detach())) or not all(bool(g.isfinite().all()) for g in gradients):
-            raise InputError(
-                f"rewriter: the loss or its gradient is not finite at update {self.updates_done}; lower "
-                f"rewriter_learning_rate ({config.rewriter_learning_rate})."
-            )
-        for parameter, gradient in zip(rewriter.parameters, gradients, strict=True):
-            parameter.grad = gradient
-        torch.nn.utils.clip_grad_norm_(rewriter.parameters, MAX_GRADIENT_NORM)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.updates_done += 1
+            divergence = (kl(log_probs, untuned) * tokens.drawn).sum(dim=1) * len(sources) / tokens.drawn.sum()
+            terms["language"] = divergence.mean()
+            loss = loss + self.config.rewriter_language * terms["language"].to(loss.device)
+            parts = parts + self.config.rewriter_language * divergence.to(parts.device)
+        if self.config.rewriter_score:
+            chosen = log_probs.gather(2, tokens.ids[:, :, None]).squeeze(2)
+            of_texts = (chosen * tokens.drawn).sum(dim=1).to(parts.device)
+            loss = loss + self.config.rewriter_score * score_loss(parts, of_texts)
+        self._descend(loss)
         texts = rewriter.decode(tokens, sources)
         exact = self._read_alike(tokens, texts)
         metrics = {f"rewriter/{name}": float(term.detach()) for name, term in terms.items()}
@@ -290,8 +286,52 @@ class TextToText:
         kept = [text for text, alike in zip(texts, exact.tolist(), strict=True) if alike]
         return self._batch(kept, p_teacher.detach().cpu()[exact]), metrics
 
+    def _task_terms(
+        self, tokens: Tokens, soft: Tensor, p_teacher: Tensor, student_table: Tensor
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Compute specificity, diversity and hardness of a batch of N rewritings.
+
+        Returns:
+            Their sum in the loss, a scalar; what each rewriting adds to it, (N,); and the terms by name.
+        """
+        config, student = self.config, self.distiller.student
+        mean_answer = p_teacher.logsumexp(dim=0, keepdim=True) - math.log(len(p_teacher))
+        terms = {"specificity": entropy(p_teacher).mean(), "diversity": entropy(mean_answer)[0]}
+        loss = config.rewriter_specificity * terms["specificity"] - config.rewriter_diversity * terms["diversity"]
+        # The share of a rewriting in the entropy of the mean answer is the cross-entropy of its own answer with that mean.
+        parts = config.rewriter_specificity * entropy(p_teacher)
+        parts = parts + config.rewriter_diversity * (p_teacher.exp() * mean_answer).sum(dim=1)
+        if config.rewriter_hardness:
+            p_student = classify(student.model, *embed_texts(tokens, soft, student_table, student.model, self.to_student))
+            divergence = kl(p_teacher, p_student.to(p_teacher.device))
+            terms["hardness"] = divergence.mean()
+            loss = loss - config.rewriter_hardness * terms["hardness"]
+            parts = parts - config.rewriter_hardness * divergence
+        return loss, parts, terms
+
+    def _descend(self, loss: Tensor) -> None:
+        """Move the rewriter down the gradient of a loss.
+
+        Raises:
+            InputError: The loss or its gradient is not finite.
+        """
+        parameters = self.rewriter.parameters
+        # `backward()` would also fill the gradients of the student's weights, which belong to the distiller.
+        gradients = torch.autograd.grad(loss, parameters)
+        if not math.isfinite(float(loss.detach())) or not all(bool(g.isfinite().all()) for g in gradients):
+            raise InputError(
+                f"rewriter: the loss or its gradient is not finite at update {self.updates_done}; lower "
+                f"rewriter_learning_rate ({self.config.rewriter_learning_rate})."
+            )
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        torch.nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.updates_done += 1
+
     def _read_alike(self, tokens: Tokens, texts: list[str]) -> Tensor:
-        """(N,) bool: whether the teacher's tokenizer spells a text as the map did, so that its answer is known."""
+        """Return, (N,) bool, whether the teacher's tokenizer splits a text as the map did, so that its answer is known."""
         single = self.to_teacher.single
         rows = [single[ids[mask]].tolist() for ids, mask in zip(tokens.ids.cpu(), tokens.mask.cpu(), strict=True)]
         own = self.white_box.tokenizer(texts, truncation=True, max_length=self.white_box.max_length)["input_ids"]
@@ -299,7 +339,7 @@ class TextToText:
         return torch.tensor([prefix + row == ids for row, ids in zip(rows, own, strict=True)])
 
     def _measure_exact_share(self, texts: list[str]) -> float:
-        """The share of sentences that the teacher's tokenizer spells as the map does."""
+        """Return the share of sentences that the teacher's tokenizer splits as the map does."""
         encoded = self.rewriter.tokenizer(texts, add_special_tokens=False)["input_ids"]
         single, end = self.to_teacher.single, self.to_teacher.suffix
         own = self.white_box.tokenizer(texts)["input_ids"]

@@ -12,8 +12,7 @@ from torch import Tensor
 from distill.common.errors import InputError
 from distill.common.files import read_json
 from distill.methods.corpus import rows_at
-from distill.methods.rewriter import MANIFEST as REWRITER_MANIFEST
-from distill.methods.rewriter import Rewriter
+from distill.methods.rewriter import REWRITER_MANIFEST, Rewriter
 from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.saved.manifest import find_prompter, read_prompter_manifest

@@ -352,7 +352,7 @@ def test_a_black_box_is_refused(bert_folder: Path) -> None:
 def test_a_student_with_words_of_its_own_is_refused(teacher: TransformersTeacher) -> None:
     for spec in ("bert:layers=1,hidden=32", "bert:layers=1,hidden=16"):
         student = load_student(spec, teacher=teacher, device="cpu")
-        with pytest.raises(InputError, match=f"student: {spec} has word embeddings of its own.*teacher-layers:0,2"):
+        with pytest.raises(InputError, match=f"student: {spec} has its own word embeddings.*teacher-layers:0,2"):
             attach(teacher, student)
     student = load_student("teacher-layers:0", teacher=teacher, device="cpu")
     student.tokenizer.add_tokens(["extra"])

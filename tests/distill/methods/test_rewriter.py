@@ -8,7 +8,7 @@ from transformers import BartConfig, BartForConditionalGeneration, GenerationCon
 
 from distill.common.errors import InputError
 from distill.common.seeding import random_generator, seeded
-from distill.methods.rewriter import FORBIDDEN, MANIFEST, WEIGHTS, Rewriter
+from distill.methods.rewriter import FORBIDDEN, REWRITER_MANIFEST, WEIGHTS, Rewriter
 from tests.distill.rewriters import rewriter_tokenizer, save_rewriter_base
 from tests.distill.tiny import WORDS, random_texts
 
@@ -127,14 +127,14 @@ def test_writing_depends_on_seed_and_number_alone(base: Path) -> None:
 def test_saved_and_loaded_it_writes_the_same(base: Path, tmp_path: Path) -> None:
     rewriter = tuned(base)
     rewriter.save(tmp_path / "saved", {"method": "t3"}, base="org/base")
-    assert json.loads((tmp_path / "saved" / MANIFEST).read_text())["base"] == "org/base"
+    assert json.loads((tmp_path / "saved" / REWRITER_MANIFEST).read_text())["base"] == "org/base"
     moved = shutil.move(tmp_path / "saved", tmp_path / "elsewhere")
     loaded = Rewriter.load(moved, base=str(base), device="cpu")
     assert loaded.write(TEXTS, 5).texts == rewriter.write(TEXTS, 5).texts != untuned(base).write(TEXTS, 5).texts
     assert loaded.parameters == []
 
 
-@pytest.mark.parametrize("name", [MANIFEST, WEIGHTS, "tokenizer.json"])
+@pytest.mark.parametrize("name", [REWRITER_MANIFEST, WEIGHTS, "tokenizer.json"])
 def test_damaged_folder_is_refused(base: Path, tmp_path: Path, name: str) -> None:
     untuned(base).save(tmp_path / "saved", {})
     file = tmp_path / "saved" / name

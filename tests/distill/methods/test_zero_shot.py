@@ -175,7 +175,7 @@ def test_pairs_are_made_and_judged_as_pairs(make) -> None:
 def test_what_cannot_work_is_refused(make, masked_lm: Path, bert_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="corpus: it holds no text"):
         make([])
-    with pytest.raises(InputError, match="as the model of masked_lm spells it.*at least 60%"):
+    with pytest.raises(InputError, match="the model of masked_lm splits the corpus.*at least 60%"):
         make(["strange"] * 5 + ["boat"])
     with pytest.raises(InputError, match="not a masked language model"):
         make(masked_lm=str(bert_folder))
