@@ -203,11 +203,13 @@ class AsDfd:
         return embeddings * padding_mask(lengths, width).to(device)[..., None], lengths, targets
 
     def _ask(self, embeddings: Tensor, mask: Tensor, targets: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
-        """Return the teacher's answers (N, K) and, if asked for, the gradient (N, L, H) of the cross-entropy with the targets."""
+        """Return the teacher's answers (N, K) and, if asked for, the gradient (N, L, H) of the cross-entropy.
+
+        The cross-entropy is a sum over the batch, so that the gradient of a sample does not depend on the size of the batch.
+        """
         with torch.set_grad_enabled(differentiate):
             embeddings = embeddings.detach().requires_grad_(differentiate)
             log_probs = classify(self._teacher.model, embeddings, mask)
-            # A sum over the batch, so that the gradient of a sample does not depend on the size of the batch.
             loss = -log_probs.gather(1, targets[:, None]).sum()
         gradient = torch.autograd.grad(loss, embeddings)[0] if differentiate else None
         return log_probs.detach(), gradient
