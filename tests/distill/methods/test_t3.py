@@ -266,11 +266,11 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(base: Path, teacher: Tran
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"rewriter_batch_size": 1}, "rewriter_batch_size: 1; expected a number of at least 2"),
-        ({"rewriter_batch_size": 8.0}, "rewriter_batch_size: 8.0; expected a whole number"),
-        ({"rewriter_temperature": 0.0}, "rewriter_temperature: 0.0; expected a number of more than 0"),
-        ({"rewriter_hidden_share": 1.5}, "at most 1.0"),
-        ({"rewriter_hardness": "much"}, "rewriter_hardness: 'much'"),
+        ({"rewriter_batch_size": 1}, "rewriter_batch_size is 1, expected a whole number >= 2"),
+        ({"rewriter_batch_size": 8.0}, "rewriter_batch_size is 8.0, expected a whole number"),
+        ({"rewriter_temperature": 0.0}, "rewriter_temperature is 0.0, expected a number > 0"),
+        ({"rewriter_hidden_share": 1.5}, "<= 1"),
+        ({"rewriter_hardness": "much"}, "rewriter_hardness is 'much'"),
     ],
 )
 def test_settings_out_of_range(changes: dict[str, Any], message: str) -> None:

@@ -181,11 +181,11 @@ def test_what_cannot_work_is_refused(make, masked_lm: Path, bert_folder: Path, t
         make(masked_lm=str(bert_folder))
     for changes, message in (
         ({"masked_lm": ""}, "masked_lm is missing"),
-        ({"mask_share": 1.5}, "mask_share: 1.5"),
-        ({"mask_share": 0.0}, "mask_share: 0"),
+        ({"mask_share": 1.5}, "mask_share is 1.5"),
+        ({"mask_share": 0.0}, "mask_share is 0"),
         ({"clean_text": False, "filled_text": False}, "both off"),
-        ({"fill_batch_size": 0}, "fill_batch_size: 0"),
-        ({"masked_lm_weight": -1.0}, "masked_lm_weight: -1"),
+        ({"fill_batch_size": 0}, "fill_batch_size is 0"),
+        ({"masked_lm_weight": -1.0}, "masked_lm_weight is -1"),
     ):
         with pytest.raises(InputError, match=message):
             make(**changes)
