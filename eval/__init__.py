@@ -1,1 +1,1 @@
-"""Measuring: metrics, scoring of students and corpora, reports, and the embedded toy tasks of `eval.toy`."""
+"""Measuring: data readers, metrics of classifiers and corpora, reports, and the toy tasks. May import `distill`."""

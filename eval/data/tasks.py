@@ -1,4 +1,4 @@
-"""Tasks: what a classifier is measured on, as YAML files of a dozen lines.
+"""Tasks: the data and metrics that a classifier is measured with, as YAML files of a dozen lines.
 
     kind: pair
     labels: [entailment, not_entailment]
@@ -10,9 +10,11 @@
     metrics: [accuracy, macro_f1]
     version: 1
 
-The manner is that of lm-evaluation-harness; a task says nothing of models. The order of `labels` is the one that numbers
-mean in the data. A model whose own class names say something else is refused: a classifier measured with its classes
-swapped gets a figure that looks like any other.
+The format follows lm-evaluation-harness; a task does not name models. `labels` are in the order in which the data numbers
+its classes. A model whose own class names contradict them is refused, because a classifier that is measured with swapped
+classes gets a wrong number that looks like any other.
+
+Reading a task loads no heavy library, so that listing tasks is fast.
 """
 
 import dataclasses
@@ -40,20 +42,20 @@ class Task:
     """One task.
 
     Attributes:
-        name: Name of its file.
+        name: Name of the task, which is that of its file.
         kind: `single` (one text) or `pair` (two).
         labels: K >= 2 different class names, in the order in which the data numbers them.
-        data: File, folder, hub id, or `toy:TASK`; a relative path counts from the task's file where it leads somewhere.
+        data: File, folder, hub id, or `toy:TASK`. A relative path is first looked for beside the task's file.
         text_columns: One column, or two for pairs.
         label_column: Column of the labels: indices or names.
-        metrics: Names of `eval.classifiers.metric_names.METRIC_NAMES`; the first is the primary one, which retention is about.
-        version: Raised whenever figures before and after are not comparable, >= 1.
+        metrics: Names from `METRIC_NAMES`; the first is the primary metric, for which retention is computed.
+        version: Number >= 1, raised whenever results before and after are not comparable.
         config: Configuration of a hub id.
         split: Split of a folder or hub id.
         revision: Branch or commit of a hub id.
 
     Raises:
-        InputError: A value is of the wrong type or not possible.
+        InputError: A value has the wrong type or is impossible.
     """
 
     name: str
@@ -93,7 +95,7 @@ class Task:
                 known = ", ".join(METRIC_NAMES)
                 raise InputError(f"metrics names '{metric}', expected some of: {known}.{did_you_mean(metric, METRIC_NAMES)}")
         if self.metrics[0] == "expected_calibration_error":
-            raise InputError("metrics begins with expected_calibration_error, expected one of which more is better")
+            raise InputError("metrics begins with expected_calibration_error; put a metric first for which higher is better")
         if isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 1:
             raise InputError(f"version is {self.version!r}, expected a whole number >= 1")
 
@@ -102,7 +104,7 @@ def read_task(file: Path) -> Task:
     """Read a task from its YAML file.
 
     Raises:
-        InputError: The file is no YAML, a key is missing or unknown (the nearest known one is suggested), or a value is
+        InputError: The file is not YAML, a key is missing or unknown (the nearest known key is suggested), or a value is
             wrong; see `Task`.
     """
     values = read_yaml(file)
@@ -132,12 +134,12 @@ def task_data(task: Task, where: str | None = None, limit: int = 0) -> "Evaluati
     Args:
         task: The task.
         where: File or folder to read instead of the task's own data.
-        limit: Rows drawn, always the same ones; 0 for all.
+        limit: Number of rows to draw, always the same rows; 0 for all.
 
     Raises:
-        InputError: It cannot be read, a column is missing, a label is none of the task's, the data numbers the same class
-            names in another order, or all rows are of one class.
-        NotReachable: It is on the hub, which cannot be reached.
+        InputError: The data cannot be read, a column is missing, a label does not belong to the task, the data numbers the
+            same class names in another order, or all rows have one class.
+        NotReachable: The data is on the hub, which cannot be reached.
     """
     from eval.data.labelled import load_labelled  # heavy, and listing tasks reads no data
 
@@ -157,32 +159,32 @@ def task_data(task: Task, where: str | None = None, limit: int = 0) -> "Evaluati
     if names and not same_names(names, task.labels) and {n.casefold() for n in names} & {n.casefold() for n in task.labels}:
         raise InputError(
             f"{source}: column '{task.label_column}' numbers its classes {', '.join(names)}, the task {task.name} "
-            f"{', '.join(task.labels)}; write the labels in the data's order"
+            f"{', '.join(task.labels)}; write the task's labels in the data's order"
         )
     present = sorted(set(data.labels))
     if len(present) < 2:
-        some = f"of {len(data)} rows drawn all are" if limit and limit <= len(data) else f"all {len(data)} rows are"
+        some = f"all {len(data)} rows drawn have" if limit and limit <= len(data) else f"all {len(data)} rows have"
         raise InputError(
-            f"{source}: {some} of the class '{task.labels[present[0]]}', which tells nothing of a classifier; give data of "
-            "at least two classes"
+            f"{source}: {some} the class '{task.labels[present[0]]}', which cannot measure a classifier; give data of at "
+            "least two classes"
         )
     return data
 
 
 def match_labels(own: Sequence[str], task: Task, model: str) -> str | None:
-    """Hold a model's class names against a task's.
+    """Compare a model's class names with those of a task.
 
     Args:
-        own: The model's class names, in the order of its answers.
+        own: The model's class names, in the order of its outputs.
         task: The task.
-        model: How the model is called, for messages.
+        model: Name of the model, for messages.
 
     Returns:
-        None where the names are the same, up to case; a note where the model only numbers its classes (`LABEL_0`) and they
-        are taken in the task's order.
+        None if the names are equal, ignoring case. If the model only numbers its classes (`LABEL_0`), a note that they are
+        taken in the task's order.
 
     Raises:
-        InputError: The names, their order or their number contradict each other.
+        InputError: The names, their order or their number differ.
     """
     if same_names(own, task.labels):
         return None
@@ -191,22 +193,23 @@ def match_labels(own: Sequence[str], task: Task, model: str) -> str | None:
         return f"{model} only numbers its classes; they are taken to be {', '.join(task.labels)}, in this order."
     order = sorted(map(str.casefold, own)) == sorted(map(str.casefold, task.labels))
     raise InputError(
-        f"model: {model} answers with {len(own)} classes ({', '.join(own)}), the task {task.name} has {len(task.labels)} "
-        f"({', '.join(task.labels)}){': the same in another order' if order else ''}; give a model of this task, or a task "
-        "file and data with the model's names in the model's order"
+        f"model: {model} predicts {len(own)} classes ({', '.join(own)}), the task {task.name} has {len(task.labels)} "
+        f"({', '.join(task.labels)}){': the same names in another order' if order else ''}; give a model of this task, or a "
+        "task file and data with the model's names in the model's order"
     )
 
 
 def same_names(first: Sequence[str], second: Sequence[str]) -> bool:
-    """Whether two lists hold the same names in the same order, up to case.
+    """Return whether two lists hold the same names in the same order, ignoring case.
 
-    >>> same_names(["NEGATIVE", "POSITIVE"], ["negative", "positive"])
-    True
+    Examples:
+        >>> same_names(["NEGATIVE", "POSITIVE"], ["negative", "positive"])
+        True
     """
     return [name.casefold() for name in first] == [name.casefold() for name in second]
 
 
 def describe(data: "EvaluationData", task: Task) -> dict[str, Any]:
-    """Rows in all and of each class."""
+    """Return the number of rows, in all and of each class."""
     counts = [data.labels.count(index) for index in range(len(task.labels))]
     return {"rows": len(data), "classes": dict(zip(task.labels, counts, strict=True))}

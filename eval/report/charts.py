@@ -38,8 +38,9 @@ class Series:
 def percent(value: float) -> str:
     """Format a share to a tenth of a percent.
 
-    >>> percent(0.876), percent(1.0)
-    ('87.6 %', '100.0 %')
+    Examples:
+        >>> percent(0.876), percent(1.0)
+        ('87.6 %', '100.0 %')
     """
     return f"{100 * value:.1f} %"
 
@@ -47,8 +48,9 @@ def percent(value: float) -> str:
 def percent_mark(value: float) -> str:
     """Format a share as the mark of an axis.
 
-    >>> percent_mark(0.8), percent_mark(0.825)
-    ('80 %', '82.5 %')
+    Examples:
+        >>> percent_mark(0.8), percent_mark(0.825)
+        ('80 %', '82.5 %')
     """
     return percent(value).replace(".0 %", " %")
 
@@ -56,8 +58,9 @@ def percent_mark(value: float) -> str:
 def compact(value: float) -> str:
     """Format a number in at most four significant digits.
 
-    >>> compact(16000), compact(2.5e6), compact(0.03125), compact(12.0)
-    ('16,000', '2.5 M', '0.0312', '12')
+    Examples:
+        >>> compact(16000), compact(2.5e6), compact(0.03125), compact(12.0)
+        ('16,000', '2.5 M', '0.0312', '12')
     """
     if abs(value) >= 1e6:
         return f"{value / 1e6:.3g} M"
@@ -71,8 +74,9 @@ def ticks(low: float, high: float, count: int = 5) -> list[float]:
 
     The first is <= low, the last >= high; equal bounds are widened.
 
-    >>> ticks(0.12, 0.93)
-    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    Examples:
+        >>> ticks(0.12, 0.93)
+        [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
     if not high > low:
         pad = abs(low) / 2 or 0.5

@@ -10,8 +10,9 @@ MAX_NAME = 60
 def number(value: Any) -> float | None:
     """Return the value as a finite number, or None.
 
-    >>> number(3), number(float("nan")), number("3"), number(True), number(10**400)
-    (3.0, None, None, None, None)
+    Examples:
+        >>> number(3), number(float("nan")), number("3"), number(True), number(10**400)
+        (3.0, None, None, None, None)
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -35,8 +36,9 @@ def rows(value: Any) -> list[Mapping[str, Any]]:
 def short(text: Any, most: int = MAX_NAME) -> str:
     """Return the value as text, cut after `most` characters.
 
-    >>> short("a long name", 6), short(None)
-    ('a long …', 'None')
+    Examples:
+        >>> short("a long name", 6), short(None)
+        ('a long …', 'None')
     """
     text = str(text)
     return text if len(text) <= most else text[:most].rstrip() + " …"
@@ -45,8 +47,9 @@ def short(text: Any, most: int = MAX_NAME) -> str:
 def whole(value: float) -> str:
     """Format a count.
 
-    >>> whole(16000.0)
-    '16,000'
+    Examples:
+        >>> whole(16000.0)
+        '16,000'
     """
     return f"{value:,.0f}"
 
@@ -54,8 +57,9 @@ def whole(value: float) -> str:
 def two_digits(value: Any) -> str:
     """Format a reward; "–" if there is none.
 
-    >>> two_digits(0.256), two_digits(None)
-    ('0.26', '–')
+    Examples:
+        >>> two_digits(0.256), two_digits(None)
+        ('0.26', '–')
     """
     found = number(value)
     return "–" if found is None else f"{found:.2f}"
@@ -64,8 +68,9 @@ def two_digits(value: Any) -> str:
 def duration(seconds: float) -> str:
     """Format a number of seconds.
 
-    >>> duration(4.25), duration(150), duration(7300)
-    ('4.2 s', '2 min 30 s', '2 h 1 min')
+    Examples:
+        >>> duration(4.25), duration(150), duration(7300)
+        ('4.2 s', '2 min 30 s', '2 h 1 min')
     """
     if seconds < 60:
         return f"{seconds:.1f} s"

@@ -1,11 +1,11 @@
 """The embedded toy world: an offline stand-in for a private task, a general corpus, and models trained on them.
 
-`world` holds the data, `models` the teacher and the writer. Nothing here needs a download.
+`world` holds the data, `models` the trained models. Nothing here needs a download. May import `distill`.
 """
 
 
 def located(name: str, kind: str, quiet: bool = True) -> str:
-    """The name as it is, or the file or folder of the cache that stands for a name of the toy world; see `files.toy_path`.
+    """Return the cached file or folder behind a toy name (see `files.toy_path`); other names are returned unchanged.
 
     Examples:
         >>> located("models/teacher", "teacher")
@@ -13,6 +13,6 @@ def located(name: str, kind: str, quiet: bool = True) -> str:
     """
     if name.partition(":")[0] != "toy":
         return name
-    from eval.toy.files import toy_path  # the toy world is of no use to a real run
+    from eval.toy.files import toy_path  # only runs on the toy world need it
 
     return str(toy_path(name, kind, quiet=quiet))

@@ -1,4 +1,4 @@
-"""The toy tasks as files, for whatever reads files: labelled train and test sets, and the general corpus."""
+"""The toy tasks as files, which the ordinary readers read: labelled train and test sets, and the general corpus."""
 
 import json
 from pathlib import Path
@@ -12,15 +12,15 @@ CORPUS_SENTENCES = 20_000
 
 
 def toy_path(name: str, kind: str, quiet: bool = False) -> Path:
-    """The cached file or folder that stands for a name such as `toy:sentiment`.
+    """Return the cached file or folder behind a name such as `toy:sentiment`.
 
     Args:
         name: `toy` (language models and corpus) or `toy:TASK`.
         kind: `teacher`, `writer`, `masked-lm`, `rewriter`, `train`, `test` or `corpus`.
-        quiet: Show no bar while a model is trained.
+        quiet: Show no progress bar while a model is trained.
 
     Raises:
-        InputError: There is no such toy task, or the cache cannot be written.
+        InputError: The toy task or split does not exist, or the cache cannot be written.
     """
     task = name.partition(":")[2]
     if kind == "writer":

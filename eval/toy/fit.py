@@ -1,4 +1,4 @@
-"""What training the toy models has in common: batches, the optimizer's loop, its progress bar, and saving."""
+"""The shared parts of training the toy models: batches, the optimizer loop with its progress bar, and saving."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +15,8 @@ from transformers.utils import logging
 def fit(model: PreTrainedModel, losses: Iterator[Tensor], steps: int, rate: float, name: str, quiet: bool) -> None:
     """Take one AdamW step for each of `steps` losses.
 
-    The learning rate rises to `rate` over the first tenth of the steps and falls to zero along a cosine. A bar on
-    stderr shows step and loss, unless `quiet`.
+    The learning rate rises to `rate` over the first tenth of the steps and then falls to zero along a cosine. A progress
+    bar on stderr shows step and loss, unless `quiet`.
     """
     matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     others = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
@@ -48,7 +48,7 @@ def fit(model: PreTrainedModel, losses: Iterator[Tensor], steps: int, rate: floa
 
 
 def length_sorted_batches(lengths: Tensor, batch_size: int, random: torch.Generator) -> list[Tensor]:
-    """Cut a random order of the rows into batches of similar length (sorted within pools of 16 batches)."""
+    """Split the rows, in random order, into batches of similar length (sorted within pools of 16 batches)."""
     batches: list[Tensor] = []
     for pool in torch.randperm(len(lengths), generator=random).split(16 * batch_size):
         batches += pool[lengths[pool].argsort(stable=True)].split(batch_size)
@@ -56,9 +56,9 @@ def length_sorted_batches(lengths: Tensor, batch_size: int, random: torch.Genera
 
 
 def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Write an ordinary Hugging Face folder."""
+    """Save model and tokenizer as an ordinary Hugging Face folder."""
     bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # one small file does not need one
+    logging.disable_progress_bar()  # a small file needs no bar
     try:
         model.to("cpu").save_pretrained(folder)
         tokenizer.save_pretrained(folder)

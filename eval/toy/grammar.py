@@ -1,10 +1,10 @@
-"""A grammar with typed slots: how the toy world turns word lists into sentences.
+"""A grammar with typed slots, which turns word lists into the sentences of the toy world.
 
-A template is a sentence with slots: "the {person} {act} a {quality} {thing}". A slot is filled from a table of
-symbols whose entries are words or again templates, so the grammar is context-free. Words are drawn by Zipf's law:
-a few are common and most are rare, as in real text, so a small sample of a domain misses much of its vocabulary.
-Every template below works for all plain domains; what differs between domains is the word lists. The words chosen
-first ("the goalkeeper ...") settle the domain of the rest, which is what lets an opening steer a language model.
+A template is a sentence with slots: "the {person} {act} a {quality} {thing}". A table of symbols fills the slots; its entries
+are words or templates, so the grammar is context-free. Words are drawn by Zipf's law: a few are common and most are rare, as
+in real text. A small sample of a domain therefore misses much of its vocabulary. Every template below works for all
+plain domains; only the word lists differ. The first words of a sentence ("the goalkeeper ...") decide the domain of the
+rest. For this reason a topic can steer a language model.
 """
 
 import itertools
@@ -17,7 +17,7 @@ _ARTICLE = re.compile(r"\ba (?=[aeiou])")
 
 MIN_WORDS, MAX_WORDS = 5, 25
 
-# Frames every plain domain shares. `frame` is the start symbol.
+# Frames of all plain domains. `frame` is the start symbol.
 FRAMES: list[str] = [
     "the {person} {act} the {thing} in the {place}",
     "the {person} {act} the {quality} {thing} {manner}",
@@ -56,12 +56,12 @@ class Grammar:
     """A table of symbols to draw sentences from.
 
     Args:
-        symbols: slot name -> its possible fillings, most frequent first. Fillings with slots in them (rules) are drawn
-            uniformly; lists of plain words by Zipf's law.
-        zipf: exponent s of the word frequencies, 1 / (rank + 3)^s; 0 is uniform.
+        symbols: Possible fillings of each slot, most frequent first. If a filling has slots itself (a rule), the list is
+            drawn from uniformly; plain words are drawn by Zipf's law.
+        zipf: Exponent s of the word frequencies, 1 / (rank + 3)^s; 0 is uniform.
 
     Raises:
-        ValueError: a filling names a slot that the table does not have.
+        ValueError: A filling names a slot that the table does not have.
     """
 
     def __init__(self, symbols: Mapping[str, Sequence[str]], zipf: float = 1.0) -> None:
@@ -92,7 +92,7 @@ class Grammar:
         return _SLOT.sub(fill, template)
 
     def sentence(self, start: str, rng: random.Random) -> str:
-        """Draw one finished sentence of 5-25 words from symbol `start`: "a" becomes "an" where needed, "." is added.
+        """Draw one complete sentence of 5 to 25 words from symbol `start`, with "an" where needed and a full stop.
 
         Hyphenated words and words with punctuation attached count as one.
         """
@@ -103,7 +103,7 @@ class Grammar:
 
 
 def ranked(words: str, rng: random.Random) -> list[str]:
-    """Split a word list and shuffle it: the order is the frequency rank, which thus depends on the world's seed."""
+    """Split and shuffle a word list. The order is the frequency rank, so the world's seed decides word frequencies."""
     result = words.split()
     rng.shuffle(result)
     return result

@@ -1,8 +1,8 @@
 """The toy masked language model: a small BERT-style encoder that fills gaps in texts of the general corpus.
 
-Like the toy writer it starts from word vectors that were counted, since a minute is too short to learn which of 1,700
-words keep company; they are its output layer, too. It knows every word of the corpus, the task's own ones as the rare
-words they are there.
+Like the toy writer it starts from word vectors made of co-occurrence counts, because a minute is too short to learn which of
+1,700 words occur together. The vectors are also its output layer. It knows every word of the corpus; the words of a
+task are rare there.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ UNPREDICTED = -100
 
 @dataclass(frozen=True)
 class MaskedLMSettings:
-    """Hyper-parameters of the masked language model; all of them count in the cache key."""
+    """Hyper-parameters of the masked language model; all are part of the cache key."""
 
     layers: int = 2
     hidden: int = 128
@@ -54,7 +54,7 @@ def train_masked_lm(world: World, settings: MaskedLMSettings, folder: Path, quie
         intermediate_size=4 * settings.hidden,
         max_position_embeddings=settings.max_length,
         initializer_range=settings.initializer_range,
-        hidden_dropout_prob=0.0,  # every text is seen once: there is nothing to overfit
+        hidden_dropout_prob=0.0,  # every text is seen once, so nothing can overfit
         attention_probs_dropout_prob=0.0,
         pad_token_id=tokenizer.pad_token_id,
     )

@@ -1,7 +1,7 @@
-"""The toy world's trained models: made once, in about a minute at most, and then taken from the cache.
+"""The trained models of the toy world: made once, in about a minute at most, and then taken from the cache.
 
-All are ordinary Hugging Face folders, so everything downstream treats them like models of the hub. How they are
-trained is told in `eval.toy.teacher`, `eval.toy.writer` and `eval.toy.rewriter`.
+All are ordinary Hugging Face folders, so the rest of the project treats them like models of the hub. The modules `teacher`,
+`writer`, `masked_lm` and `rewriter` train them.
 """
 
 import dataclasses
@@ -35,17 +35,17 @@ def toy_teacher(
 
     Args:
         task: "sentiment" or "topic".
-        cache_dir: where trained models are kept; `$PROMPTER_CACHE/toy` or `~/.cache/prompter/toy` if None.
-        seed: the world's seed and the model's.
-        settings: hyper-parameters; the defaults if None.
-        quiet: show no progress bar.
+        cache_dir: Folder for trained models; see `distill.common.folder_cache.default_cache_dir` if None.
+        seed: Seed of the world and the model.
+        settings: Hyper-parameters; the defaults if None.
+        quiet: Show no progress bar.
 
     Raises:
-        InputError: unknown task, or a cache folder that cannot be written.
+        InputError: The task is unknown, or the cache folder cannot be written.
     """
     settings = settings or TeacherSettings()
     if task not in TASK_LABELS:
-        World(seed).task(task)  # refused before anything is written
+        World(seed).task(task)  # refuses the task before anything is written
 
     def build(folder: Path) -> None:
         train_teacher(World(seed), task, settings, folder, quiet)
@@ -62,7 +62,7 @@ def toy_writer(
 ) -> Path:
     """Return the folder of the toy writer, training it on the general corpus first if it is not in the cache.
 
-    Its tokenizer has one special token, "<|endoftext|>", which both begins and ends a text and pads.
+    Its tokenizer has one special token, "<|endoftext|>", which starts a text, ends it, and pads.
     Arguments and errors are as in `toy_teacher`.
     """
     settings = settings or WriterSettings()
@@ -101,7 +101,7 @@ def toy_rewriter(
 ) -> Path:
     """Return the folder of the toy rewriter, training it on the general corpus first if it is not in the cache.
 
-    Its tokenizer has a token for words that are hidden, "<mask>".
+    Its tokenizer has a token for hidden words, "<mask>".
     Arguments and errors are as in `toy_teacher`.
     """
     settings = settings or RewriterSettings()
@@ -109,7 +109,7 @@ def toy_rewriter(
     def build(folder: Path) -> None:
         train_rewriter(World(seed), settings, folder, quiet)
 
-    # Its word vectors are made as the writer's.
+    # Its word vectors are made by the code of the writer.
     return cached_folder("rewriter", _key("rewriter", settings, seed, others=("writer",)), build, cache_dir)
 
 
@@ -120,7 +120,7 @@ def _key(
     others: Sequence[str] = (),
     **more: Any,
 ) -> dict[str, Any]:
-    """Name everything a trained model depends on; `others` are further modules of this package that make it."""
+    """Return everything that a trained model depends on; `others` are further modules of this package that make it."""
     here, shared = Path(__file__).parent, Path(distill.common.__file__).parent
     sources = [here / f"{part}.py" for part in ("words", "grammar", "reviews", "world", "fit", name, *others)]
     sources += [shared / f"{part}.py" for part in ("seeding", "precision", "encode")]

@@ -1,10 +1,10 @@
-"""Film and restaurant reviews whose polarity is a matter of structure, not of word counts.
+"""Film and restaurant reviews whose sentiment depends on structure, not on word counts.
 
 A review either praises (`_p`) or blames (`_n`). The rules below are written once, for praise; exchanging `_p` and `_n`
-everywhere gives the rules for blame. Praise may say that the soup was tasty, that it was not at all bland, that the
-bread was stale but the pie saved the evening, or that somebody expected a stale pie and was wrong. Nearly every word
-of praise therefore also occurs in blame, and who only counts words is often wrong; who reads negation and
-contrast is right. Constructions that look like negation and are none ("not only", "nothing short of") are there too.
+everywhere gives the rules for blame. Praise may say that the soup was tasty, that it was not at all bland, that the bread was
+stale but the pie saved the evening, or that somebody expected a stale pie and was wrong. Nearly every word of praise
+therefore also occurs in blame. A model that only counts words is often wrong; a model that reads negation and contrast is
+right. Some constructions look like negation but are not ("not only", "nothing short of").
 """
 
 import random
@@ -16,13 +16,13 @@ from eval.toy.words import ANY_ADJECTIVE, COMMON, REVIEWS
 
 REVIEW_DOMAINS = tuple(REVIEWS)
 
-# What turns the adjective after it around, and what looks like it and does not.
+# Phrases that negate the adjective after them, and phrases that only look like negation.
 NEGATORS = ("not", "not at all", "never", "far from", "hardly")
 KEEPERS = ("nothing short of", "nothing less than", "not only cheap but")
 DEGREES = ("very", "really", "quite", "so", "truly", "rather", "utterly", "always", "simply")
 
 RULES: dict[str, list[str]] = {
-    # A judgement of one aspect. {is_*} fits the aspect to the adjectives that go with it.
+    # A judgement of one aspect. The `_is_` symbols give each aspect the adjectives that fit it.
     "claim_p": [
         "the {item} was {item_is_p}",
         "the {item} was {item_is_p}",
@@ -77,7 +77,7 @@ SHARED_RULES: dict[str, list[str]] = {
 
 
 def mirrored(rules: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Exchange `_p` and `_n` in every symbol name and slot: rules for praise become rules for blame and vice versa."""
+    """Exchange `_p` and `_n` in every symbol name and slot, which turns rules for praise into rules for blame and back."""
 
     def swap(text: str) -> str:
         return re.sub(r"_([pn])\b", lambda match: "_n" if match.group(1) == "p" else "_p", text)

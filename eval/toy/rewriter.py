@@ -1,11 +1,11 @@
 """The toy rewriter: a small T5-style encoder-decoder that repairs damaged sentences of the general corpus.
 
 It is a denoising autoencoder (Lewis et al., arXiv 1910.13461): words of a sentence are hidden, replaced, dropped or moved, and
-the model writes the sentence as it was. How much is hidden differs from text to text, from nothing to everything, so that
-the finished model copies what it is shown and invents, in good grammar, what it is not. A method that tunes it to
-rewrite a corpus for a task (`distill.methods.t3`) needs both.
+the model writes the original sentence. The share of hidden words varies from text to text, from none to all. The trained
+model therefore copies the words it sees and invents the others, in good grammar. A method that tunes it to rewrite a corpus
+for a task (`distill.methods.t3`) needs both.
 
-As in `eval.toy.writer`, word vectors counted from the corpus spare most of the training.
+As in `eval.toy.writer`, word vectors counted from the corpus save most of the training.
 """
 
 import math
@@ -33,7 +33,7 @@ PADDING_ID, END_ID, UNKNOWN_ID, HIDDEN_ID = range(4)
 
 @dataclass(frozen=True)
 class RewriterSettings:
-    """Hyper-parameters of the rewriter; all of them count in the cache key."""
+    """Hyper-parameters of the rewriter; all are part of the cache key."""
 
     layers: int = 2  # of the encoder, and of the decoder
     hidden: int = 96
@@ -45,7 +45,7 @@ class RewriterSettings:
     learning_rate: float = 4e-3
     replaced: float = 0.05  # shares of the words
     dropped: float = 0.05
-    moved: float = 2.0  # how far a word may move; below 1 nothing does
+    moved: float = 2.0  # how far a word may move; below 1 no word moves
 
 
 def train_rewriter(world: World, settings: RewriterSettings, folder: Path, quiet: bool) -> None:
@@ -61,7 +61,7 @@ def train_rewriter(world: World, settings: RewriterSettings, folder: Path, quiet
         num_layers=settings.layers,
         num_decoder_layers=settings.layers,
         num_heads=settings.heads,
-        dropout_rate=0.0,  # every text is seen once: there is nothing to overfit
+        dropout_rate=0.0,  # every text is seen once, so nothing can overfit
         pad_token_id=PADDING_ID,
         eos_token_id=END_ID,
         decoder_start_token_id=PADDING_ID,
@@ -90,9 +90,9 @@ def train_rewriter(world: World, settings: RewriterSettings, folder: Path, quiet
 
 
 def rewriter_tokenizer(texts: list[str], context: int) -> PreTrainedTokenizerFast:
-    """Build a tokenizer with a token for every word and mark of `texts`, and letters for whatever else may come.
+    """Build a tokenizer with a token for every word and mark of `texts`, and letters for everything else.
 
-    As in T5 a bar marks where a word begins, and a text ends with a token of its own. Compounds ("cold-spell") stay whole.
+    As in T5, a bar marks the beginning of a word, and a text ends with an end token. Compounds ("cold-spell") stay whole.
     """
     pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Metaspace(prepend_scheme="always"), pre_tokenizers.Split(Regex(r"[.,:;?!]"), "isolated")]
@@ -101,7 +101,7 @@ def rewriter_tokenizer(texts: list[str], context: int) -> PreTrainedTokenizerFas
     total = sum(counts.values())
     special = [(token, 0.0) for token in (PADDING, END, UNKNOWN, HIDDEN)]
     words = [(word, math.log(counts[word] / total)) for word in sorted(counts, key=lambda word: (-counts[word], word))]
-    # A letter must cost more than any word, or a rare word would be spelt.
+    # A letter must cost more than any word, otherwise rare words would be spelt out.
     letters = [(letter, -1000.0) for letter in ["\u2581", *string.printable.strip()] if letter not in counts]
     tokenizer = Tokenizer(Unigram([*special, *words, *letters], unk_id=UNKNOWN_ID))
     tokenizer.pre_tokenizer = pre_tokenizer
@@ -111,7 +111,7 @@ def rewriter_tokenizer(texts: list[str], context: int) -> PreTrainedTokenizerFas
 
 
 def ending_tokenizer(tokenizer: Tokenizer, context: int) -> PreTrainedTokenizerFast:
-    """The same with T5's manner of ending a text, and with `HIDDEN` as the mask; it knows the four special tokens."""
+    """Wrap a tokenizer that knows the four special tokens, so that texts end as in T5 and `HIDDEN` is the mask."""
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", pair=f"$A {END} $B:1 {END}:1", special_tokens=[(END, END_ID)]
     )
@@ -132,18 +132,18 @@ def damage(ids: Tensor, vocabulary: int, settings: RewriterSettings, random: tor
     Args:
         ids: (N, L) int64, each row a text, its end token and padding.
         vocabulary: Number of tokens.
-        settings: How much is done; the share of hidden words is drawn anew for each text, uniformly from [0, 1).
+        settings: Shares of each damage; the share of hidden words is drawn for each text, uniformly from [0, 1).
         random: Source of all draws, on the CPU.
 
     Returns:
-        (N, L) int64, the rows as they were damaged, padding on the right.
+        (N, L) int64, the damaged rows, padded on the right.
     """
     word = ids > HIDDEN_ID
     hide = torch.rand(ids.shape, generator=random) < torch.rand(len(ids), 1, generator=random)
     swap = torch.rand(ids.shape, generator=random) < settings.replaced
     others = torch.randint(HIDDEN_ID + 1, vocabulary, ids.shape, generator=random)
     damaged = torch.where(word & swap, others, ids).masked_fill(word & hide, HIDDEN_ID)
-    # A word moves by adding noise to its place and sorting (Lample et al., arXiv 1711.00043); what is dropped goes last.
+    # Adding noise to the places and sorting moves words (Lample et al., arXiv 1711.00043); dropped words go last.
     place = torch.arange(ids.shape[1]).float() + settings.moved * torch.rand(ids.shape, generator=random)
     place[ids == END_ID] = ids.shape[1] + settings.moved
     drop = (word & (torch.rand(ids.shape, generator=random) < settings.dropped)) | (ids == PADDING_ID)

@@ -1,9 +1,8 @@
-"""The toy teacher: a four-layer BERT-style classifier of a task's private texts.
+"""The toy teacher: a four-layer BERT-style classifier, trained on the private texts of a task.
 
-Its tokenizer has one token per word of the training texts, so words of other domains are unknown to it. While it is
-trained, words are hidden behind the unknown token, in some texts and there at a random rate: it learns how much a text
-tells when few of its words are known. That is why it is unsure about foreign text, where a classifier trained on whole
-texts alone would often be sure of anything.
+Its tokenizer has one token per word of the training texts, so words of other domains are unknown to it. During training some
+texts have words replaced by the unknown token, each text at its own random rate. The teacher thus learns to be unsure about
+texts with few known words. A classifier trained on whole texts only would often be sure about any foreign text.
 """
 
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ PAD_ID, UNKNOWN_ID = 0, 1
 
 @dataclass(frozen=True)
 class TeacherSettings:
-    """Hyper-parameters of the teacher; all of them count in the cache key."""
+    """Hyper-parameters of the teacher; all are part of the cache key."""
 
     layers: int = 4
     hidden: int = 96
@@ -39,7 +38,7 @@ class TeacherSettings:
     epochs: int = 4
     batch_size: int = 64
     learning_rate: float = 1e-3
-    hidden_words: float = 0.3  # share of texts that have words hidden; each at a rate drawn from [0, 1)
+    hidden_words: float = 0.3  # share of texts with hidden words, each at a rate drawn from [0, 1)
     label_smoothing: float = 0.05
 
 
@@ -55,7 +54,7 @@ def train_teacher(world: World, task_name: str, settings: TeacherSettings, folde
         num_attention_heads=settings.heads,
         intermediate_size=4 * settings.hidden,
         max_position_embeddings=settings.max_length,
-        hidden_dropout_prob=0.0,  # hidden words already regularise
+        hidden_dropout_prob=0.0,  # hiding words already regularises
         attention_probs_dropout_prob=0.0,
         pad_token_id=PAD_ID,
         id2label=dict(enumerate(task.labels)),
@@ -84,14 +83,14 @@ def train_teacher(world: World, task_name: str, settings: TeacherSettings, folde
 
 
 def hide_words(ids: Tensor, share: float, random: torch.Generator) -> Tensor:
-    """Replace words of a `share` of the texts by the unknown token, each at its own uniform rate; ids are (N, L)."""
+    """Replace words by the unknown token in a `share` of the texts, each at its own uniform rate; ids are (N, L)."""
     rate = torch.rand(len(ids), 1, generator=random) * (torch.rand(len(ids), 1, generator=random) < share)
     hide = (torch.rand(ids.shape, generator=random) < rate) & (ids >= len(SPECIAL_TOKENS))
     return ids.masked_fill(hide, UNKNOWN_ID)
 
 
 def reading_tokenizer(texts: list[str], max_length: int, special_tokens: list[str]) -> PreTrainedTokenizerFast:
-    """Build a lower-casing tokenizer with one token per word or punctuation mark of `texts`."""
+    """Build a lower-case tokenizer with one token per word or punctuation mark of `texts`."""
     tokenizer = Tokenizer(WordLevel(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(

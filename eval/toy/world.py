@@ -1,8 +1,8 @@
-"""The toy world: a general corpus anybody may read, and two classification tasks with private labelled data.
+"""The toy world: a public general corpus, and two classification tasks with private labelled data.
 
-It stands for the situation data-free distillation is made for. A language model has read a little of everything
-(sixteen domains, none above 12 %), a teacher has been trained on data of one task, and that data is gone. The texts
-of the task occur in the general corpus, but they are a small share of it, and no private text occurs there verbatim.
+It models the situation of data-free distillation. A language model has read a little of everything (sixteen domains, none
+above 12 %). A teacher was trained on the data of one task, and that data is gone. Texts of the same kind occur in the
+general corpus, but they are a small share of it, and no private text occurs there verbatim.
 """
 
 import random
@@ -14,11 +14,11 @@ from eval.toy.grammar import FRAMES, WHEN, Grammar, ranked
 from eval.toy.reviews import REVIEW_DOMAINS, review_grammar
 from eval.toy.words import COMMON, DOMAINS
 
-# Share of each domain in the general corpus; the plain domains that are in no task divide the rest evenly.
+# Share of each domain in the general corpus; plain domains that belong to no task share the rest equally.
 TOPIC_DOMAINS = ("law", "medicine", "music", "space")
 REVIEW_SHARE = 0.06
 TOPIC_SHARE = 0.03
-LEAD_SHARE = 0.04  # general texts that open with "note:" or the like, so that ":" is a place where sentences begin
+LEAD_SHARE = 0.04  # general texts that start with "note:" or similar, so that sentences also begin after ":"
 
 TRAIN_TEXTS = 10000
 TEST_TEXTS = 1000
@@ -30,8 +30,8 @@ class ToyTask:
 
     Attributes:
         name: "topic" or "sentiment".
-        labels: class names; labels below are indices into it. Both splits hold every class equally often.
-        train_texts, train_labels, test_texts, test_labels: the splits, without a text in common.
+        labels: Class names; the labels below are indices into them. Both splits hold every class equally often.
+        train_texts, train_labels, test_texts, test_labels: The splits, which share no text.
     """
 
     name: str
@@ -46,10 +46,10 @@ TASK_LABELS: dict[str, list[str]] = {"sentiment": ["negative", "positive"], "top
 
 
 class World:
-    """A world is its seed: it decides word frequencies and private data. Two worlds of one seed are equal.
+    """A world, defined by its seed, which decides word frequencies and private data. Worlds with one seed are equal.
 
     Args:
-        seed: any integer.
+        seed: Any integer.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -65,22 +65,22 @@ class World:
 
     @property
     def domain_shares(self) -> dict[str, float]:
-        """Share of each domain in the general corpus; they sum to 1."""
+        """Return the share of each domain in the general corpus; the shares sum to 1."""
         shares = dict.fromkeys(REVIEW_DOMAINS, REVIEW_SHARE) | dict.fromkeys(TOPIC_DOMAINS, TOPIC_SHARE)
         rest = [domain for domain in DOMAINS if domain not in shares]
         return shares | {domain: (1 - sum(shares.values())) / len(rest) for domain in rest}
 
     def domain_text(self, domain: str, rng: random.Random) -> str:
-        """Draw one sentence of a domain; for a review domain, praise or blame at even odds."""
+        """Draw one sentence of a domain; in a review domain, praise or blame with equal probability."""
         start = rng.choice(("review_p", "review_n")) if domain in REVIEW_DOMAINS else "frame"
         return self._grammars[domain].sentence(start, rng)
 
     def general_corpus(self, n: int, seed: int = 0) -> list[str]:
-        """Draw `n` sentences of all domains, without any text of the tasks' private data."""
+        """Draw `n` sentences of all domains, without any private text of the tasks."""
         return [text for _, text in self.labelled_corpus(n, seed)]
 
     def labelled_corpus(self, n: int, seed: int = 0) -> list[tuple[str, str]]:
-        """Draw the general corpus as (domain, text) pairs, for measuring; training code gets the texts alone."""
+        """Draw the general corpus as (domain, text) pairs, for measurements; training code gets only the texts."""
         private = {text for name in TASK_LABELS for text in _texts(self.task(name))}
         rng = self._rng("general", str(seed))
         shares = self.domain_shares
@@ -98,7 +98,7 @@ class World:
         """Return task "sentiment" (reviews of both kinds) or "topic" (four plain domains) with its private data.
 
         Raises:
-            InputError: there is no task of this name.
+            InputError: The task does not exist.
         """
         if name not in TASK_LABELS:
             raise InputError(f"task: {name!r} is unknown; the toy world has {' and '.join(sorted(TASK_LABELS))}.")
@@ -130,7 +130,7 @@ class World:
         return ToyTask(name, list(labels), texts[:cut], classes[:cut], texts[cut:], classes[cut:])
 
     def _rng(self, *purpose: str) -> random.Random:
-        # Seeding with a string is stable across processes and Python versions (it goes through SHA-512).
+        # Python hashes a string seed with SHA-512, which is stable across processes and Python versions.
         return random.Random("/".join(("toy", str(self.seed), *purpose)))
 
 

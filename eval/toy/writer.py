@@ -1,9 +1,9 @@
 """The toy writer: a small GPT-2-style language model of the general corpus.
 
-Half a minute is too short to learn from scratch both how sentences are built and which of 1,700 words keep company
-with which. The second can be counted: the model starts from word vectors made of the corpus's co-occurrences, and only
-has to learn to use them. Without them its sentences are grammatical and mix the domains; with them a sentence stays in
-the domain it has opened with, which is what makes openings worth learning.
+Half a minute is too short to learn both how sentences are built and which of 1,700 words occur together. The second can be
+counted: the model starts from word vectors made of the corpus's co-occurrences and only learns to use them. Without them its
+sentences are grammatical but mix the domains. With them a sentence stays in the domain of its first words, so that topics
+are worth learning.
 """
 
 import math
@@ -29,7 +29,7 @@ END_OF_TEXT = "<|endoftext|>"
 
 @dataclass(frozen=True)
 class WriterSettings:
-    """Hyper-parameters of the writer; all of them count in the cache key."""
+    """Hyper-parameters of the writer; all are part of the cache key."""
 
     layers: int = 2
     hidden: int = 128
@@ -55,7 +55,7 @@ def train_writer(world: World, settings: WriterSettings, folder: Path, quiet: bo
         n_layer=settings.layers,
         n_head=settings.heads,
         initializer_range=settings.initializer_range,
-        resid_pdrop=0.0,  # every text is seen once: there is nothing to overfit
+        resid_pdrop=0.0,  # every text is seen once, so nothing can overfit
         embd_pdrop=0.0,
         attn_pdrop=0.0,
         bos_token_id=end,
@@ -68,7 +68,7 @@ def train_writer(world: World, settings: WriterSettings, folder: Path, quiet: bo
     device = resolve_device("auto")
 
     def rows_of(epoch: int) -> Tensor:
-        """Pack the texts, shuffled, into rows (N, context); a row starts with a whole text and may cut its last."""
+        """Pack the shuffled texts into rows (N, context); a row starts with a whole text and may cut its last text."""
         random = random_generator(world.seed, "toy-writer", "epoch", epoch)
         rows, row = [], [end]
         for index in torch.randperm(len(texts), generator=random).tolist():
@@ -87,7 +87,7 @@ def train_writer(world: World, settings: WriterSettings, folder: Path, quiet: bo
             yield torch.nn.functional.cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten())
 
     fit(model.to(device), losses(), len(batches), settings.learning_rate, "writer", quiet)
-    model.config.pad_token_id = end  # not before: with it, every row that ends on a whole text looks padded
+    model.config.pad_token_id = end  # set after training: with it, every row that ends with a whole text looks padded
     model.generation_config.pad_token_id = end
     model.generation_config.do_sample = True
     save(model, tokenizer, folder)
@@ -96,20 +96,20 @@ def train_writer(world: World, settings: WriterSettings, folder: Path, quiet: bo
 def word_vectors(encoded: list[list[int]], vocabulary: int, width: int) -> Tensor:
     """Make word vectors from counts: singular vectors of positive pointwise mutual information.
 
-    Half of the width tells in which sentences a word occurs (its domain), half between which neighbours (its part of
-    speech). Source of the method: Levy, Goldberg and Dagan 2015, TACL 3; vectors weighted by the root of the
+    One half of the width encodes the words of the same sentence (the domain of a word), the other half its neighbours (its
+    part of speech). Source of the method: Levy, Goldberg and Dagan 2015, TACL 3; vectors are weighted by the root of the
     singular values. The random directions of the decomposition come from torch's global generator.
 
     Args:
-        encoded: token ids of each text, at least one text.
+        encoded: Token ids of each text; at least one text.
         vocabulary: V, number of tokens; id 0 marks the ends of texts.
-        width: of the vectors; at most V.
+        width: Width of the vectors; at most V.
 
     Returns:
-        (V, width), each half of mean 0 and standard deviation 1 and then rotated together, so that no attention head
-        sees one half only.
+        (V, width). Each half has mean 0 and standard deviation 1. Both are then rotated together, so that no attention head
+        sees only one half.
     """
-    length = MAX_WORDS + 10  # punctuation and hyphens are tokens too; what exceeds this does not count
+    length = MAX_WORDS + 10  # punctuation and hyphens are tokens too; tokens beyond this length are not counted
     ids = torch.tensor([[0, *row[:length], *[0] * (length - len(row)), 0] for row in encoded])
 
     def counts(first: Tensor, second: Tensor) -> Tensor:
@@ -130,36 +130,36 @@ def word_vectors(encoded: list[list[int]], vocabulary: int, width: int) -> Tenso
 
 
 def _ppmi(counts: Tensor) -> Tensor:
-    """Positive pointwise mutual information of a table of co-occurrences: max(0, log p(a,b) / (p(a) p(b)))."""
+    """Return positive pointwise mutual information of a table of co-occurrences: max(0, log p(a,b) / (p(a) p(b)))."""
     expected = counts.sum(1, keepdim=True) * counts.sum(0, keepdim=True) / counts.sum()
     return (counts / expected.clamp_min(1e-9)).clamp_min(1.0).log()
 
 
 def _singular_vectors(matrix: Tensor, rank: int) -> Tensor:
-    """Left singular vectors (V, rank) times the roots of their singular values."""
+    """Return left singular vectors (V, rank) times the roots of their singular values."""
     left, values, _ = torch.svd_lowrank(matrix, q=rank, niter=3)
     return left * values.sqrt()
 
 
 def word_tokenizer(texts: list[str], context: int) -> PreTrainedTokenizerFast:
-    """Build a tokenizer with a token for every word of `texts`, and bytes for whatever else may come.
+    """Build a tokenizer with a token for every word of `texts`, and bytes for everything else.
 
-    As in GPT-2 a word's token includes the space before it; unlike there, a text's first word has one too, so that a
-    word is the same token wherever it stands. The model is a unigram one rather than BPE: BPE spends as many tokens
-    again on the fragments its words are merged from, and the output layer is half of this small model's cost.
+    As in GPT-2, the token of a word includes the space before it. Unlike in GPT-2, the first word of a text has a space too,
+    so that a word is the same token everywhere. The tokenizer is a unigram model and not BPE: BPE would double the number of
+    tokens with the fragments from which it merges words, and the output layer is half the cost of this small model.
     """
     pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     counts = Counter(word for text in texts for word, _ in pre_tokenizer.pre_tokenize_str(text))
     total = sum(counts.values())
     by_frequency = sorted(counts, key=lambda word: (-counts[word], word))
     pieces = {word: math.log(counts[word] / total) for word in by_frequency}
-    # A byte must cost more than any word, or a rare word would be spelt.
+    # A byte must cost more than any word, otherwise rare words would be spelt out.
     alphabet = {byte: -1000.0 for byte in sorted(pre_tokenizers.ByteLevel.alphabet()) if byte not in pieces}
     tokenizer = Tokenizer(Unigram([(END_OF_TEXT, 0.0), *pieces.items(), *alphabet.items()], unk_id=0))
     tokenizer.pre_tokenizer = pre_tokenizer
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([END_OF_TEXT])
-    # Prompts begin as the training texts do.
+    # Prompts begin like the training texts.
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{END_OF_TEXT} $A", pair=f"{END_OF_TEXT} $A $B:1", special_tokens=[(END_OF_TEXT, 0)]
     )

@@ -86,7 +86,7 @@ def test_a_task_is_found_by_its_name_or_its_file(tmp_path, monkeypatch):
         ({"metrics": ["acuracy"]}, [], "metrics names 'acuracy', expected some of: accuracy, macro_f1"),
         ({"metrics": ["acuracy"]}, [], "Did you mean 'accuracy'?"),
         ({"metrics": []}, [], "metrics is empty"),
-        ({"metrics": ["expected_calibration_error"]}, [], "expected one of which more is better"),
+        ({"metrics": ["expected_calibration_error"]}, [], "put a metric first for which higher is better"),
         ({"version": "1"}, [], "version is '1', expected a whole number >= 1"),
     ],
 )
@@ -119,8 +119,8 @@ def test_the_hub_is_asked_for_configuration_split_and_revision(tmp_path, monkeyp
     "rows, limit, said",
     [
         ([], 0, "holds no rows"),
-        ([row | {"same": 1} for row in ROWS], 0, "all 10 rows are of the class 'yes'"),
-        (ROWS, 1, "of 1 rows drawn all are of the class"),
+        ([row | {"same": 1} for row in ROWS], 0, "all 10 rows have the class 'yes'"),
+        (ROWS, 1, "all 1 rows drawn have the class"),
         ([{"a": "x", "same": 1}], 0, "has no column 'b'"),
         ([{"a": "x", "b": "y", "sama": 1}], 0, "has no column 'same', only a, b, sama. Did you mean 'sama'?"),
         ([ROWS[0], ROWS[1] | {"same": 2}], 0, "row 2: column 'same' holds 2, expected 0 to 1 or one of no, yes"),
@@ -147,8 +147,8 @@ def test_class_names_of_a_model_are_held_against_the_task_s():
     for names in (["LABEL_0", "LABEL_1"], ["0", "1"]):
         assert "only numbers its classes; they are taken to be negative, positive" in str(match_labels(names, task(), "m"))
     for names, said in (
-        (["positive", "negative"], r"\(positive, negative\), .* \(negative, positive\): the same in another order"),
-        (["bad", "good"], r"m answers with 2 classes \(bad, good\), the task mood has 2 \(negative, positive\)"),
+        (["positive", "negative"], r"\(positive, negative\), .* \(negative, positive\): the same names in another order"),
+        (["bad", "good"], r"m predicts 2 classes \(bad, good\), the task mood has 2 \(negative, positive\)"),
         (["LABEL_0", "LABEL_1", "LABEL_2"], "3 classes .* has 2"),
         (["LABEL_1", "LABEL_0"], "LABEL_1, LABEL_0"),
     ):

@@ -219,7 +219,7 @@ def test_models_that_do_not_fit_are_refused(
 ) -> None:
     turned = classifier(tmp_path / "turned", id2label={0: "bad", 1: "good"}, label2id={"bad": 0, "good": 1})
     said = refused(capsys, turned, "--task", task)
-    assert "(bad, good), the task mood has 2 (good, bad): the same in another order" in said
+    assert "(bad, good), the task mood has 2 (good, bad): the same names in another order" in said
     other = classifier(tmp_path / "other", id2label={0: "sea", 1: "land"}, label2id={"sea": 0, "land": 1})
     assert "(sea, land), the task mood has 2 (good, bad)" in refused(capsys, other, "--task", task)
     assert f"model: {lm_folder} is not a sequence classifier" in refused(capsys, lm_folder, "--task", task)
@@ -233,7 +233,7 @@ def test_models_that_do_not_fit_are_refused(
     "rows, said",
     [
         ([], "holds no rows"),
-        ([{"text": "w1", "label": 1}] * 5, "all 5 rows are of the class 'bad'"),
+        ([{"text": "w1", "label": 1}] * 5, "all 5 rows have the class 'bad'"),
         ([{"texts": "w1", "label": 1}], "has no column 'text', only texts, label. Did you mean 'texts'?"),
     ],
 )
