@@ -6,7 +6,7 @@ from pathlib import Path
 from distill.common.errors import InputError
 from distill.common.folder_cache import cached_folder, source_hash
 from eval.toy.models import toy_masked_lm, toy_rewriter, toy_teacher, toy_writer
-from eval.toy.world import TASK_LABELS, World
+from eval.toy.world import TASK_LABELS, shared_world
 
 CORPUS_SENTENCES = 20_000
 
@@ -45,7 +45,7 @@ def _files(task: str) -> Path:
     sources = source_hash([here / f"{module}.py" for module in ("words", "grammar", "reviews", "world", "files")])
 
     def build(folder: Path) -> None:
-        world = World(0)
+        world = shared_world(0)
         if not task:
             (folder / "corpus.txt").write_text("\n".join(world.general_corpus(CORPUS_SENTENCES)) + "\n", encoding="utf-8")
             return

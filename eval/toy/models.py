@@ -19,7 +19,7 @@ from distill.common.precision import resolve_device
 from eval.toy.masked_lm import MaskedLMSettings, train_masked_lm
 from eval.toy.rewriter import RewriterSettings, train_rewriter
 from eval.toy.teacher import TeacherSettings, train_teacher
-from eval.toy.world import TASK_LABELS, World
+from eval.toy.world import TASK_LABELS, shared_world
 from eval.toy.writer import WriterSettings, train_writer
 
 
@@ -45,10 +45,10 @@ def toy_teacher(
     """
     settings = settings or TeacherSettings()
     if task not in TASK_LABELS:
-        World(seed).task(task)  # refuses the task before anything is written
+        shared_world(seed).task(task)  # refuses the task before anything is written
 
     def build(folder: Path) -> None:
-        train_teacher(World(seed), task, settings, folder, quiet)
+        train_teacher(shared_world(seed), task, settings, folder, quiet)
 
     return cached_folder(f"teacher-{task}", _key("teacher", settings, seed, task=task), build, cache_dir)
 
@@ -68,7 +68,7 @@ def toy_writer(
     settings = settings or WriterSettings()
 
     def build(folder: Path) -> None:
-        train_writer(World(seed), settings, folder, quiet)
+        train_writer(shared_world(seed), settings, folder, quiet)
 
     return cached_folder("writer", _key("writer", settings, seed), build, cache_dir)
 
@@ -87,7 +87,7 @@ def toy_masked_lm(
     settings = settings or MaskedLMSettings()
 
     def build(folder: Path) -> None:
-        train_masked_lm(World(seed), settings, folder, quiet)
+        train_masked_lm(shared_world(seed), settings, folder, quiet)
 
     return cached_folder("masked-lm", _key("masked_lm", settings, seed, others=("teacher", "writer")), build, cache_dir)
 
@@ -107,7 +107,7 @@ def toy_rewriter(
     settings = settings or RewriterSettings()
 
     def build(folder: Path) -> None:
-        train_rewriter(World(seed), settings, folder, quiet)
+        train_rewriter(shared_world(seed), settings, folder, quiet)
 
     # Its word vectors are made by the code of the writer.
     return cached_folder("rewriter", _key("rewriter", settings, seed, others=("writer",)), build, cache_dir)

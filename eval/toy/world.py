@@ -5,6 +5,7 @@ above 12 %). A teacher was trained on the data of one task, and that data is gon
 general corpus, but they are a small share of it, and no private text occurs there verbatim.
 """
 
+import functools
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -132,6 +133,12 @@ class World:
     def _rng(self, *purpose: str) -> random.Random:
         # Python hashes a string seed with SHA-512, which is stable across processes and Python versions.
         return random.Random("/".join(("toy", str(self.seed), *purpose)))
+
+
+@functools.cache
+def shared_world(seed: int) -> World:
+    """Return the world of a seed. It is made once per process, because drawing the tasks takes seconds."""
+    return World(seed)
 
 
 def _texts(task: ToyTask) -> list[str]:

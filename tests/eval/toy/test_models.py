@@ -20,7 +20,7 @@ from eval.toy.masked_lm import MaskedLMSettings
 from eval.toy.models import toy_masked_lm, toy_rewriter, toy_teacher, toy_writer
 from eval.toy.rewriter import END, END_ID, HIDDEN_ID, PADDING_ID, RewriterSettings, damage, rewriter_tokenizer
 from eval.toy.teacher import PAD_ID, SPECIAL_TOKENS, UNKNOWN_ID, TeacherSettings, hide_words
-from eval.toy.world import World
+from eval.toy.world import shared_world
 from eval.toy.writer import END_OF_TEXT, WriterSettings, word_vectors
 
 SMALL_TEACHER = TeacherSettings(layers=1, hidden=48, heads=2, train_texts=3000, epochs=2, batch_size=16, learning_rate=3e-3)
@@ -58,7 +58,7 @@ def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_teacher_is_an_ordinary_classifier_that_has_learnt(teacher):
-    task = World(0).task("topic")
+    task = shared_world(0).task("topic")
     classify = pipeline("text-classification", str(teacher))
     predictions = classify(task.test_texts[:200])
     right = [answer["label"] == task.labels[label] for answer, label in zip(predictions, task.test_labels, strict=False)]
@@ -67,7 +67,7 @@ def test_teacher_is_an_ordinary_classifier_that_has_learnt(teacher):
 
 
 def test_teacher_is_less_sure_of_foreign_text(teacher):
-    world = World(0)
+    world = shared_world(0)
     tokenizer = AutoTokenizer.from_pretrained(teacher)
     model = AutoModelForSequenceClassification.from_pretrained(teacher, dtype=torch.float32)
 
@@ -102,12 +102,12 @@ def test_writer_writes_text_and_spells_the_unknown(writer):
     written = model.generate(start, attention_mask=torch.ones_like(start), max_new_tokens=30, do_sample=True)
     texts = tokenizer.batch_decode(written, skip_special_tokens=True)
     words = [word.strip(".,?:") for text in texts for word in text.split()]
-    known = {word.strip(".,?:") for text in World(0).general_corpus(3000) for word in text.split()}
+    known = {word.strip(".,?:") for text in shared_world(0).general_corpus(3000) for word in text.split()}
     assert sum(word in known for word in words) / len(words) > 0.9
 
 
 def test_writer_has_learnt_more_than_word_frequencies(writer):
-    texts = World(0).general_corpus(200, seed=4)
+    texts = shared_world(0).general_corpus(200, seed=4)
     tokenizer = AutoTokenizer.from_pretrained(writer)
     model = AutoModelForCausalLM.from_pretrained(writer, dtype=torch.float32)
 
@@ -122,7 +122,7 @@ def test_writer_has_learnt_more_than_word_frequencies(writer):
 
 def test_rewriter_reads_what_it_rewrites(rewriter):
     """It writes a sentence more easily beside that sentence than beside another, and more easily the less is hidden."""
-    texts = World(0).general_corpus(200, seed=4)
+    texts = shared_world(0).general_corpus(200, seed=4)
     tokenizer = AutoTokenizer.from_pretrained(rewriter)
     model = AutoModelForSeq2SeqLM.from_pretrained(rewriter, dtype=torch.float32)
     read = tokenizer(texts, padding=True, return_tensors="pt")
@@ -254,7 +254,7 @@ def test_masked_lm_fills_gaps_with_words_that_fit(cache: Path) -> None:
     assert toy_masked_lm(cache, settings=settings, quiet=True) == folder and not list(folder.glob("*.bin"))
     model = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    inputs = tokenizer(World(0).general_corpus(4300)[-300:], padding=True, return_tensors="pt")
+    inputs = tokenizer(shared_world(0).general_corpus(4300)[-300:], padding=True, return_tensors="pt")
     ids = inputs["input_ids"]
     labels = ids.clone()
     inputs["input_ids"] = ids.clone()

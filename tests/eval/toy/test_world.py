@@ -20,12 +20,12 @@ from distill.common.errors import InputError
 from eval.toy.grammar import MAX_WORDS, MIN_WORDS, Grammar
 from eval.toy.reviews import DEGREES, KEEPERS, NEGATORS, REVIEW_DOMAINS, RULES, mirrored
 from eval.toy.words import ANY_ADJECTIVE, DOMAINS, REVIEWS
-from eval.toy.world import LEAD_SHARE, World
+from eval.toy.world import LEAD_SHARE, World, shared_world
 
 
 @pytest.fixture(scope="module")
 def world() -> World:
-    return World(0)
+    return shared_world(0)
 
 
 @pytest.fixture(scope="module")
