@@ -26,7 +26,7 @@ from distill.common.precision import autocast
 from prompter.cli import parsed
 from prompter.exporting.config import ExportConfig, export_settings, recipe_settings
 from prompter.exporting.folder import ExportFolder
-from prompter.exporting.loop import Export, export, finish, load
+from prompter.exporting.loop import Export, export, finish_dataset, load_prompter_and_teacher
 from prompter.generation.config import WriterConfig
 from prompter.generation.writer import Writer
 from prompter.runtime.console import Console
@@ -43,7 +43,7 @@ def exported(config: ExportConfig, writer: WriterConfig, prompter: Prompter, tea
     progress = folder.open_state(identity, len(prompter.labels))
     with Console(quiet=True) as show:
         Export(config, prompter, teacher, folder, progress, show).run()
-        finish(config, folder, progress, prompter.manifest, identity)
+        finish_dataset(config, folder, progress, prompter.manifest, identity)
     folder.close()
     return progress.rows, time.perf_counter() - begin
 
@@ -76,7 +76,7 @@ def generated(prompter: Prompter, rows: int, batch_size: int, to: Path) -> float
 def speed(arguments: list[str], repeats: int) -> None:
     config, writer = export_settings(parsed(["export", *arguments])[1])
     source, manifest = find_source(config.run)
-    prompter, teacher = load(config, writer, source, manifest, Console(quiet=True))
+    prompter, teacher = load_prompter_and_teacher(config, writer, source, manifest, Console(quiet=True))
     rates: dict[str, list[float]] = {"export": [], "bare generate": []}
     with tempfile.TemporaryDirectory() as folder:
         for repeat in range(repeats + 1):  # the first one warms up

@@ -1,15 +1,15 @@
-"""The folder of an export, and the working state that lets it be killed at any moment.
+"""The folder of an export, with a working state that survives a kill at any moment.
 
-Everything that is not yet part of the data set lies in one SQLite file: how far the export is, the rows of the shard that is
-not full yet, and the index of duplicates. One transaction per batch moves all three, so after a kill they agree with each
-other, and what was under way is done again, to the same bytes. `recipe.yaml`, written last, marks a data set as finished.
+One SQLite file holds everything that is not part of the dataset yet: the progress, the rows of the shard that is not full,
+and the index of duplicates. One transaction per batch changes all three, so they agree after a kill, and the interrupted
+batch is written again to the same bytes. `recipe.yaml` is written last and marks a dataset as finished.
 """
 
 import contextlib
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ import yaml
 
 from distill.common.errors import InputError
 from distill.common.files import write_text
-from prompter.runtime.run_folder import take_lock
+from prompter.runtime.run_folder import differences, take_lock
 
 WORK_FOLDER, STATE_FILE, RECIPE_FILE = ".export", "state.sqlite", "recipe.yaml"
 
 CACHE_KIB = 8192
-"""Memory that SQLite may take for its pages."""
+"""Memory for the pages of SQLite, in KiB."""
 
 
 @dataclass
@@ -32,12 +32,12 @@ class ExportProgress:
 
     Attributes:
         batches: Batches written.
-        rows: Rows written, marked ones included.
+        rows: Rows written, including marked rows.
         kept: Rows kept.
-        kept_of: Rows kept of each class of the teacher.
-        answers: Rows of each class of the teacher, kept or not.
+        kept_of: Kept rows by class of the teacher.
+        answers: All rows by class of the teacher.
         marked: Marked rows by reason.
-        idle: Batches since one had a row that was kept.
+        idle: Batches since the last batch with a kept row.
         shards: Shards written.
     """
 
@@ -55,10 +55,10 @@ class ExportFolder:
     """The folder of one export, used by one process at a time.
 
     Args:
-        path: Where; made if it is missing.
+        path: The folder; made if it is missing.
 
     Raises:
-        InputError: It holds something else, cannot be written, or another process is using it.
+        InputError: The folder holds something else or cannot be written, or another process uses it.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -66,12 +66,12 @@ class ExportFolder:
         self.work = self.path / WORK_FOLDER
         self.recipe: dict[str, Any] | None = self._read_recipe()
         if self.path.is_dir() and self.recipe is None and not self.work.is_dir() and any(self.path.iterdir()):
-            raise InputError(f"to: folder '{path}' holds something else, which is left alone: choose another folder")
+            raise InputError(f"to: folder '{path}' holds other files, which stay as they are: choose another folder")
         self._lock = take_lock(self.work / "lock", "to:", path)
         self.connection: sqlite3.Connection | None = None
 
     def _read_recipe(self) -> dict[str, Any] | None:
-        """The recipe of a finished data set, or None."""
+        """Return the recipe of a finished dataset, or None."""
         if self.path.exists() and not self.path.is_dir():
             raise InputError(f"to: '{self.path}' is a file, a folder was expected: choose another name")
         file = self.path / RECIPE_FILE
@@ -85,23 +85,23 @@ class ExportFolder:
             raise InputError(f"to: {file} was not written by an export: choose another folder")
         return recipe
 
-    def compare(self, identity: dict[str, Any]) -> None:
-        """Refuse to go on with, or to take for finished, an export of other settings.
+    def compare(self, identity: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+        """Check that the folder is new, or holds an export with the same settings.
 
         Args:
-            identity: Everything that decides what the rows are.
+            identity: Everything that decides the rows.
+            defaults: Values of settings that an older export did not store; see `differences`.
 
         Raises:
-            InputError: Something differs; each difference is named.
+            InputError: The settings differ. The message names each difference.
         """
         stored = self.recipe["export"] if self.recipe else self._stored_identity()
         if stored is None:
             return
-        keys = [key for key in {**stored, **identity} if stored.get(key) != identity.get(key)]
-        if keys:
-            named = "; ".join(f"{key}: {stored.get(key)!r} there, {identity.get(key)!r} here" for key in keys)
+        differing = differences(stored, identity, defaults)
+        if differing:
             raise InputError(
-                f"to: '{self.path}' holds an export with other settings ({named}): "
+                f"to: '{self.path}' holds an export with other settings ({'; '.join(differing)}): "
                 "give the same settings, or choose another folder"
             )
 
@@ -115,7 +115,7 @@ class ExportFolder:
     # The working state
 
     def open_state(self, identity: dict[str, Any], classes: int) -> ExportProgress:
-        """Begin, or take up what was begun."""
+        """Start the working state, or open the one of an interrupted export."""
         self.connection = _connect(self.work / STATE_FILE)
         if self._get("identity") is None:
             self._set("identity", identity)
@@ -124,23 +124,23 @@ class ExportFolder:
         return ExportProgress(**self._get("progress"))
 
     def add(self, number: int, row: dict[str, Any]) -> None:
-        """Put a row into the shard that is not full yet."""
+        """Add a row to the shard that is not full yet."""
         assert self.connection is not None
         self.connection.execute("INSERT INTO pending VALUES (?, ?)", (number, json.dumps(row)))
 
     def pending(self, limit: int) -> Iterator[dict[str, Any]]:
-        """The first rows that are in no shard yet."""
+        """Yield the first `limit` rows that are in no shard yet."""
         assert self.connection is not None
         for (value,) in self.connection.execute("SELECT value FROM pending ORDER BY row LIMIT ?", (limit,)):
             yield json.loads(value)
 
     def forget(self, limit: int) -> None:
-        """Remove the first rows: they are in a shard now."""
+        """Remove the first `limit` rows, which are in a shard now."""
         assert self.connection is not None
         self.connection.execute("DELETE FROM pending WHERE row IN (SELECT row FROM pending ORDER BY row LIMIT ?)", (limit,))
 
     def commit(self, progress: ExportProgress) -> None:
-        """Make everything since the last call count, at once."""
+        """Make all changes since the last call permanent, in one step."""
         assert self.connection is not None
         self._set("progress", asdict(progress))
         self.connection.commit()
@@ -157,12 +157,12 @@ class ExportFolder:
     # The end
 
     def finish(self, recipe: dict[str, Any]) -> None:
-        """Mark the data set as finished; `close` then removes the working state."""
+        """Mark the dataset as finished. `close` then removes the working state."""
         write_text(self.path / RECIPE_FILE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
         self.recipe = recipe
 
     def close(self) -> None:
-        """Let other processes use the folder. The working state goes where it is needed no more, or holds nothing."""
+        """Let other processes use the folder. Remove the working state if it is empty or no longer needed."""
         if self.connection is not None:
             self.connection.close()
             self.connection = None

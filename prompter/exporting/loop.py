@@ -1,9 +1,9 @@
-"""`prompter export`: a labelled data set from a saved prompter or rewriter, of any size, in memory that does not grow with it.
+"""`prompter export`: write a labelled dataset with a saved prompter or rewriter.
 
-A batch is written, the teacher answers it once, each row is marked (kept, or why not), and everything the batch changed
-is committed in one step. Rows are marked, never deleted: whoever disagrees with a mark has the row. Batch k depends on
-the seed, on k and on the counts before it, all of which are in the committed state, so an export that was killed goes on to
-the very bytes it would have had.
+The loop writes a batch, asks the teacher once for each text, marks each row (kept, or why not), and commits all changes in
+one step. Rows are marked, never deleted, so a reader who disagrees with a mark still has the row. Batch k depends on the
+seed, on k and on the committed counts before it. A killed export therefore continues to the same bytes. Memory does not
+grow with the rows.
 """
 
 import math
@@ -15,11 +15,10 @@ import torch
 from torch import Tensor
 
 from distill.common.errors import InputError
-from distill.teachers.loading import load_teacher
 from distill.teachers.names import teacher_name
-from distill.teachers.prediction_cache import CachedTeacher, predictions_file
+from distill.teachers.prediction_cache import CachedTeacher
+from eval.classifiers.opening import open_teacher
 from eval.corpora.duplicates import DuplicateIndex
-from eval.toy import located
 from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.exporting.dataset_card import write_dataset_card
 from prompter.exporting.filters import fault
@@ -28,18 +27,19 @@ from prompter.exporting.shards import features, write_csv, write_jsonl, write_sh
 from prompter.generation.config import WriterConfig
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_console
+from prompter.runtime.run_folder import default_values
 from prompter.runtime.versions import library_versions
 from prompter.saved.manifest import find_prompter, fingerprint
 from prompter.saved.prompter import PromptedTexts, Prompter
 from prompter.saved.rewriter import SavedRewriter, find_source
 
-LIBRARIES = ("prompter", "torch", "transformers", "peft", "datasets", "pyarrow", "datasketch")
+EXPORT_LIBRARIES = ("prompter", "torch", "transformers", "peft", "datasets", "pyarrow", "datasketch")
 
 NO_ANSWER, LOW_CONFIDENCE, CLASS_FULL = "no answer", "low confidence", "class full"
 DUPLICATE, NEAR_DUPLICATE = "duplicate", "near duplicate"
 
 REMEDIES = {
-    NO_ANSWER: "the teacher's answers are unusable: look at what it returns",
+    NO_ANSWER: "look at what the teacher returns",
     LOW_CONFIDENCE: "lower --min_confidence",
     CLASS_FULL: "leave --balance out, or raise --max_tries",
     DUPLICATE: "ask for fewer rows, or raise --writer_temperature",
@@ -52,36 +52,34 @@ REMEDIES = {
 
 
 def export(config: ExportConfig, writer: WriterConfig) -> int:
-    """Write a data set, or go on with one.
+    """Write a dataset, or continue an interrupted one.
 
     Args:
         config: What to write.
         writer: How the frozen writer samples.
 
     Returns:
-        Exit status: 0, or 1 where the rows asked for could not be had; the data set is whole in either case.
+        Exit status: 0, or 1 if there are fewer rows than asked for. The dataset is complete in both cases.
 
     Raises:
-        InputError: Anything a user can put right.
+        InputError: The user can fix the cause; the message says how.
     """
     source, manifest = find_source(config.run)
     identity = {"prompter_sha256": fingerprint(source), **recipe_settings(config, writer, manifest)}
     folder = ExportFolder(config.to)
     try:
-        with open_console(config.quiet, folder.path, "run the same command again") as show:
-            folder.compare(identity)
+        with open_console(config.quiet, folder.path, "run the same command again") as console:
+            folder.compare(identity, default_values(config, writer))
             if folder.recipe is None:
-                prompter, teacher = load(config, writer, source, manifest, show)
-                classes = len(prompter.labels)
-                progress = folder.open_state(identity, classes)
-                loop = Export(config, prompter, teacher, folder, progress, show)
-                loop.run()
-                finish(config, folder, progress, manifest, identity)
+                prompter, teacher = load_prompter_and_teacher(config, writer, source, manifest, console)
+                progress = folder.open_state(identity, len(prompter.labels))
+                Export(config, prompter, teacher, folder, progress, console).run()
+                finish_dataset(config, folder, progress, manifest, identity)
             else:
-                show.say(f"{folder.path} is finished; nothing to generate.")
+                console.say(f"{folder.path} is finished; nothing to generate.")
             columns = features(manifest["labels"], config.teacher != NO_TEACHER)
-            for wished, name, write in ((config.jsonl, "data.jsonl", write_jsonl), (config.csv, "data.csv", write_csv)):
-                if wished and not (folder.path / name).exists():
+            for requested, name, write in ((config.jsonl, "data.jsonl", write_jsonl), (config.csv, "data.csv", write_csv)):
+                if requested and not (folder.path / name).exists():
                     write(folder.path, columns)
     finally:
         folder.close()
@@ -90,24 +88,30 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
 
         print(upload_dataset(folder.path, config.push_to_hub, config.public))
     assert folder.recipe is not None
-    return report(config, folder.path, folder.recipe["result"], manifest["labels"])
+    return report_result(config, folder.path, folder.recipe["result"], manifest["labels"])
 
 
-def load(
-    config: ExportConfig, writer: WriterConfig, source: Path, manifest: dict[str, Any], show: Console
+def load_prompter_and_teacher(
+    config: ExportConfig, writer: WriterConfig, source: Path, manifest: dict[str, Any], console: Console
 ) -> tuple[Prompter | SavedRewriter, CachedTeacher | None]:
-    """Load the prompter, or rewriter, and its teacher.
+    """Load the prompter or rewriter, and open its teacher.
 
     Raises:
         InputError: One of them cannot be loaded, or their classes differ.
     """
     teacher: CachedTeacher | None = None
-    if config.teacher != NO_TEACHER:
-        asked = load_teacher(located(str(config.teacher), "teacher"), config.device, labels=config.teacher_labels or None)
-        teacher = CachedTeacher(asked, predictions_file() if config.teacher_cache else None, show.say)
+    if config.teacher is not None and config.teacher != NO_TEACHER:
+        teacher = open_teacher(
+            config.teacher,
+            labels=config.teacher_labels,
+            device=config.device,
+            cache=config.teacher_cache,
+            notice=console.say,
+            quiet=config.quiet,
+        )
         if teacher.labels != manifest["labels"]:
             raise InputError(
-                f"teacher: {teacher_name(str(config.teacher))} answers {teacher.labels}, but the prompter was trained for "
+                f"teacher: {teacher_name(config.teacher)} answers {teacher.labels}, but the prompter was trained for "
                 f"{manifest['labels']}: "
                 "name a teacher of the same classes in the same order (for a callable one, with --teacher_labels)"
             )
@@ -125,15 +129,15 @@ def load(
 
 
 class Export:
-    """The loop.
+    """The loop of an export.
 
     Args:
         config: What to write.
         prompter: Writes the texts.
-        teacher: Labels them, or None.
-        folder: Where everything goes, with its state open.
-        progress: How far it is.
-        show: The terminal.
+        teacher: Labels the texts, or None.
+        folder: Folder of the dataset, with its working state open.
+        progress: How far the export is.
+        console: Shows a bar.
     """
 
     def __init__(
@@ -143,7 +147,7 @@ class Export:
         teacher: CachedTeacher | None,
         folder: ExportFolder,
         progress: ExportProgress,
-        show: Console,
+        console: Console,
     ) -> None:
         self.config, self.prompter, self.teacher, self.folder, self.progress = config, prompter, teacher, folder, progress
         assert folder.connection is not None
@@ -151,21 +155,22 @@ class Export:
         self.columns = features(prompter.labels, teacher is not None)
         self.quotas = quotas(config.rows, len(prompter.labels))
         self.name = str(prompter.manifest.get("name") or find_prompter(config.run).resolve().parent.name)
-        if teacher is not None:  # so that its share of unusable answers counts what was asked before a kill, too
-            teacher.queries, teacher.invalid = progress.rows, progress.marked.get(NO_ANSWER, 0)
-        self.show = show
-        self._bar = show.bar("rows kept", config.rows, progress.kept)
+        if teacher is not None:  # its share of unusable answers must include the answers before a kill
+            counts = {"teacher_queries": progress.rows, "teacher_invalid": progress.marked.get(NO_ANSWER, 0)}
+            teacher.restore(counts)
+        self.console = console
+        self._bar = console.bar("rows kept", config.rows, progress.kept)
 
     def run(self) -> None:
-        """Write batches until the rows are there or it is given up, and the last shard."""
-        while self.wanting():
+        """Write batches until there are enough rows or the export gives up, then the last shard."""
+        while self.unfinished():
             self.step()
         if self._unsharded() > 0:
             self._write_shard()
             self.folder.commit(self.progress)
 
-    def wanting(self) -> bool:
-        """Whether rows are missing and it is not yet given up."""
+    def unfinished(self) -> bool:
+        """Return whether rows are missing and the export has tries left."""
         progress, config = self.progress, self.config
         most = config.max_tries * max(config.rows, config.batch_size)
         return progress.kept < config.rows and progress.rows < most and progress.idle < config.max_tries
@@ -179,7 +184,7 @@ class Export:
         before = progress.kept
         for number in range(len(batch)):
             if progress.kept == self.config.rows:
-                break  # the rest of the batch is not needed
+                break  # nobody needs the rest of the batch
             row = self.row(batch, answers, number)
             self.folder.add(progress.rows, row)
             progress.rows += 1
@@ -189,12 +194,13 @@ class Export:
             self._write_shard()
         self.folder.commit(progress)
         marked = sum(progress.marked.values())
-        self.show.step(self._bar, progress.kept, f"{progress.rows:,} written, {marked:,} marked")
+        self.console.step(self._bar, progress.kept, f"{progress.rows:,} written, {marked:,} marked")
 
     def targets(self) -> Tensor:
-        """The classes to ask for next: in turn all, or with `balance` those that still want rows.
+        """Return the target classes of the next batch.
 
-        As many as will probably be needed, and at most a batch; more after batches in which none was kept.
+        All classes take turns; with `balance`, only those that still need rows. The size is the number of texts that will
+        probably be needed, at most a batch. It doubles after each batch without a kept row.
         """
         progress, config = self.progress, self.config
         classes = [index for index, quota in enumerate(self.quotas) if not config.balance or progress.kept_of[index] < quota]
@@ -203,7 +209,7 @@ class Export:
         return torch.tensor([classes[number % len(classes)] for number in range(progress.rows, progress.rows + size)])
 
     def row(self, batch: PromptedTexts, answers: list[list[float]] | None, number: int) -> dict[str, Any]:
-        """One row with its mark; counts it."""
+        """Return one row with its mark, and count it."""
         config, progress = self.config, self.progress
         row: dict[str, Any] = {"text": batch.texts[number]}
         label = confidence = None
@@ -237,10 +243,10 @@ class Export:
         return row
 
     def mark(self, text: str, label: int | None, confidence: float | None) -> tuple[str | None, int | None]:
-        """Why a row is not kept, or None, and the kept row that it repeats, or None.
+        """Return why a row is not kept, or None, and the number of the kept row that it repeats, or None.
 
-        Cheap tests come first; a row that fails one is not compared with others. Only kept rows are remembered, so what
-        is marked as a duplicate has a counterpart among the kept ones.
+        Cheap tests come first, and a row that fails one skips the others. Only kept rows are remembered, so every row that
+        is marked as a duplicate repeats a kept row.
         """
         config, progress = self.config, self.progress
         if label == -1:
@@ -260,7 +266,7 @@ class Export:
         return None, None
 
     def _unsharded(self) -> int:
-        """Rows that are in no shard yet; negative after the last shard, which need not be full."""
+        """Return the number of rows that are in no shard yet. It is negative after the last shard if that is not full."""
         return self.progress.rows - self.progress.shards * self.config.shard_rows
 
     def _write_shard(self) -> None:
@@ -271,7 +277,7 @@ class Export:
 
 
 def quotas(rows: int, classes: int) -> list[int]:
-    """Rows of each class in a balanced data set; what cannot be divided goes to the first classes.
+    """Return the rows of each class in a balanced dataset. The first classes take the remainder.
 
     Examples:
         >>> quotas(8, 3)
@@ -280,11 +286,11 @@ def quotas(rows: int, classes: int) -> list[int]:
     return [rows // classes + (index < rows % classes) for index in range(classes)]
 
 
-def finish(
+def finish_dataset(
     config: ExportConfig, folder: ExportFolder, progress: ExportProgress, manifest: dict[str, Any], identity: dict[str, Any]
 ) -> None:
-    """Write the card, and the recipe that marks the data set as finished."""
-    libraries = [*LIBRARIES, *(["vllm"] if config.writer == "vllm" else [])]
+    """Write the card, and the recipe that marks the dataset as finished."""
+    libraries = [*EXPORT_LIBRARIES, *(["vllm"] if config.writer == "vllm" else [])]
     keys = ("name", "base", "base_revision", "writer", "writer_revision", "teacher", "labels", "training")
     of_rewriter = {"rewriter": True} if "rewriter" in manifest else {}
     recipe = {
@@ -304,8 +310,8 @@ def finish(
     folder.finish(recipe)
 
 
-def report(config: ExportConfig, path: Path, result: dict[str, Any], labels: list[str]) -> int:
-    """Say how the export came out; the exit status."""
+def report_result(config: ExportConfig, path: Path, result: dict[str, Any], labels: list[str]) -> int:
+    """Print the result of the export and return the exit status."""
     marked = ", ".join(f"{reason} {count:,}" for reason, count in sorted(result["marked"].items(), key=lambda item: -item[1]))
     if result["complete"]:
         if not config.quiet:
@@ -322,6 +328,6 @@ def report(config: ExportConfig, path: Path, result: dict[str, Any], labels: lis
         ]
     lines.append(f"Marked: {marked}.")
     most = max(result["marked"], key=lambda reason: result["marked"][reason])
-    lines.append(f"The data set is whole as it is. For more rows, {REMEDIES[most]}, with another --to.")
+    lines.append(f"The dataset is complete as it is. For more rows, {REMEDIES[most]}, with another --output_dir.")
     print("prompter: " + "\n  ".join(lines), file=sys.stderr)
     return 1

@@ -5,13 +5,14 @@ that is killed while it saves therefore goes on from the checkpoint before, and 
 """
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import json
 import os
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,41 @@ def locked(file: Path, setting: str, folder: str | Path) -> Iterator[None]:
         lock.release()
 
 
+def default_values(*configs: Any) -> dict[str, Any]:
+    """Return the default of every setting of some settings classes, or objects of such classes."""
+    fields = [field for config in configs for field in dataclasses.fields(config)]
+    return {
+        field.name: field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        for field in fields
+    }
+
+
+def differences(
+    stored: Mapping[str, Any], given: Mapping[str, Any], defaults: Mapping[str, Any], may_differ: Collection[str] = ()
+) -> list[str]:
+    """Compare the settings of this call with stored ones.
+
+    Args:
+        stored: Settings that a file holds. A setting that it lacks is newer than the file, and counts as its default.
+        given: Settings of this call.
+        defaults: Default values by name.
+        may_differ: Names of settings that do not change the result.
+
+    Returns:
+        A part of a message for each setting that differs.
+
+    Examples:
+        >>> differences({"rows": 5}, {"rows": 6, "dtype": "auto"}, {"rows": 0, "dtype": "auto"})
+        ['rows: 5 there, 6 here']
+    """
+    stored = {key: value for key, value in defaults.items() if key in given} | dict(stored)
+    return [
+        f"{key}: {stored.get(key)!r} there, {given.get(key)!r} here"
+        for key in stored | dict(given)
+        if key not in may_differ and stored.get(key) != given.get(key)
+    ]
+
+
 class RunFolder:
     """The folder of one run.
 
@@ -96,13 +132,16 @@ class RunFolder:
 
     # Configuration
 
-    def open_config(self, config: dict[str, Any], resume: bool, may_differ: set[str]) -> None:
+    def open_config(
+        self, config: dict[str, Any], resume: bool, may_differ: set[str], defaults: Mapping[str, Any] | None = None
+    ) -> None:
         """Store the configuration of a new run, or compare it with the stored one.
 
         Args:
             config: All settings of this call.
             resume: Whether the call asks to resume the run.
             may_differ: Names of settings that do not change the result.
+            defaults: Values of settings that the stored configuration lacks; see `differences`.
 
         Raises:
             InputError: The folder already holds a run and `resume` is not set, or the configurations differ.
@@ -116,10 +155,7 @@ class RunFolder:
                 f"{self.setting}: '{self.path}' already holds a run: continue it with --resume, or choose another folder"
             )
         stored = yaml.safe_load(file.read_text(encoding="utf-8"))
-        keys = [key for key in {**stored, **config} if key not in may_differ]
-        differing = [
-            f"{key}: {stored.get(key)!r} there, {config.get(key)!r} here" for key in keys if stored.get(key) != config.get(key)
-        ]
+        differing = differences(stored, config, defaults or {}, may_differ)
         if differing:
             raise InputError(
                 f"{self.setting}: '{self.path}' holds a run with another configuration ({'; '.join(differing)}): "

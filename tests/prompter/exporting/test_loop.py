@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def quick() -> Iterator[None]:
     """Load equal models once, and do not wait for the disk: tests kill the process, not the machine."""
     loaded: dict[str, tuple] = {}
-    load, connect = export_module.load, export_folder._connect
+    load, connect = export_module.load_prompter_and_teacher, export_folder._connect
 
     def load_once(config, writer, source, manifest, show):
         key = repr((config.run, config.teacher, config.teacher_labels, writer))
@@ -75,7 +76,7 @@ def quick() -> Iterator[None]:
         return connection
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export_module, "load", load_once)
+        patch.setattr(export_module, "load_prompter_and_teacher", load_once)
         patch.setattr(export_folder, "_connect", connect_quickly)
         patch.setattr(os, "fsync", lambda descriptor: None)
         yield
@@ -124,13 +125,25 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(
     whole: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(whole)
-    monkeypatch.setattr(export_module, "load", None)  # nothing is loaded
+    monkeypatch.setattr(export_module, "load_prompter_and_teacher", None)  # nothing is loaded
     assert run(run_folder, whole, "--balance", "--min_confidence", "0.6") == 0
     with pytest.raises(
         InputError, match=r"other settings \(balance: True there, False here; min_confidence: 0.6 there, 0.5 here"
     ):
         run(run_folder, whole, "--min_confidence", "0.5")
     assert contents(whole) == before
+
+
+def test_a_setting_that_an_old_export_did_not_store_counts_as_its_default(
+    whole: Path, run_folder: Path, tmp_path: Path
+) -> None:
+    old = Path(shutil.copytree(whole, tmp_path / "old"))
+    recipe = yaml.safe_load((old / "recipe.yaml").read_text())
+    del recipe["export"]["near_duplicates"]
+    (old / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert run(run_folder, old, "--balance", "--min_confidence", "0.6") == 0
+    with pytest.raises(InputError, match=r"other settings \(near_duplicates: 0.8 there, 0.5 here\)"):
+        run(run_folder, old, "--balance", "--min_confidence", "0.6", "--near_duplicates", "0.5")
 
 
 def test_data_sets_in_folders_of_one_name_are_not_mixed_up(run_folder: Path, tmp_path: Path) -> None:
@@ -276,7 +289,7 @@ def test_a_class_that_never_comes_and_answers_that_are_unusable(
 
 def test_folders_that_are_refused(run_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(InputError, match="holds something else"):
+    with pytest.raises(InputError, match="holds other files"):
         run(run_folder, tmp_path)
     with pytest.raises(InputError, match="is a file"):
         run(run_folder, tmp_path / "notes.txt")
@@ -355,6 +368,9 @@ class Scorer:
 
     labels = Scripted.labels
     queries = invalid = 0
+
+    def restore(self, state: dict[str, int]) -> None:
+        self.queries, self.invalid = state["teacher_queries"], state["teacher_invalid"]
 
     def __call__(self, texts, text_pairs=None) -> torch.Tensor:
         self.queries += len(texts)
