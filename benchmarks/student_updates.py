@@ -13,15 +13,15 @@ from pathlib import Path
 
 from table import mean_std
 
+from distill.common.files import read_yaml
 from distill.distiller import Distiller
 from eval.classifiers.scoring import score
-from prompter.runtime.clock import Clock
 from prompter.runtime.console import Console
 from prompter.runtime.run_folder import RunFolder
-from prompter.training.baselines import control
+from prompter.training.baselines import distil_baseline
 from prompter.training.callback import DISTILLER
-from prompter.training.settings import read_yaml, settings_from
-from prompter.training.setup import load, new_student, with_toy_files
+from prompter.training.settings import settings_from
+from prompter.training.setup import load_models, new_student
 
 
 def accuracies(run: Path, updates: int, rows: list[str]) -> dict[str, float]:
@@ -30,8 +30,7 @@ def accuracies(run: Path, updates: int, rows: list[str]) -> dict[str, float]:
     settings = settings_from(flags)
     found = {}
     with Console(quiet=True) as show, tempfile.TemporaryDirectory() as scratch:
-        settings = with_toy_files(settings, show, Clock())
-        models = load(settings, show)
+        models = load_models(settings, show)
         folder = RunFolder(scratch)
         training = settings.distill
         settings = dataclasses.replace(settings, distill=dataclasses.replace(training, student_updates=updates))
@@ -45,7 +44,7 @@ def accuracies(run: Path, updates: int, rows: list[str]) -> dict[str, float]:
                 distiller.finish()
                 student = distiller.student
             else:
-                student, _ = control(row, settings, models, folder, show)
+                student, _ = distil_baseline(row, settings, models, folder, show)
             found[row] = 100 * score(student, models.evaluation)["accuracy"]
             print(f"{run}: {row} {found[row]:.1f}", flush=True)
         folder.close()

@@ -51,7 +51,7 @@ def train(
     from prompter.training.run import train as run
 
     with using_dtype(found.run.dtype):
-        summary = run(found)
+        summary = run(found, reward_funcs, reward_weights)
     if summary is None:
         raise KeyboardInterrupt
     return summary

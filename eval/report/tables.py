@@ -33,12 +33,13 @@ STUDENTS = {
 """The training text of each student, in words; other names are shown as they are."""
 
 PARTS = {
-    "teacher and writer": "training the toy teacher and writer",
+    "teacher and writer": "loading teacher and writer, and training the toy ones",
     "rounds": "all rounds, including their parts",
     "writer": "writing texts",
     "screen": "selecting the texts to ask the teacher about",
     "teacher": "predictions of the teacher",
     "student answers": "predictions of the student, for the reward",
+    "own rewards": "reward functions of the user",
     "student": "student updates during the rounds",
     "evaluation": "accuracy during the rounds",
     "policy": "topics and updates of the prompter",

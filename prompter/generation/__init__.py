@@ -1,4 +1,4 @@
-"""The language models: the policy that writes topics, and the frozen writer that continues them into texts.
+"""The two language models: the policy writes topics, and the frozen writer continues them into texts.
 
-May import `eval.toy` (for the names of the embedded world) and `distill`.
+May import `eval.toy` (for names of the embedded toy world) and `distill`.
 """

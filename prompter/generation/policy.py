@@ -1,15 +1,16 @@
-"""The topic policy: a causal language model that writes short openings for a class it is asked for.
+"""The topic policy: a causal language model that writes a short opening, the topic, for a target class.
 
-A *control text* names the wanted class (`"Sports:"`), the policy continues it with a few tokens, and those tokens are the
-topic. The control text itself never reaches the writer, the teacher or the student. Tuned are LoRA adapters only, unless
-the model is so small that full fine-tuning is affordable (`lora_rank: 0`). The shape of the sample, topic and content,
-is that of PromptDFD (arXiv 2205.07523); the control text and LoRA are ours.
+A *class prompt* names the target (`"Sports:"`). The policy continues it with a few tokens, and these tokens are the topic.
+Writer, teacher and student never see the class prompt. Training changes LoRA adapters only, unless `lora_rank` is 0:
+then it changes all weights, which pays for very small models. A sample made of topic and content follows PromptDFD
+(arXiv 2205.07523); class prompt and LoRA are ours.
 """
 
 import re
+import warnings
 
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -17,12 +18,13 @@ from distill.common.errors import InputError
 from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
 from distill.common.seeding import random_generator
+from eval.toy import located
 from prompter.generation.config import PolicyConfig
 from prompter.generation.decoding import decode, left_padded
 
 
 def class_names(labels: list[str]) -> list[str]:
-    """Names to ask for: the labels themselves, or `class 0`, `class 1`, ... where they are mere placeholders.
+    """Return the names that class prompts use: the labels, or `class 0`, `class 1`, ... if the labels are placeholders.
 
     Examples:
         >>> class_names(["World", "Sci/Tech"])
@@ -36,19 +38,22 @@ def class_names(labels: list[str]) -> list[str]:
 
 
 class TopicPolicy:
-    """A causal LM that writes topics for wanted classes.
+    """A causal LM that writes topics for target classes.
 
     Args:
-        model: The language model, with or without adapters.
+        model: The language model, with its LoRA adapters if `lora_rank` is above 0.
         tokenizer: Its tokenizer.
-        labels: Class names of the teacher, in its order.
+        labels: Class names of the teacher, in the order of its outputs.
         config: Settings.
-        max_tokens: Most tokens of a completion: `topic_max_tokens`, or a whole text's length where the policy writes texts.
+        max_tokens: Most tokens of a completion: `topic_max_tokens`, or the length of a text if the policy writes whole texts.
+
+    Raises:
+        InputError: Two labels have the same name.
     """
 
     def __init__(
         self,
-        model: PreTrainedModel,
+        model: PreTrainedModel | PeftModel,
         tokenizer: PreTrainedTokenizerBase,
         labels: list[str],
         config: PolicyConfig,
@@ -59,46 +64,66 @@ class TopicPolicy:
         self.class_prompts = [config.control.replace("{label}", name) for name in class_names(labels)]
         if len(set(self.class_prompts)) < len(self.class_prompts):
             raise InputError(f"labels {labels} are not distinct: give the teacher's config an id2label with distinct names")
-        self._targets = {control: index for index, control in enumerate(self.class_prompts)}
+        self._targets = {prompt: index for index, prompt in enumerate(self.class_prompts)}
 
     @classmethod
-    def load(cls, name_or_path: str, labels: list[str], config: PolicyConfig, max_tokens: int, device: str) -> "TopicPolicy":
-        """Load the untuned model. Weights stay float32: they (or their adapters) are about to be trained."""
-        model = load_model(AutoModelForCausalLM, name_or_path, "generator", device=resolve_device(device), dtype=torch.float32)
-        return cls(model, load_tokenizer(name_or_path, "generator"), labels, config, max_tokens)
+    def load(
+        cls,
+        name_or_path: str,
+        labels: list[str],
+        config: PolicyConfig,
+        max_tokens: int,
+        device: str,
+        seed: int = 0,
+        quiet: bool = True,
+    ) -> "TopicPolicy":
+        """Load a model that is about to be trained, and add untrained LoRA adapters if `lora_rank` is above 0.
+
+        Weights are float32, since they or their adapters are trained.
+
+        Args:
+            name_or_path: Model folder, hub id, or `toy`.
+            labels: Class names of the teacher.
+            config: Settings.
+            max_tokens: Most tokens of a completion.
+            device: Device of the model.
+            seed: Seed of the adapters' first weights.
+            quiet: Show no progress bar while a toy model is trained.
+
+        Raises:
+            InputError: See `distill.common.hub.load_model`; or two labels have the same name.
+        """
+        name = located(name_or_path, "writer", quiet)
+        model = load_model(AutoModelForCausalLM, name, "generator", device=resolve_device(device), dtype=torch.float32)
+        if config.lora_rank:
+            model = with_new_adapters(model, config, seed)
+        return cls(model, load_tokenizer(name, "generator"), labels, config, max_tokens)
 
     @property
-    def lora(self) -> LoraConfig | None:
-        """Adapters to train, or None for full fine-tuning."""
-        if self.config.lora_rank == 0:
-            return None
-        return LoraConfig(
-            r=self.config.lora_rank,
-            lora_alpha=self.config.lora_alpha,
-            target_modules="all-linear",
-            task_type="CAUSAL_LM",
-        )
+    def has_adapters(self) -> bool:
+        """Whether training changes LoRA adapters, and not the model's own weights."""
+        return isinstance(self.model, PeftModel)
 
     def targets(self, class_prompts: list[str]) -> Tensor:
-        """The class index (N,) that each control text asks for."""
-        return torch.tensor([self._targets[control] for control in class_prompts])
+        """Return the class index (N,) that each class prompt asks for."""
+        return torch.tensor([self._targets[prompt] for prompt in class_prompts])
 
     def topics(self, targets: Tensor, seed: int, counter: int) -> list[str]:
-        """Sample one topic per wanted class; see `sample`."""
+        """Sample one topic per target; see `sample`."""
         return self.sample(targets, seed, counter)[0]
 
     def sample(self, targets: Tensor, seed: int, counter: int, purpose: str = "topics") -> tuple[list[str], Tensor]:
-        """Sample one topic per wanted class.
+        """Sample one topic per target.
 
         Args:
-            wanted: (N,) class indices.
+            targets: (N,) class indices.
             seed: Seed of the run.
-            counter: Number of this call; the same seed, counter and purpose give the same topics.
+            counter: Number of this call. The same seed, counter and purpose give the same topics.
             purpose: Keeps the random numbers of different callers apart.
 
         Returns:
-            N topics without the control text, and (N,) float32 on the CPU: mean log-probability of their tokens under the
-            policy at temperature 1.
+            N topics without the class prompt, and (N,) float32 on the CPU: the mean log-probability of their tokens under
+            the policy at temperature 1.
         """
         device = self.model.device
         ids = self.tokenizer([self.class_prompts[index] for index in targets.tolist()])["input_ids"]
@@ -121,6 +146,22 @@ class TopicPolicy:
         return clean(self.tokenizer.batch_decode(decoded.tokens, skip_special_tokens=True)), logprob_mean
 
 
+def with_new_adapters(model: PreTrainedModel, config: PolicyConfig, seed: int) -> PeftModel:
+    """Add LoRA adapters to a model; their first weights depend on the seed alone.
+
+    Args:
+        model: The base model. It is changed in place.
+        config: Rank and scale of the adapters.
+        seed: Seed of the first weights.
+    """
+    lora = LoraConfig(r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+    devices = list(range(torch.cuda.device_count())) if model.device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")  # PEFT sets it right for GPT-2 by itself
+        torch.manual_seed(seed)  # not `seeded`: TRL drew the adapters from this seed, and old runs are reproduced
+        return get_peft_model(model, lora)
+
+
 def clean(topics: list[str]) -> list[str]:
-    """Topics on one line without surrounding space."""
+    """Put each topic on one line without surrounding space."""
     return [" ".join(topic.split()) for topic in topics]

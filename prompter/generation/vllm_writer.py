@@ -1,8 +1,8 @@
 """The frozen writer on vLLM, for exports on a GPU: the same topics in, the same kind of texts out.
 
-It differs from `prompter.generation.writer.Writer` in what vLLM decides: each text has a sampling seed of its own, but which texts are
-computed together is up to vLLM's scheduler, and rounding depends on that. Equal arguments therefore give equal texts as
-a rule, not bit for bit; an export that must be reproducible uses the default writer.
+Each text has a sampling seed of its own, but vLLM's scheduler decides which texts are computed together, and rounding depends
+on that. Equal arguments therefore usually give equal texts, but not always. Use the default writer,
+`prompter.generation.writer.Writer`, for an export that must be reproducible.
 """
 
 from collections.abc import Sequence
@@ -14,20 +14,21 @@ from distill.common.errors import InputError
 from distill.common.hub import load_tokenizer
 from distill.common.precision import dtype_name
 from distill.common.seeding import derive_seed
+from eval.toy import located
 from prompter.generation.config import WriterConfig
 from prompter.generation.writer import Written, to_texts
 
 MEMORY_SHARE = 0.7
-"""Share of the GPU's memory that vLLM takes; policy and teacher live beside it."""
+"""Share of the GPU's memory that vLLM takes; policy and teacher need the rest."""
 
 
 class VLLMWriter:
     """A frozen causal LM that continues topics, on vLLM.
 
     Args:
-        name_or_path: Folder or hub id of the model.
-        config: Sampling settings; `writer_batch_size` does not matter, vLLM batches by itself.
-        revision: Commit of the hub's repository.
+        name_or_path: Model folder, hub id, or `toy`.
+        config: Sampling settings. `writer_batch_size` has no effect, since vLLM makes its own batches.
+        revision: Commit of a hub repository.
 
     Raises:
         InputError: vLLM is not installed or cannot load the model, the tokenizer has neither BOS nor EOS, or
@@ -41,6 +42,7 @@ class VLLMWriter:
             raise InputError(
                 f"writer is 'vllm', which is not installed here ({error}): pip install 'topic-prompter[vllm]'"
             ) from None
+        name_or_path = located(name_or_path, "writer")
         self.tokenizer = load_tokenizer(name_or_path, "generator", revision)
         self.config, self._sampling = config, SamplingParams
         start = self.tokenizer.eos_token_id if self.tokenizer.bos_token_id is None else self.tokenizer.bos_token_id
@@ -86,12 +88,12 @@ class VLLMWriter:
             for number in range(len(ids))
         ]
         prompts = [{"prompt_token_ids": [self.start, *row][-self._longest_prompt :]} for row in ids]
-        predictions = [request.outputs[0] for request in self.engine.generate(prompts, sampling, use_tqdm=False)]
-        # vLLM leaves the token that ended a text out of some answers; `finish_reason` says what ended it.
-        new = [list(answer.token_ids) for answer in predictions]
-        ended = [answer.finish_reason == "stop" for answer in predictions]
+        outputs = [request.outputs[0] for request in self.engine.generate(prompts, sampling, use_tqdm=False)]
+        # Some outputs lack the token that ended the text; `finish_reason` says what ended it.
+        new = [list(output.token_ids) for output in outputs]
+        ended = [output.finish_reason == "stop" for output in outputs]
         eos = self.tokenizer.eos_token_id
         whole = [row if not stop or row[-1:] == [eos] else [*row, eos] for row, stop in zip(new, ended, strict=True)]
         texts = to_texts(self.tokenizer, config, [eos], ids, whole)
-        logprob = [answer.cumulative_logprob / max(1, len(row)) for answer, row in zip(predictions, new, strict=True)]
+        logprob = [output.cumulative_logprob / max(1, len(row)) for output, row in zip(outputs, new, strict=True)]
         return Written(texts, torch.tensor(logprob), sum(map(len, new)))

@@ -1,11 +1,11 @@
-"""The writer: a frozen causal language model that continues topics, and so supplies the language of the samples.
+"""The writer: a frozen causal language model that continues topics into texts.
 
-A sample is topic plus continuation (PromptDFD, arXiv 2205.07523). The topic is taken as the opening of a document: it
-is put behind the token that begins one, and an empty topic is that token alone, which is what "unprompted" means here.
-The sampling settings decide much of what a student can learn: hotter text is more varied and less like language.
+A text is topic plus continuation (PromptDFD, arXiv 2205.07523). The topic is the opening of a document: it follows the
+token that begins one. An empty topic leaves that token alone, which is what "unprompted" means here. The sampling settings
+decide much of what a student can learn: a higher temperature gives more varied text, but less natural language.
 
-Where policy and writer are the same model, base weights are in memory once: given a `PeftModel`, the writer switches
-its adapters off while it writes.
+If policy and writer are the same model, the base weights are in memory once. Given a `PeftModel`, the writer switches the
+adapters off while it writes.
 """
 
 import re
@@ -24,6 +24,7 @@ from distill.common.errors import InputError
 from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device, weight_dtype
 from distill.common.seeding import random_generator
+from eval.toy import located
 from prompter.generation.config import WriterConfig
 from prompter.generation.decoding import Decoded, context_length, decode, left_padded, unwrapped
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+[」』”’）]*")
 
 PROMPT_MULTIPLE = 4
-"""Prompts of unequal length are padded to a multiple of this, so that their shapes are few."""
+"""Prompts of unequal length are padded to a multiple of this, so that there are few different shapes."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Written:
         texts: N texts, topic and continuation on one line, in the order of the topics.
         logprob_mean: (N,) float32 on the CPU: mean log-probability of the sampled tokens, before trimming, under the
             untruncated model at temperature 1. Its negative, exponentiated, is the continuation's perplexity.
-        new_tokens: Tokens sampled in all.
+        new_tokens: Number of all sampled tokens.
     """
 
     texts: list[str]
@@ -54,7 +55,7 @@ class Written:
 
 
 def trim_to_sentence(text: str, floor: int = 0) -> str:
-    """Cut a text after its last sentence end at or behind character `floor`; leave it alone if there is none.
+    """Cut a text after its last sentence end at or after character `floor`; return it unchanged if there is none.
 
     Examples:
         >>> trim_to_sentence('It rose 3.5 points. "Why?" Nobody')
@@ -73,9 +74,9 @@ def to_texts(
     topics: list[list[int]],
     new: list[list[int]],
 ) -> list[str]:
-    """Topics and continuations, both as token ids, as texts on one line, trimmed if `config` says so.
+    """Turn topics and continuations, both token ids, into texts on one line, trimmed if `config` asks for it.
 
-    A continuation that ends with one of `eos_token_ids` is whole and is never trimmed.
+    A continuation that ends with one of `eos_token_ids` is complete and never trimmed.
     """
 
     def decoded(rows: list[list[int]]) -> list[str]:
@@ -83,7 +84,7 @@ def to_texts(
 
     texts = decoded([topic + row for topic, row in zip(topics, new, strict=True)])
     if config.writer_trim_sentence:
-        # At least one new token stays, or a topic that is a sentence would come back as it went in.
+        # At least one new token stays. Otherwise a topic that is a sentence would come back unchanged.
         fewest = max(1, config.writer_min_new_tokens)
         floors = map(len, decoded([topic + row[:fewest] for topic, row in zip(topics, new, strict=True)]))
         texts = [
@@ -97,10 +98,10 @@ class Writer:
     """A frozen causal LM that continues topics.
 
     Args:
-        model: The language model. Adapters of a `PeftModel` are off while it writes.
+        model: The language model. Adapters of a `PeftModel` are switched off while it writes.
         tokenizer: Its tokenizer.
         config: Sampling settings.
-        device: Where it computes, by default where the model is.
+        device: Device to compute on; by default the device of the model.
 
     Raises:
         InputError: `writer_max_new_tokens` does not fit the model's context, or the tokenizer has neither BOS nor EOS.
@@ -135,16 +136,28 @@ class Writer:
 
     @classmethod
     def load(
-        cls, name_or_path: str, config: WriterConfig, device: str | torch.device = "auto", revision: str | None = None
+        cls,
+        name_or_path: str,
+        config: WriterConfig,
+        device: str | torch.device = "auto",
+        revision: str | None = None,
+        quiet: bool = True,
     ) -> "Writer":
-        """Load a frozen model, in bf16 on GPUs that have it; `revision` is a commit of the hub.
+        """Load a frozen model, in bf16 on GPUs that have it.
+
+        Args:
+            name_or_path: Model folder, hub id, or `toy`.
+            config: Sampling settings.
+            device: Device of the model.
+            revision: Commit of a hub repository.
+            quiet: Show no progress bar while a toy model is trained.
 
         Raises:
             InputError: See `distill.common.hub.load_model`; or as the constructor.
         """
-        place = resolve_device(device)
-        model = load_model(AutoModelForCausalLM, name_or_path, "generator", place, weight_dtype(place), revision=revision)
-        return cls(model.requires_grad_(False), load_tokenizer(name_or_path, "generator", revision), config, place)
+        place, name = resolve_device(device), located(name_or_path, "writer", quiet)
+        model = load_model(AutoModelForCausalLM, name, "generator", place, weight_dtype(place), revision=revision)
+        return cls(model.requires_grad_(False), load_tokenizer(name, "generator", revision), config, place)
 
     @classmethod
     def beside(
@@ -155,20 +168,22 @@ class Writer:
         config: WriterConfig,
         device: str | torch.device,
         revision: str | None = None,
+        quiet: bool = True,
     ) -> "Writer":
-        """The frozen writer of a policy: its own base weights where both are the same model and the tuning is LoRA.
+        """Return the frozen writer of a policy. It shares the policy's base weights if both are one model tuned by LoRA.
 
         Args:
             policy: The policy, with its adapters.
             base: Name of the policy's model.
             generator: Name of the writer's model.
             config: Sampling settings.
-            device: Where a model of its own goes.
-            revision: Commit of a model of its own, where it comes from the hub.
+            device: Device of a separate model.
+            revision: Commit of a separate model on the hub.
+            quiet: Show no progress bar while a toy model is trained.
         """
-        if policy.lora is not None and base == generator:
+        if policy.has_adapters and base == generator:
             return cls(policy.model, policy.tokenizer, config, policy.model.device)
-        return cls.load(generator, config, device, revision)
+        return cls.load(generator, config, device, revision, quiet)
 
     def unprompted(self, n: int, seed: int, counter: int) -> Written:
         """Write `n` texts without topics."""
@@ -184,15 +199,15 @@ class Writer:
     ) -> Written:
         """Continue N topics.
 
-        A topic longer than the model's context leaves room for is shown to the model without its beginning; the text
-        keeps all of it. A text that ended by itself, with EOS, is never trimmed.
+        If a topic is too long for the model's context, the model does not see its beginning; the text keeps all of it. A
+        text that the model ended with EOS is never trimmed.
 
         Args:
-            topics: Openings; "" starts from nothing.
+            topics: Openings; "" gives unprompted text.
             seed: Seed of the run.
-            counter: Number of this call: seed, counter, purpose and topics together fix the texts.
+            counter: Number of this call. Seed, counter, purpose and topics together decide the texts.
             purpose: Keeps the random numbers of different callers apart.
-            progress: Called after each batch with the number of texts written.
+            progress: Called after each batch with the number of texts written so far.
 
         Returns:
             The texts, in the order of the topics.
@@ -218,13 +233,18 @@ class Writer:
                 progress(done)
         return Written(texts, logprob_mean, new_tokens)
 
-    def in_two_parts(self, tokens: int) -> tuple["Writer", "Writer"]:
-        """Two writers on the same model: the first begins texts with `tokens` tokens, the second writes them on to their end.
+    def sampling(self, config: WriterConfig) -> "Writer":
+        """Return a writer on the same model that samples with other settings."""
+        return Writer(self.model, self.tokenizer, config, self.device)
 
-        A beginning is neither trimmed nor ended by EOS. Texts that pass through both are as long as those of this writer.
+    def in_two_parts(self, tokens: int) -> tuple["Writer", "Writer"]:
+        """Split the writing of a text over two writers on the same model.
+
+        The first one writes `tokens` tokens, neither trimmed nor ended by EOS. The second one continues them to the end.
+        Texts that pass through both are as long as texts of this writer.
 
         Raises:
-            InputError: There is no token left for the end.
+            InputError: No token would be left for the end.
         """
         left = self.config.writer_max_new_tokens - tokens
         if left < 1:
@@ -237,11 +257,10 @@ class Writer:
             writer_max_new_tokens=left,
             writer_min_new_tokens=max(0, self.config.writer_min_new_tokens - tokens),
         )
-        first, second = (Writer(self.model, self.tokenizer, config, self.device) for config in (begin, end))
-        return first, second
+        return self.sampling(begin), self.sampling(end)
 
     def features(self, texts: Sequence[str]) -> Tensor:
-        """What the frozen model makes of N texts, at least one: means over tokens of its middle and its last hidden states.
+        """Compute features of N texts, N >= 1: means over tokens of the frozen model's middle and last hidden states.
 
         Returns:
             (N, 2 H) float32 on the CPU, for hidden states of size H.
@@ -252,7 +271,7 @@ class Writer:
         parts: list[Tensor] = []
         for batch in self._batches(ids):
             rows = [torch.tensor(ids[index][: self._context]) for index in batch]
-            # Padded on the right, where a causal model cannot see it.
+            # Padded on the right: a causal model's states do not depend on it.
             input_ids = pad_sequence(rows, batch_first=True, padding_value=self.pad_token_id).to(self.device)
             mask = pad_sequence([torch.ones(len(row)) for row in rows], batch_first=True).to(self.device)
             with torch.inference_mode(), self._frozen(), autocast(self.device):
@@ -263,17 +282,17 @@ class Writer:
         return torch.cat(parts)[torch.tensor(order).argsort()]
 
     def _batches(self, ids: list[list[int]]) -> Iterator[list[int]]:
-        """Indices of topics, sorted by length, in batches."""
+        """Yield batches of indices of topics, sorted by length."""
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
         for begin in range(0, len(order), self.config.writer_batch_size):
             yield order[begin : begin + self.config.writer_batch_size]
 
     def _cut(self, ids: list[int]) -> int:
-        """How many of the oldest tokens of a prompt, its start included, the model cannot see."""
+        """Return how many of a prompt's first tokens, start token included, do not fit into the model's context."""
         return 0 if self._longest_prompt is None else max(0, 1 + len(ids) - self._longest_prompt)
 
     def _frozen(self) -> AbstractContextManager[None]:
-        """The model without adapters."""
+        """Switch the adapters off within a block."""
         return self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
 
     def _decode(self, prompts: list[list[int]], random: torch.Generator) -> Decoded:

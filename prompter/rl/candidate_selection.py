@@ -1,13 +1,12 @@
-"""The screen: write more texts than the teacher is asked about, and ask about those that promise most.
+"""Candidate selection: write more texts than the teacher is asked about, and ask about the most promising ones.
 
-Teacher queries are what a run spends; texts are cheap. After the first rollout, what the teacher has answered so far is
-enough to guess its answer to a new text from what the frozen writer makes of that text (its hidden states, a mean over
-tokens): a ridge regression on a few hundred answers, fitted anew before each rollout. By these guesses the screen picks
-the texts to ask about: as many for each class as that class lags behind an even share of all answers so far, and within a
-class those that look most certainly like it. A class that the prompter finds late is no longer starved until then,
-and fewer queries go to texts of which the teacher can make nothing. How a text will end is soon to be seen: with
-`candidate_tokens` only the beginnings of all candidates are written, and the ends of those that were picked. Ours;
-PromptDFD (arXiv 2205.07523) asks about every sample.
+A run spends teacher queries; texts are cheap. The predictions so far are enough to estimate the teacher's prediction for
+a new text from the hidden states of the frozen writer (a mean over tokens): a ridge regression on a few hundred predictions,
+fitted again before each rollout. The estimates decide which texts the teacher gets. A class receives more of them the
+further it lags behind an equal share of all predictions, and within a class the texts with the highest estimates come
+first. So the student gets texts of each class early, and fewer queries go to texts that the teacher cannot place. A
+text's beginning says enough about it: with `candidate_tokens`, the writer writes only the beginnings of all candidates, and
+then the ends of the selected ones. Ours; PromptDFD (arXiv 2205.07523) asks about every sample.
 """
 
 from pathlib import Path
@@ -20,24 +19,24 @@ from torch import Tensor
 from prompter.rl.rewards import certainty
 
 WINDOW = 4096
-"""Newest answers that the guesses are learnt from: they bound the time of a fit and the size of a checkpoint."""
+"""Most predictions to learn from, the newest ones: this bounds the time of a fit and the size of a checkpoint."""
 
 RIDGE = 1000.0
-"""Weight of the ridge regression's penalty, on features of unit variance."""
+"""Weight of the penalty of the ridge regression, on features of unit variance."""
 
 REPEATED = 1e6
-"""Taken from the score of a candidate that says the same as an earlier one."""
+"""Subtracted from the score of a candidate with the same text as an earlier one."""
 
 
 def quotas(answered: Tensor, count: int) -> list[int]:
-    """How many texts of each class to ask about, so that the classes catch up with each other.
+    """Return how many texts of each class to ask about, so that the classes become equally frequent.
 
     Args:
-        answered: (K,) texts the teacher has put into each class so far.
-        count: How many texts to ask about.
+        answered: (K,) number of texts that the teacher has put into each class so far.
+        count: Number of texts to ask about.
 
     Returns:
-        K whole numbers that add up to `count`, in proportion to what each class lacks of an even share.
+        K whole numbers with the sum `count`, in proportion to what each class lacks of an equal share.
 
     Examples:
         >>> quotas(torch.tensor([60, 20, 20]), 50)
@@ -55,15 +54,15 @@ def quotas(answered: Tensor, count: int) -> list[int]:
 
 
 class CandidateSelector:
-    """What the teacher has answered so far, and guesses made from it.
+    """The teacher's predictions so far, and estimates for new texts made from them.
 
     Args:
-        classes: K.
+        classes: Number of classes K.
 
     Attributes:
-        features: (n, F) float32, what the writer made of the newest answered texts, n up to `WINDOW`.
-        answers: (n, K) float32, the teacher's probabilities, each row times its certainty.
-        answered: (K,) texts the teacher has put into each class so far.
+        features: (n, F) float32, the writer's features of the newest texts with a prediction, n up to `WINDOW`.
+        predictions: (n, K) float32, the teacher's probabilities, each row times its certainty.
+        answered: (K,) number of texts that the teacher has put into each class so far.
     """
 
     def __init__(self, classes: int) -> None:
@@ -72,11 +71,11 @@ class CandidateSelector:
         self.answered = torch.zeros(classes, dtype=torch.int64)
 
     def learn(self, features: Tensor, log_probs: Tensor) -> None:
-        """Remember answers.
+        """Remember predictions.
 
         Args:
-            features: (N, F) of the texts.
-            log_probs: (N, K) the teacher's answers; rows that are not finite are left out.
+            features: (N, F) features of the texts.
+            log_probs: (N, K) the teacher's predictions; rows that are not finite are ignored.
         """
         usable = torch.isfinite(log_probs).all(dim=1)
         features, log_probs = features[usable], log_probs[usable]
@@ -84,29 +83,29 @@ class CandidateSelector:
         self.predictions = torch.cat([self.predictions, log_probs.exp() * certainty(log_probs)[:, None]])[-WINDOW:]
         self.answered += torch.bincount(log_probs.argmax(dim=1), minlength=len(self.answered))
 
-    def guess(self, features: Tensor) -> Tensor:
-        """Guess the teacher's answers to C texts, of which `features` (C, F) tell.
+    def estimate(self, features: Tensor) -> Tensor:
+        """Estimate the teacher's predictions for C texts from their features (C, F).
 
         Returns:
-            (C, K) float64: for each class its probability times the certainty of the whole answer, as a linear model has
-            it, not confined to [0, 1].
+            (C, K) float64: for each class its probability times the certainty of the prediction. The model is linear, so
+            values may lie outside [0, 1].
         """
-        from sklearn.linear_model import Ridge  # takes a second or two, which the settings' readers need not wait
+        from sklearn.linear_model import Ridge  # here, since it takes a second or two to import
 
         mean, std = self.features.mean(dim=0), self.features.std(dim=0).clamp(min=1e-6)
         fitted = Ridge(alpha=RIDGE).fit(((self.features - mean) / std).double().numpy(), self.predictions.double().numpy())
         return torch.from_numpy(np.asarray(fitted.predict(((features - mean) / std).double().numpy())))
 
     def pick(self, features: Tensor, texts: list[str], count: int) -> list[int]:
-        """Which of C candidates to ask about; before any answer, the first ones.
+        """Select the candidates that the teacher is asked about; before any prediction, these are the first ones.
 
         Args:
-            features: (C, F) of the candidates.
-            texts: The candidates; none is picked twice in the same words as long as there are others.
-            count: How many, at most C.
+            features: (C, F) features of the candidates.
+            texts: C candidates. A repeated text is selected only if there are too few others.
+            count: Number of candidates to select, at most C.
 
         Returns:
-            `count` distinct indices, in rising order.
+            `count` distinct indices in ascending order.
         """
         repeated: list[bool] = []
         seen: set[str] = set()
@@ -115,22 +114,22 @@ class CandidateSelector:
             seen.add(text)
         if len(self.predictions) < 2:
             return sorted(sorted(range(len(texts)), key=lambda index: repeated[index])[:count])
-        scores = self.guess(features)
+        scores = self.estimate(features)
         scores[torch.tensor(repeated)] -= REPEATED
         picked: list[int] = []
-        wanted = quotas(self.answered, count)
-        for k in sorted(range(len(wanted)), key=lambda k: -wanted[k]):
-            best = scores[:, k].argsort(descending=True, stable=True)[: wanted[k]]
+        of_class = quotas(self.answered, count)
+        for k in sorted(range(len(of_class)), key=lambda k: -of_class[k]):
+            best = scores[:, k].argsort(descending=True, stable=True)[: of_class[k]]
             picked += best.tolist()
             scores[best] = -torch.inf
         return sorted(picked)
 
     def save(self, file: Path) -> None:
-        """Write all that is remembered."""
+        """Write everything that is remembered to a safetensors file."""
         tensors = {"features": self.features, "answers": self.predictions, "answered": self.answered}
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, file)
 
-    def load(self, file: Path) -> None:
-        """Bring back what `save` wrote."""
+    def restore(self, file: Path) -> None:
+        """Continue from what `save` wrote."""
         tensors = load_file(file)
         self.features, self.predictions, self.answered = tensors["features"], tensors["answers"], tensors["answered"]

@@ -1,36 +1,34 @@
-"""What a sample is worth: three plain functions, each in [0, 1], and their weighted sum.
+"""The terms of the reward: plain functions with values in [0, 1], and their weighted sum.
 
-Confidence says that the teacher recognises the text as a member of the class that was asked for, disagreement that the
-student has still something to learn from it, novelty that the prompter has not opened like this lately. Confidence alone
-makes a prompter that repeats one safe opening; the other two keep it moving. The three ideas are those of PromptDFD
-(arXiv 2205.07523); the formulas are ours, not the paper's.
+Confidence: the teacher puts the text into the target class. Certainty: the teacher is sure of some class. Disagreement: the
+student still differs from the teacher. Novelty: the prompter has not used such an opening lately. With confidence alone,
+a prompter repeats one safe opening; disagreement and novelty make it change. Confidence, disagreement and novelty are
+ideas of PromptDFD (arXiv 2205.07523); certainty and all formulas are ours.
 """
 
 import math
 import re
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
-from prompter.rl.config import RewardConfig
-
 
 def confidence(teacher_log_probs: Tensor, targets: Tensor) -> Tensor:
-    """How sure the teacher is of the wanted class, rescaled from log-probability to [0, 1].
+    """Return how sure the teacher is of the target class, rescaled from log-probability to [0, 1]. Ours.
 
-    `1 + log p_T(y*|x) / log K`, cut off at 0: 1 for certainty, 0 from chance down. The cut matters: a text the teacher
-    knows nothing about scores 0, one that it knows but of which the class could not be chosen scores 1 as often as not, so
-    that the prompter first finds the teacher's domain and then the class. A scale that goes on below chance punishes the
-    second as much as it rewards it. Where no class was asked for, `1 - H(p_T) / log K`. Ours.
+    `1 + log p_T(y*|x) / log K`, cut off at 0: it is 1 for certainty, and 0 at chance and below. The cut matters early in
+    training. A text outside the teacher's domain scores 0. A text inside the domain, but of a random class, scores 1
+    about once in K times. So the prompter first finds the domain and then the class. Without the cut, the other times would
+    cost as much as this one gains. Without a target the term is `1 - H(p_T) / log K`.
 
     Args:
         teacher_log_probs: (N, K) log-probabilities.
-        wanted: (N,) index of the wanted class, or -1 for none.
+        targets: (N,) index of the target class, or -1 for none.
 
     Returns:
-        (N,) in [0, 1]; NaN where the teacher's row is not finite.
+        (N,) in [0, 1]; NaN if the teacher's row is not finite.
 
     Examples:
         >>> confidence(torch.tensor([[0.5, 0.5], [1.0, 1e-9]]).log(), torch.tensor([0, 0])).tolist()
@@ -43,16 +41,16 @@ def confidence(teacher_log_probs: Tensor, targets: Tensor) -> Tensor:
 
 
 def certainty(teacher_log_probs: Tensor) -> Tensor:
-    """How sure the teacher is of any class: `1 - H(p_T) / log K`. Ours.
+    """Return how sure the teacher is of any class: `1 - H(p_T) / log K`. Ours.
 
-    Where an opening settles what a text is about but not yet its class (what is reviewed, but not whether it is liked),
-    confidence in the wanted class comes and goes by chance; certainty says at once that the opening led somewhere.
+    An opening can decide what a text is about but not its class: what is reviewed, but not whether it is liked. Confidence
+    is then high or low by chance. Certainty rewards the opening at once.
 
     Args:
         teacher_log_probs: (N, K) log-probabilities.
 
     Returns:
-        (N,) in [0, 1]; NaN where a row is not finite.
+        (N,) in [0, 1]; NaN if a row is not finite.
 
     Examples:
         >>> certainty(torch.tensor([[0.5, 0.5], [1.0, 1e-9]]).log()).round(decimals=3).tolist()
@@ -63,14 +61,14 @@ def certainty(teacher_log_probs: Tensor) -> Tensor:
 
 
 def disagreement(teacher_log_probs: Tensor, student_log_probs: Tensor) -> Tensor:
-    """Jensen-Shannon divergence of teacher and student over log 2. Ours; a plain KL divergence has no upper end.
+    """Return the Jensen-Shannon divergence of teacher and student, divided by log 2. Ours; KL divergence has no upper bound.
 
     Args:
         teacher_log_probs: (N, K) log-probabilities.
         student_log_probs: (N, K) log-probabilities.
 
     Returns:
-        (N,) in [0, 1]; NaN where a row is not finite.
+        (N,) in [0, 1]; NaN if a row is not finite.
 
     Examples:
         >>> p, q = torch.tensor([[1.0, 0.0]]).log(), torch.tensor([[0.0, 1.0]]).log()
@@ -80,7 +78,7 @@ def disagreement(teacher_log_probs: Tensor, student_log_probs: Tensor) -> Tensor
     p, q = teacher_log_probs.double().exp(), student_log_probs.double().exp()
     middle = 0.5 * (p + q)
     divergence = 0.5 * (torch.special.xlogy(p, p / middle) + torch.special.xlogy(q, q / middle))
-    # 0 / 0 is a class that neither gives any probability; a row that was NaN stays NaN through `p + q`.
+    # 0 / 0 is a class without any probability in both rows. A row that was NaN stays NaN through `p + q`.
     divergence = torch.where(middle == 0, 0.0, divergence)
     return (divergence.sum(1) / math.log(2)).clamp(0.0, 1.0).float()
 
@@ -89,10 +87,10 @@ WORD = re.compile(r"[^\W\d_]+|\d+")
 
 
 def ngrams(topic: str, n: int) -> list[tuple[str, ...]]:
-    """The word n-grams of a topic; all of its words where they are fewer than `n`.
+    """Return the word n-grams of a topic; if it has fewer than `n` words, all of them as one n-gram.
 
-    Words are runs of letters, in lower case; all numbers are one word, and punctuation is none. Otherwise a policy finds
-    that sums of money are of class Business and never twice the same.
+    A word is a run of letters in lower case. All numbers count as the same word, and punctuation does not count. Otherwise a
+    policy learns that amounts of money belong to the class Business and are always new.
 
     Examples:
         >>> ngrams("$22 million, $7.5 million", 1)
@@ -107,7 +105,7 @@ class NoveltyWindow:
 
     Args:
         n: Words per n-gram.
-        size: Topics remembered; the oldest are forgotten first.
+        size: Number of topics to remember; the oldest one is forgotten first.
     """
 
     def __init__(self, n: int, size: int) -> None:
@@ -116,14 +114,14 @@ class NoveltyWindow:
         self._counts: Counter[tuple[str, ...]] = Counter()
 
     def score(self, topics: Iterable[str]) -> Tensor:
-        """Novelty of each topic, then remember it: how rare its n-grams are among the topics before it. Ours.
+        """Score how rare the n-grams of each topic are among the topics before it, then remember the topic. Ours.
 
-        An n-gram that `c` of them hold counts `1 - log(1 + c) / log(1 + size)`: 1 if it is new, 0 if every topic of a full
-        window has it. The logarithm keeps telling the worn from the worn out long after nothing is new any more. Topics
-        are taken one after the other, so repetition inside a batch costs as well.
+        An n-gram that occurs in `c` of these topics scores `1 - log(1 + c) / log(1 + size)`: 1 if it is new, 0 if every topic
+        of a full window has it. The logarithm still separates frequent n-grams from very frequent ones when no n-gram is
+        new any more. Topics are scored one after the other, so a repetition within a batch scores less, too.
 
         Returns:
-            (N,) in [0, 1], the mean over each topic's n-grams.
+            (N,) in [0, 1], the mean over the n-grams of each topic.
 
         Examples:
             >>> NoveltyWindow(n=1, size=3).score(["a red boat", "a blue boat", "a red boat"])
@@ -132,13 +130,20 @@ class NoveltyWindow:
         scores = []
         for topic in topics:
             grams = ngrams(topic, self.n)
-            worn = sum(math.log1p(min(self._counts[gram], self.size)) for gram in grams) / len(grams)
-            scores.append(1.0 - worn / math.log1p(self.size))
+            frequency = sum(math.log1p(min(self._counts[gram], self.size)) for gram in grams) / len(grams)
+            scores.append(1.0 - frequency / math.log1p(self.size))
             self.remember(topic)
         return torch.tensor(scores, dtype=torch.float32)
 
+    def restore(self, topics: Iterable[str]) -> None:
+        """Continue from the topics of a checkpoint, oldest first."""
+        self.topics.clear()
+        self._counts.clear()
+        for topic in topics:
+            self.remember(topic)
+
     def remember(self, topic: str) -> None:
-        """Add one topic and forget the oldest one beyond the window."""
+        """Add one topic. If the window is then too long, forget the oldest one."""
         self.topics.append(topic)
         self._counts.update(set(ngrams(topic, self.n)))
         if len(self.topics) > self.size:
@@ -149,11 +154,22 @@ class NoveltyWindow:
                     del self._counts[gram]
 
 
-def weighted_sum(terms: dict[str, Tensor], config: RewardConfig) -> Tensor:
-    """The reward (N,) of samples whose terms are given by name; NaN where a term with a weight is not finite."""
+def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Return the weighted sum of the reward's terms.
+
+    Args:
+        terms: Values (N,) of each term by name.
+        weights: Weight of each term by name; 0 leaves a term out.
+
+    Returns:
+        (N,); NaN if a term with a weight is not finite.
+
+    Examples:
+        >>> weighted_sum({"a": torch.tensor([1.0, 0.5]), "b": torch.tensor([0.0, torch.nan])}, {"a": 2.0, "b": 0.0})
+        tensor([2., 1.])
+    """
     total = torch.zeros_like(next(iter(terms.values())))
     for name, values in terms.items():
-        weight = getattr(config, f"reward_{name}")
-        if weight:
-            total = total + weight * values
+        if weights[name]:
+            total = total + weights[name] * values
     return torch.where(torch.isfinite(total), total, torch.nan)

@@ -1,14 +1,16 @@
-"""Rollouts: what the trainer calls a reward function is the whole way from topic to reward.
+"""Rollouts: the reward function that the trainer calls does all the work from topic to reward.
 
-TRL hands over the completions of one rollout and wants one number each. On the way to that number the writer continues
-the topics, teacher and student answer, the reward terms are computed, and the batch is kept for the distillation loop: a
-rollout is written once and judged once.
+TRL hands over the completions of one rollout and expects one number for each. Here the writer continues the topics, teacher
+and student answer the texts, and the reward is computed. The batch is kept for the distillation loop, so that each
+text is written and answered once.
 """
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from distill.common.files import read_json, write_json
 from prompter.generation.policy import TopicPolicy, clean
 from prompter.generation.writer import Writer
 from prompter.rl.candidate_selection import CandidateSelector
@@ -17,57 +19,64 @@ from prompter.rl.scorer import ScoredRollout, Scorer
 from prompter.runtime.clock import Clock
 
 TOPIC_WORDS_OF_TEXT = 5
-"""Where the policy writes whole texts, this many first words stand for the topic."""
+"""If the policy writes whole texts, the first words of a text, up to this many, count as its topic."""
+
+TOPICS, SELECTOR = "topics.json", "screen.safetensors"
+"""Files of a checkpoint: the recent topics, and what the candidate selection has learnt from."""
 
 
 class Rollouts:
     """The reward function of the policy's trainer.
 
     Args:
-        policy: Knows which class a control text asks for.
+        policy: Maps a class prompt to its target class.
         writer: Continues topics.
-        judge: Teacher, student and rewards.
-        screen: How many texts are written for each one that is judged, and how much of them before the screen picks.
+        scorer: Asks teacher and student, and computes rewards.
+        candidates: How many texts are written for each one that the teacher is asked about.
         steps_per_rollout: Optimizer steps between two rollouts.
         seed: Seed of the run.
-        clock: Where the seconds are booked.
+        clock: Counts the seconds.
+
+    Attributes:
+        latest: The latest scored rollout; None before the first one.
+
+    Raises:
+        InputError: `candidate_tokens` leaves the writer no token for the end of a text.
     """
 
     __name__ = "rollout"  # TRL names its reward columns after the function
 
     def __init__(
-        self, policy: TopicPolicy, scorer: Scorer, selector: CandidateConfig, steps_per_rollout: int, seed: int, clock: Clock
+        self,
+        policy: TopicPolicy,
+        writer: Writer,
+        scorer: Scorer,
+        candidates: CandidateConfig,
+        steps_per_rollout: int,
+        seed: int,
+        clock: Clock,
     ) -> None:
-        self.policy, self.scorer, self.seed, self.clock = policy, scorer, seed, clock
-        self.candidates, self.steps_per_rollout = selector, steps_per_rollout
+        self.policy, self.writer, self.scorer = policy, writer, scorer
+        self.candidates, self.steps_per_rollout, self.seed, self.clock = candidates, steps_per_rollout, seed, clock
         self.selector = CandidateSelector(len(policy.labels))
-        self.writer: Writer | None = None
         self.latest: ScoredRollout | None = None
-
-    def write_with(self, writer: Writer) -> None:
-        """Take a writer, once the trainer has made the model that it shares with the policy.
-
-        Raises:
-            InputError: The screen is to look at more tokens of a text than the writer writes.
-        """
-        self.writer, begun = writer, self.candidates.candidate_tokens
         self._begins: Writer = writer
         self._ends: Writer | None = None
-        if begun:
-            self._begins, self._ends = writer.in_two_parts(begun)
+        if candidates.candidate_tokens:
+            self._begins, self._ends = writer.in_two_parts(candidates.candidate_tokens)
 
     def __call__(self, prompts: list[str], completions: list[str], trainer_state: Any, **unused: Any) -> list[float | None]:
-        """Rewards of one rollout; None for a topic none of whose texts has a usable answer of the teacher."""
+        """Return the rewards of one rollout; None for a topic that has no text with a usable prediction."""
         number = trainer_state.global_step // self.steps_per_rollout
         self.latest = self.score(completions, self.policy.targets(prompts), number)
         return [reward if reward == reward else None for reward in self.latest.topic_rewards.tolist()]
 
     def score(self, completions: list[str], targets: torch.Tensor, number: int) -> ScoredRollout:
-        """Write and judge N completions of the policy.
+        """Write texts for N completions of the policy, and score them.
 
         Args:
             completions: What the policy wrote.
-            wanted: (N,) class asked for.
+            targets: (N,) target classes.
             number: Number of the rollout; it seeds the writer.
         """
         topics = texts = clean(completions)
@@ -75,15 +84,26 @@ class Rollouts:
         if self.policy.config.writes == "text":
             topics = [" ".join(text.split()[:TOPIC_WORDS_OF_TEXT]) for text in texts]
             return self.scorer(topics, targets, texts, topic_of, "prompted")
-        assert self.writer is not None
         if self.candidates.candidates > 1:
-            return self._screened(topics, targets, number)
+            return self._selected(topics, targets, number)
         with self.clock("writer"):
             texts = self.writer.write(topics, self.seed, number).texts
         return self.scorer(topics, targets, texts, topic_of, "prompted")
 
-    def _screened(self, topics: list[str], targets: torch.Tensor, number: int) -> ScoredRollout:
-        """Write more than is judged; see `prompter.rl.candidate_selection`."""
+    def save(self, folder: Path) -> None:
+        """Write everything that later rollouts depend on to the folder of a checkpoint."""
+        write_json(folder / TOPICS, list(self.scorer.window.topics))
+        if self.candidates.candidates > 1:
+            self.selector.save(folder / SELECTOR)
+
+    def restore(self, folder: Path) -> None:
+        """Continue from what `save` wrote."""
+        self.scorer.window.restore(read_json(folder / TOPICS))
+        if self.candidates.candidates > 1:
+            self.selector.restore(folder / SELECTOR)
+
+    def _selected(self, topics: list[str], targets: torch.Tensor, number: int) -> ScoredRollout:
+        """Write more texts than the teacher is asked about; see `prompter.rl.candidate_selection`."""
         with self.clock("writer"):
             candidates = self._begins.write(topics * self.candidates.candidates, self.seed, number).texts
         with self.clock("screen"):

@@ -1,32 +1,48 @@
-"""From texts to rewards: each sample is judged once, by teacher and student together.
+"""From texts to rewards: teacher and student answer each text once, and the terms of the reward are summed up.
 
-The answers found here are the ones the student is later trained on, so the teacher is never asked twice about a text.
+The student is trained on the same predictions later, so the teacher is never asked twice about a text. Beside the built-in
+terms, a user may give reward functions of their own.
 """
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from distill.batch import SyntheticBatch
+from distill.common.errors import InputError
 from distill.student import Student
 from distill.teachers.prediction_cache import CachedTeacher
-from prompter.rl.config import RewardConfig
+from prompter.rl.config import TERMS, RewardConfig
 from prompter.rl.rewards import NoveltyWindow, certainty, confidence, disagreement, weighted_sum
 from prompter.runtime.clock import Clock
+
+RewardFunction = Callable[..., Any]
+"""A user's term of the reward, in TRL's manner. It is called with keyword arguments only, all about the same N texts:
+
+- `texts`: N strings;
+- `topics`: N strings, the opening of each text;
+- `targets`: (N,) int64, the target class of each text, -1 for none;
+- `teacher_log_probs`: (N, K) float32, NaN in a row without a usable prediction;
+- `student_log_probs`: (N, K) float32.
+
+It returns N numbers in [0, 1], as a list or a tensor."""
 
 
 @dataclass(frozen=True)
 class ScoredRollout:
-    """Samples with their rewards.
+    """Texts with their rewards.
 
     Attributes:
-        topics: The topics of the rollout.
-        topic_rewards: One (T,) for each of them: the mean over its texts, NaN where none was judged.
-        batch: All judged texts, in order; a teacher row is NaN where the answer was unusable.
-        student_log_probs: (N, K) the student's answers at that moment.
-        terms: Each reward term by name, (N,) in [0, 1].
-        reward: (N,) weighted sum, NaN where the teacher's answer was unusable.
+        topics: The T topics of the rollout.
+        topic_rewards: (T,) mean reward over the texts of each topic; NaN if it has no text with a usable prediction.
+        batch: All N texts in order, with the teacher's predictions; a row is NaN if the prediction is unusable.
+        student_log_probs: (N, K) the student's predictions at that moment.
+        terms: Each term of the reward by name, (N,) in [0, 1].
+        reward: (N,) weighted sum; NaN if the teacher's prediction is unusable.
     """
 
     topics: list[str]
@@ -37,7 +53,7 @@ class ScoredRollout:
     reward: Tensor
 
     def metrics(self) -> dict[str, float]:
-        """Means over the usable samples, for the log: reward, its terms, and how teacher and student answered."""
+        """Return means over the usable texts for the log: reward, its terms, and how teacher and student answered."""
         usable = torch.isfinite(self.reward)
         teacher = self.batch.teacher_logits[usable]
         predicted = teacher.argmax(1)
@@ -52,45 +68,141 @@ class ScoredRollout:
 
 
 class Scorer:
-    """Teacher, student and the memory of recent topics.
+    """Computes the reward of texts; it holds teacher, student and the recent topics.
 
     Args:
         teacher: Answers texts with log-probabilities and counts the queries.
-        student: The student as it is being trained.
-        config: Weights of the reward.
-        clock: Where the seconds are booked.
+        student: The student that is being trained.
+        config: Weights of the built-in terms.
+        clock: Counts the seconds.
+        reward_funcs: Further terms, see `RewardFunction`.
+        reward_weights: Weight of each further term; all 1 if None.
+
+    Attributes:
+        weights: Weight of every term by name.
+        window: The recent topics, for the novelty term.
+
+    Raises:
+        InputError: The weights do not fit the functions, or two terms have the same name.
     """
 
-    def __init__(self, teacher: CachedTeacher, student: Student, config: RewardConfig, clock: Clock) -> None:
-        self.teacher, self.student, self.config, self.clock = teacher, student, config, clock
+    def __init__(
+        self,
+        teacher: CachedTeacher,
+        student: Student,
+        config: RewardConfig,
+        clock: Clock,
+        reward_funcs: Sequence[RewardFunction] = (),
+        reward_weights: Sequence[float] | None = None,
+    ) -> None:
+        self.teacher, self.student, self.clock = teacher, student, clock
+        self.functions = _named(reward_funcs)
+        own_weights = _checked_weights(reward_weights, list(self.functions))
+        self.weights = {term: getattr(config, f"reward_{term}") for term in TERMS} | own_weights
         self.window = NoveltyWindow(config.novelty_ngram, config.novelty_window)
 
     def __call__(self, topics: list[str], targets: Tensor, texts: list[str], topic_of: Tensor, source: str) -> ScoredRollout:
-        """Judge the texts of a rollout.
+        """Score the texts of a rollout.
 
         Args:
             topics: T openings.
-            wanted: (T,) class asked for, -1 for none.
-            texts: N texts, which teacher and student read.
-            topic_of: (N,) index of each text's topic.
-            source: Who wrote the texts.
+            targets: (T,) target class of each opening, -1 for none.
+            texts: N texts, as teacher and student read them.
+            topic_of: (N,) index of the topic of each text.
+            source: Name of the method that wrote the texts.
 
-        Returns:
-            The batch with all rewards.
+        Raises:
+            InputError: The teacher cannot answer, or a reward function returns something else than N finite numbers.
         """
         with self.clock("teacher"):
             teacher_log_probs = self.teacher(texts)
         with self.clock("student answers"):
             student_log_probs = self.student.log_probs(texts)
+        batch = SyntheticBatch(texts, teacher_log_probs, targets[topic_of], [topics[i] for i in topic_of.tolist()], source)
         terms = {
-            "confidence": confidence(teacher_log_probs, targets[topic_of]),
+            "confidence": confidence(teacher_log_probs, batch.targets),
             "certainty": certainty(teacher_log_probs),
             "disagreement": disagreement(teacher_log_probs, student_log_probs),
             "novelty": self.window.score(topics)[topic_of],
         }
-        reward = weighted_sum(terms, self.config)
+        terms |= self._own_terms(batch, student_log_probs)
+        reward = torch.where(batch.usable, weighted_sum(terms, self.weights), torch.nan)
         usable = torch.isfinite(reward)
         sums = torch.zeros(len(topics)).index_add_(0, topic_of[usable], reward[usable])
         topic_rewards = sums / torch.bincount(topic_of[usable], minlength=len(topics))  # 0 / 0 is NaN
-        batch = SyntheticBatch(texts, teacher_log_probs, targets[topic_of], [topics[i] for i in topic_of.tolist()], source)
         return ScoredRollout(topics, topic_rewards, batch, student_log_probs, terms, reward)
+
+    def _own_terms(self, batch: SyntheticBatch, student_log_probs: Tensor) -> dict[str, Tensor]:
+        """Call the user's reward functions."""
+        if not self.functions:
+            return {}
+        with self.clock("own rewards"):
+            return {
+                name: _checked_rewards(
+                    name,
+                    function(
+                        texts=list(batch.texts),
+                        topics=list(batch.topics),
+                        targets=batch.targets.clone(),
+                        teacher_log_probs=batch.teacher_logits.clone(),
+                        student_log_probs=student_log_probs.clone(),
+                    ),
+                    batch.usable,
+                )
+                for name, function in self.functions.items()
+            }
+
+
+def _named(functions: Sequence[RewardFunction]) -> dict[str, RewardFunction]:
+    """Return the functions by name.
+
+    Raises:
+        InputError: Two terms of the reward have the same name.
+    """
+    named: dict[str, RewardFunction] = {}
+    for function in functions:
+        name = getattr(function, "__name__", type(function).__name__)
+        if name in named or name in TERMS:
+            raise InputError(
+                f"reward_funcs: two terms of the reward are called '{name}': give the function another name (its __name__)"
+            )
+        named[name] = function
+    return named
+
+
+def _checked_weights(weights: Sequence[float] | None, names: list[str]) -> dict[str, float]:
+    """Return the weight of each of the user's functions.
+
+    Raises:
+        InputError: There are more or fewer weights than functions, or one is not a finite number.
+    """
+    given = [1.0] * len(names) if weights is None else [float(weight) for weight in weights]
+    if len(given) != len(names):
+        raise InputError(f"reward_weights: {len(given)} weights for {len(names)} reward_funcs: give one for each function")
+    for name, weight in zip(names, given, strict=True):
+        if not math.isfinite(weight):
+            raise InputError(f"reward_weights: the weight of '{name}' is {weight}, expected a finite number")
+    return dict(zip(names, given, strict=True))
+
+
+def _checked_rewards(name: str, values: Any, usable: Tensor) -> Tensor:
+    """Return what a user's function gave as a tensor (N,).
+
+    Raises:
+        InputError: It is not N numbers, or not finite for a text with a usable prediction.
+    """
+    count = len(usable)
+    try:
+        rewards = torch.as_tensor(values, dtype=torch.float32, device="cpu").detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"reward_funcs: '{name}' returned no list of numbers ({error}): return {count} numbers") from error
+    if rewards.shape != (count,):
+        given = len(rewards) if rewards.ndim == 1 else f"shape {tuple(rewards.shape)}"
+        raise InputError(f"reward_funcs: '{name}' returned {given} for {count} texts: return one number for each text")
+    wrong = usable & ~torch.isfinite(rewards)
+    if wrong.any():
+        row = int(wrong.nonzero()[0])
+        raise InputError(
+            f"reward_funcs: '{name}' returned {float(rewards[row])} for text {row}: return a finite number for each text"
+        )
+    return rewards

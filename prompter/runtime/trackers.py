@@ -1,38 +1,48 @@
-"""Experiment trackers for work that no TRL trainer drives, by way of accelerate."""
+"""Experiment trackers (tensorboard, wandb, trackio and others) for work without a TRL trainer, through accelerate."""
 
-from importlib.util import find_spec
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
 
 
+def tracker_names(names: Sequence[str]) -> list[str]:
+    """Return the trackers that `report_to` asks for, as transformers and accelerate expect them.
+
+    Examples:
+        >>> tracker_names(["none"]), tracker_names(["wandb", "all"]), tracker_names(["wandb", "wandb"])
+        ([], ['all'], ['wandb'])
+    """
+    if "all" in names:
+        return ["all"]
+    return [name for name in dict.fromkeys(names) if name != "none"]
+
+
 class Trackers:
-    """Zero or more of tensorboard, trackio and wandb.
+    """Zero or more experiment trackers.
 
     Args:
-        names: Which.
-        folder: Where those that write files write them.
-        config: Settings of the run, to be shown beside its figures.
+        names: Names of trackers; "all" for every tracker that is installed and "none" for no tracker.
+        folder: Where trackers that write files write them.
+        config: Settings of the run, for the trackers that show them.
 
     Raises:
-        InputError: A tracker is not installed.
+        InputError: accelerate does not know a tracker, or it is not installed.
     """
 
-    def __init__(self, names: list[str], folder: Path, config: dict[str, Any]) -> None:
+    def __init__(self, names: Sequence[str], folder: Path, config: dict[str, Any]) -> None:
         self._accelerator = None
-        for name in names:
-            if find_spec(name) is None:
-                raise InputError(f"report_to names '{name}', which is not installed: pip install {name}")
-        if names:
+        if chosen := tracker_names(names):
+            _check(chosen)
             from accelerate import Accelerator
 
-            self._accelerator = Accelerator(log_with=names, project_dir=str(folder), cpu=True)
+            self._accelerator = Accelerator(log_with=chosen, project_dir=str(folder), cpu=True)
             simple = {key: value if isinstance(value, int | float | str) else str(value) for key, value in config.items()}
             self._accelerator.init_trackers("prompter-distill", config=simple)
 
     def log(self, row: dict[str, Any]) -> None:
-        """Log a row's numbers; those of one student under its name, at its update."""
+        """Log the numbers of a row. Numbers about one student get the student's name as prefix and its update as step."""
         if self._accelerator is None:
             return
         prefix = f"{row['student']}/" if "student" in row else ""
@@ -44,3 +54,16 @@ class Trackers:
         """Let the trackers finish."""
         if self._accelerator is not None:
             self._accelerator.end_training()
+
+
+def _check(names: list[str]) -> None:
+    """Refuse trackers that accelerate would leave out without a word."""
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    installed = ["all", *(str(name) for name in get_available_trackers())]
+    for name in names:
+        if name not in ("all", *LOGGER_TYPE_TO_CLASS):
+            known = ", ".join(LOGGER_TYPE_TO_CLASS)
+            raise InputError(f"report_to names '{name}', which works with prompter train only; expected some of: {known}")
+        if name not in installed:
+            raise InputError(f"report_to names '{name}', which is not installed: pip install {name.replace('_', '-')}")

@@ -70,7 +70,7 @@ def save_prompter(
         "base_parameters": count_base_parameters(base),
         "writer": named["generator"],
         "writer_revision": _revision(unwrapped(writer.model)),
-        "adapter": policy.lora is not None,
+        "adapter": policy.has_adapters,
         "teacher": named["teacher"],
         "teacher_labels": list(settings.run.teacher_labels),
         "labels": policy.labels,
@@ -86,7 +86,7 @@ def save_prompter(
         policy.model.save_pretrained(folder)
         policy.tokenizer.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; the run writes ours when it ends
-        if policy.lora is not None:  # PEFT stores the path of the base on this machine
+        if policy.has_adapters:  # PEFT stores the path of the base on this machine
             adapter = read_json(folder / "adapter_config.json")
             write_json(folder / "adapter_config.json", adapter | {"base_model_name_or_path": manifest["base"]})
         write_json(folder / PROMPTER_MANIFEST, manifest)

@@ -14,12 +14,11 @@ from distill.methods.table import METHODS, method_of
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.data.sentences import read_sentences
 from eval.toy import located
-from prompter.runtime.clock import Clock
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_run
 from prompter.training.baselines import finish, measured
 from prompter.training.settings import Settings
-from prompter.training.setup import load_teacher_and_data, new_student, with_toy_files
+from prompter.training.setup import load_teacher_and_data, new_student
 
 TOY_MODELS = {"masked_lm": "masked-lm", "rewriter": "rewriter"}
 """Settings of methods that may be called `toy`, and what then stands for them."""
@@ -71,8 +70,6 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
     """
     run, training = settings.run, settings.distill
     with open_run(run.output_dir, quiet=run.quiet) as (_, show):
-        settings = with_toy_files(settings, show, Clock())
-        run = settings.run
         loaded = load_teacher_and_data(run, show)
         inside = white_box(loaded.teacher, name)
         corpus = read_sentences(str(run.corpus)) if METHODS[name].needs_corpus else []

@@ -1,15 +1,16 @@
-"""The same student at the same cost from a control's text, within a run or alone."""
+"""Baselines: the same student at the same cost, trained on other text, within a run or alone."""
 
 import dataclasses
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from distill.batch import SyntheticBatch, joined
 from distill.common.files import read_json, write_json
+from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.student import Student, load_student
 from eval.classifiers.scoring import score, size_and_speed
-from prompter.runtime.clock import Clock
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_run
 from prompter.runtime.run_folder import RunFolder
@@ -23,107 +24,128 @@ from prompter.training.baseline_texts import (
     most_confident,
 )
 from prompter.training.settings import Settings
-from prompter.training.setup import Models, TeacherAndData, load, new_student, new_writer, with_toy_files
+from prompter.training.setup import Models, TeacherAndData, load_models, new_student
 
 SAMPLES = 12
-"""Texts of a control that are kept to be looked at."""
+"""Number of texts of a baseline that are kept for people to look at."""
 
 
-def finish(distiller: Distiller, show: Console) -> None:
-    """The student's updates that are left when all queries are spent."""
+def finish(distiller: Distiller, console: Console) -> None:
+    """Make the updates that the student still has after all queries are spent."""
     total = distiller.config.student_updates
-    bar = show.bar("student updates", total, distiller.updates_done)
-    distiller.finish(progress=lambda done, loss: show.step(bar, done, f"loss {loss:.3f}"))
+    bar = console.bar("student updates", total, distiller.updates_done)
+    distiller.finish(progress=lambda done, loss: console.step(bar, done, f"loss {loss:.3f}"))
 
 
 def distil_baseline(
-    name: str, settings: Settings, models: Models, folder: RunFolder, show: Console
+    name: str, settings: Settings, models: Models, folder: RunFolder, console: Console
 ) -> tuple[Student, dict[str, Any]]:
-    """Distil the same student at the same cost from a control's text; a control already done is loaded."""
+    """Distil a student from the text of a baseline, at the cost of the run. A finished baseline is loaded.
+
+    Args:
+        name: One of `prompter.training.baseline_names.BASELINES`.
+        settings: All settings of the run.
+        models: What the run has loaded.
+        folder: The run's folder.
+        console: Shows bars.
+
+    Returns:
+        The student, and its row of the summary: texts, queries, updates and seconds.
+    """
     run = settings.run
     path = folder.path / "controls" / name
     if (path / "done.json").exists():
         done = load_student(str(path), labels=models.teacher.labels, seed=run.seed, device=run.device)
         done.max_length = settings.distill.student_max_length
         return done, read_json(path / "done.json")
-    show.say(f"Control: the same student from {name} text")
+    console.say(f"Baseline: the same student from {name} text")
     start = time.perf_counter()
     student = new_student(settings, models)
-    training = settings.distill
-    if name == "supervised":  # there is nothing of a teacher in it
-        training = dataclasses.replace(training, student_hard_label_weight=1.0, student_hidden_weight=0.0)
-    distiller = Distiller(student, training, run.budget, run.seed, teacher=models.teacher.white_box)
-    sampling = dataclasses.replace(settings.writer, **HOT) if name == "unprompted-hot" else settings.writer
-    writing = show.bar(f"{name}: texts", run.budget)
-    size, asked_before = settings.policy.rollout_size, models.teacher.queries
-    if models.labelled is not None and name == "supervised":
-        batches = labelled_batches(models.labelled, run.budget, len(models.teacher.labels), run.seed, size)
-    else:
-        texts, topics, targets = baseline_texts(
-            name,
-            run.budget,
-            writer=new_writer(dataclasses.replace(settings, writer=sampling), models.policy),
-            labels=models.policy.labels,
-            corpus=models.corpus,
-            real=models.real,
-            seed=run.seed,
-            progress=lambda done: show.step(writing, done),
-        )
-        batches = answered_batches(texts, topics, targets, models.teacher, name, size)
-    show.step(writing, run.budget)
-    bar = show.bar(f"{name}: queries", run.budget)
-    seen = 0
+    distiller = Distiller(student, _training(name, settings), run.budget, run.seed, teacher=models.teacher.white_box)
+    asked_before, texts = models.teacher.queries, 0
     samples: list[str] = []
+    bar = console.bar(f"{name}: queries", run.budget)
     to_select: list[SyntheticBatch] = []
-    for batch in batches:
+    seen = 0
+    for batch in _batches(name, settings, models, console):
         samples += batch.texts[: SAMPLES - len(samples)]
         if name == SELECTED:
             to_select.append(batch)
-        elif settings.distill.student_restart:
-            distiller.add(batch)
         else:
-            distiller.consume(batch)
+            distiller.take(batch, online=not settings.distill.student_restart)
+            texts += len(batch)
         seen += len(batch)
-        show.step(bar, seen)
+        console.step(bar, seen)
     if to_select:
         selected = most_confident(joined(to_select), SELECTED_SHARE)
         distiller.add(selected)
-        seen = len(selected)
-    finish(distiller, show)
-    figures = {
-        "texts": seen,
+        texts = len(selected)
+    finish(distiller, console)
+    cost = {
+        "texts": texts,
         "queries": models.teacher.queries - asked_before,
         "updates": distiller.updates_done,
         "seconds": round(time.perf_counter() - start, 1),
     }
     student.save(path)
     folder.append("control_samples", [{"control": name, "text": text} for text in samples])
-    write_json(path / "done.json", figures)
-    return student, figures
+    write_json(path / "done.json", cost)
+    return student, cost
+
+
+def _training(name: str, settings: Settings) -> DistillConfig:
+    """Return the settings of the student; the baseline `supervised` learns from labels, without the teacher."""
+    if name != "supervised":
+        return settings.distill
+    return dataclasses.replace(settings.distill, student_hard_label_weight=1.0, student_hidden_weight=0.0)
+
+
+def _batches(name: str, settings: Settings, models: Models, console: Console) -> Iterator[SyntheticBatch]:
+    """Write or draw the texts of a baseline, and return them in batches with predictions or labels."""
+    run, size = settings.run, settings.policy.rollout_size
+    if name == "supervised":
+        assert models.labelled is not None
+        return labelled_batches(models.labelled, run.budget, len(models.teacher.labels), run.seed, size)
+    writer = models.writer
+    if name == "unprompted-hot":
+        writer = writer.sampling(dataclasses.replace(settings.writer, **HOT))
+    bar = console.bar(f"{name}: texts", run.budget)
+    texts, topics, targets = baseline_texts(
+        name,
+        run.budget,
+        writer=writer,
+        labels=models.policy.labels,
+        corpus=models.corpus,
+        real=models.real,
+        seed=run.seed,
+        progress=lambda done: console.step(bar, done),
+    )
+    console.step(bar, run.budget)
+    return answered_batches(texts, topics, targets, models.teacher, name, size)
 
 
 def measure(models: TeacherAndData, trained: dict[str, Student]) -> dict[str, dict[str, Any]]:
-    """Score the teacher and students on the evaluation data, and take their sizes and speeds side by side.
+    """Score teacher and students on the evaluation data, and measure their sizes and speeds in turn.
 
     Args:
-        models: With evaluation data, on which the teacher was asked.
+        models: Teacher and evaluation data, with the teacher's predictions.
         trained: Students by name; none is called "teacher".
 
     Returns:
-        Figures by name, those of the teacher under "teacher".
+        Metrics by name; the teacher's under "teacher".
     """
     assert models.evaluation is not None
-    figures = {name: score(model, models.evaluation) for name, model in trained.items()}
-    figures["teacher"] = score(None, models.evaluation)
-    # The teacher itself, not what is remembered of it; a service or function is not timed, for its answers may cost.
+    metrics = {name: score(model, models.evaluation) for name, model in trained.items()}
+    metrics["teacher"] = score(None, models.evaluation)
+    # The model itself is timed, without the cache. A service or function is not timed, since its answers may cost money.
     timed = {"teacher": models.teacher.white_box} if models.teacher.white_box else {}
-    for name, measured in size_and_speed({**timed, **trained}, models.evaluation.texts).items():
-        figures[name] |= measured
-    return figures
+    for name, sizes in size_and_speed({**timed, **trained}, models.evaluation.texts).items():
+        metrics[name] |= sizes
+    return metrics
 
 
 def measured(loaded: TeacherAndData, student: Student) -> dict[str, Any]:
-    """A student's scores and size, and the teacher's accuracy, {} without evaluation data; nothing is timed."""
+    """Return a student's scores and size and the teacher's accuracy, without timing; {} without evaluation data."""
     if loaded.evaluation is None:
         return {}
     accuracy = score(None, loaded.evaluation)["accuracy"]
@@ -131,20 +153,19 @@ def measured(loaded: TeacherAndData, student: Student) -> dict[str, Any]:
 
 
 def train_baseline(name: str, settings: Settings) -> dict[str, Any]:
-    """Distil a student from a control's text alone, without a prompter; a control already done is only measured again.
+    """Distil a student from the text of a baseline alone, without a prompter. A finished baseline is only scored again.
 
     Args:
-        name: One of `prompter.training.settings.CONTROLS`, which `settings.run.compare` names too.
+        name: One of `prompter.training.baseline_names.BASELINES`; `settings.run.compare` must name it, too.
         settings: As for `prompter train`.
 
     Returns:
-        The control's row of a summary, and the teacher's `teacher_accuracy`, as far as there is evaluation data.
+        The baseline's row of a summary, and `teacher_accuracy` if there is evaluation data.
 
     Raises:
-        InputError: Anything a user can put right.
+        InputError: Anything that the user can correct.
     """
-    with open_run(settings.run.output_dir, quiet=settings.run.quiet) as (folder, show):
-        settings = with_toy_files(settings, show, Clock())
-        models = load(settings, show)
-        student, figures = distil_baseline(name, settings, models, folder, show)
-        return figures | measured(models, student)
+    with open_run(settings.run.output_dir, quiet=settings.run.quiet) as (folder, console):
+        models = load_models(settings, console)
+        student, cost = distil_baseline(name, settings, models, folder, console)
+        return cost | measured(models, student)

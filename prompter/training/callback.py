@@ -1,9 +1,9 @@
-"""Rounds: the policy learns from a rollout, the student learns from the same rollout, until the budget is spent.
+"""What happens between two rollouts: the student learns from the rollout, and logs, samples and checkpoints are written.
 
-One round is one rollout. Its reward was computed with the student as it then was; after the policy's updates the student
-trains on what the replay holds, which moves the reward of the next round. TRL's trainer drives the policy, and this
-callback does what falls between two of its rollouts: student updates, logs, samples, checkpoints. Rounds of this kind are
-ours; PromptDFD (arXiv 2205.07523) alternates the two as well, but its schedule is not known to us.
+The policy learns from a rollout, then the student trains on the replay, which holds this rollout, too. Each reward is computed
+with the student of that moment, so training the student changes the rewards of the next rollout. TRL's trainer drives
+the policy, and this callback does everything else. The alternation in this form is ours; PromptDFD (arXiv 2205.07523)
+alternates the two as well, but its schedule is not known to us.
 """
 
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.distiller import Distiller
 from eval.classifiers.scoring import score
 from eval.data.labelled import EvaluationData
+from prompter.rl.config import TERMS
 from prompter.rl.rollouts import Rollouts
 from prompter.rl.scorer import ScoredRollout
 from prompter.runtime.console import Console
@@ -25,9 +27,13 @@ from prompter.training.settings import Settings
 from prompter.training.trainer_factory import Schedule
 
 LOGS = ["metrics", "samples"]
-STATE, TOPICS, SCREEN, DISTILLER = "rounds.json", "topics.json", "screen.safetensors", "distiller"
 
-# What is taken over from TRL's log into ours; its other figures are timings or follow from these.
+COUNTERS, DISTILLER = "rounds.json", "distiller"
+"""File and folder of a checkpoint: the counters of the run, and the state of the student's training."""
+
+TERM = "reward/"
+"""Prefix of the columns that hold the terms of the reward."""
+
 TRAINER_METRICS = {
     "kl": "kl",
     "entropy": "entropy",
@@ -36,19 +42,26 @@ TRAINER_METRICS = {
     "clip_ratio/region_mean": "clip_share",
     "learning_rate": "learning_rate",
 }
+"""Metrics of TRL's log that our log takes over, with their names there; the others are timings or follow from these."""
 
 
 class RolloutCallback(TrainerCallback):
-    """What happens after each rollout.
+    """Trains the student after each rollout, writes logs and completes checkpoints.
 
     Args:
         settings: All settings of the run.
-        schedule: How the budget is cut into rollouts.
+        schedule: How the budget is divided into rollouts.
         folder: The run's folder.
-        rollouts: Holds the latest judged rollout.
-        distiller: The student and its updates.
-        evaluation: Labelled data to report on, or None.
-        show: The terminal.
+        rollouts: Holds the latest scored rollout.
+        distiller: The student and its training.
+        evaluation: Labelled data for reports, or None.
+        console: Shows bars and samples.
+
+    Attributes:
+        update: Number of rollouts done.
+        queries: Number of teacher queries spent.
+        unusable: Number of unusable predictions among them.
+        stop: Whether Ctrl-C was pressed.
     """
 
     def __init__(
@@ -59,32 +72,31 @@ class RolloutCallback(TrainerCallback):
         rollouts: Rollouts,
         distiller: Distiller,
         evaluation: EvaluationData | None,
-        show: Console,
+        console: Console,
     ) -> None:
-        self.settings, self.schedule, self.folder, self.show = settings, schedule, folder, show
+        self.settings, self.schedule, self.folder, self.console = settings, schedule, folder, console
         self.rollouts, self.distiller, self.evaluation = rollouts, distiller, evaluation
         self.clock = rollouts.clock
         self.update = 0
         self.queries = 0
         self.unusable = 0
-        self.stop = StopRequest(show.say)
+        self.stop = StopRequest(console.say)
         self._row: dict[str, Any] = {}
         self._samples: list[dict] = []
-        self._bar = show.bar("queries", settings.run.budget)
+        self._bar = console.bar("queries", settings.run.budget)
 
-    # One round
+    # One rollout
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """After the last optimizer step of a rollout: book it and let the student learn."""
+        """Count the rollout and train the student, after the last optimizer step of the rollout."""
         if state.global_step % self.schedule.steps:
             return
         self.update = state.global_step // self.schedule.steps
         scored = self.rollouts.latest
         assert scored is not None
         self.book(scored)
-        run = self.settings.run
         last = self.update == self.schedule.rollouts
-        control.should_save = last or self.update % run.save_every == 0 or self.stop.made
+        control.should_save = last or self.update % self.settings.run.save_every == 0 or self.stop.made
         if self.stop.made:
             control.should_training_stop = True
 
@@ -112,32 +124,31 @@ class RolloutCallback(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """TRL logs once per rollout, after the step and before a checkpoint: write our row with its figures."""
+        """Write the rollout's row with TRL's metrics. TRL logs once per rollout: after the step, before a checkpoint."""
         if logs and self._row:
             present = {name: logs[key] for key, name in TRAINER_METRICS.items() if logs.get(key) is not None}
             self.write_row({name: round(float(value), 6) for name, value in present.items()})
 
     def write_row(self, trainer_metrics: dict[str, float]) -> None:
-        """Append the round's row and samples to the logs and show them."""
+        """Append the rollout's row and samples to the logs, and show them."""
         row = self._row | trainer_metrics
         self.folder.append("metrics", [row])
         self.folder.append("samples", self._samples)
         loss = f" student loss {row['student_loss']:.3f}" if row["student_loss"] is not None else ""
-        terms = " ".join(f"{name[7:]} {value:.2f}" for name, value in row.items() if name.startswith("reward/"))
-        self.show.step(self._bar, self.queries, f"reward {row['reward']:.3f} ({terms}){loss} agree {row['agreement']:.2f}")
+        terms = " ".join(f"{name.removeprefix(TERM)} {value:.2f}" for name, value in row.items() if name.startswith(TERM))
+        status = f"reward {row['reward']:.3f} ({terms}){loss} agree {row['agreement']:.2f}"
+        self.console.step(self._bar, self.queries, status)
         if self.update % self.settings.run.sample_every == 0 or self.update == 1:
-            self.show.samples(self._samples, f"after {self.queries} queries")
+            self.console.samples(self._samples, f"after {self.queries} queries")
         self._row = {}
 
     # Checkpoints
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """TRL has saved policy, critic and their optimizers; add the rest and seal the checkpoint."""
+        """Add everything that TRL does not save, and seal the checkpoint. TRL saves policy, critic and their optimizers."""
         checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         self.distiller.save(checkpoint / DISTILLER)
-        write_json(checkpoint / TOPICS, list(self.rollouts.scorer.window.topics))
-        if self.rollouts.candidates.candidates > 1:
-            self.rollouts.selector.save(checkpoint / SCREEN)
+        self.rollouts.save(checkpoint)
         counters = {
             "update": self.update,
             "queries": self.queries,
@@ -146,19 +157,31 @@ class RolloutCallback(TrainerCallback):
             "log_sizes": self.folder.log_sizes(LOGS),
             "seconds": self.clock.so_far(),
         }
-        write_json(checkpoint / STATE, counters)
+        write_json(checkpoint / COUNTERS, counters)
         self.folder.seal(checkpoint)
 
     def restore(self, checkpoint: Path) -> None:
-        """Bring back everything but what TRL restores itself."""
-        counters = read_json(checkpoint / STATE)
+        """Continue from a checkpoint: restore everything that TRL does not restore itself.
+
+        Raises:
+            InputError: The run was made with other reward functions.
+        """
+        counters = read_json(checkpoint / COUNTERS)
         self.update, self.queries, self.unusable = counters["update"], counters["queries"], counters["unusable"]
         self.rollouts.scorer.teacher.restore(counters)
         self.clock.seconds.update(counters["seconds"])
         self.folder.cut_logs(counters["log_sizes"])
-        for topic in read_json(checkpoint / TOPICS):
-            self.rollouts.scorer.window.remember(topic)
-        if self.rollouts.candidates.candidates > 1:
-            self.rollouts.selector.load(checkpoint / SCREEN)
+        self._check_terms()
+        self.rollouts.restore(checkpoint)
         self.distiller.load(checkpoint / DISTILLER)
-        self.show.step(self._bar, self.queries)
+        self.console.step(self._bar, self.queries)
+
+    def _check_terms(self) -> None:
+        """Compare the terms of the reward with those in the log; config.yaml does not know a user's functions."""
+        for row in self.folder.read("metrics")[-1:]:
+            stored = {name.removeprefix(TERM) for name in row if name.startswith(TERM)}
+            if differing := sorted((stored ^ self.rollouts.scorer.weights.keys()) - set(TERMS)):
+                raise InputError(
+                    f"reward_funcs: the run was made with other terms of the reward (differing: {', '.join(differing)}): "
+                    "give the same functions, or choose another folder"
+                )

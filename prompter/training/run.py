@@ -1,10 +1,11 @@
 """`prompter train`: from settings to a run folder with a prompter, a student, a summary and a report.
 
-The order is the data's way: load teacher, policy, writer and student; rounds until the budget is spent; the student's
-remaining updates; the same student from other text, for comparison; the figures.
+The steps in order: load teacher, policy and writer; alternate rollouts and student updates until the budget is spent; make the
+student's remaining updates; train the same student on other text, for comparison; measure and write everything.
 """
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,106 +18,107 @@ from eval.classifiers.disagreement import disagreements
 from eval.report.run_report import write_report
 from prompter.exporting.run_dataset import write_run_dataset
 from prompter.rl.rollouts import Rollouts
-from prompter.rl.scorer import Scorer
+from prompter.rl.scorer import RewardFunction, Scorer
 from prompter.runtime.clock import Clock
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_run
 from prompter.runtime.run_folder import RunFolder
-from prompter.runtime.versions import library_versions
 from prompter.saved.manifest import PROMPTER_MANIFEST, save_prompter, training_summary
 from prompter.saved.model_card import write_prompter_card
-from prompter.training.baselines import distil_baseline, finish, measure
+from prompter.training.baselines import finish
 from prompter.training.callback import LOGS, RolloutCallback
 from prompter.training.settings import NOT_COMPARED, Settings
-from prompter.training.setup import Models, load, new_student, new_writer, with_toy_files
+from prompter.training.setup import Models, load_models, new_student
+from prompter.training.summary import summarise
 from prompter.training.trainer_factory import Schedule, policy_trainer
 
+SUMMARY = "summary.json"
 
-def train(settings: Settings) -> dict[str, Any] | None:
-    """Run the whole job.
+
+def train(
+    settings: Settings,
+    reward_funcs: Sequence[RewardFunction] = (),
+    reward_weights: Sequence[float] | None = None,
+) -> dict[str, Any] | None:
+    """Train a prompter and a student.
 
     Args:
         settings: All settings.
+        reward_funcs: Further terms of the reward, see `prompter.rl.scorer.RewardFunction`.
+        reward_weights: Weight of each further term; all 1 if None.
 
     Returns:
-        The summary as written to `summary.json`, or None where Ctrl-C stopped the run.
+        The summary, as in `summary.json`, or None if Ctrl-C stopped the run.
 
     Raises:
-        InputError: Anything a user can put right; nothing half-written is left behind.
+        InputError: Anything that the user can correct. A run that has not begun leaves no file behind.
     """
-    one_process()
+    refuse_launcher()
     run = settings.run
-    with open_run(run.output_dir, quiet=run.quiet) as (folder, show):
-        named = settings.flat()  # as the user named things; toy names become paths below
-        if run.resume and (folder.path / "summary.json").exists():
-            folder.open_config(named, run.resume, NOT_COMPARED)
-            show.say(f"{folder.path} is finished; nothing to do.")
-            if not (folder.path / "report.html").exists():  # the very last that a run writes
-                write_report(folder.path)
-            return read_json(folder.path / "summary.json")
+    with open_run(run.output_dir, quiet=run.quiet) as (folder, console):
+        if run.resume and (folder.path / SUMMARY).exists():
+            return finished_summary(settings, folder, console)
         clock = Clock()
-        settings = with_toy_files(settings, show, clock)
-        models = load(settings, show)
-        callback, trainer = prepare(settings, models, folder, show, clock)
-        folder.open_config(named, run.resume, NOT_COMPARED)
+        with clock("teacher and writer"):
+            models = load_models(settings, console)
+        scorer = Scorer(models.teacher, new_student(settings, models), settings.reward, clock, reward_funcs, reward_weights)
+        callback, trainer = prepare(settings, models, scorer, folder, console, clock)
+        folder.open_config(settings.flat(), run.resume, NOT_COMPARED)
         if not play(callback, trainer):
             return None
         with clock("final student updates"):
             if settings.distill.student_restart:
                 callback.distiller.restart(new_student(settings, models))
-            finish(callback.distiller, show)
-        training = training_summary(folder.read("metrics"))
-        assert callback.rollouts.writer is not None
-        save_prompter(folder.path / "prompter", settings, models.policy, callback.rollouts.writer, named, training)
-        callback.distiller.student.save(folder.path / "student")
-        summary = conclude(settings, models, folder, callback, show, named)
-        distiller = callback.distiller
-        write_run_dataset(folder.path / "dataset", distiller.replay, read_json(folder.path / "prompter" / PROMPTER_MANIFEST))
-        apart = disagreements(distiller.student, models.evaluation, distiller.replay, run.seed)
-        write_json(folder.path / "disagreement.json", apart)
-        write_prompter_card(folder.path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
-        write_json(folder.path / "summary.json", summary)
+            finish(callback.distiller, console)
+        return write_results(settings, models, folder, callback, console)
+
+
+def finished_summary(settings: Settings, folder: RunFolder, console: Console) -> dict[str, Any]:
+    """Return the summary of a finished run.
+
+    Raises:
+        InputError: The run was made with other settings.
+    """
+    folder.open_config(settings.flat(), True, NOT_COMPARED)
+    console.say(f"{folder.path} is finished; nothing to do.")
+    if not (folder.path / "report.html").exists():  # the last file of a run
         write_report(folder.path)
-        return summary
+    return dict(read_json(folder.path / SUMMARY))
 
 
 def prepare(
-    settings: Settings, models: Models, folder: RunFolder, show: Console, clock: Clock
+    settings: Settings, models: Models, scorer: Scorer, folder: RunFolder, console: Console, clock: Clock
 ) -> tuple[RolloutCallback, GRPOTrainer | RLOOTrainer]:
-    """Build everything the rounds need; nothing is written yet.
+    """Build everything that the rollouts need. Nothing is written yet.
 
     Raises:
-        InputError: There are to be candidates, but no writer to write them, or one that writes less than the screen looks at.
+        InputError: Settings do not fit each other or the models.
     """
     run, policy = settings.run, models.policy
     if settings.candidates.candidates > 1 and settings.policy.writes == "text":
         raise InputError(
-            f"candidates is {settings.candidates.candidates}, expected 1 where the policy writes the texts (writes: text): "
-            "there is no writer to continue a topic more than once"
+            f"candidates is {settings.candidates.candidates}, expected 1 if the policy writes the texts (writes: text): "
+            "there is no writer then that could continue a topic more than once"
         )
     schedule = Schedule.of(settings.policy, len(policy.labels), run.budget)
-    student = new_student(settings, models)
-    distiller = Distiller(student, settings.distill, run.budget, run.seed, teacher=models.teacher.white_box)
-    scorer = Scorer(models.teacher, student, settings.reward, clock)
-    rollouts = Rollouts(policy, scorer, settings.candidates, schedule.steps, run.seed, clock)
-    callback = RolloutCallback(settings, schedule, folder, rollouts, distiller, models.evaluation, show)
-    trainer = policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [callback])
-    rollouts.write_with(new_writer(settings, policy))
-    return callback, trainer
+    distiller = Distiller(scorer.student, settings.distill, run.budget, run.seed, teacher=models.teacher.white_box)
+    rollouts = Rollouts(policy, models.writer, scorer, settings.candidates, schedule.steps, run.seed, clock)
+    callback = RolloutCallback(settings, schedule, folder, rollouts, distiller, models.evaluation, console)
+    return callback, policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [callback])
 
 
 def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer) -> bool:
-    """Rounds until the budget is spent, from the last checkpoint on where the run is a resumed one.
+    """Make rollouts until the budget is spent. A resumed run begins at its last checkpoint.
 
     Returns:
-        False where Ctrl-C stopped the rounds.
+        False if Ctrl-C stopped the run.
     """
     run, schedule, policy = callback.settings.run, callback.schedule, callback.rollouts.policy
     checkpoint = None
     if run.resume:
         checkpoint, broken = callback.folder.last_checkpoint()
         for line in broken:
-            callback.show.say(f"{line}; falling back to the one before.")
+            callback.console.say(f"{line}; falling back to the one before.")
         if checkpoint:
             callback.restore(checkpoint)
         else:
@@ -128,7 +130,7 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer) -> bool:
             trainer._load_from_checkpoint(str(checkpoint))
     if callback.stop.made and callback.update < schedule.rollouts:
         return False
-    if schedule.rest:  # too few queries for a rollout to learn from: the policy only samples
+    if schedule.rest:  # too few queries for a rollout of the trainer, so the policy writes but does not learn
         targets = torch.arange(schedule.rest) % len(policy.labels)
         completions = policy.topics(targets, run.seed, schedule.rollouts)
         callback.update += 1
@@ -137,59 +139,29 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer) -> bool:
     return True
 
 
-def conclude(
-    settings: Settings, models: Models, folder: RunFolder, callback: RolloutCallback, show: Console, named: dict[str, Any]
+def write_results(
+    settings: Settings, models: Models, folder: RunFolder, callback: RolloutCallback, console: Console
 ) -> dict[str, Any]:
-    """Controls, scores, sizes and speeds: the summary."""
-    run, clock = settings.run, callback.clock
-    student = callback.distiller.student
-    seconds = clock.seconds["rounds"] + clock.seconds["final student updates"]
-    cost = {"texts": callback.queries, "queries": callback.queries, "updates": callback.distiller.updates_done}
-    students: dict[str, dict[str, Any]] = {"prompted": cost | {"seconds": round(seconds, 1)}}
-    trained = {"prompted": student}
-    for name in run.compare:
-        with clock("controls"):
-            trained[name], students[name] = distil_baseline(name, settings, models, folder, show)
-    teacher: dict[str, Any] = {"name": named["teacher"]}
-    if models.evaluation:
-        measured = measure(models, trained)
-        teacher |= measured.pop("teacher")
-        for name, figures in measured.items():
-            students[name] |= figures
-    else:
-        students["prompted"]["parameters"] = student.num_parameters()
-    return {
-        "task": named["eval_data"] or named["teacher"],
-        "labels": models.teacher.labels,
-        "teacher": teacher,
-        "students": students,
-        "teacher_queries": callback.queries,
-        "teacher_calls": models.teacher.asked,
-        "unusable_answers": callback.unusable,
-        "seconds": round(sum(clock.seconds.get(name, 0.0) for name in WHOLE), 1),
-        "time": seconds_by_part(clock.seconds),
-        "seed": run.seed,
-        "versions": library_versions(),
-        "config": named,
-    }
+    """Write prompter, student, dataset, summary and report; `summary.json` marks the run as finished."""
+    path, named = folder.path, settings.flat()
+    student, replay = callback.distiller.student, callback.distiller.replay
+    training = training_summary(folder.read("metrics"))
+    save_prompter(path / "prompter", settings, models.policy, models.writer, named, training)
+    student.save(path / "student")
+    summary = summarise(settings, models, folder, callback, console)
+    write_run_dataset(path / "dataset", replay, read_json(path / "prompter" / PROMPTER_MANIFEST))
+    write_json(path / "disagreement.json", disagreements(student, models.evaluation, replay, settings.run.seed))
+    write_prompter_card(path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
+    write_json(path / SUMMARY, summary)
+    write_report(path)
+    return summary
 
 
-WHOLE = ("teacher and writer", "rounds", "final student updates", "controls")
-WITHIN_ROUNDS = ("writer", "screen", "teacher", "student answers", "student", "evaluation")
-
-
-def seconds_by_part(seconds: dict[str, float]) -> dict[str, float]:
-    """Where the time went, in parts that do not overlap; what is left of the rounds is the policy's side."""
-    parts = {name: value for name, value in seconds.items() if name != "rounds"}
-    parts["policy"] = seconds["rounds"] - sum(seconds.get(name, 0.0) for name in WITHIN_ROUNDS)
-    return {name: round(value, 1) for name, value in parts.items()}
-
-
-def one_process() -> None:
+def refuse_launcher() -> None:
     """Refuse to run as one of several processes.
 
     Raises:
-        InputError: A launcher started more than one.
+        InputError: A launcher started more than one process.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise InputError("prompter train runs in one process: start it without a launcher, on one device")

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import os
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from prompter.generation.config import PolicyConfig
 from prompter.generation.policy import TopicPolicy
 from prompter.rl.ppo_config import PPOConfig
 from prompter.rl.ppo_trainer import PPOTrainer
+from prompter.runtime.trackers import tracker_names
 from prompter.training.settings import Settings
 
 TRAINERS: dict[str, tuple[type, type]] = {
@@ -32,21 +32,24 @@ FIXED = {
     "per_device_train_batch_size", "max_steps", "num_train_epochs", "max_completion_length", "logging_steps",
     "logging_strategy", "save_steps", "save_strategy", "output_dir", "seed", "use_cpu",
 }  # fmt: skip
-"""Fields of a trainer's configuration that the rounds rely on: with others, teacher and student would be asked and taught at
-other times than they are counted."""
+"""Fields of a trainer's configuration that rollouts depend on. With other values, the teacher would be asked and the student
+trained at other times than the schedule says."""
+
+REF = "ref"
+"""TRL's name for its frozen copy of adapters."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How a budget is cut into rollouts.
+    """How a budget is divided into rollouts.
 
     Attributes:
         group: Samples per class in a rollout.
-        size: Samples per rollout, `group` times the number of classes.
+        size: Samples per rollout: `group` times the number of classes.
         minibatches: Optimizer steps per pass over a rollout.
         steps: Optimizer steps per rollout, over all passes.
-        rollouts: Whole rollouts in the budget.
-        rest: Queries left over; they are spent on samples that the policy no longer learns from.
+        rollouts: Number of whole rollouts in the budget.
+        rest: Queries that are left over. They are spent on samples from which the policy no longer learns.
     """
 
     group: int
@@ -58,7 +61,7 @@ class Schedule:
 
     @classmethod
     def of(cls, config: PolicyConfig, classes: int, budget: int) -> "Schedule":
-        """The schedule of a budget.
+        """Divide a budget of teacher queries into rollouts.
 
         Raises:
             InputError: The budget is smaller than one rollout.
@@ -83,31 +86,49 @@ def policy_trainer(
     folder: Path,
     callbacks: list[TrainerCallback],
 ) -> GRPOTrainer | RLOOTrainer:
-    """A trainer that tunes the policy; afterwards `policy.model` is the model with its adapters.
+    """Make the trainer that trains the policy in place.
 
     Args:
         settings: All settings of the run.
-        policy: The untuned policy.
-        schedule: How the budget is cut.
+        policy: The untrained policy, with its adapters.
+        schedule: How the budget is divided.
         reward: Reward function in TRL's form.
         folder: Where TRL writes its checkpoints.
-        callbacks: What happens between the steps.
+        callbacks: What happens between the optimizer steps.
 
     Raises:
-        InputError: `trainer_args` holds a key or value that the trainer's configuration does not take.
+        InputError: `trainer_args` holds a key or value that the trainer's configuration does not accept, or a tracker of
+            `report_to` is not installed.
     """
-    config = settings.policy
-    trainer_class, config_class = TRAINERS[config.algorithm]
-    extra = json.loads(config.trainer_args)
-    known = {field.name for field in dataclasses.fields(config_class)}
-    for key in extra:
-        if key not in known:
-            raise InputError(f"trainer_args: {config_class.__name__} has no field '{key}'.{did_you_mean(key, known)}")
-        if key in FIXED:
-            raise InputError(
-                f"trainer_args: '{key}' follows from the settings of the run and cannot be given here: leave it out "
-                "(minibatch_size, rollout_size and num_iterations decide the steps; less memory: a smaller minibatch_size)"
-            )
+    trainer_class, _ = TRAINERS[settings.policy.algorithm]
+    os.environ.setdefault("WANDB_PROJECT", "prompter")
+    prompts = Dataset.from_dict({"prompt": policy.class_prompts * schedule.rollouts})
+    try:
+        trainer = trainer_class(
+            model=policy.model,
+            reward_funcs=reward,
+            args=trainer_config(settings, policy, schedule, folder),
+            train_dataset=prompts,
+            processing_class=policy.tokenizer,
+            callbacks=callbacks,
+        )
+    except RuntimeError as error:  # how transformers says that a tracker's package is missing
+        if settings.run.report_to and "installed" in str(error):
+            raise InputError(f"report_to: {error}") from error
+        raise
+    trainer.remove_callback(PrinterCallback)
+    if policy.has_adapters and REF in policy.model.peft_config:
+        # TRL takes adapters that it did not make itself for trained ones, and copies them as the reference. Ours are new:
+        # the reference is the base model, which TRL uses if there is no copy.
+        policy.model.delete_adapter(REF)
+    return trainer
+
+
+def trainer_config(settings: Settings, policy: TopicPolicy, schedule: Schedule, folder: Path) -> GRPOConfig | RLOOConfig:
+    """Make the configuration of the trainer; see `policy_trainer`."""
+    config, device = settings.policy, policy.model.device
+    _, config_class = TRAINERS[config.algorithm]
+    extra = checked_trainer_args(config)
     arguments: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": schedule.size // schedule.minibatches,
@@ -122,40 +143,53 @@ def policy_trainer(
         "temperature": config.temperature,
         "max_completion_length": policy.max_tokens,
         "generation_kwargs": {"min_new_tokens": config.topic_min_tokens},
-        "save_strategy": "no",  # the rounds say when: on rollout boundaries
+        "save_strategy": "no",  # the callback decides when: between two rollouts
         "save_total_limit": 2,
-        "report_to": settings.run.report_to,
+        "report_to": tracker_names(settings.run.report_to),
         "seed": settings.run.seed,
-        "use_cpu": policy.model.device.type == "cpu",
-        "bf16": compute_dtype(policy.model.device, trained=True) == torch.bfloat16,
+        "use_cpu": device.type == "cpu",
+        "bf16": compute_dtype(device, trained=True) == torch.bfloat16,
         "disable_dropout": True,
         "disable_tqdm": True,
         "gradient_checkpointing": False,
         "shuffle_dataset": False,
         "logging_nan_inf_filter": False,
-        "dataloader_pin_memory": policy.model.device.type == "cuda",
+        "dataloader_pin_memory": device.type == "cuda",
     }
     if config.algorithm != "rloo":
         arguments |= {"loss_type": "bnpo", "entropy_coef": config.entropy_coef}
     try:
-        trainer_config = config_class(**(arguments | extra))
+        made = config_class(**(arguments | extra))
     except (TypeError, ValueError) as error:
         raise InputError(f"trainer_args: {error}") from error
-    if trainer_config.device.type == "cuda":
-        trainer_config._n_gpu = 1  # the run is of one device; TRL refuses to spread it over all that there are
-    os.environ.setdefault("WANDB_PROJECT", "prompter")
-    prompts = Dataset.from_dict({"prompt": policy.class_prompts * schedule.rollouts})
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")
-        trainer = trainer_class(
-            model=policy.model,
-            reward_funcs=reward,
-            args=trainer_config,
-            train_dataset=prompts,
-            processing_class=policy.tokenizer,
-            peft_config=policy.lora,
-            callbacks=callbacks,
-        )
-    trainer.remove_callback(PrinterCallback)
-    policy.model = trainer.model
-    return trainer
+    if made.device.type == "cuda":
+        _use_device(made, device)
+    return made
+
+
+def checked_trainer_args(config: PolicyConfig) -> dict[str, Any]:
+    """Return the further fields of the trainer's configuration.
+
+    Raises:
+        InputError: A field is unknown, or follows from the settings of the run.
+    """
+    extra: dict[str, Any] = json.loads(config.trainer_args)
+    _, config_class = TRAINERS[config.algorithm]
+    known = {field.name for field in dataclasses.fields(config_class)}
+    for key in extra:
+        if key not in known:
+            raise InputError(f"trainer_args: {config_class.__name__} has no field '{key}'.{did_you_mean(key, known)}")
+        if key in FIXED:
+            raise InputError(
+                f"trainer_args: '{key}' follows from the settings of the run and cannot be given here: leave it out "
+                "(minibatch_size, rollout_size and num_iterations decide the steps; less memory: a smaller minibatch_size)"
+            )
+    return extra
+
+
+def _use_device(config: GRPOConfig | RLOOConfig, device: torch.device) -> None:
+    """Let the trainer use the policy's GPU alone. By itself, transformers uses the first GPU, or all of them at once."""
+    index = torch.cuda.current_device() if device.index is None else device.index
+    torch.cuda.set_device(index)  # what `accelerate` calls "cuda" is the current GPU
+    config.__dict__["_setup_devices"] = torch.device("cuda", index)  # the cached value behind `config.device`
+    config._n_gpu = 1

@@ -4,7 +4,6 @@ import warnings
 from pathlib import Path
 
 import torch
-from peft import get_peft_model
 
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Writer
@@ -26,10 +25,8 @@ def write_prompter(
     torch.manual_seed(1)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
-        if policy.lora is not None:
-            policy.model = get_peft_model(policy.model, policy.lora)  # type: ignore[assignment]
         for name, parameter in policy.model.named_parameters():
-            if policy.lora is None or "lora_B" in name:
+            if not policy.has_adapters or "lora_B" in name:
                 parameter.add_(0.05 * torch.randn_like(parameter))
         writer = Writer.beside(policy, base, str(lm), parsed.writer, "cpu")
         summary = training if training is not None else {"rollouts": 0, "teacher_queries": 0}

@@ -84,5 +84,5 @@ def test_mistakes_are_named(vllm: ModuleType, lm_folder: Path, monkeypatch: pyte
     with pytest.raises(InputError, match=r"vLLM cannot load .* \(no GPU\); try --writer transformers"):
         VLLMWriter(str(lm_folder), CONFIG)
     monkeypatch.setitem(sys.modules, "vllm", None)
-    with pytest.raises(InputError, match=r"not installed here .*: pip install 'prompter\[vllm\]'"):
+    with pytest.raises(InputError, match=r"not installed here .*: pip install 'topic-prompter\[vllm\]'"):
         VLLMWriter(str(lm_folder), CONFIG)

@@ -71,7 +71,7 @@ def test_the_guess_is_a_ridge_regression() -> None:
     y = y * (1 + (y * y.log()).sum(1, keepdim=True) / torch.log(torch.tensor(3.0)).double())
     weights = torch.linalg.solve(x.T @ x + RIDGE * torch.eye(8).double(), x.T @ (y - y.mean(0)))
     expected = ((new - features.mean(0)) / features.std(0)).double() @ weights + y.mean(0)
-    assert torch.allclose(screen.guess(new), expected, atol=1e-5)
+    assert torch.allclose(screen.estimate(new), expected, atol=1e-5)
 
 
 def test_a_text_is_asked_about_once_as_long_as_there_are_others() -> None:
@@ -100,12 +100,12 @@ def test_a_saved_screen_picks_the_same(tmp_path) -> None:
     screen, again = CandidateSelector(3), CandidateSelector(3)
     screen.learn(*world(100, 1))
     screen.save(tmp_path / "screen.safetensors")
-    again.load(tmp_path / "screen.safetensors")
+    again.restore(tmp_path / "screen.safetensors")
     features, _ = world(200, 2)
     texts = [str(i) for i in range(200)]
     assert again.pick(features, texts, 50) == screen.pick(features, texts, 50)
     CandidateSelector(3).save(tmp_path / "empty.safetensors")
-    again.load(tmp_path / "empty.safetensors")
+    again.restore(tmp_path / "empty.safetensors")
     assert again.pick(features, texts, 3) == [0, 1, 2]
 
 

@@ -55,7 +55,7 @@ def test_an_unusable_answer_gives_no_reward() -> None:
         "disagreement": disagreement(p, random_log_probs(1)),
         "novelty": torch.ones(6),
     }
-    reward = weighted_sum(terms, RewardConfig())
+    reward = weighted_sum(terms, dict.fromkeys(terms, 1.0))
     assert reward.isnan().tolist() == [False, False, True, False, False, False]
 
 
@@ -65,8 +65,8 @@ def test_a_term_switched_off_does_not_count() -> None:
         "disagreement": torch.tensor([torch.nan]),
         "novelty": torch.tensor([0.2]),
     }
-    config = RewardConfig(reward_confidence=2.0, reward_disagreement=0.0, reward_novelty=1.0)
-    assert weighted_sum(terms, config).item() == pytest.approx(1.2)
+    weights = {"confidence": 2.0, "disagreement": 0.0, "novelty": 1.0}
+    assert weighted_sum(terms, weights).item() == pytest.approx(1.2)
 
 
 def test_novelty_forgets_what_left_the_window() -> None:
