@@ -1,4 +1,4 @@
-"""The toy world: size, shares, balance, determinism, and polarity that bag-of-words cannot read."""
+"""The toy world: size, shares, balance, determinism, and labels that word counts cannot read."""
 
 import hashlib
 import inspect
@@ -17,9 +17,9 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from distill.common.errors import InputError
-from eval.toy.grammar import MAX_WORDS, MIN_WORDS, Grammar
-from eval.toy.reviews import DEGREES, KEEPERS, NEGATORS, REVIEW_DOMAINS, RULES, mirrored
-from eval.toy.words import ANY_ADJECTIVE, DOMAINS, REVIEWS
+from eval.toy.grammar import MAX_WORDS, MIN_WORDS
+from eval.toy.reviews import REVIEW_DOMAINS
+from eval.toy.words import DOMAINS
 from eval.toy.world import LEAD_SHARE, World, shared_world
 
 
@@ -93,7 +93,7 @@ def digest(seed: int) -> str:
 
 def test_other_processes_draw_the_same_world():
     program = "import hashlib\nfrom eval.toy.world import World\n" + inspect.getsource(digest) + "print(digest(0))"
-    environment = {**os.environ, "PYTHONHASHSEED": "123", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "PYTHONHASHSEED": "123", "PYTHONPATH": str(Path(__file__).parents[3])}
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, check=True)
     assert run.stdout.strip() == digest(0)
 
@@ -112,66 +112,6 @@ def test_bag_of_words_stays_below_the_teacher(world):
     model = LogisticRegression(max_iter=300).fit(counts.fit_transform(task.train_texts), task.train_labels)
     accuracy = model.score(counts.transform(task.test_texts), task.test_labels)
     assert 0.65 <= accuracy <= 0.85
-
-
-PRAISE = {w for lists in (ANY_ADJECTIVE, *REVIEWS.values()) for slot in ("adj_p", "item_p", "staff_p")
-          for w in lists.get(slot, "").split()}  # fmt: skip
-BLAME = {w for lists in (ANY_ADJECTIVE, *REVIEWS.values()) for slot in ("adj_n", "item_n", "staff_n")
-         for w in lists.get(slot, "").split()}  # fmt: skip
-
-
-def test_no_adjective_is_both_praise_and_blame():
-    assert not PRAISE & BLAME
-
-
-def test_negation_flips_and_look_alikes_do_not(world):
-    """Of "the plot was X" the label is X's polarity; of "the plot was not X" it is the other one."""
-    task = world.task("sentiment")
-    kinds = {"": "plain"} | dict.fromkeys(NEGATORS, "flips") | dict.fromkeys((*KEEPERS, *DEGREES), "keeps")
-    place = r"(?:(?:in|at|on) [\w -]+, )?"
-    claim = re.compile(place + r"the [\w-]+ was (?:([a-z ]+?) )??([\w-]+)(?: (?:at the|on|in) [\w-]+)?\.")
-    labels: dict[str, dict[str, int]] = {kind: {} for kind in kinds.values()}
-    for text, label in zip(task.train_texts, task.train_labels, strict=True):
-        match = claim.fullmatch(text)
-        if match and match[2] in PRAISE | BLAME and (match[1] or "") in kinds:
-            kind = kinds[match[1] or ""]
-            assert label == ((match[2] in PRAISE) != (kind == "flips")), text
-            labels[kind][match[2]] = label
-    assert all(len(found) >= 20 for found in labels.values())
-    both = labels["plain"].keys() & labels["flips"].keys()
-    pairs = [(labels["plain"][word], labels["flips"][word]) for word in both]
-    assert len(pairs) >= 10
-    assert all(plain != negated for plain, negated in pairs)
-
-
-def test_the_clause_after_but_decides(world):
-    task = world.task("sentiment")
-    decided = 0
-    for text, label in zip(task.train_texts, task.train_labels, strict=True):
-        match = re.fullmatch(r"the [\w-]+ was ([\w-]+), but the [\w-]+ was ([\w-]+) and everybody .*", text)
-        if match and {match[1], match[2]} <= PRAISE | BLAME:
-            assert (match[1] in PRAISE) != (match[2] in PRAISE)
-            assert label == (match[2] in PRAISE), text
-            decided += 1
-    assert decided >= 3
-
-
-def test_mirroring_is_its_own_inverse_and_touches_nothing_else():
-    assert mirrored(mirrored(RULES)) == RULES
-    assert mirrored({"claim_p": ["the {item} was {adj_p}, {degree} {adj_n}"]}) == {
-        "claim_n": ["the {item} was {adj_n}, {degree} {adj_p}"]
-    }
-
-
-def test_common_words_come_first():
-    grammar = Grammar({"w": ["a1", "b2", "c3", "d4"]})
-    counts = Counter(grammar.expand("{w}", random.Random(str(draw))) for draw in range(2000))
-    assert counts["a1"] > counts["b2"] > counts["d4"] > 0
-
-
-def test_undefined_slots_are_an_error():
-    with pytest.raises(ValueError, match="'start' uses undefined slots: nowhere"):
-        Grammar({"start": ["the {nowhere}"]})
 
 
 @settings(max_examples=30, deadline=None)
