@@ -78,7 +78,14 @@ def evaluate_data(config: CorpusConfig, say: Say = lambda line: None) -> dict[st
     corpus, reference = _read(config)
     teacher = None
     if config.teacher:
-        teacher = open_teacher(config.teacher, labels=config.teacher_labels, device=config.device, cache=False)
+        teacher = open_teacher(
+            config.teacher,
+            labels=config.teacher_labels,
+            device=config.device,
+            cache=config.teacher_cache,
+            notice=say,
+            quiet=config.quiet,
+        )
     vocabulary: dict[str, int] = {}
     tokens = tokenize(corpus.texts, vocabulary)
     missing: dict[str, str] = {}

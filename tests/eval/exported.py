@@ -1,7 +1,9 @@
 """A small dataset as `prompter export` writes it, without any model."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import Features
@@ -53,3 +55,15 @@ def write_dataset(folder: Path, made: list[dict] | None = None, without: tuple[s
         pq.write_table(pa.Table.from_pylist(part, schema=schema), folder / "data" / f"train-{number:05d}.parquet")
     (folder / "recipe.yaml").write_text("export: {}\n")
     return folder
+
+
+def write_texts(path: Path, texts: list[str]) -> str:
+    """Write texts as JSON lines."""
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
+    return str(path)
+
+
+def other_texts(count: int = 60) -> list[str]:
+    """Texts of the same words as `rows`, in another order."""
+    random = np.random.default_rng(5)
+    return [f"a {' '.join(random.choice(WORDS, 7))} b{number}." for number in range(count)]

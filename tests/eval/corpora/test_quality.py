@@ -12,13 +12,10 @@ from distill.common.files import without_nan
 from eval.corpora.config import CorpusConfig
 from eval.corpora.models import mean_logprobs
 from eval.corpora.quality import evaluate_data
-from eval.corpora.report import print_results, render_corpus
 from eval.corpora.statistics import perplexity
 from prompter.cli import main
-from tests.eval.exported import WORDS, rows, sentence, write_dataset
+from tests.eval.exported import WORDS, other_texts, rows, sentence, write_dataset, write_texts
 from tests.prompter.tiny import tiny_gpt2, tiny_teacher, word_tokenizer
-
-HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(1)> \x1b[2J [bold]'
 
 
 @pytest.fixture(scope="module")
@@ -36,18 +33,8 @@ def dataset(tmp_path):
     return write_dataset(tmp_path / "data-set")
 
 
-def write_texts(path, texts):
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), encoding="utf-8")
-    return str(path)
-
-
-def others(count=60):
-    rng = np.random.default_rng(5)
-    return [f"a {' '.join(rng.choice(WORDS, 7))} b{number}." for number in range(count)]
-
-
 def test_table_json_and_page_tell_the_same(dataset, tmp_path, capsys):
-    reference = write_texts(tmp_path / "real.jsonl", others())
+    reference = write_texts(tmp_path / "real.jsonl", other_texts())
     flags = ["--reference", reference, "--json", str(tmp_path / "q.json"), "--html", str(tmp_path / "q.html"), "--quiet"]
     assert main(["evaluate-data", str(dataset), *flags]) == 0
     table = capsys.readouterr().out
@@ -74,9 +61,9 @@ def test_table_json_and_page_tell_the_same(dataset, tmp_path, capsys):
 
 
 def test_the_same_seed_gives_the_same_figures(dataset, tmp_path):
-    reference = write_texts(tmp_path / "real.jsonl", others())
+    reference = write_texts(tmp_path / "real.jsonl", other_texts())
     one, again, other = (
-        without_nan(evaluate_data(CorpusConfig(str(dataset), reference=reference, seed=seed))) for seed in (0, 0, 1)
+        without_nan(evaluate_data(CorpusConfig(data=str(dataset), reference=reference, seed=seed))) for seed in (0, 0, 1)
     )
     assert one == again and one["reference"] != other["reference"]
 
@@ -92,14 +79,14 @@ def test_a_copied_reference_cannot_be_overlooked(dataset, tmp_path, capsys):
 
 def test_a_reference_that_is_largely_copied_raises_the_alarm_too(tmp_path):
     mine = write_texts(tmp_path / "mine.jsonl", [sentence(number) for number in range(40)])
-    some = write_texts(tmp_path / "some.jsonl", [sentence(number) for number in range(8)] + others(40))
-    one = write_texts(tmp_path / "one.jsonl", [sentence(0)] + others(40))
-    assert evaluate_data(CorpusConfig(mine, reference=some))["alarms"]
-    assert not evaluate_data(CorpusConfig(mine, reference=one))["alarms"]
+    some = write_texts(tmp_path / "some.jsonl", [sentence(number) for number in range(8)] + other_texts(40))
+    one = write_texts(tmp_path / "one.jsonl", [sentence(0)] + other_texts(40))
+    assert evaluate_data(CorpusConfig(data=mine, reference=some))["alarms"]
+    assert not evaluate_data(CorpusConfig(data=mine, reference=one))["alarms"]
 
 
 def test_plain_texts_say_what_cannot_be_told_and_what_to_do(tmp_path, capsys):
-    assert main(["evaluate-data", write_texts(tmp_path / "texts.jsonl", others(5)), "--quiet"]) == 0
+    assert main(["evaluate-data", write_texts(tmp_path / "texts.jsonl", other_texts(5)), "--quiet"]) == 0
     table = " ".join(capsys.readouterr().out.split())
     for told in (
         "Not measured: confidence; no teacher predictions (teacher_probs) are stored: give --teacher, or export with one.",
@@ -119,9 +106,9 @@ def test_confidence_that_was_asked_for_and_is_not_there_is_an_error(tmp_path, ca
 
 def test_models_are_asked_for_what_is_not_stored(tmp_path, models):
     folder = write_dataset(tmp_path / "data-set", without=("teacher_probs", "confidence", "label", "lm_logprob"))
-    reference = write_texts(tmp_path / "real.jsonl", others())
+    reference = write_texts(tmp_path / "real.jsonl", other_texts())
     config = CorpusConfig(
-        str(folder),
+        data=str(folder),
         reference=reference,
         teacher=str(models / "teacher"),
         writer=str(models / "lm"),
@@ -142,36 +129,13 @@ def test_models_are_asked_for_what_is_not_stored(tmp_path, models):
 
 
 def test_stored_answers_are_not_asked_for_again(dataset, models):
-    found = evaluate_data(CorpusConfig(str(dataset), teacher=str(models / "teacher"), device="cpu"))
+    found = evaluate_data(CorpusConfig(data=str(dataset), teacher=str(models / "teacher"), device="cpu"))
     assert found["teacher_queries"] == 0 and not found["corpus"]["confidence"]["asked_now"]
 
 
-def test_foreign_text_does_no_harm(tmp_path, capsys):
-    made = [row | {"text": f"{HOSTILE} {row['text']}", "topic": HOSTILE} for row in rows(12)]
-    folder = write_dataset(tmp_path / HOSTILE.replace("/", "_"), made)
-    found = evaluate_data(CorpusConfig(str(folder), reference=str(folder)))
-    page = render_corpus(found)
-    assert "<script" not in page and "<img" not in page and "&lt;script&gt;" in page
-    assert not re.search(r'(src|href)="', page)
-    found["corpus"]["perplexity"]["of"] = "texts under [/a] model"  # closes a markup that nobody opened
-    print_results(found)
-    table = capsys.readouterr().out
-    assert "\x1b[2J" not in table and "[/a]" in table
-
-
-def test_endless_empty_and_single_texts_do_no_harm(tmp_path):
-    for texts in (["..."], [""], ["one"], ["", "a b c d " * 3000, *others(12)], ["数据", "很好的数据"]):
-        found = evaluate_data(
-            CorpusConfig(write_texts(tmp_path / "a.jsonl", texts), reference=write_texts(tmp_path / "b.jsonl", texts))
-        )
-        json.dumps(without_nan(found), allow_nan=False)
-        assert "<svg" in render_corpus(found)
-        print_results(found)
-
-
 def test_too_few_texts_for_a_comparison_are_said_to_be_so(tmp_path):
-    few = write_texts(tmp_path / "few.jsonl", others(9))
-    found = evaluate_data(CorpusConfig(few, reference=few))
+    few = write_texts(tmp_path / "few.jsonl", other_texts(9))
+    found = evaluate_data(CorpusConfig(data=few, reference=few))
     assert found["comparison"]["classifier"] is None and "10 of each" in found["missing"]["nearness"]
 
 
@@ -206,6 +170,6 @@ def test_twenty_thousand_texts_take_less_than_a_minute(tmp_path):
     texts = [" ".join(words[row]) for row in common]
     mine, theirs = write_texts(tmp_path / "a.jsonl", texts[:20_000]), write_texts(tmp_path / "b.jsonl", texts[20_000:])
     begin = time.process_time()
-    found = evaluate_data(CorpusConfig(mine, reference=theirs))
+    found = evaluate_data(CorpusConfig(data=mine, reference=theirs))
     assert time.process_time() - begin < 60
     assert abs(found["comparison"]["classifier"]["accuracy"] - 0.5) < 0.05

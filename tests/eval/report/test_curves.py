@@ -1,0 +1,22 @@
+"""The curves of a report: only metrics with values are drawn, and final accuracies are levels."""
+
+from eval.report.curves import curves
+from tests.eval.run_folder import metrics, summary
+
+
+def test_only_metrics_with_values_are_drawn():
+    assert curves({}, []) == []
+    rows = [{"queries": 100 * update, "reward": update / 10, "kl": None, "entropy": float("nan")} for update in (1, 2)]
+    assert [chart["title"] for chart in curves({}, rows)] == ["Reward"]
+
+
+def test_every_term_of_the_reward_is_a_line():
+    rows = [{"queries": 100 * update, "reward/novelty": 0.5, "reward/mine": 0.25} for update in (1, 2)]
+    (chart,) = curves({}, rows)
+    assert chart["title"] == "Terms of the reward" and "novelty: 0.5" in chart["svg"] and "mine: 0.25" in chart["svg"]
+
+
+def test_final_accuracies_are_levels_beside_the_curve():
+    (chart,) = [chart for chart in curves(summary(), metrics()) if chart["title"].startswith("Accuracy")]
+    assert chart["svg"].count('class="level') >= 2 and "prompted, at the end" in chart["svg"]
+    assert not [chart for chart in curves(summary(), []) if chart["title"].startswith("Accuracy")]
