@@ -15,7 +15,7 @@ ROOMS = {
     "distill": {"distill.common", "distill.teachers"},
     "distill.methods": {"distill.common", "distill.teachers", "distill"},
     "eval.toy": set(),
-    "eval.data": {"eval.toy", "eval.classifiers"},
+    "eval.data": {"eval.toy"},
     "eval.classifiers": {"eval.data", "eval.toy"},
     "eval.report": set(),
     "eval.corpora": {"eval.classifiers", "eval.data", "eval.report", "eval.toy"},

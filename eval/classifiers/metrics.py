@@ -24,7 +24,7 @@ from scipy.special import rel_entr
 from sklearn import metrics as sklearn_metrics
 
 from distill.common.errors import InputError
-from eval.classifiers.metric_names import HUB
+from eval.data.metric_names import HUB
 
 CALIBRATION_BINS = 15
 

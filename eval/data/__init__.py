@@ -1,4 +1,4 @@
 """Reading what users bring: labelled data, texts, corpora and task files.
 
-May import `eval.toy`, the names in `eval.classifiers.metric_names`, and `distill`.
+May import `eval.toy` and `distill`.
 """

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import read_yaml
-from eval.classifiers.metric_names import METRIC_NAMES
+from eval.data.metric_names import METRIC_NAMES
 
 if TYPE_CHECKING:
     from eval.data.labelled import EvaluationData
