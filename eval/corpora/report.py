@@ -38,8 +38,8 @@ def print_results(results: Mapping[str, Any]) -> None:
     console.print(table)
     if results["comparison"] is not None:
         table = _table(["against the reference", ""], width)
-        for name, figure in comparison_rows(results["comparison"]):
-            table.add_row(Text(printable(name)), Text(printable(figure)))
+        for name, value in comparison_rows(results["comparison"]):
+            table.add_row(Text(printable(name)), Text(printable(value)))
         console.print()
         console.print(table)
     if results["missing"]:
