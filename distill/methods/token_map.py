@@ -2,8 +2,8 @@
 
 A writing model (filler or rewriter) chooses tokens of *its* vocabulary; a classifier reads embeddings of its own tokens. A
 text passes from one to the other by decoding and tokenising again, but a gradient cannot. A fixed sparse map can carry it: for
-each token of the writing model, the token or tokens of the classifier with the same text. The map is made once. It compares the
-texts of tokens without the marks of word beginnings (a G with a dot for GPT-2 and BART, a bar for T5, "##" for BERT).
+each token of the writing model, the token or tokens of the classifier with the same text. The map is made once. It compares
+the texts of tokens without the marks of word beginnings (a G with a dot for GPT-2 and BART, a bar for T5, "##" for BERT).
 
 The map is *ours*. It distinguishes three cases, in this order:
 

@@ -252,7 +252,7 @@ def test_an_empty_corpus_is_refused(base: Path, teacher: TransformersTeacher) ->
 def test_a_foreign_vocabulary_is_refused(teacher: TransformersTeacher, tmp_path: Path) -> None:
     words = ["bateau", "vague", "champ", "ville", "the", "net"]
     base = save_rewriter_base(tmp_path / "french", words)
-    with pytest.raises(InputError, match="teacher: only 25% of the corpus's tokens"):
+    with pytest.raises(InputError, match="teacher: .* knows only 25% of the tokens"):
         method(base, teacher, ["bateau vague the ville"])
 
 

@@ -66,7 +66,7 @@ def test_coverage_is_the_share_of_ordinary_tokens_that_cross() -> None:
     assert mapped.coverage(counts) == pytest.approx(6 / 10)
     assert check_coverage(mapped, counts, "teacher", "rewriter") == pytest.approx(0.6)
     counts[10] = 2
-    with pytest.raises(InputError, match=r"teacher: only 55% of the corpus's tokens.* \(75% of .*at least 60%"):
+    with pytest.raises(InputError, match=r"teacher: .* knows only 55% of the tokens.* \(75% of .*at least 60%"):
         check_coverage(mapped, counts, "teacher", "rewriter")
 
 
