@@ -1,11 +1,12 @@
-"""Knowledge distillation: a large text classifier (the teacher) teaches a small one (the student).
+"""Knowledge distillation: a large text classifier (the teacher) trains a small one (the student).
 
-The package knows nothing of where texts come from. It consumes `SyntheticBatch`es (`batch.py`) from any iterator,
-keeps them in a replay (`replay.py`) and fits the student to the teacher's answers on them (`loop.py`). A reading
-order: `batch.py`, `teacher.py`, `student.py`, `losses.py`, `replay.py`, `loop.py`; `encode.py` is how both models
-read text fast, and `seeding.py` is why a stopped run continues bit for bit.
+The package consumes batches of texts with the teacher's answers, whatever made the texts. It keeps them in a replay and fits
+the student to the answers. Read in this order: `batch.py`, `teachers/base.py`, `student.py`, `losses.py`, `replay.py`,
+`distiller.py`. `common/encode.py` shows how both models read texts fast, and `common/seeding.py` why a stopped run continues
+bit for bit.
 
-Only the light pieces are imported here; `import distill` costs nothing.
+May import nothing of ours. Imports inside go one way: `common` <- `teachers` <- this folder <- `methods`. `import distill`
+itself loads nothing heavy.
 """
 
 from distill.common.errors import InputError

@@ -1,8 +1,8 @@
-"""`SyntheticBatch`: the one thing that crosses from text synthesis to distillation.
+"""`SyntheticBatch`: texts with the teacher's answers, the only thing that text synthesis hands to distillation.
 
-Whoever makes texts (a prompted language model, a corpus, a random-word control) asks the teacher once and yields one
-of these. The distillation loop, the replay and the exporters read nothing else. A method that works without text gives
-the word embeddings that the teacher answered instead; the texts beside them are then only for people to read.
+Whatever makes texts (a prompted language model, a corpus, a baseline) asks the teacher once and yields such batches. The
+distillation loop, the replay and the exporters read nothing else. A method that works without text puts in word embeddings,
+and the texts beside them only show people what these embeddings are close to.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ class SyntheticBatch:
     """N texts, or embeddings, with the teacher's answers.
 
     Attributes:
-        texts: N texts; beside embeddings, what these read as (see `distill.embedded.nearest_texts`).
-        teacher_logits: (N, K) float32 on the CPU, log-probabilities (`log_softmax` of the teacher's logits; a softmax
-            at any temperature is unchanged by that normalisation). A row of NaN is an unusable answer: it was paid
-            for and is counted, but never learnt from.
-        wanted: (N,) int64, the class the synthesizer asked for, or -1 where it asked for none.
-        topics: N openings that the texts were grown from; "" where there was none.
-        source: where the texts came from, for instance "prompted", "unprompted", "corpus".
+        texts: N texts; beside embeddings, the nearest words (see `distill.embedded.nearest_texts`).
+        teacher_logits: (N, K) float32 on the CPU, log-probabilities (`log_softmax` of the teacher's logits, which leaves a
+            softmax at any temperature unchanged). A row of NaN is an unusable answer: it was paid for and is counted, but
+            no model learns from it.
+        targets: (N,) int64, the label that each text was written for, or -1.
+        topics: N openings that the texts continue, or "".
+        source: Where the texts come from, for instance "prompted", "unprompted", "corpus".
         text_pairs: N second texts for pair tasks, or None; never beside embeddings.
-        embeddings: (N, L, H) float32 on the CPU, word embeddings that stand in the place of the texts, those of the special
-            tokens included, padded on the right; or None.
-        lengths: (N,) int64 in 1..L, how many embeddings of each row are no padding; given exactly where `embeddings` are.
+        embeddings: (N, L, H) float32 on the CPU, word embeddings instead of texts, special tokens included, padded on the
+            right; or None.
+        lengths: (N,) int64 in 1..L, how many embeddings of each row are not padding; given exactly where `embeddings` are.
 
     Raises:
-        InputError: lengths, shapes, types or ranges disagree.
+        InputError: Lengths, shapes, types or ranges disagree.
     """
 
     texts: list[str]
@@ -54,9 +54,9 @@ class SyntheticBatch:
             raise InputError(f"batch.teacher_logits: {logits.dtype} on {logits.device}; expected float32 on the CPU.")
         if self.targets.shape != (rows,) or self.targets.dtype != torch.int64:
             found = f"{self.targets.dtype} of shape {tuple(self.targets.shape)}"
-            raise InputError(f"batch.wanted: {found}; expected int64 of shape ({rows},).")
+            raise InputError(f"batch.targets: {found}; expected int64 of shape ({rows},).")
         if rows and not (-1 <= int(self.targets.min()) and int(self.targets.max()) < logits.shape[1]):
-            raise InputError(f"batch.wanted: holds a class outside -1..{logits.shape[1] - 1}.")
+            raise InputError(f"batch.targets: holds a label outside -1..{logits.shape[1] - 1}.")
         if len(self.topics) != rows:
             raise InputError(f"batch.topics: {len(self.topics)} topics for {rows} texts.")
         if self.text_pairs is not None and len(self.text_pairs) != rows:
@@ -67,9 +67,9 @@ class SyntheticBatch:
     def _check_embeddings(self, rows: int) -> None:
         embeddings, lengths = self.embeddings, self.lengths
         if embeddings is None or lengths is None:
-            raise InputError("batch.embeddings: they and batch.lengths are given together, or neither is.")
+            raise InputError("batch.embeddings: expected together with batch.lengths; give both or neither.")
         if self.text_pairs is not None:
-            raise InputError("batch.text_pairs: a batch of embeddings has none; put both parts into the embeddings.")
+            raise InputError("batch.text_pairs: expected none beside embeddings; put both texts into the embeddings.")
         if embeddings.ndim != 3 or embeddings.shape[0] != rows:
             raise InputError(f"batch.embeddings: shape {tuple(embeddings.shape)}; expected ({rows}, L, H).")
         if embeddings.dtype != torch.float32 or embeddings.device.type != "cpu":
@@ -85,11 +85,11 @@ class SyntheticBatch:
 
     @property
     def usable(self) -> Tensor:
-        """(N,) bool: the rows whose teacher answer is finite."""
+        """The rows with a finite teacher answer, (N,) bool."""
         return torch.isfinite(self.teacher_logits).all(dim=1)
 
     def select(self, rows: Tensor | Sequence[int]) -> "SyntheticBatch":
-        """Return the batch of the rows that a (N,) bool mask or a list of indices picks, in that order."""
+        """Return the rows that a (N,) bool mask or a list of indices picks, in that order."""
         picked = torch.as_tensor(rows)
         if picked.dtype == torch.bool:
             if picked.shape != (len(self),):
@@ -109,7 +109,7 @@ class SyntheticBatch:
 
 
 def joined(batches: Sequence[SyntheticBatch]) -> SyntheticBatch:
-    """One batch of the rows of several batches of texts, at least one, of the same source."""
+    """Return one batch of the rows of several batches of texts, at least one, all of the same source."""
     pairs = [text for batch in batches for text in batch.text_pairs or []]
     return SyntheticBatch(
         texts=[text for batch in batches for text in batch.texts],

@@ -1,15 +1,14 @@
-"""The distillation loop: batches of judged texts in, a trained student out.
+"""The distillation loop: texts with the teacher's answers in, a trained student out.
 
-Texts arrive while a synthesizer is still learning to write them, so the student trains in two stretches. Online, after
-each batch, it makes the updates that are due: a share of all updates, spread evenly over the planned teacher queries.
-Then `finish` spends the rest on the full replay. Both draw from the replay in pools of up to 16 batches: a pool is
-sorted by length and cut into batches of similar texts, which are then visited in random order, so that little is
-padded and yet no batch is only short texts for long. Where a method gives embeddings instead of texts, the replay holds
-them and the student reads them as `inputs_embeds`; all else is the same.
+Texts may arrive while a prompter is still learning to write them, so the student trains in two phases. Online, after each
+batch, it makes the updates that are due: a share of all updates, spread evenly over the planned teacher queries. Then `finish`
+makes the others on the full replay. Both phases draw from the replay in pools of up to 16 batches. A pool is sorted by length
+and cut into batches of similar texts, which reduces padding. The batches of a pool are visited in random order. Where a method
+makes embeddings instead of texts, the replay holds embeddings and the student reads them as `inputs_embeds`.
 
-Nothing here holds a random state. A pool is drawn by its number, dropout is seeded by the update, and the learning
-rate is a function of the update; the counters, the weights, AdamW's moments and the replay are the whole state, and a
-loop saved at any update continues bit for bit (on the CPU).
+Nothing here holds a random state. The number of a pool decides its draw, the number of an update decides its dropout and
+learning rate. So counters, weights, AdamW's moments and the replay are the whole state, and a loop that was saved at any
+update continues bit for bit (on the CPU).
 """
 
 import math
@@ -42,24 +41,24 @@ POOL_BATCHES = 16
 
 
 class Distiller:
-    """Fits a student to a teacher's answers on the texts it is given.
+    """Fit a student to a teacher's answers.
 
     Args:
-        student: trained in place.
-        config: settings.
-        planned_queries: teacher queries of the whole run; the online updates are spread over them.
-        seed: decides every random act of the loop.
-        teacher: needed only for `student_hidden_weight` > 0.
-        source_weights: see `distill.replay.Replay`.
+        student: The student; trained in place.
+        config: Settings.
+        planned_queries: Teacher queries of the whole run; the online updates are spread over them.
+        seed: Decides every random act of the loop.
+        teacher: Needed only for `student_hidden_weight` > 0.
+        source_weights: See `distill.replay.Replay`.
 
     Attributes:
-        replay: the texts held.
-        seen: teacher queries consumed, unusable answers included.
-        updates_done: student updates made.
-        masked: the self-supervised term of the loss, see `learn_masked`; None where there is none.
+        replay: The texts held.
+        seen: Teacher queries consumed, unusable answers included.
+        updates_done: Student updates made.
+        masked: The self-supervised term of the loss, see `learn_masked`, or None.
 
     Raises:
-        InputError: `planned_queries` < 1, or the hidden-state loss is asked for with a teacher that does not allow it.
+        InputError: `planned_queries` < 1, or the hidden-state loss does not support the teacher.
     """
 
     def __init__(
@@ -94,10 +93,10 @@ class Distiller:
         """Add the masked-embedding loss to the student's objective, before the first update and before `load`.
 
         Args:
-            make: makes it for a student; it is called again when a fresh student begins (`restart`).
+            make: Makes the loss for a student; `restart` calls it again.
 
         Raises:
-            InputError: the student has learnt already.
+            InputError: The student has made an update already.
         """
         if self.updates_done:
             raise InputError(f"learn_masked: the student has made {self.updates_done} updates; add the term before the first.")
@@ -108,13 +107,13 @@ class Distiller:
     def consume(self, batch: SyntheticBatch) -> dict[str, float] | None:
         """Take in a batch and make the updates that are due.
 
-        After it, `updates_done` is `online_share * updates * seen / planned_queries`, rounded down.
+        Afterwards `updates_done` is `online_share * updates * seen / planned_queries`, rounded down.
 
         Returns:
-            {"student_loss": mean over the updates made}, or None when none was due (or no text is usable yet).
+            {"student_loss": mean over the updates made}, or None where none was due (or no text is usable yet).
 
         Raises:
-            InputError: the batch has other classes than the student, or the loss is no longer finite.
+            InputError: The batch has other classes than the student, or the loss is no longer finite.
         """
         self.add(batch)
         progress = min(1.0, self.seen / self.planned_queries)
@@ -122,14 +121,14 @@ class Distiller:
         return self.update(due) if due > 0 and len(self.replay) else None
 
     def add(self, batch: SyntheticBatch) -> None:
-        """Take in a batch without updating the student.
+        """Take in a batch without an update.
 
         Raises:
-            InputError: the batch has other classes than the student.
+            InputError: The batch has other classes than the student.
         """
         classes = batch.teacher_logits.shape[1]
         if classes != len(self.student.labels):
-            raise InputError(f"student: it has {len(self.student.labels)} classes, but the teacher's answers {classes}.")
+            raise InputError(f"student: it has {len(self.student.labels)} classes, but the teacher's answers have {classes}.")
         self.seen += len(batch)
         self._tokenise(self.replay.add(batch, self.updates_done))
 
@@ -151,22 +150,22 @@ class Distiller:
         """Make the remaining updates, to exactly `student_updates`.
 
         Args:
-            progress: called after each update with the number done and that update's loss.
+            progress: Called after each update with the number of updates made and the loss of this one.
 
         Returns:
-            {"student_loss": mean over the updates made}, or None when all were made already.
+            {"student_loss": mean over the updates made}, or None where all were made already.
 
         Raises:
-            InputError: no usable text was consumed, or the loss is no longer finite.
+            InputError: No usable text was consumed, or the loss is no longer finite.
         """
         remaining = self.config.student_updates - self.updates_done
         return self.update(remaining, progress) if remaining > 0 else None
 
     def restart(self, student: Student) -> None:
-        """Begin again with an untrained student, on the texts held.
+        """Start again with an untrained student, on the texts held.
 
-        A student that learnt while the texts came in has seen the first ones, the poorest, most often and at the highest
-        learning rate; a fresh one sees all of them alike.
+        A student that learnt while the texts came in saw the first and poorest ones most often, and at the highest learning
+        rate. A fresh one sees all texts equally.
         """
         self.student = student
         student.max_length = self.config.student_max_length
@@ -213,10 +212,17 @@ class Distiller:
         return self.finish(on_update)
 
     def update(self, count: int, progress: Callable[[int, float], None] | None = None) -> dict[str, float]:
-        """Make `count` updates, but not beyond `student_updates`; for callers that pace the loop themselves.
+        """Make `count` updates, but not beyond `student_updates`.
+
+        Args:
+            count: Number of updates.
+            progress: See `finish`.
+
+        Returns:
+            {"student_loss": mean over the updates made}.
 
         Raises:
-            InputError: the replay is empty, or the loss is no longer finite.
+            InputError: All updates are made, the replay is empty, or the loss is no longer finite.
         """
         count = min(count, self.config.student_updates - self.updates_done)
         if count < 1:
@@ -225,7 +231,7 @@ class Distiller:
         total = torch.zeros((), device=self.student.device)
         for _ in range(count):
             loss = self._update()
-            total += loss  # stays on the device: reading it here would make a GPU wait
+            total += loss  # on the device: to read it here would make a GPU wait
             self.updates_done += 1
             if progress is not None:
                 progress(self.updates_done, float(loss))
@@ -239,10 +245,10 @@ class Distiller:
         return {"student_loss": mean}
 
     def save(self, folder: str | Path) -> None:
-        """Write the loop's whole state to a folder, which appears whole or not at all.
+        """Write the whole state of the loop to a folder, which appears whole or not at all.
 
         Raises:
-            InputError: the folder cannot be written.
+            InputError: The folder cannot be written.
         """
         state = {
             "config": asdict(self.config),
@@ -262,10 +268,10 @@ class Distiller:
             write_json(temporary / "distiller.json", state)
 
     def load(self, folder: str | Path) -> None:
-        """Continue from what `save` wrote, into a loop made with the same arguments.
+        """Continue from what `save` wrote, in a loop made with the same arguments.
 
         Raises:
-            InputError: a file is missing or damaged, or the loop was made with other settings.
+            InputError: A file is missing or damaged, or the loop was made with other settings.
         """
         folder = Path(folder)
         state = read_json(folder / "distiller.json")
@@ -279,12 +285,12 @@ class Distiller:
             replay.source_weights = self.replay.source_weights
             if ("masked" in self._terms()) != any(name.startswith("masked.") for name in weights):
                 raise InputError(f"{folder}: was made with another loss (masked embeddings); use the same settings.")
-            # Nothing of the loop is touched before every file has been read.
+            # The loop stays as it was until every file has been read.
             self._set_weights(weights)
             self.optimizer.load_state_dict(moments)
         except InputError:
             raise
-        except Exception as error:  # zip, pickle, safetensors and torch each have their own for a damaged file
+        except Exception as error:  # zip, pickle, safetensors and torch each raise their own for a damaged file
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise InputError(f"{folder}: the checkpoint is damaged ({reason}); use an earlier one.") from error
         self.seen, self.updates_done, self.pools_drawn = seen, done, drawn
@@ -314,7 +320,7 @@ class Distiller:
         return loss.detach()
 
     def _next_batch(self) -> Tensor:
-        """Return the rows of the next batch, (B,), drawing a new pool when the last one is used up."""
+        """Return the rows of the next batch, (B,); draw a new pool when the last one is used up."""
         if not len(self.pool):
             size = self.config.student_batch_size
             batches = pool_batches(len(self.replay), size)
@@ -360,7 +366,7 @@ class Distiller:
         return [parameter for parameter in [*self.student.model.parameters(), *extra] if parameter.requires_grad]
 
     def _terms(self) -> dict[str, nn.Module]:
-        """Return the terms of the loss that have weights of their own, by the name their weights are saved under."""
+        """Return the terms of the loss with weights of their own, by the prefix of these weights in checkpoints."""
         terms = {"hidden": self.hidden, "masked": self.masked}
         return {name: term for name, term in terms.items() if term is not None}
 
@@ -389,7 +395,8 @@ class Distiller:
 def pool_batches(held: int, batch_size: int) -> int:
     """Return how many batches to draw at once: as many as the held texts fill, between 1 and 16.
 
-    >>> pool_batches(300, 64), pool_batches(5, 64), pool_batches(10_000, 64)
-    (4, 1, 16)
+    Examples:
+        >>> pool_batches(300, 64), pool_batches(5, 64), pool_batches(10_000, 64)
+        (4, 1, 16)
     """
     return max(1, min(POOL_BATCHES, held // batch_size))

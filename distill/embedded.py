@@ -1,9 +1,8 @@
-"""Samples that are rows of word embeddings instead of texts: padding, scoring, and reading them as text.
+"""Samples that are word embeddings instead of texts: pad them, classify them, and show them as text.
 
-An embedding is a point between the words, so such a sample has no text. It is kept as a matrix of its own length in float16,
-padded only when a batch of them is put together: half the memory, and a rounding of one part in 2,000, far finer than the
-distance between two words. Whoever reads the stored rows reads the rounded ones, so a run that was stopped and one that was
-not learn from the same numbers.
+Such an embedding is a point between words, so the sample has no text. It is stored as a matrix of its own length in float16,
+and padded only in a batch. That halves the memory. The rounding of one part in 2,000 is far below the distance between two
+words. Everything reads the rounded values, so a stopped run learns from the same numbers as one that was never stopped.
 """
 
 import math
@@ -21,20 +20,20 @@ TOKENS_AT_ONCE = 1024
 
 
 def word_table(model: PreTrainedModel) -> Tensor:
-    """The word embeddings of a classifier, (V, H), without gradients."""
+    """Return the word embeddings of a classifier, (V, H), without gradients."""
     table = model.get_input_embeddings()
     assert isinstance(table, nn.Embedding)
     return table.weight.detach()
 
 
 def classify(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, types: Tensor | None = None) -> Tensor:
-    """Answers to embedded texts; positions, types and layer norm are the model's own.
+    """Classify embedded texts; the model adds its own positions, types and layer norm.
 
     Args:
         model: A sequence classifier.
         embeddings: (N, L, H), word embeddings, special tokens included.
         mask: (N, L), 1 at tokens and 0 at padding, which is on the right.
-        types: (N, L), 1 in the second text of a pair, for models that want to be told.
+        types: (N, L), 1 in the second text of a pair, for models that take types.
 
     Returns:
         (N, K) float32 log-probabilities, with gradients.
@@ -48,17 +47,17 @@ def classify(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, types: Te
 
 
 def stored_rows(embeddings: Tensor, lengths: Tensor) -> list[Tensor]:
-    """Each sample by itself, (length, H) float16, from right-padded (N, L, H) and its lengths (N,)."""
+    """Return each sample alone, (length, H) float16, from right-padded embeddings (N, L, H) and their lengths (N,)."""
     return [row[:length].to(torch.float16, copy=True) for row, length in zip(embeddings, lengths.tolist(), strict=True)]
 
 
 def padded_inputs(rows: Sequence[Tensor], max_length: int, device: torch.device) -> dict[str, Tensor]:
-    """Model inputs from stored samples.
+    """Return model inputs from stored samples.
 
     Args:
         rows: B samples, (length, H) each.
-        max_length: What the model can read; no sample is longer.
-        device: Where the model is.
+        max_length: How many tokens the model can read; no sample is longer.
+        device: Device of the model.
 
     Returns:
         `inputs_embeds` (B, L, H) float32 and `attention_mask` (B, L) int64; L is the longest length, rounded up.
@@ -71,24 +70,24 @@ def padded_inputs(rows: Sequence[Tensor], max_length: int, device: torch.device)
 
 
 def padding_mask(lengths: Tensor, width: int) -> Tensor:
-    """(N, width) int64, 1 at the first `lengths` (N,) positions of each row and 0 after them."""
+    """Return a mask (N, width) int64: 1 at the first `lengths` (N,) positions of each row, 0 after them."""
     return (torch.arange(width, device=lengths.device) < lengths[:, None]).long()
 
 
 def inner_positions(mask: Tensor) -> Tensor:
-    """The positions between the first token and the last, (N, L) bool, of a mask (N, L) whose padding is on the right."""
+    """Return the positions between the first and the last token, (N, L) bool, of a mask (N, L) with padding on the right."""
     inner = torch.arange(mask.shape[1], device=mask.device) < mask.sum(dim=1, keepdim=True) - 1
     inner[:, 0] = False
     return inner
 
 
 def embedded_log_probs(model: PreTrainedModel, rows: Sequence[Tensor], max_length: int) -> Tensor:
-    """Score stored samples with a sequence classifier in evaluation mode.
+    """Classify stored samples in evaluation mode.
 
     Args:
-        model: Its mode (train or eval) is restored afterwards.
+        model: A sequence classifier. Its mode (train or eval) is restored afterwards.
         rows: N samples, (length, H) each.
-        max_length: What the model can read; no sample is longer.
+        max_length: How many tokens the model can read; no sample is longer.
 
     Returns:
         (N, K) float32 log-probabilities on the CPU, in the order of `rows`.
@@ -111,12 +110,12 @@ def embedded_log_probs(model: PreTrainedModel, rows: Sequence[Tensor], max_lengt
 
 
 def nearest_tokens(embeddings: Tensor, table: Tensor, never: Sequence[int] = ()) -> Tensor:
-    """The token whose embedding is nearest to each row, by Euclidean distance.
+    """Return the token with the nearest embedding to each row, by Euclidean distance.
 
     Args:
         embeddings: (M, H).
         table: (V, H), on the same device.
-        never: Tokens that are not chosen.
+        never: Tokens to leave out.
 
     Returns:
         (M,) int64, on the CPU.
@@ -130,15 +129,15 @@ def nearest_tokens(embeddings: Tensor, table: Tensor, never: Sequence[int] = ())
 
 
 def nearest_texts(embeddings: Tensor, lengths: Tensor, table: Tensor, tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """What samples would read as, for people: the nearest word at each position, without the first and the last.
+    """Return samples as text for people: the nearest word at each position, without the first and the last.
 
-    Special tokens are no words; padding, at the origin in many models, would be the nearest to most noise.
+    Special tokens are left out. Padding lies at the origin in many models and would be nearest to most noise.
 
     Args:
         embeddings: (N, L, H), right-padded, with a special token at either end.
         lengths: (N,) int64, on the CPU, special tokens included; at least 2.
         table: (V, H), the word embeddings, on the same device as `embeddings`.
-        tokenizer: Its tokens are the rows of the table.
+        tokenizer: Tokenizer of the table's rows.
     """
     inner = inner_positions(padding_mask(lengths, embeddings.shape[1]))
     tokens = nearest_tokens(embeddings[inner.to(embeddings.device)], table, tokenizer.all_special_ids)

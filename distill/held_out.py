@@ -1,10 +1,10 @@
-"""Texts that no student trains on: what a student is judged and selected by where there is no real data.
+"""Held-out texts: no student trains on them; they measure and select students without any real data.
 
-Whether a text is held out is decided by the text alone, by its hash. So a text that comes again, in another batch or from
-another source, falls on the same side, and a run that resumes or mixes its sources otherwise holds out the same texts.
+The hash of a text alone decides whether it is held out. So a text that comes again, in another batch or from another source,
+falls on the same side, and a run that resumes or mixes its sources in another way holds out the same texts.
 
-Of embeddings the opening they grew from decides (`topics`): two stages of one sample are so alike that the student must not
-train on one and be judged by the other.
+For embeddings, the topic of the sample decides. Two stages of one sample are so similar that a student must not train on one
+and be measured on the other.
 """
 
 import hashlib
@@ -22,14 +22,16 @@ from distill.common.encode import usable_length
 from distill.common.errors import InputError
 from distill.common.files import replace_folder, write_text
 from distill.embedded import embedded_log_probs, stored_rows
+from distill.losses import kl
 from distill.student import Student
 
 
 def is_held_out(text: str, text_pair: str | None, share: float) -> bool:
-    """Return whether a text belongs to the held-out share, 0 <= share < 1, of all texts.
+    """Return whether a text belongs to the held-out share of all texts, 0 <= share < 1.
 
-    >>> sum(is_held_out(f"text {i}", None, 0.1) for i in range(10_000))
-    979
+    Examples:
+        >>> sum(is_held_out(f"text {i}", None, 0.1) for i in range(10_000))
+        979
     """
     digest = hashlib.sha256(json.dumps([text, text_pair]).encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
@@ -39,10 +41,10 @@ class HeldOut:
     """The held-out texts of a run, each once, with the teacher's answers.
 
     Args:
-        share: of all texts, at least 0 and below 1.
+        share: Share of all texts, at least 0 and below 1.
 
     Raises:
-        InputError: the share is out of range.
+        InputError: The share is out of range.
     """
 
     def __init__(self, share: float) -> None:
@@ -52,7 +54,7 @@ class HeldOut:
         self.texts: list[str] = []
         self.text_pairs: list[str | None] = []
         self.embeddings: list[Tensor] = []  # (length, H) float16 each, where embeddings are held out
-        self._predictions: list[Tensor] = []  # put together when asked for: growing one matrix would copy it each time
+        self._predictions: list[Tensor] = []  # a list, because a growing matrix would be copied each time
         self._known: set[tuple[str, str | None]] = set()
 
     def __len__(self) -> int:
@@ -61,11 +63,11 @@ class HeldOut:
 
     @property
     def logprobs(self) -> Tensor:
-        """(N, K) float32, the teacher's answers to `texts`."""
+        """The teacher's answers to `texts`, (N, K) float32."""
         return torch.cat(self._predictions) if self._predictions else torch.empty(0, 0)
 
     def take(self, batch: SyntheticBatch) -> SyntheticBatch:
-        """Keep the batch's held-out texts that have a usable answer, and return the batch without any held-out text."""
+        """Keep the held-out texts of a batch that have a usable answer; return the batch without any held-out text."""
         pairs: Sequence[str | None] = batch.text_pairs or [None] * len(batch)
         deciding = batch.texts
         if batch.embeddings is not None:
@@ -75,7 +77,7 @@ class HeldOut:
         for index in (torch.tensor(held, dtype=torch.bool) & batch.usable).nonzero().flatten().tolist():
             key = (batch.texts[index], pairs[index])
             if batch.embeddings is not None:
-                kept.append(index)  # embeddings that read alike are still different samples
+                kept.append(index)  # embeddings with the same nearest words are still different samples
             elif key not in self._known:
                 self._known.add(key)
                 kept.append(index)
@@ -91,7 +93,7 @@ class HeldOut:
         """Compare a student with the teacher on the held-out texts.
 
         Returns:
-            `agreement`, the share of texts on which both choose the same class, and `kl`, the mean
+            `agreement`, the share of texts for which both choose the same class, and `kl`, the mean
             `KL(p_teacher || p_student)` in nats; {} where no text is held out.
         """
         if not len(self):
@@ -104,14 +106,13 @@ class HeldOut:
             predictions = student.log_probs(self.texts, pairs)
         teacher = self.logprobs
         same = predictions.argmax(dim=1) == teacher.argmax(dim=1)
-        kl = (teacher.exp() * (teacher - predictions)).sum(dim=1)
-        return {"agreement": same.float().mean().item(), "kl": kl.mean().item()}
+        return {"agreement": same.float().mean().item(), "kl": kl(teacher, predictions).mean().item()}
 
     def save(self, folder: str | Path) -> None:
         """Write the texts and answers to a folder; `load` restores them exactly.
 
         Raises:
-            InputError: the folder cannot be written.
+            InputError: The folder cannot be written.
         """
         rows = zip(self.texts, self.text_pairs, strict=True)
         with replace_folder(folder, marker="texts.jsonl") as temporary:
@@ -126,7 +127,7 @@ class HeldOut:
         """Continue from what `save` wrote.
 
         Raises:
-            InputError: a file is missing or damaged.
+            InputError: A file is missing or damaged.
         """
         folder = Path(folder)
         try:

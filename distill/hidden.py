@@ -1,8 +1,8 @@
-"""Learning from the teacher's inside: the optional hidden-state term of the distillation loop.
+"""The optional hidden-state term of the loss: the student also imitates the teacher's layers.
 
-A teacher whose weights are at hand can show more than its answers. The student's layers are drawn to those of the
-teacher, through a projection where the widths differ. This asks for a second pass of the teacher over every training
-batch, so it is off by default; the texts were paid for when they were judged, and no query is counted.
+It needs a teacher whose weights are at hand. A learned projection maps the student's width to the teacher's where they differ.
+The term costs a second pass of the teacher over every training batch, so it is off by default. It counts no query, because
+the texts were counted when the teacher answered them.
 """
 
 from torch import Tensor, nn
@@ -17,12 +17,17 @@ from distill.teachers.transformers_teacher import TransformersTeacher
 
 
 class HiddenMatch(nn.Module):
-    """The hidden-state loss of a student against its teacher's layers, with the projection it learns.
+    """The hidden-state loss of a student against its teacher, with the learned projection.
 
     Both models must read the same token ids, so that position i is the same token in both.
 
+    Args:
+        student: The student.
+        teacher: A Hugging Face teacher.
+        seed: Decides the projection's first weights.
+
     Raises:
-        InputError: the teacher is a callable, or its vocabulary differs from the student's.
+        InputError: The teacher is a black box, or its vocabulary differs from the student's.
     """
 
     def __init__(self, student: Student, teacher: Teacher | None, seed: int) -> None:
@@ -41,7 +46,7 @@ class HiddenMatch(nn.Module):
         self.to(student.device)
 
     def loss(self, inputs: dict[str, Tensor], student_hidden: tuple[Tensor, ...]) -> Tensor:
-        """Return the loss of a batch from the student's `hidden_states` on `inputs`; a scalar >= 0."""
+        """Return the loss of a batch, a scalar >= 0, from the student's `hidden_states` on `inputs`."""
         kept = {name: t for name, t in inputs.items() if name != "token_type_ids" or self.keeps_types}
         teacher_hidden = self.states_of(kept)
         return hidden_state_loss(

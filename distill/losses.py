@@ -1,8 +1,8 @@
-"""What the student minimises.
+"""The terms of the student's loss, each a plain function of tensors.
 
 The main term is Hinton's (arXiv 1503.02531, section 2): the cross-entropy between the teacher's and the student's
-distributions, both softened by a temperature. A high temperature shows how the teacher ranks the classes it does *not*
-choose, which is where most of its knowledge about a text lies. Each term is a plain function of tensors.
+distributions, both softened by a temperature. A high temperature shows how the teacher ranks the classes that it does *not*
+choose, and that ranking holds most of what it knows about a text.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from torch import Tensor, nn
 def kd_loss(student_logits: Tensor, teacher_logprobs: Tensor, temperature: float, weights: Tensor | None = None) -> Tensor:
     """Return `τ² KL(p_T^τ || p_S^τ)`, averaged over the batch.
 
-    `p^τ = softmax(x / τ)`. The factor τ² keeps the gradient's size independent of the temperature (Hinton et al.,
-    section 2.1). KL is their cross-entropy less the teacher's entropy, a constant, and 0 at a perfect match.
+    `p^τ = softmax(x / τ)`. The factor τ² makes the size of the gradient independent of the temperature (Hinton et al., section
+    2.1). KL is the cross-entropy minus the teacher's entropy, which is a constant, and 0 at a perfect match.
 
     Args:
         student_logits: (B, K), any float format; computed in float32.
-        teacher_logprobs: (B, K) log-probabilities, or logits: a softmax cannot tell them apart.
+        teacher_logprobs: (B, K) log-probabilities, or logits, which have the same softmax.
         temperature: τ > 0.
-        weights: (B,) non-negative row weights; the result is then the weighted mean.
+        weights: (B,) non-negative row weights for a weighted mean, or None.
 
     Returns:
         A scalar >= 0.
@@ -36,8 +36,8 @@ def hard_label_loss(student_logits: Tensor, teacher_logprobs: Tensor, weights: T
 
     Args:
         student_logits: (B, K).
-        teacher_logprobs: (B, K); only the arg max of each row is used.
-        weights: (B,) non-negative row weights.
+        teacher_logprobs: (B, K); only the arg max of each row counts.
+        weights: (B,) non-negative row weights for a weighted mean, or None.
 
     Returns:
         A scalar >= 0.
@@ -53,16 +53,16 @@ def hidden_state_loss(
     attention_mask: Tensor,
     projection: nn.Module | None = None,
 ) -> Tensor:
-    """Return the mean squared difference of hidden states at paired layers, over real tokens.
+    """Return the mean squared difference of hidden states at paired layers.
 
-    The form of TinyBERT's hidden-state term (arXiv 1909.10351, equation 8): `MSE(H_S W, H_T)`, one learned `W` for all
-    layers. Averaged over layers, real tokens and features.
+    The form of TinyBERT's hidden-state term (arXiv 1909.10351, equation 8): `MSE(H_S W, H_T)`, with one learned `W` for all
+    layers. The mean is over layers, real tokens and features.
 
     Args:
         student_hidden: n tensors (B, L, H_S).
-        teacher_hidden: the n tensors (B, L, H_T) they are paired with (`layer_pairs`).
+        teacher_hidden: n tensors (B, L, H_T), paired with them by `layer_pairs`.
         attention_mask: (B, L), 1 at real tokens, 0 at padding.
-        projection: maps H_S to H_T; None where the widths are equal.
+        projection: Maps H_S to H_T; None where the widths are equal.
 
     Returns:
         A scalar >= 0.
@@ -87,12 +87,13 @@ def entropy(log_probs: Tensor) -> Tensor:
 
 
 def layer_pairs(student_layers: int, teacher_layers: int) -> list[tuple[int, int]]:
-    """Pair student layer i (1 to n) with teacher layer ceil(i * N / n), so that the last ones meet.
+    """Pair student layer i (1 to n) with teacher layer ceil(i * N / n), so that the last layers are paired.
 
-    Layer 0 of `hidden_states` is the embeddings and is left out.
+    Layer 0 of `hidden_states` is the embeddings and has no pair.
 
-    >>> layer_pairs(2, 6)
-    [(1, 3), (2, 6)]
+    Examples:
+        >>> layer_pairs(2, 6)
+        [(1, 3), (2, 6)]
     """
     return [(i, -(-i * teacher_layers // student_layers)) for i in range(1, student_layers + 1)]
 

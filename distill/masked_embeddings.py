@@ -1,12 +1,12 @@
-"""How well a student understands samples that are embeddings: it guesses the ones that were hidden from it.
+"""Measure how well a student understands embeddings: it predicts the ones that were hidden from it.
 
 AS-DFD (arXiv 2010.04883) has a self-supervised module that measures the student's ability, and adapts the difficulty of its
-samples to it (fact). The form is ours, after masked language modelling: some positions of a sample are replaced by one mask
-embedding, and a linear head on the student's last layer says what was there. The loss is the cosine distance between the
-guess and the hidden embedding, in units of the table's spread. A squared distance would let an adversary win by making
-embeddings long; an angle can only be missed. It is about 1 for a guess that knows nothing.
+samples to it (fact). The form is ours, after masked language modelling. A mask embedding replaces some positions of a sample,
+and a linear head on the student's last layer predicts what was there. The loss is the cosine distance between the prediction
+and the hidden embedding, in units of the table's spread. With a squared distance an adversary could raise the loss without
+limit by making embeddings long; an angle has no such way out. A prediction without knowledge has a loss of about 1.
 
-The head exists for the training only and is no part of the student that is saved.
+The head serves training only. It is not part of the saved student.
 """
 
 import torch
@@ -19,14 +19,14 @@ from distill.student import Student
 
 
 class MaskedEmbeddings(nn.Module):
-    """The masked-embedding loss of a student, with the head it learns.
+    """The masked-embedding loss of a student, with its learned head.
 
     Args:
-        student: Its word embeddings give the mask embedding (the tokenizer's mask token; the table's mean where there is
-            none) and the units of the loss.
-        weight: Of the loss in the student's objective, above 0.
-        share: Of the positions that are hidden, above 0 and below 1; of each sample at least one.
-        seed: Decides the head's first weights and what is hidden.
+        student: The student. Its word embeddings give the units of the loss and the mask embedding (that of the mask token, or
+            the mean of the table where the tokenizer has no mask token).
+        weight: Weight of the loss in the student's objective, above 0.
+        share: Share of the positions that are hidden, above 0 and below 1, but at least one in each sample.
+        seed: Decides the head's first weights and which positions are hidden.
 
     Attributes:
         weight: As given.
@@ -44,20 +44,20 @@ class MaskedEmbeddings(nn.Module):
         self.to(student.device)
 
     def update_loss(self, model: PreTrainedModel, inputs: dict[str, Tensor], update: int) -> Tensor:
-        """The weighted loss of a batch in a student's update, a scalar; `inputs` as `distill.embedded.padded_inputs` makes."""
+        """Return the weighted loss of a batch, a scalar; `distill.embedded.padded_inputs` makes the inputs."""
         hidden = self.choose(inputs["attention_mask"], "update", update)
         return self.weight * self.loss(model, inputs["inputs_embeds"], inputs["attention_mask"], hidden)
 
     def choose(self, mask: Tensor, purpose: str, counter: int) -> Tensor:
-        """Choose what to hide.
+        """Choose the hidden positions.
 
         Args:
-            mask: (N, L), 1 at tokens and 0 at the padding, which is on the right.
-            purpose: What it is for; with the counter it decides the draw.
+            mask: (N, L), 1 at tokens and 0 at padding, which is on the right.
+            purpose: Purpose of the draw; decides it together with the counter.
             counter: See `distill.common.seeding`.
 
         Returns:
-            (N, L) bool: never the first or the last token, at least one position where there is another.
+            (N, L) bool, never the first or the last token; at least one position of each sample with three tokens or more.
         """
         draws = torch.rand(mask.shape, generator=random_generator(self.seed, "masked", purpose, counter)).to(mask.device)
         inner = inner_positions(mask)
@@ -65,7 +65,7 @@ class MaskedEmbeddings(nn.Module):
         return inner & ((draws < self.share) | (draws == draws.amin(dim=1, keepdim=True)))
 
     def loss(self, model: PreTrainedModel, embeddings: Tensor, mask: Tensor, hidden: Tensor) -> Tensor:
-        """The mean cosine distance at the hidden positions, in [0, 2], with gradients to model, head and embeddings.
+        """Return the mean cosine distance at the hidden positions, in [0, 2], with gradients to model, head and embeddings.
 
         Args:
             model: The student's model.

@@ -1,11 +1,11 @@
-"""Replay: the texts the student learns from, each with the teacher's answer that was paid for once.
+"""The replay: the texts that the student learns from, each with the teacher's answer.
 
-A ring of fixed capacity. New texts overwrite the oldest; a text that is already there is not stored twice. Beside text
-and teacher answer a row keeps which class was asked for, the topic it grew from, its source, and the update at which
-it came in, so that a selection rule can favour what it likes. The rule is one function, `selection_weights`.
+It is a ring of fixed capacity. New texts overwrite the oldest, and no text is stored twice. Each row also keeps its target,
+topic and source, and the update at which it came in, so that a selection rule can use them. The rule is one function,
+`selection_weights`.
 
-Instead of texts it may hold embeddings (all rows or none). They are stored in float16, see `distill.embedded`. No two of them
-are the same point, even where they read alike, so none of them is left out as a repetition.
+The replay may hold embeddings instead of texts (in all rows or none), in float16, see `distill.embedded`. Two embeddings are
+different samples even where they have the same nearest words, so none is left out as a repetition.
 """
 
 import json
@@ -26,20 +26,20 @@ from distill.embedded import stored_rows
 
 
 class Replay:
-    """A ring buffer of judged texts.
+    """A ring buffer of texts with the teacher's answers.
 
     Args:
-        capacity: rows kept, at least 1.
-        seed: decides every draw, together with the draw's counter.
-        source_weights: how often texts of each source are drawn, relative to each other: all texts of a source together
-            have its weight. None: every text alike, whatever its source.
+        capacity: Maximum number of rows, at least 1.
+        seed: Decides every draw, together with the draw's counter.
+        source_weights: Weight of each source in the draws; all texts of a source share its weight. None: all texts are drawn
+            equally often, whatever their source.
 
     Attributes:
-        embeddings: one (length, H) float16 tensor per row where embeddings are held; else empty.
-        texts, text_pairs, topics, sources: lists with one entry per row; `text_pairs` holds None for single texts.
-        logprobs: (capacity or fewer, K) float32 teacher log-probabilities; rows 0 to len - 1 are filled.
-        wanted: (...,) int64 class asked for, -1 for none.
-        inserted: (...,) int64 update at which the row came in; its age is the present update minus this.
+        embeddings: One (length, H) float16 tensor per row where embeddings are held; else empty.
+        texts, text_pairs, topics, sources: Lists with one entry per row; `text_pairs` holds None for single texts.
+        logprobs: (capacity or fewer, K) float32, the teacher's log-probabilities; rows 0 to len - 1 are filled.
+        targets: (...,) int64, the label that the text was written for, or -1.
+        inserted: (...,) int64, the update at which the row came in.
     """
 
     def __init__(self, capacity: int, seed: int, source_weights: Mapping[str, float] | None = None) -> None:
@@ -56,7 +56,7 @@ class Replay:
         self.logprobs = torch.empty(0, 0)
         self.targets = torch.empty(0, dtype=torch.int64)
         self.inserted = torch.empty(0, dtype=torch.int64)
-        self.next_row = 0  # where the next text goes once the ring is full
+        self.next_row = 0  # the row of the next text
         self._rows: dict[tuple[str, str | None], int] = {}
 
     def __len__(self) -> int:
@@ -64,21 +64,20 @@ class Replay:
         return len(self.texts)
 
     def add(self, batch: SyntheticBatch, update: int) -> Tensor:
-        """Store the batch's usable, new texts.
+        """Store the new texts of a batch that have a usable answer.
 
-        Rows whose teacher answer is not finite and texts (with the same second text) that are held already are
-        skipped. Embeddings are new, whatever they read as.
+        A text is new unless the replay holds it with the same second text. Embeddings are always new.
 
         Args:
-            batch: judged texts.
-            update: the student's update count now.
+            batch: Texts or embeddings with the teacher's answers.
+            update: Number of student updates made so far.
 
         Returns:
             (n,) int64, the rows that now hold a new text, without repetition.
 
         Raises:
-            InputError: the number of classes differs from what is stored, or texts meet embeddings, or embeddings meet
-                others of another width.
+            InputError: The batch has another number of classes than the stored rows, or holds texts where embeddings are
+                stored or the reverse, or embeddings of another width.
         """
         classes = batch.teacher_logits.shape[1]
         if len(self) and classes != self.logprobs.shape[1]:
@@ -109,18 +108,18 @@ class Replay:
         """Draw rows.
 
         Args:
-            count: how many, n.
-            counter: which draw this is; the same counter over the same rows gives the same draw.
-            selection: see `selection_weights`.
+            count: Number of rows n.
+            counter: Number of the draw. The same counter over the same rows gives the same draw.
+            selection: See `selection_weights`.
 
         Returns:
             (n,) int64 row numbers, without repetition where n <= len(self).
 
         Raises:
-            InputError: the replay is empty, or the selection is unknown.
+            InputError: The replay is empty, or the selection is unknown.
         """
         if not len(self):
-            raise InputError("replay: there is no text to learn from; every teacher answer so far was unusable.")
+            raise InputError("replay: it holds no text to learn from; every answer of the teacher so far was unusable.")
         weights = selection_weights(self, selection)
         source = random_generator(self.seed, "replay", counter)
         return torch.multinomial(weights, count, replacement=count > len(self), generator=source)
@@ -129,7 +128,7 @@ class Replay:
         """Write the replay to a folder: texts as JSON lines, numbers as safetensors; `load` restores it exactly.
 
         Raises:
-            InputError: the folder cannot be written.
+            InputError: The folder cannot be written.
         """
         size = len(self)
         columns = zip(self.texts, self.text_pairs, self.topics, self.sources, strict=True)
@@ -150,7 +149,7 @@ class Replay:
         """Read what `save` wrote.
 
         Raises:
-            InputError: a file is missing, damaged, or the files disagree.
+            InputError: A file is missing or damaged, or the files disagree.
         """
         folder = Path(folder)
         state = read_json(folder / "replay.json")
@@ -170,7 +169,7 @@ class Replay:
             replay.logprobs, replay.targets, replay.inserted = (tensors[n] for n in ("logprobs", "wanted", "inserted"))
             if "embeddings" in state:
                 parts = load_file(folder / "embeddings.safetensors")
-                # Copies: a part of one tensor would keep the whole of it in memory as long as one row is held.
+                # A slice would keep the whole tensor in memory, so each row is a copy.
                 replay.embeddings = [e.clone() for e in parts["embeddings"].split(parts["lengths"].tolist())]
         except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{folder}: the replay is damaged ({error}); use an earlier checkpoint.") from error
@@ -183,13 +182,13 @@ class Replay:
     def _check_same_kind(self, batch: SyntheticBatch) -> None:
         if len(self) and bool(self.embeddings) != (batch.embeddings is not None):
             held, new = ("embeddings", "texts") if self.embeddings else ("texts", "embeddings")
-            raise InputError(f"replay: it holds {held}, and a batch of {new} came; learn from one kind only.")
+            raise InputError(f"replay: it holds {held}, but the batch holds {new}; use one kind only.")
         if self.embeddings and batch.embeddings is not None and batch.embeddings.shape[2] != self.embeddings[0].shape[1]:
             widths = f"{batch.embeddings.shape[2]} features; the stored ones have {self.embeddings[0].shape[1]}"
             raise InputError(f"replay: a batch of embeddings of {widths}; use one teacher.")
 
     def _place(self, key: tuple[str, str | None], topic: str, source: str, embedding: Tensor | None) -> int:
-        """Put the parts of a row that are no numbers of a matrix where they belong and return its number."""
+        """Store what a row holds beside numbers, and return the number of the row."""
         text, pair = key
         row = self.next_row
         if row == len(self):
@@ -211,7 +210,7 @@ class Replay:
         return row
 
     def _grow(self, rows: int, classes: int) -> None:
-        """Make room for `rows` rows; doubling keeps the cost per text constant."""
+        """Make room for `rows` rows. The room doubles, so that the cost per text is constant."""
         held = self.logprobs.shape[0]
         if rows <= held:
             return
@@ -225,15 +224,18 @@ class Replay:
 
 
 def selection_weights(replay: Replay, selection: str) -> Tensor:
-    """Return (len(replay),) float64 weights, proportional to how likely each row is drawn first.
+    """Return (len(replay),) float64 weights, proportional to the probability that a row is drawn first.
 
-    "uniform": every row alike. "balanced": every class the teacher chose alike, so a row's weight is one over the
-    number of rows with its class; a synthesizer that found one class easy does not drown the others. Where the replay
-    has `source_weights`, they are brought about on top. This is the one place to add a rule (by age, by wanted class,
-    by confidence).
+    "uniform" gives every row the same weight. "balanced" gives every class that the teacher chose the same total weight, so
+    that a class that is easy to write for does not dominate the others. The `source_weights` of the replay then scale the rows of
+    each source. A new rule (by age, by target, by confidence) belongs here.
+
+    Args:
+        replay: The replay.
+        selection: "uniform" or "balanced".
 
     Raises:
-        InputError: the selection is unknown.
+        InputError: The selection is unknown.
     """
     size = len(replay)
     weights = torch.ones(size, dtype=torch.float64)
@@ -252,6 +254,6 @@ def selection_weights(replay: Replay, selection: str) -> Tensor:
 
 
 def _spread(weights: Tensor, groups: Tensor, totals: Tensor) -> Tensor:
-    """Scale the weights (N,) so that those of each group, by its number in (N,), add up to its total."""
+    """Scale weights (N,) so that the weights of each group add up to its total; `groups` (N,) holds group numbers."""
     sums = torch.zeros_like(totals).index_add_(0, groups, weights)
     return weights * (totals / sums.clamp_min(torch.finfo(torch.float64).tiny))[groups]

@@ -1,10 +1,10 @@
-"""The student: a small classifier, and the three ways to begin one.
+"""The student: a small classifier, and three ways to make one.
 
-Initialisation decides a lot, so it is always named: from a folder or hub id (pre-trained or already distilled), from
-chosen layers of the teacher (`teacher-layers:0,2,4`, as in DistilBERT, arXiv 1910.01108), or from a configuration with
-random weights (`bert:layers=2,hidden=128`). Built and copied students have no dropout: dropout keeps a model from
-memorising labels, but here the target is the teacher's whole function on texts that are hardly ever seen twice, and
-noise in the student only slows the match. A saved student is an ordinary Hugging Face folder.
+The first weights matter, so the user always names them: a folder or hub id (pre-trained or already distilled), chosen layers
+of the teacher (`teacher-layers:0,2,4`, as in DistilBERT, arXiv 1910.01108), or a configuration with random weights
+(`bert:layers=2,hidden=128`). Students of the last two kinds have no dropout. Dropout keeps a model from memorising labels.
+Here the target is the teacher's whole function, the student hardly ever sees a text twice, and noise only slows it down. A
+saved student is an ordinary Hugging Face folder.
 """
 
 import re
@@ -35,7 +35,7 @@ from distill.teachers.transformers_teacher import TransformersTeacher
 TEACHER_LAYERS = "teacher-layers:"
 FROM_CONFIG = re.compile(r"([\w-]+):(\w+=[^,=]+(,\w+=[^,=]+)*)")
 
-# Short names in a student spec; the first field that the family's configuration has is meant.
+# Short names in a student spec. Each means the first of these fields that the family's configuration has.
 SHORT_NAMES = {
     "layers": ("num_hidden_layers", "n_layers", "n_layer"),
     "hidden": ("hidden_size", "dim", "n_embd"),
@@ -50,12 +50,12 @@ class Student:
     """A sequence classifier in training, its tokenizer, and the names of its classes.
 
     Attributes:
-        model: float32 weights on `device`; `config.id2label` holds `labels`.
-        tokenizer: the model's tokenizer.
-        device: where the model is.
-        labels: the K class names, in the teacher's order.
-        spec: what it was made from, as the user wrote it.
-        max_length: longer texts are truncated to this many tokens when it scores.
+        model: Float32 weights on `device`; `config.id2label` holds `labels`.
+        tokenizer: The model's tokenizer.
+        device: Device of the model.
+        labels: The K class names, in the teacher's order.
+        spec: What the student was made from, as the user wrote it.
+        max_length: Longer texts are cut to this many tokens when the student classifies them.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Student:
         config.id2label = dict(enumerate(self.labels))
         config.label2id = {label: i for i, label in enumerate(self.labels)}
         config.pad_token_id = tokenizer.pad_token_id if config.pad_token_id is None else config.pad_token_id
-        # What the model can read travels with the folder, so that a pipeline with truncation=True does not overrun.
+        # The saved folder holds the length that the model can read, so that a pipeline with truncation=True respects it.
         tokenizer.model_max_length = encode.usable_length(model, tokenizer, 1_000_000)
 
     def log_probs(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-        """Return (N, K) float32 log-probabilities on the CPU, without dropout and without gradients."""
+        """Return (N, K) float32 log-probabilities on the CPU, without dropout or gradients."""
         return encode.log_probs(self.model, self.tokenizer, texts, text_pairs, max_length=self.max_length)
 
     def num_parameters(self) -> int:
@@ -90,10 +90,10 @@ class Student:
     def save(self, folder: str | Path) -> None:
         """Write a Hugging Face model folder that `pipeline("text-classification", folder)` opens.
 
-        The folder appears whole or not at all; an older student of that name is replaced.
+        The folder appears whole or not at all, and replaces an older student.
 
         Raises:
-            InputError: the folder holds something else, cannot be written, or the disk is full.
+            InputError: The folder holds something else, cannot be written, or the disk is full.
         """
         with replace_folder(folder, marker="config.json") as temporary:
             self.model.save_pretrained(temporary)
@@ -112,21 +112,20 @@ def load_student(
     """Make the student that `spec` describes.
 
     Args:
-        spec: a model folder or hub id (a missing classification head is drawn at random); or
-            "teacher-layers:0,2,4", the teacher's embeddings, those of its layers (from 0) and its head; or
-            "family:layers=2,hidden=128" with optional heads=, intermediate=, dropout= and any field of the family's
-            configuration, drawn at random. The family is any `model_type` of transformers that has a sequence
-            classifier. Defaults: heads = hidden / 64 (at least 1), intermediate = 4 * hidden, no dropout.
-        labels: the class names, in the teacher's order. None: the teacher's, or those stored in the folder.
-        teacher: needed for "teacher-layers", and as the default source of the tokenizer for "family:...".
-        tokenizer: a tokenizer, or a folder or hub id of one, instead of the teacher's (for "family:...") or the
-            folder's own.
-        seed: decides every randomly drawn weight.
+        spec: One of three forms. A model folder or hub id; a missing classification head is drawn at random. Or
+            "teacher-layers:0,2,4": the teacher's embeddings, its layers of these numbers (from 0), and its head. Or
+            "family:layers=2,hidden=128", with random weights, optional heads=, intermediate=, dropout= and any field of the
+            family's configuration; the family is any `model_type` of transformers with a sequence classifier. Defaults:
+            heads = hidden / 64 (at least 1), intermediate = 4 * hidden, no dropout.
+        labels: The class names, in the teacher's order. None: the teacher's, or those stored in the folder.
+        teacher: Needed for "teacher-layers", and to find a tokenizer for "family:...".
+        tokenizer: A tokenizer, or a folder or hub id of one, to replace the teacher's (for "family:...") or the folder's own.
+        seed: Decides every random weight.
         device: "auto", "cpu", "cuda", "cuda:N".
 
     Raises:
-        InputError: the spec cannot be read, names an unknown family, field or layer, needs a teacher of another
-            kind, has other classes than the teacher, or the vocabulary does not fit.
+        InputError: The spec cannot be read, names an unknown family, field or layer, needs a teacher of another kind, has
+            other classes than the teacher, or the vocabulary does not fit.
     """
     target = resolve_device(device)
     if labels is None and teacher is not None:
@@ -160,7 +159,7 @@ def _from_folder(
     own = [str(config.id2label[i]) for i in range(config.num_labels)] if has_head else None
     if labels is None:
         if own is None:
-            raise InputError(f"student: {spec} has no classification head, so the class names must be given (labels).")
+            raise InputError(f"student: {spec} has no classification head; give the class names (labels).")
         labels = own
     if own is not None and len(own) != len(labels):
         raise InputError(
@@ -215,7 +214,7 @@ def _from_teacher(
         if found is None:
             weights[name] = weight
             continue
-        # One teacher layer may be asked for twice, so every position that names it gets a copy.
+        # A spec may name one layer twice. Every position that names it gets a copy.
         for position, layer in enumerate(layers):
             if layer == int(found[2]):
                 weights[f"{found[1]}{position}{found[3]}"] = weight
@@ -224,7 +223,7 @@ def _from_teacher(
     except RuntimeError as error:
         family = config.model_type
         raise InputError(f"student: layers of a {family} teacher cannot be copied; use family:layers=... .") from error
-    # A tokenizer of its own: the student sets the length it can read on it.
+    # Loaded anew, because the student sets the length that it can read on its tokenizer.
     return Student(model, load_tokenizer(teacher.path, "teacher"), device, labels or teacher.labels, spec)
 
 
@@ -239,13 +238,32 @@ def _from_config(
 ) -> Student:
     if family not in CLASSIFIERS:
         hint = did_you_mean(family, CLASSIFIERS)
-        raise InputError(f"student: {family!r} is no model family with a sequence classifier.{hint}")
+        raise InputError(f"student: {family!r} is not a model family with a sequence classifier.{hint}")
     if labels is None:
         raise InputError(f"student: {spec} needs class names (labels) or a teacher.")
     if tokenizer is None:
         if not isinstance(teacher, TransformersTeacher):
-            raise InputError(f"student_tokenizer: {spec} needs one, because the teacher is no model with a tokenizer.")
+            raise InputError(f"student_tokenizer: {spec} needs one, as the teacher has none; give a folder or hub id.")
         tokenizer = load_tokenizer(teacher.path, "teacher")
+    config = _config(spec, family, settings)
+    config.vocab_size = len(tokenizer)
+    if family in encode.OFFSET_POSITIONS and "max_position_embeddings=" not in settings:
+        config.max_position_embeddings += int(tokenizer.pad_token_id) + 1
+    config.num_labels = len(labels)
+    known = config.to_dict()
+    for token in ("pad", "bos", "eos", "cls", "sep"):
+        if f"{token}_token_id" in known:
+            setattr(config, f"{token}_token_id", getattr(tokenizer, f"{token}_token_id"))
+    try:
+        model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0][:200]
+        raise InputError(f"student: no model can be built from {spec} ({reason}).") from error
+    return Student(model, tokenizer, device, labels, spec)
+
+
+def _config(spec: str, family: str, settings: str) -> PreTrainedConfig:
+    """Return the configuration of "family:settings"."""
     config = AutoConfig.for_model(family)
     values = {name: _number(value) for name, value in (item.split("=") for item in settings.split(","))}
     for name in ("layers", "hidden"):
@@ -264,27 +282,15 @@ def _from_config(
         field = _field(config, name, spec) if name in SHORT_NAMES else name
         if field not in known:
             hint = did_you_mean(name, [*SHORT_NAMES, "dropout", *known])
-            raise InputError(f"student: {name!r} in {spec} is no field of a {family} configuration.{hint}")
+            raise InputError(f"student: {name!r} in {spec} is not a field of a {family} configuration.{hint}")
         setattr(config, field, value)
     if "embedding_size" in known and "embedding_size" not in values and family == "electra":
         config.embedding_size = min(config.embedding_size, values["hidden"])
-    config.vocab_size = len(tokenizer)
-    if family in encode.OFFSET_POSITIONS and "max_position_embeddings" not in values:
-        config.max_position_embeddings += int(tokenizer.pad_token_id) + 1
-    config.num_labels = len(labels)
-    for token in ("pad", "bos", "eos", "cls", "sep"):
-        if f"{token}_token_id" in known:
-            setattr(config, f"{token}_token_id", getattr(tokenizer, f"{token}_token_id"))
-    try:
-        model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
-    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise InputError(f"student: no model can be built from {spec} ({reason}).") from error
-    return Student(model, tokenizer, device, labels, spec)
+    return config
 
 
 def _number(text: str) -> Any:
-    """Read a setting's value as an int, a float, a truth value or else text."""
+    """Return the value of a setting as an int, a float, a truth value, or else text."""
     for kind in (int, float):
         try:
             return kind(text)
@@ -294,7 +300,7 @@ def _number(text: str) -> Any:
 
 
 def _field(config: PreTrainedConfig, name: str, spec: str) -> str:
-    """Return what the configuration's family calls layers, hidden, heads or intermediate."""
+    """Return the field of the family's configuration for layers, hidden, heads or intermediate."""
     known = config.to_dict()
     for field in SHORT_NAMES[name]:
         if field in known:
@@ -310,7 +316,7 @@ def _set_dropout(config: PreTrainedConfig, value: float) -> None:
 
 
 def _plain(config: PreTrainedConfig) -> dict[str, Any]:
-    """Return the configuration's fields without the ones that describe its checkpoint."""
+    """Return the fields of a configuration except those that describe its checkpoint."""
     dropped = {"architectures", "dtype", "transformers_version", "_name_or_path"}
     return {key: value for key, value in config.to_dict().items() if key not in dropped}
 

@@ -1,4 +1,4 @@
-"""What all packages share and what knows nothing of distillation: errors, files, the hub, precision, seeds, tokenising.
+"""What all packages share: settings, errors, files, the hub, number formats, seeds and tokens; nothing about distillation.
 
 May import nothing of ours.
 """

@@ -1,4 +1,4 @@
-"""Teachers: anything that answers texts with class probabilities, and the cache of what they have answered.
+"""Teachers: anything that answers texts with class probabilities; and the cache of their answers.
 
 May import `distill.common`.
 """

@@ -1,13 +1,14 @@
-"""A teacher behind HTTP, in the format of text-embeddings-inference's `/predict`.
+"""A teacher behind HTTP, in the format of `/predict` of text-embeddings-inference.
 
-A request carries some texts, `{"inputs": [["first text"], ["second text"]], "truncate": true, "raw_scores": false}`,
-a pair being `["text", "second text"]`; its answer holds for each input, in order, a list of `{"label": ..., "score": ...}`
-with probabilities as scores. The server sorts that list by score, so columns are told by name, never by position.
+A request holds some texts: `{"inputs": [["first text"], ["second text"]], "truncate": true, "raw_scores": false}`; a pair is
+`["text", "second text"]`. The answer holds for each input, in order, a list of `{"label": ..., "score": ...}` with
+probabilities as scores. The server sorts this list by score, so the names of the labels decide the columns, not their
+position.
 
-Three kinds of failure are told apart. What passes (HTTP 429 and 5xx, timeouts, dropped connections) is asked again with
-growing pauses, and stops the run when it persists. Texts that the server refuses (too long, empty, too many at once) are
-asked in ever smaller portions, so that one of them does not take the others with it. What is left (answers cut off,
-of a wrong count, without probabilities) becomes rows of NaN, as with every teacher.
+Failures are of three kinds. A temporary failure (HTTP 429 and 5xx, timeouts, dropped connections) is asked again with growing
+pauses, and stops the run when it persists. Texts that the server refuses (too long, empty, too many at once) are sent again in
+smaller and smaller portions, so that one such text does not spoil the others. All other failures (answers that are cut off, of
+a wrong count, or without probabilities) become rows of NaN, as with every teacher.
 """
 
 import json
@@ -26,15 +27,14 @@ from torch import Tensor
 from urllib3.util import Retry
 
 from distill.common.errors import InputError
-from distill.teachers.names import teacher_name as without_query  # noqa: F401  (moved to names.py)
 from distill.teachers.probabilities import check_labels, count, log_probabilities
 
 TOKEN_VARIABLE = "PROMPTER_TEACHER_TOKEN"
 
-# How often an answer that came but cannot be read (cut off, not JSON, a wrong count) is asked for.
+# How often to ask where the answer cannot be read (cut off, not JSON, a wrong count).
 READINGS = 3
 
-# How a server says that it will not judge these texts, whereas it may well judge others.
+# A server answers with one of these where it refuses some texts but may accept others.
 REFUSALS = {400, 413, 422, 424}
 
 REMEDIES = {
@@ -45,33 +45,33 @@ REMEDIES = {
 }
 
 Scores = dict[str, float]
-"""One answer: the score of each label."""
+"""The answer to one text: the score of each label."""
 
 
 class HttpTeacher:
     """A classifier behind HTTP as teacher.
 
-    A bearer token is taken from the environment variable PROMPTER_TEACHER_TOKEN where it is set. It goes to the given
-    address alone: redirects are not followed.
+    The environment variable PROMPTER_TEACHER_TOKEN may hold a bearer token. It is sent to the given address only: redirects
+    are not followed.
 
     Args:
-        url: where texts are posted, such as "http://host:8080/predict".
-        labels: the K class names, in the order of the columns. The first answer is held against them. Default: one
-            text is asked (and counted) to learn them, and they are sorted by name.
-        batch_size: texts per request.
-        concurrency: requests under way at once.
-        timeout: seconds to wait for an answer.
-        retries: how often a request that failed in passing is sent again.
-        backoff: seconds of the pause before the second of these (the first has none); it doubles each time, with up to
-            as many seconds of jitter added. A server's `Retry-After` comes first.
+        url: Address that takes the texts, such as "http://host:8080/predict".
+        labels: The K class names, in the order of the columns; the first answer must have these. Default: the service is asked
+            about one text (and this query is counted) to learn them, and they are sorted by name.
+        batch_size: Texts per request.
+        concurrency: Requests at the same time.
+        timeout: Seconds to wait for an answer.
+        retries: How often a request is sent again after a temporary failure.
+        backoff: Seconds of the pause before the second retry (the first has none). The pause doubles each time, and up to as
+            many seconds are added at random. A server's `Retry-After` has priority.
 
     Attributes:
-        path: the address, without a query.
-        address: the whole of it; the query goes with every request and may hold a key, so it is never shown or stored.
+        path: The address without its query.
+        address: The whole address. The query goes with every request and may hold a key, so it is never shown or stored.
 
     Raises:
-        InputError: the address holds credentials or no host, the service does not answer as described, or it has
-            fewer than two labels.
+        InputError: The address holds credentials or has no host, the service does not answer as described, or it has fewer
+            than two labels.
     """
 
     def __init__(
@@ -102,11 +102,11 @@ class HttpTeacher:
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
         """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
 
-        Each text is one query, however often it had to be sent.
+        Each text is one query, however often it is sent.
 
         Raises:
-            InputError: the service cannot be reached or keeps failing, its labels are not those that were given, or
-                the share of unusable answers is too high.
+            InputError: The service cannot be reached or keeps failing, its labels are not the given ones, or too many
+                answers are unusable.
         """
         if not len(texts):
             return torch.empty(0, len(self.labels))
@@ -114,13 +114,13 @@ class HttpTeacher:
         inputs = [[text] for text in texts] if pairs is None else [list(pair) for pair in pairs]
         parts = [inputs[start : start + self.batch_size] for start in range(0, len(inputs), self.batch_size)]
         with ThreadPoolExecutor(self.concurrency) as pool:
-            # In the order of the parts, whichever came first. An error cancels the parts that are not under way yet.
+            # `map` keeps the order of the parts. An error cancels the parts that have not started.
             rows, problems = zip(*pool.map(self._rows, parts), strict=True)
         predictions, bad_rows = log_probabilities(np.concatenate(rows))
         return count(self, predictions, next(filter(None, problems), bad_rows))
 
     def info(self) -> dict[str, str]:
-        """Return what the service's `/info` says of its model (`model_id`, `model_sha`); {} where it says nothing."""
+        """Return what the service's `/info` says about its model (`model_id`, `model_sha`), or {}."""
         try:
             response = self._session.get(urljoin(self.path, "info"), timeout=self.timeout[0], allow_redirects=False)
             said = response.json() if response.status_code == 200 else {}
@@ -131,10 +131,10 @@ class HttpTeacher:
         return {name: str(said[name]) for name in ("model_id", "model_sha") if said.get(name)}
 
     def _rows(self, inputs: list[list[str]]) -> tuple[np.ndarray, str]:
-        """Return (N, K) float64 probabilities with NaN where there are none to be had, and what was wrong.
+        """Return (N, K) float64 probabilities, NaN where there are none, and what was wrong.
 
         Raises:
-            InputError: see `_post`; or the first answer has not the labels that were given.
+            InputError: See `_post`; or the first answer has other labels than the given ones.
         """
         predictions, problem = self._ask(inputs)
         rows = np.full((len(inputs), len(self.labels)), np.nan)
@@ -149,7 +149,7 @@ class HttpTeacher:
             else:
                 raise InputError(
                     f"teacher_labels: {self.labels} were given, but {self.path} answers with "
-                    f"{self._quoted(str(sorted(answer)))}; give these names, in the order you like, or none."
+                    f"{self._quoted(str(sorted(answer)))}; give these names, in any order, or none."
                 )
         return rows, problem
 
@@ -164,10 +164,10 @@ class HttpTeacher:
         return sorted(answer)
 
     def _ask(self, inputs: list[list[str]]) -> tuple[list[Scores | None], str]:
-        """Return the scores of each input, None where there are none to be had, and what was wrong.
+        """Return the scores of each input, None where there are none, and what was wrong.
 
         Raises:
-            InputError: see `_post`.
+            InputError: See `_post`.
         """
         problem = ""
         for _ in range(READINGS):
@@ -184,25 +184,25 @@ class HttpTeacher:
         return [None] * len(inputs), f"{problem}{self._quoted(body, ': ')}"
 
     def _post(self, inputs: list[list[str]]) -> tuple[int, bytes]:
-        """Send one request and return status and body, b"" where the body was cut off.
+        """Send one request and return status and body; b"" where the body was cut off.
 
         Raises:
-            InputError: the service cannot be reached, keeps failing, or answers with a status that asking again does
-                not change.
+            InputError: The service cannot be reached, keeps failing, or answers with a status that another request would not
+                change.
         """
         payload: Any = {"inputs": inputs, "truncate": True, "raw_scores": False}
         try:
             response = self._session.post(self.address, json=payload, timeout=self.timeout, allow_redirects=False, stream=True)
         except requests.RequestException as error:
-            reason = getattr(error.args[0], "reason", error) if error.args else error  # the last failure, not their sum
+            reason = getattr(error.args[0], "reason", error) if error.args else error  # the last failure
             raise InputError(
                 f"teacher: {self.path} cannot be reached ({self._quoted(str(reason))}), {self.retries + 1} times in a row; "
-                "check the address and that the service runs, then start again (a run that had begun: with --resume)."
-            ) from None  # the library's text repeats the whole address
+                "check the address and that the service runs, then start again (a begun run: with --resume)."
+            ) from None  # the library's text holds the whole address
         with response:
             try:
                 body = response.content
-            except requests.RequestException:  # the answer began to come, and broke off
+            except requests.RequestException:  # the answer was cut off
                 body = b""
         status = response.status_code
         if status == 200 or status in REFUSALS:
@@ -210,17 +210,15 @@ class HttpTeacher:
         if status == 429 or status >= 500:
             raise InputError(
                 f"teacher: {self.path} answered HTTP {status}{self._quoted(body, ': ')} {self.retries + 1} times in a row; "
-                "wait until the service is well, then start again (a run that had begun: with --resume)."
+                "wait until the service works again, then start again (a begun run: with --resume)."
             )
         remedy = REMEDIES.get(status, "check the address")
         if response.is_redirect:
-            remedy = (
-                f"it points to {self._quoted(response.headers['Location'])}, which is not followed; give the final address"
-            )
+            remedy = f"it redirects to {self._quoted(response.headers['Location'])}; give the final address"
         raise InputError(f"teacher: {self.path} answered HTTP {status}{self._quoted(body, ': ')}; {remedy}.")
 
     def _quoted(self, said: str | bytes, before: str = "") -> str:
-        """Return what a server said, short, on one line, and without the token, should it have echoed it."""
+        """Return what a server said: short, on one line, and without the token."""
         text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
         if self._token:
             text = text.replace(self._token, "***")
@@ -229,7 +227,7 @@ class HttpTeacher:
 
 
 def _scores_of(body: bytes, expected: int) -> tuple[list[Scores | None], str]:
-    """Return as many answers as expected, None for each that is none; or [] and what is wrong with the whole."""
+    """Return the expected number of answers, None for each unreadable one; or [] and what is wrong with the whole."""
     try:
         predictions = json.loads(body)
     except ValueError:
@@ -252,7 +250,7 @@ def _checked_address(url: str) -> str:
     """Return the address without its query, for messages.
 
     Raises:
-        InputError: no host, a port that is none, or credentials, which would end up in logs and configurations.
+        InputError: There is no host, the port is not a number, or there are credentials, which would get into logs and files.
     """
     try:
         parts = urlsplit(url)
@@ -260,7 +258,7 @@ def _checked_address(url: str) -> str:
     except ValueError:
         host = None
     if not host:
-        raise InputError("teacher: the URL has no host, or a port that is no number; expected http://host:8080/predict.")
+        raise InputError("teacher: the URL has no host, or its port is not a number; expected http://host:8080/predict.")
     if "@" in parts.netloc:
         raise InputError(
             f"teacher: the URL of {host} holds a user name or password; leave them out and set the environment variable "
@@ -273,7 +271,7 @@ def _token() -> str:
     """Return the bearer token, "" where none is set.
 
     Raises:
-        InputError: it cannot stand in a header; the libraries' own error would show it.
+        InputError: A header cannot hold the token. The libraries' own error would show it.
     """
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not re.fullmatch(r"[\x21-\x7e]*", token):
@@ -282,14 +280,14 @@ def _token() -> str:
 
 
 def _session(token: str, retries: int, backoff: float, concurrency: int) -> requests.Session:
-    """Return a session that sends the token and asks again where a request failed in passing."""
+    """Return a session that sends the token, and sends a request again after a temporary failure."""
     retry = Retry(
         total=retries,
         allowed_methods={"POST"},
         status_forcelist={429, *range(500, 600)},
         backoff_factor=backoff,
         backoff_jitter=backoff,
-        raise_on_status=False,  # the last answer is worth quoting
+        raise_on_status=False,  # the error message quotes the last answer
     )
     session = requests.Session()
     for scheme in ("http://", "https://"):

@@ -1,12 +1,12 @@
-"""Answers of teachers, kept between runs, so that no text is paid for twice.
+"""The cache of teachers' answers, so that no text is paid for twice, in this run or a later one.
 
-One SQLite file holds, for each teacher and each text, the log-probabilities that were once answered. Texts and teachers
-appear in it as hashes only. What is stored first stays: every process that knows an answer uses the same bits, whatever
-batch they were computed in. That, and one transaction per call, makes a run that was killed go on bit for bit: the calls
-after its last checkpoint find their answers as they were, and the first call that was not finished asks what it would
-have asked.
+One SQLite file holds the log-probabilities for each teacher and text. Texts and teachers appear in it as hashes only. The
+first stored answer stays: every process uses the same bits, whatever batch they were computed in. Each call is one
+transaction. So a killed run continues bit for bit: the calls after its last checkpoint find the same answers again, and the
+first unfinished call asks for the same texts.
 
-A cache must never end a run: where the file cannot be used, one notice says so, and the teacher is asked directly.
+A cache must never end a run. Where the file cannot be used, one notice says so, and the teacher is asked directly. We keep
+this cache by hand because the caches of common libraries key by function call, not by text.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from distill.teachers.transformers_teacher import TransformersTeacher
 # Texts per look-up: older builds of SQLite take at most 999 values in one statement.
 LOOKED_UP_AT_ONCE = 500
 
-# What a model folder holds of the classifier itself; other files may change without changing its answers.
+# Files of a model folder that decide the answers; other files may change freely.
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
 
 ROW = np.dtype("<f4")
@@ -45,21 +45,21 @@ def predictions_file() -> Path:
 
 
 class CachedTeacher:
-    """A teacher that is asked only about texts it has not answered before.
+    """A teacher that is asked only about texts that it has not answered before.
 
-    A call asks each unknown text once, in the order of first occurrence, and keeps the usable answers in one
-    transaction. Unusable answers are not kept, so that a service that fails now and then is asked again.
+    A call asks each unknown text once, in the order of first occurrence, and stores the usable answers in one transaction.
+    Unusable answers are not stored, so that a service that fails sometimes is asked again.
 
     Args:
-        teacher: who is asked.
-        file: the database; made where it is missing. None: nothing is kept, and calls are passed on as they are.
-        notice: takes one line for the user, where the file cannot be used.
-        patience: seconds to wait for another process that is writing.
+        teacher: The teacher.
+        file: The database; made where it is missing. None: nothing is stored, and every call goes to the teacher unchanged.
+        notice: Gets one line for the user where the file cannot be used.
+        patience: Seconds to wait for another process that is writing.
 
     Attributes:
-        teacher: the teacher behind; code that needs its weights takes it from here.
-        asked: texts that the teacher was really asked. `queries` counts every text, known or not: a budget buys judged
-            texts, and so a run's course does not depend on what happened to be kept.
+        teacher: The teacher itself, for code that needs its weights.
+        asked: Texts that the teacher was really asked. `queries` counts every text, stored or not: a budget buys answers, so
+            the course of a run does not depend on what the cache happens to hold.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class CachedTeacher:
         try:
             name = identity(teacher)
         except (ValueError, OSError) as error:  # the hub raises a ValueError for a folder that is gone
-            notice(f"The teacher's answers are not kept: {error}. The run goes on and asks the teacher for every text.")
+            notice(f"The teacher's answers are not kept: {error}. The run continues without a cache.")
             return
         try:
             self._predictions = _Predictions(Path(file), name, len(teacher.labels), patience)
@@ -130,7 +130,7 @@ class CachedTeacher:
         """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
 
         Raises:
-            InputError: see the teacher's own call.
+            InputError: See the teacher's own call.
         """
         if self._predictions is None:
             self.asked += len(texts)
@@ -143,7 +143,7 @@ class CachedTeacher:
             first.setdefault(key, row)
         known = self._look_up(list(first))
         unknown = [key for key in first if key not in known]
-        # The teacher's own counters count the run's texts, known ones too: the share of unusable answers is judged by them.
+        # The teacher's counters count every text of the run, because the share of unusable answers is taken of all.
         self.teacher.queries += len(texts) - len(unknown)
         if unknown:
             rows = [first[key] for key in unknown]
@@ -167,7 +167,7 @@ class CachedTeacher:
             return {}
 
     def _keep(self, fresh: dict[bytes, np.ndarray]) -> dict[bytes, np.ndarray]:
-        """Store the usable answers and return all, in the bits that are stored."""
+        """Store the usable answers, and return all answers in the bits that are stored."""
         if self._predictions is None:
             return fresh
         try:
@@ -179,8 +179,8 @@ class CachedTeacher:
     def _go_without(self, error: Exception) -> None:
         self._predictions = None
         self._notice(
-            f"The teacher's answers are not kept: {self._file} cannot be used ({error}). The run goes on without; "
-            "remove the file, or set PROMPTER_CACHE to a folder you may write to."
+            f"The teacher's answers are not kept: {self._file} cannot be used ({error}). The run continues without a cache; "
+            "remove the file, or set PROMPTER_CACHE to a folder that you can write to."
         )
 
 
@@ -188,14 +188,14 @@ class _Predictions:
     """The stored answers of one teacher.
 
     Args:
-        file: the database.
-        teacher: its identity.
-        columns: number of classes K.
-        patience: seconds to wait for another process that is writing.
+        file: The database.
+        teacher: Identity of the teacher.
+        columns: Number of classes K.
+        patience: Seconds to wait for another process that is writing.
 
     Raises:
-        sqlite3.Error: from any method, where the file is no database, is damaged, locked for too long or not writable.
-        OSError: the folder cannot be made.
+        sqlite3.Error: From any method, where the file is not a database, is damaged, locked for too long or not writable.
+        OSError: The folder cannot be made.
     """
 
     def __init__(self, file: Path, teacher: str, columns: int, patience: float) -> None:
@@ -204,30 +204,30 @@ class _Predictions:
         file.parent.mkdir(parents=True, exist_ok=True)
         self._database = sqlite3.connect(file, timeout=patience, isolation_level=None, check_same_thread=False)
         weakref.finalize(self, self._database.close)
-        # Readers need not wait for a writer. Two processes that switch a new file at once do not wait for each other: one
-        # is refused, and works in the mode that the other has set.
+        # In this mode readers do not wait for a writer. Where two processes switch a new file at the same time, SQLite refuses
+        # one of them, and it works in the mode that the other has set.
         with suppress(sqlite3.OperationalError):
             self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")  # a checkpoint on the disk must not know more than this file
+        self._database.execute("PRAGMA synchronous = FULL")  # no checkpoint may know an answer that this file lost
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS answers (teacher TEXT, text BLOB, log_probs BLOB NOT NULL, "
             "PRIMARY KEY (teacher, text)) WITHOUT ROWID"
         )
 
     def look_up(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
-        """Return the answers that are known, (K,) float32 each."""
+        """Return the stored answers, (K,) float32 each."""
         found: dict[bytes, np.ndarray] = {}
         for start in range(0, len(keys), LOOKED_UP_AT_ONCE):
             part = keys[start : start + LOOKED_UP_AT_ONCE]
             marks = ",".join("?" * len(part))
             query = f"SELECT text, log_probs FROM answers WHERE teacher = ? AND text IN ({marks})"
             for key, row in self._database.execute(query, (self.teacher, *part)):
-                if len(row) == self.columns * ROW.itemsize:  # else damaged: it is asked for and stored again
+                if len(row) == self.columns * ROW.itemsize:  # else damaged: ask and store again
                     found[key] = np.frombuffer(row, ROW)
         return found
 
     def keep(self, predictions: dict[bytes, np.ndarray]) -> dict[bytes, np.ndarray]:
-        """Store answers in one transaction and return what is stored: another process may have been first."""
+        """Store answers in one transaction, and return what is stored, because another process may have been first."""
         rows = [(self.teacher, key, row.astype(ROW).tobytes()) for key, row in predictions.items()]
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
@@ -276,5 +276,5 @@ def _sha256(file: str | Path) -> str:
 
 
 def _key(text: str, pair: str | None) -> bytes:
-    """Hash a text, or a pair, so that no two of them are written alike."""
+    """Return a hash of a text or pair; JSON makes sure that different pairs are hashed from different bytes."""
     return hashlib.sha256(json.dumps([text, pair]).encode()).digest()

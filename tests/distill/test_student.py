@@ -137,7 +137,7 @@ def test_bare_encoder_gets_a_head_and_keeps_its_weights(bert_folder: Path, tmp_p
     assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
     saved = load_file(tmp_path / "encoder" / "model.safetensors")
     assert all(torch.equal(first[f"bert.{name}"], weight) for name, weight in saved.items())
-    with pytest.raises(InputError, match="class names must be given"):
+    with pytest.raises(InputError, match="give the class names"):
         load_student(spec, device="cpu")
 
 
@@ -154,7 +154,7 @@ def test_student_of_another_number_of_classes(bert_folder: Path) -> None:
         ("bert:hidden=16", "lacks layers="),
         ("bert:layers=2;hidden=16", "cannot be read"),
         ("bert:", "cannot be read"),
-        ("brt:layers=2,hidden=16", "'brt' is no model family.* Did you mean 'bert'"),
+        ("brt:layers=2,hidden=16", "'brt' is not a model family.* Did you mean 'bert'"),
         ("bert:layers=0,hidden=16", "layers=0 .* at least 1"),
         ("bert:layers=two,hidden=16", "layers=two .* whole number"),
         ("bert:layers=1,hidden=16,heads=3", "hidden=16 is not a multiple of heads=3"),

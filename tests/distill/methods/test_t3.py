@@ -267,7 +267,7 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(base: Path, teacher: Tran
     ("changes", "message"),
     [
         ({"rewriter_batch_size": 1}, "rewriter_batch_size is 1, expected a whole number >= 2"),
-        ({"rewriter_batch_size": 8.0}, "rewriter_batch_size is 8.0, expected a whole number"),
+        ({"rewriter_batch_size": 8.5}, "rewriter_batch_size is 8.5, expected a whole number"),
         ({"rewriter_temperature": 0.0}, "rewriter_temperature is 0.0, expected a number > 0"),
         ({"rewriter_hidden_share": 1.5}, "<= 1"),
         ({"rewriter_hardness": "much"}, "rewriter_hardness is 'much'"),
