@@ -227,8 +227,8 @@ def selection_weights(replay: Replay, selection: str) -> Tensor:
     """Return (len(replay),) float64 weights, proportional to the probability that a row is drawn first.
 
     "uniform" gives every row the same weight. "balanced" gives every class that the teacher chose the same total weight, so
-    that a class that is easy to write for does not dominate the others. The `source_weights` of the replay then scale the rows of
-    each source. A new rule (by age, by target, by confidence) belongs here.
+    that a class that is easy to write for does not dominate the others. The `source_weights` of the replay then scale the rows
+    of each source. A new rule (by age, by target, by confidence) belongs here.
 
     Args:
         replay: The replay.

@@ -214,7 +214,9 @@ class HttpTeacher:
             )
         remedy = REMEDIES.get(status, "check the address")
         if response.is_redirect:
-            remedy = f"it redirects to {self._quoted(response.headers['Location'])}; give the final address"
+            remedy = (
+                f"it redirects to {self._quoted(response.headers['Location'])}, which is not followed; give the final address"
+            )
         raise InputError(f"teacher: {self.path} answered HTTP {status}{self._quoted(body, ': ')}; {remedy}.")
 
     def _quoted(self, said: str | bytes, before: str = "") -> str:

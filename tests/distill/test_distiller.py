@@ -258,7 +258,7 @@ def test_nothing_to_learn_from() -> None:
 
 
 def test_teacher_and_student_of_different_classes() -> None:
-    with pytest.raises(InputError, match="it has 3 classes, but the teacher's answers 4"):
+    with pytest.raises(InputError, match="it has 3 classes, but the teacher's answers have 4"):
         Distiller(tiny_student(), SMALL, 10, seed=0).consume(random_batch(5, 0, classes=4))
 
 

@@ -201,8 +201,8 @@ def test_saved_embeddings_go_on_as_if_never_stopped(tmp_path: Path) -> None:
 
 def test_texts_and_embeddings_do_not_mix() -> None:
     for first, second, message in (
-        (random_batch(3, 0), embedded_batch(3, 0), "it holds texts, and a batch of embeddings came"),
-        (embedded_batch(3, 0), random_batch(3, 0), "it holds embeddings, and a batch of texts came"),
+        (random_batch(3, 0), embedded_batch(3, 0), "it holds texts, but the batch holds embeddings"),
+        (embedded_batch(3, 0), random_batch(3, 0), "it holds embeddings, but the batch holds texts"),
         (embedded_batch(3, 0), embedded_batch(3, 1, width=16), "of 16 features; the stored ones have 32"),
     ):
         replay = Replay(20, seed=0)

@@ -161,7 +161,7 @@ def test_retry_after_is_heeded(service: Service) -> None:
         (saying("", 401), "HTTP 401.*set the environment variable PROMPTER_TEACHER_TOKEN"),
         (
             saying("", 302, Location="http://elsewhere.test/predict"),
-            "points to http://elsewhere.test/predict, which is not followed",
+            "redirects to http://elsewhere.test/predict, which is not followed",
         ),
     ],
 )
