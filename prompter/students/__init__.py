@@ -1,4 +1,4 @@
-"""`prompter distill` and `prompter evaluate`: students from prompters, data sets, own text or another method, and their figures.
+"""`prompter distill` and `prompter evaluate`: train students from prompters, datasets, texts or methods, and measure them.
 
 May import every room but `commands` and `bench`, and `eval` and `distill`.
 """

@@ -1,4 +1,4 @@
-"""What `prompter distill` works with: sources, teacher, untrained students, and data to report on."""
+"""Load what `prompter distill` works with: sources, teacher, untrained students, corpus and evaluation data."""
 
 import itertools
 import re
@@ -13,9 +13,10 @@ from distill.config import DistillConfig
 from distill.methods.synthesizer import white_box
 from distill.methods.table import METHODS
 from distill.student import Student, load_student
-from distill.teachers.loading import load_teacher
-from distill.teachers.prediction_cache import CachedTeacher, predictions_file
-from eval.data.labelled import EvaluationData, load_labelled
+from distill.teachers.prediction_cache import CachedTeacher
+from eval.classifiers.opening import open_teacher
+from eval.classifiers.scoring import EvaluationData
+from eval.data.labelled import load_labelled
 from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.runtime.console import Console
@@ -25,7 +26,17 @@ from prompter.students.sources import Source, labels_of, open_source
 
 @dataclass
 class Inputs:
-    """What a call works with."""
+    """Everything that a call works with.
+
+    Attributes:
+        sources: Sources of texts. Empty if a method makes the texts.
+        teacher: The teacher, or None if all texts hold its answers.
+        labels: Class names.
+        students: Untrained students by name.
+        evaluation: Labelled data for the report, or None.
+        corpus: General texts for a method. Empty if it needs none.
+        untrained: Makes a fresh student, by name.
+    """
 
     sources: list[Source]
     teacher: CachedTeacher | None
@@ -36,26 +47,12 @@ class Inputs:
     untrained: Callable[[str], Student]
 
 
-def total_texts(config: StudentsConfig, sources: list[Source]) -> int:
-    """How many texts there will be, those that are held out included.
+def load_inputs(config: StudentsConfig, training: DistillConfig, console: Console) -> Inputs:
+    """Load or build what the settings name.
 
     Raises:
-        InputError: A source without end needs a budget.
+        InputError: Something is missing, cannot be read, or does not fit the rest.
     """
-    if config.method:
-        return config.budget
-    endless = [source.name for source in sources if source.rows is None]
-    if endless and not config.budget:
-        raise InputError(f"budget is missing: {', '.join(endless)} writes as many texts as the teacher may be asked about")
-    answered = sum(source.rows or 0 for source in sources if source.answered)
-    asked = sum(source.rows or 0 for source in sources if not source.answered)
-    if config.budget:
-        asked = config.budget if endless else min(asked, config.budget)
-    return answered + asked
-
-
-def load(config: StudentsConfig, training: DistillConfig, show: Console) -> Inputs:
-    """Load or build what the configuration names."""
     sources = [
         open_source(
             path,
@@ -68,23 +65,14 @@ def load(config: StudentsConfig, training: DistillConfig, show: Console) -> Inpu
         for index, path in enumerate(config.sources)
     ]
     made_for = next((source for source in sources if source.teacher), None)
-    spec = located(config.teacher or (made_for.teacher if made_for and made_for.teacher else ""), "teacher")
-    names = config.teacher_labels or (made_for.teacher_labels if made_for and not config.teacher else [])
-    unanswered = [source.name for source in sources if not source.answered]
-    layers = any(name.startswith("teacher-layers:") for name in config.student) or training.student_hidden_weight > 0
-    teacher = None
-    if unanswered or config.teacher or layers or config.method:
-        if not spec:
-            whose = ", ".join(unanswered) or f"method '{config.method}'"
-            raise InputError(f"teacher is missing: {whose} has no answers of one; give --teacher")
-        asked = load_teacher(spec, config.device, labels=names or None)
-        teacher = CachedTeacher(asked, predictions_file() if config.teacher_cache else None, show.say)
-        if config.method:
-            white_box(teacher, config.method)  # said before a student asks for what a black box has not
+    spec = config.teacher or (made_for.teacher if made_for else None) or ""
+    labels = config.teacher_labels or (made_for.teacher_labels if made_for and not config.teacher else [])
+    teacher = _open_teacher_if_needed(config, training, sources, spec, labels, console)
     labels = labels_of(sources, teacher.labels if teacher else None)
-    # Where the teacher need not be asked, a student made from a config still reads as it does; a black box has no tokenizer.
-    readable = teacher is None and (Path(spec).is_dir() or HUB_ID.fullmatch(spec))
-    tokenizer = config.student_tokenizer or (spec if readable else None)
+    # If no teacher is opened, a new student still uses its tokenizer. A black box has none.
+    folder = located(spec, "teacher", config.quiet) if teacher is None else ""
+    readable = folder and (Path(folder).is_dir() or HUB_ID.fullmatch(folder))
+    tokenizer = config.student_tokenizer or (folder if readable else None)
     specs = dict(zip(folder_names(config.student), config.student, strict=True))
 
     def untrained(name: str) -> Student:
@@ -98,31 +86,79 @@ def load(config: StudentsConfig, training: DistillConfig, show: Console) -> Inpu
         )
 
     students = {name: untrained(name) for name in specs}
-    evaluation = None
-    if config.eval_data:
-        evaluation = load_labelled(
-            located(config.eval_data, "test"),
-            config.eval_split,
-            config.eval_text_column,
-            config.eval_label_column,
-            labels,
-            config.eval_limit,
-        )
-        if teacher is not None:
-            evaluation.teacher_log_probs = teacher(evaluation.texts)
-    corpus = (
-        read_sentences(located(str(config.corpus), "corpus")) if config.method and METHODS[config.method].needs_corpus else []
+    corpus = read_sentences(str(config.corpus)) if config.method and METHODS[config.method].needs_corpus else []
+    return Inputs(sources, teacher, labels, students, _load_evaluation(config, labels, teacher), corpus, untrained)
+
+
+def _open_teacher_if_needed(
+    config: StudentsConfig, training: DistillConfig, sources: list[Source], spec: str, labels: list[str], console: Console
+) -> CachedTeacher | None:
+    """Open the teacher if it must answer texts, lend its layers, or was named by the user."""
+    unanswered = [source.name for source in sources if not source.answered]
+    layers = any(name.startswith("teacher-layers:") for name in config.student) or training.student_hidden_weight > 0
+    if not (unanswered or config.teacher or layers or config.method):
+        return None
+    if not spec:
+        asker = f"{', '.join(unanswered)} holds" if unanswered else f"method '{config.method}' has"
+        raise InputError(f"teacher is missing: {asker} no answers of a teacher: give --teacher")
+    teacher = open_teacher(
+        spec,
+        labels=labels,
+        device=config.device,
+        cache=config.teacher_cache,
+        notice=console.say,
+        quiet=config.quiet,
     )
-    return Inputs(sources, teacher, labels, students, evaluation, corpus, untrained)
+    if config.method:
+        white_box(teacher, config.method)  # refuse a black box before a student asks for its layers
+    return teacher
+
+
+def _load_evaluation(config: StudentsConfig, labels: list[str], teacher: CachedTeacher | None) -> EvaluationData | None:
+    """Load the labelled data of the report, with the teacher's answers if there is a teacher."""
+    if not config.eval_data:
+        return None
+    evaluation = load_labelled(
+        config.eval_data,
+        config.eval_split,
+        config.eval_text_column,
+        config.eval_label_column,
+        labels,
+        config.eval_limit,
+    )
+    if teacher is not None:
+        evaluation.teacher_log_probs = teacher(evaluation.texts)
+    return evaluation
+
+
+def total_texts(config: StudentsConfig, sources: list[Source]) -> int:
+    """Return how many texts there will be, including held-out texts.
+
+    Raises:
+        InputError: A source is endless, and there is no budget.
+    """
+    if config.method:
+        return config.budget
+    endless = [source.name for source in sources if source.rows is None]
+    if endless and not config.budget:
+        raise InputError(
+            f"budget is missing: {', '.join(endless)} writes texts without end: give --budget with the number of queries"
+        )
+    answered = sum(source.rows or 0 for source in sources if source.answered)
+    asked = sum(source.rows or 0 for source in sources if not source.answered)
+    if config.budget:
+        asked = config.budget if endless else min(asked, config.budget)
+    return answered + asked
 
 
 def folder_names(specs: list[str]) -> list[str]:
-    """A folder name for each student, from how it was specified.
+    """Return a folder name for each student, made from its specification.
 
-    >>> folder_names(["bert:layers=2,hidden=64", "models/tiny", "other/tiny"])
-    ['bert-layers2-hidden64', 'tiny', 'tiny-2']
-    >>> folder_names(["models/tiny-2", "models/tiny", "other/tiny"])
-    ['tiny-2', 'tiny', 'tiny-3']
+    Examples:
+        >>> folder_names(["bert:layers=2,hidden=64", "models/tiny", "other/tiny"])
+        ['bert-layers2-hidden64', 'tiny', 'tiny-2']
+        >>> folder_names(["models/tiny-2", "models/tiny", "other/tiny"])
+        ['tiny-2', 'tiny', 'tiny-3']
     """
     names: list[str] = []
     for spec in specs:

@@ -1,13 +1,15 @@
-"""The methods that make texts or embeddings by gradients, by name; and a student of one, for the bench.
+"""Students of the methods that make texts or embeddings by gradients (docs/explanation/methods.md).
 
-They differ from the prompter in what they need: the teacher's weights, some a corpus, some a language model of their own
-(see docs/explanation/methods.md). What they make goes to the same distillation loop, and is paid for in the same queries.
+Unlike the prompter, the methods need the teacher's weights. Some need a corpus or a language model of their own. Their
+texts go to the same distillation loop, and count the same teacher queries.
 """
 
 import dataclasses
 import time
+from collections.abc import Iterator
 from typing import Any
 
+from distill.batch import SyntheticBatch
 from distill.distiller import Distiller
 from distill.methods.synthesizer import Synthesizer, white_box
 from distill.methods.table import METHODS, method_of
@@ -16,84 +18,105 @@ from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_run
-from prompter.training.baselines import finish, measured
-from prompter.training.settings import Settings
+from prompter.students.config import StudentsConfig
+from prompter.training.baselines import measured
+from prompter.training.settings import RunConfig, Settings
 from prompter.training.setup import load_teacher_and_data, new_student
 
 TOY_MODELS = {"masked_lm": "masked-lm", "rewriter": "rewriter"}
-"""Settings of methods that may be called `toy`, and what then stands for them."""
-
-
-def with_toy_models(config: Any, quiet: bool) -> Any:
-    """A method's settings with the names of embedded models replaced by folders of the cache."""
-    named = {field.name for field in dataclasses.fields(config)} & set(TOY_MODELS)
-    return dataclasses.replace(config, **{name: located(getattr(config, name), TOY_MODELS[name], quiet) for name in named})
+"""Settings that name a method's own model, and the toy model that the name `toy` stands for."""
 
 
 def new_synthesizer(
-    config: Any, teacher: CachedTeacher, distiller: Distiller, corpus: list[str], seed: int, device: str
+    method: Any, teacher: CachedTeacher, distiller: Distiller, corpus: list[str], config: StudentsConfig | RunConfig
 ) -> Synthesizer:
-    """The method whose settings these are, set against the distiller's student."""
-    return method_of(config).new(config, teacher, distiller, corpus, seed, device)
+    """Make the synthesizer of a method for the student of a distiller.
+
+    Args:
+        method: Settings of the method.
+        teacher: A teacher with weights.
+        distiller: Trains the student.
+        corpus: General texts, if the method needs them.
+        config: Names the seed and the device.
+
+    Raises:
+        InputError: The teacher, the student or the corpus does not suit the method.
+    """
+    own = {field.name for field in dataclasses.fields(method)} & set(TOY_MODELS)
+    places = {name: located(getattr(method, name), TOY_MODELS[name], config.quiet) for name in own}
+    settings = dataclasses.replace(method, **places)
+    return method_of(settings).new(settings, teacher, distiller, corpus, config.seed, config.device)
 
 
-def tell(synthesizer: Synthesizer, budget: int, rows: int, corpus: list[str], show: Console) -> None:
-    """Say what one should know before the work begins.
+def announce_method(synthesizer: Synthesizer, budget: int, rows: int, corpus: list[str], console: Console) -> None:
+    """Tell the user in advance what a method will waste or repeat.
 
-    How much of the corpus crosses vocabularies, whether most queries of the budget will give the student no text for want of a
-    common vocabulary, and whether the corpus repeats.
+    Args:
+        synthesizer: The method.
+        budget: Teacher queries to spend.
+        rows: Texts that the student will probably get.
+        corpus: General texts of the method.
+        console: Shows the lines.
     """
     if synthesizer.coverage:
         shares = ", ".join(f"{share:.0%} to the {whose}'s vocabulary" for whose, share in synthesizer.coverage.items())
-        show.say(f"{synthesizer.name}: of the corpus's tokens {shares} cross.")
+        console.say(f"{synthesizer.name}: of the corpus's tokens {shares} cross.")
         if rows < budget / 2:
-            show.say(
-                f"{synthesizer.name}: of {budget:,} queries only about {rows:,} give the student a text; the teacher spells "
-                "the others in its own way. A model with the teacher's vocabulary wastes fewer."
+            console.say(
+                f"{synthesizer.name}: of {budget:,} queries only about {rows:,} give the student a text, because the teacher "
+                "splits the other texts differently. A model with the teacher's vocabulary wastes fewer queries."
             )
     if corpus and rows > len(corpus):
-        show.say(f"corpus: {len(corpus):,} sentences for up to {rows:,} texts; it is read {rows / len(corpus):.1f} times.")
+        console.say(f"corpus: {len(corpus):,} sentences for up to {rows:,} texts; it is read {rows / len(corpus):.1f} times.")
 
 
 def train_method(name: str, settings: Settings) -> dict[str, Any]:
-    """Distil a student by a method, at the cost of a control; no checkpoint is kept.
+    """Distil a student by a method, for the bench. No checkpoint is kept.
 
     Args:
-        name: One of `METHODS`.
-        settings: As for `prompter train`, with those of the method.
+        name: A name in `METHODS`.
+        settings: Settings of `prompter train`, with those of the method.
 
     Returns:
-        As `prompter.training.baselines.train_baseline`; `texts` are the rows that the student learnt from, embeddings among them.
+        See `prompter.training.baselines.train_baseline`. `texts` counts the rows that the student learnt from, including
+        embeddings.
 
     Raises:
-        InputError: Anything a user can put right.
+        InputError: The user can fix the cause; the message says how.
     """
     run, training = settings.run, settings.distill
-    with open_run(run.output_dir, quiet=run.quiet) as (_, show):
-        loaded = load_teacher_and_data(run, show)
-        inside = white_box(loaded.teacher, name)
+    with open_run(run.output_dir, quiet=run.quiet) as (_, console):
+        loaded = load_teacher_and_data(run, console)
+        teacher = white_box(loaded.teacher, name)
         corpus = read_sentences(str(run.corpus)) if METHODS[name].needs_corpus else []
-        method = with_toy_models(settings.method, run.quiet)
         start = time.perf_counter()
-        distiller = Distiller(new_student(settings, loaded), training, run.budget, run.seed, inside)
-        synthesizer = new_synthesizer(method, loaded.teacher, distiller, corpus, run.seed, run.device)
+        distiller = Distiller(new_student(settings, loaded), training, run.budget, run.seed, teacher)
+        synthesizer = new_synthesizer(settings.method, loaded.teacher, distiller, corpus, run)
         distiller.planned_queries = synthesizer.rows(run.budget)
-        tell(synthesizer, run.budget, distiller.planned_queries, corpus, show)
-        bar = show.bar(f"{name}: queries", run.budget)
+        announce_method(synthesizer, run.budget, distiller.planned_queries, corpus, console)
+        queries_bar = console.bar(f"{name}: queries", run.budget)
+        updates_bar = console.bar("student updates", training.student_updates)
         spent = rows = 0
-        while spent < run.budget:
-            step = synthesizer.step(run.budget - spent)
-            distiller.consume(step.batch)
-            spent += step.queries
-            rows += len(step.batch)
-            show.step(bar, spent)
-        if training.student_restart:
-            distiller.restart(new_student(settings, loaded))
-        finish(distiller, show)
-        figures = {
+
+        def batches() -> Iterator[SyntheticBatch]:
+            nonlocal spent, rows
+            while spent < run.budget:
+                step = synthesizer.step(run.budget - spent)
+                spent += step.queries
+                rows += len(step.batch)
+                yield step.batch
+
+        distiller.run(
+            batches(),
+            online=True,
+            on_batch=lambda batch: console.step(queries_bar, spent),
+            on_update=lambda done, loss: console.step(updates_bar, done, f"loss {loss:.3f}"),
+            fresh=(lambda: new_student(settings, loaded)) if training.student_restart else None,
+        )
+        costs = {
             "texts": rows,
             "queries": spent,
             "updates": distiller.updates_done,
             "seconds": round(time.perf_counter() - start, 1),
         }
-        return figures | measured(loaded, distiller.student)
+        return costs | measured(loaded, distiller.student)

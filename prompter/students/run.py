@@ -1,7 +1,7 @@
-"""`prompter distill`: students from saved prompters, exported datasets, text of one's own, or another method.
+"""`prompter distill`: students from saved prompters, exported datasets, the user's own texts, or a method.
 
-While it works, everything lies in a folder beside the target, `.NAME.work`, with its log and its checkpoints; the target
-appears whole at the end.
+The call works in a folder `.NAME.work` beside the target, which holds its log and its checkpoints. The target appears at the
+end, complete.
 """
 
 import dataclasses
@@ -14,74 +14,69 @@ from distill.common.errors import InputError
 from distill.common.files import read_json
 from distill.config import DistillConfig
 from distill.teachers.names import teacher_name
-from prompter.runtime.opening import open_console
-from prompter.runtime.run_folder import RunFolder
+from prompter.runtime.opening import open_run
+from prompter.runtime.run_folder import default_values, differences
 from prompter.students.config import NOT_COMPARED, StudentsConfig
-from prompter.students.inputs import load, total_texts
-from prompter.students.work import SUMMARY, Distillation
+from prompter.students.inputs import load_inputs, total_texts
+from prompter.students.work import SUMMARY_FILE, Distillation
 
 
 def distill(config: StudentsConfig, training: DistillConfig, method: Any = None) -> dict[str, Any] | None:
     """Distil the students.
 
     Args:
-        config: What to distil from, into what.
-        training: How the students are trained.
-        method: Settings of `config.method`, where there is one.
+        config: What to distil from, and into what.
+        training: How to train the students.
+        method: Settings of `config.method`, if there is one.
 
     Returns:
-        The summary as written to `summary.json`, or None where Ctrl-C stopped the work.
+        The summary as in `summary.json`, or None if Ctrl-C stopped the work.
 
     Raises:
-        InputError: Anything a user can put right; nothing half-written is left at `config.to`.
+        InputError: The user can fix the cause; the message says how. Nothing half-written is left at `config.to`.
     """
-    named = dataclasses.asdict(config) | dataclasses.asdict(training) | (dataclasses.asdict(method) if method else {})
+    parts = [config, training, *([method] if method else [])]
+    named = {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
     named["teacher"] = teacher_name(config.teacher)
+    defaults = default_values(*parts)
     target = Path(config.to).resolve()
-    if finished := _finished(target, named):
+    if finished := _finished(target, named, defaults):
         return finished
-    folder = RunFolder(target.with_name(f".{target.name}.work"), "to")
-    done = False
-    try:
-        with open_console(config.quiet, folder.path) as show:
-            inputs = load(config, training, show)
-            total = total_texts(config, inputs.sources)
-            planned = max(1, round(total * (1 - config.held_out)))  # up to what chance decides
-            if config.epochs:
-                updates = math.ceil(config.epochs * planned / training.student_batch_size)
-                training = dataclasses.replace(training, student_updates=updates)
-            # Every text is kept: forgetting the oldest helps only where the first texts were worse.
-            training = dataclasses.replace(training, replay_capacity=total)
-            # What a method cannot work with is refused before anything lies in the folder.
-            work = Distillation(config, training, inputs, planned, folder, show, method)
-            folder.open_config(named, config.resume, NOT_COMPARED)
-            if not work.run():
-                return None
-            summary = work.summary() | {"config": named}
-            work.write(target, summary)
-            done = True
-            return summary
-    finally:
-        folder.close()
-        if done:
-            shutil.rmtree(folder.path, ignore_errors=True)
+    work_folder = target.with_name(f".{target.name}.work")
+    with open_run(work_folder, "to", config.quiet) as (folder, console):
+        inputs = load_inputs(config, training, console)
+        total = total_texts(config, inputs.sources)
+        planned = max(1, round(total * (1 - config.held_out)))  # the expected number; each text is held out at random
+        if config.epochs:
+            updates = math.ceil(config.epochs * planned / training.student_batch_size)
+            training = dataclasses.replace(training, student_updates=updates)
+        # Keep every text: dropping the oldest only helps if the first texts are worse than the later ones.
+        training = dataclasses.replace(training, replay_capacity=total)
+        # Built before anything is written, so that a method that refuses its inputs leaves no folder behind.
+        work = Distillation(config, training, inputs, planned, folder, console, method)
+        folder.open_config(named, config.resume, NOT_COMPARED, defaults)
+        if not work.run():
+            return None
+        summary = work.summary() | {"config": named}
+        work.write(target, summary)
+    shutil.rmtree(work_folder, ignore_errors=True)
+    return summary
 
 
-def _finished(target: Path, named: dict[str, Any]) -> dict[str, Any] | None:
-    """The summary of a call that has ended already, None where the target is free.
+def _finished(target: Path, named: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the summary of a finished call, or None if the target is free.
 
     Raises:
-        InputError: The target holds something else, or students of other settings.
+        InputError: The target holds something else, or students with other settings.
     """
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return None
-    if not (target / SUMMARY).is_file():
-        raise InputError(f"to: '{target}' holds something else already; choose another folder")
-    summary: dict[str, Any] = read_json(target / SUMMARY)
-    then = summary.get("config", {})
-    differing = sorted(k for k in named | then if k not in NOT_COMPARED and named.get(k) != then.get(k))
+    if not (target / SUMMARY_FILE).is_file():
+        raise InputError(f"to: '{target}' already holds something else: choose another folder")
+    summary: dict[str, Any] = read_json(target / SUMMARY_FILE)
+    differing = differences(summary.get("config", {}), named, defaults, NOT_COMPARED)
     if differing:
         raise InputError(
-            f"to: '{target}' holds students made with other settings ({', '.join(differing)}); choose another folder"
+            f"to: '{target}' holds students made with other settings ({'; '.join(differing)}): choose another folder"
         )
     return summary

@@ -1,8 +1,8 @@
-"""Where the texts come from that `prompter distill` learns from.
+"""Sources of the texts that `prompter distill` learns from.
 
-Three kinds: a saved prompter, which writes as many as are asked for; an exported dataset, whose rows carry the teacher's
-answers already; and text of the user's own, which the teacher has to be asked about. Each hands out its rows in numbered
-portions, and portion k is the same whenever it is asked for, so that a run resumes by counting.
+There are three kinds. A saved prompter writes as many texts as needed. The rows of an exported dataset already hold the
+teacher's answers. For the user's own texts the teacher must be asked. Each source hands out its rows in numbered portions,
+and portion k is always the same, so a resumed run only needs to count.
 """
 
 from collections.abc import Sequence
@@ -27,8 +27,7 @@ from prompter.exporting.config import NO_TEACHER
 from prompter.exporting.folder import RECIPE_FILE
 from prompter.saved.manifest import PROMPTER_MANIFEST, find_prompter
 
-PORTION = 256
-"""Rows per portion."""
+PORTION_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,9 @@ class Portion:
 
     Attributes:
         texts: N texts.
-        topics: The openings they were grown from, or "".
-        wanted: (N,) int64, the class asked for, or -1.
-        logprobs: (N, K) float32, the teacher's answers, or None where it is yet to be asked.
+        topics: The opening of each text, or "".
+        targets: (N,) int64: the target class of each text, or -1.
+        logprobs: (N, K) float32: log-probabilities of the teacher, or None if it must still be asked.
     """
 
     texts: list[str]
@@ -52,12 +51,12 @@ class Source(Protocol):
     """A source of texts.
 
     Attributes:
-        name: As the user wrote it.
-        rows: How many there are, or None where there is no end to them.
-        answered: Whether the rows carry the teacher's answers.
-        labels: Class names of those answers, or of the prompter's teacher; None where nothing tells them.
+        name: Name of the source as the user wrote it.
+        rows: Number of rows, or None if the source is endless.
+        answered: Whether the rows hold the teacher's answers.
+        labels: Class names of the answers, or of the prompter's teacher. None if they are unknown.
         teacher: Name of the teacher that the source was made for, or None.
-        teacher_labels: The class names that were given for it, where it does not bring its own.
+        teacher_labels: Class names that the user gave for that teacher, if it has none of its own.
     """
 
     name: str
@@ -68,28 +67,28 @@ class Source(Protocol):
     teacher_labels: list[str]
 
     def portion(self, number: int) -> Portion | None:
-        """Rows `number * PORTION` to `(number + 1) * PORTION`, fewer at the end, None behind it."""
+        """Return portion `number` of `PORTION_ROWS` rows. The last portion may be smaller; after it comes None."""
         ...
 
 
 class PrompterSource:
-    """Fresh texts of a saved prompter, each class asked for equally often.
+    """Fresh texts of a saved prompter, equally many for each class.
 
     Args:
-        path: A run's folder or the prompter's own.
-        seed: Seed of every draw.
-        device: Where it writes.
-        base: Folder or hub id of the base model where it has moved.
+        path: Folder of a run or of a prompter.
+        seed: Seed of all random numbers.
+        device: auto, cpu, cuda or cuda:N.
+        base: Folder or hub id of the base model. Needed if the model has moved.
 
     Raises:
-        InputError: As `Prompter.load`.
+        InputError: See `Prompter.load`.
     """
 
     rows: int | None = None
     answered = False
 
     def __init__(self, path: str, seed: int, device: str, base: str | None = None) -> None:
-        from prompter.saved.prompter import Prompter  # heavy, and only this source needs it
+        from prompter.saved.prompter import Prompter  # slow to import, and only this source needs it
 
         self.name, self.seed = path, seed
         self.prompter = Prompter.load(path, device=device, base=base)
@@ -98,19 +97,19 @@ class PrompterSource:
         self.teacher_labels: list[str] = self.prompter.manifest.get("teacher_labels", [])
 
     def portion(self, number: int) -> Portion | None:
-        """Texts of the prompter's batch `number`."""
-        written = next(self.prompter.stream(seed=self.seed, batch_size=PORTION, start=number))
+        """Return batch `number` of the prompter."""
+        written = next(self.prompter.stream(seed=self.seed, batch_size=PORTION_ROWS, start=number))
         return Portion(written.texts, written.topics, written.targets)
 
 
 class DatasetSource:
-    """The kept rows of an exported dataset, with the teacher's answers it holds.
+    """The kept rows of an exported dataset, with its teacher's answers.
 
     Args:
-        path: The dataset's folder, as `prompter export` writes it: Parquet files in `data/`, or beside each other.
+        path: Folder of the dataset. Its Parquet files lie in `data/`, as `prompter export` writes them, or in the folder.
 
     Raises:
-        InputError: The files cannot be read, have no column `text`, or no row is kept.
+        InputError: The files cannot be read, have no column `text`, or hold no kept row.
     """
 
     def __init__(self, path: str) -> None:
@@ -121,29 +120,29 @@ class DatasetSource:
             data = pyarrow.dataset.dataset([str(file) for file in files], format="parquet")
             if "text" not in data.schema.names:
                 raise InputError(
-                    f"{path}: has no column 'text', only {', '.join(data.schema.names)}; give an exported dataset."
+                    f"{path}: has no column 'text', only {', '.join(data.schema.names)}: give an exported dataset"
                 )
             features = Features.from_arrow_schema(data.schema)
             columns = [name for name in ("text", "topic", "wanted_label", "teacher_probs") if name in features]
             keep = pyarrow.dataset.field("keep") if "keep" in features else None
             self._table = data.to_table(columns=columns, filter=keep)
         except (ArrowException, OSError) as error:
-            raise InputError(f"{path}: cannot be read as Parquet ({error}); export it again.") from error
+            raise InputError(f"{path}: cannot be read as Parquet ({error}): export it again") from error
         self.rows: int | None = self._table.num_rows
         if not self.rows:
-            raise InputError(f"{path}: holds no kept row; export one with at least one.")
+            raise InputError(f"{path}: holds no kept row: export it with other filters")
         self.answered = "teacher_probs" in columns
         label = features.get("label", features.get("wanted_label"))
         self.labels: list[str] | None = list(label.names) if isinstance(label, ClassLabel) else None
         if self.answered and not isinstance(features["teacher_probs"], SequenceFeature | list):
-            raise InputError(f"{path}: column 'teacher_probs' is no list of numbers; export it again.")
+            raise InputError(f"{path}: column 'teacher_probs' holds no lists of numbers: export it again")
         made = read_yaml(folder / RECIPE_FILE).get("export", {}) if (folder / RECIPE_FILE).is_file() else {}
         self.teacher: str | None = None if made.get("teacher") == NO_TEACHER else made.get("teacher")
         self.teacher_labels: list[str] = made.get("teacher_labels", [])
 
     def portion(self, number: int) -> Portion | None:
-        """Kept rows of the dataset, in its order."""
-        table = self._table.slice(number * PORTION, PORTION)
+        """Return kept rows of the dataset, in its order."""
+        table = self._table.slice(number * PORTION_ROWS, PORTION_ROWS)
         rows = table.num_rows
         if not rows:
             return None
@@ -159,7 +158,7 @@ class DatasetSource:
 
 
 class TextSource:
-    """Text of the user's own: a file, a folder with a file per split, or a hub dataset.
+    """The user's own texts: a file, a folder with a file per split, or a hub dataset.
 
     Args:
         path: See `eval.data.labelled`.
@@ -167,7 +166,7 @@ class TextSource:
         split: Split of a folder or hub dataset.
 
     Raises:
-        InputError: As `eval.data.labelled.load_texts`.
+        InputError: See `eval.data.labelled.load_texts`.
     """
 
     answered = False
@@ -181,64 +180,64 @@ class TextSource:
         self.rows: int | None = len(self._texts)
 
     def portion(self, number: int) -> Portion | None:
-        """Rows of the file, in its order."""
-        texts = self._texts[number * PORTION : (number + 1) * PORTION]
+        """Return rows of the file, in its order."""
+        texts = self._texts[number * PORTION_ROWS : (number + 1) * PORTION_ROWS]
         return Portion(texts, [""] * len(texts), torch.full((len(texts),), -1)) if texts else None
 
 
 def open_source(
     path: str, *, seed: int = 0, device: str = "auto", base: str | None = None, column: str = "text", split: str = "train"
 ) -> Source:
-    """Open what a `--from` names, told by what lies there.
+    """Open a source. The files at its place decide which kind it is.
 
     Args:
-        path: A run's folder, a prompter's folder, an exported dataset, a text file, or a hub dataset.
-        seed: Seed of a prompter's draws.
-        device: Where a prompter writes.
-        base: Where a prompter's base model has moved to.
+        path: Folder of a run, folder of a prompter, exported dataset, text file, or hub dataset.
+        seed: Seed of the random numbers of a prompter.
+        device: Device of a prompter.
+        base: Folder or hub id of a prompter's base model. Needed if the model has moved.
         column: Column of the user's own texts.
         split: Split of the user's own texts.
 
     Raises:
-        InputError: There is nothing of the kind, or it cannot be read.
+        InputError: There is no such source, or it cannot be read.
     """
     folder = Path(path)
     if (folder / PROMPTER_MANIFEST).is_file() or (folder / "prompter" / PROMPTER_MANIFEST).is_file():
         return PrompterSource(path, seed, device, base)
     if (folder / "config.yaml").is_file():
-        find_prompter(path)  # tells how to finish the run
+        find_prompter(path)  # raises an error that says how to finish the run
     if folder.is_dir() and _is_exported(folder):
         return DatasetSource(path)
     return TextSource(path, column, split)
 
 
 def _is_exported(folder: Path) -> bool:
-    """Whether a folder holds a dataset of ours, and not just Parquet files, which may be a copy of any dataset of the hub."""
+    """Return whether a folder holds an exported dataset. Other Parquet files may be a copy of any dataset of the hub."""
     files = parquet_files(folder, "train")
     if (folder / RECIPE_FILE).is_file():
         return bool(files)
     try:
         return bool(files) and bool({"teacher_probs", "keep"} & set(pyarrow.parquet.read_schema(files[0]).names))
     except (ArrowException, OSError):
-        return True  # which says what is wrong with the file
+        return True  # reading it as a dataset then raises an error that says what is wrong with the file
 
 
 def labels_of(sources: Sequence[Source], teacher_labels: list[str] | None) -> list[str]:
-    """The class names that all sources and the teacher share.
+    """Return the class names that all sources and the teacher share.
 
     Args:
-        sources: At least one.
-        teacher_labels: The teacher's, None where none is asked.
+        sources: The sources, possibly none.
+        teacher_labels: Class names of the teacher. None if no teacher is asked.
 
     Raises:
-        InputError: Two of them differ, or nothing tells the names.
+        InputError: The names differ or are unknown.
     """
     named = {} if teacher_labels is None else {"the teacher": teacher_labels}
     named |= {source.name: source.labels for source in sources if source.labels is not None}
     if not named:
-        raise InputError("from: nothing tells the class names; give --teacher, or a dataset whose labels have names.")
+        raise InputError("from: the class names are unknown: give --teacher, or a dataset with named labels")
     (first, labels), *others = named.items()
     for other, names in others:
         if names != labels:
-            raise InputError(f"labels differ: {first} has {labels}, {other} has {names}; mix what one teacher answers only.")
+            raise InputError(f"labels differ: {first} has {labels}, {other} has {names}: give sources of one teacher only")
     return labels

@@ -1,9 +1,9 @@
-"""The work of `prompter distill`: texts in, the teacher's answers beside them, students out.
+"""The work of `prompter distill`: gather texts with the teacher's answers, and train students on them.
 
-One pass over the sources serves all students: each text is written once and the teacher asked about it once. A share of
-the texts is held out; what a student agrees with the teacher on there tells how far it has come, and which of its states
-to keep, without any real data. A method (`distill.methods.synthesizer`) makes its texts against the student that learns from them, so
-that one learns at once; with `student_restart` a fresh one makes all updates on everything there is in the end.
+One pass over the sources serves all students, so each text is written once and the teacher is asked about it once. A share
+of the texts is held out. The agreement with the teacher on these texts shows the progress of a student and selects the state
+to keep, without real data. A method (`distill.methods`) makes its texts for the student that learns from them, so that
+student trains while the texts come in. With `student_restart`, a fresh student then makes all updates on all texts.
 """
 
 import dataclasses
@@ -35,29 +35,31 @@ from prompter.runtime.versions import library_versions
 from prompter.saved.rewriter import REWRITER_FOLDER
 from prompter.students.config import StudentsConfig
 from prompter.students.inputs import Inputs
-from prompter.students.methods import new_synthesizer, tell, with_toy_models
-from prompter.students.sources import PORTION
+from prompter.students.methods import announce_method, new_synthesizer
+from prompter.students.sources import PORTION_ROWS
 from prompter.students.student_card import write_student_card
 
 LOG = "training_log"
 SAMPLES = "samples"
-SUMMARY = "summary.json"
+SUMMARY_FILE = "summary.json"
 TRACKERS = "trackers"
-STATE = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "best", "restarted")
+COUNTERS = ("taken", "ended", "queries", "unusable", "texts", "checkpoint", "seconds", "best", "restarted")
+"""Attributes of `Distillation` that a checkpoint stores as they are."""
+
 KEPT_CHECKPOINTS = 2
 
 
 class Distillation:
-    """The work of one call: texts in, answers beside them, students out.
+    """The work of one call.
 
     Args:
-        config: What to distil from, into what.
-        training: How the students are trained.
+        config: What to distil from, and into what.
+        training: How to train the students.
         inputs: Sources, teacher and untrained students.
-        planned: Texts the students will be trained on, about.
-        folder: Where log and checkpoints lie.
-        show: The terminal.
-        method: Settings of the method, where the texts come from one.
+        planned: Expected number of texts that the students are trained on.
+        folder: Folder of the log and the checkpoints.
+        console: Shows bars and samples.
+        method: Settings of the method that makes the texts, if there is one.
     """
 
     def __init__(
@@ -67,10 +69,10 @@ class Distillation:
         inputs: Inputs,
         planned: int,
         folder: RunFolder,
-        show: Console,
+        console: Console,
         method: Any = None,
     ) -> None:
-        self.config, self.training, self.inputs, self.folder, self.show = config, training, inputs, folder, show
+        self.config, self.training, self.inputs, self.folder, self.console = config, training, inputs, folder, console
         weights = dict(zip(config.sources, config.weights, strict=True)) if config.weights else None
         white_box = inputs.teacher.white_box if inputs.teacher else None
         self.distillers = {
@@ -80,13 +82,13 @@ class Distillation:
         self.method = method
         self.synthesizer: Synthesizer | None = None
         if method is not None:
-            self.synthesizer = self._synthesizer(with_toy_models(method, config.quiet))
+            self.synthesizer = self._new_synthesizer(method)
         self.restarted = False
         self.teacher_name = teacher_name(config.teacher)
         self.held_out = HeldOut(config.held_out)
         self.best: dict[str, dict[str, Any]] = {name: {} for name in self.distillers}
         self.best_weights: dict[str, dict[str, Tensor]] = {}
-        self.taken = [0] * len(inputs.sources)  # portions
+        self.taken = [0] * len(inputs.sources)  # portions of each source
         self.ended = [False] * len(inputs.sources)
         self.queries = self.unusable = self.texts = 0
         self.metrics: dict[str, float] = {}
@@ -94,25 +96,25 @@ class Distillation:
         self.seconds = 0.0
         self._since = self._saved = time.perf_counter()
 
-    def _synthesizer(self, method: Any) -> Synthesizer:
-        """The method, set against the only student."""
+    def _new_synthesizer(self, method: Any) -> Synthesizer:
+        """Make the method's synthesizer for the only student."""
         config, teacher = self.config, self.inputs.teacher
         assert teacher is not None
         (distiller,) = self.distillers.values()
-        synthesizer = new_synthesizer(method, teacher, distiller, self.inputs.corpus, config.seed, config.device)
+        synthesizer = new_synthesizer(method, teacher, distiller, self.inputs.corpus, config)
         rows = synthesizer.rows(config.budget)
         distiller.planned_queries = max(1, round(rows * (1 - config.held_out)))
-        tell(synthesizer, config.budget, rows, self.inputs.corpus, self.show)
+        announce_method(synthesizer, config.budget, rows, self.inputs.corpus, self.console)
         return synthesizer
 
     def run(self) -> bool:
-        """Gather texts and train, from the last checkpoint on where there is one.
+        """Gather texts and train. Continue from the last checkpoint if there is one.
 
         Returns:
-            False where Ctrl-C stopped it; everything is saved then.
+            False if Ctrl-C stopped the work. All progress is saved then.
         """
         self._restore()
-        stop = StopRequest(self.show.say)
+        stop = StopRequest(self.console.say)
         named = dataclasses.asdict(self.config) | {"teacher": self.teacher_name}
         trackers = Trackers(self.config.report_to, self.folder.path / TRACKERS, named)
         with stop.listening():
@@ -127,39 +129,52 @@ class Distillation:
         return True
 
     def _rows(self) -> Iterator[dict[str, Any]]:
-        """Do the work in steps; after each comes its row of the log, and everything may be saved."""
-        total = sum(source.rows or 0 for source in self.inputs.sources)
-        endless = any(source.rows is None for source in self.inputs.sources)
-        if self.synthesizer:
-            bar = self.show.bar(f"{self.synthesizer.name}: queries", self.config.budget, self.queries)
-        else:
-            bar = self.show.bar("texts", total + self.config.budget if endless else total, self.texts)
-        bars = {name: self.show.bar(name, self.training.student_updates) for name in self.distillers}
-        for step, batch in enumerate(iter(self._next_batch, None), start=1):
-            losses = self._learn(batch)
-            if self.synthesizer:
-                self._keep_samples(batch, shown=step == 1 or step % self.config.sample_every == 0)
-            yield {"texts": self.texts, "queries": self.queries, "held_out": len(self.held_out), **losses, **self.metrics}
-            self.show.step(
-                bar,
-                self.queries if self.synthesizer else self.texts,
-                f"queries {self.queries:,}, held out {len(self.held_out):,}" + _shown(self.metrics),
-            )
-        self.show.step(bar, self.queries if self.synthesizer else self.texts)
+        """Do all steps of the work. Yield a row of the log after each step, when everything can be saved."""
+        yield from self._gather()
         self._restart()
         for name, distiller in self.distillers.items():
-            size, every = self.training.student_updates, self.config.measure_every
-            while distiller.updates_done < size or not self.best[name]:
-                count = min(every - distiller.updates_done % every, size - distiller.updates_done)
-                loss: dict[str, float] = {}
-                if count:
-                    loss = distiller.update(count, lambda done, loss: self.show.step(bars[name], done, f"loss {loss:.3f}"))  # noqa: B023
-                yield {"student": name, "update": distiller.updates_done, **loss, **self._measure(name)}
+            yield from self._train(name, distiller)
+
+    def _gather(self) -> Iterator[dict[str, Any]]:
+        """Give all texts to the students, batch by batch."""
+        online = bool(self.synthesizer) or not self.training.student_restart
+        if self.synthesizer:
+            bar = self.console.bar(f"{self.synthesizer.name}: queries", self.config.budget, self.queries)
+        else:
+            endless = any(source.rows is None for source in self.inputs.sources)
+            total = sum(source.rows or 0 for source in self.inputs.sources) + self.config.budget * endless
+            bar = self.console.bar("texts", total, self.texts)
+        for step, batch in enumerate(iter(self._next_batch, None), start=1):
+            kept = self.held_out.take(batch)
+            losses = {name: distiller.take(kept, online) for name, distiller in self.distillers.items()}
+            if self.synthesizer:
+                self._keep_samples(batch, shown=step == 1 or step % self.config.sample_every == 0)
+            yield {
+                "texts": self.texts,
+                "queries": self.queries,
+                "held_out": len(self.held_out),
+                **{f"{name}/student_loss": loss["student_loss"] for name, loss in losses.items() if loss},
+                **self.metrics,
+            }
+            status = f"queries {self.queries:,}, held out {len(self.held_out):,}" + _shown(self.metrics)
+            self.console.step(bar, self.queries if self.synthesizer else self.texts, status)
+        self.console.step(bar, self.queries if self.synthesizer else self.texts)
+
+    def _train(self, name: str, distiller: Distiller) -> Iterator[dict[str, Any]]:
+        """Make the remaining updates of a student, and measure it every `measure_every` updates."""
+        size, every = self.training.student_updates, self.config.measure_every
+        bar = self.console.bar(name, size, distiller.updates_done)
+        while distiller.updates_done < size or not self.best[name]:
+            count = min(every - distiller.updates_done % every, size - distiller.updates_done)
+            loss: dict[str, float] = {}
+            if count:
+                loss = distiller.update(count, lambda done, loss: self.console.step(bar, done, f"loss {loss:.3f}"))
+            yield {"student": name, "update": distiller.updates_done, **loss, **self._measure(name)}
 
     def _next_batch(self) -> SyntheticBatch | None:
-        """The next texts with their answers, from each source in turn or from the method; None when there are no more."""
+        """Return the next texts with their answers, from the method or from each source in turn; None after the last."""
         if self.synthesizer:
-            return self._made(self.synthesizer)
+            return self._step(self.synthesizer)
         left = self.config.budget - self.queries if self.config.budget else None
         for index, source in enumerate(self.inputs.sources):
             if not source.answered and left == 0:
@@ -187,8 +202,8 @@ class Distillation:
         self.unusable += int((~batch.usable).sum())
         return batch
 
-    def _made(self, synthesizer: Synthesizer) -> SyntheticBatch | None:
-        """The method's next batch; None when the budget is spent."""
+    def _step(self, synthesizer: Synthesizer) -> SyntheticBatch | None:
+        """Return the next batch of the method; None if the budget is spent."""
         if self.queries >= self.config.budget:
             return None
         step = synthesizer.step(self.config.budget - self.queries)
@@ -199,14 +214,14 @@ class Distillation:
         return step.batch
 
     def _keep_samples(self, batch: SyntheticBatch, shown: bool) -> None:
-        """Note some of what a method made; texts of one's own are never copied."""
+        """Log some texts of a method. The user's own texts are never copied."""
         rows = sample_rows(batch, self.inputs.labels, {"probability": batch.teacher_logits.exp().amax(dim=1)})
         self.folder.append(SAMPLES, [{"queries": self.queries, **row} for row in rows])
         if shown:
-            self.show.samples(rows, f"after {self.queries} queries")
+            self.console.samples(rows, f"after {self.queries} queries")
 
     def _restart(self) -> None:
-        """Where a method's student has done its part while the texts came in, let a fresh one learn from all of them."""
+        """Replace the student that trained with a method by a fresh one, if `student_restart` asks for it."""
         if not (self.synthesizer and self.training.student_restart) or self.restarted:
             return
         for name, distiller in self.distillers.items():
@@ -214,37 +229,27 @@ class Distillation:
             self.inputs.students[name] = distiller.student
         self.restarted = True
 
-    def _learn(self, batch: SyntheticBatch) -> dict[str, float]:
-        """Give the batch to each student; returns their losses by name."""
-        kept = self.held_out.take(batch)
-        losses: dict[str, float] = {}
-        for name, distiller in self.distillers.items():
-            online = not self.training.student_restart or self.synthesizer is not None
-            if learnt := distiller.take(kept, online):
-                losses[f"{name}/student_loss"] = learnt["student_loss"]
-        return losses
-
     def _measure(self, name: str) -> dict[str, float]:
         """Compare a student with the teacher on the held-out texts, and keep its state if it is the best so far."""
         distiller = self.distillers[name]
-        figures = self.held_out.measure(distiller.student)
-        if not figures:
+        metrics = self.held_out.measure(distiller.student)
+        if not metrics:
             if self.config.select == "best-agreement":
-                raise InputError(f"held_out is {self.config.held_out}, but of {self.texts} texts none fell into it; raise it")
+                raise InputError(f"held_out is {self.config.held_out}, but none of {self.texts} texts was held out: raise it")
             self.best[name] = {"update": distiller.updates_done}
             return {}
         best = self.best[name]
-        better = not best or (figures["agreement"], -figures["kl"]) > (best["agreement"], -best["kl"])
+        better = not best or (metrics["agreement"], -metrics["kl"]) > (best["agreement"], -best["kl"])
         if better or self.config.select == "last":
-            self.best[name] = {"update": distiller.updates_done, **figures}
+            self.best[name] = {"update": distiller.updates_done, **metrics}
             if self.config.select == "best-agreement":
                 state = distiller.student.model.state_dict()
                 self.best_weights[name] = {key: value.detach().cpu().clone() for key, value in state.items()}
-        return figures
+        return metrics
 
-    def _calls(self) -> int:
-        """Texts that the teacher was really asked."""
-        return 0 if self.inputs.teacher is None else self.inputs.teacher.asked
+    def _teacher_state(self) -> dict[str, int]:
+        """Return the counters of the teacher for a checkpoint."""
+        return self.inputs.teacher.state() if self.inputs.teacher is not None else {"teacher_calls": 0}
 
     # Checkpoints
 
@@ -262,10 +267,8 @@ class Distillation:
         self._saved = time.perf_counter()
         self.seconds += self._saved - self._since
         self._since = self._saved
-        state = {name: getattr(self, name) for name in STATE}
-        state |= {"teacher_calls": 0, "log_sizes": self.folder.log_sizes([LOG, SAMPLES])}
-        if (teacher := self.inputs.teacher) is not None:
-            state |= teacher.state()
+        state = {name: getattr(self, name) for name in COUNTERS}
+        state |= self._teacher_state() | {"log_sizes": self.folder.log_sizes([LOG, SAMPLES])}
         write_json(path / "state.json", state)
         self.folder.seal(path)
         for old in self.folder.checkpoints.glob("checkpoint-*"):
@@ -275,15 +278,15 @@ class Distillation:
     def _restore(self) -> None:
         found, broken = self.folder.last_checkpoint()
         for line in broken:
-            self.show.say(f"{line}; falling back to the one before.")
+            self.console.say(f"{line}; using the one before it.")
         if found is None:
             self.folder.cut_logs({LOG: 0, SAMPLES: 0})
             return
         state = read_json(found / "state.json")
-        for name in STATE:
+        for name in COUNTERS:
             setattr(self, name, state[name])
-        if (teacher := self.inputs.teacher) is not None:
-            teacher.restore(state)
+        if self.inputs.teacher is not None:
+            self.inputs.teacher.restore(state)
         self.folder.cut_logs(state["log_sizes"])
         self.held_out.load(found / "held_out")
         if self.synthesizer:
@@ -296,16 +299,16 @@ class Distillation:
     # Results
 
     def summary(self) -> dict[str, Any]:
-        """Take each student's selected state, score it, and tell how it came about."""
+        """Load the selected state of each student, and return its metrics and how it was made."""
         inputs, students = self.inputs, self.inputs.students
         for name, weights in self.best_weights.items():
             students[name].model.load_state_dict(weights)
-        texts = self.held_out.texts or next(iter(self.distillers.values())).replay.texts[:PORTION]
+        texts = self.held_out.texts or next(iter(self.distillers.values())).replay.texts[:PORTION_ROWS]
         measured = size_and_speed(students, texts)
-        figures = {}
+        results = {}
         for spec, (name, student) in zip(self.config.student, students.items(), strict=True):
             best = self.best[name]
-            figures[name] = {
+            results[name] = {
                 "spec": spec,
                 "updates": self.training.student_updates,
                 "selected_update": best["update"],
@@ -314,28 +317,28 @@ class Distillation:
                 **measured[name],
             }
             if inputs.evaluation:
-                figures[name] |= score(student, inputs.evaluation)
+                results[name] |= score(student, inputs.evaluation)
         made_for = next((source.teacher for source in inputs.sources if source.teacher), None)
         return {
             "labels": inputs.labels,
             "teacher": self.teacher_name or made_for,
-            "sources": [source.name for source in inputs.sources] or [_described(self.config)],
+            "sources": [source.name for source in inputs.sources] or [_method_source(self.config)],
             "texts": self.texts,
             "teacher_queries": self.queries,
-            "teacher_calls": self._calls(),
+            "teacher_calls": self._teacher_state()["teacher_calls"],
             "unusable_answers": self.unusable,
             "held_out_texts": len(self.held_out),
-            "students": figures,
+            "students": results,
             "seconds": round(self.seconds + time.perf_counter() - self._since, 1),
             "seed": self.config.seed,
             "versions": library_versions(),
         }
 
     def write(self, target: Path, summary: dict[str, Any]) -> None:
-        """Write the students' folder, whole or not at all."""
+        """Write the folder of the students in one step."""
         log = (self.folder.path / f"{LOG}.jsonl").read_text(encoding="utf-8")
         samples = self.folder.read(SAMPLES)[-PER_BATCH:]
-        with replace_folder(target, marker=SUMMARY) as temporary:
+        with replace_folder(target, marker=SUMMARY_FILE) as temporary:
             for name, student in self.inputs.students.items():
                 path = temporary if len(self.inputs.students) == 1 else temporary / name
                 student.save(path)
@@ -348,14 +351,14 @@ class Distillation:
                 shutil.copy(self.folder.path / f"{SAMPLES}.jsonl", temporary)
             if self.config.report_to and (trackers := self.folder.path / TRACKERS).exists():
                 shutil.copytree(trackers, temporary / TRACKERS)
-            write_json(temporary / SUMMARY, summary)
+            write_json(temporary / SUMMARY_FILE, summary)
 
 
-def _described(config: StudentsConfig) -> str:
-    """What a method's student learnt from, for cards."""
+def _method_source(config: StudentsConfig) -> str:
+    """Return what the student of a method learnt from, for its card."""
     return f"method {config.method}" + (f" on {config.corpus}" if config.corpus else "")
 
 
 def _shown(metrics: dict[str, float]) -> str:
-    """A method's figures, for its bar."""
+    """Return the metrics of a method for the line below its bar."""
     return "".join(f", {name.replace('_', ' ')} {value:.3f}" for name, value in metrics.items())

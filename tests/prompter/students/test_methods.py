@@ -21,7 +21,7 @@ from prompter.cli import main
 from prompter.runtime.console import Console
 from prompter.runtime.markdown import cell
 from prompter.students.config import distill_settings
-from prompter.students.methods import tell
+from prompter.students.methods import announce_method
 from tests.distill.conftest import bert_folder  # noqa: F401 (fixture)
 from tests.distill.rewriters import save_rewriter_base
 from tests.distill.tiny import LABELS, random_texts, save_masked_lm
@@ -206,7 +206,7 @@ def test_a_corpus_below_the_budget_is_read_again_and_said_so(distil, capsys: pyt
 def test_queries_that_give_no_text_are_announced(rows: int, warns: bool, capsys: pytest.CaptureFixture[str]) -> None:
     synthesizer: Any = SimpleNamespace(name="t3", coverage={"teacher": 0.9})
     with Console(quiet=False) as show:
-        tell(synthesizer, 100, rows, [], show)
+        announce_method(synthesizer, 100, rows, [], show)
     said = " ".join(capsys.readouterr().out.split())
     assert ("of 100 queries only about 40 give the student a text" in said) == warns
 
