@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from eval.classifiers.metrics import METRICS, Agreement, KLToTeacher, Retention, hub_metric_values, kl_rows
-from eval.classifiers.resampling import calibration_tally, intervals, label_tallies, mcnemar, mean_tally
+from eval.classifiers.resampling import Tally, calibration_tally, intervals, label_tallies, mcnemar, mean_tally
 from eval.classifiers.scoring import choices
 from eval.data.labelled import EvaluationData
 
@@ -56,21 +56,28 @@ def measure(
     ratios = {}
     if teacher is not None:
         taught, beliefs, primary = choices(teacher), teacher.double().exp().numpy(), metrics[0]
+        retention = Retention(METRICS[primary]())
         values |= Agreement().compute(predictions=chosen, references=taught)
         values |= KLToTeacher().compute(predictions=probabilities, references=beliefs)
-        values |= Retention(METRICS[primary]()).compute(predictions=chosen, references=data.labels, teacher_predictions=taught)
-        same = np.where(np.asarray(taught) < 0, np.nan, np.equal(chosen, taught))
-        tallies |= {"agreement": mean_tally(same), "kl": mean_tally(kl_rows(probabilities, beliefs))}
+        values |= retention.compute(predictions=chosen, references=data.labels, teacher_predictions=taught)
+        tallies |= _teacher_tallies(np.asarray(chosen), np.asarray(taught), probabilities, beliefs)
         tallies["teacher"] = label_tallies(np.asarray(taught), labels, classes)[primary]
         ratios["retention"] = (primary, "teacher")
     ends = intervals(tallies, ratios, seed)
     for name, metric in (hub or {}).items():
         values |= hub_metric_values(name, metric, chosen, data.labels)
-    none = (float("nan"), float("nan"))
-    return {
-        name: {"value": value, "low": ends.get(name, none)[0], "high": ends.get(name, none)[1]}
-        for name, value in values.items()
-    }
+    return {name: _with_interval(value, ends.get(name)) for name, value in values.items()}
+
+
+def _teacher_tallies(chosen: np.ndarray, taught: np.ndarray, student: np.ndarray, teacher: np.ndarray) -> dict[str, Tally]:
+    """Return agreement and KL as tallies, from classes (N,) and probabilities (N, K) of student and teacher."""
+    same = np.where(taught < 0, np.nan, np.equal(chosen, taught))
+    return {"agreement": mean_tally(same), "kl": mean_tally(kl_rows(student, teacher))}
+
+
+def _with_interval(value: float, ends: tuple[float, float] | None) -> dict[str, float]:
+    low, high = ends or (float("nan"), float("nan"))
+    return {"value": value, "low": low, "high": high}
 
 
 def pairs(log_probs: Mapping[str, Tensor], labels: Sequence[int]) -> list[dict[str, Any]]:

@@ -118,12 +118,7 @@ def size_and_speed(
     calls: dict[str, list[float]] = {name: [] for name in models}
     for turn in range(rounds + 1):
         for name in list(models) if turn % 2 == 0 else reversed(list(models)):
-            seconds = []
-            for first in range(0, len(used), batch):
-                part = slice(first, first + batch)
-                start = time.perf_counter()
-                predict(models[name], used[part], None if pairs is None else pairs[part])
-                seconds.append(time.perf_counter() - start)
+            seconds = _timed_calls(models[name], used, pairs, batch)
             if turn > 0:
                 passes[name].append(sum(seconds))
                 calls[name] += seconds
@@ -136,6 +131,17 @@ def size_and_speed(
         }
         for name, model in models.items()
     }
+
+
+def _timed_calls(model: Student | Teacher, texts: list[str], pairs: list[str] | None, batch: int) -> list[float]:
+    """Return the seconds of each call of a model, for one pass over the texts."""
+    seconds = []
+    for first in range(0, len(texts), batch):
+        part = slice(first, first + batch)
+        start = time.perf_counter()
+        predict(model, texts[part], None if pairs is None else pairs[part])
+        seconds.append(time.perf_counter() - start)
+    return seconds
 
 
 def _size(model: Student | Teacher) -> dict[str, int | None]:

@@ -74,18 +74,7 @@ def evaluate_data(config: CorpusConfig, say: Say = lambda line: None) -> dict[st
     Raises:
         InputError: Anything a user can correct.
     """
-    say("reading")
-    corpus, reference = _read(config)
-    teacher = None
-    if config.teacher:
-        teacher = open_teacher(
-            config.teacher,
-            labels=config.teacher_labels,
-            device=config.device,
-            cache=config.teacher_cache,
-            notice=say,
-            quiet=config.quiet,
-        )
+    corpus, reference, teacher = _open(config, say)
     vocabulary: dict[str, int] = {}
     tokens = tokenize(corpus.texts, vocabulary)
     missing: dict[str, str] = {}
@@ -121,8 +110,9 @@ def evaluate_data(config: CorpusConfig, say: Say = lambda line: None) -> dict[st
     }
 
 
-def _read(config: CorpusConfig) -> tuple[Corpus, Corpus | None]:
-    """Read corpus and reference, and refuse what would fail only after minutes of work."""
+def _open(config: CorpusConfig, say: Say) -> tuple[Corpus, Corpus | None, CachedTeacher | None]:
+    """Read corpus and reference, open the teacher, and refuse what would otherwise fail after minutes of work."""
+    say("reading")
     corpus = load_corpus(config.data, config.text_column, config.all_rows)
     reference = None
     if config.reference is not None:
@@ -132,7 +122,17 @@ def _read(config: CorpusConfig) -> tuple[Corpus, Corpus | None]:
     for name, setting in ((config.writer, "writer"), (config.encoder, "encoder")):
         if name and not name.startswith("toy"):
             load_config(name, setting)
-    return corpus, reference
+    teacher = None
+    if config.teacher:
+        teacher = open_teacher(
+            config.teacher,
+            labels=config.teacher_labels,
+            device=config.device,
+            cache=config.teacher_cache,
+            notice=say,
+            quiet=config.quiet,
+        )
+    return corpus, reference, teacher
 
 
 def _add_perplexity(

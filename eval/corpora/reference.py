@@ -94,7 +94,7 @@ def precision_recall(corpus: np.ndarray, reference: np.ndarray, neighbours: int 
     Args:
         corpus: (N, d) embeddings, N > neighbours. N and M should be equal, because a larger side looks denser.
         reference: (M, d) embeddings.
-        neighbours: k.
+        neighbours: Number of neighbours k.
 
     Returns:
         `precision`, the share of the corpus inside the reference's balls; `recall`, the share of the reference inside the

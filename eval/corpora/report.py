@@ -204,11 +204,8 @@ def charts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
         ),
     ]  # fmt: skip
     if comparison is not None:
-        verbatim = comparison["verbatim"]
-        lines = [
-            Series("corpus", verbatim["curve"]),
-            Series("between halves of the reference", verbatim["by_chance"]["curve"]),
-        ]
+        verbatim, halves = comparison["verbatim"], "between halves of the reference"
+        lines = [Series("corpus", verbatim["curve"]), Series(halves, verbatim["by_chance"]["curve"])]
         drawn.append((
             "Verbatim overlap", "Share of texts that have a run of this many words in common with a reference text.",
             line_chart("Verbatim overlap with the reference", lines, x_label="length of the run (words)",
