@@ -1,4 +1,4 @@
-"""Where teacher and student differ: counted and ordered right, on texts already answered, the same for the same seed."""
+"""Where teacher and student differ: correct counts and order, no new queries, equal results for equal seeds."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Figures of a model, computed once more by hand from its answers."""
+"""Metrics of a model, recomputed by hand from its predictions."""
 
 import math
 

@@ -149,7 +149,7 @@ def test_a_metric_of_the_hub_is_fetched_by_its_name(monkeypatch):
     assert hub_metric_values("hub:f1", metric, [0, 1], [0, 0]) == {"hub:accuracy": 0.5}
 
 
-def test_what_can_go_wrong_with_a_metric_of_the_hub(monkeypatch):
+def test_mistakes_with_a_metric_of_the_hub_are_named(monkeypatch):
     def unreachable(name):
         raise FileNotFoundError(f"Module '{name}' doesn't exist on the Hub\nand more")
 

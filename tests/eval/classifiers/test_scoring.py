@@ -1,4 +1,4 @@
-"""Scores against hand counts; sizes against a saved file; speed against models of known slowness."""
+"""Scores against counts by hand, sizes against a saved file, speed against models of known slowness."""
 
 import math
 import time
@@ -89,7 +89,7 @@ def test_sizes_are_those_of_the_saved_weights(student, tmp_path):
     assert figures["student"]["texts_per_second"] > 0
 
 
-def test_pairs_reach_the_model_and_each_pass_is_told():
+def test_pairs_reach_the_model_and_each_pass_is_reported():
     class PairTeacher(FakeTeacher):
         def __call__(self, texts, text_pairs=None):
             assert [text + "!" for text in texts] == text_pairs

@@ -1,4 +1,4 @@
-"""Near-duplicates: what is found, and that the index lies on the disk."""
+"""Near-duplicates: which texts are found, and that the index lies on disk."""
 
 import random
 import sqlite3
@@ -27,7 +27,7 @@ def new_index(threshold: float = 0.8, file: str | Path = ":memory:") -> Duplicat
     return DuplicateIndex(sqlite3.connect(file), threshold)
 
 
-def test_exact_and_near_duplicates_are_told_apart() -> None:
+def test_exact_and_near_duplicates_are_distinguished() -> None:
     index = new_index()
     rng = random.Random(0)
     texts = [sentence(rng) for _ in range(50)]

@@ -1,4 +1,4 @@
-"""What models say of texts: against one text at a time, without batches."""
+"""Likelihoods and embeddings, against one text at a time without batches."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`prompter evaluate-data` as a whole: table, JSON and page, the alarm, and what is refused."""
+"""`prompter evaluate-data` as a whole: table, JSON and page, the alarm, and mistakes."""
 
 import json
 import math
@@ -33,7 +33,7 @@ def dataset(tmp_path):
     return write_dataset(tmp_path / "data-set")
 
 
-def test_table_json_and_page_tell_the_same(dataset, tmp_path, capsys):
+def test_table_json_and_page_agree(dataset, tmp_path, capsys):
     reference = write_texts(tmp_path / "real.jsonl", other_texts())
     flags = ["--reference", reference, "--json", str(tmp_path / "q.json"), "--html", str(tmp_path / "q.html"), "--quiet"]
     assert main(["evaluate-data", str(dataset), *flags]) == 0
@@ -51,16 +51,16 @@ def test_table_json_and_page_tell_the_same(dataset, tmp_path, capsys):
     assert found["comparison"]["verbatim"]["copies"] == 0 and not found["alarms"]
     words = found["corpus"]["distinct_at_equal_words"]["words"]
     assert words == min(found[side]["vocabulary"]["tokens"] for side in ("corpus", "reference"))
-    for told in (
+    for shown in (
         "36",
         f"{found['corpus']['distinct']['1']:.3f}",
         f"{100 * found['comparison']['vocabulary']['jaccard']:.1f} %",
     ):
-        assert told in table and told in page
+        assert shown in table and shown in page
     assert "WARNING" not in table and 'role="alert"' not in page
 
 
-def test_the_same_seed_gives_the_same_figures(dataset, tmp_path):
+def test_the_same_seed_gives_the_same_metrics(dataset, tmp_path):
     reference = write_texts(tmp_path / "real.jsonl", other_texts())
     one, again, other = (
         without_nan(evaluate_data(CorpusConfig(data=str(dataset), reference=reference, seed=seed))) for seed in (0, 0, 1)
@@ -85,18 +85,18 @@ def test_a_reference_that_is_largely_copied_raises_the_alarm_too(tmp_path):
     assert not evaluate_data(CorpusConfig(data=mine, reference=one))["alarms"]
 
 
-def test_plain_texts_say_what_cannot_be_told_and_what_to_do(tmp_path, capsys):
+def test_metrics_that_plain_texts_lack_are_listed_with_the_remedy(tmp_path, capsys):
     assert main(["evaluate-data", write_texts(tmp_path / "texts.jsonl", other_texts(5)), "--quiet"]) == 0
     table = " ".join(capsys.readouterr().out.split())
-    for told in (
+    for shown in (
         "Not measured: confidence; no teacher predictions (teacher_probs) are stored: give --teacher, or export with one.",
         "Not measured: perplexity; no lm_logprob is stored: give --writer.",
         "Not measured: comparison; nothing to compare with: give --reference",
     ):
-        assert told in table
+        assert shown in table
 
 
-def test_confidence_that_was_asked_for_and_is_not_there_is_an_error(tmp_path, capsys):
+def test_missing_confidence_is_an_error_if_it_was_asked_for(tmp_path, capsys):
     folder = write_dataset(tmp_path / "data-set", without=("teacher_probs", "confidence", "label"))
     assert main(["evaluate-data", str(folder), "--confidence", "--quiet"]) == 2
     error = capsys.readouterr().err
@@ -104,7 +104,7 @@ def test_confidence_that_was_asked_for_and_is_not_there_is_an_error(tmp_path, ca
     assert main(["evaluate-data", str(folder), "--quiet"]) == 0
 
 
-def test_models_are_asked_for_what_is_not_stored(tmp_path, models):
+def test_models_are_asked_for_predictions_that_are_not_stored(tmp_path, models):
     folder = write_dataset(tmp_path / "data-set", without=("teacher_probs", "confidence", "label", "lm_logprob"))
     reference = write_texts(tmp_path / "real.jsonl", other_texts())
     config = CorpusConfig(
@@ -133,7 +133,7 @@ def test_stored_answers_are_not_asked_for_again(dataset, models):
     assert found["teacher_queries"] == 0 and not found["corpus"]["confidence"]["asked_now"]
 
 
-def test_too_few_texts_for_a_comparison_are_said_to_be_so(tmp_path):
+def test_too_few_texts_for_a_comparison_are_reported(tmp_path):
     few = write_texts(tmp_path / "few.jsonl", other_texts(9))
     found = evaluate_data(CorpusConfig(data=few, reference=few))
     assert found["comparison"]["classifier"] is None and "10 of each" in found["missing"]["nearness"]

@@ -1,4 +1,4 @@
-"""Reading a corpus: kept rows and their columns, and what is refused with a remedy."""
+"""Reading a corpus: kept rows and their columns, and errors with a remedy."""
 
 import json
 
@@ -30,7 +30,7 @@ def test_all_rows_and_single_files_are_read_too(tmp_path):
     assert load_corpus(str(folder / "data" / "train-00000.parquet")).rows == 20
 
 
-def test_what_is_missing_is_none(tmp_path):
+def test_missing_columns_are_none(tmp_path):
     without = ("label", "teacher_probs", "confidence", "lm_logprob", "topic")
     corpus = load_corpus(str(write_dataset(tmp_path / "data-set", without=without)))
     assert corpus.confidence is None and corpus.logprob is None and corpus.topics is None
@@ -66,7 +66,7 @@ def refused(call, *arguments, **options):
     return str(caught.value)
 
 
-def test_what_is_not_there_is_refused(tmp_path):
+def test_missing_paths_are_refused(tmp_path):
     assert "there is no such folder or file" in refused(load_corpus, str(tmp_path / "none"))
     assert refused(load_reference, str(tmp_path / "none.jsonl")).startswith("reference: ")
     (tmp_path / "empty").mkdir()

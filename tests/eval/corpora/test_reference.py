@@ -1,4 +1,4 @@
-"""Nearness to real texts: each figure against brute force, and between the extremes that it was made to tell apart."""
+"""Closeness to real texts: each metric against brute force, and at the extremes that it must distinguish."""
 
 import math
 
@@ -17,7 +17,7 @@ texts = st.lists(st.lists(st.sampled_from("a b c d e".split()), max_size=6).map(
 
 
 @given(texts, texts)
-def test_vocabulary_overlap_is_that_of_sets(one, other):
+def test_vocabulary_overlap_equals_a_count_with_sets(one, other):
     vocabulary = {}
     found = vocabulary_overlap(tokenize(one, vocabulary), tokenize(other, vocabulary))
     mine, theirs = ([word for text in side for word in words(text)] for side in (one, other))

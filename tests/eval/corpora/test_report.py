@@ -1,4 +1,4 @@
-"""The table and the page of `prompter evaluate-data`: hostile text stays text, and odd corpora do no harm."""
+"""The table and the page of `prompter evaluate-data`: hostile text stays text, odd corpora do no harm."""
 
 import json
 import math

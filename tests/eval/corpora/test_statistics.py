@@ -1,4 +1,4 @@
-"""Figures of a corpus: each against a few lines that compute it in another way, and within its bounds."""
+"""Metrics of a corpus: each against a few lines that compute it in another way, and within its bounds."""
 
 import math
 from collections import Counter
@@ -40,7 +40,7 @@ def grams(rows, n):
 
 
 @given(texts, st.integers(1, 4))
-def test_distinct_n_is_that_of_sets(rows, n):
+def test_distinct_n_equals_a_count_with_sets(rows, n):
     found, all_grams = distinct(tokenize(rows, {}), n), grams(rows, n)
     if not all_grams:
         assert math.isnan(found)
@@ -52,7 +52,7 @@ def test_distinct_n_is_that_of_sets(rows, n):
 
 
 @given(texts)
-def test_ngrams_of_a_shared_vocabulary_number_equal_ones_alike(rows):
+def test_equal_ngrams_get_equal_numbers(rows):
     numbers = ngrams(tokenize(rows, {"unseen": 0, "words": 1}), 2)
     assert len(numbers) == len(grams(rows, 2))
     assert len(set(zip(numbers.tolist(), grams(rows, 2), strict=True))) == len(set(numbers.tolist()))
@@ -119,14 +119,14 @@ def test_the_vocabulary_grows_as_sets_do(rows, seed):
     assert found["curve"][0] == [0, 0] and found["curve"][-1] == [len(flat), len(set(flat))]
 
 
-def test_types_are_told_at_round_numbers_of_words():
+def test_different_words_are_counted_at_round_numbers_of_words():
     rows = [" ".join(f"w{(7 * i + j) % 301}" for j in range(10)) for i in range(120)]
     flat = [word for row in rows for word in row.split()]
     assert vocabulary_growth(tokenize(rows, {}))["types_in_first"] == {"1000": len(set(flat[:1000]))}
 
 
 @given(st.lists(st.integers(0, 1000), min_size=1).filter(any))
-def test_entropy_is_that_of_its_formula_and_within_its_bounds(counts):
+def test_entropy_equals_its_formula_and_stays_within_its_bounds(counts):
     shares = [count / sum(counts) for count in counts if count]
     found = entropy(counts)
     assert found == pytest.approx(-sum(share * math.log(share) for share in shares), abs=1e-12)
@@ -144,7 +144,7 @@ def test_class_balance_counts_empty_classes_and_missing_answers():
     assert math.isnan(nothing["entropy"]) and nothing["unanswered"] == 2
 
 
-def test_topic_entropy_is_one_only_where_every_topic_is_new():
+def test_topic_entropy_is_one_only_if_every_topic_is_new():
     assert topic_entropy(["a", "b", "c", "d"])["normalised"] == pytest.approx(1)
     found = topic_entropy(["a", "b"] * 50)
     assert found["distinct"] == 2 and found["entropy"] == pytest.approx(math.log(2))
@@ -153,7 +153,7 @@ def test_topic_entropy_is_one_only_where_every_topic_is_new():
     assert math.isnan(topic_entropy(["a"])["normalised"])
 
 
-def test_perplexity_is_that_of_the_mean_and_missing_numbers_do_not_count():
+def test_perplexity_uses_the_mean_and_skips_missing_numbers():
     logprob = np.array([-1.0, -2.0, np.nan, -4.5])
     found = perplexity(logprob)
     assert found["perplexity"] == pytest.approx(math.exp(2.5)) and found["median"] == pytest.approx(math.exp(2))
@@ -162,14 +162,14 @@ def test_perplexity_is_that_of_the_mean_and_missing_numbers_do_not_count():
 
 
 @given(st.lists(st.floats(-100, 100), min_size=1))
-def test_spread_is_that_of_numpy(values):
+def test_spread_equals_numpy(values):
     found = spread(np.array([*values, np.nan]))
     assert found["n"] == len(values) and found["mean"] == pytest.approx(float(np.mean(values)))
     assert (found["quantiles"]["0"], found["quantiles"]["100"]) == (min(values), max(values))
     assert found["quantiles"]["50"] == pytest.approx(float(np.median(values)))
 
 
-def test_histograms_leave_nothing_out():
+def test_histograms_count_every_value():
     values = np.array([0.0, 0.04, 0.05, 0.5, 1.0, np.nan])
     counts = histogram_counts(values, np.linspace(0, 1, 21))
     assert sum(counts) == 5 and counts[0] == 2 and counts[-1] == 1

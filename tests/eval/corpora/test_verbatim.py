@@ -1,4 +1,4 @@
-"""Verbatim overlap: every run against brute force, and the alarm where it is due."""
+"""Verbatim overlap: every run against brute force, and the alarm for copied texts."""
 
 import math
 import time

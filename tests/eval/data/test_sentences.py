@@ -1,4 +1,4 @@
-"""Sentences of a corpus: every kind of source, and what is refused."""
+"""Sentences of a corpus: every kind of source, and errors."""
 
 import gzip
 import lzma

@@ -1,6 +1,6 @@
-"""The report in a browser: what it draws, light and dark, on a phone, without a network, whatever texts it holds.
+"""The report in a browser: charts, light and dark, on a phone, without a network, with any text.
 
-Needs a Chromium or Chrome on the PATH and is left out where there is none.
+It needs Chromium or Chrome on the PATH and is skipped without one.
 """
 
 import html

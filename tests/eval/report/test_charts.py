@@ -42,7 +42,7 @@ def test_ticks_span_the_range_in_equal_round_steps(a, b):
     assert f"{marks[1] - marks[0]:.3e}"[:5] in {"1.000", "2.000", "5.000"}
 
 
-def test_points_lie_where_the_scale_says():
+def test_points_lie_at_their_coordinates():
     chart = draw(Series("line", [(0, 0), (100, 1), (50, 0.5)]))
     (path,) = chart.findall(f"{SVG}path")
     points = [tuple(map(float, point.split())) for point in re.split("[ML]", path.get("d"))[1:]]
@@ -51,7 +51,7 @@ def test_points_lie_where_the_scale_says():
     assert xm == pytest.approx((x0 + x1) / 2, abs=0.1) and ym == pytest.approx((y0 + y1) / 2, abs=0.1)
 
 
-def test_a_chart_names_its_axes_and_says_in_words_what_it_shows():
+def test_a_chart_names_its_axes_and_describes_itself_in_words():
     chart = draw(Series("a", [(0, 0.1), (1000, 0.9), (2000, 0.5)]), Series("b", [(0, 0.7)], level=True), y_format=percent_mark)
     assert chart.get("role") == "img"
     assert chart.find(f"{SVG}title").text == "Chart"
@@ -60,7 +60,7 @@ def test_a_chart_names_its_axes_and_says_in_words_what_it_shows():
     assert {"x", "y", "a", "b", "40 %", "2,000"} <= set(texts)
 
 
-def test_lines_are_told_apart_by_more_than_colour():
+def test_lines_differ_by_more_than_colour():
     chart = draw(*(Series(str(i), [(0, i), (1, i)]) for i in range(5)))
     dashes = [path.get("stroke-dasharray") for path in chart.findall(f"{SVG}path")]
     assert len(set(dashes)) == 5
@@ -88,7 +88,7 @@ def boxes(chart):
     return [{key: float(bar.get(key)) for key in ("x", "y", "width", "height")} for bar in chart.findall(f"{SVG}rect")]
 
 
-def test_bars_of_a_histogram_stand_between_their_edges_and_are_as_high_as_they_say():
+def test_bars_of_a_histogram_have_the_right_edges_and_heights():
     chart = ElementTree.fromstring(
         histogram_chart("Chart", [0, 1, 2, 4], {"a": [0.2, 0.4, 0.0], "b": [0.1, 0.1, 0.3]}, x_label="x", y_label="y")
     )
@@ -107,7 +107,7 @@ def chart_bottom(chart):
     return float(chart.get("viewBox").split()[3]) - BOTTOM
 
 
-def test_lying_bars_are_as_long_as_they_say_and_fit_the_chart():
+def test_horizontal_bars_have_the_right_length_and_fit_the_chart():
     hostile = "<b>" + "x" * 80
     chart = ElementTree.fromstring(
         bar_chart("Chart", [("one", 10), (hostile, 40), ("none", 0), ("lost", math.nan)], x_label="texts", y_label="class")

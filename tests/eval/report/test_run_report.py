@@ -1,4 +1,4 @@
-"""The report: what it claims, that hostile text stays text, that missing values do no harm, how it looks."""
+"""The report of a run: it claims what was measured, hostile text stays text, and missing values do no harm."""
 
 import json
 import math
@@ -22,7 +22,7 @@ def with_students(**accuracies):
     return {"teacher_queries": 8000, "students": {name: {"accuracy": value} for name, value in accuracies.items()}}
 
 
-def test_a_whole_run_is_told(tmp_path):
+def test_a_whole_run_is_on_the_page(tmp_path):
     page = page_of(write_run(tmp_path / "demo"))
     for expected in (
         "toy:sentiment", "With 8,000 teacher queries and no training data", "87.2 %", "77.1 %", "96.2 %", "13.6 MB",
@@ -133,7 +133,7 @@ def test_values_of_any_type_do_no_harm(sample, data):
     Page(render_run(Record("run", ended, [row], [sample], differing, ended)))
 
 
-def test_a_run_that_was_killed_can_be_told(tmp_path):
+def test_a_killed_run_has_a_page(tmp_path):
     folder = write_run(tmp_path / "run", {}, metrics(4), samples(4), {})
     (folder / "config.yaml").write_text("teacher: my/teacher\nbudget: 8000\n")
     with (folder / "metrics.jsonl").open("a") as file:
@@ -143,7 +143,7 @@ def test_a_run_that_was_killed_can_be_told(tmp_path):
     assert "Teacher my/teacher Teacher queries 800 of 8,000 Rollouts 4" in text
 
 
-def test_a_run_of_before_the_comparison_was_kept_can_be_told(tmp_path):
+def test_a_run_without_a_stored_comparison_has_a_page(tmp_path):
     page = page_of(write_run(tmp_path / "run", apart_={}))
     assert "Texts before and after" in page.text and "Where teacher and student differ" not in page.text
 
@@ -161,7 +161,7 @@ def test_the_page_says_on_which_texts_teacher_and_student_were_compared(tmp_path
     )
 
 
-def test_what_is_no_run_is_refused(tmp_path):
+def test_folders_that_are_not_runs_are_refused(tmp_path):
     with pytest.raises(InputError, match="is not a folder"):
         write_report(tmp_path / "none")
     with pytest.raises(InputError, match="holds none of summary.json, metrics.jsonl, samples.jsonl"):

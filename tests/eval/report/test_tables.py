@@ -1,10 +1,10 @@
-"""The tables of a report: what they show, leave out and refuse to claim."""
+"""The tables of a report: what they show, and what they omit."""
 
 from eval.report.tables import budget, confusion, headline, time_split, topic_table
 from tests.eval.run_folder import summary
 
 
-def test_the_table_leaves_out_what_no_row_has_and_orders_the_students():
+def test_the_table_omits_empty_columns_and_orders_the_students():
     table = headline({"students": {"mine": {"accuracy": 0.5}, "real": {"accuracy": 0.9}, "prompted": {"accuracy": None}}})
     assert table["columns"] == ["Accuracy"]
     assert [(row["name"], row["cells"]) for row in table["rows"]] == [("real", ["90.0 %"]), ("mine", ["50.0 %"])]
@@ -23,9 +23,9 @@ def pairs_of(*counts):
 
 
 def test_the_matrix_has_the_teachers_classes_as_rows_and_shares_of_each_row():
-    told = confusion({"labels": ["a", "b", "c"], "pairs": pairs_of((0, 0, 6), (0, 1, 2), (1, 1, 1200))})
-    assert told["alike"] == "99.8 %" and told["mistaken"] == []
-    first, second, third = told["rows"]
+    shown = confusion({"labels": ["a", "b", "c"], "pairs": pairs_of((0, 0, 6), (0, 1, 2), (1, 1, 1200))})
+    assert shown["alike"] == "99.8 %" and shown["mistaken"] == []
+    first, second, third = shown["rows"]
     assert (first["name"], first["texts"]) == ("a", "8")
     assert [(cell["texts"], cell["share"], cell["same"]) for cell in first["cells"]] == [
         ("6", "75.0 %", True), ("2", "25.0 %", False), ("0", "", False),
@@ -34,35 +34,35 @@ def test_the_matrix_has_the_teachers_classes_as_rows_and_shares_of_each_row():
     assert third["texts"] == "0" and {cell["share"] for cell in third["cells"]} == {""}
 
 
-def test_many_classes_are_told_by_those_most_often_taken_for_another():
+def test_many_classes_are_shown_as_the_most_confused_pairs():
     right = [(number, number, 50) for number in range(40)]
     wrong = [(number, number + 1, number) for number in range(1, 39)]
-    told = confusion({"labels": [f"c{number}" for number in range(40)], "pairs": pairs_of(*right, *wrong)})
-    assert told["rows"] == [] and len(told["mistaken"]) == 15
-    assert told["mistaken"][0] == {"teacher": "c38", "student": "c39", "texts": "38", "share": "43.2 %"}
+    shown = confusion({"labels": [f"c{number}" for number in range(40)], "pairs": pairs_of(*right, *wrong)})
+    assert shown["rows"] == [] and len(shown["mistaken"]) == 15
+    assert shown["mistaken"][0] == {"teacher": "c38", "student": "c39", "texts": "38", "share": "43.2 %"}
     assert confusion({"labels": [str(number) for number in range(13)], "pairs": pairs_of(*right[:13])})["mistaken"] == []
 
 
-def test_what_is_no_comparison_is_left_out():
+def test_invalid_comparisons_are_not_shown():
     for differing in ({}, {"labels": []}, {"labels": "ab", "pairs": pairs_of((0, 0, 1))}, {"labels": ["a"]}):
         assert confusion(differing) is None
     for pair in ((0, 1, 3), (0.5, 0, 2), (0, 0, 0.5), (0, 0, -1), (0, 0, None)):
         assert confusion({"labels": ["a"], "pairs": pairs_of(pair)}) is None
 
 
-def test_the_budget_tells_what_was_asked_for_whom():
+def test_the_budget_shows_queries_by_purpose():
     assert budget({}) == []
     assert budget({"teacher_queries": 100}) == [("For the prompted student", "100")]
-    told = budget(summary() | {"unusable_answers": 3})
-    assert [texts for _, texts in told] == ["8,000 of 8,000", "16,000", "2,000", "23,456", "2,544", "3"]
+    shown = budget(summary() | {"unusable_answers": 3})
+    assert [texts for _, texts in shown] == ["8,000 of 8,000", "16,000", "2,000", "23,456", "2,544", "3"]
     resumed = budget(summary() | {"teacher_calls": 27_000})
     assert resumed[-1] == ("Texts really sent to the teacher", "27,000")
 
 
-def test_shares_of_the_time_are_of_the_whole_and_only_where_parts_do_not_overlap():
-    told = time_split({"time": {"writer": 10, "policy": 30, "else": None}})
-    assert [(row["name"], row["text"], row["share"], row["width"]) for row in told] == [
+def test_shares_of_the_time_are_shown_if_parts_do_not_overlap():
+    shown = time_split({"time": {"writer": 10, "policy": 30, "else": None}})
+    assert [(row["name"], row["text"], row["share"], row["width"]) for row in shown] == [
         ("policy", "30.0 s", "75 %", 100), ("writer", "10.0 s", "25 %", 33.3),
     ]  # fmt: skip
-    assert all(row["what"] for row in told)
+    assert all(row["what"] for row in shown)
     assert [row["share"] for row in time_split({"time": {"rounds": 40, "writer": 10}})] == ["", ""]

@@ -1,4 +1,4 @@
-"""The texts of a report: first and last, and those on which teacher and student are furthest apart."""
+"""The texts of a report: first and last, and those with the largest distance between teacher and student."""
 
 from eval.report.texts import before_and_after, most_apart
 
@@ -19,7 +19,7 @@ def test_first_and_last_samples_of_each_class():
     assert len(many["classes"]) == 8 and many["out"] == 69
 
 
-def test_what_teacher_and_student_say_of_a_text():
+def test_predictions_of_teacher_and_student_are_shown():
     row = {"text": "t", "teacher": "a", "teacher_probability": 0.9, "student": "b", "student_probability": 0.7, "label": "b"}
     (entry,) = most_apart({"apart": [row]})
     assert entry == {
