@@ -16,7 +16,7 @@ class RewardConfig:
     """Weights of the reward's terms; zero switches a term off.
 
     Raises:
-        InputError: A weight is negative, or all are zero.
+        InputError: A weight is negative.
     """
 
     reward_confidence: float = setting(1.0, "Weight of the teacher's confidence in the target class.", REWARD, low=0)
@@ -27,11 +27,8 @@ class RewardConfig:
     novelty_window: int = setting(2048, "Recent topics that novelty compares with.", REWARD, low=2)
 
     def __post_init__(self) -> None:
-        """Check ranges, and that one term counts."""
+        """Check ranges."""
         check(self)
-        names = [f"reward_{term}" for term in TERMS]
-        if not any(getattr(self, name) for name in names):
-            raise InputError("all reward weights are 0: give at least one of " + ", ".join(names) + " a value above 0")
 
 
 @dataclass

@@ -1,8 +1,8 @@
-"""Settings of [`PPOTrainer`]: those of TRL's GRPO trainer, plus a critic.
+"""Settings of [`PPOTrainer`]: the settings of TRL's GRPO trainer, and those of a critic.
 
-GRPO's settings already cover most of PPO (`epsilon` is the clip range of the policy, `num_iterations` the epochs over a
-rollout, `beta` the KL coefficient, `entropy_coef` the entropy bonus). This file adds what GRPO has no use for, and changes
-the defaults that are made for language models a thousand times larger than ours.
+GRPO's settings cover most of PPO: `epsilon` is the clip range of the policy, `num_iterations` the number of epochs over a
+rollout, `beta` the KL coefficient, `entropy_coef` the entropy bonus. This file adds what GRPO does not need, and changes
+defaults that were chosen for much larger language models.
 """
 
 from dataclasses import dataclass, field
@@ -14,10 +14,10 @@ from distill.common.errors import InputError
 
 @dataclass
 class PPOConfig(GRPOConfig):
-    """Configuration of [`PPOTrainer`]; every field of `trl.GRPOConfig` may be given too.
+    """Configuration of [`PPOTrainer`]. It takes every field of `trl.GRPOConfig`, too.
 
     Raises:
-        InputError: A field of PPO is out of its range.
+        InputError: A field of PPO is out of its range. `InputError` is a `ValueError`.
 
     References:
         Schulman et al., *Proximal Policy Optimization Algorithms*, arXiv 1707.06347;
@@ -35,14 +35,14 @@ class PPOConfig(GRPOConfig):
 
     loss_type: str = field(default="bnpo", metadata={"help": "How token losses are averaged; bnpo: over all tokens."})
     gradient_checkpointing: bool = field(
-        default=False, metadata={"help": "Recompute activations; of no use for the short rollouts of a topic policy."}
+        default=False, metadata={"help": "Recompute activations to save memory; off, since short completions do not need it."}
     )
     shuffle_dataset: bool | None = field(
-        default=False, metadata={"help": "Shuffle the prompts; off, so that each rollout holds every class equally."}
+        default=False, metadata={"help": "Shuffle the prompts; off, so that each rollout takes them in the given order."}
     )
 
     def __post_init__(self) -> None:
-        """Check PPO's own fields, then let TRL check the rest."""
+        """Check the fields of PPO, then let TRL check the rest."""
         for name, low, high in [("gamma", 0.0, 1.0), ("lam", 0.0, 1.0)]:
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a number from {low:g} to {high:g}")

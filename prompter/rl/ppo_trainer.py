@@ -1,17 +1,18 @@
 """Proximal policy optimization on TRL's maintained `GRPOTrainer`.
 
-TRL deleted its own PPO trainer in 1.13. Its GRPO trainer keeps nearly all of PPO: the clipped surrogate, several epochs
-over a rollout, minibatches, KL to a reference, an entropy bonus, plain Python rewards, LoRA, resume, trackers. Five things
-differ from GRPO, and this file is those five:
+TRL deleted its PPO trainer in version 1.13. Its GRPO trainer has nearly all of PPO: the clipped surrogate loss, several
+epochs over a rollout, minibatches, KL to a reference model, an entropy bonus, Python functions as rewards, LoRA, resume,
+trackers. This file adds the five differences between PPO and GRPO:
 
-1. **A critic**: a small MLP that reads the policy's (detached) last hidden state before each token.
-2. **Advantages per token** by GAE, with the reward on a completion's last token, instead of one group-relative number.
-3. **A clipped value loss** trains the critic with an optimizer of its own, on the hidden states of the very forward pass
-   that the policy loss makes, so the critic costs no extra pass.
+1. **A critic**: a small MLP that reads the policy's last hidden state (detached) before each token.
+2. **Advantages per token** by GAE, with the reward on the last token of a completion. GRPO has one number per completion.
+3. **A clipped value loss** trains the critic with its own optimizer. It uses the hidden states of the forward pass of the
+   policy loss, so the critic needs no pass of its own.
 4. **Checkpoints hold the critic**, its optimizer and its schedule.
-5. **Speed for short completions**: logits are computed for the completion only, and sampling uses our decode loop.
+5. **Speed for short completions**: only the completion's logits are computed, and our decode loop samples.
 
-Every private TRL method overridden here has a test in `tests/prompter/test_trl_hooks.py` that says what broke when TRL moves.
+Each private TRL method that is overridden here has a test in `tests/prompter/rl/test_trl_hooks.py`. If a new version of TRL
+changes the method, that test says what broke.
 """
 
 import inspect
@@ -27,13 +28,14 @@ from transformers import get_scheduler
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOTrainer
 
+from distill.common.errors import InputError
 from distill.common.seeding import random_generator, seeded
 from prompter.generation.decoding import decode
 from prompter.rl.ppo_config import PPOConfig
 
 
 def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
-    """Generalized advantage estimation over the tokens of each completion.
+    """Estimate advantages over the tokens of each completion by generalized advantage estimation (GAE).
 
     Args:
         rewards: (B, T) reward received after each token.
@@ -46,7 +48,7 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
         Advantages and returns, both (B, T), zero where the mask is zero.
 
     References:
-        arXiv 1506.02438, equations 11 and 16. The value after the last token is zero: a completion is an episode.
+        arXiv 1506.02438, equations 11 and 16. A completion is an episode, so the value after its last token is zero.
     """
     mask = mask.to(values.dtype)
     advantages = torch.zeros_like(values)
@@ -54,7 +56,7 @@ def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float)
     following_value = torch.zeros_like(values[:, 0])
     for t in reversed(range(values.size(1))):
         delta = rewards[:, t] + gamma * following_value - values[:, t]
-        # The mask keeps padding from leaking into the episode's last token.
+        # The mask keeps values at padding away from the episode's last token.
         following_advantage = (delta + gamma * lam * following_advantage) * mask[:, t]
         following_value = values[:, t] * mask[:, t]
         advantages[:, t] = following_advantage
@@ -71,20 +73,20 @@ def whiten(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, cliprange: float) -> Tensor:
-    """PPO's value loss: half the larger of the plain and the clipped squared error, averaged over tokens.
+    """Return PPO's value loss: half the larger one of the plain and the clipped squared error, averaged over tokens.
 
     Args:
         values: (B, T) the critic's present estimates.
-        old_values: (B, T) its estimates when the rollout was made.
+        old_values: (B, T) the critic's estimates at the time of the rollout.
         returns: (B, T) targets.
         mask: (B, T) 1 for tokens that count.
-        cliprange: How far a value may move from its old one before its gradient stops, > 0.
+        cliprange: Distance from the old value at which the gradient stops, > 0.
 
     Returns:
         A scalar.
 
     References:
-        Not in the PPO paper; the form of OpenAI's baselines, which TRL's last PPO trainer used as well.
+        Not in the PPO paper. OpenAI's baselines and TRL's last PPO trainer use this form.
     """
     clipped = old_values + (values - old_values).clamp(-cliprange, cliprange)
     losses = torch.maximum((values - returns).square(), (clipped - returns).square())
@@ -93,9 +95,9 @@ def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, mask
 
 
 class Critic(nn.Module):
-    """A state-value estimate from the policy's hidden state.
+    """Estimates state values from hidden states of the policy.
 
-    The last layer starts at zero, so the first advantages are the rewards themselves.
+    The last layer starts at zero, so the first advantages equal the rewards.
 
     Args:
         input_size: Width of the policy's hidden states.
@@ -111,27 +113,56 @@ class Critic(nn.Module):
         nn.init.zeros_(self.value.bias)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """Values (B, T) of hidden states (B, T, H)."""
+        """Return the values (B, T) of hidden states (B, T, H)."""
         return self.value(torch.tanh(self.hidden(self.norm(hidden_states.float())))).squeeze(-1)
 
 
 def variance(values: Tensor) -> Tensor:
-    """Mean squared distance from the mean; NaN where there is nothing (`Tensor.var` would warn)."""
+    """Return the mean squared distance from the mean; NaN for an empty tensor, for which `Tensor.var` would warn."""
     return (values - values.mean()).square().mean()
 
 
 class PPOTrainer(GRPOTrainer):
-    """PPO with a critic and GAE, for one process.
+    """PPO with a critic and GAE, for any causal language model and any reward function.
 
-    Takes the arguments of `trl.GRPOTrainer`; `args` is a [`PPOConfig`]. A reward function may answer `None` (or NaN) for a
-    completion: it then teaches neither policy nor critic. Checkpoint on rollout boundaries, that is at multiples of
-    `steps_per_generation * num_iterations` steps, because TRL does not save the rollout it is working on.
+    It takes the arguments of `trl.GRPOTrainer`, and a [`PPOConfig`] as `args`.
+
+    - Supported: LoRA (`peft_config`) or full fine-tuning, several reward functions with weights, KL to the reference, an
+      entropy bonus, minibatches and epochs, gradient accumulation, resume, trackers, bf16, one CPU or GPU.
+    - A reward function may return `None` or NaN for a completion. Policy and critic do not learn from this completion.
+    - Sampling takes `temperature`, `top_k`, `top_p`, and `min_new_tokens` in `generation_kwargs`.
+    - Not supported: several processes, vLLM, Liger kernels, images, tools.
+    - `num_generations` is the number of completions per prompt, as in GRPO. PPO compares no groups, so 2, the least that
+      TRL takes, leaves room for the most prompts.
+    - Save checkpoints between two rollouts: at multiples of `steps_per_generation * num_iterations` steps. TRL does not
+      save a rollout that it still trains on.
+
+    Raises:
+        InputError: The configuration asks for something that is not supported. `InputError` is a `ValueError`.
+
+    Examples:
+        ```python
+        from datasets import Dataset
+        from prompter.rl import PPOConfig, PPOTrainer
+
+        def vowels(completions, **kwargs):
+            return [sum(letter in "aeiou" for letter in text) / max(1, len(text)) for text in completions]
+
+        trainer = PPOTrainer(
+            model="Qwen/Qwen2.5-0.5B",
+            reward_funcs=vowels,
+            args=PPOConfig(output_dir="runs/vowels", max_completion_length=16, max_steps=100),
+            train_dataset=Dataset.from_dict({"prompt": ["Once upon a time", "The weather today"] * 400}),
+        )
+        trainer.train()
+        ```
     """
 
     args: PPOConfig
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._refuse_unsupported()
         base = self.accelerator.unwrap_model(self.model)
         head = base.get_output_embeddings()
         with seeded(self.args.seed, "critic"):
@@ -155,10 +186,36 @@ class PPOTrainer(GRPOTrainer):
         self._takes_position_ids = "position_ids" in accepted
         self._takes_logits_to_keep = "logits_to_keep" in accepted
 
+    def _refuse_unsupported(self) -> None:
+        """Refuse what would silently be ignored or be wrong.
+
+        Raises:
+            InputError: The configuration asks for something that is not supported.
+        """
+        config = self.args
+        wrong = {
+            "use_vllm": self.use_vllm,
+            "use_liger_kernel": config.use_liger_kernel,
+            "use_transformers_continuous_batching": config.use_transformers_continuous_batching,
+            "min_p": config.min_p is not None,
+            "repetition_penalty": config.repetition_penalty != 1.0,
+        }
+        for name, given in wrong.items():
+            if given:
+                raise InputError(f"{name} is {getattr(config, name)}, which PPOTrainer does not support: leave it out")
+        if unknown := sorted(set(config.generation_kwargs or {}) - {"min_new_tokens"}):
+            raise InputError(
+                f"generation_kwargs names {', '.join(unknown)}, but PPOTrainer takes only min_new_tokens there: leave it out"
+            )
+        if self._is_vlm:
+            raise InputError("model reads images, which PPOTrainer does not support: give a causal language model of text")
+        if self.accelerator.num_processes > 1:
+            raise InputError("PPOTrainer runs in one process: start it without a launcher, on one device")
+
     def _before_head(self, head: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        """Note the input of the output layer, where asked to: it is the hidden state that the critic reads."""
-        # The last tokens of each row are a slice with gaps, which torch multiplies with the vocabulary row by row, six times
-        # as slowly as all at once; the figures are the same to the last bit.
+        """Keep the input of the output layer if the trainer asked for it: the hidden states that the critic reads."""
+        # The last tokens of each row are a slice with gaps. torch would multiply it with the vocabulary row by row, which is
+        # six times as slow as all rows at once; the results are the same to the last bit.
         states = inputs[0].contiguous()
         if self._noting:
             self._head_inputs.append(states)
@@ -166,7 +223,7 @@ class PPOTrainer(GRPOTrainer):
 
     @contextmanager
     def _head_inputs_noted(self) -> Iterator[None]:
-        # Only here: the frozen writer runs on the same model, and all that it writes would stay in memory.
+        # Only within this block: the frozen writer runs on the same model, and its states would stay in memory.
         self._noting = True
         try:
             yield
@@ -178,7 +235,7 @@ class PPOTrainer(GRPOTrainer):
         return bool(getattr(self.accelerator.unwrap_model(self.model), "peft_config", None))
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
-        # Seeded by the step and not by what was drawn before it, so that a resumed run draws the same numbers.
+        # The seed depends on the step and not on earlier draws, so that a resumed run draws the same numbers.
         with seeded(self.args.seed, "ppo", self.state.global_step):
             return super()._prepare_inputs(generation_batch)
 
@@ -223,8 +280,8 @@ class PPOTrainer(GRPOTrainer):
         compute_entropy: bool = False,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None, None]:
-        # TRL's own version projects the prompt too wherever Triton is missing, and lets left-padded prompts of different
-        # lengths shift absolute positions. Completions are short here, so plain logits are small.
+        # Without Triton, TRL's version computes logits of the prompt, too, and left padding shifts its absolute positions.
+        # Completions are short here, so plain logits fit into memory.
         extra: dict[str, Any] = {}
         if self._takes_logits_to_keep:
             extra["logits_to_keep"] = logits_to_keep + 1
@@ -244,9 +301,9 @@ class PPOTrainer(GRPOTrainer):
             if compute_entropy:
                 if torch.is_grad_enabled() and self._entropy_bonus_enabled:
                     entropies.append(-(log_probs.exp() * log_probs).sum(-1))
-                else:  # it is only logged: no graph over the vocabulary, and no second tensor of its size
+                else:  # it is only logged, so no graph over the vocabulary, and no second tensor of that size
                     entropies.append(-log_probs.detach().exp().mul_(log_probs.detach()).sum(-1))
-            if self._head_inputs:  # none from a reference model of its own, which the critic has no use for
+            if self._head_inputs:  # a separate reference model leaves none, and the critic needs none of it
                 hidden_states.append(self._head_inputs.pop()[:, -logits_to_keep - 1 : -1].detach())
         if hidden_states:
             self._hidden_states.append(torch.cat(hidden_states))
@@ -262,10 +319,10 @@ class PPOTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
         self._hidden_states.clear()
         output = super()._generate_and_score_completions(inputs)
-        # A completion without a reward is taken out of every mean, the KL's and the entropy's included.
+        # A completion without a reward does not enter any mean, KL and entropy included.
         output["completion_mask"] = output["completion_mask"] * torch.isfinite(self._rewards)[:, None]
         mask = output["completion_mask"]
-        if output.get("old_per_token_logps") is None:  # one step per rollout: TRL then needs none, the reference's at most
+        if output.get("old_per_token_logps") is None:  # with one step per rollout, TRL runs the reference at most
             self._hidden_states.clear()
             with torch.no_grad():
                 self._get_per_token_logps_and_entropies(
@@ -275,7 +332,7 @@ class PPOTrainer(GRPOTrainer):
                     mask.size(1),
                     batch_size=self.args.per_device_train_batch_size,
                 )
-        hidden_states = self._hidden_states[0]  # the policy's pass; the reference's, if any, comes second
+        hidden_states = self._hidden_states[0]  # from the policy's pass; the reference's pass comes second
         self._hidden_states.clear()
         with torch.no_grad():
             values = self.critic(hidden_states)
@@ -303,7 +360,7 @@ class PPOTrainer(GRPOTrainer):
         mode = "train" if self.model.training else "eval"
         self._metrics[mode]["critic/loss"].append(value_loss.item())
         if mode == "train":
-            # The critic reads detached states, so its step may come before the policy's without touching it.
+            # The critic reads detached states, so its step does not affect the policy's, which follows.
             (value_loss / self.current_gradient_accumulation_steps).backward()
             if self.accelerator.sync_gradients:
                 nn.utils.clip_grad_norm_(self.critic.parameters(), self.args.max_grad_norm)

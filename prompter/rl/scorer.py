@@ -83,7 +83,7 @@ class Scorer:
         window: The recent topics, for the novelty term.
 
     Raises:
-        InputError: The weights do not fit the functions, or two terms have the same name.
+        InputError: All weights are 0, they do not fit the functions, or two terms have the same name.
     """
 
     def __init__(
@@ -99,6 +99,9 @@ class Scorer:
         self.functions = _named(reward_funcs)
         own_weights = _checked_weights(reward_weights, list(self.functions))
         self.weights = {term: getattr(config, f"reward_{term}") for term in TERMS} | own_weights
+        if not any(self.weights.values()):
+            names = ", ".join(f"reward_{term}" for term in TERMS)
+            raise InputError(f"all reward weights are 0: give at least one of {names} a value above 0")
         self.window = NoveltyWindow(config.novelty_ngram, config.novelty_window)
 
     def __call__(self, topics: list[str], targets: Tensor, texts: list[str], topic_of: Tensor, source: str) -> ScoredRollout:

@@ -201,5 +201,43 @@ def test_config_refuses_what_is_out_of_range(tmp_path: Path, field: str, value: 
         ppo_config(tmp_path, **{field: value})
 
 
+def test_it_works_by_itself_for_any_reward(tmp_path: Path) -> None:
+    """As TRL's users would call it: a folder, prompts, a reward on strings, and nothing else of this package."""
+    import prompter.rl
+
+    tiny_gpt2().save_pretrained(tmp_path / "lm")
+    word_tokenizer().save_pretrained(tmp_path / "lm")
+
+    def different_words(completions: list[str], **kwargs: object) -> list[float]:
+        return [len(set(text.split())) / 4 for text in completions]
+
+    settings = {"max_completion_length": 4, "max_steps": 60, "num_generations": 2, "learning_rate": 5e-3}
+    batch = {"per_device_train_batch_size": 16, "steps_per_generation": 2, "logging_steps": 2, "beta": 0.0}
+    machine = {"use_cpu": True, "bf16": False, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+    trainer = prompter.rl.PPOTrainer(
+        model=str(tmp_path / "lm"),
+        reward_funcs=different_words,
+        args=prompter.rl.PPOConfig(output_dir=str(tmp_path / "run"), **settings, **batch, **machine),
+        train_dataset=Dataset.from_dict({"prompt": ["w1 w2", "good", "w5 w6 w7"] * 200}),
+    )
+    trainer.train()
+    rewards = [row["reward"] for row in trainer.state.log_history if "reward" in row]
+    assert np.mean(rewards[-3:]) > rewards[0]
+    assert all("critic/loss" in row for row in trainer.state.log_history if "reward" in row)
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"min_p": 0.1}, "min_p is 0.1, which PPOTrainer does not support"),
+        ({"repetition_penalty": 1.2}, "repetition_penalty is 1.2"),
+        ({"generation_kwargs": {"num_beams": 2}}, "generation_kwargs names num_beams"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(tmp_path: Path, changes: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        bandit_trainer(tmp_path, match_reward, **changes)
+
+
 def test_words_fit_the_model() -> None:
     assert tiny_gpt2().config.vocab_size == len(WORDS)

@@ -107,11 +107,6 @@ def test_config_refuses_what_cannot_be_a_reward(field: str, value: float) -> Non
         RewardConfig(**{field: value})  # type: ignore[arg-type]
 
 
-def test_config_refuses_no_reward_at_all() -> None:
-    with pytest.raises(InputError, match="all reward weights are 0"):
-        RewardConfig(reward_confidence=0, reward_certainty=0, reward_disagreement=0, reward_novelty=0)
-
-
 def test_numbers_and_punctuation_are_never_new() -> None:
     window = NoveltyWindow(n=1, size=100)
     sums = window.score([f"${i} {i}.{i}" for i in range(50)])

@@ -5,10 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from datasets import Dataset
+from peft import LoraConfig
 from safetensors.torch import load_file
 from trl import GRPOTrainer
 
-from tests.prompter.rl.test_ppo_trainer import bandit_trainer, match_reward
+from prompter.generation.config import PolicyConfig
+from prompter.generation.policy import with_new_adapters
+from prompter.rl.ppo_trainer import PPOTrainer
+from prompter.training.trainer_factory import REF
+from tests.prompter.rl.test_ppo_trainer import bandit_trainer, match_reward, ppo_config
+from tests.prompter.tiny import tiny_gpt2, word_tokenizer
 
 HOOKS = {
     "_prepare_inputs": ["generation_batch"],
@@ -178,3 +185,32 @@ def test_values_are_those_of_the_tuned_model(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(trainer, "_generate_and_score_completions", compared)
     trainer.train()
     assert max(differences) < 1e-4
+
+
+def trained_with_adapters(folder: Path, ours: bool) -> PPOTrainer:
+    """A trainer of the tiny model after a few steps, with adapters made by us before it or by TRL within it."""
+    model = with_new_adapters(tiny_gpt2(), PolicyConfig(lora_rank=8, lora_alpha=16), seed=5) if ours else tiny_gpt2()
+    lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    trainer = PPOTrainer(
+        model=model,
+        reward_funcs=match_reward,
+        args=ppo_config(folder, beta=0.05, seed=5, max_steps=8),
+        train_dataset=Dataset.from_dict({"prompt": ["good :", "bad :"] * 200}),
+        processing_class=word_tokenizer(),
+        peft_config=None if ours else lora,
+    )
+    if ours:
+        assert trainer.model is model, "TRL no longer trains the model that it is given: policy and writer must share it"
+        copied = REF in model.peft_config
+        assert copied, f"TRL no longer copies given adapters under the name '{REF}': see policy_trainer"
+        model.delete_adapter(REF)
+    trainer.train()
+    return trainer
+
+
+def test_our_adapters_without_the_copy_train_as_those_that_trl_makes(tmp_path: Path) -> None:
+    """First weights, reference and training are the same to the last bit, and so are the names in a checkpoint."""
+    ours, theirs = (trained_with_adapters(tmp_path, ours).model.state_dict() for ours in (True, False))
+    assert ours.keys() == theirs.keys(), "the copy of the adapters is still there"
+    for name, value in theirs.items():
+        assert torch.equal(ours[name], value), f"{name}: the reference or the adapters' first weights are others"

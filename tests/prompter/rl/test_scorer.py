@@ -1,0 +1,109 @@
+"""The scorer: terms of the reward, built in and of the user."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from distill.common.errors import InputError
+from prompter.rl.config import RewardConfig
+from prompter.rl.scorer import Scorer
+from prompter.runtime.clock import Clock
+
+TOPICS, TEXTS = ["a b", "c d"], ["a b one", "a b two", "c d three"]
+ONLY_OWN = {"reward_confidence": 0.0, "reward_certainty": 0.0, "reward_disagreement": 0.0, "reward_novelty": 0.0}
+
+
+def log_probs(texts: list[str]) -> torch.Tensor:
+    """Predictions for two classes; none for texts that hold "two"."""
+    p = torch.tensor([float("nan") if "two" in text else 0.9 for text in texts])
+    return torch.stack([p, 1 - p], dim=1).log()
+
+
+def scorer(*functions: Callable[..., Any], weights: list[float] | None = None, **config: float) -> Scorer:
+    student: Any = SimpleNamespace(log_probs=lambda texts: torch.full((len(texts), 2), 0.5).log())
+    teacher: Any = log_probs
+    return Scorer(teacher, student, RewardConfig(**config), Clock(), functions, weights)  # type: ignore[arg-type]
+
+
+def score(made: Scorer) -> Any:
+    return made(TOPICS, torch.tensor([0, 1]), TEXTS, torch.tensor([0, 0, 1]), "test")
+
+
+def length(texts: list[str], **kwargs: Any) -> list[float]:
+    return [len(text) / 10 for text in texts]
+
+
+def test_a_function_of_the_user_gets_all_that_is_known_of_each_text() -> None:
+    seen: dict[str, Any] = {}
+
+    def look(**kwargs: Any) -> torch.Tensor:
+        seen.update(kwargs)
+        return torch.ones(3)
+
+    score(scorer(look))
+    assert seen["texts"] == TEXTS and seen["topics"] == ["a b", "a b", "c d"]
+    assert seen["targets"].tolist() == [0, 0, 1]
+    assert seen["teacher_log_probs"].shape == seen["student_log_probs"].shape == (3, 2)
+
+
+def test_own_terms_count_with_their_weights_and_are_logged_by_name() -> None:
+    plain, own = score(scorer()), score(scorer(length, weights=[2.0]))
+    usable = torch.tensor([True, False, True])
+    expected = plain.reward + 2 * torch.tensor([0.7, 0.7, 0.9])
+    torch.testing.assert_close(own.reward[usable], expected[usable])
+    assert own.metrics()["reward/length"] == pytest.approx(0.8)
+    assert "own rewards" not in Clock().seconds
+
+
+def test_a_text_without_a_prediction_has_no_reward_whatever_a_function_says() -> None:
+    scored = score(scorer(length, **ONLY_OWN))
+    assert scored.reward.isnan().tolist() == [False, True, False]
+    assert scored.topic_rewards.tolist() == pytest.approx([0.7, 0.9])
+
+    def from_teacher(teacher_log_probs: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        return teacher_log_probs[:, 0].exp()
+
+    assert score(scorer(from_teacher)).reward.isnan().tolist() == [False, True, False]
+
+
+def named(name: str, values: Any) -> Callable[..., Any]:
+    def function(**kwargs: Any) -> Any:
+        return values
+
+    function.__name__ = name
+    return function
+
+
+@pytest.mark.parametrize(
+    "values, said",
+    [
+        ([0.5], "'mine' returned 1 for 3 texts"),
+        ([0.5, 0.5, float("nan")], "'mine' returned nan for text 2"),
+        ([0.5, 0.5, None], "'mine' returned no list of numbers"),
+        (torch.ones(3, 1), r"'mine' returned shape \(3, 1\) for 3 texts"),
+        (0.5, r"'mine' returned shape \(\) for 3 texts"),
+        (None, "'mine' returned no list of numbers"),
+    ],
+)
+def test_a_wrong_result_names_the_function(values: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        score(scorer(named("mine", values)))
+
+
+@pytest.mark.parametrize(
+    "names, weights, config, said",
+    [
+        (["a", "a"], None, {}, "two terms of the reward are called 'a'"),
+        (["novelty"], None, {}, "two terms of the reward are called 'novelty'"),
+        (["a"], [1.0, 2.0], {}, "2 weights for 1 reward_funcs"),
+        (["a"], [float("inf")], {}, "the weight of 'a' is inf"),
+        ([], None, ONLY_OWN, "all reward weights are 0"),
+        (["a"], [0.0], ONLY_OWN, "all reward weights are 0"),
+    ],
+)
+def test_weights_and_names_are_checked(names: list[str], weights: list[float] | None, config: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        scorer(*(named(name, [0.5] * 3) for name in names), weights=weights, **config)
