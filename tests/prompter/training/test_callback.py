@@ -1,0 +1,149 @@
+"""Runs that stop and go on: killed, interrupted, with a damaged checkpoint."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distill.common.errors import InputError
+from prompter.cli import main
+from prompter.runtime.run_folder import RunFolder
+from prompter.training.run import train
+from prompter.training.settings import parse_settings
+from tests.prompter.training.runs import assert_same
+
+
+class Killed(BaseException):
+    """Ends a run as a kill does: nothing after it is written."""
+
+
+def after_rows(monkeypatch: pytest.MonkeyPatch, rows: int, act: Callable[[], None]) -> None:
+    """Do something right after the log has got so many rows."""
+    append, written = RunFolder.append, []
+
+    def counting(folder: RunFolder, log: str, new: list[dict]) -> None:
+        append(folder, log, new)
+        written.extend(new if log == "metrics" else [])
+        if log == "metrics" and len(written) == rows:
+            act()
+
+    monkeypatch.setattr(RunFolder, "append", counting)
+
+
+def kill() -> None:
+    raise Killed
+
+
+def killed(flags: list[str], rows: int) -> None:
+    """Train, but end right after the log has got so many rows."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        after_rows(patch, rows, kill)
+        train(parse_settings(flags))
+    torch.manual_seed(99)  # as in a fresh process, the random generators are not where they were
+
+
+def test_a_killed_run_goes_on_bit_for_bit(arguments, whole: Path, tmp_path: Path) -> None:
+    killed(arguments("killed"), 3)
+    assert not (tmp_path / "killed" / "summary.json").exists()
+    assert train(parse_settings([*arguments("killed"), "--resume"])) is not None
+    assert_same(whole, tmp_path / "killed")
+
+
+def test_so_does_one_that_selects_among_candidates(arguments, tmp_path: Path, own_cache: Path) -> None:
+    candidates = {"candidates": 3, "candidate_tokens": 2}
+    train(parse_settings(arguments("uninterrupted", **candidates)))
+    shutil.rmtree(own_cache)  # both begin without known answers
+    killed(arguments("killed", **candidates), 5)
+    assert train(parse_settings([*arguments("killed", **candidates), "--resume"])) is not None
+    assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
+
+
+def start(flags: list[str]) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "prompter.cli", "train", *flags],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())},
+    )
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 120) -> None:
+    end = time.time() + seconds
+    while not condition():
+        assert process.poll() is None, process.stderr.read() if process.stderr else ""
+        assert time.time() < end
+        time.sleep(0.01)
+
+
+def test_a_process_that_is_killed_leaves_a_run_that_goes_on(arguments, whole: Path, tmp_path: Path) -> None:
+    log = tmp_path / "killed" / "metrics.jsonl"
+    process = start(arguments("killed"))
+    wait_for(lambda: log.exists() and log.read_text().count("\n") >= 3, process)
+    process.kill()
+    process.wait(timeout=60)
+    assert train(parse_settings([*arguments("killed"), "--resume"])) is not None
+    assert_same(whole, tmp_path / "killed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attempt", range(20))
+def test_killed_at_random_moments(arguments, whole: Path, tmp_path: Path, attempt: int) -> None:
+    flags, random = arguments("killed"), np.random.default_rng(attempt)
+    process = start(flags)
+    wait_for(lambda: (tmp_path / "killed" / "config.yaml").exists(), process)
+    for _ in range(3):
+        time.sleep(random.uniform(0, 3))
+        process.kill()
+        process.wait()
+        process = start([*flags, "--resume"])
+    assert process.wait(timeout=200) == 0, process.stderr.read() if process.stderr else ""
+    assert_same(whole, tmp_path / "killed")
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(
+    arguments, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = arguments("stopped", save_every=1000)
+    with monkeypatch.context() as patch:
+        after_rows(patch, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
+        assert main(["train", *flags]) == 130
+    assert "--resume" in capsys.readouterr().err
+    assert main(["train", *flags, "--resume"]) == 0
+    assert_same(whole, tmp_path / "stopped")
+    calls = [json.loads((run / "summary.json").read_text())["teacher_calls"] for run in (whole, tmp_path / "stopped")]
+    assert calls[0] == calls[1]
+
+
+def test_a_damaged_checkpoint_falls_back(arguments, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    killed(arguments("killed"), 5)
+    newest = max((tmp_path / "killed" / "checkpoints").glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+    adapter = newest / "adapter_model.safetensors"
+    adapter.write_bytes(adapter.read_bytes()[:100])
+    flags = [flag for flag in arguments("killed") if flag != "--quiet"]
+    assert main(["train", *flags, "--resume"]) == 0
+    assert "falling back" in " ".join(capsys.readouterr().out.split())
+    assert_same(whole, tmp_path / "killed")
+
+
+def test_other_reward_functions_are_refused_when_a_run_goes_on(arguments, tmp_path: Path) -> None:
+    def brief(texts: list[str], **known: object) -> list[float]:
+        return [1 / len(text) for text in texts]
+
+    flags = arguments(budget=64)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        after_rows(patch, 3, kill)
+        train(parse_settings(flags), [brief])
+    with pytest.raises(InputError, match="other terms of the reward \\(differing: brief\\)"):
+        train(parse_settings([*flags, "--resume"]))
+    summary = train(parse_settings([*flags, "--resume"]), [brief])
+    assert summary is not None and summary["reward_funcs"] == {"brief": 1.0}

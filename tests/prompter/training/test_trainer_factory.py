@@ -1,0 +1,90 @@
+"""The schedule of a budget, and the trainer made for it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from distill.common.errors import InputError
+from prompter.generation.config import PolicyConfig
+from prompter.generation.policy import TopicPolicy
+from prompter.training.settings import Settings, parse_settings
+from prompter.training.trainer_factory import REF, TRAINERS, Schedule, _use_device, policy_trainer
+
+
+@pytest.fixture
+def settings_of(arguments):
+    """Settings of a small run; keyword arguments change them."""
+    return lambda **changes: parse_settings(arguments(**changes))
+
+
+def constant_reward(completions: list[str], **known: object) -> list[float]:
+    return [0.5] * len(completions)
+
+
+def trainer_of(settings: Settings, folder: Path) -> tuple[TopicPolicy, Any]:
+    policy = TopicPolicy.load(settings.run.generator, ["good", "bad"], settings.policy, 3, "cpu")
+    schedule = Schedule.of(settings.policy, 2, settings.run.budget)
+    return policy, policy_trainer(
+        settings, policy, schedule, lambda completions, **known: [0.5] * len(completions), folder, []
+    )
+
+
+@pytest.mark.parametrize(
+    "classes, budget, expected",
+    [
+        (2, 1000, Schedule(group=128, size=256, minibatches=4, steps=8, rollouts=3, rest=232)),
+        (3, 258, Schedule(group=88, size=264, minibatches=4, steps=8, rollouts=0, rest=0)),
+        (4, 256, Schedule(group=64, size=256, minibatches=4, steps=8, rollouts=1, rest=0)),
+    ],
+)
+def test_a_budget_is_divided_into_whole_rollouts(classes: int, budget: int, expected: Schedule) -> None:
+    if not expected.rollouts:
+        with pytest.raises(InputError, match=f"budget is {budget}, expected at least one rollout of {expected.size}"):
+            Schedule.of(PolicyConfig(), classes, budget)
+    else:
+        assert Schedule.of(PolicyConfig(), classes, budget) == expected
+
+
+@pytest.mark.parametrize("algorithm", TRAINERS)
+def test_the_trainer_trains_the_policy_in_place_without_a_copy_of_its_adapters(
+    algorithm: str, settings_of, tmp_path: Path
+) -> None:
+    policy, trainer = trainer_of(settings_of(algorithm=algorithm), tmp_path)
+    assert trainer.model is policy.model and policy.has_adapters
+    assert REF not in policy.model.peft_config
+    trained = {name for name, weight in policy.model.named_parameters() if weight.requires_grad}
+    assert trained and all("lora_" in name and ".default." in name for name in trained)
+
+
+def test_adapters_depend_on_the_seed(settings_of, lm_folder: Path) -> None:
+    def first_weights(seed: int) -> torch.Tensor:
+        policy = TopicPolicy.load(str(lm_folder), ["good", "bad"], PolicyConfig(), 3, "cpu", seed)
+        return torch.cat([weight.flatten() for name, weight in policy.model.named_parameters() if "lora_A" in name])
+
+    state = torch.get_rng_state()
+    assert torch.equal(first_weights(1), first_weights(1))
+    assert not torch.equal(first_weights(1), first_weights(2))
+    assert torch.equal(torch.get_rng_state(), state)  # nothing else is drawn from another place
+
+
+@pytest.mark.parametrize("names", [["none"], []])
+def test_no_tracker_is_none(names: list[str], settings_of, tmp_path: Path) -> None:
+    _, trainer = trainer_of(settings_of(**({"report_to": names} if names else {})), tmp_path)
+    assert trainer.args.report_to == []
+
+
+def test_a_tracker_that_is_not_installed_is_named(settings_of, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="report_to: .*[Cc]omet"):
+        trainer_of(settings_of(report_to=["comet_ml"]), tmp_path)
+
+
+def test_the_trainer_can_use_another_gpu_than_the_first(monkeypatch: pytest.MonkeyPatch, settings_of, tmp_path: Path) -> None:
+    """What we rely on in transformers: the device of a configuration is a cached value that can be set."""
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    _, trainer = trainer_of(settings_of(), tmp_path)
+    _use_device(trainer.args, torch.device("cuda", 1))
+    assert trainer.args.device == torch.device("cuda", 1), "transformers keeps a configuration's device elsewhere"
+    assert trainer.args.n_gpu == 1 and chosen == [1]
