@@ -1,4 +1,4 @@
-"""`prompter bench`: methods x tasks x budgets x students x seeds, at equal cost, from one file.
+"""`prompter bench`: compare methods over tasks, budgets, students and seeds at equal cost, from one file.
 
 May import every room but `commands`, and `eval` and `distill`.
 """

@@ -1,13 +1,14 @@
-"""One cell of a suite: computed once, kept by its content, refused where it did not cost what the others did.
+"""One cell of a suite: computed once, stored by its content, and refused if it cost more or less than other cells.
 
-A cell's folder carries a hash of all that its result depends on: settings, the content of models and data, library versions,
-the source of what computes it. So a suite that was killed goes on where it stood, two suites share the cells they have in
-common, and a change of anything computes what it touches anew.
+The name of a cell's folder contains a hash of everything that its result depends on: settings, content of models and data,
+library versions and source code. So an interrupted suite continues where it stopped, and two suites share their common cells.
+After a change, only the cells that it affects are computed again.
 """
 
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,6 @@ import eval as eval_package
 import prompter
 from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
-from distill.common.folder_cache import source_hash
 from distill.common.precision import using_dtype
 from distill.methods.table import METHODS
 from distill.teachers.callable_teacher import function_file
@@ -29,102 +29,117 @@ from prompter.training.baselines import train_baseline
 from prompter.training.run import train
 from prompter.training.settings import NOT_COMPARED, Settings
 
-RESULT = "result.json"
+RESULT_FILE = "result.json"
 
 INPUTS = ("teacher", "generator", "policy", "student", "student_tokenizer", "eval_data", "real_data", "corpus", *TOY_MODELS)
 """Settings that may name files."""
 
-FIGURES = ("accuracy", "macro_f1", "agreement", "texts", "queries", "updates", "seconds", "parameters", "n")
+RESULT_KEYS = (
+    *("accuracy", "macro_f1", "agreement", "texts", "queries", "updates", "seconds", "parameters", "n"),
+    "teacher_accuracy",
+)
+"""Keys of a cell's result."""
+
+PACKAGES = tuple(Path(str(package.__file__)).parent for package in (distill, eval_package, prompter))
+
+DISPLAY_ONLY = ("prompter/commands", "eval/report")
+"""Folders whose code shows results and does not change them."""
 
 
-def folder_of(cell: Cell, root: Path) -> Path:
-    """Where a cell's work and result lie."""
+def cell_folder(cell: Cell, root: Path) -> Path:
+    """Return the folder of a cell's work and result."""
     settings = {key: value for key, value in cell.parsed("unused").flat().items() if key not in NOT_COMPARED}
     depends = {
         "settings": settings,
         "text": cell.text,
-        "inputs": {key: content(str(settings[key])) for key in INPUTS if settings.get(key)},
+        "inputs": {key: content_hash(str(settings[key])) for key in INPUTS if settings.get(key)},
         "versions": library_versions(),
-        "source": source(),
+        "source": code_hash(PACKAGES),
     }
     digest = hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()
     return root / "cells" / f"{cell.name}-{digest[:12]}"
 
 
 def is_finished(cell: Cell, root: Path) -> bool:
-    """Whether a cell's figures are there."""
-    return (folder_of(cell, root) / RESULT).is_file()
+    """Return whether the result of a cell is stored."""
+    return (cell_folder(cell, root) / RESULT_FILE).is_file()
 
 
 @cache
-def content(name: str) -> str:
-    """A hash of the file or folder of that name, or of the module of a function; the name itself where there is neither."""
+def content_hash(name: str) -> str:
+    """Return a hash of a file, a folder, or the module of a function; the name itself if it is none of these."""
     path = Path(name)
     if not path.exists():
         path = function_file(name) or path
     files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else []
-    if not files:
-        return name
+    return _hash_files(path, files) if files else name
+
+
+@cache
+def code_hash(packages: Sequence[Path]) -> str:
+    """Return a hash of all Python files of some packages, including subfolders, except `DISPLAY_ONLY`."""
+    digest = hashlib.sha256()
+    for package in packages:
+        skipped = [package.parent / folder for folder in DISPLAY_ONLY]
+        files = [file for file in sorted(package.rglob("*.py")) if not any(file.is_relative_to(folder) for folder in skipped)]
+        digest.update(_hash_files(package, files).encode())
+    return digest.hexdigest()
+
+
+def _hash_files(root: Path, files: Sequence[Path]) -> str:
+    """Return a hash of the content of files and of their paths below `root`."""
     digest = hashlib.sha256()
     for file in files:
-        digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+        digest.update(file.relative_to(root).as_posix().encode() + b"\0")
         with file.open("rb") as opened:
             digest.update(hashlib.file_digest(opened, "sha256").digest())
     return digest.hexdigest()
 
 
-@cache
-def source() -> str:
-    """A hash of the code that decides a result; how results are shown is left out."""
-    packages = [Path(str(package.__file__)).parent for package in (distill, eval_package, prompter)]
-    files = [file for package in packages for file in sorted(package.rglob("*.py"))]
-    return source_hash(files)
-
-
-def outcome(cell: Cell, folder: Path) -> dict[str, Any]:
-    """A cell's figures, computed where they are not there yet, or its `error`."""
-    if (folder / RESULT).is_file():
-        return dict(read_json(folder / RESULT))
+def cell_result(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Return the result of a cell, or its `error`. Compute it if it is not stored."""
+    if (folder / RESULT_FILE).is_file():
+        return dict(read_json(folder / RESULT_FILE))
     try:
         with using_dtype(cell.parsed(folder).run.dtype):
-            figures = run(cell, folder)
-        check_cost(figures, cell)
-    except Exception as error:  # whatever went wrong, the other cells are still worth having
+            result = run_cell(cell, folder)
+        check_cost(result, cell)
+    except Exception as error:  # whatever went wrong, the other cells are still useful
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
         return {"error": reason}
-    write_json(folder / RESULT, figures)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # nothing goes on from here any more
-    return figures
+    write_json(folder / RESULT_FILE, result)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # a finished cell is never resumed
+    return result
 
 
-def run(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Train one cell."""
+def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
+    """Train the student of one cell, and return its result."""
     settings: Settings = cell.parsed(folder)
     if cell.text == PROMPTED:
         settings.run.resume = (folder / "config.yaml").is_file()
         summary = train(settings)
         if summary is None:
             raise KeyboardInterrupt
-        figures = summary["students"][PROMPTED] | {"teacher_accuracy": summary["teacher"].get("accuracy")}
+        result = summary["students"][PROMPTED] | {"teacher_accuracy": summary["teacher"].get("accuracy")}
     elif cell.text in METHODS:
-        figures = train_method(cell.text, settings)
+        result = train_method(cell.text, settings)
     else:
-        figures = train_baseline(cell.text, settings)
-    return {key: figures[key] for key in (*FIGURES, "teacher_accuracy")}
+        result = train_baseline(cell.text, settings)
+    return {key: result[key] for key in RESULT_KEYS}
 
 
-def check_cost(figures: dict[str, Any], cell: Cell) -> None:
-    """Refuse a result that cost more or less than the other cells of its budget.
+def check_cost(result: dict[str, Any], cell: Cell) -> None:
+    """Refuse a result that cost more or less than other cells of the same budget.
 
     Raises:
-        InputError: Texts, teacher queries or student updates are not what was asked for.
+        InputError: The number of texts, teacher queries or student updates is not the one of the cell.
     """
     expected = {
-        # Methods that follow gradients and the control that selects may spend queries on a text that no student gets to see.
-        "texts": min(figures["texts"], cell.budget) if cell.text in (*METHODS, SELECTED) else cell.budget,
+        # Methods, and the baseline that selects texts, may spend queries on texts that no student learns from.
+        "texts": min(result["texts"], cell.budget) if cell.text in (*METHODS, SELECTED) else cell.budget,
         "queries": 0 if cell.text == "supervised" else cell.budget,
         "updates": cell.parsed("unused").distill.student_updates,
     }
     for name, value in expected.items():
-        if figures[name] != value:
-            raise InputError(f"{cell.name}: {name} {figures[name]:,}, expected {value:,}; the cell cannot be compared")
+        if result[name] != value:
+            raise InputError(f"{cell.name}: {name} {result[name]:,}, expected {value:,}; the cell cannot be compared")

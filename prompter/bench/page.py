@@ -1,10 +1,11 @@
-"""The page of a suite: curves of accuracy against teacher queries, and the tables, in one HTML file without scripts."""
+"""The page of a suite: curves of accuracy over teacher queries, and the tables, in one HTML file without scripts."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from distill.common.files import write_text
+from distill.methods.table import METHODS
 from eval.report.charts import Series, line_chart, percent_mark
 from eval.report.page import page
 from prompter.bench.results import GRADES, Row, Summary, cell_text, comparisons, initialisation
@@ -15,11 +16,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Prompted, and the same writer without a prompter": ("unprompted", "unprompted-hot", "class-names"),
     "Prompted, and the same writer after random openings": ("random-topics", "selected-topics"),
     "Prompted, and text from elsewhere": ("corpus", "random-words", "real", "supervised"),
-    "The four published systems": ("as-dfd", "zero-shot", "t3"),
+    "Prompted, and the other published methods": tuple(METHODS),
     "Algorithms": ("prompted-grpo", "prompted-rloo"),
     "Terms of the reward switched off": tuple(name for name in PROMPTERS if name.startswith("no-")),
 }
-"""Which methods share a chart with the prompted one."""
+"""Titles of the charts, and the methods that each chart shows beside the prompted one."""
 
 
 def write_page(name: str, rows: Sequence[Row], file: Path) -> None:
@@ -34,8 +35,8 @@ def write_page(name: str, rows: Sequence[Row], file: Path) -> None:
                 "student": student,
                 "initialisation": initialisation(student),
                 "budgets": budgets,
-                "verdict": verdict(methods),
-                "charts": charts(methods),
+                "verdict": leading_sentence(methods),
+                "charts": accuracy_charts(methods),
                 "rows": [
                     {"method": method, "grade": GRADES[texts[method]], "cells": [cell_text(of.get(b)) for b in budgets]}
                     for method, of in methods.items()
@@ -46,8 +47,8 @@ def write_page(name: str, rows: Sequence[Row], file: Path) -> None:
     write_text(file, page("bench.html.j2", title=name, sections=sections, cells=len(rows), failed=failed))
 
 
-def verdict(methods: dict[str, dict[int, Summary]]) -> str:
-    """Say in one sentence how prompting did at the largest budget that it has in common with others."""
+def leading_sentence(methods: dict[str, dict[int, Summary]]) -> str:
+    """Return a sentence that compares the prompted student with the baselines, at the largest budget of prompting."""
     if PROMPTED not in methods:
         return ""
     budget = max(methods[PROMPTED])
@@ -59,14 +60,14 @@ def verdict(methods: dict[str, dict[int, Summary]]) -> str:
         best = max(rivals, key=lambda name: rivals[name].mean)
         difference = 100 * (own.mean - rivals[best].mean)
         side = "above" if difference >= 0 else "below"
-        sentence += f", {abs(difference):.1f} points {side} the best control ({best}, {100 * rivals[best].mean:.1f} %)"
+        sentence += f", {abs(difference):.1f} points {side} the best baseline ({best}, {100 * rivals[best].mean:.1f} %)"
     if "real" in others:
         sentence += f"; real text gives {100 * others['real'].mean:.1f} %"
     return sentence + "."
 
 
-def charts(methods: dict[str, dict[int, Summary]]) -> list[dict[str, Any]]:
-    """Accuracy against queries: prompting beside what it is compared with, a few lines a chart, all on one scale."""
+def accuracy_charts(methods: dict[str, dict[int, Summary]]) -> list[dict[str, Any]]:
+    """Draw accuracy over teacher queries: a chart for each of `GROUPS`, all on the same scale."""
     known = {PROMPTED, *(name for group in GROUPS.values() for name in group)}
     groups = {**GROUPS, "Methods of this suite's own": tuple(name for name in methods if name not in known)}
     summaries = [summary for of in methods.values() for summary in of.values()]

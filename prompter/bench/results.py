@@ -1,4 +1,4 @@
-"""What a suite found: rows as Parquet, and tables of mean and standard deviation over seeds."""
+"""The results of a suite: rows as Parquet, and tables with mean and standard deviation over seeds."""
 
 import statistics
 from collections import defaultdict
@@ -12,23 +12,19 @@ import pyarrow.parquet as pq
 
 from distill.common.files import replace_file
 from distill.methods.table import METHODS
+from prompter.bench.suite import PROMPTED
+from prompter.training.baseline_names import BASELINE_SOURCES, BASELINES
 
 Row = Mapping[str, Any]
 
 GRADES = {
-    "prompted": "language model",
-    "unprompted": "language model",
-    "unprompted-hot": "language model",
-    "class-names": "language model",
-    "random-topics": "language model",
-    "selected-topics": "language model",
-    **{name: method.grade for name, method in METHODS.items()},
-    "random-words": "corpus",
-    "corpus": "corpus",
-    "real": "real text",
+    PROMPTED: "language model",
+    **dict.fromkeys(BASELINES, "language model"),
+    **{name: {"corpus": "corpus", "real_data": "real text"}[source] for name, source in BASELINE_SOURCES.items()},
     "supervised": "real text and labels",
+    **{name: method.grade for name, method in METHODS.items()},
 }
-"""Grade of data-freeness: what was needed beside the teacher, by the text that a student learnt from."""
+"""Grade of data-freeness: what the texts of a student needed beside the teacher, by the kind of these texts (`Cell.text`)."""
 
 SCHEMA = pa.schema(
     [
@@ -44,9 +40,9 @@ class Summary:
     """One method at one budget, over its seeds.
 
     Attributes:
-        accuracies: Of each seed that came through, in [0, 1].
-        agreements: Likewise.
-        seconds: Likewise.
+        accuracies: Accuracy of each seed that did not fail, in [0, 1].
+        agreements: Agreement with the teacher of each such seed, in [0, 1].
+        seconds: Seconds of each such seed.
     """
 
     accuracies: list[float]
@@ -55,17 +51,17 @@ class Summary:
 
     @property
     def mean(self) -> float:
-        """Mean accuracy."""
+        """Return the mean accuracy."""
         return statistics.mean(self.accuracies)
 
     @property
     def std(self) -> float:
-        """Sample standard deviation of the accuracy; 0 for a single seed."""
+        """Return the sample standard deviation of the accuracy; 0 for a single seed."""
         return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
 
 
 def initialisation(student: str) -> str:
-    """What a student's weights are before it learns.
+    """Return where a student's weights come from before training.
 
     Examples:
         >>> initialisation("bert:layers=2,hidden=128"), initialisation("teacher-layers:0,2"), initialisation("models/tiny")
@@ -78,13 +74,13 @@ def initialisation(student: str) -> str:
 
 
 def write_parquet(rows: Sequence[Row], file: Path) -> None:
-    """Write one row per cell, those that failed with their `error`."""
+    """Write one row per cell. The row of a failed cell holds its `error`."""
     full = [{**row, "initialisation": initialisation(row["student"]), "grade": GRADES[row["text"]]} for row in rows]
     replace_file(file, lambda temporary: pq.write_table(pa.Table.from_pylist(full, schema=SCHEMA), temporary))
 
 
 def comparisons(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, dict[int, Summary]]]:
-    """Sort rows by (task, student), then method, then budget; methods with the best mean at the largest budget first."""
+    """Group rows by (task, student), then method, then budget, the best method at its largest budget first."""
     found: dict[tuple[str, str], dict[str, dict[int, list[Row]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for row in rows:
         if row.get("error") is None:
@@ -104,7 +100,7 @@ def comparisons(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, dict[int
 
 
 def cell_text(summary: Summary | None) -> str:
-    """Accuracy in percent: mean, standard deviation, and the number of seeds.
+    """Return the accuracy in percent: mean, standard deviation, and the number of seeds.
 
     Examples:
         >>> cell_text(Summary([0.8, 0.82], [0.9, 0.9], [1.0, 1.0])), cell_text(None)
@@ -115,48 +111,20 @@ def cell_text(summary: Summary | None) -> str:
     return f"{100 * summary.mean:.1f} ± {100 * summary.std:.1f} ({len(summary.accuracies)})"
 
 
-def markdown(name: str, rows: Sequence[Row]) -> str:
-    """The tables of a suite as a Markdown page."""
+def markdown_tables(name: str, rows: Sequence[Row]) -> str:
+    """Return the tables of a suite as a Markdown page."""
     lines = [
         f"# {name}",
         "",
-        "Accuracy in percent on real test data: mean ± standard deviation over seeds (number of seeds). Every student of a",
-        "column cost that many teacher queries and made as many updates. *Grade* says what was needed beside the teacher.",
+        "Accuracy in percent on real test data: mean ± standard deviation over seeds (number of seeds). All students of a",
+        "column cost the same number of teacher queries and made the same number of updates. *Grade* is what a method needs",
+        "beside the teacher.",
     ]
     for (task, student), methods in comparisons(rows).items():
-        budgets = sorted({budget for of in methods.values() for budget in of})
         here = [row for row in rows if (row["task"], row["student"]) == (task, student) and row.get("error") is None]
-        updates = {row["budget"]: f"{row['updates']:,}" for row in here}
-        lines += [
-            "",
-            f"## {task}, student `{student}` ({initialisation(student)} weights)",
-            "",
-            f"Teacher {100 * here[0]['teacher_accuracy']:.1f} on {here[0]['n']:,} rows; student updates: "
-            + (updates[budgets[0]] if len(set(updates.values())) == 1 else ", ".join(updates[budget] for budget in budgets))
-            + ".",
-            "",
-            "| method | grade | " + " | ".join(f"{budget:,} queries" for budget in budgets) + " | agreement | seconds |",
-            "|---|---|" + "---|" * (len(budgets) + 2),
-        ]
-        texts = {row["method"]: row["text"] for row in rows}
-        for method, of in methods.items():
-            last = of[max(of)]
-            lines.append(
-                f"| {method} | {GRADES[texts[method]]} | "
-                + " | ".join(cell_text(of.get(budget)) for budget in budgets)
-                + f" | {100 * statistics.mean(last.agreements):.1f} | {statistics.mean(last.seconds):.0f} |"
-            )
+        lines += _comparison(task, student, methods, here)
     lines += ["", "Agreement with the teacher and seconds: means at a method's largest budget.", "", "## Every cell", ""]
-    lines += [
-        "| task | student | method | queries | seed | accuracy | agreement | macro-F1 |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        start = f"| {row['task']} | `{row['student']}` | {row['method']} | {row['budget']:,} | {row['seed']} | "
-        if row.get("error") is not None:
-            lines.append(start + "failed | | |")
-        else:
-            lines.append(start + " | ".join(f"{100 * row[key]:.1f}" for key in ("accuracy", "agreement", "macro_f1")) + " |")
+    lines += _cells(rows)
     failed = [row for row in rows if row.get("error") is not None]
     if failed:
         lines += ["", "## What failed", ""]
@@ -166,3 +134,44 @@ def markdown(name: str, rows: Sequence[Row]) -> str:
             for row in failed
         ]
     return "\n".join(lines) + "\n"
+
+
+def _comparison(task: str, student: str, methods: Mapping[str, Mapping[int, Summary]], rows: Sequence[Row]) -> list[str]:
+    """Return the lines of the table that compares the methods for one task and one student."""
+    budgets = sorted({budget for of in methods.values() for budget in of})
+    updates = {row["budget"]: f"{row['updates']:,}" for row in rows}
+    grades = {row["method"]: GRADES[row["text"]] for row in rows}
+    lines = [
+        "",
+        f"## {task}, student `{student}` ({initialisation(student)} weights)",
+        "",
+        f"Teacher {100 * rows[0]['teacher_accuracy']:.1f} on {rows[0]['n']:,} rows; student updates: "
+        + (updates[budgets[0]] if len(set(updates.values())) == 1 else ", ".join(updates[budget] for budget in budgets))
+        + ".",
+        "",
+        "| method | grade | " + " | ".join(f"{budget:,} queries" for budget in budgets) + " | agreement | seconds |",
+        "|---|---|" + "---|" * (len(budgets) + 2),
+    ]
+    for method, of in methods.items():
+        last = of[max(of)]
+        lines.append(
+            f"| {method} | {grades[method]} | "
+            + " | ".join(cell_text(of.get(budget)) for budget in budgets)
+            + f" | {100 * statistics.mean(last.agreements):.1f} | {statistics.mean(last.seconds):.0f} |"
+        )
+    return lines
+
+
+def _cells(rows: Sequence[Row]) -> list[str]:
+    """Return the lines of the table of all cells."""
+    lines = [
+        "| task | student | method | queries | seed | accuracy | agreement | macro-F1 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        start = f"| {row['task']} | `{row['student']}` | {row['method']} | {row['budget']:,} | {row['seed']} | "
+        if row.get("error") is not None:
+            lines.append(start + "failed | | |")
+        else:
+            lines.append(start + " | ".join(f"{100 * row[key]:.1f}" for key in ("accuracy", "agreement", "macro_f1")) + " |")
+    return lines

@@ -1,4 +1,4 @@
-"""Suites: what is compared with what, read from one YAML file and laid out as cells.
+"""Suites: comparisons, read from one YAML file and laid out as cells.
 
     name: toy
     settings: {student_updates: 400}          # of `prompter train`, for every cell
@@ -8,18 +8,18 @@
     students: ["bert:layers=2,hidden=64"]
     budgets: [1000, 3000]
     seeds: [0, 1, 2]
-    more:                                     # further combinations; what one leaves out is as above
+    more:                                     # further combinations; keys that are left out are as above
       - {budgets: [3000], seeds: [0], students: ["teacher-layers:0,2"]}
       - {budgets: [9000], settings: {student_updates: 1200}}
 
-A method is a set of settings with a name: one of `PROMPTERS`, a control, one of the methods that follow gradients
-(`prompter.students.methods`), or one's own, of the prompter or, with a key `method`, of another of them. Every cell is parsed like the
-flags of `prompter train` before the first one runs, so a mistake in the last line costs nothing.
+A method is a named set of settings. It is one of `PROMPTERS`, a baseline, a published method (`distill.methods.table`), or a
+method of the user's own: settings of the prompter or, with a key `method`, of a published method. Every cell is checked like
+the flags of `prompter train` before the first one runs, so a mistake in the last line costs no time.
 """
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -42,10 +42,10 @@ PROMPTERS: dict[str, dict[str, Any]] = {
     "no-disagreement": {"reward_disagreement": 0.0},
     "no-novelty": {"reward_novelty": 0.0},
 }
-"""Prompters by name, and what sets each apart from the settings of its suite. The controls are methods, too."""
+"""Prompters by name, and the settings in which each differs from the settings of its suite."""
 
-OF_METHODS = {name: {field.name for field in fields(method.settings)} for name, method in METHODS.items()}
-"""The settings that only a method has; a suite may give them once, for whichever cells have a use for them."""
+METHOD_SETTINGS = {name: {field.name for field in fields(method.settings)} for name, method in METHODS.items()}
+"""Settings that only one method has. A suite may give them once for all cells; each cell takes those that it needs."""
 
 AXES = ("tasks", "methods", "students", "budgets", "seeds")
 KEYS = ("name", "settings", *AXES, "more")
@@ -53,16 +53,16 @@ KEYS = ("name", "settings", *AXES, "more")
 
 @dataclass(frozen=True)
 class Cell:
-    """One student, distilled once.
+    """One student that is distilled once.
 
     Attributes:
-        task: Name of the task in its suite.
-        method: Name of the method.
-        student: What is distilled.
-        budget: Texts that the student learns from, each a teacher query.
-        seed: Of everything drawn.
-        text: "prompted", or the control or other method whose text it learns from.
-        settings: Those of `prompter train`, without a folder of the run.
+        task: Name of the task in the suite.
+        method: Name of the method in the suite.
+        student: The student.
+        budget: Texts that the student learns from. Each costs a teacher query.
+        seed: Seed of all random numbers.
+        text: The kind of texts that the student learns from: "prompted", or the name of a baseline or a published method.
+        settings: Settings of `prompter train`, without `output_dir`.
     """
 
     task: str
@@ -75,16 +75,16 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """A name for people and folders."""
+        """Return a readable name, which is also part of the folder's name."""
         return "--".join(_slug(str(part)) for part in (self.task, self.method, self.student, self.budget, self.seed))
 
     def parsed(self, folder: str | Path) -> Settings:
-        """The settings, checked, of a run in that folder.
+        """Return the checked settings of a run in a folder.
 
         Raises:
             InputError: A key is unknown, or a value is wrong or missing.
         """
-        unused = set().union(*OF_METHODS.values()) - OF_METHODS.get(self.text, set())
+        unused = set().union(*METHOD_SETTINGS.values()) - METHOD_SETTINGS.get(self.text, set())
         settings = {key: value for key, value in self.settings.items() if key not in unused}
         settings |= {"compare": [self.text] if self.text in BASELINES else [], "output_dir": str(folder), "quiet": True}
         return settings_from(settings, method=METHODS[self.text].settings if self.text in METHODS else None)
@@ -92,7 +92,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite: its name and its cells, in the order in which they run: seed by seed, so that a first table comes early."""
+    """A suite: its name, and its cells in the order in which they run.
+
+    The cells run seed by seed, so that all methods have a first result early.
+    """
 
     name: str
     cells: list[Cell]
@@ -120,8 +123,7 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
     settings = _mapping(content.get("settings") or {}, f"{path}: settings")
     cells: dict[str, Cell] = {}
     efforts: dict[tuple[str, str, int], tuple[int, int]] = {}
-    grids = [{}, *(content.get("more") or [])]
-    for number, grid in enumerate(grids):
+    for number, grid in enumerate([{}, *(content.get("more") or [])]):
         where = f"{path}: more, entry {number}" if number else str(path)
         _check_keys(_mapping(grid, where), (*AXES, "settings"), where)
         common = {**settings, **_mapping(grid.get("settings") or {}, f"{where}: settings")}
@@ -129,43 +131,56 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
         for axis, values in axes.items():
             if not isinstance(values, list) or not values:
                 raise InputError(f"{where}: '{axis}' is {values!r}, expected a list of at least one entry")
-        methods = [_method(entry, where) for entry in axes["methods"]]
-        for seed, task, student, budget, (method, text, own) in itertools.product(
-            axes["seeds"], axes["tasks"], axes["students"], axes["budgets"], methods
-        ):
-            if task not in tasks:
-                raise InputError(f"{where}: unknown task '{task}'.{did_you_mean(str(task), tasks)}")
-            merged = {**common, **tasks[task], **own, "student": student, "budget": budget, "seed": seed}
-            cell = Cell(task, method, str(student), budget, seed, text, merged)
-            try:
-                parsed = cell.parsed("unused")
-                training = parsed.distill
-                if not parsed.run.eval_data:
-                    raise InputError("eval_data is missing: a comparison needs labelled data to report on")
-            except InputError as error:
-                raise InputError(f"{where}: task '{task}', method '{method}': {error}") from None
-            effort = (training.student_updates, training.student_batch_size)
-            if efforts.setdefault((task, student, budget), effort) != effort:
+        for cell in _cells(axes, tasks, common, where):
+            _check_effort(cell, efforts, where)
+            if cells.setdefault(cell.name, cell).settings != cell.settings:
                 raise InputError(
-                    f"{where}: task '{task}', method '{method}': {effort[0]} updates of {effort[1]} texts, but "
-                    f"{efforts[task, student, budget]} for other methods; what is compared has to cost the same"
-                )
-            if cells.setdefault(cell.name, cell).settings != merged:
-                raise InputError(
-                    f"{where}: task '{task}', method '{method}', student '{student}', {budget} queries, seed {seed} is there "
-                    "already, with other settings; give a method of your own: '- NAME: {setting: value}'"
+                    f"{where}: task '{cell.task}', method '{cell.method}', student '{cell.student}', {cell.budget} queries, "
+                    f"seed {cell.seed} is there already, with other settings; give a method of your own: '- NAME: {{setting: "
+                    "value}'"
                 )
     return Suite(_slug(str(content.get("name") or path.stem)), list(cells.values()))
 
 
+def _cells(
+    axes: Mapping[str, list[Any]], tasks: Mapping[str, dict[str, Any]], common: Mapping[str, Any], where: str
+) -> Iterator[Cell]:
+    """Yield the cells of all combinations."""
+    methods = [_method(entry, where) for entry in axes["methods"]]
+    for seed, task, student, budget, (method, text, own) in itertools.product(
+        axes["seeds"], axes["tasks"], axes["students"], axes["budgets"], methods
+    ):
+        if task not in tasks:
+            raise InputError(f"{where}: unknown task '{task}'.{did_you_mean(str(task), tasks)}")
+        merged = {**common, **tasks[task], **own, "student": student, "budget": budget, "seed": seed}
+        yield Cell(task, method, str(student), budget, seed, text, merged)
+
+
+def _check_effort(cell: Cell, efforts: dict[tuple[str, str, int], tuple[int, int]], where: str) -> None:
+    """Check the settings of a cell, and that it makes as many updates as the cells that it is compared with."""
+    try:
+        parsed = cell.parsed("unused")
+        if not parsed.run.eval_data:
+            raise InputError("eval_data is missing: a comparison needs labelled data to report on")
+    except InputError as error:
+        raise InputError(f"{where}: task '{cell.task}', method '{cell.method}': {error}") from None
+    effort = (parsed.distill.student_updates, parsed.distill.student_batch_size)
+    others = efforts.setdefault((cell.task, cell.student, cell.budget), effort)
+    if others != effort:
+        raise InputError(
+            f"{where}: task '{cell.task}', method '{cell.method}': {effort[0]} updates of {effort[1]} texts, but {others} for "
+            "other methods; what is compared has to cost the same"
+        )
+
+
 def _method(entry: Any, where: str) -> tuple[str, str, dict[str, Any]]:
-    """A method's name, whose text it is, and its settings."""
+    """Return a method's name, the kind of its texts (`Cell.text`), and its settings."""
     known = [*PROMPTERS, *BASELINES, *METHODS]
     if isinstance(entry, str):
         if entry not in known:
             raise InputError(
                 f"{where}: unknown method '{entry}'.{did_you_mean(entry, known)} Known are {', '.join(known)}; "
-                "one of your own is written '- NAME: {setting: value}'"
+                "write a method of your own as '- NAME: {setting: value}'"
             )
         return entry, PROMPTED if entry in PROMPTERS else entry, PROMPTERS.get(entry, {})
     if isinstance(entry, Mapping) and len(entry) == 1:

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -20,7 +20,9 @@ from prompter.generation.decoding import unwrapped
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Writer
 from prompter.runtime.versions import library_versions
-from prompter.training.settings import Settings
+
+if TYPE_CHECKING:
+    from prompter.training.settings import Settings
 
 SCHEMA_VERSION = 1
 PROMPTER_MANIFEST = "prompter.json"
@@ -42,7 +44,7 @@ SUMMARISED_METRICS = ("reward", "confidence", "wanted_share", "agreement", "dist
 
 def save_prompter(
     path: Path,
-    settings: Settings,
+    settings: "Settings",
     policy: TopicPolicy,
     writer: Writer,
     named: Mapping[str, Any],

@@ -17,9 +17,9 @@ import yaml
 
 from distill.common.errors import InputError
 from prompter.bench import cells
-from prompter.bench.cells import check_cost, content, folder_of, outcome
-from prompter.bench.page import verdict
-from prompter.bench.results import Summary, comparisons, markdown
+from prompter.bench.cells import cell_folder, cell_result, check_cost, code_hash, content_hash
+from prompter.bench.page import leading_sentence
+from prompter.bench.results import Summary, comparisons, markdown_tables
 from prompter.bench.suite import PROMPTERS, read_suite
 from prompter.cli import main
 from prompter.runtime.run_folder import locked
@@ -111,7 +111,7 @@ def test_what_is_done_is_not_done_again(suite, tmp_path: Path, monkeypatch: pyte
 def test_a_suite_that_was_stopped_ends_with_the_same_table(suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = suite()
     assert bench(file, tmp_path / "whole") == 0
-    original, calls = cells.run, []
+    original, calls = cells.run_cell, []
 
     def stopped(cell: Any, folder: Path) -> dict[str, Any]:
         calls.append(cell.name)
@@ -119,7 +119,7 @@ def test_a_suite_that_was_stopped_ends_with_the_same_table(suite, tmp_path: Path
             raise KeyboardInterrupt
         return original(cell, folder)
 
-    monkeypatch.setattr(cells, "run", stopped)
+    monkeypatch.setattr(cells, "run_cell", stopped)
     assert bench(file, tmp_path / "stopped") == 130
     assert not (tmp_path / "stopped" / "results.md").exists()
     assert bench(file, tmp_path / "stopped") == 0
@@ -247,12 +247,12 @@ def test_the_shipped_suites_are_sound() -> None:
 
 def test_other_content_is_another_cell(suite, tmp_path: Path) -> None:
     (cell, *_) = read_suite(suite()).cells
-    before = folder_of(cell, tmp_path)
-    assert folder_of(cell, tmp_path) == before
+    before = cell_folder(cell, tmp_path)
+    assert cell_folder(cell, tmp_path) == before
     with Path(cell.settings["eval_data"]).open("a") as file:
         file.write('{"text": "w1", "label": 0}\n')
-    content.cache_clear()
-    assert folder_of(cell, tmp_path) != before
+    content_hash.cache_clear()
+    assert cell_folder(cell, tmp_path) != before
 
 
 def test_a_function_that_was_changed_is_another_teacher(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,10 +260,34 @@ def test_a_function_that_was_changed_is_another_teacher(tmp_path: Path, monkeypa
     found = []
     for body in ("1", "2"):
         (tmp_path / "teacher_of_the_bench.py").write_text(f"def answer(texts):\n    return {body}\n")
-        content.cache_clear()
-        found.append(content("teacher_of_the_bench:answer"))
+        content_hash.cache_clear()
+        found.append(content_hash("teacher_of_the_bench:answer"))
     assert found[0] != found[1]
-    assert content("no_such_module:answer") == "no_such_module:answer"
+    assert content_hash("no_such_module:answer") == "no_such_module:answer"
+
+
+def test_an_edit_anywhere_in_the_packages_is_another_cell(tmp_path: Path) -> None:
+    package = tmp_path / "prompter"
+    (package / "rl" / "deep").mkdir(parents=True)
+    (package / "commands").mkdir()
+    files = [package / "__init__.py", package / "rl" / "rewards.py", package / "rl" / "deep" / "terms.py"]
+    shown = package / "commands" / "train.py"
+    for file in (*files, shown):
+        file.write_text("x = 1\n")
+    found = [code_hash((package,))]
+    for file in files:
+        file.write_text("x = 2\n")
+        code_hash.cache_clear()
+        found.append(code_hash((package,)))
+    assert len(set(found)) == len(files) + 1
+    shown.write_text("x = 2\n")  # decides what is printed, not what is measured
+    code_hash.cache_clear()
+    assert code_hash((package,)) == found[-1]
+
+
+def test_every_module_counts(tmp_path: Path) -> None:
+    assert {package.name for package in cells.PACKAGES} == {"distill", "eval", "prompter"}
+    assert all((package / "__init__.py").is_file() for package in cells.PACKAGES)
 
 
 def test_a_cell_of_another_cost_is_no_result(suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,8 +297,8 @@ def test_a_cell_of_another_cost_is_no_result(suite, tmp_path: Path, monkeypatch:
     for name in figures:
         with pytest.raises(InputError, match=f"{name} 31, expected"):
             check_cost(figures | {name: 31}, cell)
-    monkeypatch.setattr(cells, "run", lambda *arguments: figures | {"queries": 33})
-    assert "queries 33, expected 32" in outcome(cell, tmp_path / "cell")["error"]
+    monkeypatch.setattr(cells, "run_cell", lambda *arguments: figures | {"queries": 33})
+    assert "queries 33, expected 32" in cell_result(cell, tmp_path / "cell")["error"]
     assert not (tmp_path / "cell" / "result.json").exists()
 
 
@@ -291,16 +315,16 @@ def test_means_and_deviations_are_numpys() -> None:
             values = [row["accuracy"] for row in rows if (row["method"], row["budget"]) == (method, budget)]
             assert summary.mean == pytest.approx(np.mean(values)) and summary.std == pytest.approx(np.std(values, ddof=1))
     assert list(found) == sorted(found, key=lambda name: -found[name][2].mean)
-    assert markdown("x", rows).count("\n| real |") == 1
+    assert markdown_tables("x", rows).count("\n| real |") == 1
 
 
-def test_the_verdict_names_the_best_control() -> None:
+def test_the_verdict_names_the_best_baseline() -> None:
     def at(accuracy: float) -> dict[int, Summary]:
         return {9: Summary([accuracy], [1.0], [1.0])}
 
     methods = {"prompted": at(0.8), "prompted-grpo": at(0.9), "corpus": at(0.82), "unprompted": at(0.7), "real": at(0.95)}
-    assert verdict(methods) == (
-        "With 9 teacher queries the prompted student reaches 80.0 %, 2.0 points below the best control (corpus, 82.0 %); "
+    assert leading_sentence(methods) == (
+        "With 9 teacher queries the prompted student reaches 80.0 %, 2.0 points below the best baseline (corpus, 82.0 %); "
         "real text gives 95.0 %."
     )
-    assert verdict({"real": at(1.0)}) == ""
+    assert leading_sentence({"real": at(1.0)}) == ""
