@@ -1,3 +1,5 @@
+"""The distillation loop: what it learns, how it continues bit for bit, and what it takes in."""
+
 import os
 import shutil
 import subprocess
@@ -17,7 +19,6 @@ from distill.config import DistillConfig
 from distill.distiller import Distiller, pool_batches
 from distill.masked_embeddings import MaskedEmbeddings
 from distill.student import Student, load_student
-from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.tiny import LABELS, embedded_batch, judged, make_tokenizer, random_batch, random_texts
 
@@ -101,6 +102,28 @@ def test_a_restart_equals_a_loop_that_never_trained_online() -> None:
     assert same({"inserted": patient.replay.logprobs}, {"inserted": online.replay.logprobs})
     assert same(state_of(online), state_of(patient))
     assert same(before, dict(first.model.state_dict()))  # whoever still asks the first student gets the same answers
+
+
+def test_one_loop_feeds_the_student_and_finishes() -> None:
+    config = replace(SMALL, student_updates=12)
+    batches = [random_batch(20, i) for i in range(3)]
+    ends = {}
+    for online, restart in ((True, False), (False, False), (True, True)):
+        distiller = Distiller(tiny_student(), config, 60, seed=0)
+        done_after: list[int] = []
+        updates: list[int] = []
+        distiller.run(
+            iter(batches),
+            online=online,
+            on_batch=lambda batch, d=distiller, seen=done_after: seen.append(d.updates_done),
+            on_update=lambda done, loss, seen=updates: seen.append(done),
+            fresh=tiny_student if restart else None,
+        )
+        assert done_after == ([2, 4, 6] if online else [0, 0, 0])
+        assert updates == list(range(7 if online and not restart else 1, 13))
+        ends[online, restart] = state_of(distiller)
+    assert same(ends[True, True], ends[False, False])
+    assert not same(ends[True, False], ends[False, False])
 
 
 # --- continuing bit for bit ---------------------------------------------------------------------------------------
@@ -345,51 +368,11 @@ def test_pools_of_embeddings_hold_rows_of_like_length() -> None:
     assert torch.equal(inputs["attention_mask"].sum(dim=1), lengths[0])
 
 
-def test_hidden_state_term_reads_embeddings_too(teacher: TransformersTeacher) -> None:
-    student = load_student("teacher-layers:0", teacher=teacher, device="cpu")
-    config = replace(SMALL, student_hidden_weight=1.0, student_updates=5)
-    distiller = Distiller(student, config, 40, 0, teacher)
-    losses = distiller.run([embedded_batch(40, 0)], online=True)
-    assert losses is not None and losses["student_loss"] > 0
-
-
 def test_a_masked_loss_comes_before_the_first_update() -> None:
     distiller = Distiller(tiny_student(), SMALL, 10, seed=0)
     distiller.run([random_batch(10, 0)], online=True)
     with pytest.raises(InputError, match="add the term before the first"):
         distiller.learn_masked(lambda student: MaskedEmbeddings(student, 1.0, 0.2, 0))
-
-
-def test_hidden_state_term_brings_the_layers_closer(teacher: TransformersTeacher) -> None:
-    batch = judged(teacher, random_texts(80, 0))
-    losses = []
-    for weight in (0.0, 5.0):
-        student = load_student("bert:layers=1,hidden=16,heads=2", teacher=teacher, device="cpu")
-        config = replace(SMALL, student_hidden_weight=weight, student_updates=60)
-        Distiller(student, config, 80, 0, teacher).run([batch], online=True)
-        probe = Distiller(student, replace(SMALL, student_hidden_weight=1.0), 80, 0, teacher)
-        assert probe.hidden is not None and probe.hidden.projection is not None
-        inputs = dict(student.tokenizer(batch.texts, padding=True, return_tensors="pt"))
-        with torch.no_grad():
-            mine = student.model(**inputs, output_hidden_states=True).hidden_states[-1]
-            theirs = teacher.hidden_states(inputs)[-1]
-        real = inputs["attention_mask"].bool()
-        x, y = mine[real], theirs[real]
-        fitted = x @ torch.linalg.lstsq(x, y).solution  # the best projection there is
-        losses.append(float((fitted - y).square().mean()))
-    assert losses[1] < 0.8 * losses[0]
-
-
-def test_hidden_state_term_needs_a_white_box_teacher_with_the_same_tokens(teacher: TransformersTeacher) -> None:
-    config = replace(SMALL, student_hidden_weight=1.0)
-    for other in (None, CallableTeacher("json:loads", LABELS)):
-        with pytest.raises(InputError, match="student_hidden_weight: a teacher that is a model folder"):
-            Distiller(tiny_student(), config, 10, 0, other)
-    tokenizer = make_tokenizer()
-    tokenizer.add_tokens(["extra"])
-    student = load_student("bert:layers=1,hidden=32", teacher=teacher, tokenizer=tokenizer, device="cpu")
-    with pytest.raises(InputError, match="same tokenizer"):
-        Distiller(student, config, 10, 0, teacher)
 
 
 def test_a_run_without_queries_is_refused() -> None:

@@ -1,3 +1,5 @@
+"""The cache of a teacher's answers: asked once, the same bits for everybody, and never the end of a run."""
+
 import json
 import multiprocessing
 import shutil
@@ -30,7 +32,6 @@ class PickyTeacher:
     def __init__(self, labels: Sequence[str] = ("a", "b", "c")) -> None:
         self.labels = list(labels)
         self.path = "picky"
-        self.max_invalid_share = 0.5
         self.queries = self.invalid = 0
         self.calls: list[list[str]] = []
 
@@ -378,3 +379,34 @@ def test_identity_of_a_service_heeds_its_whole_address_and_labels(monkeypatch: p
     assert identity(HttpTeacher("http://host/other?key=1", ["a", "b"])) != known
     says["model_sha"] = "abc"
     assert identity(HttpTeacher("http://host/predict?key=1", ["a", "b"])) != known
+
+
+def test_counters_go_into_a_checkpoint_and_come_back(tmp_path: Path) -> None:
+    first = cached(tmp_path / "a.sqlite")
+    first(["x", "bad", "x"])
+    assert first.state() == {"teacher_queries": 3, "teacher_invalid": 1, "teacher_calls": 2}
+    second = cached(tmp_path / "a.sqlite")
+    second(["y"])  # asked before the checkpoint was read, for instance for labels
+    second.restore({**first.state(), "other": "entries"})
+    assert second.state() == {"teacher_queries": 3, "teacher_invalid": 1, "teacher_calls": 3}
+    second.restore({})  # a checkpoint of a run without these counters
+    assert (second.queries, second.invalid) == (0, 0)
+
+
+def of_module(texts: list[str]) -> list[list[float]]:
+    return [[0.5, 0.5]] * len(texts)
+
+
+def test_answers_of_a_function_are_kept_where_its_source_decides_them(tmp_path: Path) -> None:
+    named = CallableTeacher(f"{__name__}:of_module", ["a", "b"])
+    assert identity(CallableTeacher(of_module, ["a", "b"])) == identity(named)
+    for again in (2, 0):
+        teacher = cached(tmp_path / "a.sqlite", CallableTeacher(of_module, ["a", "b"]))
+        teacher(["x", "y"])
+        assert teacher.asked == again
+    notices: list[str] = []
+    for _ in range(2):
+        teacher = cached(tmp_path / "a.sqlite", CallableTeacher(lambda texts: of_module(texts), ["a", "b"]), notices.append)
+        teacher(["x"])
+        assert teacher.asked == 1
+    assert "not kept: " in notices[0] and "<lambda> is not a function at the top level" in notices[0]
