@@ -21,7 +21,7 @@ from eval.data.labelled import EvaluationData
 
 
 def choices(log_probs: Tensor) -> list[int]:
-    """Return the most probable class of each row of (N, K) log-probabilities; -1 where the row holds NaN."""
+    """Return the most probable class of each row of (N, K) log-probabilities; -1 for a row with NaN."""
     usable = ~log_probs.isnan().any(dim=1)
     return torch.where(usable, log_probs.nan_to_num(nan=0.0).argmax(dim=1), -1).tolist()
 

@@ -57,7 +57,7 @@ def load_corpus(path: str, text_column: str = "text", all_rows: bool = False, sp
 
     Args:
         path: Folder of an exported dataset, one of its Parquet files, a folder with a file `train.*`, or a file of texts
-            (`.txt` with a text a line, or a file that `eval.data.reading` reads).
+            (`.txt` with one text per line, or a file that `eval.data.reading` reads).
         text_column: Column of the texts.
         all_rows: Also read the rows that the export marked.
         split: Split of a folder whose files are named after splits.

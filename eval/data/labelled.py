@@ -87,7 +87,7 @@ def load_texts(source: str | Path, text_column: str, split: str = "train") -> li
     """Read texts alone; labels beside them are ignored.
 
     Args:
-        source: File, folder, hub id, or `toy:TASK`; or a text file (`.txt`, also `.gz` or `.xz`) with a text a line.
+        source: File, folder, hub id, or `toy:TASK`; or a text file (`.txt`, also `.gz` or `.xz`) with one text per line.
         text_column: Column of the texts.
         split: Split of a folder, hub id or toy task.
 

@@ -36,7 +36,7 @@ def class_indices(columns: Columns, name: str, labels: list[str]) -> list[int]:
 
 
 def _order_of_declared(declared: list[str], labels: list[str], where: str) -> list[int]:
-    """Return the teacher's index of each class that the data declares; their own numbers where no name is the teacher's."""
+    """Return the teacher's index of each class that the data declares; their own numbers if no name is the teacher's."""
     order = [_index_of_name(label, labels) for label in declared]
     if None not in order:
         return [index for index in order if index is not None]

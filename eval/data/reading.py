@@ -110,7 +110,7 @@ def read_files(source: str, files: Sequence[Path], names: Sequence[str], optiona
         source: What to call the files in messages.
         files: One file, or several Parquet files in their order.
         names: Columns that must be there.
-        optional: Columns of Parquet files to read as well where they exist.
+        optional: Columns of Parquet files to read as well if they exist.
 
     Raises:
         InputError: A file cannot be read, or a column is missing.
@@ -158,9 +158,9 @@ def text_lines(path: Path, longest: int = -1) -> Iterator[str]:
             while line := file.readline(longest):
                 yield line.rstrip("\r\n")
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; give one with a text a line.") from None
+        raise InputError(f"{path}: there is no such file; give a file with one text per line.") from None
     except (UnicodeDecodeError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}); give UTF-8, a text a line.") from error
+        raise InputError(f"{path}: cannot be read as text ({error}); give UTF-8, one text per line.") from error
 
 
 def _opened(path: Path) -> IO[str]:
@@ -189,9 +189,9 @@ def _json_rows(source: str, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise InputError(f"{source}, row {number}: is not valid JSON ({error}); expected one object a line.") from error
+            raise InputError(f"{source}, row {number}: is not valid JSON ({error}); expected one object per line.") from error
         if not isinstance(row, dict):
-            raise InputError(f"{source}, row {number}: is {type(row).__name__}, expected one JSON object a line.")
+            raise InputError(f"{source}, row {number}: is {type(row).__name__}, expected one JSON object per line.")
         yield number, row
 
 

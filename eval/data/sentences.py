@@ -19,8 +19,8 @@ def read_sentences(source: str, limit: int = 200_000) -> list[str]:
     """Read sentences of 5 to 60 words.
 
     Args:
-        source: Text file with a paragraph a line (`.txt`, also `.gz` or `.xz`); folder, whose text files are read in the order
-            of their names; JSON lines, CSV, Parquet or hub dataset, whose column `text` (split train) is read; or `toy`.
+        source: Text file with one paragraph per line (`.txt`, also `.gz` or `.xz`); folder of text files, read in the order of
+            their names; JSON lines, CSV, Parquet or hub dataset with a column `text` (split train); or `toy`.
         limit: Sentences read at most; the first ones.
 
     Raises:
@@ -36,7 +36,7 @@ def read_sentences(source: str, limit: int = 200_000) -> list[str]:
     except InputError as error:
         raise InputError(f"corpus: {error}") from error
     if not sentences:
-        raise InputError(f"corpus: {source}: holds no sentence of 5 to 60 words; give running text, a paragraph a line.")
+        raise InputError(f"corpus: {source}: holds no sentence of 5 to 60 words; give running text, one paragraph per line.")
     return sentences
 
 
@@ -52,9 +52,11 @@ def _paragraphs(source: str) -> Iterator[str]:
     elif path.is_file():
         files = [path]
     else:
-        raise InputError(f"{source}: is not a file; give a text file, a paragraph a line, a folder of them, or a hub dataset.")
+        raise InputError(
+            f"{source}: is not a file; give a text file, one paragraph per line, a folder of them, or a hub dataset."
+        )
     for file in files:
         for line in text_lines(file, READ_AT_ONCE):
             if "\0" in line:
-                raise InputError(f"{file}: is a binary file; give text, a paragraph a line.")
+                raise InputError(f"{file}: is a binary file; give text, one paragraph per line.")
             yield line

@@ -159,14 +159,14 @@ def _compared(apart: Mapping[str, Any]) -> dict[str, str]:
     if apart.get("source") == "evaluation":
         return {
             "where": f"Compared on the {texts} texts of the evaluation data that the teacher has answered.",
-            "whose": "These texts come from the evaluation data: consider who may see this page.",
+            "origin": "These texts come from the evaluation data: consider who may see this page.",
         }
     drawn = f"a random sample of {texts} of the {held} texts that the student learnt from"
     if texts == held:
         drawn = f"the {texts} texts that the student learnt from"
     return {
         "where": f"Compared on {drawn}, because no evaluation data was given; they differ more on other texts.",
-        "whose": "These texts were written in this run.",
+        "origin": "These texts were written in this run.",
     }
 
 

@@ -4,6 +4,8 @@ import gzip
 import json
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from distill.common.errors import InputError
@@ -114,6 +116,12 @@ def test_values_are_read_as_they_are_written(tmp_path):
     assert (data.texts, data.labels) == (["001", "NA", ""], [1, 0, 2])
     (tmp_path / "a.jsonl").write_text('{"text": "x", "label": 1, "more": 1}\n\n{"text": "y", "label": "World", "more": "z"}\n')
     assert load(tmp_path / "a.jsonl").labels == [1, 0]
+
+
+def test_categories_of_pandas_are_read_as_strings(tmp_path):
+    table = pa.table({"text": pa.array(["a", "b"]), "label": pa.array(["World", "Sports"]).dictionary_encode()})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert load(tmp_path / "a.parquet").labels == [0, 1]
 
 
 def test_a_toy_task_has_a_train_and_a_test_split():
