@@ -105,7 +105,7 @@ def own_rows(results: Mapping[str, Any]) -> list[Row]:
         counts = list(mine["classes"]["counts"].items())
         shown = [f"{label}: {count:,}" for label, count in counts[:SHOWN_CLASSES]]
         more = [f"and {len(counts) - SHOWN_CLASSES} more"] if len(counts) > SHOWN_CLASSES else []
-        rows.append((f"classes, by {mine['classes']['of']}", "\n".join([*shown, *more]), ""))
+        rows.append((f"classes ({mine['classes']['of'].removeprefix('the ')})", "\n".join([*shown, *more]), ""))
         rows += row("  entropy (share of the maximum)", "classes", _entropy)
     rows += row("teacher's confidence, mean", "confidence", lambda f: share(f["mean"]))
     rows += row("  0.9 or more", "confidence", lambda f: share(f["sure"]))
