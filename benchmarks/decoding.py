@@ -55,7 +55,7 @@ def main() -> None:
             max_new_tokens=args.new_tokens,
             eos_token_ids=[eos] if args.until_eos else [],
             pad_token_id=pad,
-            generator=random_generator(0, "benchmark", counter, device=device),
+            random=random_generator(0, "benchmark", counter, device=device),
             **sampling,
         )
         return int(decoded.lengths.sum())

@@ -1,19 +1,19 @@
 """A decoding loop for small causal language models, several times faster than `model.generate`.
 
-With a model of a few million parameters `generate` spends most of its time beside the model: it sorts the vocabulary
-for top-p, copies the logits for every filter, draws with `torch.multinomial` (a random number per *vocabulary entry*),
-and concatenates the whole key/value cache at each token. Four things differ here:
+This loop is our own because of its speed. With a model of a few million parameters, `generate` spends most of its time outside
+the model: it sorts the vocabulary for top-p, copies the logits for every filter, draws with `torch.multinomial` (a random
+number per *vocabulary entry*), and concatenates the whole key/value cache at each token. Four things differ here:
 
 1. **Sampling needs no sort.** A token is drawn from the full softmax by inverting its cumulative sum, with one random
-   number. It lies in the top-p nucleus exactly if the tokens strictly likelier than it hold less than `top_p` of the
-   mass, which is one masked sum. Rows whose token lies outside draw again. That is rejection sampling, hence exact;
-   at most `1 / top_p` draws are expected, and the few rows rejected `DRAWS - 1` times are sorted after all.
-2. **Large tensors are allocated once**: the cache (`PreallocatedLayer`), handed to attention as a growing view, and the
-   logits and what is made of them. On a CPU fresh memory is slower to come by than to compute with: it has page faults.
-3. **Logits of the last position only**, and on a CPU with rows of whole cache lines (`_fast_head`).
-4. **Ended rows leave the batch** once they are a quarter of it; `CHECK_EVERY` steps lie between two looks at that.
+   number. The token lies in the top-p nucleus if, and only if, the strictly likelier tokens hold less than `top_p` of the
+   mass, which is one masked sum. A row draws again if its token lies outside. This is rejection sampling, so it is exact.
+   At most `1 / top_p` draws are expected, and the few rows that are rejected `DRAWS - 1` times are sorted.
+2. **Large tensors are allocated once**: the cache (`PreallocatedLayer`, of which attention sees a growing view), the
+   logits, and what is computed from them. On a CPU, page faults make fresh memory slower than the computation in it.
+3. **Logits of the last position only**, and on a CPU in rows of whole cache lines (`_fast_head`).
+4. **Rows that have ended leave the batch** when they are a quarter of it, checked every `CHECK_EVERY` steps.
 
-Measured with `benchmarks/decoding.py`; the figures are in `docs/benchmarks.md`. We know no case in which `generate` is
+Measured with `benchmarks/decoding.py`; the results are in `docs/benchmarks.md`. We know no case where `generate` is
 faster, so there is no switch to it.
 """
 
@@ -33,10 +33,10 @@ from distill.common.errors import InputError
 from prompter.generation.sampling import DRAWS, draw
 
 CHECK_EVERY = 8
-"""Steps between two looks at which rows have ended: each look waits for the device."""
+"""Steps between two checks for rows that have ended; each check waits for the device."""
 
 DROP_SHARE = 0.25
-"""Share of ended rows from which it pays to rebuild the batch without them."""
+"""Share of ended rows above which it pays to rebuild the batch without them."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Decoded:
     """What `decode` wrote.
 
     Attributes:
-        tokens: (B, T) new tokens, EOS included, then padding. T is the longest row's length.
-        lengths: (B,) number of new tokens, EOS included.
-        logprobs: (B, T) float32, log-probability of each token under the model itself, at temperature 1 and without top-k,
-            top-p and `min_new_tokens`; 0 on padding. None if not asked for.
+        tokens: (B, T) new tokens with EOS, then padding. T is the length of the longest row.
+        lengths: (B,) number of new tokens with EOS.
+        logprobs: (B, T) float32, log-probability of each token under the model at temperature 1, without top-k, top-p and
+            `min_new_tokens`; 0 on padding. None without `return_logprobs`.
     """
 
     tokens: Tensor
@@ -56,10 +56,10 @@ class Decoded:
 
 
 class PreallocatedLayer(DynamicLayer):
-    """Keys and values of one layer in memory taken once, instead of a copy of all of them at every token.
+    """Keys and values of one layer, in memory that is allocated once; transformers copies all of them at every token.
 
     Args:
-        capacity: Most positions it will hold.
+        capacity: Most positions that it can hold.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -67,7 +67,7 @@ class PreallocatedLayer(DynamicLayer):
         self.capacity = capacity
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
-        """Append (B, heads, n, size) keys and values; return all of them, as views."""
+        """Append keys and values of shape (B, heads, n, size), and return views of all of them."""
         begin = self.get_seq_length()
         if begin == 0:
             self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
@@ -81,19 +81,19 @@ class PreallocatedLayer(DynamicLayer):
         return self.keys, self.values
 
     def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep those rows of the batch."""
+        """Keep only these rows of the batch."""
         length = self.keys.shape[-2]
         self._key_memory, self._value_memory = self._key_memory[indices], self._value_memory[indices]
         self.keys, self.values = self._key_memory[:, :, :length], self._value_memory[:, :, :length]
 
 
 def left_padded(rows: Sequence[Sequence[int]], pad_token_id: int, width: int | None = None) -> tuple[Tensor, Tensor]:
-    """Token ids of unequal length as `input_ids` and `attention_mask`, padded on the left.
+    """Return token ids of unequal length as `input_ids` and `attention_mask`, padded on the left.
 
     Args:
         rows: B lists of token ids.
-        pad_token_id: Fills the left.
-        width: Columns of the result, at least the longest row's length, which is the default.
+        pad_token_id: Token that fills the left.
+        width: Number of columns, at least the length of the longest row; that length if None.
 
     Returns:
         Two (B, width) int64 tensors on the CPU.
@@ -111,18 +111,18 @@ def left_padded(rows: Sequence[Sequence[int]], pad_token_id: int, width: int | N
 
 
 def unwrapped(model: nn.Module) -> PreTrainedModel:
-    """The transformers model inside a PEFT model, or the model itself."""
+    """Return the transformers model inside a PEFT model, or the model itself."""
     return model.get_base_model() if isinstance(model, PeftModel) else model  # type: ignore[return-value]
 
 
 def context_length(model: nn.Module) -> int | None:
-    """Most positions the model is made for (`max_position_embeddings`, `n_positions`); None if it names no limit."""
+    """Return the most positions that the model was made for; None if its configuration names no limit."""
     config = unwrapped(model).config
     limits = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions"))
     return next((limit for limit in limits if isinstance(limit, int) and limit > 0), None)
 
 
-@torch.no_grad()  # not inference_mode: tensors a model caches in here (rotary tables) must stay usable for training
+@torch.no_grad()  # not inference_mode: tensors that a model caches here (rotary tables) must stay usable for training
 def decode(
     model: nn.Module,
     input_ids: Tensor,
@@ -135,28 +135,28 @@ def decode(
     temperature: float = 1.0,
     top_k: int = 0,
     top_p: float = 1.0,
-    generator: torch.Generator | None,
+    random: torch.Generator | None,
     return_logprobs: bool = True,
 ) -> Decoded:
     """Continue left-padded prompts with a causal language model.
 
-    The model is in evaluation mode meanwhile. A row's tokens depend on its prompt, on the generator, on the batch size
-    and on its place in the batch; what other rows sample changes them by rounding at most. A prompt that would not
-    leave room for `max_new_tokens` within the model's context loses its oldest tokens.
+    The model is in evaluation mode within this function. The tokens of a row depend on its prompt, on `random`, on the batch
+    size and on the row's place in the batch; the tokens of other rows change them by rounding at most. If a prompt leaves
+    no room for `max_new_tokens` in the model's context, its first tokens are cut off.
 
     Args:
-        model: A transformers causal LM with a key/value cache, or a `PeftModel` of one; adapters act as they are set.
+        model: A transformers causal LM with a key/value cache, or a `PeftModel` of one; adapters stay on or off.
         input_ids: (B, P) prompts, padded on the left; on the model's device.
         attention_mask: (B, P) 1 for tokens, 0 for padding.
         max_new_tokens: Most tokens to add, >= 1 and below the model's context length.
-        min_new_tokens: EOS cannot be drawn before that many tokens.
+        min_new_tokens: Least number of tokens before EOS can be drawn.
         eos_token_ids: Tokens that end a row; may be empty.
-        pad_token_id: Fills rows that have ended; may be one of the EOS tokens.
-        temperature: Divides the logits; 0 takes the likeliest token and equals `generate(do_sample=False)`.
-        top_k: See `draw`.
-        top_p: See `draw`.
-        generator: Source of all randomness, on the model's device. May be None at temperature 0.
-        return_logprobs: Whether to fill `logprobs` (free at temperature 1).
+        pad_token_id: Token that fills rows that have ended; may be one of the EOS tokens.
+        temperature: Divisor of the logits; 0 takes the likeliest token and equals `generate(do_sample=False)`.
+        top_k: See `prompter.generation.sampling.draw`.
+        top_p: See `prompter.generation.sampling.draw`.
+        random: Random generator on the model's device, the only source of randomness. None at temperature 0.
+        return_logprobs: Whether to compute `logprobs`, which costs nothing at temperature 1.
 
     Raises:
         InputError: An argument is out of range, a prompt is empty or padded on the right, the model keeps no key/value
@@ -172,7 +172,7 @@ def decode(
     size, width = input_ids.shape
     device = input_ids.device
     eos = torch.tensor(sorted(set(eos_token_ids)), dtype=torch.long, device=device)
-    # The mask of all steps at once; step t sees its first width + t columns.
+    # The mask for all steps; step t uses its first width + t columns.
     mask = torch.cat([attention_mask, attention_mask.new_ones(size, max_new_tokens)], dim=1)
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache = _new_cache(unwrapped(model), width + max_new_tokens)
@@ -195,9 +195,9 @@ def decode(
                 options["position_ids"] = positions[:, begin:end]
             output = model(input_ids=current, **options)
             cache, begin = output.past_key_values, end
-            uniforms = _uniforms(size, generator, device)[rows] if temperature > 0 else None
+            uniforms = _uniforms(size, random, device)[rows] if temperature > 0 else None
             logits = output.logits[:, -1].float()
-            logits[:, vocabulary:] = -torch.inf  # what `_fast_head` added
+            logits[:, vocabulary:] = -torch.inf  # columns that `_fast_head` added
             scratch = logits.new_empty(2, *logits.shape) if scratch is None else scratch[:, : len(logits)]
             token, logprob = _next_token(
                 logits,
@@ -243,11 +243,19 @@ def _next_token(
     return_logprobs: bool,
     scratch: Tensor,
 ) -> tuple[Tensor, Tensor | None]:
-    """Tokens (B,) and their log-probabilities (B,) for logits (B, V), which are then overwritten.
+    """Return tokens (B,) and their log-probabilities (B,) for logits (B, V).
 
-    Logits go at the tokens `forbidden` (n,), and everywhere for a temperature; `scratch` is (2, B, V) memory to work in.
+    Args:
+        logits: (B, V); they are overwritten at the forbidden tokens.
+        uniforms: (B, DRAWS) uniform numbers; None takes the likeliest token.
+        temperature: See `decode`.
+        top_k: See `decode`.
+        top_p: See `decode`.
+        forbidden: (n,) tokens that cannot be drawn.
+        return_logprobs: See `decode`.
+        scratch: (2, B, V) working memory.
     """
-    # Whether the distribution that is sampled from is, before truncation, the model's own.
+    # Whether tokens are drawn from the model's own distribution, apart from truncation.
     plain = uniforms is not None and temperature == 1 and len(forbidden) == 0
     normalizer = logits.logsumexp(-1) if return_logprobs and not plain else None
     if len(forbidden):
@@ -265,16 +273,16 @@ def _next_token(
     return token, logits.gather(1, token[:, None]).squeeze(-1) - normalizer
 
 
-def _uniforms(size: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """Random numbers (size, DRAWS) of one step: always as many, so that no row's draws depend on another row's."""
+def _uniforms(size: int, random: torch.Generator | None, device: torch.device) -> Tensor:
+    """Return the random numbers (size, DRAWS) of one step. Their number is fixed, so rows do not affect each other's draws."""
     dtype = torch.float32 if device.type == "mps" else torch.float64  # Apple GPUs have no float64
-    return torch.rand(size, DRAWS, dtype=dtype, device=device, generator=generator)
+    return torch.rand(size, DRAWS, dtype=dtype, device=device, generator=random)
 
 
 def _checked_prompts(
     model: nn.Module, input_ids: Tensor, attention_mask: Tensor, max_new_tokens: int
 ) -> tuple[Tensor, Tensor, bool]:
-    """The prompts, cut on the left to fit the context, and whether any row is padded."""
+    """Return the prompts, cut on the left to fit the context, and whether any row is padded."""
     context = context_length(model)
     if max_new_tokens < 1 or (context is not None and max_new_tokens >= context):
         limit = "a number >= 1" if context is None else f"1 to {context - 1}: the model's context is {context} tokens"
@@ -287,14 +295,14 @@ def _checked_prompts(
 
 
 def _new_cache(model: PreTrainedModel, capacity: int) -> DynamicCache:
-    """The model's own kind of cache, with its plain layers (not sliding-window or recurrent ones) preallocated."""
+    """Return the model's kind of cache with preallocated plain layers; sliding-window and recurrent ones stay."""
     cache = DynamicCache(config=model.config)
     cache.layers = [PreallocatedLayer(capacity) if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 
 
 def _can_drop_rows(cache: DynamicCache) -> bool:
-    """Whether every layer of the cache can select rows: those of attention can, those of recurrent models cannot."""
+    """Return whether every layer of the cache can select rows: attention layers can, recurrent ones cannot."""
     return all(
         isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers
     )
@@ -302,11 +310,11 @@ def _can_drop_rows(cache: DynamicCache) -> bool:
 
 @contextmanager
 def _fast_head(model: nn.Module, size: int, steps: int) -> Iterator[None]:
-    """Let a float32 output layer on a CPU write its logits into memory taken once, in rows of whole cache lines.
+    """Let a float32 output layer on a CPU write its logits into memory that is allocated once, in rows of whole cache lines.
 
-    The product takes 1.4 times as long if rows of its result do not begin at multiples of 64 bytes, and the vocabularies of
-    GPT-2 and its like are odd numbers: so the weights get up to 15 rows of zeros, in a copy that costs as much as a few
-    steps. This acts through the layer itself, so that whatever the model does to its logits is kept.
+    The product takes 1.4 times as long if the rows of its result do not begin at multiples of 64 bytes, and the vocabulary
+    sizes of GPT-2 and similar models are odd. So a copy of the weights gets up to 15 rows of zeros; the copy costs as much as
+    a few steps. The layer itself is replaced, so that everything else that the model does to its logits still happens.
     """
     head: Any = unwrapped(model).get_output_embeddings()
     linear = type(head) is nn.Linear
@@ -328,12 +336,12 @@ def _fast_head(model: nn.Module, size: int, steps: int) -> Iterator[None]:
     try:
         yield
     finally:
-        del head.forward  # the method of the class again
+        del head.forward  # restores the method of the class
 
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off for a block, then give each module its own mode back."""
+    """Switch dropout off within a block, then restore the mode of each module."""
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
@@ -345,9 +353,10 @@ def _evaluating(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _padding_unknown(model: nn.Module) -> Iterator[None]:
-    """Hide the padding token's id from a model for a block.
+    """Hide the id of the padding token from a model within a block.
 
-    Rows that have ended are fed padding, and rows without padding need no mask: where both meet, some models warn.
+    Rows that have ended get padding tokens, and a batch without padded prompts gets no mask. Some models warn about the two
+    together.
     """
     config = unwrapped(model).config
     padding = getattr(config, "pad_token_id", None)

@@ -139,7 +139,7 @@ class TopicPolicy:
                 eos_token_ids=[self.tokenizer.eos_token_id],
                 pad_token_id=self.tokenizer.pad_token_id,
                 temperature=self.config.temperature,
-                generator=random_generator(seed, purpose, counter, device=device),
+                random=random_generator(seed, purpose, counter, device=device),
             )
         assert decoded.logprobs is not None
         logprob_mean = (decoded.logprobs.sum(-1) / decoded.lengths).cpu()

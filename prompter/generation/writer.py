@@ -315,5 +315,5 @@ class Writer:
                 temperature=config.writer_temperature,
                 top_k=config.writer_top_k,
                 top_p=config.writer_top_p,
-                generator=random,
+                random=random,
             )

@@ -264,7 +264,7 @@ class PPOTrainer(GRPOTrainer):
                 temperature=self.temperature,
                 top_k=self.top_k or 0,
                 top_p=self.top_p,
-                generator=random_generator(self.args.seed, "completions", self.state.global_step, device=device),
+                random=random_generator(self.args.seed, "completions", self.state.global_step, device=device),
             )
         model.train(was_training)
         tokens, lengths = decoded.tokens.tolist(), decoded.lengths.tolist()

@@ -1,4 +1,4 @@
-"""What every command needs around its work: flags, run folders, the terminal, Ctrl-C, trackers, Markdown.
+"""What every command needs around its work: settings from flags, run folders, console, Ctrl-C, trackers, Markdown.
 
-May import no other room; of `distill` and `eval` the common parts only.
+May import no other room of `prompter`, and only the common parts of `distill` and `eval`.
 """

@@ -1,4 +1,4 @@
-"""Where the seconds go: a clock that books time under names."""
+"""A clock that adds up where the time of a run goes."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,10 @@ from contextlib import contextmanager
 
 
 class Clock:
-    """Adds up seconds by name; nested names are booked on both.
+    """Adds up seconds by name. Time in a nested block counts for both names.
+
+    Attributes:
+        seconds: Time by name, of blocks that have ended.
 
     Examples:
         >>> clock = Clock()
@@ -22,7 +25,7 @@ class Clock:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        """Book the time spent inside the `with` block under `name`."""
+        """Add the time of the `with` block to `name`."""
         self._running[name] = time.perf_counter()
         try:
             yield
@@ -31,7 +34,7 @@ class Clock:
             del self._running[name]
 
     def so_far(self) -> dict[str, float]:
-        """Seconds by name, those of blocks that have not ended included: what a checkpoint stores."""
+        """Return seconds by name, including blocks that have not ended; a checkpoint stores them."""
         now = time.perf_counter()
         running = {name: self.seconds.get(name, 0.0) + now - start for name, start in self._running.items()}
         return self.seconds | running

@@ -1,4 +1,4 @@
-"""`prompter train`: rounds of rollouts and student updates within a budget of teacher queries, and the baselines beside them.
+"""`prompter train`: rollouts and student updates in turn within a budget of teacher queries, and the baselines.
 
 May import the rooms `rl`, `generation`, `saved`, `exporting` and `runtime`, and `eval` and `distill`.
 """

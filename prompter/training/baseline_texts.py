@@ -1,10 +1,15 @@
-"""Controls: the same student, the same teacher queries, the same updates, but text that no prompter had a hand in.
+"""Texts of the baselines: the same student, teacher queries and updates, but text that no prompter has influenced.
 
-A prompted student says little by itself. Each control removes one thing: `unprompted` the prompter (`unprompted-hot` puts
-variety of sampling in its place), `class-names` the learning (hand-written openings instead), `random-topics` what openings
-say (random tokens instead), of which `selected-topics` learns from the texts that the teacher is surest of, `random-words`
-and `corpus` the language model; `real` is the ceiling, the text the teacher was made for. A new control is one function
-here and its name in `prompter.training.settings.CONTROLS`.
+The score of a prompted student means little by itself. Each baseline leaves out one part of the method:
+
+- `unprompted`: no prompter; the writer starts from nothing. `unprompted-hot` samples at a higher temperature instead.
+- `class-names`: no learning; the openings are hand-written and name the class.
+- `random-topics`: openings without meaning, made of random tokens. `selected-topics` learns only from those of these texts
+  that the teacher is most confident about.
+- `corpus`, `random-words`: no language model; sentences, or single words, of a general corpus.
+- `real`: the real text that the teacher was made for, which is the ceiling. `supervised` uses its labels, too, and no teacher.
+
+A new baseline is one function here and its name in `prompter.training.baseline_names`.
 """
 
 import math
@@ -21,28 +26,28 @@ from eval.data.labelled import EvaluationData
 from prompter.generation.writer import Writer
 
 CLASS_PROMPTS = ("{label}:", "This is about {label}.", "A text on {label}:", "The latest on {label}:")
-"""Hand-written openings of the control `class-names`, four for each class."""
+"""Hand-written openings of the baseline `class-names`, four for each class."""
 
 HOT: dict[str, Any] = {"writer_temperature": 1.3, "writer_top_k": 2000, "writer_top_p": 1.0}
-"""How the writer samples for the control `unprompted-hot`: variety from the sampling instead of from openings."""
+"""Sampling of the writer for the baseline `unprompted-hot`: variety comes from the temperature instead of from topics."""
 
 TOPIC_TOKENS = 4
-"""Length of the openings of the control `random-topics`."""
+"""Number of tokens of an opening of the baseline `random-topics`."""
 
 SELECTED = "selected-topics"
 SELECTED_SHARE = 1 / 3
-"""Share of the texts asked about that the control `selected-topics` learns from."""
+"""Share of its texts that the baseline `selected-topics` learns from."""
 
 T = TypeVar("T")
 
 
 def draw(texts: list[T], count: int, seed: int) -> list[T]:
-    """`count` texts in random order without repetition; where there are fewer, all of them again and again."""
+    """Draw texts in random order. No text is drawn a second time before all others were drawn once."""
     return [texts[row] for row in rows_at(len(texts), 0, count, seed, "draw")]
 
 
 def random_words(sentences: list[str], count: int, seed: int) -> list[str]:
-    """Texts of 8 to 30 words, each word drawn from the corpus by its frequency, without any order."""
+    """Make texts of 8 to 30 words. Each word is drawn from the corpus by its frequency, independently of the others."""
     words = [word for sentence in sentences for word in sentence.split()]
     random = random_generator(seed, "random words")
     lengths = torch.randint(8, 31, (count,), generator=random).tolist()
@@ -50,27 +55,27 @@ def random_words(sentences: list[str], count: int, seed: int) -> list[str]:
 
 
 def random_topics(writer: Writer, count: int, seed: int) -> list[str]:
-    """Openings of `TOPIC_TOKENS` tokens, each drawn from the writer's vocabulary with equal chances, special ones left out."""
+    """Make openings of `TOPIC_TOKENS` tokens, drawn uniformly from the writer's vocabulary without special tokens."""
     ordinary = torch.tensor(sorted(set(writer.tokenizer.get_vocab().values()) - set(writer.tokenizer.all_special_ids)))
     drawn = torch.randint(len(ordinary), (count, TOPIC_TOKENS), generator=random_generator(seed, "random topics"))
     return writer.tokenizer.batch_decode(ordinary[drawn])
 
 
 def most_confident(batch: SyntheticBatch, share: float) -> SyntheticBatch:
-    """Of each class that the teacher chose the rows it is surest of.
+    """Select the rows that the teacher is most confident about, equally many for each class that it predicts.
 
     Args:
         batch: N rows.
-        share: Of N, in (0, 1], that all K classes together may fill, each 1 / K of it; a class with fewer rows gives all.
+        share: Share of N to select, in (0, 1]. Each of K classes gets 1 / K of it; a class with fewer rows gives all.
 
     Returns:
-        The rows, in their order; those with an unusable answer are left out.
+        The selected rows in their order, without rows that have no usable prediction.
     """
-    confidence, chosen = batch.teacher_logits.max(dim=1)
+    confidence, predicted = batch.teacher_logits.max(dim=1)
     quota = int(share * len(batch) / batch.teacher_logits.shape[1])
     picked = torch.zeros(len(batch), dtype=torch.bool)
     for k in range(batch.teacher_logits.shape[1]):
-        rows = ((chosen == k) & batch.usable).nonzero().flatten()
+        rows = ((predicted == k) & batch.usable).nonzero().flatten()
         picked[rows[confidence[rows].argsort(descending=True, stable=True)[:quota]]] = True
     return batch.select(picked)
 
@@ -86,20 +91,20 @@ def baseline_texts(
     seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> tuple[list[str], list[str], torch.Tensor]:
-    """The texts of a control.
+    """Write or draw the texts of a baseline.
 
     Args:
-        name: One of `prompter.training.settings.CONTROLS`.
-        count: How many texts.
-        writer: The frozen language model, sampling as it does for the prompter.
+        name: One of `prompter.training.baseline_names.BASELINES`, except `supervised`.
+        count: Number of texts.
+        writer: The frozen language model.
         labels: Class names, for `class-names`.
         corpus: General sentences, for `corpus` and `random-words`.
         real: Real texts, for `real`.
         seed: Seed of every draw.
-        progress: Called with the number of texts there are, as the writer writes them.
+        progress: Called with the number of texts written so far, if the writer writes them.
 
     Returns:
-        Texts, their openings, and the class asked for (N,), -1 where none was.
+        Texts, their openings, and the target classes (N,), -1 for none.
     """
     topics = [""] * count
     targets = torch.full((count,), -1)
@@ -121,9 +126,9 @@ def baseline_texts(
 
 
 def labelled_batches(data: EvaluationData, count: int, classes: int, seed: int, size: int) -> Iterator[SyntheticBatch]:
-    """Real texts with their real labels in batches of `size`: the texts of the control `real`, but no teacher is asked.
+    """Yield real texts with their labels in batches of `size`: the texts of the baseline `real`, without a teacher.
 
-    The answers are near enough to certainty that their arg max is the label; they are meant for a loss on hard labels.
+    The label takes the place of a prediction, with nearly all probability on it. It is meant for a loss on hard labels.
     """
     rows = draw(list(range(len(data))), count, seed)
     certain = torch.full((classes, classes), math.log(1e-6)).fill_diagonal_(0.0).log_softmax(dim=1)
@@ -136,7 +141,7 @@ def labelled_batches(data: EvaluationData, count: int, classes: int, seed: int, 
 def answered_batches(
     texts: list[str], topics: list[str], targets: torch.Tensor, teacher: Teacher, source: str, size: int
 ) -> Iterator[SyntheticBatch]:
-    """The texts in batches of `size`, with the teacher's answers."""
+    """Yield the texts in batches of `size`, with the teacher's predictions."""
     for start in range(0, len(texts), size):
         part = slice(start, start + size)
         yield SyntheticBatch(texts[part], teacher(texts[part]), targets[part], topics[part], source)

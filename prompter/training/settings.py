@@ -71,11 +71,6 @@ class RunConfig(TeacherSettings, EvaluationDataSettings, CommonSettings):
         if not self.teacher:
             raise InputError("teacher is missing: give --teacher with a classifier, or a line 'teacher: ...' in the config")
         check(self)
-        if self.device.startswith("cuda:") and self.device != "cuda:0":
-            raise InputError(
-                f"device is '{self.device}', but transformers trains on the first GPU that it sees: "
-                f"set CUDA_VISIBLE_DEVICES={self.device[5:]} and give --device cuda"
-            )
         self.compare = [name for name in self.compare if name != "none"]
         for baseline, source in BASELINE_SOURCES.items():
             if baseline in self.compare and not getattr(self, source):

@@ -68,7 +68,7 @@ def prompts(rows: int, longest: int = 7, seed: int = 1) -> tuple[Tensor, Tensor]
 
 
 def greedy(model, ids: Tensor, mask: Tensor, eos: list[int], **changes):
-    arguments = dict(max_new_tokens=24, eos_token_ids=eos, pad_token_id=PAD, temperature=0.0, generator=None)
+    arguments = dict(max_new_tokens=24, eos_token_ids=eos, pad_token_id=PAD, temperature=0.0, random=None)
     return decode(model, ids, mask, **(arguments | changes))
 
 
@@ -163,7 +163,7 @@ def test_logprobs_are_the_models_own() -> None:
             min_new_tokens=3,
             eos_token_ids=[7, 8, 9, 10, 11],
             pad_token_id=PAD,
-            generator=random_generator(0, "t"),
+            random=random_generator(0, "t"),
             **sampling,
         )
         whole = torch.cat([ids, out.tokens], 1)
@@ -177,7 +177,7 @@ def test_logprobs_are_the_models_own() -> None:
 
 
 def sampled(model, ids: Tensor, mask: Tensor, seed: int = 0, **changes):
-    arguments = dict(max_new_tokens=12, eos_token_ids=[3], pad_token_id=PAD, top_p=0.9, generator=random_generator(seed, "t"))
+    arguments = dict(max_new_tokens=12, eos_token_ids=[3], pad_token_id=PAD, top_p=0.9, random=random_generator(seed, "t"))
     return decode(model, ids, mask, **(arguments | changes))
 
 

@@ -62,7 +62,6 @@ def test_a_mapping_reaches_the_trainer_arguments(tmp_path: Path) -> None:
         ({"compare": ["corpus"]}, [], "needs corpus"),
         ({"topic_max_tokens": 1, "topic_min_tokens": 2}, [], "topic_max_tokens is 1"),
         ({"trainer_args": "[1]"}, [], "trainer_args"),
-        ({"device": "cuda:1"}, [], "CUDA_VISIBLE_DEVICES=1"),
         ({"report_to": ["mlfow"]}, [], "report_to names 'mlfow', expected some of: .* Did you mean 'mlflow'?"),
         ({"teacher": ""}, [], "teacher is missing"),
         ("- a\n- b\n", [], "expected lines of the form 'key: value'"),
