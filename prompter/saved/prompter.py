@@ -121,8 +121,8 @@ class Prompter:
         manifest = read_prompter_manifest(folder)
         policy_config, writer_config = _settings(folder, manifest, writer_settings)
         one_model = manifest["base"] == manifest["writer"]
-        base_name = located(base or manifest["base"], "writer")
-        writer_name = located(writer or (base if base and one_model else manifest["writer"]), "writer")
+        base_name = base or manifest["base"]
+        writer_name = writer or (base if base and one_model else manifest["writer"])
         length = policy_config.topic_max_tokens
         if policy_config.writes == "text":
             length = writer_config.writer_max_new_tokens
@@ -266,7 +266,7 @@ def _load_policy(folder: Path, manifest: dict[str, Any], base: str, revision: st
     if not manifest["adapter"]:
         return load_model(AutoModelForCausalLM, folder, "prompter", place, torch.float32)
     with _remedy_for_moved_model("base= (--base on the command line)"):
-        model = load_model(AutoModelForCausalLM, base, "base", place, torch.float32, revision=revision)
+        model = load_model(AutoModelForCausalLM, located(base, "writer"), "base", place, torch.float32, revision=revision)
     expected = manifest.get("base_parameters", count_base_parameters(model))
     if count_base_parameters(model) != expected:
         raise InputError(

@@ -70,7 +70,7 @@ class SavedRewriter:
     ) -> None:
         self.manifest, self.batch_size = manifest, batch_size
         self.labels: list[str] = manifest["labels"]
-        self.corpus = read_sentences(located(corpus or manifest["corpus"], "corpus"))
+        self.corpus = read_sentences(corpus or manifest["corpus"])
         self.rewriter = Rewriter.load(folder, located(base or manifest["base"], "rewriter"), device)
 
     def write(self, targets: Tensor, seed: int, counter: int) -> PromptedTexts:

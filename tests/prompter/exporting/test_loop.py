@@ -1,16 +1,13 @@
-"""Exports: what a data set holds, that a kill leaves no trace in it, and what is refused."""
+"""Exports: what a dataset holds, that a kill leaves no trace, and the marks."""
 
-import dataclasses
 import hashlib
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import datasets
@@ -18,76 +15,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.common.errors import InputError
 from eval.corpora.duplicates import DuplicateIndex
-from prompter.cli import main, parsed
-from prompter.exporting import folder as export_folder
+from prompter.cli import main
 from prompter.exporting import loop as export_module
-from prompter.exporting import shards
-from prompter.exporting.config import ExportConfig, export_settings
+from prompter.exporting.config import ExportConfig
 from prompter.exporting.filters import fault
 from prompter.exporting.folder import ExportFolder
-from prompter.exporting.loop import Export, export
+from prompter.exporting.loop import Export
 from prompter.exporting.shards import read_rows
 from prompter.runtime.console import Console
 from prompter.saved.prompter import PromptedTexts, Prompter
-
-FLAGS = ["--rows", "20", "--batch_size", "16", "--shard_rows", "10", "--device", "cpu", "--quiet"]
-
-
-def parse_export(arguments: list[str]) -> tuple:
-    return export_settings(parsed(["export", *arguments])[1])
-
-
-def run(run_folder: Path, to: Path, *flags: str) -> int:
-    return export(*parse_export([str(run_folder), "--to", str(to), *FLAGS, *flags]))
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Every file with its SHA-256."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return {file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `datasets` loads stays in the test."""
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick() -> Iterator[None]:
-    """Load equal models once, and do not wait for the disk: tests kill the process, not the machine."""
-    loaded: dict[str, tuple] = {}
-    load, connect = export_module.load_prompter_and_teacher, export_folder._connect
-
-    def load_once(config, writer, source, manifest, show):
-        key = repr((config.run, config.teacher, config.teacher_labels, writer))
-        loaded[key] = loaded.get(key) or load(dataclasses.replace(config, teacher_cache=False), writer, source, manifest, show)
-        return loaded[key]
-
-    def connect_quickly(file):
-        connection = connect(file)
-        connection.execute("PRAGMA synchronous = OFF")
-        return connection
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export_module, "load_prompter_and_teacher", load_once)
-        patch.setattr(export_folder, "_connect", connect_quickly)
-        patch.setattr(os, "fsync", lambda descriptor: None)
-        yield
-
-
-@pytest.fixture(scope="module")
-def whole(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export that nothing interrupted."""
-    to = tmp_path_factory.mktemp("data") / "set"
-    assert run(run_folder, to, "--balance", "--min_confidence", "0.6") == 0
-    return to
+from tests.prompter.exporting.exports import FLAGS, contents, run
 
 
 def test_a_data_set_opens_and_says_what_is_in_it(whole: Path) -> None:
@@ -107,52 +49,6 @@ def test_a_data_set_opens_and_says_what_is_in_it(whole: Path) -> None:
     assert sorted(file.name for file in whole.iterdir()) == ["README.md", "data", "recipe.yaml"]
     sizes = [len(pd.read_parquet(file)) for file in sorted((whole / "data").iterdir())]
     assert sizes[:-1] == [10] * (len(sizes) - 1) and 0 < sizes[-1] <= 10
-
-
-def test_card_and_recipe(whole: Path, run_folder: Path) -> None:
-    recipe = yaml.safe_load((whole / "recipe.yaml").read_text())
-    assert recipe["result"]["kept"] == 20 and recipe["result"]["complete"]
-    assert recipe["result"]["rows"] == 20 + sum(recipe["result"]["marked"].values())
-    assert recipe["export"]["min_confidence"] == 0.6 and recipe["export"]["writer_max_new_tokens"] == 8
-    card = (whole / "README.md").read_text()
-    head = yaml.safe_load(card.split("---")[1])
-    assert "synthetic" in head["tags"] and head["size_categories"] == ["n<1K"]
-    assert f"low confidence | {recipe['result']['marked']['low confidence']}" in card
-    assert str(whole) not in card and str(run_folder) not in card
-
-
-def test_the_same_command_again_does_nothing_and_another_is_refused(
-    whole: Path, run_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = contents(whole)
-    monkeypatch.setattr(export_module, "load_prompter_and_teacher", None)  # nothing is loaded
-    assert run(run_folder, whole, "--balance", "--min_confidence", "0.6") == 0
-    with pytest.raises(
-        InputError, match=r"other settings \(balance: True there, False here; min_confidence: 0.6 there, 0.5 here"
-    ):
-        run(run_folder, whole, "--min_confidence", "0.5")
-    assert contents(whole) == before
-
-
-def test_a_setting_that_an_old_export_did_not_store_counts_as_its_default(
-    whole: Path, run_folder: Path, tmp_path: Path
-) -> None:
-    old = Path(shutil.copytree(whole, tmp_path / "old"))
-    recipe = yaml.safe_load((old / "recipe.yaml").read_text())
-    del recipe["export"]["near_duplicates"]
-    (old / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    assert run(run_folder, old, "--balance", "--min_confidence", "0.6") == 0
-    with pytest.raises(InputError, match=r"other settings \(near_duplicates: 0.8 there, 0.5 here\)"):
-        run(run_folder, old, "--balance", "--min_confidence", "0.6", "--near_duplicates", "0.5")
-
-
-def test_data_sets_in_folders_of_one_name_are_not_mixed_up(run_folder: Path, tmp_path: Path) -> None:
-    texts = []
-    for seed in ("0", "1"):
-        assert run(run_folder, tmp_path / seed / "set", "--seed", seed) == 0
-        texts.append(datasets.load_dataset(str(tmp_path / seed / "set"), split="train")["text"][:])
-        assert texts[-1] == [row["text"] for row in read_rows(tmp_path / seed / "set")]
-    assert texts[0] != texts[1]
 
 
 class Killed(BaseException):
@@ -285,67 +181,6 @@ def test_a_class_that_never_comes_and_answers_that_are_unusable(
     with pytest.raises(InputError, match=r"answers \['bad', 'good'\], but the prompter was trained for \['good', 'bad'\]"):
         run(run_folder, tmp_path / "other", *teacher[:3], "bad", "good")
     assert not (tmp_path / "other").exists()
-
-
-def test_folders_that_are_refused(run_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(InputError, match="holds other files"):
-        run(run_folder, tmp_path)
-    with pytest.raises(InputError, match="is a file"):
-        run(run_folder, tmp_path / "notes.txt")
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["notes.txt"]
-    with pytest.raises(InputError, match="cannot be written"):
-        run(run_folder, Path("/proc/nothing"))
-    busy = ExportFolder(tmp_path / "busy")
-    with pytest.raises(InputError, match="in use by another process"):
-        run(run_folder, tmp_path / "busy")
-    busy.close()
-    assert not (tmp_path / "busy").exists()
-
-
-@pytest.mark.parametrize(
-    ("flags", "said"),
-    [
-        (["--rows", "0"], "rows is 0, expected a whole number >= 1"),
-        (["--min_confidence", "1.5"], "min_confidence is 1.5"),
-        (["--near_duplicates", "1"], "near_duplicates is 1.0"),
-        (["--max_words", "2"], "max_words is 2, expected at least min_words = 3"),
-        (["--writer", "vlm"], "writer is 'vlm'.*Did you mean 'vllm'"),
-        (["--teacher", "none", "--balance"], "balance needs a teacher's predictions"),
-        (["--public"], "public says how to upload"),
-        (["--shard_row", "3"], "unknown argument '--shard_row'. Did you mean 'shard_rows'"),
-        (["--writer_top_p", "0"], "writer_top_p is 0"),
-    ],
-)
-def test_wrong_settings(run_folder: Path, tmp_path: Path, flags: list[str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
-        run(run_folder, tmp_path / "set", *flags)
-    assert not (tmp_path / "set").exists()
-
-
-def test_settings_come_from_the_prompter_a_file_and_flags(run_folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "export.yaml").write_text(f"run: {run_folder}\nrows: 7\nwriter_top_p: 0.5\n")
-    config, writer = parse_export(["--config", str(tmp_path / "export.yaml"), "--to", "x", "--rows", "8"])
-    assert (config.rows, writer.writer_top_p, writer.writer_max_new_tokens) == (8, 0.5, 8)
-    assert config.teacher == Prompter.load(run_folder, device="cpu").manifest["teacher"]
-    with pytest.raises(InputError, match="run is missing"):
-        parse_export(["--rows", "8", "--to", "x"])
-    with pytest.raises(InputError, match="does not exist"):
-        parse_export(["nowhere", "--rows", "8", "--to", "x"])
-
-
-def test_a_full_disk_is_named(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*args, **kwargs):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(shards.pq, "ParquetWriter", full)
-    with pytest.raises(InputError, match="disk full, or not permitted.*run the same command again"):
-        run(run_folder, tmp_path / "set")
-    monkeypatch.undo()
-    assert run(run_folder, tmp_path / "set") == 0
-
-
-# The marks, whatever texts come
 
 
 class Scripted:

@@ -44,7 +44,7 @@ def test_it_writes_as_the_policy_that_was_saved(prompter: Prompter, run_folder: 
     texts, topics = prompter.texts("good", 5), prompter.topics("good", 5)
     assert all(text.startswith(topic) and len(text) > len(topic) for text, topic in zip(texts, topics, strict=True))
     again = Prompter.load(run_folder / "prompter", device="cpu")
-    assert again.texts(0, 5) == texts != again.texts(1, 5)
+    assert again.texts(0, 5) == texts and again.texts(0, 30) != again.texts(1, 30)
     assert prompter.texts("good", 5, seed=1) != texts
     untuned = Prompter.load(run_folder, device="cpu")
     with torch.no_grad():
@@ -111,7 +111,7 @@ def test_toy_names_are_stored_without_paths_and_found_again(
         assert str(lm_folder.parent).encode() not in file.read_bytes(), file
     monkeypatch.setattr("eval.toy.files.toy_path", lambda *args, **kw: asked.append(args) or lm_folder)
     prompter = Prompter.load(run, device="cpu")
-    assert asked == [("toy", "writer")] * 2
+    assert asked == [("toy", "writer")]  # policy and writer are one model
     assert prompter.writer.model is prompter.policy.model  # type: ignore[union-attr]
 
 

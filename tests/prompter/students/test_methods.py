@@ -25,7 +25,7 @@ from prompter.students.methods import announce_method
 from tests.distill.conftest import bert_folder  # noqa: F401 (fixture)
 from tests.distill.rewriters import save_rewriter_base
 from tests.distill.tiny import LABELS, random_texts, save_masked_lm
-from tests.prompter.students.test_work import outcome
+from tests.prompter.students.distilling import outcome
 
 TINY = "bert:layers=1,hidden=16,heads=1"
 STUDENT = {"as-dfd": "teacher-layers:0", "zero-shot": TINY, "t3": TINY}

@@ -1,0 +1,30 @@
+"""The card of a dataset."""
+
+from pathlib import Path
+
+import datasets
+import yaml
+
+from prompter.exporting.shards import read_rows
+from tests.prompter.exporting.exports import run
+
+
+def test_card_and_recipe(whole: Path, run_folder: Path) -> None:
+    recipe = yaml.safe_load((whole / "recipe.yaml").read_text())
+    assert recipe["result"]["kept"] == 20 and recipe["result"]["complete"]
+    assert recipe["result"]["rows"] == 20 + sum(recipe["result"]["marked"].values())
+    assert recipe["export"]["min_confidence"] == 0.6 and recipe["export"]["writer_max_new_tokens"] == 8
+    card = (whole / "README.md").read_text()
+    head = yaml.safe_load(card.split("---")[1])
+    assert "synthetic" in head["tags"] and head["size_categories"] == ["n<1K"]
+    assert f"low confidence | {recipe['result']['marked']['low confidence']}" in card
+    assert str(whole) not in card and str(run_folder) not in card
+
+
+def test_data_sets_in_folders_of_one_name_are_not_mixed_up(run_folder: Path, tmp_path: Path) -> None:
+    texts = []
+    for seed in ("0", "1"):
+        assert run(run_folder, tmp_path / seed / "set", "--seed", seed) == 0
+        texts.append(datasets.load_dataset(str(tmp_path / seed / "set"), split="train")["text"][:])
+        assert texts[-1] == [row["text"] for row in read_rows(tmp_path / seed / "set")]
+    assert texts[0] != texts[1]

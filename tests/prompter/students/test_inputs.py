@@ -1,0 +1,53 @@
+"""What `prompter distill` loads: teachers, evaluation data, names of students."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from prompter.students.inputs import folder_names
+from tests.prompter.students.distilling import STUDENT, run, texts
+
+
+def test_a_teacher_of_other_classes_is_refused(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "others.py").write_text(
+        "def answer(texts):\n    return [[.5, .5]] * len(texts)\nanswer.labels = ['yes', 'no']\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert run("--from", exported, "--to", "x", "--teacher", "others:answer", "--student", STUDENT) == 2
+    error = capsys.readouterr().err
+    assert "['yes', 'no']" in error and "['good', 'bad']" in error
+
+
+def test_evaluation_data_is_reported_on(exported: Path, teacher_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "labelled.jsonl"
+    file.write_text("".join(json.dumps({"text": text, "label": i % 2}) + "\n" for i, text in enumerate(texts(30, 2))))
+    to = tmp_path / "tiny"
+    assert run("--from", exported, "--student", STUDENT, "--to", to, "--eval_data", file, "--teacher", teacher_folder) == 0
+    (figures,) = json.loads((to / "summary.json").read_text())["students"].values()
+    assert 0 <= figures["accuracy"] <= 1 and figures["n"] == 30
+    assert "accuracy" in (to / "README.md").read_text()
+    fewer = tmp_path / "fewer"
+    assert run("--from", exported, "--student", STUDENT, "--to", fewer, "--eval_data", file, "--eval_limit", 12) == 0
+    (figures,) = json.loads((fewer / "summary.json").read_text())["students"].values()
+    assert figures["n"] == 12
+
+
+def test_folder_names_are_distinct() -> None:
+    specs = ["bert:layers=2", "bert:layers=3", "a/tiny", "b/tiny", "c/tiny", "teacher-layers:0,2"]
+    assert len(set(folder_names(specs))) == len(specs)
+
+
+def test_a_prompter_without_a_budget_is_refused(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--from", run_folder, "--to", tmp_path / "tiny") == 2
+    assert "budget is missing" in capsys.readouterr().err
+
+
+def test_a_dataset_of_a_black_box_asks_for_a_tokenizer(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (exported / "recipe.yaml").write_text("export:\n  teacher: module:function\n")
+    assert run("--from", exported, "--student", STUDENT, "--to", tmp_path / "tiny") == 2
+    assert "student_tokenizer" in capsys.readouterr().err
