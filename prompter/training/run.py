@@ -22,12 +22,12 @@ from prompter.rl.scorer import RewardFunction, Scorer
 from prompter.runtime.clock import Clock
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_run
-from prompter.runtime.run_folder import RunFolder
+from prompter.runtime.run_folder import RunFolder, default_values
 from prompter.saved.manifest import PROMPTER_MANIFEST, save_prompter, training_summary
 from prompter.saved.model_card import write_prompter_card
 from prompter.training.baselines import finish
 from prompter.training.callback import LOGS, RolloutCallback
-from prompter.training.settings import NOT_COMPARED, Settings
+from prompter.training.settings import NOT_COMPARED, PARTS, Settings
 from prompter.training.setup import Models, load_models, new_student
 from prompter.training.summary import summarise
 from prompter.training.trainer_factory import Schedule, policy_trainer
@@ -63,7 +63,7 @@ def train(
             models = load_models(settings, console)
         scorer = Scorer(models.teacher, new_student(settings, models), settings.reward, clock, reward_funcs, reward_weights)
         callback, trainer = prepare(settings, models, scorer, folder, console, clock)
-        folder.open_config(settings.flat(), run.resume, NOT_COMPARED)
+        folder.open_config(settings.flat(), run.resume, NOT_COMPARED, default_values(*PARTS))
         if not play(callback, trainer):
             return None
         with clock("final student updates"):
@@ -79,7 +79,7 @@ def finished_summary(settings: Settings, folder: RunFolder, console: Console) ->
     Raises:
         InputError: The run was made with other settings.
     """
-    folder.open_config(settings.flat(), True, NOT_COMPARED)
+    folder.open_config(settings.flat(), True, NOT_COMPARED, default_values(*PARTS))
     console.say(f"{folder.path} is finished; nothing to do.")
     if not (folder.path / "report.html").exists():  # the last file of a run
         write_report(folder.path)
