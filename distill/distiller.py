@@ -84,7 +84,7 @@ class Distiller:
         self.hidden = HiddenMatch(student, teacher, seed) if config.student_hidden_weight else None
         self.masked: MaskedEmbeddings | None = None
         self._make_masked: Callable[[Student], MaskedEmbeddings] | None = None
-        self.optimizer = self._new_optimizer()
+        self.optimizer = StudentOptimizer(self._parameters(), self.config)
         self.tokens = self._new_tokens()
         self.pools_drawn = 0
         self.pool = torch.empty(0, config.student_batch_size, dtype=torch.int64)  # batches still to visit
@@ -102,7 +102,7 @@ class Distiller:
             raise InputError(f"learn_masked: the student has made {self.updates_done} updates; add the term before the first.")
         self._make_masked = make
         self.masked = make(self.student)
-        self.optimizer = self._new_optimizer()
+        self.optimizer = StudentOptimizer(self._parameters(), self.config)
 
     def consume(self, batch: SyntheticBatch) -> dict[str, float] | None:
         """Take in a batch and make the updates that are due.
@@ -173,7 +173,7 @@ class Distiller:
             self.hidden = HiddenMatch(student, self.teacher, self.seed)
         if self._make_masked is not None:
             self.masked = self._make_masked(student)
-        self.optimizer = self._new_optimizer()
+        self.optimizer = StudentOptimizer(self._parameters(), self.config)
         self.updates_done = 0
         self.pools_drawn = 0
         self.pool = torch.empty(0, self.config.student_batch_size, dtype=torch.int64)
@@ -349,17 +349,11 @@ class Distiller:
         if self.replay.embeddings:
             return
         index = rows.tolist()
-        pairs = [self.replay.text_pairs[i] for i in index]
-        if index and pairs[0] is not None:
-            self.tokens.put(rows, [self.replay.texts[i] for i in index], [pair or "" for pair in pairs])
-        else:
-            self.tokens.put(rows, [self.replay.texts[i] for i in index])
+        pairs = [pair for i in index if (pair := self.replay.text_pairs[i]) is not None]
+        self.tokens.put(rows, [self.replay.texts[i] for i in index], pairs or None)
 
     def _new_tokens(self) -> TokenTable:
         return token_table(self.student.model, self.student.tokenizer, self.config.student_max_length)
-
-    def _new_optimizer(self) -> StudentOptimizer:
-        return StudentOptimizer(self._parameters(), self.config)
 
     def _parameters(self) -> list[nn.Parameter]:
         extra = [parameter for term in self._terms().values() for parameter in term.parameters()]
@@ -367,8 +361,7 @@ class Distiller:
 
     def _terms(self) -> dict[str, nn.Module]:
         """Return the terms of the loss with weights of their own, by the prefix of these weights in checkpoints."""
-        terms = {"hidden": self.hidden, "masked": self.masked}
-        return {name: term for name, term in terms.items() if term is not None}
+        return {name: term for name, term in (("hidden", self.hidden), ("masked", self.masked)) if term is not None}
 
     def _weights(self) -> dict[str, Tensor]:
         weights = dict(self.student.model.state_dict())
