@@ -349,8 +349,9 @@ class Distiller:
         if self.replay.embeddings:
             return
         index = rows.tolist()
-        pairs = [pair for i in index if (pair := self.replay.text_pairs[i]) is not None]
-        self.tokens.put(rows, [self.replay.texts[i] for i in index], pairs or None)
+        texts, pairs = [self.replay.texts[i] for i in index], [self.replay.text_pairs[i] for i in index]
+        paired = any(pair is not None for pair in pairs)
+        self.tokens.put(rows, texts, [pair or "" for pair in pairs] if paired else None)
 
     def _new_tokens(self) -> TokenTable:
         return token_table(self.student.model, self.student.tokenizer, self.config.student_max_length)
