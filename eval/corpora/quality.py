@@ -6,7 +6,8 @@ from that dictionary alone. A metric that needs a missing column, model or refer
 
 import math
 from collections.abc import Callable
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ def evaluate_data(config: CorpusConfig, say: Say = lambda line: None) -> dict[st
         "comparison": comparison,
         "teacher_queries": 0 if teacher is None else teacher.queries,
         "seed": config.seed,
-        "versions": {name: version(name) for name in LIBRARIES},
+        "versions": _library_versions(),
     }
 
 
@@ -326,3 +327,12 @@ def _alarms(comparison: dict[str, Any] | None) -> list[str]:
         f"{RUNS[-1]} or more words in a row with one{expected}. This corpus is not new text: its closeness to the reference "
         "is not quality, and it must not be published as free of the reference's content."
     ]
+
+
+def _library_versions() -> dict[str, str]:
+    """Return the versions of the installed libraries; this package is `topic-prompter` on the Python index."""
+    versions = {}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):  # a checkout that was never installed
+            versions[name] = version("topic-prompter" if name == "prompter" else name)
+    return versions

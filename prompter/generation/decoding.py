@@ -30,7 +30,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
 
 from distill.common.errors import InputError
-from prompter.generation.sampling import DRAWS, draw
+from prompter.generation.sampling import DRAWS, draw_tokens
 
 CHECK_EVERY = 8
 """Steps between two checks for rows that have ended; each check waits for the device."""
@@ -153,8 +153,8 @@ def decode(
         eos_token_ids: Tokens that end a row; may be empty.
         pad_token_id: Token that fills rows that have ended; may be one of the EOS tokens.
         temperature: Divisor of the logits; 0 takes the likeliest token and equals `generate(do_sample=False)`.
-        top_k: See `prompter.generation.sampling.draw`.
-        top_p: See `prompter.generation.sampling.draw`.
+        top_k: See `prompter.generation.sampling.draw_tokens`.
+        top_p: See `prompter.generation.sampling.draw_tokens`.
         random: Random generator on the model's device, the only source of randomness. None at temperature 0.
         return_logprobs: Whether to compute `logprobs`, which costs nothing at temperature 1.
 
@@ -265,7 +265,7 @@ def _next_token(
     else:
         scores = logits if temperature == 1 else torch.div(logits, temperature, out=scratch[1])
         p = torch.softmax(scores, -1, out=scratch[0])
-        token = draw(p, uniforms, top_k=top_k, top_p=top_p, scratch=scratch[1])
+        token = draw_tokens(p, uniforms, top_k=top_k, top_p=top_p, scratch=scratch[1])
         if return_logprobs and plain:
             return token, p.gather(1, token[:, None]).squeeze(-1).log()
     if normalizer is None:

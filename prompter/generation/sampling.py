@@ -7,14 +7,16 @@ from torch import Tensor, nn
 DRAWS = 8
 """Most draws per row and token. The last one is from the sorted distribution and cannot be rejected."""
 
-BLOCK = 128
+VOCABULARY_BLOCK = 128
 """Vocabulary entries per block, for the two-level inverse of the cumulative sum."""
 
 FEW = 256
 """Up to this k, `torch.topk` on a CPU finds the k-th largest entry about as fast as a partition of the row."""
 
 
-def draw(weights: Tensor, uniforms: Tensor, *, top_k: int = 0, top_p: float = 1.0, scratch: Tensor | None = None) -> Tensor:
+def draw_tokens(
+    weights: Tensor, uniforms: Tensor, *, top_k: int = 0, top_p: float = 1.0, scratch: Tensor | None = None
+) -> Tensor:
     """Draw one token per row from a truncated distribution.
 
     Top-k is applied first, and top-p to the distribution that is left, as in transformers. Tokens of equal weight are treated
@@ -60,17 +62,17 @@ def _inverse_cdf(weights: Tensor, uniforms: Tensor) -> Tensor:
     It works in two levels, block and token within the block, so that a cumulative sum over the vocabulary has few terms.
     """
     size, vocabulary = weights.shape
-    if vocabulary <= BLOCK:
+    if vocabulary <= VOCABULARY_BLOCK:
         return _invert(weights, uniforms)[0]
-    whole = vocabulary // BLOCK
-    masses = weights[:, : whole * BLOCK].reshape(size, whole, BLOCK).sum(-1)
-    if whole * BLOCK < vocabulary:
-        masses = torch.cat([masses, weights[:, whole * BLOCK :].sum(-1, keepdim=True)], dim=1)
+    whole = vocabulary // VOCABULARY_BLOCK
+    masses = weights[:, : whole * VOCABULARY_BLOCK].reshape(size, whole, VOCABULARY_BLOCK).sum(-1)
+    if whole * VOCABULARY_BLOCK < vocabulary:
+        masses = torch.cat([masses, weights[:, whole * VOCABULARY_BLOCK :].sum(-1, keepdim=True)], dim=1)
     block, fraction = _invert(masses, uniforms)
-    ids = block[:, None] * BLOCK + torch.arange(BLOCK, device=weights.device)
+    ids = block[:, None] * VOCABULARY_BLOCK + torch.arange(VOCABULARY_BLOCK, device=weights.device)
     inside = weights.gather(1, ids.clamp(max=vocabulary - 1)) * (ids < vocabulary)
     # The clamp is for NaN, which must lead to NaN log-probabilities and not to a crash of the device.
-    return (block * BLOCK + _invert(inside, fraction)[0]).clamp(max=vocabulary - 1)
+    return (block * VOCABULARY_BLOCK + _invert(inside, fraction)[0]).clamp(max=vocabulary - 1)
 
 
 def _invert(masses: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,7 @@ REPEATED = 1e6
 """Subtracted from the score of a candidate with the same text as an earlier one."""
 
 
-def quotas(answered: Tensor, count: int) -> list[int]:
+def class_quotas(answered: Tensor, count: int) -> list[int]:
     """Return how many texts of each class to ask about, so that the classes become equally frequent.
 
     Args:
@@ -39,9 +39,9 @@ def quotas(answered: Tensor, count: int) -> list[int]:
         K whole numbers with the sum `count`, in proportion to what each class lacks of an equal share.
 
     Examples:
-        >>> quotas(torch.tensor([60, 20, 20]), 50)
+        >>> class_quotas(torch.tensor([60, 20, 20]), 50)
         [0, 25, 25]
-        >>> quotas(torch.tensor([0, 0]), 3)
+        >>> class_quotas(torch.tensor([0, 0]), 3)
         [2, 1]
     """
     even = (int(answered.sum()) + count) / len(answered)
@@ -117,7 +117,7 @@ class CandidateSelector:
         scores = self.estimate(features)
         scores[torch.tensor(repeated)] -= REPEATED
         picked: list[int] = []
-        of_class = quotas(self.answered, count)
+        of_class = class_quotas(self.answered, count)
         for k in sorted(range(len(of_class)), key=lambda k: -of_class[k]):
             best = scores[:, k].argsort(descending=True, stable=True)[: of_class[k]]
             picked += best.tolist()

@@ -83,20 +83,20 @@ def disagreement(teacher_log_probs: Tensor, student_log_probs: Tensor) -> Tensor
     return (divergence.sum(1) / math.log(2)).clamp(0.0, 1.0).float()
 
 
-WORD = re.compile(r"[^\W\d_]+|\d+")
+TOPIC_WORD = re.compile(r"[^\W\d_]+|\d+")
 
 
-def ngrams(topic: str, n: int) -> list[tuple[str, ...]]:
+def topic_ngrams(topic: str, n: int) -> list[tuple[str, ...]]:
     """Return the word n-grams of a topic; if it has fewer than `n` words, all of them as one n-gram.
 
     A word is a run of letters in lower case. All numbers count as the same word, and punctuation does not count. Otherwise a
     policy learns that amounts of money belong to the class Business and are always new.
 
     Examples:
-        >>> ngrams("$22 million, $7.5 million", 1)
+        >>> topic_ngrams("$22 million, $7.5 million", 1)
         [('0',), ('million',), ('0',), ('0',), ('million',)]
     """
-    words = ["0" if word.isdigit() else word for word in WORD.findall(topic.lower())]
+    words = ["0" if word.isdigit() else word for word in TOPIC_WORD.findall(topic.lower())]
     return [tuple(words[i : i + n]) for i in range(max(1, len(words) - n + 1))]
 
 
@@ -129,7 +129,7 @@ class NoveltyWindow:
         """
         scores = []
         for topic in topics:
-            grams = ngrams(topic, self.n)
+            grams = topic_ngrams(topic, self.n)
             frequency = sum(math.log1p(min(self._counts[gram], self.size)) for gram in grams) / len(grams)
             scores.append(1.0 - frequency / math.log1p(self.size))
             self.remember(topic)
@@ -145,9 +145,9 @@ class NoveltyWindow:
     def remember(self, topic: str) -> None:
         """Add one topic. If the window is then too long, forget the oldest one."""
         self.topics.append(topic)
-        self._counts.update(set(ngrams(topic, self.n)))
+        self._counts.update(set(topic_ngrams(topic, self.n)))
         if len(self.topics) > self.size:
-            forgotten = set(ngrams(self.topics.popleft(), self.n))
+            forgotten = set(topic_ngrams(self.topics.popleft(), self.n))
             self._counts.subtract(forgotten)
             for gram in forgotten:
                 if self._counts[gram] <= 0:

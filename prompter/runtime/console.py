@@ -17,7 +17,7 @@ from rich.text import Text
 
 LOGGER = logging.getLogger("prompter")
 
-LONGEST_NAME = 24
+LONGEST_BAR_NAME = 24
 """Most characters of a bar's name, so that the bar fits a terminal of 80 columns."""
 
 NOISY = ("trl", "accelerate", "datasets", "peft")
@@ -36,7 +36,7 @@ class Rate(ProgressColumn):
 class Console:
     """Bars, lines and tables on the terminal.
 
-    The figures of the latest step stand below the bars, so that both fit a terminal of 80 columns. Lines go through Python's
+    The metrics of the latest step stand below the bars, so that both fit a terminal of 80 columns. Lines go through Python's
     `logging` under the name `prompter`. While the console is open it shows them above the bars; without a console they
     go wherever the application sends its log.
 
@@ -85,11 +85,11 @@ class Console:
 
     def bar(self, name: str, total: int, done: int = 0) -> TaskID:
         """Add a bar. A name that is too long for a terminal of 80 columns is shortened."""
-        shown = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+        shown = name if len(name) <= LONGEST_BAR_NAME else name[: LONGEST_BAR_NAME - 1] + "…"
         return self._progress.add_task(shown, total=total, completed=done)
 
     def step(self, bar: TaskID, done: float, status: str = "") -> None:
-        """Move a bar to `done`, and show the figures of the step below the bars."""
+        """Move a bar to `done`, and show the metrics of the step below the bars."""
         self._progress.update(bar, completed=done)
         self._status.plain = status
 

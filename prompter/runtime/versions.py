@@ -6,11 +6,11 @@ from importlib.metadata import PackageNotFoundError, version
 DISTRIBUTION = "topic-prompter"
 """Name of this package on the Python index; the import name and the command are `prompter`."""
 
-LIBRARIES = ("prompter", "torch", "transformers", "trl", "peft", "datasets", "evaluate", "accelerate")
+RUN_LIBRARIES = ("prompter", "torch", "transformers", "trl", "peft", "datasets", "evaluate", "accelerate")
 """Packages whose versions a summary names."""
 
 
-def library_versions(names: Sequence[str] = LIBRARIES) -> dict[str, str]:
+def library_versions(names: Sequence[str] = RUN_LIBRARIES) -> dict[str, str]:
     """Return the installed version of each package by name.
 
     Args:

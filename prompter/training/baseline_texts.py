@@ -41,7 +41,7 @@ SELECTED_SHARE = 1 / 3
 T = TypeVar("T")
 
 
-def draw(texts: list[T], count: int, seed: int) -> list[T]:
+def draw_texts(texts: list[T], count: int, seed: int) -> list[T]:
     """Draw texts in random order. No text is drawn a second time before all others were drawn once."""
     return [texts[row] for row in rows_at(len(texts), 0, count, seed, "draw")]
 
@@ -119,9 +119,9 @@ def baseline_texts(
     elif name == "random-words":
         texts = random_words(corpus, count, seed)
     elif name == "corpus":
-        texts = draw(corpus, count, seed)
+        texts = draw_texts(corpus, count, seed)
     else:
-        texts = draw(real, count, seed)
+        texts = draw_texts(real, count, seed)
     return texts, topics, targets
 
 
@@ -130,7 +130,7 @@ def labelled_batches(data: EvaluationData, count: int, classes: int, seed: int, 
 
     The label takes the place of a prediction, with nearly all probability on it. It is meant for a loss on hard labels.
     """
-    rows = draw(list(range(len(data))), count, seed)
+    rows = draw_texts(list(range(len(data))), count, seed)
     certain = torch.full((classes, classes), math.log(1e-6)).fill_diagonal_(0.0).log_softmax(dim=1)
     for start in range(0, count, size):
         part = rows[start : start + size]

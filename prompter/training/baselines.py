@@ -2,8 +2,10 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from rich.progress import TaskID
 
 from distill.batch import SyntheticBatch, joined
 from distill.common.files import read_json, write_json
@@ -26,15 +28,20 @@ from prompter.training.baseline_texts import (
 from prompter.training.settings import Settings
 from prompter.training.setup import Models, TeacherAndData, load_models, new_student
 
-SAMPLES = 12
+BASELINE_SAMPLES = 12
 """Number of texts of a baseline that are kept for people to look at."""
 
 
-def finish(distiller: Distiller, console: Console) -> None:
-    """Make the updates that the student still has after all queries are spent."""
-    total = distiller.config.student_updates
-    bar = console.bar("student updates", total, distiller.updates_done)
-    distiller.finish(progress=lambda done, loss: console.step(bar, done, f"loss {loss:.3f}"))
+def show_updates(console: Console, total: int) -> Callable[[int, float], None]:
+    """Return a function that shows the student's updates and losses on a bar, which appears with the first update."""
+    bars: list[TaskID] = []
+
+    def shown(done: int, loss: float) -> None:
+        if not bars:
+            bars.append(console.bar("student updates", total, done))
+        console.step(bars[0], done, f"loss {loss:.3f}")
+
+    return shown
 
 
 def distil_baseline(
@@ -59,30 +66,17 @@ def distil_baseline(
         done.max_length = settings.distill.student_max_length
         return done, read_json(path / "done.json")
     console.say(f"Baseline: the same student from {name} text")
-    start = time.perf_counter()
-    student = new_student(settings, models)
-    distiller = Distiller(student, _training(name, settings), run.budget, run.seed, teacher=models.teacher.white_box)
-    asked_before, texts = models.teacher.queries, 0
+    start, asked_before = time.perf_counter(), models.teacher.queries
+    student, training = new_student(settings, models), _training(name, settings)
+    distiller = Distiller(student, training, run.budget, run.seed, teacher=models.teacher.white_box)
     samples: list[str] = []
-    bar = console.bar(f"{name}: queries", run.budget)
-    to_select: list[SyntheticBatch] = []
-    seen = 0
-    for batch in _batches(name, settings, models, console):
-        samples += batch.texts[: SAMPLES - len(samples)]
-        if name == SELECTED:
-            to_select.append(batch)
-        else:
-            distiller.take(batch, online=not settings.distill.student_restart)
-            texts += len(batch)
-        seen += len(batch)
-        console.step(bar, seen)
-    if to_select:
-        selected = most_confident(joined(to_select), SELECTED_SHARE)
-        distiller.add(selected)
-        texts = len(selected)
-    finish(distiller, console)
+    batches = _watched(_batches(name, settings, models, console), name, run.budget, samples, console)
+    if name == SELECTED:
+        batches = iter([most_confident(joined(list(batches)), SELECTED_SHARE)])
+    online = name != SELECTED and not training.student_restart
+    distiller.run(batches, online=online, on_update=show_updates(console, training.student_updates))
     cost = {
-        "texts": texts,
+        "texts": distiller.seen,
         "queries": models.teacher.queries - asked_before,
         "updates": distiller.updates_done,
         "seconds": round(time.perf_counter() - start, 1),
@@ -91,6 +85,18 @@ def distil_baseline(
     folder.append("control_samples", [{"control": name, "text": text} for text in samples])
     write_json(path / "done.json", cost)
     return student, cost
+
+
+def _watched(
+    batches: Iterator[SyntheticBatch], name: str, budget: int, samples: list[str], console: Console
+) -> Iterator[SyntheticBatch]:
+    """Yield the batches, show them on a bar, and put the first texts into `samples`."""
+    bar, asked = console.bar(f"{name}: queries", budget), 0
+    for batch in batches:
+        samples += batch.texts[: BASELINE_SAMPLES - len(samples)]
+        asked += len(batch)
+        console.step(bar, asked)
+        yield batch
 
 
 def _training(name: str, settings: Settings) -> DistillConfig:
@@ -124,7 +130,7 @@ def _batches(name: str, settings: Settings, models: Models, console: Console) ->
     return answered_batches(texts, topics, targets, models.teacher, name, size)
 
 
-def measure(models: TeacherAndData, trained: dict[str, Student]) -> dict[str, dict[str, Any]]:
+def measure_students(models: TeacherAndData, trained: dict[str, Student]) -> dict[str, dict[str, Any]]:
     """Score teacher and students on the evaluation data, and measure their sizes and speeds in turn.
 
     Args:

@@ -25,7 +25,7 @@ from prompter.runtime.opening import open_run
 from prompter.runtime.run_folder import RunFolder, default_values
 from prompter.saved.manifest import PROMPTER_MANIFEST, save_prompter, training_summary
 from prompter.saved.model_card import write_prompter_card
-from prompter.training.baselines import finish
+from prompter.training.baselines import show_updates
 from prompter.training.callback import LOGS, RolloutCallback
 from prompter.training.settings import NOT_COMPARED, PARTS, Settings
 from prompter.training.setup import Models, load_models, new_student
@@ -69,8 +69,8 @@ def train(
         with clock("final student updates"):
             if settings.distill.student_restart:
                 callback.distiller.restart(new_student(settings, models))
-            finish(callback.distiller, console)
-        return write_results(settings, models, folder, callback, console)
+            callback.distiller.finish(show_updates(console, settings.distill.student_updates))
+        return write_run_results(settings, models, folder, callback, console)
 
 
 def finished_summary(settings: Settings, folder: RunFolder, console: Console) -> dict[str, Any]:
@@ -139,7 +139,7 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer) -> bool:
     return True
 
 
-def write_results(
+def write_run_results(
     settings: Settings, models: Models, folder: RunFolder, callback: RolloutCallback, console: Console
 ) -> dict[str, Any]:
     """Write prompter, student, dataset, summary and report; `summary.json` marks the run as finished."""

@@ -6,7 +6,7 @@ from prompter.rl.config import TERMS
 from prompter.runtime.console import Console
 from prompter.runtime.run_folder import RunFolder
 from prompter.runtime.versions import library_versions
-from prompter.training.baselines import distil_baseline, measure
+from prompter.training.baselines import distil_baseline, measure_students
 from prompter.training.callback import RolloutCallback
 from prompter.training.settings import Settings
 from prompter.training.setup import Models
@@ -41,7 +41,7 @@ def summarise(
             trained[name], students[name] = distil_baseline(name, settings, models, folder, console)
     teacher: dict[str, Any] = {"name": named["teacher"]}
     if models.evaluation:
-        metrics = measure(models, trained)
+        metrics = measure_students(models, trained)
         teacher |= metrics.pop("teacher")
         for name, values in metrics.items():
             students[name] |= values

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from distill.common.seeding import random_generator
-from prompter.generation.sampling import BLOCK, DRAWS, draw
+from prompter.generation.sampling import DRAWS, VOCABULARY_BLOCK, draw_tokens
 
 # A table with ties, a tied top, a dominating token, a flat row, and one with impossible tokens.
 TABLE = torch.stack(
@@ -42,7 +42,7 @@ def test_sampling_follows_the_exact_distribution(row: int, temperature: float, t
     expected = truncated(TABLE[row], temperature, top_k, top_p)
     weights = (TABLE[row] / temperature).softmax(-1).expand(draws, -1).contiguous()
     uniforms = torch.rand(draws, DRAWS, dtype=torch.float64, generator=random_generator(0, "draws"))
-    counts = draw(weights, uniforms, top_k=top_k, top_p=top_p).bincount(minlength=12).double()
+    counts = draw_tokens(weights, uniforms, top_k=top_k, top_p=top_p).bincount(minlength=12).double()
     assert (counts[expected == 0] == 0).all()
     possible = expected > 0
     chi_square = ((counts - draws * expected)[possible].square() / (draws * expected[possible])).sum()
@@ -62,10 +62,10 @@ def test_the_exact_distribution_is_that_of_transformers(temperature: float, top_
 
 
 def test_sampling_from_a_large_vocabulary() -> None:
-    vocabulary = 3 * BLOCK + 17
+    vocabulary = 3 * VOCABULARY_BLOCK + 17
     p = torch.randn(vocabulary, generator=random_generator(0, "p")).mul(2).softmax(-1)
     uniforms = torch.rand(60_000, DRAWS, dtype=torch.float64, generator=random_generator(0, "u"))
-    counts = draw(p.expand(60_000, -1).contiguous(), uniforms, top_p=0.8).bincount(minlength=vocabulary).double()
+    counts = draw_tokens(p.expand(60_000, -1).contiguous(), uniforms, top_p=0.8).bincount(minlength=vocabulary).double()
     expected = 60_000 * truncated(p.log(), 1, 0, 0.8)
     assert (counts[expected == 0] == 0).all()
     likely = expected > 5
@@ -76,9 +76,9 @@ def test_sampling_from_a_large_vocabulary() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     rows=st.integers(1, 5),
-    vocabulary=st.integers(1, 2 * BLOCK + 3),
+    vocabulary=st.integers(1, 2 * VOCABULARY_BLOCK + 3),
     spread=st.sampled_from([0.0, 1.0, 5.0, 60.0]),
-    top_k=st.integers(0, 9) | st.integers(10, 2 * BLOCK),
+    top_k=st.integers(0, 9) | st.integers(10, 2 * VOCABULARY_BLOCK),
     top_p=st.sampled_from([1e-6, 0.2, 0.9, 0.999, 1.0]),
     edge=st.sampled_from([None, 0.0, 1 - 2**-53]),
     seed=st.integers(0, 10_000),
@@ -91,7 +91,7 @@ def test_no_draw_leaves_the_truncated_set(rows, vocabulary, spread, top_k, top_p
     uniforms = torch.rand(rows, DRAWS, dtype=torch.float64, generator=random)
     if edge is not None:
         uniforms.fill_(edge)
-    tokens = draw(weights, uniforms, top_k=top_k, top_p=top_p)
+    tokens = draw_tokens(weights, uniforms, top_k=top_k, top_p=top_p)
     for token, row in zip(tokens.tolist(), weights.double(), strict=True):
         likelier = row > row[token]
         assert row[token] > 0

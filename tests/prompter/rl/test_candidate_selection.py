@@ -1,4 +1,4 @@
-"""The screen: which of the written texts the teacher is asked about."""
+"""Candidate selection: which of the written texts the teacher is asked about."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill.common.errors import InputError
-from prompter.rl.candidate_selection import RIDGE, WINDOW, CandidateSelector, quotas
+from prompter.rl.candidate_selection import RIDGE, WINDOW, CandidateSelector, class_quotas
 from prompter.rl.config import CandidateConfig
 
 
@@ -21,7 +21,7 @@ def world(count: int, seed: int, classes: int = 3) -> tuple[torch.Tensor, torch.
 
 @given(st.lists(st.integers(0, 500), min_size=2, max_size=8), st.integers(1, 300))
 def test_quotas_add_up_and_never_serve_a_class_that_is_ahead(answered: list[int], count: int) -> None:
-    found = quotas(torch.tensor(answered), count)
+    found = class_quotas(torch.tensor(answered), count)
     assert sum(found) == count and min(found) >= 0
     even = (sum(answered) + count) / len(answered)
     assert all(quota == 0 for quota, have in zip(found, answered, strict=True) if have >= even)
@@ -33,11 +33,11 @@ def test_the_first_candidates_are_taken_before_any_answer() -> None:
 
 
 def test_rare_classes_are_asked_for_and_certain_texts_first() -> None:
-    screen = CandidateSelector(3)
-    screen.learn(*world(400, 1))
+    selector = CandidateSelector(3)
+    selector.learn(*world(400, 1))
     features, predictions = world(1200, 2)
     texts = [f"text {i}" for i in range(1200)]
-    picked = screen.pick(features, texts, 300)
+    picked = selector.pick(features, texts, 300)
     assert len(set(picked)) == 300
 
     def share(rows: list[int]) -> float:
@@ -49,61 +49,61 @@ def test_rare_classes_are_asked_for_and_certain_texts_first() -> None:
 
 
 def test_the_classes_catch_up_round_by_round() -> None:
-    screen = CandidateSelector(3)
+    selector = CandidateSelector(3)
     for number in range(8):
         features, predictions = world(512, number + 10)
-        picked = screen.pick(features, [f"{i}" for i in range(512)], 64)
-        screen.learn(features[picked], predictions[picked])
+        picked = selector.pick(features, [f"{i}" for i in range(512)], 64)
+        selector.learn(features[picked], predictions[picked])
     plain = torch.bincount(world(512, 99)[1].argmax(dim=1), minlength=3) / 512
-    shares = screen.answered / screen.answered.sum()
-    assert int(screen.answered.sum()) == 512
+    shares = selector.answered / selector.answered.sum()
+    assert int(selector.answered.sum()) == 512
     assert (shares - 1 / 3).abs().max() < 0.5 * (plain - 1 / 3).abs().max()
 
 
 def test_the_guess_is_a_ridge_regression() -> None:
     """Against the normal equations in float64."""
-    screen = CandidateSelector(3)
+    selector = CandidateSelector(3)
     features, predictions = world(50, 3)
-    screen.learn(features, predictions)
+    selector.learn(features, predictions)
     new, _ = world(5, 4)
     x = ((features - features.mean(0)) / features.std(0)).double()
     y = predictions.exp().double()
     y = y * (1 + (y * y.log()).sum(1, keepdim=True) / torch.log(torch.tensor(3.0)).double())
     weights = torch.linalg.solve(x.T @ x + RIDGE * torch.eye(8).double(), x.T @ (y - y.mean(0)))
     expected = ((new - features.mean(0)) / features.std(0)).double() @ weights + y.mean(0)
-    assert torch.allclose(screen.estimate(new), expected, atol=1e-5)
+    assert torch.allclose(selector.estimate(new), expected, atol=1e-5)
 
 
 def test_a_text_is_asked_about_once_as_long_as_there_are_others() -> None:
-    screen = CandidateSelector(3)
+    selector = CandidateSelector(3)
     features, predictions = world(40, 5)
-    screen.learn(features, predictions)
+    selector.learn(features, predictions)
     texts = ["the same"] * 10 + [f"text {i}" for i in range(30)]
-    picked = screen.pick(features, texts, 31)
+    picked = selector.pick(features, texts, 31)
     assert len({texts[i] for i in picked}) == 31
-    assert len(set(screen.pick(features, texts, 40))) == 40
+    assert len(set(selector.pick(features, texts, 40))) == 40
     assert CandidateSelector(3).pick(features, texts, 2) == [0, 10]
 
 
 def test_unusable_answers_are_not_learnt_from_and_old_ones_forgotten() -> None:
-    screen = CandidateSelector(3)
+    selector = CandidateSelector(3)
     features, predictions = world(WINDOW, 6)
     predictions[5] = float("nan")
-    screen.learn(features, predictions)
-    assert len(screen.predictions) == WINDOW - 1 and int(screen.answered.sum()) == WINDOW - 1
-    screen.learn(*world(10, 8))
-    assert len(screen.predictions) == len(screen.features) == WINDOW
-    assert int(screen.answered.sum()) == WINDOW + 9
+    selector.learn(features, predictions)
+    assert len(selector.predictions) == WINDOW - 1 and int(selector.answered.sum()) == WINDOW - 1
+    selector.learn(*world(10, 8))
+    assert len(selector.predictions) == len(selector.features) == WINDOW
+    assert int(selector.answered.sum()) == WINDOW + 9
 
 
 def test_a_saved_screen_picks_the_same(tmp_path) -> None:
-    screen, again = CandidateSelector(3), CandidateSelector(3)
-    screen.learn(*world(100, 1))
-    screen.save(tmp_path / "screen.safetensors")
+    selector, again = CandidateSelector(3), CandidateSelector(3)
+    selector.learn(*world(100, 1))
+    selector.save(tmp_path / "screen.safetensors")
     again.restore(tmp_path / "screen.safetensors")
     features, _ = world(200, 2)
     texts = [str(i) for i in range(200)]
-    assert again.pick(features, texts, 50) == screen.pick(features, texts, 50)
+    assert again.pick(features, texts, 50) == selector.pick(features, texts, 50)
     CandidateSelector(3).save(tmp_path / "empty.safetensors")
     again.restore(tmp_path / "empty.safetensors")
     assert again.pick(features, texts, 3) == [0, 1, 2]

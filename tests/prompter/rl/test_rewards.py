@@ -11,7 +11,7 @@ from scipy.spatial.distance import jensenshannon
 
 from distill.common.errors import InputError
 from prompter.rl.config import RewardConfig
-from prompter.rl.rewards import NoveltyWindow, confidence, disagreement, ngrams, weighted_sum
+from prompter.rl.rewards import NoveltyWindow, confidence, disagreement, topic_ngrams, weighted_sum
 
 
 def random_log_probs(seed: int, rows: int = 6, classes: int = 4, scale: float = 5.0) -> torch.Tensor:
@@ -81,8 +81,8 @@ def test_novelty_forgets_what_left_the_window() -> None:
 def test_novelty_equals_a_plain_recount(topics: list[str], n: int, size: int) -> None:
     scores = NoveltyWindow(n, size).score(topics).tolist()
     for i, topic in enumerate(topics):
-        window = [set(ngrams(earlier, n)) for earlier in topics[max(0, i - size) : i]]
-        counts = [sum(gram in grams for grams in window) for gram in ngrams(topic, n)]
+        window = [set(topic_ngrams(earlier, n)) for earlier in topics[max(0, i - size) : i]]
+        counts = [sum(gram in grams for grams in window) for gram in topic_ngrams(topic, n)]
         expected = np.mean([1 - math.log(1 + count) / math.log(1 + size) for count in counts])
         assert scores[i] == pytest.approx(expected, abs=1e-5)
         assert 0 <= scores[i] <= 1

@@ -21,5 +21,5 @@ def test_a_checkout_that_is_not_installed_has_a_version(monkeypatch: pytest.Monk
 
 def test_versions_are_those_installed() -> None:
     found = versions.library_versions()
-    assert list(found) == list(versions.LIBRARIES)
+    assert list(found) == list(versions.RUN_LIBRARIES)
     assert found["torch"].split("+")[0] == str(torch.__version__).split("+")[0]

@@ -1,4 +1,4 @@
-"""The controls: what they draw, and that each draw is the seed's alone."""
+"""Texts of the baselines: what they draw, and that the seed alone decides each draw."""
 
 from collections import Counter
 from typing import Any
@@ -13,7 +13,7 @@ from prompter.training.baseline_texts import (
     CLASS_PROMPTS,
     answered_batches,
     baseline_texts,
-    draw,
+    draw_texts,
     most_confident,
     random_topics,
     random_words,
@@ -30,7 +30,7 @@ def texts_of(name: str, count: int, seed: int = 0, **more: Any) -> tuple[list[st
 
 
 @pytest.mark.parametrize("name", ["unprompted", "class-names", "random-topics", "random-words", "corpus", "real"])
-def test_a_control_is_fixed_by_its_seed(name: str) -> None:
+def test_a_baseline_is_fixed_by_its_seed(name: str) -> None:
     texts, topics, targets = texts_of(name, 12)
     assert len(texts) == len(topics) == len(targets) == 12 and all(texts)
     assert texts == texts_of(name, 12)[0]
@@ -65,7 +65,7 @@ def test_the_surest_of_each_class_are_selected() -> None:
     assert most_confident(batch, 1.0).texts == ["text 0", "text 1", "text 3", "text 4", "text 5", "text 7"]
 
 
-def test_other_controls_ask_for_no_class() -> None:
+def test_other_baselines_ask_for_no_class() -> None:
     for name in ("unprompted", "random-words", "corpus", "real"):
         _, topics, targets = texts_of(name, 5)
         assert topics == [""] * 5 and (targets == -1).all()
@@ -79,7 +79,7 @@ def test_progress_tells_how_many_texts_there_are() -> None:
 
 def test_a_draw_repeats_nothing_before_all_are_used() -> None:
     texts = [str(i) for i in range(7)]
-    drawn = draw(texts, 17, seed=3)
+    drawn = draw_texts(texts, 17, seed=3)
     assert sorted(drawn[:7]) == sorted(drawn[7:14]) == sorted(texts)
     assert drawn[:7] != drawn[7:14] and len(set(drawn[14:])) == 3
 
