@@ -55,9 +55,9 @@ class AsDfdConfig:
 class ZeroShotConfig:
     """Settings of zero-shot distillation.
 
-    The published schedule is 10 generator steps to 100 student batches, and the student never sees the texts of a generator
-    step. Here it does, because those texts were paid for. Rounds therefore consist mostly of generator steps: on the toy task
-    at 6,000 queries that gives 82 %, the corpus alone 80 % (docs/log.md).
+    The published schedule is 10 steps of the filler (the masked language model) to 100 student batches, and the student never
+    sees the texts of a filler's step. Here it does, because those texts were paid for. Rounds therefore consist mostly of the
+    filler's steps: on the toy task at 6,000 queries that gives 82 %, the corpus alone 80 % (docs/log.md).
 
     Raises:
         InputError: A value is missing or out of its range.
