@@ -29,8 +29,8 @@ from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
 from distill.common.seeding import random_generator, seeded
 
-REWRITER_MANIFEST, WEIGHTS = "rewriter.json", "adapter.safetensors"
-SCHEMA_VERSION = 1
+REWRITER_MANIFEST, ADAPTER_FILE = "rewriter.json", "adapter.safetensors"
+REWRITER_SCHEMA_VERSION = 1
 
 # Low enough that no forbidden token is ever drawn; finite, so that a difference of two such numbers is 0 and not NaN.
 FORBIDDEN = -1e9
@@ -40,7 +40,7 @@ WRITTEN_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
-class Tokens:
+class RewrittenTokens:
     """N rewritings as tokens of the rewriter.
 
     Attributes:
@@ -174,7 +174,7 @@ class Rewriter:
         return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
 
     @torch.no_grad()
-    def sample(self, inputs: Mapping[str, Tensor], seed: int, *purpose: str | int) -> Tokens:
+    def sample(self, inputs: Mapping[str, Tensor], seed: int, *purpose: str | int) -> RewrittenTokens:
         """Write by drawing each token from the model's own distribution (temperature 1).
 
         Args:
@@ -195,9 +195,9 @@ class Rewriter:
         drawn = mask.clone()
         drawn[:, -1] = False
         width = ids.shape[1] - int(bool(ended.all()))
-        return Tokens(ids[:, :width], mask[:, :width], drawn[:, :width])
+        return RewrittenTokens(ids[:, :width], mask[:, :width], drawn[:, :width])
 
-    def logits(self, inputs: Mapping[str, Tensor], tokens: Tokens, tuned: bool = True) -> Tensor:
+    def logits(self, inputs: Mapping[str, Tensor], tokens: RewrittenTokens, tuned: bool = True) -> Tensor:
         """Return the distribution of each token, given the source and the tokens before it.
 
         Args:
@@ -221,7 +221,7 @@ class Rewriter:
         first[:, 0, self.end] = True  # a text has at least one token
         return logits.masked_fill(first, FORBIDDEN)
 
-    def decode(self, tokens: Tokens, sources: Sequence[str]) -> list[str]:
+    def decode(self, tokens: RewrittenTokens, sources: Sequence[str]) -> list[str]:
         """Return the texts; replace an empty one by its source."""
         texts = self.tokenizer.batch_decode(tokens.ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return [text.strip() or source for text, source in zip(texts, sources, strict=True)]
@@ -288,7 +288,7 @@ class Rewriter:
         """
         lora = self.model.peft_config["default"]
         manifest = {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": REWRITER_SCHEMA_VERSION,
             "base": base or self.base,
             "base_parameters": _count(self.model),
             "rank": lora.r,
@@ -299,7 +299,7 @@ class Rewriter:
             "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
         }
         with replace_folder(folder, REWRITER_MANIFEST) as temporary:
-            save_file(self.weights(), temporary / WEIGHTS)
+            save_file(self.weights(), temporary / ADAPTER_FILE)
             self.tokenizer.save_pretrained(temporary)
             write_json(temporary / REWRITER_MANIFEST, manifest)
 
@@ -321,14 +321,16 @@ class Rewriter:
             written_by, name, count = manifest["schema_version"], base or manifest["base"], manifest["base_parameters"]
             rank, alpha, length = manifest["rank"], manifest["alpha"], manifest["max_length"]
             share = manifest["hidden_share"]
-            weights = load_file(folder / WEIGHTS)
+            weights = load_file(folder / ADAPTER_FILE)
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         except Exception as error:  # files, keys and the Rust tokenizer each raise their own
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             kind = "the adapter" if isinstance(error, SafetensorError | OSError) else "the rewriter"
             raise InputError(f"{folder}: {kind} is missing or damaged ({reason}); copy the folder again.") from error
-        if written_by != SCHEMA_VERSION:
-            raise InputError(f"{folder}: written in format {written_by}, expected {SCHEMA_VERSION}; update this package.")
+        if written_by != REWRITER_SCHEMA_VERSION:
+            raise InputError(
+                f"{folder}: written in format {written_by}, expected {REWRITER_SCHEMA_VERSION}; update this package."
+            )
         model = load_model(AutoModelForSeq2SeqLM, name, "base", resolve_device(device), torch.float32)
         if _count(model) != count:
             raise InputError(

@@ -16,7 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from distill.embedded import word_table
-from distill.methods.rewriter import Tokens
+from distill.methods.rewriter import RewrittenTokens
 from distill.methods.token_map import TokenMap
 
 
@@ -93,7 +93,7 @@ def embed_choice(tokens: Tensor, soft: Tensor, table: Tensor) -> Tensor:
 
 
 def embed_texts(
-    tokens: Tokens, soft: Tensor, table: Tensor, model: PreTrainedModel, mapped: TokenMap
+    tokens: RewrittenTokens, soft: Tensor, table: Tensor, model: PreTrainedModel, mapped: TokenMap
 ) -> tuple[Tensor, Tensor]:
     """Embed rewritten texts for a classifier: its opening special tokens, then the text through the token map.
 

@@ -51,7 +51,7 @@ from distill.embedded import classify, word_table
 from distill.losses import entropy, kl
 from distill.methods.config import T3Config
 from distill.methods.corpus import rows_at
-from distill.methods.rewriter import Rewriter, Rewritten, Tokens
+from distill.methods.rewriter import Rewriter, Rewritten, RewrittenTokens
 from distill.methods.soft_texts import embed_texts, score_loss, soft_choice
 from distill.methods.synthesizer import Step, white_box
 from distill.methods.table import T3
@@ -287,7 +287,7 @@ class TextToText:
         return self._batch(kept, p_teacher.detach().cpu()[exact]), metrics
 
     def _task_terms(
-        self, tokens: Tokens, soft: Tensor, p_teacher: Tensor, student_table: Tensor
+        self, tokens: RewrittenTokens, soft: Tensor, p_teacher: Tensor, student_table: Tensor
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Compute specificity, diversity and hardness of a batch of N rewritings.
 
@@ -330,7 +330,7 @@ class TextToText:
         self.optimizer.zero_grad(set_to_none=True)
         self.updates_done += 1
 
-    def _read_alike(self, tokens: Tokens, texts: list[str]) -> Tensor:
+    def _read_alike(self, tokens: RewrittenTokens, texts: list[str]) -> Tensor:
         """Return, (N,) bool, whether the teacher's tokenizer splits a text as the map did, so that its answer is known."""
         single = self.to_teacher.single
         rows = [single[ids[mask]].tolist() for ids, mask in zip(tokens.ids.cpu(), tokens.mask.cpu(), strict=True)]

@@ -37,7 +37,7 @@ READINGS = 3
 # A server answers with one of these where it refuses some texts but may accept others.
 REFUSALS = {400, 413, 422, 424}
 
-REMEDIES = {
+HTTP_REMEDIES = {
     401: f"set the environment variable {TOKEN_VARIABLE} to the service's token",
     403: f"set the environment variable {TOKEN_VARIABLE} to a token that may use the service",
     404: "give the full address, such as http://host:8080/predict",
@@ -212,7 +212,7 @@ class HttpTeacher:
                 f"teacher: {self.path} answered HTTP {status}{self._quoted(body, ': ')} {self.retries + 1} times in a row; "
                 "wait until the service works again, then start again (a begun run: with --resume)."
             )
-        remedy = REMEDIES.get(status, "check the address")
+        remedy = HTTP_REMEDIES.get(status, "check the address")
         if response.is_redirect:
             remedy = (
                 f"it redirects to {self._quoted(response.headers['Location'])}, which is not followed; give the final address"

@@ -36,7 +36,7 @@ LOOKED_UP_AT_ONCE = 500
 # Files of a model folder that decide the answers; other files may change freely.
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
 
-ROW = np.dtype("<f4")
+STORED_ROW = np.dtype("<f4")
 
 
 def predictions_file() -> Path:
@@ -222,13 +222,13 @@ class _Predictions:
             marks = ",".join("?" * len(part))
             query = f"SELECT text, log_probs FROM answers WHERE teacher = ? AND text IN ({marks})"
             for key, row in self._database.execute(query, (self.teacher, *part)):
-                if len(row) == self.columns * ROW.itemsize:  # else damaged: ask and store again
-                    found[key] = np.frombuffer(row, ROW)
+                if len(row) == self.columns * STORED_ROW.itemsize:  # else damaged: ask and store again
+                    found[key] = np.frombuffer(row, STORED_ROW)
         return found
 
     def keep(self, predictions: dict[bytes, np.ndarray]) -> dict[bytes, np.ndarray]:
         """Store answers in one transaction, and return what is stored, because another process may have been first."""
-        rows = [(self.teacher, key, row.astype(ROW).tobytes()) for key, row in predictions.items()]
+        rows = [(self.teacher, key, row.astype(STORED_ROW).tobytes()) for key, row in predictions.items()]
         with self._database:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany(

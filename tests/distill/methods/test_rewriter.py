@@ -8,7 +8,7 @@ from transformers import BartConfig, BartForConditionalGeneration, GenerationCon
 
 from distill.common.errors import InputError
 from distill.common.seeding import random_generator, seeded
-from distill.methods.rewriter import FORBIDDEN, REWRITER_MANIFEST, WEIGHTS, Rewriter
+from distill.methods.rewriter import FORBIDDEN, REWRITER_MANIFEST, ADAPTER_FILE, Rewriter
 from tests.distill.rewriters import rewriter_tokenizer, save_rewriter_base
 from tests.distill.tiny import WORDS, random_texts
 
@@ -134,7 +134,7 @@ def test_saved_and_loaded_it_writes_the_same(base: Path, tmp_path: Path) -> None
     assert loaded.parameters == []
 
 
-@pytest.mark.parametrize("name", [REWRITER_MANIFEST, WEIGHTS, "tokenizer.json"])
+@pytest.mark.parametrize("name", [REWRITER_MANIFEST, ADAPTER_FILE, "tokenizer.json"])
 def test_damaged_folder_is_refused(base: Path, tmp_path: Path, name: str) -> None:
     untuned(base).save(tmp_path / "saved", {})
     file = tmp_path / "saved" / name

@@ -4,7 +4,7 @@ import torch
 
 from distill.common.seeding import random_generator
 from distill.embedded import word_table
-from distill.methods.rewriter import Tokens
+from distill.methods.rewriter import RewrittenTokens
 from distill.methods.soft_texts import embed_choice, embed_texts, gumbel_choice, score_loss, soft_choice
 from distill.methods.token_map import map_tokens
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -31,7 +31,7 @@ def test_tokens_that_were_not_drawn_get_no_gradient(teacher: TransformersTeacher
     mapped = map_tokens(tokenizer, teacher.tokenizer, len(tokenizer), "teacher")
     table = mapped.table(word_table(teacher.model))
     ids = torch.tensor([[5, 6, 1]])
-    tokens = Tokens(ids, torch.ones(1, 3, dtype=torch.bool), torch.tensor([[True, True, False]]))
+    tokens = RewrittenTokens(ids, torch.ones(1, 3, dtype=torch.bool), torch.tensor([[True, True, False]]))
     soft = torch.full((1, 3, len(tokenizer)), 0.1, requires_grad=True)
     embedded, mask = embed_texts(tokens, soft, table, teacher.model, mapped)
     embedded.sum().backward()
