@@ -80,7 +80,7 @@ def write_parquet(rows: Sequence[Row], file: Path) -> None:
 
 
 def comparisons(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, dict[int, Summary]]]:
-    """Group rows by (task, student), then method, then budget, the best method at its largest budget first."""
+    """Group rows by (task, student), then method, then budget. Methods are sorted by their mean at the largest budget."""
     found: dict[tuple[str, str], dict[str, dict[int, list[Row]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     for row in rows:
         if row.get("error") is None:

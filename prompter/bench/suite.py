@@ -42,7 +42,7 @@ PROMPTERS: dict[str, dict[str, Any]] = {
     "no-disagreement": {"reward_disagreement": 0.0},
     "no-novelty": {"reward_novelty": 0.0},
 }
-"""Prompters by name, and the settings in which each differs from the settings of its suite."""
+"""Prompters by name, and the settings that each of them changes."""
 
 METHOD_SETTINGS = {name: {field.name for field in fields(method.settings)} for name, method in METHODS.items()}
 """Settings that only one method has. A suite may give them once for all cells; each cell takes those that it needs."""

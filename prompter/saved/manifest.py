@@ -87,7 +87,7 @@ def save_prompter(
     with replace_folder(path, PROMPTER_MANIFEST) as folder:
         policy.model.save_pretrained(folder)
         policy.tokenizer.save_pretrained(folder)
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; the run writes ours when it ends
+        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; the run writes ours at its end
         if policy.has_adapters:  # PEFT stores the path of the base on this machine
             adapter = read_json(folder / "adapter_config.json")
             write_json(folder / "adapter_config.json", adapter | {"base_model_name_or_path": manifest["base"]})

@@ -32,7 +32,7 @@ TIMED_TEXTS = {1: 16, 32: 64}
 """Number of texts for the timing, by texts per call."""
 
 ROUNDS = 15
-"""Timed passes of each model, of which the median counts. Other processes disturb many short turns less than few long ones."""
+"""Timed passes of each model; the median counts. Other processes disturb many short passes less than a few long ones."""
 
 
 @dataclass
@@ -63,17 +63,19 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     Raises:
         InputError: The user can fix the cause; the message says how.
     """
+    task = find_task(config.task)
     with quieten(), Console(config.quiet or config.json == PRINT) as console:
-        task = find_task(config.task)
         metrics = list(dict.fromkeys([*task.metrics, *(name for name in config.metric if not name.startswith(HUB))]))
         hub = {name: hub_metric(name) for name in config.metric if name.startswith(HUB)}
         data = task_data(task, config.data, config.limit)
         notes: list[str] = []
         models = open_models(config, task, notes)
         predictions = {model.name: predict(model, data, console) for model in models}
-        for name, given in predictions.items():
-            if unusable := int(given.isnan().any(dim=1).sum()):
-                notes.append(f"{name} gave no usable answer to {unusable:,} of {len(data):,} rows; they count as wrong.")
+        notes += [
+            f"{name} gave no usable answer to {unusable:,} of {len(data):,} rows; they count as wrong."
+            for name, given in predictions.items()
+            if (unusable := int(given.isnan().any(dim=1).sum()))
+        ]
         speeds = measure_speed(models, data, console)
         of_teacher = predictions[models[0].name] if config.teacher else None
         rows = [
@@ -85,8 +87,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
                 ),
                 "parameters": speeds[model.name].get("parameters"),
                 "bytes": size_on_disk(model),
-                "milliseconds": speeds[model.name].get("milliseconds"),
-                "texts_per_second": speeds[model.name].get("texts_per_second"),
+                **{key: speeds[model.name].get(key) for key in ("milliseconds", "texts_per_second")},
             }
             for model in models
         ]
@@ -109,7 +110,7 @@ def open_models(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Me
     Args:
         config: Names the models and the teacher.
         task: The task.
-        notes: Gets a line for each model whose class names the task only supposes.
+        notes: Lines for the user. A model that only numbers its classes adds one.
 
     Raises:
         InputError: A model is no classifier, or its classes contradict those of the task.

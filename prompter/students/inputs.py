@@ -93,7 +93,7 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
 def _open_teacher_if_needed(
     config: StudentsConfig, training: DistillConfig, sources: list[Source], spec: str, labels: list[str], console: Console
 ) -> CachedTeacher | None:
-    """Open the teacher if it must answer texts, lend its layers, or was named by the user."""
+    """Open the teacher if texts lack answers, if a student or a method needs its layers, or if the user named one."""
     unanswered = [source.name for source in sources if not source.answered]
     layers = any(name.startswith("teacher-layers:") for name in config.student) or training.student_hidden_weight > 0
     if not (unanswered or config.teacher or layers or config.method):

@@ -96,27 +96,22 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
         announce_method(synthesizer, run.budget, distiller.planned_queries, corpus, console)
         queries_bar = console.bar(f"{name}: queries", run.budget)
         updates_bar = console.bar("student updates", training.student_updates)
-        spent = rows = 0
-
-        def batches() -> Iterator[SyntheticBatch]:
-            nonlocal spent, rows
-            while spent < run.budget:
-                step = synthesizer.step(run.budget - spent)
-                spent += step.queries
-                rows += len(step.batch)
-                yield step.batch
-
+        costs = {"texts": 0, "queries": 0}
         distiller.run(
-            batches(),
+            _batches(synthesizer, run.budget, costs),
             online=True,
-            on_batch=lambda batch: console.step(queries_bar, spent),
+            on_batch=lambda batch: console.step(queries_bar, costs["queries"]),
             on_update=lambda done, loss: console.step(updates_bar, done, f"loss {loss:.3f}"),
             fresh=(lambda: new_student(settings, loaded)) if training.student_restart else None,
         )
-        costs = {
-            "texts": rows,
-            "queries": spent,
-            "updates": distiller.updates_done,
-            "seconds": round(time.perf_counter() - start, 1),
-        }
-        return costs | measured(loaded, distiller.student)
+        seconds = round(time.perf_counter() - start, 1)
+        return costs | {"updates": distiller.updates_done, "seconds": seconds} | measured(loaded, distiller.student)
+
+
+def _batches(synthesizer: Synthesizer, budget: int, costs: dict[str, int]) -> Iterator[SyntheticBatch]:
+    """Yield the batches of a method until the budget is spent, and count their `texts` and `queries` in `costs`."""
+    while costs["queries"] < budget:
+        step = synthesizer.step(budget - costs["queries"])
+        costs["queries"] += step.queries
+        costs["texts"] += len(step.batch)
+        yield step.batch
