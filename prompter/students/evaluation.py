@@ -78,19 +78,11 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         ]
         speeds = measure_speed(models, data, console)
         of_teacher = predictions[models[0].name] if config.teacher else None
-        rows = [
-            {
-                "model": model.name,
-                "role": "student" if model.student else "teacher",
-                "metrics": measure(
-                    predictions[model.name], data, metrics, of_teacher if model.student else None, hub, config.seed
-                ),
-                "parameters": speeds[model.name].get("parameters"),
-                "bytes": size_on_disk(model),
-                **{key: speeds[model.name].get(key) for key in ("milliseconds", "texts_per_second")},
-            }
-            for model in models
-        ]
+        rows = []
+        for model in models:
+            compared = of_teacher if model.student else None
+            measured = measure(predictions[model.name], data, metrics, compared, hub, config.seed)
+            rows.append(_row(model, measured, speeds[model.name]))
     return {
         "task": {"name": task.name, "version": task.version, "data": config.data or task.data} | describe(data, task),
         "models": rows,
@@ -101,6 +93,19 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "calibration_bins": CALIBRATION_BINS,
         "device": config.device,
         "versions": library_versions(),
+    }
+
+
+def _row(model: MeasuredModel, metrics: dict[str, Any], speed: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of a model, with its size and speed if they were measured."""
+    return {
+        "model": model.name,
+        "role": "student" if model.student else "teacher",
+        "metrics": metrics,
+        "parameters": speed.get("parameters"),
+        "bytes": size_on_disk(model),
+        "milliseconds": speed.get("milliseconds"),
+        "texts_per_second": speed.get("texts_per_second"),
     }
 
 
