@@ -8,7 +8,7 @@ from transformers import BartConfig, BartForConditionalGeneration, GenerationCon
 
 from distill.common.errors import InputError
 from distill.common.seeding import random_generator, seeded
-from distill.methods.rewriter import FORBIDDEN, REWRITER_MANIFEST, ADAPTER_FILE, Rewriter
+from distill.methods.rewriter import ADAPTER_FILE, FORBIDDEN, REWRITER_MANIFEST, Rewriter
 from tests.distill.rewriters import rewriter_tokenizer, save_rewriter_base
 from tests.distill.tiny import WORDS, random_texts
 
