@@ -1,4 +1,4 @@
-"""Cards: what they tell, and that foreign text cannot become markup."""
+"""The card of a prompter: what it tells, and that foreign text cannot become markup."""
 
 import json
 import shutil
@@ -9,7 +9,6 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompter.runtime.markdown import cell
 from prompter.saved.manifest import read_prompter_manifest, training_summary
 from prompter.saved.model_card import frequent_topics, render_prompter_card, sparkline, write_prompter_card
 from tests.eval.run_folder import metrics, samples, summary
@@ -50,14 +49,6 @@ def test_a_base_from_the_hub_is_named_in_the_header(run_folder: Path) -> None:
     assert "org/lm (commit abc123)" in card
 
 
-def test_training_summary_compares_first_and_last_tenth() -> None:
-    rows = [{"queries": 10 * i, "reward": float(i), "reward/novelty": 0.5, "kl": 1.0, "update": i} for i in range(1, 21)]
-    found = training_summary(rows)
-    assert found["teacher_queries"] == 200 and found["rollouts"] == 20
-    assert found["first"] == {"reward": 1.5, "reward/novelty": 0.5} and found["last"]["reward"] == 19.5
-    assert training_summary([]) == {"rollouts": 0, "teacher_queries": 0}
-
-
 def test_topics_are_counted() -> None:
     row = {"wanted": "good", "predicted": "good", "confidence": 1.0}
     table = frequent_topics(
@@ -72,10 +63,3 @@ def test_topics_are_counted() -> None:
 @given(st.lists(st.floats(-10, 10), max_size=50))
 def test_a_curve_has_a_mark_per_piece(values: list[float]) -> None:
     assert len(sparkline(values)) == min(16, len(values))
-
-
-@given(st.text())
-def test_a_cell_is_one_line_without_markup(text: str) -> None:
-    found = cell(text, 20)
-    assert "\n" not in found and "<" not in found
-    assert found.replace("\\\\", "").replace("\\|", "").count("|") == 0

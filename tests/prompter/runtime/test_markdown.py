@@ -1,0 +1,32 @@
+"""Markdown pages: text of others cannot become markup."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import ModelCardData
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompter.runtime.markdown import TEMPLATES, cell, render
+
+
+@given(st.text())
+def test_a_cell_is_one_line_without_markup(text: str) -> None:
+    found = cell(text, 20)
+    assert "\n" not in found and "<" not in found
+    assert found.replace("\\\\", "").replace("\\|", "").count("|") == 0
+
+
+def test_a_page_begins_with_its_header_and_has_a_utf8_form(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "card.md.j2").write_text("---\n{{ header }}\n---\n\n{{ text | cell }}\n")
+    monkeypatch.setattr("prompter.runtime.markdown.TEMPLATES", tmp_path)
+    page = render("card.md.j2", ModelCardData(library_name="peft", tags=["ä: b"]), text="half a pair \ud83d")
+    assert page.startswith("---\nlibrary_name: peft\n") and page.endswith("\n---\n\nhalf a pair ?\n")
+    assert yaml.safe_load(page.split("---\n")[1]) == {"library_name": "peft", "tags": ["ä: b"]}
+
+
+def test_every_template_takes_a_header() -> None:
+    templates = sorted(TEMPLATES.glob("*.j2"))
+    assert len(templates) == 4
+    assert all(file.read_text(encoding="utf-8").startswith("---\n{{ header }}\n---\n") for file in templates)

@@ -1,0 +1,27 @@
+"""`prompter.json`: what it tells of the training, and how the folder is found."""
+
+import shutil
+from pathlib import Path
+
+from prompter.saved.manifest import find_prompter, fingerprint, training_summary
+
+
+def test_training_summary_compares_first_and_last_tenth() -> None:
+    rows = [{"queries": 10 * i, "reward": float(i), "reward/novelty": 0.5, "kl": 1.0, "update": i} for i in range(1, 21)]
+    found = training_summary(rows)
+    assert found["teacher_queries"] == 200 and found["rollouts"] == 20
+    assert found["first"] == {"reward": 1.5, "reward/novelty": 0.5} and found["last"]["reward"] == 19.5
+    assert training_summary([]) == {"rollouts": 0, "teacher_queries": 0}
+
+
+def test_a_prompter_is_found_by_its_folder_or_its_run(run_folder: Path) -> None:
+    assert find_prompter(run_folder) == find_prompter(run_folder / "prompter") == run_folder / "prompter"
+
+
+def test_the_fingerprint_follows_weights_and_settings_but_not_the_card(run_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run_folder / "prompter", tmp_path / "prompter"))
+    before = fingerprint(folder)
+    (folder / "README.md").write_text("another card")
+    assert fingerprint(folder) == before == fingerprint(run_folder / "prompter")
+    (folder / "prompter.json").write_text((folder / "prompter.json").read_text() + " ")
+    assert fingerprint(folder) != before
