@@ -13,7 +13,7 @@ number per *vocabulary entry*), and concatenates the whole key/value cache at ea
 3. **Logits of the last position only**, and on a CPU in rows of whole cache lines (`_fast_head`).
 4. **Rows that have ended leave the batch** when they are a quarter of it, checked every `CHECK_EVERY` steps.
 
-Measured with `benchmarks/decoding.py`; the results are in `docs/benchmarks.md`. We know no case where `generate` is
+Measured with `benchmarks/decoding.py`; the results are in `docs/benchmarks/speed.md`. We know no case where `generate` is
 faster, so there is no switch to it.
 """
 

@@ -43,8 +43,8 @@ def confidence(teacher_log_probs: Tensor, targets: Tensor) -> Tensor:
 def certainty(teacher_log_probs: Tensor) -> Tensor:
     """Return how sure the teacher is of any class: `1 - H(p_T) / log K`. Ours.
 
-    An opening can decide what a text is about but not its class: what is reviewed, but not whether it is liked. Confidence
-    is then high or low by chance. Certainty rewards the opening at once.
+    An opening can decide the subject of a text but not its class: a review of a film may be good or bad. Confidence is then
+    high or low by chance. Certainty rewards the opening at once.
 
     Args:
         teacher_log_probs: (N, K) log-probabilities.

@@ -1,4 +1,4 @@
-"""A clock that adds up where the time of a run goes."""
+"""A clock that adds up the time of each part of a run."""
 
 import time
 from collections.abc import Iterator

@@ -21,7 +21,7 @@ LONGEST_BAR_NAME = 24
 """Most characters of a bar's name, so that the bar fits a terminal of 80 columns."""
 
 NOISY = ("trl", "accelerate", "datasets", "peft")
-"""Loggers of libraries whose notes and warnings mean nothing to a user of this package."""
+"""Loggers of libraries with notes and warnings that do not concern a user of this package."""
 
 
 class Rate(ProgressColumn):

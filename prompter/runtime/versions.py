@@ -7,7 +7,7 @@ DISTRIBUTION = "topic-prompter"
 """Name of this package on the Python index; the import name and the command are `prompter`."""
 
 RUN_LIBRARIES = ("prompter", "torch", "transformers", "trl", "peft", "datasets", "evaluate", "accelerate")
-"""Packages whose versions a summary names."""
+"""Packages in the `versions` of a summary."""
 
 
 def library_versions(names: Sequence[str] = RUN_LIBRARIES) -> dict[str, str]:

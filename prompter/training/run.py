@@ -97,8 +97,8 @@ def prepare(
     run, policy = settings.run, models.policy
     if settings.candidates.candidates > 1 and settings.policy.writes == "text":
         raise InputError(
-            f"candidates is {settings.candidates.candidates}, expected 1 if the policy writes the texts (writes: text): "
-            "there is no writer then that could continue a topic more than once"
+            f"candidates is {settings.candidates.candidates}, expected 1 with writes: text, "
+            "because no writer continues the topics: give --candidates 1, or --writes topic"
         )
     schedule = Schedule.of(settings.policy, len(policy.labels), run.budget)
     distiller = Distiller(scorer.student, settings.distill, run.budget, run.seed, teacher=models.teacher.white_box)

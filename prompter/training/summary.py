@@ -1,4 +1,4 @@
-"""The summary of a run: the baselines, what each student scores and costs, and where the time went."""
+"""The summary of a run: the baselines, scores and costs of all students, and the time that each part took."""
 
 from typing import Any
 
