@@ -31,21 +31,21 @@ class StudentOptimizer:
         groups = [{"params": decayed, "weight_decay": config.student_weight_decay},
                   {"params": others, "weight_decay": 0.0}]  # fmt: skip
         self.adamw = torch.optim.AdamW(groups, lr=self.peak, fused=True)
-        # The schedules of transformers are 0 at their first step. With one step more, which `rate` skips, every update has a
-        # rate above 0, and the first update after the warm-up has the peak.
+        self._warmup = round(config.student_warmup_share * config.student_updates)
         self._schedule = get_scheduler(
             SCHEDULES[config.student_schedule],
             self.adamw,
-            num_warmup_steps=round(config.student_warmup_share * config.student_updates) + 1,
-            num_training_steps=config.student_updates + 1,
+            num_warmup_steps=self._warmup,
+            num_training_steps=max(config.student_updates, self._warmup + 1),
         )
 
     def rate(self, update: int) -> float:
         """Return the learning rate of an update, counted from 0.
 
-        The rate depends on the number of the update alone, so checkpoints hold no state of the schedule.
+        The rate depends on the number of the update alone, so checkpoints hold no state of the schedule. The schedules of
+        transformers are 0 at their first step; the warm-up here begins one step later, so that no update is wasted.
         """
-        return self.peak * self._schedule.lr_lambdas[0](update + 1)
+        return self.peak * self._schedule.lr_lambdas[0](update + 1 if update < self._warmup else update)
 
     def step(self, loss: Tensor, update: int) -> None:
         """Make one update, counted from 0, that lowers the loss."""

@@ -26,7 +26,7 @@ def test_rate_rises_then_never_rises_again_and_is_never_zero(updates: int, warmu
     top = rates.index(max(rates))
     assert rates[: top + 1] == sorted(rates[: top + 1])
     assert rates[top:] == sorted(rates[top:], reverse=True)
-    assert (max(rates) == made.peak) == (round(warmup * updates) < updates)
+    assert max(rates) == made.peak
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_rate_rises_then_never_rises_again_and_is_never_zero(updates: int, warmu
 )
 def test_each_schedule_keeps_its_meaning(schedule: str, late: float) -> None:
     made = optimizer(student_updates=50, student_warmup_share=0.2, student_schedule=schedule, student_learning_rate=0.1)
-    assert [made.rate(update) for update in (0, 4, 9)] == pytest.approx([0.1 / 11, 0.5 / 11, 1 / 11])
+    assert [made.rate(update) for update in (0, 4, 9)] == pytest.approx([0.01, 0.05, 0.1])
     assert made.rate(10) == 0.1
     assert made.rate(40) == pytest.approx(0.1 * late)
 
