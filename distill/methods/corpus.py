@@ -1,6 +1,6 @@
 """Draw rows from a corpus, and make second sentences for pairs.
 
-A corpus is a list of texts without labels, whatever file or data set it came from.
+A corpus is a list of texts without labels, whatever file or dataset it came from.
 """
 
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ def test_card_and_recipe(whole: Path, run_folder: Path) -> None:
     assert str(whole) not in card and str(run_folder) not in card
 
 
-def test_data_sets_in_folders_of_one_name_are_not_mixed_up(run_folder: Path, tmp_path: Path) -> None:
+def test_datasets_in_folders_of_one_name_are_not_mixed_up(run_folder: Path, tmp_path: Path) -> None:
     texts = []
     for seed in ("0", "1"):
         assert run(run_folder, tmp_path / seed / "set", "--seed", seed) == 0

@@ -32,7 +32,7 @@ from prompter.saved.prompter import PromptedTexts, Prompter
 from tests.prompter.exporting.exports import FLAGS, contents, run
 
 
-def test_a_data_set_opens_and_says_what_is_in_it(whole: Path) -> None:
+def test_a_dataset_opens_and_says_what_is_in_it(whole: Path) -> None:
     loaded = datasets.load_dataset(str(whole), split="train")
     assert loaded.features["label"].names == ["good", "bad"] == loaded.features["wanted_label"].names
     frame = pd.read_parquet(whole / "data")
@@ -141,7 +141,7 @@ def test_without_a_teacher(run_folder: Path, tmp_path: Path) -> None:
     assert pd.read_csv(to / "data.csv")["text"].tolist() == loaded["text"][:]
 
 
-def test_jsonl_and_csv_are_added_to_a_finished_data_set(whole: Path, run_folder: Path, tmp_path: Path) -> None:
+def test_jsonl_and_csv_are_added_to_a_finished_dataset(whole: Path, run_folder: Path, tmp_path: Path) -> None:
     to = tmp_path / "set"
     flags = ("--balance", "--min_confidence", "0.6")
     assert run(run_folder, to, *flags) == 0

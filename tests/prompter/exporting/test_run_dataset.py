@@ -1,4 +1,4 @@
-"""The data set of a run: what it asked, no more and no less, in a form that everything reads."""
+"""The dataset of a run: exactly the texts that it asked about, in a form that everything reads."""
 
 from pathlib import Path
 

@@ -3,13 +3,14 @@
 import errno
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from safetensors import SafetensorError
 
 from distill.common.errors import InputError
-from prompter.runtime.run_folder import RunFolder, disk_errors_named
+from prompter.runtime.run_folder import RunFolder, default_values, disk_errors_named
 
 
 def checkpoint(folder: RunFolder, step: int) -> Path:
@@ -48,6 +49,23 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path:
     assert len(broken) == 1
     assert "checkpoint-8" in broken[0]
     assert said in broken[0]
+
+
+def test_a_setting_that_is_newer_than_the_run_counts_as_its_default(tmp_path: Path) -> None:
+    @dataclass
+    class Settings:
+        budget: int = 0
+        names: list[str] = field(default_factory=lambda: ["a"])
+        dtype: str = "auto"
+
+    folder, defaults = RunFolder(tmp_path / "run"), default_values(Settings)
+    assert defaults == {"budget": 0, "names": ["a"], "dtype": "auto"}
+    folder.open_config({"budget": 5, "names": ["a"]}, False, set(), defaults)
+    folder.open_config({"budget": 5, "names": ["a"], "dtype": "auto"}, True, set(), defaults)
+    with pytest.raises(InputError, match=r"\(dtype: 'auto' there, 'float32' here\)"):
+        folder.open_config({"budget": 5, "names": ["a"], "dtype": "float32"}, True, set(), defaults)
+    with pytest.raises(InputError, match=r"\(budget: 5 there, 0 here\)"):
+        folder.open_config(defaults, True, set(), defaults)
 
 
 def test_logs_are_cut_back_to_where_a_checkpoint_stood(tmp_path: Path) -> None:
