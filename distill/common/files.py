@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from distill.common.errors import InputError
+from distill.common.yaml_text import YamlFault, parse_yaml
 
 POSIX = os.name == "posix"
 
@@ -114,15 +113,19 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """Return the mapping in a YAML file, read by the safe loader.
+    """Return the mapping in a YAML file; see `distill.common.yaml_text` for what is text and what is a number.
 
     Raises:
-        InputError: The file is not YAML, or not a mapping.
+        InputError: The file cannot be read, is not YAML, or not a mapping.
     """
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}: not valid YAML ({' '.join(str(error).split())})") from None
+        values = parse_yaml(file.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror or error}); check the path.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file}: is not valid YAML ({error}); save it as UTF-8") from None
+    except YamlFault as error:
+        raise InputError(f"{file}: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{file}: expected lines of the form 'key: value'")
     return values

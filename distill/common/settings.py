@@ -8,6 +8,7 @@ Nothing here imports torch, so that the command line can answer `--help` at once
 import dataclasses
 import json
 import math
+import os
 import re
 import types
 from collections.abc import Sequence
@@ -41,6 +42,8 @@ TRACKERS = (
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
+WHOLE = re.compile(r"[+-]?\d{1,40}([,_]\d{3}){0,12}")
+
 THOUSANDS = re.compile(r"[+-]?\d{1,3}([,_]\d{3})+|[+-]?\d+(_\d+)+")
 
 
@@ -58,6 +61,7 @@ def setting(
     commas: Literal["never", "always", "alone"] = "never",
     required: str = "",
     optional_value: str | None = None,
+    path: bool = False,
 ) -> Any:
     """Declare a setting; the value for a field of a dataclass.
 
@@ -74,12 +78,13 @@ def setting(
         commas: Whether commas separate the items of a list: `always`, or `alone` where it is the only item.
         required: How to give it, for the message where it is missing; "" where it may be left out.
         optional_value: What the flag alone means, without a value.
+        path: Whether a file or folder may be meant, so that `~` at its beginning is the user's home.
     """
     assert group in GROUPS, group
     about = {
         **{"help": help, "group": group, "low": low, "above": above, "high": high, "below": below},
         **{"choices": tuple(choices), "aliases": tuple(aliases), "commas": commas, "required": required},
-        "optional_value": optional_value,
+        **{"optional_value": optional_value, "path": path},
     }
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=about)
@@ -196,8 +201,12 @@ def convert(item: dataclasses.Field, value: Any) -> Any:
     items = list(value) if isinstance(value, list | tuple) else [value]
     commas = item.metadata["commas"]
     if commas == "always" or (commas == "alone" and len(items) == 1):
-        items = [part.strip() for text in items for part in (text.split(",") if isinstance(text, str) else [text])]
+        items = [part.strip() for text in items for part in text.split(",")] if _all_text(items) else items
     return [_scalar(item, part) for part in items if part != ""]
+
+
+def _all_text(items: list[Any]) -> bool:
+    return all(isinstance(item, str) for item in items)
 
 
 def _scalar(item: dataclasses.Field, value: Any) -> Any:
@@ -209,10 +218,11 @@ def _scalar(item: dataclasses.Field, value: Any) -> Any:
             return _whole(value)
         if kind is float:
             return _number(value)
-        return _text(value)
-    except ValueError:
+        text = _text(value)
+        return os.path.expanduser(text) if item.metadata["path"] else text
+    except (ValueError, OverflowError):
         names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
-        remedy = ": put quotes around it" if kind is str and isinstance(value, bool) else ""
+        remedy = ": put quotes around it" if kind is str and (value is None or isinstance(value, bool)) else ""
         raise InputError(f"{item.name} is {value!r}, expected {names.get(kind, 'text')}{remedy}") from None
 
 
@@ -229,6 +239,8 @@ def _whole(value: Any) -> int:
     number = _number(value)
     if not number.is_integer():
         raise ValueError
+    if isinstance(value, str) and WHOLE.fullmatch(value.strip()):
+        return int(value.replace(",", ""))  # a float has no room for more than 16 digits
     return int(value) if isinstance(value, int) else int(number)
 
 
@@ -241,7 +253,7 @@ def _number(value: Any) -> float:
 
 
 def _text(value: Any) -> str:
-    """Return text as it is, a mapping as JSON and a number in its digits; YAML's true and false were words once."""
+    """Return text as it is, a mapping as JSON and a number as it was written; YAML's true and false were words once."""
     if isinstance(value, bool) or value is None:
         raise ValueError
-    return json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return json.dumps(value) if isinstance(value, dict | list) else str(getattr(value, "written", value))

@@ -77,7 +77,9 @@ class ZeroShotConfig:
         InputError: A value is missing or out of its range.
     """
 
-    masked_lm: str = setting("", "Masked language model that fills the gaps: folder, hub id, or toy.", ZERO_SHOT_GROUP)
+    masked_lm: str = setting(
+        "", "Masked language model that fills the gaps: folder, hub id, or toy.", ZERO_SHOT_GROUP, path=True
+    )
     mask_share: float = setting(0.3, "Share of a text's tokens that are masked.", ZERO_SHOT_GROUP, above=0, high=1)
     fill_temperature: float = setting(
         1.0, "Temperature of the straight-through Gumbel choice.", ZERO_SHOT_GROUP, above=0, high=100
@@ -122,6 +124,7 @@ class T3Config:
         "Encoder-decoder that rewrites the corpus: folder, hub id (facebook/bart-base), or toy.",
         T3_GROUP,
         required="give --rewriter with an encoder-decoder, for example facebook/bart-base",
+        path=True,
     )
     rewriter_batch_size: int = setting(64, "Sentences per update of the rewriter, and per batch.", T3_GROUP, low=2, high=65536)
     rewriter_updates: int = setting(

@@ -14,6 +14,7 @@ class TeacherSettings:
         "Classifier: folder, hub id, http(s)://HOST/predict, Python function module:function, or toy:TASK. "
         "Where a prompter or dataset is given, the default is the teacher it was made for.",
         "Models",
+        path=True,
     )
     teacher_labels: list[str] = setting(
         [],

@@ -10,7 +10,7 @@ class EvaluationDataSettings:
     """Labelled data that results are reported on. Nothing is ever selected by it."""
 
     eval_data: str | None = setting(
-        None, "Labelled data to report on, never to select by: file, folder, hub id, or toy:TASK.", "Evaluation"
+        None, "Labelled data to report on, never to select by: file, folder, hub id, or toy:TASK.", "Evaluation", path=True
     )
     eval_split: str = setting("test", "Split to read, where eval_data is a folder or hub id.", "Evaluation")
     eval_text_column: str = setting("text", "Column of the texts.", "Evaluation")

@@ -18,6 +18,7 @@ Reading a task loads no heavy library, so that listing tasks is fast.
 """
 
 import dataclasses
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import read_yaml
+from distill.common.yaml_text import as_written
 from eval.data.metric_names import METRIC_NAMES
 
 if TYPE_CHECKING:
@@ -116,10 +118,13 @@ def read_task(file: Path) -> Task:
     for name, field in fields.items():
         if name not in values and field.default is dataclasses.MISSING:
             raise InputError(f"{file}: has no key '{name}'; a task needs it")
+    values = {name: value if name == "version" else as_written(value) for name, value in values.items()}
     for name in ("labels", "text_columns", "metrics"):
         if not isinstance(values[name], list):
             raise InputError(f"{file}: {name} is {values[name]!r}, expected a list: [first, second]")
         values[name] = tuple(values[name])
+    if isinstance(values["data"], str):
+        values["data"] = os.path.expanduser(values["data"])
     if isinstance(values["data"], str) and (beside := file.parent / values["data"]).exists():
         values["data"] = str(beside)
     try:

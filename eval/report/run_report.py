@@ -14,10 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from distill.common.errors import InputError
-from distill.common.files import read_json, write_text
+from distill.common.files import read_json, read_yaml, write_text
 from eval.report.charts import percent
 from eval.report.curves import curves
 from eval.report.page import page
@@ -209,14 +207,7 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 def _read_settings(path: Path) -> Mapping[str, Any]:
     """Return the content of a YAML file; {} if the file does not exist."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: is not valid YAML ({reason}); the file is damaged.") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected names with values; the file was not written by a run.")
-    return content
+    return read_yaml(path) if path.is_file() else {}
 
 
 def _read_rows(path: Path) -> list[dict[str, Any]]:

@@ -18,10 +18,13 @@ class BenchConfig:
         "YAML file of the suite, for example configs/bench/toy.yaml.",
         "Texts",
         required="give --suite configs/bench/toy.yaml, or a file of your own",
+        path=True,
     )
     set: list[str] = setting([], "Settings of tasks to replace: ag_news.teacher=path/to/teacher.", "Texts")
     only: str = setting("", "Run the cells whose name contains this; the tables hold them alone.", "Texts")
-    to: str = setting("", "Folder of results and cells; default: runs/bench-NAME.", "Output", aliases=("output_dir", "to"))
+    to: str = setting(
+        "", "Folder of results and cells; default: runs/bench-NAME.", "Output", aliases=("output_dir", "to"), path=True
+    )
     finished_only: bool = setting(False, "Write the tables of the cells that are finished so far, and run nothing.", "Output")
     jobs: int = setting(0, "Cells at a time; 0: one per processor, at most 4, and a single one with a GPU.", "Run", low=0)
     dry_run: bool = setting(False, "Print the cells and whether they are done, and run nothing.", "Run")

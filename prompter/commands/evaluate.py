@@ -1,6 +1,7 @@
 """`prompter evaluate`: how good, how big and how fast classifiers are on a task."""
 
 import argparse
+import os
 from typing import Any
 
 from prompter.runtime.parser import add_settings
@@ -35,5 +36,5 @@ def run(values: dict[str, Any]) -> int:
         return 0
     print_evaluation(result)
     if values.get("json"):
-        write_json(values["json"], without_nan(result))
+        write_json(os.path.expanduser(values["json"]), without_nan(result))
     return 0

@@ -1,6 +1,7 @@
 """`prompter report`: write the report of a run again."""
 
 import argparse
+import os
 from typing import Any
 
 from distill.common.errors import InputError
@@ -21,5 +22,5 @@ def run(values: dict[str, Any]) -> int:
 
     from eval.report.run_report import write_report
 
-    print(write_report(values["run"]))
+    print(write_report(os.path.expanduser(values["run"])))
     return 0

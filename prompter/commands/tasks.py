@@ -1,6 +1,7 @@
 """`prompter tasks`: what can be measured out of the box, and whether a task file is right."""
 
 import argparse
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(values: dict[str, Any]) -> int:
     """Do one action and return the exit status."""
     action, names, data = values.get("action", ""), values.get("names", []), values.get("data")
+    data = data and os.path.expanduser(data)
     if action not in ACTIONS:
         hint = did_you_mean(action, ACTIONS)
         raise InputError(f"tasks: unknown action '{action}', expected one of: {', '.join(ACTIONS)}.{hint}")

@@ -31,9 +31,10 @@ class ExportConfig(TeacherSettings, HubSettings, CommonSettings):
         "Folder of a finished run, the folder prompter in it, or a student that t3 has made.",
         "Models",
         required="prompter export RUN --rows N --output_dir FOLDER",
+        path=True,
     )
-    base: str | None = setting(None, "The model that was tuned, where it has moved.", "Models")
-    generator: str | None = setting(None, "The frozen writer's model, where it has moved.", "Models")
+    base: str | None = setting(None, "The model that was tuned, where it has moved.", "Models", path=True)
+    generator: str | None = setting(None, "The frozen writer's model, where it has moved.", "Models", path=True)
     rows: int = setting(0, "Rows to keep; marked rows come on top.", "Budget", low=1)
     max_tries: int = setting(
         20,
@@ -44,7 +45,7 @@ class ExportConfig(TeacherSettings, HubSettings, CommonSettings):
     writer: str = setting("transformers", "What the frozen writer runs on.", "Writer", choices=BACKENDS)
     batch_size: int = setting(256, "Texts written and labelled at once.", "Writer", low=1)
     corpus: str | None = setting(
-        None, "General text that a rewriter (method t3) rewrites; default: what it was trained on.", "Texts"
+        None, "General text that a rewriter (method t3) rewrites; default: what it was trained on.", "Texts", path=True
     )
     balance: bool = setting(False, "Keep equally many rows of each class of the teacher.", "Texts")
     min_confidence: float = setting(0.0, "Keep rows that the teacher is at least this sure of.", "Texts", low=0, high=1)
@@ -59,6 +60,7 @@ class ExportConfig(TeacherSettings, HubSettings, CommonSettings):
         "Output",
         aliases=("output_dir", "to"),
         required="give --output_dir (or --to) with the folder of the dataset",
+        path=True,
     )
     shard_rows: int = setting(10_000, "Rows per Parquet file.", "Output", low=1)
     jsonl: bool = setting(False, "Write data.jsonl as well.", "Output")

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from distill.common.errors import InputError
-from distill.common.files import write_text
+from distill.common.files import read_yaml, write_text
 from prompter.runtime.run_folder import differences, take_lock
 
 WORK_FOLDER, STATE_FILE, RECIPE_FILE = ".export", "state.sqlite", "recipe.yaml"
@@ -78,10 +78,10 @@ class ExportFolder:
         if not file.is_file():
             return None
         try:
-            recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
-            recipe = None
-        if not isinstance(recipe, dict) or not {"prompter", "export", "result"} <= recipe.keys():
+            recipe = read_yaml(file)
+        except InputError:
+            recipe = {}
+        if not {"prompter", "export", "result"} <= recipe.keys():
             raise InputError(f"to: {file} was not written by an export: choose another folder")
         return recipe
 

@@ -17,7 +17,9 @@ class PolicyConfig:
         InputError: A value is out of its range.
     """
 
-    policy: str | None = setting(None, "Causal LM that writes topics, folder or hub id; default: the generator.", POLICY)
+    policy: str | None = setting(
+        None, "Causal LM that writes topics, folder or hub id; default: the generator.", POLICY, path=True
+    )
     control: str = setting("{label}:", "Class prompt that the policy continues; {label} is the target class.", POLICY)
     writes: str = setting(
         "topic",

@@ -9,6 +9,7 @@ file wins over defaults.
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,9 @@ Layer = tuple[str, Mapping[str, Any]]
 """Values by name, and what holds them, for messages."""
 
 CONFIG = "config"
+
+MARK = "\0"
+"""Stands before a value that begins with a dash while argparse works; no argument of a process can hold it."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -122,7 +126,7 @@ def placed(parser: argparse.ArgumentParser, given: argparse.Namespace, rest: lis
     Raises:
         InputError: A word belongs nowhere; the nearest flag is suggested.
     """
-    values = vars(given)
+    values = {name: value if value is None else _unmarked(value) for name, value in vars(given).items()}
     for action in parser._actions:
         loose = [word for word in rest if not word.startswith("-")]
         if action.option_strings or action.nargs not in ("?", "*") or values.get(action.dest) or not loose:
@@ -133,21 +137,46 @@ def placed(parser: argparse.ArgumentParser, given: argparse.Namespace, rest: lis
     if rest:
         wrong = next((word for word in rest if word.startswith("-")), rest[0])
         known = {flag.lstrip("-") for action in parser._actions for flag in action.option_strings}
-        name = wrong.lstrip("-").split("=")[0].replace("-", "_")
-        raise InputError(f"unknown argument '{wrong}'.{did_you_mean(name, known)}")
+        name = wrong.removeprefix(MARK).lstrip("-").split("=")[0].replace("-", "_")
+        raise InputError(f"unknown argument '{wrong.removeprefix(MARK)}'.{did_you_mean(name, known)}")
     return {name: value for name, value in values.items() if value not in (None, [])}
 
 
 def normalised(arguments: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
-    """Write `--save-every` as `--save_every`, and `--from=a b` as `--from a b`."""
-    lists = {flag for action in parser._actions if action.nargs == "+" for flag in action.option_strings}
+    """Write `--save-every` as `--save_every`, `--from=a b` as `--from a b`, and mark values that begin with a dash.
+
+    A class may be called `-negative`. argparse takes such a word for a flag, so it gets a mark here that `placed` removes. A
+    word is a value if it begins with one dash and stands behind a flag that still takes values, unless it is a setting's name
+    with a dash too few: `-budget`.
+    """
+    actions = {flag: action for action in parser._actions for flag in action.option_strings}
+    names = {flag.lstrip("-") for flag in actions}
     words: list[str] = []
+    wanted = 0.0  # values that the flag before still takes
     for argument in arguments:
         flag, equals, value = argument.partition("=")
         if argument.startswith("--"):
             flag = "--" + flag[2:].replace("-", "_")
-        words += [flag, value] if equals and flag in lists else [flag + equals + value]
+            action = actions.get(flag)
+            wanted = 0.0 if action is None or action.nargs in (0, "?") else math.inf if action.nargs == "+" else 1.0
+            if equals:
+                wanted = wanted if wanted == math.inf else 0.0
+                words += [flag, _marked(value)] if wanted else [flag + equals + value]
+            else:
+                words.append(flag)
+            continue
+        is_value = wanted > 0 and argument not in actions and flag.lstrip("-").replace("-", "_") not in names
+        words.append(_marked(argument) if is_value else argument)
+        wanted -= 1
     return words
+
+
+def _marked(value: str) -> str:
+    return MARK + value if value.startswith("-") else value
+
+
+def _unmarked(value: Any) -> Any:
+    return [_unmarked(item) for item in value] if isinstance(value, list) else str(value).removeprefix(MARK)
 
 
 def combined(parts: Sequence[type], layers: Sequence[Layer]) -> dict[str, Any]:

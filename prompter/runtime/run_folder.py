@@ -21,7 +21,8 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from distill.common.errors import InputError
-from distill.common.files import read_json, write_json, write_text
+from distill.common.files import read_json, read_yaml, write_json, write_text
+from distill.common.yaml_text import as_written
 
 CHECKPOINT_MANIFEST = "manifest.json"
 LOCK = ".lock"
@@ -97,8 +98,17 @@ def differences(
     return [
         f"{key}: {stored.get(key)!r} there, {given.get(key)!r} here"
         for key in stored | dict(given)
-        if key not in may_differ and stored.get(key) != given.get(key)
+        if key not in may_differ and not _same(stored.get(key), given.get(key))
     ]
+
+
+def _same(stored: Any, given: Any) -> bool:
+    """Compare a value of a file with a setting. Files of earlier versions have `~` where settings now hold the home."""
+    if stored == given or as_written(stored) == given:
+        return True
+    if isinstance(stored, list) and isinstance(given, list):
+        return len(stored) == len(given) and all(map(_same, stored, given))
+    return isinstance(stored, str) and isinstance(given, str) and os.path.expanduser(stored) == given
 
 
 class RunFolder:
@@ -154,7 +164,7 @@ class RunFolder:
             raise InputError(
                 f"{self.setting}: '{self.path}' already holds a run: continue it with --resume, or choose another folder"
             )
-        stored = yaml.safe_load(file.read_text(encoding="utf-8"))
+        stored = read_yaml(file)
         differing = differences(stored, config, defaults or {}, may_differ)
         if differing:
             raise InputError(

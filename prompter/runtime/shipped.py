@@ -16,7 +16,7 @@ def config_path(name: str) -> Path:
         InputError: There is no such file.
     """
     for file in [
-        Path(name),
+        Path(name).expanduser(),
         *(folder / Path(name).relative_to("configs") for folder in SHIPPED if name.startswith("configs/")),
     ]:
         if file.is_file():

@@ -28,22 +28,25 @@ class StudentsConfig(TeacherSettings, EvaluationDataSettings, CommonSettings):
         "What to learn from: folder of a run or prompter, exported dataset, text file, or hub dataset; several are mixed.",
         "Texts",
         aliases=("from",),
+        path=True,
     )
     method: str = setting(
         "", f"Make the texts by a method instead: {', '.join(METHODS)}; see docs/explanation/methods.md.", "Texts"
     )
     corpus: str | None = setting(
-        None, "General text for zero-shot and t3: text file, folder, data file, hub dataset, or toy.", "Texts"
+        None, "General text for zero-shot and t3: text file, folder, data file, hub dataset, or toy.", "Texts", path=True
     )
     weights: list[float] = setting(
         [], "How often texts of each --from are drawn in training; default: all alike.", "Texts", commas="always"
     )
     text_column: str = setting("text", "Column of your own texts.", "Texts")
     text_split: str = setting("train", "Split of your own texts, in a folder or on the hub.", "Texts")
-    base: str | None = setting(None, "Base model of a prompter, where it has moved.", "Models")
-    student: list[str] = setting(["bert:layers=2,hidden=128"], f"{STUDENT_HELP}. Several share the texts.", "Models")
+    base: str | None = setting(None, "Base model of a prompter, where it has moved.", "Models", path=True)
+    student: list[str] = setting(
+        ["bert:layers=2,hidden=128"], f"{STUDENT_HELP}. Several share the texts.", "Models", path=True
+    )
     student_tokenizer: str | None = setting(
-        None, "Tokenizer of a student of random weights; default: the teacher's.", "Models"
+        None, "Tokenizer of a student of random weights; default: the teacher's.", "Models", path=True
     )
     budget: int = setting(0, "Teacher queries that may be spent; needed where a prompter writes.", "Budget", low=0)
     epochs: float = setting(0.0, "Passes over the texts, instead of student_updates.", "Student", low=0)
@@ -61,6 +64,7 @@ class StudentsConfig(TeacherSettings, EvaluationDataSettings, CommonSettings):
         "Output",
         aliases=("output_dir", "to"),
         required="give --output_dir (or --to) with the folder of the student",
+        path=True,
     )
     report_to: list[str] = setting(
         [],

@@ -23,14 +23,16 @@ class EvaluateConfig(TeacherSettings, CommonSettings):
         "Classifiers to measure: folder, hub id, http(s)://HOST/predict, module:function, or toy:TASK.",
         "Models",
         required="prompter evaluate MODEL... --task NAME",
+        path=True,
     )
     task: str = setting(
         "",
         "Name of a task (prompter tasks ls), or path of a task's YAML file.",
         "Evaluation",
         required="give --task with a name (prompter tasks ls) or the path of a YAML file",
+        path=True,
     )
-    data: str | None = setting(None, "File or folder to read instead of the task's own data.", "Evaluation")
+    data: str | None = setting(None, "File or folder to read instead of the task's own data.", "Evaluation", path=True)
     limit: int = setting(0, "Rows to use, always the same ones; 0: all.", "Evaluation", low=0)
     metric: list[str] = setting(
         [],
@@ -40,7 +42,11 @@ class EvaluateConfig(TeacherSettings, CommonSettings):
         commas="always",
     )
     json: str | None = setting(
-        None, "Write the results to this file; without a file print them, as JSON alone.", "Output", optional_value=PRINT
+        None,
+        "Write the results to this file; without a file print them, as JSON alone.",
+        "Output",
+        optional_value=PRINT,
+        path=True,
     )
 
     def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.common.files import read_yaml
+from distill.common.yaml_text import as_written
 from eval.data.labelled import load_texts
 from eval.data.reading import parquet_files
 from prompter.exporting.config import NO_TEACHER
@@ -138,7 +139,7 @@ class DatasetSource:
             raise InputError(f"{path}: column 'teacher_probs' holds no lists of numbers: export it again")
         made = read_yaml(folder / RECIPE_FILE).get("export", {}) if (folder / RECIPE_FILE).is_file() else {}
         self.teacher: str | None = None if made.get("teacher") == NO_TEACHER else made.get("teacher")
-        self.teacher_labels: list[str] = made.get("teacher_labels", [])
+        self.teacher_labels: list[str] = as_written(made.get("teacher_labels", []))
 
     def portion(self, number: int) -> Portion | None:
         """Return kept rows of the dataset, in its order."""

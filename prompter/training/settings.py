@@ -32,10 +32,11 @@ class RunConfig(TeacherSettings, EvaluationDataSettings, CommonSettings):
         "Causal language model that writes the texts: folder, hub id, or toy.",
         "Models",
         required="give --generator with a causal language model, or a line 'generator: ...' in the config",
+        path=True,
     )
-    student: str = setting("bert:layers=2,hidden=128", f"{STUDENT_HELP}.", "Models", required="give --student")
+    student: str = setting("bert:layers=2,hidden=128", f"{STUDENT_HELP}.", "Models", required="give --student", path=True)
     student_tokenizer: str | None = setting(
-        None, "Tokenizer of a student of random weights; default: the teacher's.", "Models"
+        None, "Tokenizer of a student of random weights; default: the teacher's.", "Models", path=True
     )
     budget: int = setting(16000, "Teacher queries that the run may spend.", "Budget", low=1)
     compare: list[str] = setting(
@@ -46,15 +47,18 @@ class RunConfig(TeacherSettings, EvaluationDataSettings, CommonSettings):
         choices=(*BASELINES, "none"),
     )
     corpus: str | None = setting(
-        None, "General text for the baselines random-words and corpus: file, folder, hub id, or toy.", "Texts"
+        None, "General text for the baselines random-words and corpus: file, folder, hub id, or toy.", "Texts", path=True
     )
     real_data: str | None = setting(
         None,
         "Real text for the baselines real (its labels are not read) and supervised: file, folder, hub id, or toy:TASK.",
         "Texts",
+        path=True,
     )
     eval_every: int = setting(0, "Rollouts between two evaluations; 0: at the end only.", "Evaluation", low=0)
-    output_dir: str = setting("", "Folder of the run.", "Output", required="give --output_dir with the folder of the run")
+    output_dir: str = setting(
+        "", "Folder of the run.", "Output", required="give --output_dir with the folder of the run", path=True
+    )
     report_to: list[str] = setting(
         [],
         "Experiment trackers: what transformers takes, such as tensorboard or wandb; all; none.",

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from distill.common.errors import InputError
 from distill.common.settings import TRACKERS, check, convert, setting
+from distill.common.yaml_text import parse_yaml
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Example:
     labels: list[str] = setting([], "Labels.", "Texts", commas="alone")
     specs: list[str] = setting([], "Specs.", "Texts")
     weights: list[float] = setting([], "Weights.", "Texts", commas="always")
-    place: str | None = setting(None, "Place.", "Output")
+    place: str | None = setting(None, "Place.", "Output", path=True)
 
 
 FIELD = {item.name: item for item in fields(Example)}
@@ -46,10 +47,21 @@ FIELD = {item.name: item for item in fields(Example)}
         ("labels", ["good, old", "bad"], ["good, old", "bad"]),
         ("specs", "bert:layers=2,hidden=64", ["bert:layers=2,hidden=64"]),
         ("weights", "1,2.5", [1.0, 2.5]),
+        ("weights", [1, 2.5], [1.0, 2.5]),
+        ("labels", [5], ["5"]),
         ("place", "here", "here"),
+        ("place", "~/here", "/home/someone/here"),
+        ("place", "~", "/home/someone"),
+        ("place", "a/~/b", "a/~/b"),
+        ("labels", ["~/here", "~"], ["~/here", "~"]),
+        ("count", "010", 10),
+        ("count", "900,719", 900719),
     ],
 )
-def test_what_a_user_writes_becomes_the_type_that_was_declared(name: str, written: Any, value: Any) -> None:
+def test_what_a_user_writes_becomes_the_type_that_was_declared(
+    name: str, written: Any, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
     assert convert(FIELD[name], written) == value
 
 
@@ -65,6 +77,8 @@ def test_what_a_user_writes_becomes_the_type_that_was_declared(name: str, writte
         ("on", "perhaps", "on is 'perhaps', expected true or false"),
         ("labels", [False, True], "labels is False, expected text: put quotes around it"),
         ("place", True, "place is True, expected text"),
+        ("labels", [None], "labels is None, expected text: put quotes around it"),
+        ("count", 10**400, "count is 10+, expected a whole number"),
     ],
 )
 def test_what_is_of_another_type_is_refused(name: str, written: Any, said: str) -> None:
@@ -102,3 +116,14 @@ def test_trackers_are_those_of_transformers() -> None:
     from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
     assert set(TRACKERS) - {"none", "all"} == set(INTEGRATION_TO_CALLBACK)
+
+
+def test_long_whole_numbers_keep_their_digits() -> None:
+    assert convert(FIELD["count"], "9007199254740993") == convert(FIELD["count"], "9,007,199,254,740,993") == 9007199254740993
+
+
+def test_numbers_of_yaml_are_spelt_as_in_the_file_where_text_is_meant() -> None:
+    values = parse_yaml("labels: [1.50, +1, no, 001, null, true]\nname: 1e5\ncount: 010\nshare: 0.50")
+    found = {name: convert(FIELD[name], value) for name, value in values.items()}
+    assert found == {"labels": ["1.50", "+1", "no", "001", "null", "true"], "name": "1e5", "count": 10, "share": 0.5}
+    assert type(found["share"]) is float and type(convert(FIELD["count"], parse_yaml("7"))) is int

@@ -18,10 +18,10 @@ def task(labels=("negative", "positive")):
         ({}, ["version"], "has no key 'version'"),
         ({"kind": "pairs"}, [], "kind is 'pairs', expected one of: single, pair"),
         ({"kind": "single"}, [], "text_columns are ['a', 'b'], expected 1 for the kind 'single'"),
-        ({"labels": [False, True]}, [], "labels holds False, expected text; put quotes around it"),
+        ({"labels": [["a"], "b"]}, [], "labels holds ['a'], expected text; put quotes around it"),
         ({"labels": ["a", "a"]}, [], "labels are ['a', 'a'], expected two or more different names"),
         ({"labels": "no"}, [], "labels is 'no', expected a list"),
-        ({"data": 5}, [], "data is 5, expected text"),
+        ({"data": True}, [], "data is True, expected text"),
         ({"metrics": ["acuracy"]}, [], "metrics names 'acuracy', expected some of: accuracy, macro_f1"),
         ({"metrics": ["acuracy"]}, [], "Did you mean 'accuracy'?"),
         ({"metrics": []}, [], "metrics is empty"),
@@ -34,6 +34,14 @@ def test_mistakes_in_a_task_file_are_named(tmp_path, changes, without, said):
     with pytest.raises(InputError) as caught:
         read_task(file)
     assert said in str(caught.value) and str(caught.value).startswith(f"{file}: ")
+
+
+def test_labels_of_a_task_are_what_is_written(tmp_path):
+    file = write(tmp_path)
+    text = file.read_text().replace("- 'no'", "- no").replace("- 'yes'", "- 010")
+    assert "- no\n" in text and "- 010\n" in text
+    file.write_text(text)
+    assert read_task(file).labels == ("no", "010")
 
 
 def test_a_task_reads_its_pairs_from_beside_its_file_or_from_elsewhere(tmp_path):

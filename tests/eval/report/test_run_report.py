@@ -182,7 +182,7 @@ def test_folders_that_are_not_runs_are_refused(tmp_path):
         with pytest.raises(InputError, match="disagreement.json: is not valid JSON"):
             write_report(tmp_path)
     (tmp_path / "disagreement.json").unlink()
-    for damage, message in (("a: [1", "config.yaml: is not valid YAML"), ("text", "config.yaml: expected names")):
+    for damage, message in (("a: [1", "config.yaml: is not valid YAML"), ("text", "config.yaml: expected lines")):
         (tmp_path / "config.yaml").write_text(damage)
         with pytest.raises(InputError, match=message):
             write_report(tmp_path)

@@ -44,8 +44,20 @@ def test_lists_take_spaces_commas_and_repetition() -> None:
 def test_a_typo_is_named_even_where_something_is_missing() -> None:
     with pytest.raises(InputError, match=r"unknown argument '--budgte'\. Did you mean 'budget'\?"):
         work("--budgte", "5")
-    with pytest.raises(InputError, match="unknown argument '-budget'. Did you mean 'budget'"):
-        work("-budget", "5")
+    for before in ([], ["--names", "a"], ["--names"], ["--to"], ["--to", "there"]):
+        with pytest.raises(InputError, match="unknown argument '-budget'. Did you mean 'budget'|expected .* argument"):
+            work(*before, "-budget", "5")
+
+
+def test_values_may_begin_with_a_dash() -> None:
+    assert work("--names", "-negative", "+positive", "--budget", "5").names == ["-negative", "+positive"]
+    assert work("--names=-a", "-b", "--names", "c", "-d").names == ["-a", "-b", "c", "-d"]
+    assert work("--names=--", "--budget", "5").names == ["--"]
+    assert work("--to", "-there", "--budget=7") == Work(budget=7, to="-there")
+    with pytest.raises(InputError, match="budget is -5, expected a whole number >= 1"):
+        work("--budget", "-5")
+    with pytest.raises(InputError, match="unknown argument '-x'"):
+        work("--to", "there", "-x")
 
 
 def test_a_wrong_value_in_a_file_names_file_and_key(tmp_path: Path) -> None:
