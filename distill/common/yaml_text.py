@@ -1,8 +1,8 @@
 """YAML as the user wrote it: the core schema of YAML 1.2, and nothing that grows while it is read.
 
-PyYAML follows YAML 1.1, where `no` is false, `010` is 8, `12:30` is 750, and the last of two equal keys wins. Here only `true`,
-`false`, `null` and decimal numbers are more than text. A number remembers its spelling, so that a class named `1.50` or `+1`
-keeps its name (`Whole`, `Number`). No setting is a list of switches, so in a list `true`, `false` and `null` are words.
+PyYAML follows YAML 1.1, where `no` is false, `010` is 8, `12:30` is 750, and the last of two equal keys wins. Here only
+`true`, `false`, `null` and decimal numbers are more than text. A number remembers its spelling, so that a class named `1.50`
+or `+1` keeps its name (`Whole`, `Number`). No setting is a list of switches, so in a list `true`, `false` and `null` are words.
 
 Everything is bounded before it is built: the size of the text, its depth, and what its aliases stand for.
 """
@@ -82,9 +82,7 @@ def _check_growth(text: str) -> None:
     for event in yaml.parse(text, Loader=_Base):
         tag = getattr(event, "tag", None)
         if tag and not (isinstance(event, yaml.ScalarEvent) and tag == TAG + "str"):
-            raise YamlFault(
-                f"line {event.start_mark.line + 1}: holds the tag '{tag}', expected plain text, lists and mappings"
-            )
+            raise YamlFault(f"holds the tag '{tag}', expected plain text, lists and mappings")
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 raise YamlFault(f"alias '*{event.anchor}' stands inside what it names, or before it")
