@@ -1,7 +1,7 @@
 """The command line: `prompter VERB`.
 
 Each verb is a module of `prompter.commands`. They import heavy libraries only when they run, so `--help` answers at once. A
-user's mistake ends with one line on standard error and exit status 2, Ctrl-C with 130.
+user's mistake ends with one line on standard error and exit status 2, Ctrl-C with 130, SIGTERM with 143, SIGHUP with 129.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
 from prompter import __version__
+from prompter.runtime.interrupt import exit_status, handled, stop_now
 from prompter.runtime.parser import Parser, normalised, placed
 
 VERBS = ("demo", "train", "export", "distill", "evaluate", "evaluate-data", "bench", "tasks", "report", "completion")
@@ -50,13 +51,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command line and return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        return _run(arguments)
+        with handled(stop_now):
+            return _run(arguments)
     except InputError as error:
         print(f"prompter: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("prompter: stopped", file=sys.stderr)
-        return 130
+        return exit_status()
 
 
 def parsed(arguments: list[str]) -> tuple[str, dict[str, Any]]:
@@ -99,7 +101,7 @@ def _run(arguments: list[str]) -> int:
         return status
     again = shlex.join(["prompter", *arguments, *(flag for flag in go_on or [] if flag not in arguments)])
     print(f"Stopped. Go on with: {again}", file=sys.stderr)
-    return 130
+    return exit_status()
 
 
 if __name__ == "__main__":

@@ -5,16 +5,18 @@ first stored answer stays: every process uses the same bits, whatever batch they
 transaction. So a killed run continues bit for bit: the calls after its last checkpoint find the same answers again, and the
 first unfinished call asks for the same texts.
 
-A cache must never end a run. Where the file cannot be used, one notice says so, and the teacher is asked directly. We keep
-this cache by hand because the caches of common libraries key by function call, not by text.
+A cache must never end a run, nor change it without a word. Each row ends in a checksum of teacher, text and answer. Rows that
+are damaged are removed, so they are asked again, and a notice counts them. A file that is damaged as a whole is renamed, and a
+new one begins. Where the file cannot be used, for instance on a full disk, one notice says so, and the teacher is asked
+directly. We keep this cache by hand because the caches of common libraries key by function call, not by text.
 """
 
 import hashlib
 import json
 import sqlite3
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +30,11 @@ from distill.common.precision import compute_dtype
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.probabilities import stop_if_mostly_unusable
+from distill.teachers.stored_answers import StoredAnswers, means_damage, set_aside
 from distill.teachers.transformers_teacher import TransformersTeacher
-
-# Texts per look-up: older builds of SQLite take at most 999 values in one statement.
-LOOKED_UP_AT_ONCE = 500
 
 # Files of a model folder that decide the answers; other files may change freely.
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
-
-STORED_ROW = np.dtype("<f4")
 
 
 def predictions_file() -> Path:
@@ -75,7 +73,7 @@ class CachedTeacher:
         self.asked = teacher.queries  # a black box without labels was asked for them
         self._file = file
         self._notice = notice
-        self._predictions: _Predictions | None = None
+        self._predictions: StoredAnswers | None = None
         if file is None:
             return
         try:
@@ -83,10 +81,12 @@ class CachedTeacher:
         except (ValueError, OSError) as error:  # the hub raises a ValueError for a folder that is gone
             notice(f"The teacher's answers are not kept: {error}. The run continues without a cache.")
             return
+        self._open = partial(StoredAnswers, Path(file), name, len(teacher.labels), patience)
         try:
-            self._predictions = _Predictions(Path(file), name, len(teacher.labels), patience)
+            self._predictions = self._open()
+            self._say_damaged(self._predictions)
         except (sqlite3.Error, OSError) as error:
-            self._go_without(error)
+            self._set_aside_or_go_without(error)
 
     @property
     def white_box(self) -> TransformersTeacher | None:
@@ -161,82 +161,57 @@ class CachedTeacher:
     def _look_up(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
         assert self._predictions is not None
         try:
-            return self._predictions.look_up(keys)
+            found = self._predictions.look_up(keys)
+            self._say_damaged(self._predictions)
+            return found
         except sqlite3.Error as error:
-            self._go_without(error)
+            self._set_aside_or_go_without(error)
             return {}
 
     def _keep(self, fresh: dict[bytes, np.ndarray]) -> dict[bytes, np.ndarray]:
         """Store the usable answers, and return all answers in the bits that are stored."""
         if self._predictions is None:
             return fresh
+        usable = {key: row for key, row in fresh.items() if not np.isnan(row).any()}
         try:
-            return fresh | self._predictions.keep({key: row for key, row in fresh.items() if not np.isnan(row).any()})
+            return fresh | self._predictions.keep(usable)
         except sqlite3.Error as error:
-            self._go_without(error)
-            return fresh
+            self._set_aside_or_go_without(error)
+        if self._predictions is not None:  # a new file
+            with suppress(sqlite3.Error):
+                return fresh | self._predictions.keep(usable)
+        return fresh
 
-    def _go_without(self, error: Exception) -> None:
-        self._predictions = None
+    def _say_damaged(self, stored: StoredAnswers) -> None:
+        if stored.damaged:
+            self._notice(
+                f"{stored.damaged:,} of the teacher's stored answers in {self._file} were damaged or lost: the teacher is "
+                "asked again for these texts. Where its answers vary, results do, too."
+            )
+            stored.damaged = 0
+
+    def _set_aside_or_go_without(self, error: Exception) -> None:
+        """Go on with a new file if the old one is damaged as a whole, else without a cache."""
+        if self._predictions is not None:
+            self._predictions.close()
+            self._predictions = None
+        file = Path(str(self._file))
+        if means_damage(error):
+            try:
+                kept = set_aside(file)
+                self._predictions = self._open()
+            except (sqlite3.Error, OSError) as later:
+                error = later
+            else:
+                self._notice(
+                    f"{file}, which keeps the teacher's answers, is damaged ({error}): it is now called {kept.name}, and a "
+                    "new one begins. The teacher is asked again."
+                )
+                return
         self._notice(
-            f"The teacher's answers are not kept: {self._file} cannot be used ({error}). The run continues without a cache; "
+            f"The teacher's answers are not kept: {file} cannot be used ({error}). The run continues without a cache; "
             "remove the file, or set PROMPTER_CACHE to a folder that you can write to."
         )
-
-
-class _Predictions:
-    """The stored answers of one teacher.
-
-    Args:
-        file: The database.
-        teacher: Identity of the teacher.
-        columns: Number of classes K.
-        patience: Seconds to wait for another process that is writing.
-
-    Raises:
-        sqlite3.Error: From any method, where the file is not a database, is damaged, locked for too long or not writable.
-        OSError: The folder cannot be made.
-    """
-
-    def __init__(self, file: Path, teacher: str, columns: int, patience: float) -> None:
-        self.teacher = teacher
-        self.columns = columns
-        file.parent.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(file, timeout=patience, isolation_level=None, check_same_thread=False)
-        weakref.finalize(self, self._database.close)
-        # In this mode readers do not wait for a writer. Where two processes switch a new file at the same time, SQLite refuses
-        # one of them, and it works in the mode that the other has set.
-        with suppress(sqlite3.OperationalError):
-            self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")  # no checkpoint may know an answer that this file lost
-        self._database.execute(
-            "CREATE TABLE IF NOT EXISTS answers (teacher TEXT, text BLOB, log_probs BLOB NOT NULL, "
-            "PRIMARY KEY (teacher, text)) WITHOUT ROWID"
-        )
-
-    def look_up(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
-        """Return the stored answers, (K,) float32 each."""
-        found: dict[bytes, np.ndarray] = {}
-        for start in range(0, len(keys), LOOKED_UP_AT_ONCE):
-            part = keys[start : start + LOOKED_UP_AT_ONCE]
-            marks = ",".join("?" * len(part))
-            query = f"SELECT text, log_probs FROM answers WHERE teacher = ? AND text IN ({marks})"
-            for key, row in self._database.execute(query, (self.teacher, *part)):
-                if len(row) == self.columns * STORED_ROW.itemsize:  # else damaged: ask and store again
-                    found[key] = np.frombuffer(row, STORED_ROW)
-        return found
-
-    def keep(self, predictions: dict[bytes, np.ndarray]) -> dict[bytes, np.ndarray]:
-        """Store answers in one transaction, and return what is stored, because another process may have been first."""
-        rows = [(self.teacher, key, row.astype(STORED_ROW).tobytes()) for key, row in predictions.items()]
-        with self._database:
-            self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany(
-                "INSERT INTO answers VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET log_probs = excluded.log_probs "
-                "WHERE length(log_probs) <> length(excluded.log_probs)",
-                rows,
-            )
-            return self.look_up(list(predictions))
 
 
 def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> str:

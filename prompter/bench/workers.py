@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 from distill.common.errors import InputError
 from prompter.bench.cells import cell_folder, cell_result
 from prompter.bench.suite import Cell
+from prompter.runtime.interrupt import REQUESTS, exit_status, prepare_worker, stop_now
 
 MOST_JOBS = 4
 """Most cells at a time unless the user gives a number. Each cell holds a teacher and a writer in memory."""
@@ -53,7 +55,7 @@ def run_cells(
 
     Raises:
         InputError: A worker was killed, for instance because the machine ran out of memory.
-        KeyboardInterrupt: Ctrl-C. Finished cells stay, and interrupted cells continue from their last checkpoints.
+        KeyboardInterrupt: Ctrl-C or SIGTERM. Finished cells stay, and interrupted cells continue from their last checkpoints.
     """
     rows = []
     with _mapped(jobs) as mapped:
@@ -73,9 +75,14 @@ def _mapped(jobs: int) -> Iterator[Callable[..., Any]]:
         return
     context = multiprocessing.get_context("spawn")  # a fork would copy torch's threads in an unknown state
     threads = max(1, processors() // jobs)
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start, initargs=(threads,))
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=prepare_worker)
     try:
-        yield lambda _, cells, folders: pool.map(_work, cells, folders)
+        yield lambda _, cells, folders: pool.map(partial(_work, threads), cells, folders)
+    except KeyboardInterrupt:
+        if exit_status() != 128 + signal.SIGINT:  # a terminal sends Ctrl-C to the workers, too; nobody else does
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+        raise
     except BrokenProcessPool:
         raise InputError(
             "a worker was killed, perhaps because memory ran out: give the same command again, perhaps with fewer --jobs"
@@ -84,29 +91,18 @@ def _mapped(jobs: int) -> Iterator[Callable[..., Any]]:
         pool.shutdown(cancel_futures=True)
 
 
-def _start(threads: int) -> None:
-    """Prepare a worker process."""
-    torch.set_num_threads(threads)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; an idle worker ignores it
-
-    def end_with_parent() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)  # else it would write into the same folders as the next call of this command
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def _work(cell: Cell, folder: Path) -> dict[str, Any]:
-    """Return `cell_result` in a worker. After Ctrl-C, do not start cells that wait in the queue."""
+def _work(threads: int, cell: Cell, folder: Path) -> dict[str, Any]:
+    """Return `cell_result` in a worker. After a request to stop, do not start cells that wait in the queue."""
     if _interrupted.is_set():
         raise KeyboardInterrupt
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    torch.set_num_threads(threads)
+    for request in REQUESTS:
+        signal.signal(request, stop_now)
     try:
         return cell_result(cell, folder)
     except KeyboardInterrupt:
         _interrupted.set()
         raise
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for request in REQUESTS:
+            signal.signal(request, signal.SIG_IGN)

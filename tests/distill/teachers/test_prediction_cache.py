@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import random
 import shutil
 import sqlite3
 import sys
@@ -238,10 +239,15 @@ def without_the_cache(file: Path, reason: str, **more: float) -> None:
     assert str(file) in notice
 
 
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
-    (tmp_path / "a.sqlite").write_bytes(b"something else, and quite long" * 100)
-    without_the_cache(tmp_path / "a.sqlite", "not a database")
-    assert (tmp_path / "a.sqlite").read_bytes().startswith(b"something else")
+def test_a_file_that_is_no_database_is_set_aside(tmp_path: Path) -> None:
+    file, notices = tmp_path / "a.sqlite", []
+    for name in ("a.sqlite.damaged", "a.sqlite.damaged1"):
+        file.write_bytes(b"something else, and quite long" * 100)
+        assert cached(file, notice=notices.append)(["x"]).isfinite().all()
+        assert "not a database" in notices[-1] and f"now called {name}" in notices[-1]
+        assert (tmp_path / name).read_bytes().startswith(b"something else")
+        assert cached(file)(["x"]).isfinite().all()  # the new file is in use
+    assert len(notices) == 2
 
 
 def test_a_database_of_another_kind(tmp_path: Path) -> None:
@@ -273,30 +279,91 @@ def test_a_database_that_someone_keeps_locked(tmp_path: Path, opened: str) -> No
     holder.close()
 
 
-def test_a_damaged_database_ends_the_cache_and_not_the_run(tmp_path: Path) -> None:
+def test_a_damaged_database_is_set_aside_and_the_run_goes_on(tmp_path: Path) -> None:
     file = tmp_path / "a.sqlite"
     texts = [f"text {i}" for i in range(2000)]
+    notices: list[str] = []
     cached(file)(texts)
     content = bytearray(file.read_bytes())
     content[4096:] = b"\xff" * (len(content) - 4096)
     file.write_bytes(content)
-    notices: list[str] = []
     teacher = cached(file, notice=notices.append)
     assert teacher(texts).isfinite().all()
     assert teacher(texts[:5]).isfinite().all()
     assert len(notices) == 1
     assert "malformed" in notices[0]
+    other = cached(file)
+    other(texts)
+    assert other.asked == 0
 
 
 def test_a_damaged_answer_is_asked_for_and_stored_again(tmp_path: Path) -> None:
     file = tmp_path / "a.sqlite"
-    cached(file)(["x", "y"])
+    whole = cached(file)(["x", "y", "z"])
+    notices: list[str] = []
+    opened = cached(file, notice=notices.append)
     with sqlite3.connect(file) as database:
-        database.execute("UPDATE answers SET log_probs = x'00'")
-    teacher = cached(file)
-    teacher(["x", "y"])
-    assert teacher.asked == 2
+        (row,) = database.execute("SELECT log_probs FROM answers").fetchone()
+        database.execute("UPDATE answers SET log_probs = ?", (row,))  # of the right length, but of one text only
+    for teacher in (opened, cached(file, notice=notices.append)):
+        torch.testing.assert_close(teacher(["x", "y", "z"]), whole, atol=0.01, rtol=0)
+    assert opened.asked == 2
+    assert len(notices) == 1 and "2 of the teacher's stored answers" in notices[0]
     assert cached(file)(["x"]).isfinite().all()
+
+
+def test_an_answer_that_damage_gave_to_another_text_or_teacher_is_missed(tmp_path: Path) -> None:
+    file = tmp_path / "a.sqlite"
+    for column, value in (("text", b"other"), ("teacher", "other")):
+        cached(file)(["x", "y", "z"])
+        with sqlite3.connect(file) as database:
+            database.execute(f"UPDATE answers SET {column} = ? WHERE text = (SELECT max(text) FROM answers)", (value,))
+        notices: list[str] = []
+        teacher = cached(file, notice=notices.append)
+        teacher(["x", "y", "z"])
+        assert teacher.asked == 1 and "1 of the teacher's stored answers" in notices[0]
+
+
+def test_answers_of_an_earlier_version_are_taken_over_once(tmp_path: Path) -> None:
+    file = tmp_path / "a.sqlite"
+    whole = cached(file)(["x", "y", "z"])
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE answers SET log_probs = substr(log_probs, 1, 12)")
+        database.execute(
+            "UPDATE answers SET log_probs = x'000000000000000000000000' WHERE text = (SELECT max(text) FROM answers)"
+        )
+        database.execute("DROP TABLE stored")
+        database.execute("PRAGMA user_version = 0")
+    notices: list[str] = []
+    teacher = cached(file, notice=notices.append)
+    torch.testing.assert_close(teacher(["x", "y", "z"]), whole, atol=0.01, rtol=0)
+    assert teacher.asked == 1 and len(notices) == 1
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE answers SET log_probs = substr(log_probs, 1, 12)")
+    teacher = cached(file, notice=notices.append)
+    teacher(["x", "y", "z"])
+    assert teacher.asked == 3 and len(notices) == 2
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_damage_is_named_or_changes_nothing(tmp_path: Path, seed: int) -> None:
+    rng, file = random.Random(seed), tmp_path / "a.sqlite"
+    texts = [f"text {i}" for i in range(100)]
+    whole = cached(file)(texts)
+    cached(file, PickyTeacher(["b", "a", "c"]))(texts)
+    content = bytearray(file.read_bytes())
+    place, kind = rng.randrange(len(content)), rng.choice(["bit", "zeros", "cut"])
+    if kind == "bit":
+        content[place] ^= 1 << rng.randrange(8)
+    content[place:] = b"" if kind == "cut" else content[place:]
+    if kind == "zeros":
+        content[place : place + 512] = bytes(len(content[place : place + 512]))
+    file.write_bytes(content)
+    notices: list[str] = []
+    teacher = cached(file, notice=notices.append)
+    answers = teacher(texts)
+    torch.testing.assert_close(answers, whole, atol=0.01, rtol=0)
+    assert notices or (same(answers, whole) and teacher.asked == 0)
 
 
 def test_no_file_passes_calls_on_as_they_are(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_workers_find_what_one_process_finds(suite, tmp_path: Path, capsys: pyte
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_workers_end_with_their_suite(suite, tmp_path: Path, how: signal.Signals) -> None:
     file = suite(budgets=[4000], settings=SMALL | {"save_every": 5})
     command = ["-m", "prompter.cli", "bench", "--suite", str(file), "--to", str(tmp_path / "out"), "--quiet", "--jobs", "2"]
@@ -37,8 +37,10 @@ def test_workers_end_with_their_suite(suite, tmp_path: Path, how: signal.Signals
     while not list(tmp_path.glob("out/cells/*/checkpoints/*")):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
-    (os.kill if how == signal.SIGKILL else os.killpg)(process.pid, how)
-    assert process.wait(60) == (-how if how == signal.SIGKILL else 130)
+    (os.killpg if how == signal.SIGINT else os.kill)(process.pid, how)
+    assert process.wait(60) == (-how if how == signal.SIGKILL else 128 + how)
+    if how == signal.SIGKILL:
+        deadline = time.monotonic() + 2
     assert "Traceback" not in process.communicate()[1]  # and every process has closed its end of the pipe
     while time.monotonic() < deadline:
         with suppress(ProcessLookupError):
