@@ -48,13 +48,19 @@ def names_of(parts: Iterable[type]) -> dict[str, dataclasses.Field]:
     }
 
 
-def add_settings(parser: argparse.ArgumentParser, parts: Iterable[type], positional: Sequence[str] = ()) -> None:
+def add_settings(
+    parser: argparse.ArgumentParser,
+    parts: Iterable[type],
+    positional: Sequence[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+) -> None:
     """Add a flag for each setting of dataclasses, sorted into groups.
 
     Args:
         parser: Takes the flags; its defaults are left out, so that what was given can be told from what was not.
         parts: The dataclasses; no two have a setting of the same name.
         positional: Settings that have an argument without a flag already.
+        defaults: Values that the help shows instead of the declared defaults.
     """
     fields = [item for part in parts for item in dataclasses.fields(part)]
     for group in GROUPS:
@@ -67,7 +73,7 @@ def add_settings(parser: argparse.ArgumentParser, parts: Iterable[type], positio
                 "--config", metavar="FILE", default=argparse.SUPPRESS, help="YAML file with any of these settings."
             )
         for item in members:
-            section.add_argument(*_flags(item), **_options(item))
+            section.add_argument(*_flags(item), **_options(item, (defaults or {}).get(item.name)))
             if is_switch(item):  # the other side of the switch, left out of the help: each setting stands there once
                 section.add_argument(
                     f"--no_{item.name}", dest=item.name, action="store_const", const="false", default=argparse.SUPPRESS,
@@ -81,16 +87,17 @@ def _flags(item: dataclasses.Field) -> list[str]:
     return [f"--{name}" for name in dict.fromkeys((*item.metadata["aliases"], item.name))]
 
 
-def _options(item: dataclasses.Field) -> dict[str, Any]:
+def _options(item: dataclasses.Field, shown: Any = None) -> dict[str, Any]:
     about = item.metadata
     default = item.default_factory() if item.default is dataclasses.MISSING else item.default  # type: ignore[operator, misc]
+    default = default if shown is None else shown
     text = about["help"]
     if about["choices"] and not is_list(item):
         text += f" One of: {', '.join(about['choices'])}."
     if is_switch(item):
         text += f" (default: {'on; --no_' + item.name + ' switches it off' if default else 'off'})"
     elif default not in ("", None, []):
-        text += f" (default: {' '.join(default) if isinstance(default, list) else default})"
+        text += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"
     options: dict[str, Any] = {"dest": item.name, "default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
     if is_switch(item):
         return options | {"nargs": "?", "const": "true", "metavar": "BOOL"}

@@ -76,3 +76,16 @@ def test_completion_names_verbs_and_flags(shell: str, capsys: pytest.CaptureFixt
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
     assert "evaluate-data" in script and "--output_dir" in script
+
+
+def test_a_reader_may_stop_reading() -> None:
+    pytest.importorskip("shtab")
+    command_line = f"{sys.executable} -m prompter completion bash | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command_line], capture_output=True, text=True)
+    assert "Traceback" not in done.stderr
+
+
+def test_the_demo_shows_its_own_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(default: 7000)" in shown and "(default: runs/demo)" in shown
