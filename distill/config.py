@@ -10,6 +10,19 @@ SELECTIONS = ("uniform", "balanced")
 """How texts are drawn from the replay."""
 
 
+STUDENT_HELP = "Folder, hub id, teacher-layers:0,2,4 (layers of the teacher), or bert:layers=2,hidden=128 (random weights)"
+"""What a setting `student` takes."""
+
+
+@dataclass
+class StudentTokenizerSettings:
+    """How a student of random weights reads."""
+
+    student_tokenizer: str | None = setting(
+        None, "Tokenizer of a student of random weights; default: the teacher's.", "Models"
+    )
+
+
 @dataclass
 class DistillConfig:
     """Settings of the student's side of a run.

@@ -107,6 +107,18 @@ class CommonSettings:
 
 
 @dataclass
+class LongWorkSettings(CommonSettings):
+    """What work that can be stopped and resumed can be told."""
+
+    report_to: list[str] = setting(
+        [], "Experiment trackers, such as tensorboard or wandb; all; none.", "Output", commas="always", choices=TRACKERS
+    )
+    resume: bool = setting(
+        False, "Go on with what a stopped call has begun.", "Run", aliases=("resume", "resume_from_checkpoint")
+    )
+
+
+@dataclass
 class HubSettings:
     """Where a result is uploaded to."""
 

@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
-from distill.common.settings import TRACKERS, CommonSettings, check, setting
-from distill.config import DistillConfig
+from distill.common.settings import LongWorkSettings, check, setting
+from distill.config import STUDENT_HELP, DistillConfig, StudentTokenizerSettings
 from distill.methods.table import METHODS
 from distill.teachers.config import TeacherSettings
 from eval.data.config import EvaluationDataSettings
 from prompter.runtime.parser import combined, fill, names_of
 
-STUDENT_HELP = "Folder, hub id, teacher-layers:0,2,4 (layers of the teacher), or bert:layers=2,hidden=128 (random weights)"
-
 
 @dataclass
-class StudentsConfig(TeacherSettings, EvaluationDataSettings, CommonSettings):
+class StudentsConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSettings, LongWorkSettings):
     """What to distil from, into what.
 
     Raises:
@@ -45,9 +43,6 @@ class StudentsConfig(TeacherSettings, EvaluationDataSettings, CommonSettings):
     student: list[str] = setting(
         ["bert:layers=2,hidden=128"], f"{STUDENT_HELP}. Several share the texts.", "Models", path=True
     )
-    student_tokenizer: str | None = setting(
-        None, "Tokenizer of a student of random weights; default: the teacher's.", "Models", path=True
-    )
     budget: int = setting(0, "Teacher queries that may be spent; needed where a prompter writes.", "Budget", low=0)
     epochs: float = setting(0.0, "Passes over the texts, instead of student_updates.", "Student", low=0)
     held_out: float = setting(0.05, "Share of the texts that is never trained on.", "Student", low=0, below=1)
@@ -66,16 +61,8 @@ class StudentsConfig(TeacherSettings, EvaluationDataSettings, CommonSettings):
         required="give --output_dir (or --to) with the folder of the student",
         path=True,
     )
-    report_to: list[str] = setting(
-        [],
-        "Experiment trackers: what accelerate takes, such as tensorboard or wandb; all; none.",
-        "Output",
-        commas="always",
-        choices=TRACKERS,
-    )
     sample_every: int = setting(5, "Batches of a method between two tables of samples.", "Output", low=1)
     save_seconds: float = setting(60.0, "Seconds between two checkpoints, at least.", "Output", low=0)
-    resume: bool = setting(False, "Go on with what a stopped call began.", "Run", aliases=("resume", "resume_from_checkpoint"))
 
     def __post_init__(self) -> None:
         """Check ranges, and what goes together."""

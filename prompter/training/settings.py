@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.common.settings import TRACKERS, CommonSettings, check, setting
-from distill.config import DistillConfig
+from distill.common.settings import LongWorkSettings, check, setting
+from distill.config import STUDENT_HELP, DistillConfig, StudentTokenizerSettings
 from distill.teachers.config import TeacherSettings
 from distill.teachers.names import teacher_name
 from eval.data.config import EvaluationDataSettings
@@ -16,11 +16,9 @@ from prompter.rl.config import CandidateConfig, RewardConfig
 from prompter.runtime.parser import fill, given_flags, settings_parser
 from prompter.training.baseline_names import BASELINE_SOURCES, BASELINES
 
-STUDENT_HELP = "Folder, hub id, teacher-layers:0,2,4 (layers of the teacher), or bert:layers=2,hidden=128 (random weights)"
-
 
 @dataclass
-class RunConfig(TeacherSettings, EvaluationDataSettings, CommonSettings):
+class RunConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSettings, LongWorkSettings):
     """What to compress, with what, at which cost.
 
     Raises:
@@ -35,9 +33,6 @@ class RunConfig(TeacherSettings, EvaluationDataSettings, CommonSettings):
         path=True,
     )
     student: str = setting("bert:layers=2,hidden=128", f"{STUDENT_HELP}.", "Models", required="give --student", path=True)
-    student_tokenizer: str | None = setting(
-        None, "Tokenizer of a student of random weights; default: the teacher's.", "Models", path=True
-    )
     budget: int = setting(16000, "Teacher queries that the run may spend.", "Budget", low=1)
     compare: list[str] = setting(
         [],
@@ -59,16 +54,8 @@ class RunConfig(TeacherSettings, EvaluationDataSettings, CommonSettings):
     output_dir: str = setting(
         "", "Folder of the run.", "Output", required="give --output_dir with the folder of the run", path=True
     )
-    report_to: list[str] = setting(
-        [],
-        "Experiment trackers: what transformers takes, such as tensorboard or wandb; all; none.",
-        "Output",
-        commas="always",
-        choices=TRACKERS,
-    )
     save_every: int = setting(10, "Rollouts between two checkpoints.", "Output", low=1)
     sample_every: int = setting(5, "Rollouts between two tables of samples.", "Output", low=1)
-    resume: bool = setting(False, "Go on with the run in output_dir.", "Run", aliases=("resume", "resume_from_checkpoint"))
 
     def __post_init__(self) -> None:
         """Check ranges, and that each baseline has its text."""
