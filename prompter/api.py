@@ -79,7 +79,7 @@ def export(
     config, writer = export_settings(_with_teacher(settings | {"run": str(run)}, teacher))
     from distill.common.files import read_yaml
     from distill.common.precision import using_dtype
-    from prompter.exporting.folder import RECIPE_FILE
+    from eval.data.recipe import RECIPE_FILE
     from prompter.exporting.loop import export as work
 
     with using_dtype(config.dtype):

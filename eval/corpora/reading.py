@@ -15,9 +15,10 @@ from distill.common.errors import InputError
 from distill.common.hub import HUB_ID
 from eval.data.labelled import load_texts
 from eval.data.reading import Columns, parquet_files, read_files
+from eval.data.recipe import RECIPE_FILE, check_dataset
 
-RECIPE, WORK = "recipe.yaml", ".export"
-"""The file that `prompter export` writes last into a finished dataset, and the folder that it works in until then."""
+WORK = ".export"
+"""The folder that `prompter export` works in until it writes the recipe."""
 
 COLUMNS = ("label", "wanted_label", "teacher_probs", "confidence", "topic", "lm_logprob", "keep", "drop_reason")
 """Columns of an exported dataset that are read beside the text."""
@@ -69,10 +70,12 @@ def load_corpus(path: str, text_column: str = "text", all_rows: bool = False, sp
     place = Path(path)
     if not place.exists():
         raise InputError(f"{path}: there is no such folder or file; give the folder of a dataset, or a file of texts.")
-    if place.is_dir() and (place / WORK).is_dir() and not (place / RECIPE).is_file():
+    if place.is_dir() and (place / WORK).is_dir() and not (place / RECIPE_FILE).is_file():
         raise InputError(f"{path}: is an unfinished export; run the same prompter export again to finish it.")
     files = [place] if place.name.endswith(".parquet") else parquet_files(place, split) if place.is_dir() else []
     if files:
+        if place.is_dir():
+            check_dataset(place, files)
         return _dataset(path, read_files(path, files, [text_column], COLUMNS), text_column, all_rows)
     texts = load_texts(path, text_column, split)
     return Corpus(path, texts, len(texts))

@@ -3,24 +3,34 @@
 One SQLite file holds everything that is not part of the dataset yet: the progress, the rows of the shard that is not full,
 and the index of duplicates. One transaction per batch changes all three, so they agree after a kill, and the interrupted
 batch is written again to the same bytes. `recipe.yaml` is written last and marks a dataset as finished.
+
+The state holds checksums of the shards and of itself. An export that goes on compares them. Where something is missing or
+damaged it writes all rows again, to the same bytes, and a file that is not its own is refused.
 """
 
 import contextlib
+import hashlib
+import itertools
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import yaml
 
 from distill.common.errors import InputError
 from distill.common.files import read_yaml, write_text
+from distill.teachers.stored_answers import means_damage
+from eval.data.recipe import FILES, RECIPE_FILE, file_entry, file_fault
+from prompter.exporting.row_sum import RowSum
+from prompter.exporting.shards import shard_path
 from prompter.runtime.run_folder import differences, take_lock
 
-WORK_FOLDER, STATE_FILE, RECIPE_FILE = ".export", "state.sqlite", "recipe.yaml"
+WORK_FOLDER, STATE_FILE = ".export", "state.sqlite"
 
 CACHE_KIB = 8192
 """Memory for the pages of SQLite, in KiB."""
@@ -69,6 +79,8 @@ class ExportFolder:
             raise InputError(f"to: folder '{path}' holds other files, which stay as they are: choose another folder")
         self._lock = take_lock(self.work / "lock", "to:", path)
         self.connection: sqlite3.Connection | None = None
+        self.files: dict[str, dict[str, Any]] = {}
+        self._sum: RowSum | None = None
 
     def _read_recipe(self) -> dict[str, Any] | None:
         """Return the recipe of a finished dataset, or None."""
@@ -108,20 +120,108 @@ class ExportFolder:
     def _stored_identity(self) -> dict[str, Any] | None:
         if not (self.work / STATE_FILE).is_file():
             return None
-        with contextlib.closing(_connect(self.work / STATE_FILE)) as connection:
-            value = connection.execute("SELECT value FROM state WHERE key = 'identity'").fetchone()
-        return json.loads(value[0]) if value else None
+        with self.damage_named():
+            with contextlib.closing(_connect(self.work / STATE_FILE)) as connection:
+                value = connection.execute("SELECT value FROM state WHERE key = 'identity'").fetchone()
+            return dict(json.loads(value[0])) if value else None
+
+    @contextlib.contextmanager
+    def damage_named(self) -> Iterator[None]:
+        """Turn an error about a damaged working state into an `InputError`."""
+        try:
+            yield
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            if isinstance(error, sqlite3.Error) and not means_damage(error):
+                raise
+            raise InputError(
+                f"to: {self.work / STATE_FILE} is damaged ({error}), and the export cannot go on: remove the folder "
+                f"'{self.path}' and give the same command again"
+            ) from error
 
     # The working state
 
-    def open_state(self, identity: dict[str, Any], classes: int) -> ExportProgress:
-        """Start the working state, or open the one of an interrupted export."""
-        self.connection = _connect(self.work / STATE_FILE)
-        if self._get("identity") is None:
-            self._set("identity", identity)
-            self._set("progress", asdict(ExportProgress(kept_of=[0] * classes, answers=[0] * classes)))
-            self.connection.commit()
-        return ExportProgress(**self._get("progress"))
+    def open_state(self, identity: dict[str, Any], classes: int, say: Callable[[str], None]) -> ExportProgress:
+        """Start the working state, or open the one of an interrupted export.
+
+        Args:
+            identity: Everything that decides the rows.
+            classes: Number of classes.
+            say: Shows a line if all rows must be written again.
+
+        Raises:
+            InputError: The state is damaged as a whole, or the folder holds a file that is not of this export.
+        """
+        with self.damage_named():
+            self.connection = _connect(self.work / STATE_FILE)
+            self._sum = RowSum(self.connection, besides="state")
+            progress = self._get("progress")
+            faults = self._faults(progress) if progress else []
+            if faults:
+                say(f"{self.path}: {', '.join(faults)}; all rows are written again.")
+                for number in range(progress["shards"]):
+                    shard_path(self.path, number).unlink(missing_ok=True)
+            if faults or not progress:
+                self._begin(identity, classes)
+            self.files = self._get("files") or self._entries_of_older_export(self._get("progress"))
+            found = ExportProgress(**self._get("progress"))
+        for number in itertools.count(found.shards):  # shards that were written but not committed before a kill
+            if not shard_path(self.path, number).is_file():
+                break
+            shard_path(self.path, number).unlink()
+        self._refuse_others()
+        return found
+
+    def _begin(self, identity: dict[str, Any], classes: int) -> None:
+        """Make the state of an export that has no rows yet."""
+        assert self.connection is not None
+        for (table,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            self.connection.execute(f'DELETE FROM "{table}"')
+        self._sum = RowSum(self.connection, besides="state")
+        self._set("identity", identity)
+        self.commit(ExportProgress(kept_of=[0] * classes, answers=[0] * classes))
+
+    def _faults(self, progress: dict[str, Any]) -> list[str]:
+        """Return what is missing or damaged, of the shards and of the state."""
+        assert self.connection is not None
+        checksum, files = self._get("checksum"), self._get("files")
+        faults = [] if checksum is None or checksum == self._checksum() else [f"{WORK_FOLDER}/{STATE_FILE} is damaged"]
+        if files is None:
+            names = [self._shard(number) for number in range(progress["shards"])]
+            if missing := [f"{name} is missing" for name in names if not (self.path / name).is_file()]:
+                return missing
+            found = sum(entry["rows"] for entry in self._entries_of_older_export(progress).values())
+            pending = self.connection.execute("SELECT count(*) FROM pending").fetchone()[0]
+            return [] if found + pending == progress["rows"] else [f"{found + pending} rows instead of {progress['rows']}"]
+        return faults + [fault for name, entry in files.items() if (fault := file_fault(self.path, name, entry))]
+
+    def _entries_of_older_export(self, progress: dict[str, Any]) -> dict[str, dict[str, Any]]:
+        """Return the entries of shards whose checksums were not stored; see `file_entry`."""
+        names = [self._shard(number) for number in range(progress["shards"])]
+        return {name: file_entry(self.path / name, pq.read_metadata(self.path / name).num_rows) for name in names}
+
+    def _refuse_others(self) -> None:
+        """Refuse files among the shards that are not of this export: a reader would take their rows for its own.
+
+        Raises:
+            InputError: There is such a file.
+        """
+        data = self.path / "data"
+        for file in sorted(data.iterdir()) if data.is_dir() else []:
+            name = file.relative_to(self.path).as_posix()
+            if name not in self.files and not file.name.startswith("."):
+                raise InputError(f"to: {file} is not of this export: move it away, then give the same command again")
+
+    def _shard(self, number: int) -> str:
+        return shard_path(self.path, number).relative_to(self.path).as_posix()
+
+    def watch(self) -> None:
+        """Follow the changes of all tables that exist now, for the checksum of the state."""
+        assert self._sum is not None
+        self._sum.watch()
+
+    def add_shard(self, number: int, rows: int) -> None:
+        """Note the checksum of a shard that was written."""
+        self.files[self._shard(number)] = file_entry(shard_path(self.path, number), rows)
 
     def add(self, number: int, row: dict[str, Any]) -> None:
         """Add a row to the shard that is not full yet."""
@@ -143,7 +243,15 @@ class ExportFolder:
         """Make all changes since the last call permanent, in one step."""
         assert self.connection is not None
         self._set("progress", asdict(progress))
+        self._set("files", self.files)
+        self._set("checksum", self._checksum())
         self.connection.commit()
+
+    def _checksum(self) -> str:
+        """Return a checksum of the whole state."""
+        assert self.connection is not None and self._sum is not None
+        values = self.connection.execute("SELECT key, value FROM state WHERE key <> 'checksum' ORDER BY key").fetchall()
+        return hashlib.sha256(repr((self._sum.value, values)).encode()).hexdigest()
 
     def _get(self, key: str) -> Any:
         assert self.connection is not None
@@ -157,9 +265,43 @@ class ExportFolder:
     # The end
 
     def finish(self, recipe: dict[str, Any]) -> None:
-        """Mark the dataset as finished. `close` then removes the working state."""
+        """Mark the dataset as finished. `close` then removes the working state.
+
+        Raises:
+            InputError: A shard was removed or changed while the export ran.
+        """
+        self._refuse_others()
+        if faults := [fault for name, entry in self.files.items() if (fault := file_fault(self.path, name, entry))]:
+            raise InputError(f"to: '{self.path}': {', '.join(faults)} while the export ran: give the same command again")
+        self._write_recipe(recipe | {FILES: self.files})
+
+    def _write_recipe(self, recipe: dict[str, Any]) -> None:
         write_text(self.path / RECIPE_FILE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
         self.recipe = recipe
+
+    def check_finished(self) -> None:
+        """Check that a finished dataset is still the one that was exported.
+
+        Raises:
+            InputError: A file is missing or was changed.
+        """
+        listed = (self.recipe or {}).get(FILES, {})
+        if faults := [fault for name, entry in listed.items() if (fault := file_fault(self.path, name, entry))]:
+            raise InputError(
+                f"to: '{self.path}' is finished, but {', '.join(faults)}: copy it again, or export into another folder"
+            )
+
+    def lacks(self, name: str) -> bool:
+        """Return whether a finished dataset lacks a further file, or has one that a kill may have cut off."""
+        assert self.recipe is not None
+        return not (self.path / name).is_file() or name not in self.recipe.get(FILES, {name: None})
+
+    def add_file(self, name: str) -> None:
+        """List a further file of a finished dataset in its recipe, if that lists files."""
+        assert self.recipe is not None
+        if FILES in self.recipe:
+            entry = file_entry(self.path / name, self.recipe["result"]["rows"])
+            self._write_recipe(self.recipe | {FILES: self.recipe[FILES] | {name: entry}})
 
     def close(self) -> None:
         """Let other processes use the folder. Remove the working state if it is empty or no longer needed."""

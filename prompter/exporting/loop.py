@@ -72,15 +72,18 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
             folder.compare(identity, default_values(config, writer))
             if folder.recipe is None:
                 prompter, teacher = load_prompter_and_teacher(config, writer, source, manifest, console)
-                progress = folder.open_state(identity, len(prompter.labels))
-                Export(config, prompter, teacher, folder, progress, console).run()
+                progress = folder.open_state(identity, len(prompter.labels), console.say)
+                with folder.damage_named():
+                    Export(config, prompter, teacher, folder, progress, console).run()
                 finish_dataset(config, folder, progress, manifest, identity)
             else:
+                folder.check_finished()
                 console.say(f"{folder.path} is finished; nothing to generate.")
             columns = features(manifest["labels"], config.teacher != NO_TEACHER)
             for requested, name, write in ((config.jsonl, "data.jsonl", write_jsonl), (config.csv, "data.csv", write_csv)):
-                if requested and not (folder.path / name).exists():
+                if requested and folder.lacks(name):
                     write(folder.path, columns)
+                    folder.add_file(name)
     finally:
         folder.close()
     if config.push_to_hub:
@@ -152,6 +155,7 @@ class Export:
         self.config, self.prompter, self.teacher, self.folder, self.progress = config, prompter, teacher, folder, progress
         assert folder.connection is not None
         self.duplicates = DuplicateIndex(folder.connection, config.near_duplicates)
+        folder.watch()
         self.columns = features(prompter.labels, teacher is not None)
         self.quotas = quotas(config.rows, len(prompter.labels))
         self.name = str(prompter.manifest.get("name") or find_prompter(config.run).resolve().parent.name)
@@ -272,6 +276,7 @@ class Export:
     def _write_shard(self) -> None:
         rows = self.config.shard_rows
         write_shard(self.folder.path, self.progress.shards, self.folder.pending(rows), self.columns)
+        self.folder.add_shard(self.progress.shards, min(rows, self._unsharded()))
         self.folder.forget(rows)
         self.progress.shards += 1
 

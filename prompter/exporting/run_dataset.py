@@ -15,9 +15,9 @@ from datasets import Features
 
 from distill.common.files import replace_folder, write_text
 from distill.replay import Replay
+from eval.data.recipe import FILES, RECIPE_FILE, file_entry
 from prompter.exporting.dataset_card import dataset_header
-from prompter.exporting.folder import RECIPE_FILE
-from prompter.exporting.shards import features, write_shard
+from prompter.exporting.shards import features, shard_path, write_shard
 from prompter.runtime.markdown import render
 
 COLUMNS = ("text", "label", "teacher_probs", "wanted_label", "topic", "confidence")
@@ -51,6 +51,8 @@ def write_run_dataset(folder: Path, replay: Replay, manifest: Mapping[str, Any])
     }
     with replace_folder(folder, marker=RECIPE_FILE) as temporary:
         write_shard(temporary, 0, _rows(replay), columns)
+        shard = shard_path(temporary, 0)
+        recipe[FILES] = {shard.relative_to(temporary).as_posix(): file_entry(shard, rows)}
         write_text(temporary / RECIPE_FILE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
         page = render(
             "run_dataset_card.md.j2",

@@ -24,8 +24,8 @@ from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
 from eval.data.labelled import load_texts
 from eval.data.reading import parquet_files
+from eval.data.recipe import RECIPE_FILE, check_dataset
 from prompter.exporting.config import NO_TEACHER
-from prompter.exporting.folder import RECIPE_FILE
 from prompter.saved.manifest import PROMPTER_MANIFEST, find_prompter
 
 PORTION_ROWS = 256
@@ -117,6 +117,7 @@ class DatasetSource:
         self.name = path
         folder = Path(path)
         files = parquet_files(folder, "train")
+        check_dataset(folder, files)
         try:
             data = pyarrow.dataset.dataset([str(file) for file in files], format="parquet")
             if "text" not in data.schema.names:

@@ -220,7 +220,7 @@ class Scorer:
 def test_a_full_class_is_not_asked_for_again(tmp_path: Path) -> None:
     config = ExportConfig(run="x", to="y", rows=8, batch_size=4, balance=True)
     folder = ExportFolder(tmp_path / "set")
-    progress = folder.open_state({}, 3)
+    progress = folder.open_state({}, 3, print)
     with Console(quiet=True) as show:
         loop = Export(config, Scripted(["x"]), Scorer(), folder, progress, show)  # type: ignore[arg-type]
     assert loop.quotas == [3, 3, 2] and loop.targets().tolist() == [0, 1, 2, 0]
@@ -251,7 +251,7 @@ def test_marks_hold_what_they_promise(
         near_duplicates=threshold, max_tries=5,
     )  # fmt: skip
     folder = ExportFolder(to / "set")
-    progress = folder.open_state({}, 3)
+    progress = folder.open_state({}, 3, print)
     teacher = Scorer()
     with Console(quiet=True) as show:
         loop = Export(config, Scripted(texts), teacher, folder, progress, show)  # type: ignore[arg-type]

@@ -1,0 +1,138 @@
+"""An interrupted export whose folder was damaged ends as one that nothing touched, or says what is wrong."""
+
+import random
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+import yaml
+
+from distill.common.errors import InputError
+from prompter.exporting.folder import ExportFolder
+from tests.prompter.exporting.exports import contents, run
+
+FLAGS = ("--balance", "--min_confidence", "0.6")
+
+
+class Killed(BaseException):
+    """Stands for a kill."""
+
+
+@pytest.fixture(scope="module")
+def half(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export that was killed after two shards, in the middle of the third."""
+    to = tmp_path_factory.mktemp("half") / "set"
+    commit = ExportFolder.commit
+
+    def killed(self, progress):
+        commit(self, progress)
+        if progress.shards >= 2:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ExportFolder, "commit", killed)
+        run(run_folder, to, *FLAGS)
+    assert len(list((to / "data").iterdir())) >= 2
+    return to
+
+
+def removed(folder: Path) -> None:
+    (folder / "data" / "train-00000.parquet").unlink()
+
+
+def swapped(folder: Path) -> None:
+    first, second = sorted((folder / "data").iterdir())[:2]
+    first.rename(folder / "data" / "other")
+    second.rename(first)
+    (folder / "data" / "other").rename(second)
+
+
+def cut(folder: Path) -> None:
+    file = folder / "data" / "train-00001.parquet"
+    file.write_bytes(file.read_bytes()[:-7])
+
+
+def foreign(folder: Path) -> None:
+    first, second = sorted((folder / "data").iterdir())[:2]
+    shutil.copy(first, second)
+
+
+def other_row(folder: Path) -> None:
+    with sqlite3.connect(folder / ".export" / "state.sqlite") as database:
+        database.execute("UPDATE signatures SET signature = zeroblob(512) WHERE row = (SELECT min(row) FROM signatures)")
+
+
+def other_progress(folder: Path) -> None:
+    with sqlite3.connect(folder / ".export" / "state.sqlite") as database:
+        database.execute("UPDATE state SET value = replace(value, '\"idle\": 0', '\"idle\": 1') WHERE key = 'progress'")
+
+
+@pytest.mark.parametrize("damage", [removed, swapped, cut, foreign, other_row, other_progress])
+def test_the_rows_are_written_again_to_the_same_bytes(
+    damage, half: Path, whole: Path, run_folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    to = Path(shutil.copytree(half, tmp_path / "set"))
+    damage(to)
+    said: list[str] = []
+    open_state = ExportFolder.open_state
+
+    def listening(self, identity, classes, say):
+        return open_state(self, identity, classes, said.append)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ExportFolder, "open_state", listening)
+        assert run(run_folder, to, *FLAGS) == 0
+    assert contents(to) == contents(whole)
+    assert len(said) == 1 and "all rows are written again" in said[0]
+
+
+def test_a_file_of_something_else_is_refused(half: Path, whole: Path, run_folder: Path, tmp_path: Path) -> None:
+    to = Path(shutil.copytree(half, tmp_path / "set"))
+    stranger = to / "data" / "train-00007.parquet"
+    shutil.copy(to / "data" / "train-00000.parquet", stranger)
+    with pytest.raises(InputError, match="train-00007.parquet is not of this export: move it away"):
+        run(run_folder, to, *FLAGS)
+    stranger.unlink()
+    assert run(run_folder, to, *FLAGS) == 0
+    assert contents(to) == contents(whole)
+
+
+def test_an_export_of_an_earlier_version_goes_on(half: Path, whole: Path, run_folder: Path, tmp_path: Path) -> None:
+    for number, lost in enumerate((False, True)):
+        to = Path(shutil.copytree(half, tmp_path / str(number) / "set"))
+        with sqlite3.connect(to / ".export" / "state.sqlite") as database:
+            database.execute("DELETE FROM state WHERE key IN ('checksum', 'files')")
+        if lost:
+            removed(to)
+        assert run(run_folder, to, *FLAGS) == 0
+        assert contents(to) == contents(whole)
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_any_damage_is_named_or_changes_nothing(seed: int, half: Path, whole: Path, run_folder: Path, tmp_path: Path) -> None:
+    rng, to = random.Random(seed), Path(shutil.copytree(half, tmp_path / "set"))
+    file = rng.choice([to / ".export" / "state.sqlite", *(to / "data").iterdir()])
+    content = bytearray(file.read_bytes())
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    file.write_bytes(content)
+    try:
+        assert run(run_folder, to, *FLAGS) == 0
+    except InputError as error:
+        assert "state.sqlite is damaged" in str(error) or "other settings" in str(error) or "not written" in str(error)
+    else:
+        assert contents(to) == contents(whole)
+
+
+def test_a_finished_dataset_lists_its_files_and_is_checked(whole: Path, run_folder: Path, tmp_path: Path) -> None:
+    to = Path(shutil.copytree(whole, tmp_path / "set"))
+    assert run(run_folder, to, *FLAGS, "--jsonl", "--csv") == 0
+    recipe = yaml.safe_load((to / "recipe.yaml").read_text())
+    files = {file.relative_to(to).as_posix(): file.stat().st_size for file in to.rglob("*") if file.is_file()}
+    del files["README.md"], files["recipe.yaml"]
+    assert {name: entry["bytes"] for name, entry in recipe["files"].items()} == files
+    shards = [entry["rows"] for name, entry in recipe["files"].items() if name.endswith(".parquet")]
+    assert sum(shards) == recipe["result"]["rows"]
+    removed(to)
+    with pytest.raises(InputError, match="is finished, but data/train-00000.parquet is missing"):
+        run(run_folder, to, *FLAGS)
