@@ -130,7 +130,7 @@ class ExportFolder:
         """Turn an error about a damaged working state into an `InputError`."""
         try:
             yield
-        except (sqlite3.Error, ValueError, TypeError) as error:
+        except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError) as error:
             if isinstance(error, sqlite3.Error) and not means_damage(error):
                 raise
             raise InputError(
