@@ -2,8 +2,8 @@
 
 A mistyped path, a missing network, a folder of another architecture and a half-downloaded file make `from_pretrained` raise
 exceptions of many kinds. It also fills missing weights with random numbers and only warns. Here each of these is an
-`InputError` of one line that names the setting (`field`). Only safetensors are read: no pickle, and no code from the
-repository (`trust_remote_code` stays off).
+`InputError` of one line that names the setting (`field`). Nothing is unpickled but tensors, and no code from the repository is
+run (`trust_remote_code` stays off).
 """
 
 import re
@@ -16,20 +16,24 @@ import torch
 from huggingface_hub import try_to_load_from_cache
 from safetensors import SafetensorError
 from transformers import (
-    AutoConfig,
     AutoModel,
     AutoModelForCausalLM,
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as transformers_logging
+from transformers.utils.hub import cached_file
 
+from distill.common.adapters import CONFIG, Adapter, find_adapter, merge
 from distill.common.errors import InputError
+from distill.common.model_config import check_tokenizer_files, make_config, read_json, say_once
+from distill.common.weights import describe_missing, file_of, find_checkpoint, unwrapped_names
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
@@ -42,9 +46,26 @@ ARCHITECTURES: dict[type, tuple[tuple[str, ...], str]] = {
     AutoModel: (("",), "a model"),  # any architecture, without its head
 }
 
+OTHER_KINDS = {
+    "ForTokenClassification": "it labels words, which is not supported",
+    "ForQuestionAnswering": "it marks answers in a text, which is not supported",
+    "ForMultipleChoice": "it chooses among texts, which is not supported",
+    "ForCausalLM": "it writes text",
+    "ForMaskedLM": "it has no trained classification head",
+    "ForConditionalGeneration": "it writes text",
+}
+"""What a model of another kind does, by how the name of its architecture ends."""
+
+TOKENIZER_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "spiece.model",
+                   "tokenizer.model", "sentencepiece.bpe.model")  # fmt: skip
+"""Any of these makes a folder a place to load a tokenizer from."""
+
+SPARE_VALUES = 50_000_000
+"""Weights and tables that a model may have beyond twice those in its files: heads that are drawn, tables that are computed."""
+
 
 def load_config(name_or_path: str | Path, field: str, revision: str | None = None) -> PreTrainedConfig:
-    """Read the configuration of a model folder or hub id.
+    """Read the configuration of a model folder or hub id; of a LoRA adapter, that of its base model.
 
     Args:
         name_or_path: A local folder or a hub id such as "distilgpt2" or "org/model". A folder of that name wins.
@@ -52,12 +73,27 @@ def load_config(name_or_path: str | Path, field: str, revision: str | None = Non
         revision: Commit of the hub's repository; None: the newest. A folder has none.
 
     Raises:
-        InputError: The folder does not exist or has no config.json, or the hub cannot be reached or has no such model.
+        InputError: The folder does not exist or has no config.json, the hub cannot be reached or has no such model, or the
+            file cannot be read or is beyond the limits of `distill.common.model_config`.
     """
-    source = _resolve(name_or_path, field)
+    source, about = _resolve(name_or_path, field), f"{field}: {name_or_path}"
     try:
-        return AutoConfig.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        adapter = _adapter(source, revision, about)
+        file = file_of(source, "config.json", revision)
+        if file is None and adapter is None:
+            file = Path(cached_file(source, "config.json", revision=revision or "main"))  # raises what is wrong
+        if file is not None:
+            config = make_config(read_json(file, about), source, about)
+        else:
+            assert adapter is not None
+            config = load_config(adapter.base, field)
+            classes = adapter.classes()
+            if classes is not None and classes != config.num_labels:
+                config.num_labels = classes
+        return config
+    except InputError:
+        raise
+    except Exception as error:  # a configuration that is not what its family expects raises anything
         raise _explain(error, name_or_path, field) from error
 
 
@@ -73,6 +109,8 @@ def load_model(
 ) -> PreTrainedModel:
     """Load a model in evaluation mode.
 
+    A folder with a LoRA adapter is loaded as its base model with the adapter merged into it.
+
     Args:
         auto_class: `AutoModelForSequenceClassification`, `AutoModelForCausalLM`, or `AutoModel` for a model without its head.
         name_or_path: A local folder or a hub id.
@@ -82,40 +120,136 @@ def load_model(
         new_head: Allow the checkpoint of a bare encoder, and draw the weights that it lacks from torch's global generator.
             Without it the file must hold every weight.
         revision: See `load_config`.
-        **kwargs: Passed to `from_pretrained`, for instance `num_labels`.
+        **kwargs: Fields of the configuration that replace those of the file, for instance `num_labels`.
 
     Raises:
-        InputError: See `load_config`; or the model is of another kind, its weights are missing, damaged or only in pickle
-            format, or it has no trained head and `new_head` is off.
+        InputError: See `load_config`; or the model is of another kind, its weights are missing or damaged, or it has no
+            trained head and `new_head` is off.
     """
     config = load_config(name_or_path, field, revision)
+    source, about = _resolve(name_or_path, field), f"{field}: {name_or_path}"
     endings, kind = ARCHITECTURES[auto_class]
-    architectures = list(config.architectures or [])
-    if architectures and not new_head and not any(name.endswith(endings) for name in architectures):
-        raise InputError(f"{field}: {name_or_path} is not {kind}: its config.json says {architectures[0]}.")
     # The same function up to rounding, in one kernel instead of six. It saves a small GPT-2 on a CPU 5 % of its time.
     for name in ("activation_function", "hidden_act"):
         if getattr(config, name, None) == "gelu_new":
             kwargs[name] = "gelu_pytorch_tanh"
+    for name, value in kwargs.items():
+        setattr(config, name, value)
     try:
-        with _quiet():
-            model, report = auto_class.from_pretrained(  # type: ignore[attr-defined]
-                _resolve(name_or_path, field),
-                dtype=dtype,
-                revision=revision or "main",
-                use_safetensors=True,
-                trust_remote_code=False,
-                output_loading_info=True,
-                **kwargs,
-            )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        adapter = _adapter(source, revision, about)
+        if adapter is not None:
+            say_once(f"{about}: a LoRA adapter of {adapter.base}, which is loaded, and merged with it in memory.")
+            base = load_config(adapter.base, field)
+            if auto_class is AutoModelForSequenceClassification:
+                base.num_labels, base.id2label, base.label2id = config.num_labels, config.id2label, config.label2id
+            else:
+                _check_kind(base, endings, kind, new_head, f"{field}: {adapter.base}, the base of {name_or_path},")
+            config, source = base, _resolve(adapter.base, field)
+            model, missing = _read_model(auto_class, adapter.base, source, field, dtype, config, None)
+            if not new_head or missing:
+                model, missing = merge(model, adapter, missing), []
+        else:
+            _check_kind(config, endings, kind, new_head, about)
+            model, missing = _read_model(auto_class, str(name_or_path), source, field, dtype, config, revision)
+    except InputError:
+        raise
+    except Exception as error:  # files of strangers make transformers raise anything
         raise _explain(error, name_or_path, field) from error
     # Only the last states of a headless model are used, and checkpoints of masked language models have no pooler.
-    missing = sorted(key for key in report["missing_keys"] if auto_class is not AutoModel or not key.startswith("pooler."))
+    missing = sorted(key for key in missing if auto_class is not AutoModel or not key.startswith("pooler."))
     if missing and not new_head:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise InputError(f"{field}: {name_or_path} lacks trained weights ({shown}); expected {kind} that was trained.")
     return model.to(device).eval()
+
+
+def _adapter(source: str, revision: str | None, about: str) -> Adapter | None:
+    """Return the LoRA adapter in a folder or hub id; a hub id with a config.json is taken as a whole model."""
+    if not Path(source).is_dir() and file_of(source, "config.json", revision) is not None:
+        return None
+    return find_adapter(source, revision, about)
+
+
+def _check_kind(config: PreTrainedConfig, endings: tuple[str, ...], kind: str, new_head: bool, about: str) -> None:
+    architectures = [str(name) for name in config.architectures or []]
+    if architectures and not new_head and not any(name.endswith(endings) for name in architectures):
+        what = next((f" ({said})" for ending, said in OTHER_KINDS.items() if architectures[0].endswith(ending)), "")
+        raise InputError(f"{about} is not {kind}: its config.json says {architectures[0][:80]}{what}.")
+
+
+def _read_model(
+    auto_class: type, name: str, source: str, field: str, dtype: torch.dtype, config: PreTrainedConfig, revision: str | None
+) -> tuple[PreTrainedModel, list[str]]:
+    """Return the model and the names of weights that its files lack, which were drawn at random."""
+    about = f"{field}: {name}"
+    checkpoint = find_checkpoint(source, revision, about)
+    if checkpoint is None:
+        raise describe_missing(source, name, field)
+    weights = None
+    sizes = {} if checkpoint.pickled else checkpoint.sizes()
+    mixed = Path(source).is_dir() and (Path(source) / CONFIG).is_file()  # transformers would put the adapter on top
+    if checkpoint.pickled or mixed or any(old != new for old, new in unwrapped_names(list(sizes)).items()):
+        weights = checkpoint.read(about)
+        sizes = {key: weight.numel() for key, weight in weights.items()}
+    model_class = _checked_class(auto_class, config, sum(sizes.values()), about)
+    with _quiet():
+        model, report = model_class.from_pretrained(
+            source if weights is None else None,
+            config=config,
+            state_dict=weights,
+            dtype=dtype,
+            revision=revision or "main",
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # named below
+        )
+        if weights is not None and model.can_generate() and file_of(source, "generation_config.json", revision):
+            model.generation_config = GenerationConfig.from_pretrained(source, revision=revision or "main")
+    for key, found, expected in sorted(report["mismatched_keys"]):
+        found, expected = tuple(found), tuple(expected)
+        if auto_class is AutoModelForSequenceClassification and expected[:1] == (config.num_labels,) and found[1:] == expected[1:]:
+            raise InputError(
+                f"{about}: config.json says {config.num_labels} classes, but its head ({key}) has {found[0]} outputs; "
+                "correct id2label in config.json."
+            )
+        raise InputError(f"{about}: {key} has shape {found}, but config.json describes {expected}; copy the folder again.")
+    return model, list(report["missing_keys"])
+
+
+def _checked_class(auto_class: type, config: PreTrainedConfig, stored: int, about: str) -> type[PreTrainedModel]:
+    """Return the class of the model; refuse a configuration that describes much more than the files hold.
+
+    Nothing is allocated for it: the model is laid out without memory.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("meta"), _quiet():
+        model = auto_class.from_config(config)  # type: ignore[attr-defined]
+    described = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
+    # Quantised weights are packed: a file holds fewer values than the model has.
+    if described > 2 * stored + SPARE_VALUES and not getattr(config, "quantization_config", None):
+        raise InputError(
+            f"{about}: config.json describes {described:,} weights, but the files hold {stored:,}; copy the folder again."
+        )
+    return type(model)
+
+
+def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, about: str) -> None:
+    """Refuse a tokenizer with tokens that the model has no embedding for.
+
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        about: Setting and name, at the beginning of the message: "teacher: models/x".
+
+    Raises:
+        InputError: A token's number is beyond the embedding.
+    """
+    rows = model.get_input_embeddings().weight.shape[0]
+    token, number = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    if number >= rows:
+        raise InputError(
+            f"{about} has {rows} word embeddings, but its tokenizer has {len(tokenizer)} tokens (such as {token[:40]!r}); call "
+            "resize_token_embeddings before training, or leave the added tokens out."
+        )
 
 
 def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = None) -> PreTrainedTokenizerBase:
@@ -127,9 +261,20 @@ def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = 
     Raises:
         InputError: See `load_config`; or there are no tokenizer files.
     """
-    source = _resolve(name_or_path, field)
+    source, about = _resolve(name_or_path, field, TOKENIZER_FILES), f"{field}: {name_or_path}"
+    found = [file for name in TOKENIZER_FILES[1:] if (file := file_of(source, name, revision)) is not None]
+    adapter = _adapter(source, revision, about) if not found else None
+    if adapter is not None:  # PEFT saves the adapter alone
+        return load_tokenizer(adapter.base, field)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, revision=revision or "main", trust_remote_code=False)
+        if found:
+            check_tokenizer_files(found[0].parent, about)
+        config = load_config(name_or_path, field, revision) if file_of(source, "config.json", revision) else None
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, revision=revision or "main", trust_remote_code=False, **({} if config is None else {"config": config})
+        )
+    except InputError:
+        raise
     except Exception as error:  # the Rust tokenizer raises a bare `Exception` for a damaged tokenizer.json
         raise _explain(error, name_or_path, field, part="tokenizer") from error
     # Without tokenizer files transformers builds an empty tokenizer of the family from config.json alone.
@@ -156,14 +301,18 @@ def model_folder(name_or_path: str) -> Path:
     return Path(config).parent
 
 
-def _resolve(name_or_path: str | Path, field: str) -> str:
-    """Return the folder as a string, or the hub id unchanged."""
+def _resolve(name_or_path: str | Path, field: str, files: tuple[str, ...] = ("config.json",)) -> str:
+    """Return the folder as a string, or the hub id unchanged; the folder must hold an adapter or one of the files."""
     name = str(name_or_path)
     folder = Path(name).expanduser()
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
+        if not any((folder / file).is_file() for file in (*files, CONFIG)):
+            if any(folder.glob("*.gguf")):
+                raise InputError(f"{field}: {name} holds GGUF weights, which are not read; give the folder of the original model.")
             raise InputError(f"{field}: folder {name} has no config.json; give the folder that save_pretrained wrote.")
         return str(folder)
+    if name.endswith(".gguf"):
+        raise InputError(f"{field}: {name} is a GGUF file, which is not read; give the folder of the original model.")
     if folder.exists():
         raise InputError(f"{field}: {name} is a file; give the model folder that holds it.")
     # "models/teacher" could be a hub id. Where a folder "models" exists, it is a mistyped path, and no network is needed.

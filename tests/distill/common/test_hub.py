@@ -70,7 +70,7 @@ def test_folder_without_config_and_file_instead_of_folder(copy: Path) -> None:
 @pytest.mark.parametrize("content", ["{", '{"model_type": "no-such-family"}', "[]"])
 def test_damaged_or_foreign_config(copy: Path, content: str) -> None:
     (copy / "config.json").write_text(content)
-    refused(copy, "cannot be loaded")
+    refused(copy, "config.json|model_type")
 
 
 @pytest.mark.parametrize("kept", [0, 4, 1000, -100])
@@ -80,10 +80,11 @@ def test_truncated_weights(copy: Path, kept: int) -> None:
     refused(copy, "damaged or cut off")
 
 
-def test_pickled_weights_are_not_read(copy: Path) -> None:
-    torch.save(load_classifier(copy).state_dict(), copy / "pytorch_model.bin")
+def test_folder_without_weights(copy: Path) -> None:
     (copy / "model.safetensors").unlink()
     refused(copy, "has no model.safetensors")
+    (copy / "tf_model.h5").touch()
+    refused(copy, "TensorFlow, which is not read")
 
 
 def test_wrong_kind_of_model(copy: Path, tmp_path: Path) -> None:

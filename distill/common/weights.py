@@ -1,0 +1,156 @@
+"""Find and read the weights of a model: safetensors, or `pytorch_model.bin` without running anything in it.
+
+Most public classifiers from before 2023 are pickle files only. They are read with `weights_only=True`, which knows tensors and
+refuses everything else. Weights of a compiled or distributed model carry prefixes, which are removed.
+"""
+
+import math
+import pickle
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers.utils.hub import cached_file
+
+from distill.common.errors import InputError
+from distill.common.model_config import read_json, say_once
+
+NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module)\.")
+"""What torch.compile and FSDP add to the names of weights; DDP adds "module." to all of them."""
+
+FOREIGN = {".gguf": "GGUF", ".h5": "TensorFlow", ".msgpack": "Flax", ".onnx": "ONNX", ".ckpt": "a training checkpoint"}
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Files that hold the weights of a model.
+
+    Attributes:
+        files: The files, in order.
+        pickled: Whether they are pickle files.
+    """
+
+    files: list[Path]
+    pickled: bool
+
+    def sizes(self) -> dict[str, int]:
+        """Return the number of values of each weight in safetensors files, without reading the values."""
+        sizes: dict[str, int] = {}
+        for file in self.files:
+            with safe_open(file, "pt") as opened:
+                sizes |= {name: math.prod(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+        return sizes
+
+    def read(self, about: str) -> dict[str, Tensor]:
+        """Return all weights by name, without prefixes of wrappers."""
+        weights: dict[str, Tensor] = {}
+        for file in self.files:
+            weights |= load_pickled(file, about) if self.pickled else load_file(file)
+        names = unwrapped_names(list(weights))
+        return {names[name]: weight for name, weight in weights.items()}
+
+
+def find_checkpoint(source: str, revision: str | None, about: str) -> Checkpoint | None:
+    """Return the weights of a folder or hub id, None where there are none; safetensors come first.
+
+    Raises:
+        InputError: The index of the parts is damaged, or a part is missing.
+    """
+    for name in NAMES:
+        file = file_of(source, name, revision)
+        if file is None:
+            continue
+        pickled = "bin" in name
+        if not name.endswith(".json"):
+            return Checkpoint([file], pickled)
+        parts = read_json(file, about).get("weight_map")
+        if not isinstance(parts, dict) or not all(isinstance(p, str) and re.fullmatch(r"[\w.-]+", p) for p in parts.values()):
+            raise InputError(f"{about}: {name} does not name the files of the weights; copy the folder again.")
+        files = {part: file_of(source, part, revision) for part in dict.fromkeys(parts.values())}
+        missing = [part for part, found in files.items() if found is None]
+        if missing:
+            raise InputError(f"{about}: {missing[0]} is missing ({len(missing)} of {len(files)} parts are); copy the folder again.")
+        return Checkpoint([found for found in files.values() if found], pickled)
+    return None
+
+
+def file_of(source: str, name: str, revision: str | None) -> Path | None:
+    """Return a file of a folder or hub id, None where there is none."""
+    if Path(source).is_dir():
+        file = Path(source) / name
+        return file if file.is_file() else None
+    found = cached_file(
+        source,
+        name,
+        revision=revision or "main",
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+        _raise_exceptions_for_gated_repo=False,
+    )
+    return None if found is None else Path(found)
+
+
+def unwrapped_names(names: list[str]) -> dict[str, str]:
+    """Return the name of each weight without what torch.compile, FSDP and DDP add.
+
+    Examples:
+        >>> unwrapped_names(["module._orig_mod.bert.a", "module._orig_mod.b"])
+        {'module._orig_mod.bert.a': 'bert.a', 'module._orig_mod.b': 'b'}
+        >>> unwrapped_names(["module.a", "b"])
+        {'module.a': 'module.a', 'b': 'b'}
+    """
+    plain = {name: WRAPPERS.sub("", name) for name in names}
+    while plain and all(name.startswith("module.") for name in plain.values()):
+        plain = {old: name.removeprefix("module.") for old, name in plain.items()}
+    return plain
+
+
+def load_pickled(file: Path, about: str) -> dict[str, Tensor]:
+    """Read a pickle file of weights and run nothing in it.
+
+    Raises:
+        InputError: It holds anything but tensors, is damaged, or unpacks to more than it is.
+    """
+    size = file.stat().st_size
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+        if unpacked > 2 * size + 2**20:
+            raise InputError(f"{about}: {file.name} unpacks from {size:,} to {unpacked:,} bytes; it is not read.")
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" not in str(error) and "Unsupported" not in str(error):
+            raise InputError(f"{about}: {file.name} is damaged or cut off; copy the folder again.") from None
+        raise InputError(
+            f"{about}: {file.name} holds more than weights, which could run code and is never read; "
+            "save the model with save_pretrained (safetensors)."
+        ) from None
+    except Exception:  # torch raises many kinds for a damaged file
+        raise InputError(f"{about}: {file.name} is damaged or cut off; copy the folder again.") from None
+    for inner in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(inner), dict):
+            content = content[inner]
+    weights = {name: value for name, value in content.items() if isinstance(value, Tensor)} if isinstance(content, dict) else {}
+    if not weights:
+        raise InputError(f"{about}: {file.name} holds no weights; save the model with save_pretrained (safetensors).")
+    if sum(weight.numel() * weight.element_size() for weight in weights.values()) > 4 * size + 2**20:
+        raise InputError(f"{about}: {file.name} describes more weights than it holds; it is not read.")
+    say_once(f"{about}: {file.name} is a pickle file; only its tensors are read (weights_only), no code in it is run.")
+    return weights
+
+
+def describe_missing(source: str, name: str, field: str) -> InputError:
+    """Return the error of a folder without weights: what it holds instead, and what to do."""
+    kinds = {FOREIGN[file.suffix] for file in Path(source).glob("*") if file.suffix in FOREIGN} if Path(source).is_dir() else ()
+    instead = f" It holds {', '.join(sorted(kinds))}, which is not read." if kinds else ""
+    return InputError(
+        f"{field}: {name} has no model.safetensors; save the model with save_pretrained (safetensors).{instead}"
+    )
