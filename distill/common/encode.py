@@ -26,6 +26,12 @@ BATCH_TOKENS = {"cpu": 4096, "cuda": 65536}
 OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "roberta-prelayernorm", "data2vec-text",
                     "longformer", "mpnet", "xmod", "ibert"}  # fmt: skip
 
+POSITION_TABLES = {"position_embeddings", "wpe"}
+"""Names of the tables of learned positions."""
+
+COUNTED = 2000
+"""Texts that are looked at for the share that is cut."""
+
 
 class TokenTable:
     """Token ids of many texts in one matrix, so that batches are gathered without work per text.
@@ -34,12 +40,25 @@ class TokenTable:
         tokenizer: A fast tokenizer with a padding token.
         max_length: Longer texts (or pairs) are cut to this many tokens.
         token_types: Whether the model takes `token_type_ids`, which mark the second text of a pair.
+        pads_left: Whether the model looks at the last position of a batch, padding or not.
+        end_token: Token at which the model looks, and of which each row must hold as many as every other.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, token_types: bool) -> None:
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        token_types: bool,
+        pads_left: bool = False,
+        end_token: int | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.token_types = token_types
+        # XLNet marks its last token in texts without a pair too.
+        self._types_of_singles = token_types and any(tokenizer("", return_token_type_ids=True).get("token_type_ids") or ())
+        self.pads_left = pads_left
+        self.end_token = end_token
         self.ids = torch.empty(0, 0, dtype=torch.int32)
         self.types: Tensor | None = None
         self.lengths = torch.empty(0, dtype=torch.int64)
@@ -59,9 +78,14 @@ class TokenTable:
             padding=True,
             padding_side="right",
             return_tensors="pt",
-            return_token_type_ids=self.token_types and text_pairs is not None,
+            return_token_type_ids=self.token_types and (text_pairs is not None or self._types_of_singles),
+            return_special_tokens_mask=self.end_token is not None,
         )
         ids, lengths = encoded["input_ids"].int(), encoded["attention_mask"].sum(dim=1)
+        if self.end_token is not None:  # its spelling inside a text is no end
+            spelled = (ids == self.end_token) & (encoded["special_tokens_mask"] == 0) & (encoded["attention_mask"] == 1)
+            unknown = self.tokenizer.unk_token_id
+            ids[spelled] = self._pad_id if unknown in (None, self.end_token) else unknown
         if ids.shape[1] == 0:  # every text is empty and the tokenizer adds no special tokens
             ids = ids.new_full((len(texts), 1), self._pad_id)
         # A text without tokens becomes one padding token, because a model needs at least one position.
@@ -88,6 +112,9 @@ class TokenTable:
         if self.types is not None:
             types = self.types[:, :kept].index_select(0, rows).long()
             inputs["token_type_ids"] = torch.nn.functional.pad(types, (0, width - kept))
+        if self.pads_left:
+            rolled = (torch.arange(width) + lengths[:, None]) % width
+            inputs = {name: tensor.gather(1, rolled) for name, tensor in inputs.items()}
         return {name: tensor.to(device) for name, tensor in inputs.items()}
 
     @property
@@ -133,16 +160,34 @@ def usable_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, ma
     config = model.config
     limits = [max_length, int(tokenizer.model_max_length)]
     positions = getattr(config, "max_position_embeddings", None)  # families with relative positions have none
-    if positions:
+    if positions and positions > 0:  # XLNet says -1
         limits.append(positions - (config.pad_token_id + 1 if config.model_type in OFFSET_POSITIONS else 0))
+    for name, module in model.named_modules():  # some families call their limit otherwise, or number from the padding too
+        if name.rpartition(".")[2] in POSITION_TABLES and isinstance(module, torch.nn.Embedding):
+            limits.append(module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1))
     return min(limits)
+
+
+def cut_share(
+    tokenizer: PreTrainedTokenizerBase, max_length: int, texts: Sequence[str], text_pairs: Sequence[str] | None = None
+) -> float:
+    """Return the share of texts (or pairs) that are longer than `max_length` tokens; of many, `COUNTED` are looked at."""
+    if not len(texts):
+        return 0.0
+    chosen = range(0, len(texts), max(1, len(texts) // COUNTED))
+    pairs = None if text_pairs is None else [text_pairs[row] for row in chosen]
+    encoded = tokenizer([texts[row] for row in chosen], pairs, truncation=False, verbose=False, return_attention_mask=False)
+    return sum(len(ids) > max_length for ids in encoded["input_ids"]) / len(chosen)
 
 
 def token_table(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> TokenTable:
     """Return an empty table that encodes texts as `model` reads them."""
     # A tokenizer that does not list `token_type_ids` did not produce them when the model was trained.
     token_types = takes_token_types(model) and "token_type_ids" in tokenizer.model_input_names
-    return TokenTable(tokenizer, usable_length(model, tokenizer, max_length), token_types)
+    config = model.config
+    pads_left = getattr(config, "summary_type", None) == "last" and tokenizer.padding_side == "left"  # XLNet
+    end = config.eos_token_id if config.is_encoder_decoder and isinstance(config.eos_token_id, int) else None  # BART, T5
+    return TokenTable(tokenizer, usable_length(model, tokenizer, max_length), token_types, pads_left, end)
 
 
 def log_probs(

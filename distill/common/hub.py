@@ -86,7 +86,7 @@ def load_config(name_or_path: str | Path, field: str, revision: str | None = Non
             config = make_config(read_json(file, about), source, about)
         else:
             assert adapter is not None
-            config = load_config(adapter.base, field)
+            config = _base_config(adapter, field)
             classes = adapter.classes()
             if classes is not None and classes != config.num_labels:
                 config.num_labels = classes
@@ -139,7 +139,7 @@ def load_model(
         adapter = _adapter(source, revision, about)
         if adapter is not None:
             say_once(f"{about}: a LoRA adapter of {adapter.base}, which is loaded, and merged with it in memory.")
-            base = load_config(adapter.base, field)
+            base = _base_config(adapter, field)
             if auto_class is AutoModelForSequenceClassification:
                 base.num_labels, base.id2label, base.label2id = config.num_labels, config.id2label, config.label2id
             else:
@@ -168,6 +168,21 @@ def _adapter(source: str, revision: str | None, about: str) -> Adapter | None:
     if not Path(source).is_dir() and file_of(source, "config.json", revision) is not None:
         return None
     return find_adapter(source, revision, about)
+
+
+def _base_config(adapter: Adapter, field: str) -> PreTrainedConfig:
+    try:
+        source = _resolve(adapter.base, field)
+        if _adapter(source, None, f"{field}: {adapter.base}") is not None:
+            raise InputError(f"{adapter.about}: its base model {adapter.base} is an adapter itself; merge that one and save it.")
+        return load_config(adapter.base, field)
+    except InputError as error:
+        if str(error).startswith(adapter.about):
+            raise
+        raise InputError(
+            f"{error} It is the base model of the adapter {adapter.about.partition(': ')[2]}: if it has moved, set "
+            f"base_model_name_or_path in its {CONFIG}."
+        ) from error
 
 
 def _check_kind(config: PreTrainedConfig, endings: tuple[str, ...], kind: str, new_head: bool, about: str) -> None:
@@ -295,10 +310,22 @@ def model_folder(name_or_path: str) -> Path:
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
         return folder
-    config = try_to_load_from_cache(name_or_path, "config.json")
-    if not isinstance(config, str):
+    found = [try_to_load_from_cache(name_or_path, name) for name in ("config.json", CONFIG)]
+    config = next((file for file in found if isinstance(file, str)), None)
+    if config is None:
         raise InputError(f"the files of {name_or_path} are not in the hub's cache")
     return Path(config).parent
+
+
+def model_folders(name_or_path: str) -> list[Path]:
+    """Return the folder of a model; for a LoRA adapter, its folder and that of its base model.
+
+    Raises:
+        InputError: See `model_folder`.
+    """
+    folder = model_folder(name_or_path)
+    adapter = find_adapter(str(folder), None, name_or_path)
+    return [folder, *([model_folder(adapter.base)] if adapter is not None else [])]
 
 
 def _resolve(name_or_path: str | Path, field: str, files: tuple[str, ...] = ("config.json",)) -> str:

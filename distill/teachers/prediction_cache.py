@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from distill.common.files import cache_root
-from distill.common.hub import model_folder
+from distill.common.hub import model_folders
 from distill.common.precision import compute_dtype
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.http_teacher import HttpTeacher
@@ -34,7 +34,7 @@ from distill.teachers.stored_answers import StoredAnswers, means_damage, set_asi
 from distill.teachers.transformers_teacher import TransformersTeacher
 
 # Files of a model folder that decide the answers; other files may change freely.
-MODEL_FILES = {".json", ".txt", ".model", ".safetensors"}
+MODEL_FILES = {".json", ".txt", ".model", ".safetensors", ".bin"}
 
 
 def predictions_file() -> Path:
@@ -231,9 +231,11 @@ def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> st
     """
     about: dict[str, Any] = {"labels": teacher.labels}
     if isinstance(teacher, TransformersTeacher):
-        folder = model_folder(teacher.path)
-        files = sorted(file for file in folder.iterdir() if file.suffix in MODEL_FILES and file.is_file())
-        about["files"] = {file.name: _sha256(file) for file in files}
+        folders = model_folders(teacher.path)
+        files = [sorted(file for file in folder.iterdir() if file.suffix in MODEL_FILES and file.is_file()) for folder in folders]
+        about["files"] = {file.name: _sha256(file) for file in files[0]}
+        if len(folders) > 1:
+            about["base"] = [{file.name: _sha256(file) for file in part} for part in files[1:]]
         about["max_length"] = teacher.max_length
         about["dtype"] = [str(teacher.model.dtype), str(compute_dtype(teacher.device)).removeprefix("torch.")]
     elif isinstance(teacher, CallableTeacher):

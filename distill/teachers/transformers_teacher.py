@@ -9,9 +9,12 @@ from transformers import AutoModelForSequenceClassification
 
 from distill.common import encode
 from distill.common.errors import InputError
-from distill.common.hub import load_config, load_model, load_tokenizer
+from distill.common.hub import check_vocabulary, load_config, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device, weight_dtype
 from distill.teachers.probabilities import count
+
+LENGTH_KEY = "prompter_max_length"
+"""Field of a student's config.json: how many tokens it was trained to read."""
 
 
 class TransformersTeacher:
@@ -24,9 +27,12 @@ class TransformersTeacher:
         max_length: Longer inputs are cut to this many tokens, and to what the model can read.
         field: Name of the setting, for messages.
 
+    Attributes:
+        max_length: As given, and at most what the model was trained to read, where a student's folder says so.
+
     Raises:
-        InputError: The model cannot be loaded, is not a sequence classifier, has no trained head, is a regressor (one output)
-            or gives several labels at once.
+        InputError: The model cannot be loaded, is not a sequence classifier, has no trained head, is a regressor (one output),
+            gives several labels at once, or cannot classify a text.
     """
 
     def __init__(
@@ -34,27 +40,35 @@ class TransformersTeacher:
         path: str | Path,
         device: str | torch.device = "auto",
         batch_tokens: int | None = None,
-        max_length: int = 128,
+        max_length: int = 512,
         field: str = "teacher",
     ) -> None:
         self.path = str(path)
         self.device = resolve_device(device)
         config = load_config(path, field)
         if config.num_labels < 2:
-            raise InputError(f"{field}: {path} has {config.num_labels} output (a regressor); 2 or more are needed.")
+            raise InputError(
+                f"{field}: {path} has {config.num_labels} output: a regressor, or the one logit of a binary classifier; 2 or more "
+                "are needed. For one logit, give a function that returns sigmoid(logit) as one column."
+            )
         if config.problem_type == "multi_label_classification":
             raise InputError(f"{field}: {path} is a multi-label classifier; expected one label per text.")
+        if config.problem_type == "regression":
+            raise InputError(f"{field}: {path} is a regressor (problem_type: regression); expected a classifier.")
         self.model = load_model(
             AutoModelForSequenceClassification, path, field, self.device, weight_dtype(self.device)
         ).requires_grad_(False)
         self.tokenizer = load_tokenizer(path, field)
         if self.model.config.pad_token_id is None:  # GPT-style classifiers look for the last token that is not padding
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        check_vocabulary(self.model, self.tokenizer, f"{field}: {path}")
         self.labels = [str(self.model.config.id2label[i]) for i in range(config.num_labels)]
         self.batch_tokens = batch_tokens
-        self.max_length = max_length
+        self.max_length = min(max_length, getattr(config, LENGTH_KEY, None) or max_length)
         self.queries = 0
         self.invalid = 0
+        self._field = field
+        self._log_probs(["A text."], None)
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
         """Return (N, K) float32 log-probabilities on the CPU.
@@ -62,15 +76,32 @@ class TransformersTeacher:
         Raises:
             InputError: Too many answers are unusable (for instance because the weights hold NaN).
         """
-        predictions = encode.log_probs(
-            self.model,
-            self.tokenizer,
-            texts,
-            text_pairs,
-            max_length=self.max_length,
-            batch_tokens=self.batch_tokens,
-        )
+        predictions = self._log_probs(texts, text_pairs)
         return count(self, predictions, "NaN or infinite values")
+
+    def cut_share(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> float:
+        """Return the share of texts that are longer than what is read of them."""
+        length = encode.usable_length(self.model, self.tokenizer, self.max_length)
+        return encode.cut_share(self.tokenizer, length, texts, text_pairs)
+
+    def _log_probs(self, texts: Sequence[str], text_pairs: Sequence[str] | None) -> Tensor:
+        try:
+            return encode.log_probs(
+                self.model,
+                self.tokenizer,
+                texts,
+                text_pairs,
+                max_length=self.max_length,
+                batch_tokens=self.batch_tokens,
+            )
+        except torch.OutOfMemoryError:
+            raise
+        except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
+            reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
+            raise InputError(
+                f"{self._field}: {self.path} cannot classify a text ({reason}); if it reads fewer tokens than its files say, "
+                "lower teacher_max_length."
+            ) from error
 
     def hidden_states(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the states after the embeddings and after each layer, (B, L, H) each, of encoded inputs.

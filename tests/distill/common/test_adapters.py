@@ -1,0 +1,168 @@
+"""LoRA adapters as PEFT saves them give the answers of the merged model, and nothing in their files is run."""
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, BertModel, GPT2Config, GPT2LMHeadModel
+
+from distill.common.errors import InputError
+from distill.common.hub import load_config, load_model
+from distill.common.seeding import seeded
+from distill.teachers.prediction_cache import identity
+from distill.teachers.transformers_teacher import TransformersTeacher
+
+CPU = torch.device("cpu")
+TEXTS = ["boat and cow", "cow", "a boat"]
+
+
+def tuned(base: Path, adapter: Path, auto: Any = AutoModelForSequenceClassification, task: str = "SEQ_CLS", **kwargs: Any) -> Any:
+    """Save an adapter of random weights; return the model with it."""
+    kwargs.pop("num_labels", None)
+    model = get_peft_model(auto.from_pretrained(base), LoraConfig(task_type=task, r=4, **kwargs))
+    with torch.no_grad(), seeded(1, "adapter"):
+        for name, weight in model.named_parameters():
+            if "lora_" in name or "modules_to_save" in name:
+                weight.normal_(0, 0.3)
+    model.save_pretrained(adapter)
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [{}, {"use_rslora": True}, {"use_dora": True}, {"target_modules": "all-linear"}, {"target_modules": r".*\.(query|dense)"},
+     {"rank_pattern": {"query": 2}, "alpha_pattern": {"query": 16}}, {"bias": "lora_only"}],
+)  # fmt: skip
+def test_a_teacher_is_merged_with_its_base(bert_folder: Path, tmp_path: Path, kwargs: dict[str, Any]) -> None:
+    model = tuned(bert_folder, tmp_path / "adapter", **kwargs)
+    teacher = TransformersTeacher(tmp_path / "adapter", "cpu")  # the tokenizer is that of the base
+    inputs = teacher.tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model(**inputs).logits.log_softmax(-1)
+    torch.testing.assert_close(teacher(TEXTS), expected, rtol=1e-4, atol=1e-5)
+    assert not hasattr(teacher.model, "peft_config")
+
+
+def test_adapter_of_a_bare_encoder_brings_its_own_head(bert_folder: Path, tmp_path: Path) -> None:
+    BertModel.from_pretrained(bert_folder).save_pretrained(tmp_path / "base")
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(bert_folder / file, tmp_path / "base")
+    settings = tmp_path / "base" / "config.json"
+    plain = json.loads(settings.read_text())
+    settings.write_text(json.dumps({key: value for key, value in plain.items() if "label" not in key}))
+    encoder = AutoModelForSequenceClassification.from_pretrained(tmp_path / "base", num_labels=4)
+    model = get_peft_model(encoder, LoraConfig(task_type="SEQ_CLS", r=4))
+    model.save_pretrained(tmp_path / "adapter")
+    teacher = TransformersTeacher(tmp_path / "adapter", "cpu")
+    assert teacher.labels == ["LABEL_0", "LABEL_1", "LABEL_2", "LABEL_3"]
+    inputs = teacher.tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        expected = model.eval()(**inputs).logits.log_softmax(-1)
+    torch.testing.assert_close(teacher(TEXTS), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_generator(tmp_path: Path) -> None:
+    with seeded(0, "lm"):
+        GPT2LMHeadModel(GPT2Config(vocab_size=40, n_positions=16, n_embd=16, n_layer=2, n_head=2)).save_pretrained(tmp_path / "base")
+    model = tuned(tmp_path / "base", tmp_path / "adapter", AutoModelForCausalLM, "CAUSAL_LM")
+    ids = torch.randint(40, (2, 8))
+    merged = load_model(AutoModelForCausalLM, tmp_path / "adapter", "generator", CPU, torch.float32)
+    with torch.no_grad():
+        torch.testing.assert_close(merged(input_ids=ids).logits, model(input_ids=ids).logits, rtol=1e-3, atol=1e-4)
+    with pytest.raises(InputError, match="is not a sequence classifier"):
+        load_model(AutoModelForSequenceClassification, tmp_path / "base", "teacher", CPU, torch.float32)
+
+
+@pytest.fixture
+def adapter(bert_folder: Path, tmp_path: Path) -> Path:
+    tuned(bert_folder, tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def change(adapter: Path, **changes: Any) -> None:
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_the_base_is_named_before_it_is_loaded(
+    adapter: Path, bert_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    TransformersTeacher(adapter, "cpu")
+    assert f"a LoRA adapter of {bert_folder}" in caplog.text
+
+
+@pytest.mark.parametrize("field", ["target_modules", "exclude_modules", "layers_pattern"])
+def test_a_regular_expression_is_never_run(adapter: Path, field: str) -> None:
+    expected = TransformersTeacher(adapter, "cpu")(TEXTS)
+    change(adapter, **{field: "(((((((a|.)*)*)*)*)*)*)*!", "layers_to_transform": [0]})
+    started = time.monotonic()
+    assert torch.equal(TransformersTeacher(adapter, "cpu")(TEXTS), expected)
+    assert time.monotonic() - started < 20
+
+
+def test_a_module_is_never_imported(adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "evil_core.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    change(adapter, megatron_core="evil_core", auto_mapping={"base_model_class": "x", "parent_library": "evil_core"})
+    TransformersTeacher(adapter, "cpu")
+    change(adapter, megatron_config={"a": 1})
+    with pytest.raises(InputError, match="uses megatron_config, which is not merged here"):
+        TransformersTeacher(adapter, "cpu")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"peft_type": "IA3"}, "adapter of kind IA3; only LORA is read"),
+        ({"base_model_name_or_path": None}, "names no base model"),
+        ({"base_model_name_or_path": "/no/such/base"}, "folder /no/such/base does not exist"),
+        ({"r": "four"}, "not numbers from 1 to 65,536"),
+        ({"r": 10**9}, "not numbers from 1 to 65,536"),
+        ({"r": 3}, "does not fit"),
+        ({"rank_pattern": {"(a*)*": 4}}, "holds more than module names"),
+        ({"rank_pattern": [1]}, "is not a mapping"),
+        ({"init_lora_weights": "pissa"}, "uses init_lora_weights"),
+        ({"layer_replication": [[0, 2]]}, "uses layer_replication"),
+    ],
+)
+def test_what_cannot_be_merged_is_one_line(adapter: Path, changes: dict[str, Any], message: str) -> None:
+    change(adapter, **changes)
+    with pytest.raises(InputError, match=message) as caught:
+        TransformersTeacher(adapter, "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_adapter_of_itself(adapter: Path) -> None:
+    change(adapter, base_model_name_or_path=str(adapter))
+    with pytest.raises(InputError, match="is an adapter itself"):
+        load_config(adapter, "teacher")
+
+
+def test_missing_weights(adapter: Path) -> None:
+    (adapter / "adapter_model.safetensors").write_bytes(b"1234")
+    with pytest.raises(InputError, match="damaged or cut off"):
+        TransformersTeacher(adapter, "cpu")
+    (adapter / "adapter_model.safetensors").unlink()
+    with pytest.raises(InputError, match="no adapter_model.safetensors"):
+        TransformersTeacher(adapter, "cpu")
+
+
+def test_another_base_is_another_teacher(adapter: Path, bert_folder: Path, tmp_path: Path) -> None:
+    change(adapter)
+    known = identity(TransformersTeacher(adapter, "cpu"))
+    shutil.copytree(bert_folder, tmp_path / "other")
+    model = AutoModelForSequenceClassification.from_pretrained(bert_folder)
+    with torch.no_grad():
+        model.classifier.bias += 1
+        model.bert.pooler.dense.bias += 1
+    model.save_pretrained(tmp_path / "other")
+    change(adapter, base_model_name_or_path=str(tmp_path / "other"))
+    assert identity(TransformersTeacher(adapter, "cpu")) != known
+    change(adapter, base_model_name_or_path=str(bert_folder))
+    assert identity(TransformersTeacher(adapter, "cpu")) == known
