@@ -10,7 +10,8 @@ ORDER = ("distill", "eval", "prompter")
 """Each package may import those before it."""
 
 ROOMS = {
-    "distill.common": set(),
+    "distill.common": {"distill.checkpoints"},
+    "distill.checkpoints": {"distill.common"},
     "distill.teachers": {"distill.common"},
     "distill": {"distill.common", "distill.teachers"},
     "distill.methods": {"distill.common", "distill.teachers", "distill"},

@@ -30,10 +30,10 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
-from distill.common.adapters import CONFIG, Adapter, find_adapter, merge
+from distill.checkpoints.adapters import CONFIG, Adapter, find_adapter, merge
+from distill.checkpoints.model_config import check_tokenizer_files, make_config, read_json, say_once
+from distill.checkpoints.weights import describe_missing, file_of, find_checkpoint, unwrapped_names
 from distill.common.errors import InputError
-from distill.common.model_config import check_tokenizer_files, make_config, read_json, say_once
-from distill.common.weights import describe_missing, file_of, find_checkpoint, unwrapped_names
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
@@ -74,7 +74,7 @@ def load_config(name_or_path: str | Path, field: str, revision: str | None = Non
 
     Raises:
         InputError: The folder does not exist or has no config.json, the hub cannot be reached or has no such model, or the
-            file cannot be read or is beyond the limits of `distill.common.model_config`.
+            file cannot be read or is beyond the limits of `distill.checkpoints.model_config`.
     """
     source, about = _resolve(name_or_path, field), f"{field}: {name_or_path}"
     try:
@@ -174,7 +174,9 @@ def _base_config(adapter: Adapter, field: str) -> PreTrainedConfig:
     try:
         source = _resolve(adapter.base, field)
         if _adapter(source, None, f"{field}: {adapter.base}") is not None:
-            raise InputError(f"{adapter.about}: its base model {adapter.base} is an adapter itself; merge that one and save it.")
+            raise InputError(
+                f"{adapter.about}: its base model {adapter.base} is an adapter itself; merge that one and save it."
+            )
         return load_config(adapter.base, field)
     except InputError as error:
         if str(error).startswith(adapter.about):
@@ -222,7 +224,11 @@ def _read_model(
             model.generation_config = GenerationConfig.from_pretrained(source, revision=revision or "main")
     for key, found, expected in sorted(report["mismatched_keys"]):
         found, expected = tuple(found), tuple(expected)
-        if auto_class is AutoModelForSequenceClassification and expected[:1] == (config.num_labels,) and found[1:] == expected[1:]:
+        if (
+            auto_class is AutoModelForSequenceClassification
+            and expected[:1] == (config.num_labels,)
+            and found[1:] == expected[1:]
+        ):
             raise InputError(
                 f"{about}: config.json says {config.num_labels} classes, but its head ({key}) has {found[0]} outputs; "
                 "correct id2label in config.json."
@@ -262,8 +268,8 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     token, number = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
     if number >= rows:
         raise InputError(
-            f"{about} has {rows} word embeddings, but its tokenizer has {len(tokenizer)} tokens (such as {token[:40]!r}); call "
-            "resize_token_embeddings before training, or leave the added tokens out."
+            f"{about} has {rows} word embeddings, but its tokenizer has {len(tokenizer)} tokens (such as {token[:40]!r}); "
+            "call resize_token_embeddings before training, or leave the added tokens out."
         )
 
 
@@ -335,7 +341,9 @@ def _resolve(name_or_path: str | Path, field: str, files: tuple[str, ...] = ("co
     if folder.is_dir():
         if not any((folder / file).is_file() for file in (*files, CONFIG)):
             if any(folder.glob("*.gguf")):
-                raise InputError(f"{field}: {name} holds GGUF weights, which are not read; give the folder of the original model.")
+                raise InputError(
+                    f"{field}: {name} holds GGUF weights, which are not read; give the folder of the original model."
+                )
             raise InputError(f"{field}: folder {name} has no config.json; give the folder that save_pretrained wrote.")
         return str(folder)
     if name.endswith(".gguf"):

@@ -232,7 +232,9 @@ def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> st
     about: dict[str, Any] = {"labels": teacher.labels}
     if isinstance(teacher, TransformersTeacher):
         folders = model_folders(teacher.path)
-        files = [sorted(file for file in folder.iterdir() if file.suffix in MODEL_FILES and file.is_file()) for folder in folders]
+        files = [
+            sorted(file for file in folder.iterdir() if file.suffix in MODEL_FILES and file.is_file()) for folder in folders
+        ]
         about["files"] = {file.name: _sha256(file) for file in files[0]}
         if len(folders) > 1:
             about["base"] = [{file.name: _sha256(file) for file in part} for part in files[1:]]

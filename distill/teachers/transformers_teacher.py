@@ -48,8 +48,8 @@ class TransformersTeacher:
         config = load_config(path, field)
         if config.num_labels < 2:
             raise InputError(
-                f"{field}: {path} has {config.num_labels} output: a regressor, or the one logit of a binary classifier; 2 or more "
-                "are needed. For one logit, give a function that returns sigmoid(logit) as one column."
+                f"{field}: {path} has {config.num_labels} output: a regressor, or the one logit of a binary classifier; 2 or "
+                "more are needed. For one logit, give a function that returns sigmoid(logit) as one column."
             )
         if config.problem_type == "multi_label_classification":
             raise InputError(f"{field}: {path} is a multi-label classifier; expected one label per text.")

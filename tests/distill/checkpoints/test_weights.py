@@ -109,7 +109,9 @@ def test_weights_in_parts(copy: Path, bert_folder: Path, pickled: bool) -> None:
 
 
 @pytest.mark.parametrize("pickled", [False, True])
-@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod.", "_orig_mod.module.", "_fsdp_wrapped_module."])
+@pytest.mark.parametrize(
+    "prefix", ["_orig_mod.", "module.", "module._orig_mod.", "_orig_mod.module.", "_fsdp_wrapped_module."]
+)
 def test_prefixes_of_compiled_and_distributed_models(copy: Path, bert_folder: Path, prefix: str, pickled: bool) -> None:
     weights = {prefix + name: weight for name, weight in weights_of(copy).items()}
     save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from distill.checkpoints.model_config import read_json
+from distill.checkpoints.weights import NAMES, file_of, load_pickled, unwrapped_names
 from distill.common.errors import InputError
-from distill.common.model_config import read_json
-from distill.common.weights import NAMES, file_of, load_pickled, unwrapped_names
 
 CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
@@ -55,9 +55,13 @@ class Adapter:
     def read(self) -> dict[str, Tensor]:
         """Return its weights, by names of the base model's modules."""
         try:
-            found = load_file(self.weights) if self.weights.suffix == ".safetensors" else load_pickled(self.weights, self.about)
+            found = (
+                load_file(self.weights) if self.weights.suffix == ".safetensors" else load_pickled(self.weights, self.about)
+            )
         except SafetensorError as error:
-            raise InputError(f"{self.about}: {self.weights.name} is damaged or cut off ({error}); copy the folder again.") from None
+            raise InputError(
+                f"{self.about}: {self.weights.name} is damaged or cut off ({error}); copy the folder again."
+            ) from None
         names = unwrapped_names(list(found))
         return {_plain(names[name]): weight for name, weight in found.items()}
 
@@ -84,7 +88,9 @@ def find_adapter(source: str, revision: str | None, about: str) -> Adapter | Non
     settings = read_json(file, about)
     kind, base = str(settings.get("peft_type"))[:40], settings.get("base_model_name_or_path")
     if kind != "LORA":
-        raise InputError(f"{about}: it is an adapter of kind {kind}; only LORA is read: merge it into its model and save that.")
+        raise InputError(
+            f"{about}: it is an adapter of kind {kind}; only LORA is read: merge it into its model and save that."
+        )
     if not isinstance(base, str) or not base:
         raise InputError(f"{about}: {CONFIG} names no base model; set base_model_name_or_path there to its folder.")
     beside = Path(source) / base
@@ -162,7 +168,9 @@ def _lora_config(adapter: Adapter, modules: list[str]) -> LoraConfig:
         raise InputError(f"{adapter.about}: rank_pattern or alpha_pattern of {CONFIG} is not a mapping of module names.")
     numbers += [*patterns[0].values(), *patterns[1].values()]
     if not all(isinstance(number, (int, float)) and 0 < number <= 65536 for number in numbers):
-        raise InputError(f"{adapter.about}: ranks and scales of {CONFIG} are not numbers from 1 to 65,536; copy the folder again.")
+        raise InputError(
+            f"{adapter.about}: ranks and scales of {CONFIG} are not numbers from 1 to 65,536; copy the folder again."
+        )
     names = [name for pattern in patterns for name in pattern]
     if not all(re.fullmatch(r"\^?[\w.]+\$?", name) for name in names):  # PEFT matches them as regular expressions
         raise InputError(f"{adapter.about}: rank_pattern or alpha_pattern holds more than module names; merge it with PEFT.")

@@ -21,7 +21,9 @@ CPU = torch.device("cpu")
 TEXTS = ["boat and cow", "cow", "a boat"]
 
 
-def tuned(base: Path, adapter: Path, auto: Any = AutoModelForSequenceClassification, task: str = "SEQ_CLS", **kwargs: Any) -> Any:
+def tuned(
+    base: Path, adapter: Path, auto: Any = AutoModelForSequenceClassification, task: str = "SEQ_CLS", **kwargs: Any
+) -> Any:
     """Save an adapter of random weights; return the model with it."""
     kwargs.pop("num_labels", None)
     model = get_peft_model(auto.from_pretrained(base), LoraConfig(task_type=task, r=4, **kwargs))
@@ -68,7 +70,9 @@ def test_adapter_of_a_bare_encoder_brings_its_own_head(bert_folder: Path, tmp_pa
 
 def test_a_generator(tmp_path: Path) -> None:
     with seeded(0, "lm"):
-        GPT2LMHeadModel(GPT2Config(vocab_size=40, n_positions=16, n_embd=16, n_layer=2, n_head=2)).save_pretrained(tmp_path / "base")
+        GPT2LMHeadModel(GPT2Config(vocab_size=40, n_positions=16, n_embd=16, n_layer=2, n_head=2)).save_pretrained(
+            tmp_path / "base"
+        )
     model = tuned(tmp_path / "base", tmp_path / "adapter", AutoModelForCausalLM, "CAUSAL_LM")
     ids = torch.randint(40, (2, 8))
     merged = load_model(AutoModelForCausalLM, tmp_path / "adapter", "generator", CPU, torch.float32)
@@ -89,9 +93,7 @@ def change(adapter: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
-def test_the_base_is_named_before_it_is_loaded(
-    adapter: Path, bert_folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_base_is_named_before_it_is_loaded(adapter: Path, bert_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     TransformersTeacher(adapter, "cpu")
     assert f"a LoRA adapter of {bert_folder}" in caplog.text
 

@@ -31,7 +31,10 @@ def change(folder: Path, **changes: Any) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"id2label": {str(i + 1): name for i, name in enumerate(LABELS)}, "label2id": {n: i + 1 for i, n in enumerate(LABELS)}},
+        {
+            "id2label": {str(i + 1): name for i, name in enumerate(LABELS)},
+            "label2id": {n: i + 1 for i, n in enumerate(LABELS)},
+        },
         {"id2label": list(LABELS), "label2id": None},
         {"id2label": None},
         {"id2label": {}, "label2id": {name: str(i) for i, name in enumerate(LABELS)}},
@@ -117,7 +120,7 @@ def test_deep_and_huge_files(copy: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     file.write_text(json.dumps({"model_type": "bert"} | change_depth))
     with pytest.raises(InputError, match="nested more than 16 deep"):
         load_config(copy, "teacher")
-    monkeypatch.setattr("distill.common.model_config.MAX_JSON_BYTES", 10)
+    monkeypatch.setattr("distill.checkpoints.model_config.MAX_JSON_BYTES", 10)
     with pytest.raises(InputError, match="at most 10 are read"):
         load_config(copy, "teacher")
 

@@ -25,7 +25,7 @@ MAX_JSON_BYTES = 64 * 2**20
 
 MAX_VOCABULARY_BYTES = 128 * 2**20
 MAX_VOCABULARY = 1_000_000
-"""Most entries of a tokenizer, twice over: a byte-pair vocabulary has as many merges again. The largest in use have 262,000."""
+"""Most entries of a tokenizer, twice over, because a byte-pair vocabulary has as many merges again."""
 
 LIMITS = (
     (re.compile(r"label|class"), 100_000),
@@ -151,7 +151,7 @@ def _config_class(raw: Mapping[str, Any], source: str, about: str) -> type[PreTr
         names = sorted(CONFIG_MAPPING.keys(), key=len, reverse=True)
         family = next((name for name in names if name in source.lower()), None)
         if family is None:
-            raise InputError(f"{about}: config.json has no model_type; add the family, such as \"model_type\": \"bert\".")
+            raise InputError(f'{about}: config.json has no model_type; add the family, such as "model_type": "bert".')
     if not isinstance(family, str) or family not in CONFIG_MAPPING:
         hint = did_you_mean(str(family), CONFIG_MAPPING.keys())
         raise InputError(
@@ -200,7 +200,9 @@ def _classes(raw: dict[str, Any], about: str) -> dict[str, Any]:
     ordered = {index: by_number[index + first] for index in range(len(by_number))}
     said = raw.pop("num_labels", None)
     if said is not None and str(said) != str(len(ordered)):
-        raise InputError(f"{about}: config.json says num_labels = {str(said)[:20]}, but id2label has {len(ordered)} names; correct it.")
+        raise InputError(
+            f"{about}: config.json says num_labels = {str(said)[:20]}, but id2label has {len(ordered)} names; correct it."
+        )
     return {"id2label": ordered, "label2id": {name: index for index, name in ordered.items()}}
 
 
@@ -211,7 +213,9 @@ def _check_quantiser(raw: Mapping[str, Any], about: str) -> None:
     method = str(quantised.get("quant_method", "bitsandbytes" if "load_in_8bit" in quantised else ""))
     library = QUANTISERS.get(method)
     if library is None:
-        raise InputError(f"{about}: its weights are quantised by {method[:40]!r}, which is not supported; use the full weights.")
+        raise InputError(
+            f"{about}: its weights are quantised by {method[:40]!r}, which is not supported; use the full weights."
+        )
     try:
         found = importlib.util.find_spec(library) is not None  # a name of `QUANTISERS`, never one of the file
     except ImportError:

@@ -17,8 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers.utils.hub import cached_file
 
+from distill.checkpoints.model_config import read_json, say_once
 from distill.common.errors import InputError
-from distill.common.model_config import read_json, say_once
 
 NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
@@ -76,7 +76,9 @@ def find_checkpoint(source: str, revision: str | None, about: str) -> Checkpoint
         files = {part: file_of(source, part, revision) for part in dict.fromkeys(parts.values())}
         missing = [part for part, found in files.items() if found is None]
         if missing:
-            raise InputError(f"{about}: {missing[0]} is missing ({len(missing)} of {len(files)} parts are); copy the folder again.")
+            raise InputError(
+                f"{about}: {missing[0]} is missing ({len(missing)} of {len(files)} parts are); copy the folder again."
+            )
         return Checkpoint([found for found in files.values() if found], pickled)
     return None
 
@@ -138,7 +140,9 @@ def load_pickled(file: Path, about: str) -> dict[str, Tensor]:
     for inner in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(inner), dict):
             content = content[inner]
-    weights = {name: value for name, value in content.items() if isinstance(value, Tensor)} if isinstance(content, dict) else {}
+    weights = (
+        {name: value for name, value in content.items() if isinstance(value, Tensor)} if isinstance(content, dict) else {}
+    )
     if not weights:
         raise InputError(f"{about}: {file.name} holds no weights; save the model with save_pretrained (safetensors).")
     if sum(weight.numel() * weight.element_size() for weight in weights.values()) > 4 * size + 2**20:
@@ -149,8 +153,8 @@ def load_pickled(file: Path, about: str) -> dict[str, Tensor]:
 
 def describe_missing(source: str, name: str, field: str) -> InputError:
     """Return the error of a folder without weights: what it holds instead, and what to do."""
-    kinds = {FOREIGN[file.suffix] for file in Path(source).glob("*") if file.suffix in FOREIGN} if Path(source).is_dir() else ()
-    instead = f" It holds {', '.join(sorted(kinds))}, which is not read." if kinds else ""
-    return InputError(
-        f"{field}: {name} has no model.safetensors; save the model with save_pretrained (safetensors).{instead}"
+    kinds = (
+        {FOREIGN[file.suffix] for file in Path(source).glob("*") if file.suffix in FOREIGN} if Path(source).is_dir() else ()
     )
+    instead = f" It holds {', '.join(sorted(kinds))}, which is not read." if kinds else ""
+    return InputError(f"{field}: {name} has no model.safetensors; save the model with save_pretrained (safetensors).{instead}")
