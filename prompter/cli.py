@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
+from distill.common.terminal import one_line, printable
 from prompter import __version__
 from prompter.runtime.interrupt import exit_status, handled, stop_now
 from prompter.runtime.parser import Parser, normalised, placed
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
         with handled(stop_now):
             return _run(arguments)
     except InputError as error:
-        print(f"prompter: {error}", file=sys.stderr)
+        print(f"prompter: {one_line(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("prompter: stopped", file=sys.stderr)
@@ -100,7 +101,7 @@ def _run(arguments: list[str]) -> int:
     if status is not None:
         return status
     again = shlex.join(["prompter", *arguments, *(flag for flag in go_on or [] if flag not in arguments)])
-    print(f"Stopped. Go on with: {again}", file=sys.stderr)
+    print(f"Stopped. Go on with: {printable(again)}", file=sys.stderr)
     return exit_status()
 
 

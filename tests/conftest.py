@@ -5,6 +5,7 @@ environment runs the tests as users run the programs; `tests/distill/test_precis
 """
 
 import os
+import tempfile
 from pathlib import Path
 
 # Processes side by side, each with all threads, slow each other tenfold. Said before anything imports torch.
@@ -15,6 +16,7 @@ import pytest
 
 # Set here and not in a fixture, since fixtures of whole modules come before those of a test.
 os.environ.setdefault("PROMPTER_PRECISION", "float32")
+os.environ["PROMPTER_CACHE"] = tempfile.mkdtemp(prefix="prompter-tests-")  # of fixtures that several tests share
 
 
 @pytest.fixture(autouse=True)

@@ -51,12 +51,13 @@ from distill.embedded import classify, word_table
 from distill.losses import entropy, kl
 from distill.methods.config import T3Config
 from distill.methods.corpus import rows_at
-from distill.methods.rewriter import Rewriter, Rewritten, RewrittenTokens
+from distill.methods.rewriter import REWRITER_MANIFEST, Rewriter, Rewritten, RewrittenTokens
 from distill.methods.soft_texts import embed_texts, score_loss, soft_choice
 from distill.methods.synthesizer import Step, white_box
 from distill.methods.table import T3
 from distill.methods.token_map import check_coverage, count_tokens, map_tokens
 from distill.optimizer import MAX_GRADIENT_NORM
+from distill.teachers.found import remember
 from distill.teachers.prediction_cache import CachedTeacher
 
 # Sentences used to measure the share of tokens that the token maps carry.
@@ -194,6 +195,7 @@ class TextToText:
             **names,
         }
         self.rewriter.save(folder, details, base)
+        remember(Path(folder) / REWRITER_MANIFEST, names.get("teacher", self.teacher.path))
 
     def save(self, folder: Path) -> None:
         """Write adapter, optimizer and counters."""

@@ -23,3 +23,15 @@ class TeacherSettings:
         commas="alone",
     )
     teacher_cache: bool = setting(True, "Keep the teacher's predictions on disk, so that no text is paid for twice.", "Models")
+
+
+@dataclass
+class FoundTeacherSettings(TeacherSettings):
+    """The same for commands that read files which name a teacher; see `distill.teachers.found`."""
+
+    trust_teacher: bool = setting(
+        False,
+        "Ask the teacher that a prompter or dataset of others names (a model or a service; never a function, and no token "
+        "is sent).",
+        "Models",
+    )

@@ -30,6 +30,7 @@ from distill.common.errors import InputError
 from distill.teachers.probabilities import check_labels, count, log_probabilities
 
 TOKEN_VARIABLE = "PROMPTER_TEACHER_TOKEN"
+HOST_VARIABLE = "PROMPTER_TEACHER_HOST"
 
 # How often to ask where the answer cannot be read (cut off, not JSON, a wrong count).
 READINGS = 3
@@ -52,7 +53,7 @@ class HttpTeacher:
     """A classifier behind HTTP as teacher.
 
     The environment variable PROMPTER_TEACHER_TOKEN may hold a bearer token. It is sent to the given address only: redirects
-    are not followed.
+    are not followed. PROMPTER_TEACHER_HOST names the host that the token belongs to; other hosts do not get it.
 
     Args:
         url: Address that takes the texts, such as "http://host:8080/predict".
@@ -64,6 +65,7 @@ class HttpTeacher:
         retries: How often a request is sent again after a temporary failure.
         backoff: Seconds of the pause before the second retry (the first has none). The pause doubles each time, and up to as
             many seconds are added at random. A server's `Retry-After` has priority.
+        send_token: Send what the user's environment and `.netrc` hold for the service. Off where a file named the address.
 
     Attributes:
         path: The address without its query.
@@ -84,17 +86,18 @@ class HttpTeacher:
         timeout: float = 60.0,
         retries: int = 5,
         backoff: float = 0.5,
+        send_token: bool = True,
     ) -> None:
         self.path = _checked_address(url)
         self.address = url
-        self._token = _token()
+        self._token = _token() if send_token and _token_belongs_to(url) else ""
         self.batch_size = batch_size
         self.concurrency = concurrency
         self.timeout = (min(10.0, timeout), timeout)  # to connect, to answer
         self.retries = retries
         self.queries = 0
         self.invalid = 0
-        self._session = _session(self._token, retries, backoff, concurrency)
+        self._session = _session(self._token, send_token, retries, backoff, concurrency)
         self._labels_seen = labels is None
         self.labels = [str(label) for label in labels] if labels is not None else self._ask_for_labels()
         check_labels(self.labels)
@@ -213,6 +216,11 @@ class HttpTeacher:
                 "wait until the service works again, then start again (a begun run: with --resume)."
             )
         remedy = HTTP_REMEDIES.get(status, "check the address")
+        if status in (401, 403) and not self._token and os.environ.get(TOKEN_VARIABLE):
+            remedy = (
+                f"{TOKEN_VARIABLE} was not sent, as {HOST_VARIABLE} names another host, or you did not name this address: "
+                "give --teacher yourself"
+            )
         if response.is_redirect:
             remedy = (
                 f"it redirects to {self._quoted(response.headers['Location'])}, which is not followed; give the final address"
@@ -281,7 +289,32 @@ def _token() -> str:
     return token
 
 
-def _session(token: str, retries: int, backoff: float, concurrency: int) -> requests.Session:
+def _token_belongs_to(url: str) -> bool:
+    """Return whether the token may be sent to an address.
+
+    Examples:
+        >>> os.environ["PROMPTER_TEACHER_HOST"] = "models.example:8080"
+        >>> _token_belongs_to("https://models.example:8080/predict"), _token_belongs_to("https://models.example/predict")
+        (True, False)
+        >>> del os.environ["PROMPTER_TEACHER_HOST"]
+
+    Raises:
+        InputError: PROMPTER_TEACHER_HOST is not HOST, HOST:PORT or https://HOST.
+    """
+    said = os.environ.get(HOST_VARIABLE, "").strip()
+    if not said:
+        return True
+    try:
+        host, address = urlsplit(said if "://" in said else f"//{said}"), urlsplit(url)
+        wanted = (host.scheme or address.scheme, host.hostname, host.port)
+    except ValueError:
+        wanted = ("", None, None)
+    if not wanted[1] or host.path.strip("/") or "@" in host.netloc:
+        raise InputError(f"{HOST_VARIABLE}: expected the host that the token belongs to, such as models.example:8080.")
+    return wanted == (address.scheme, address.hostname, address.port)
+
+
+def _session(token: str, send_own: bool, retries: int, backoff: float, concurrency: int) -> requests.Session:
     """Return a session that sends the token, and sends a request again after a temporary failure."""
     retry = Retry(
         total=retries,
@@ -294,11 +327,12 @@ def _session(token: str, retries: int, backoff: float, concurrency: int) -> requ
     session = requests.Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_maxsize=concurrency, max_retries=retry))
-    if token:
+    if token or not send_own:
 
         def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
-            request.headers["Authorization"] = f"Bearer {token}"
+            if token:
+                request.headers["Authorization"] = f"Bearer {token}"
             return request
 
-        session.auth = authorize  # as a plain header, an entry of the user's .netrc would replace it
+        session.auth = authorize  # without it, an entry of the user's .netrc would be sent
     return session

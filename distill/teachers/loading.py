@@ -24,6 +24,7 @@ def load_teacher(
     device: str | torch.device = "auto",
     labels: Sequence[str] | None = None,
     field: str = "teacher",
+    own: bool = True,
 ) -> TransformersTeacher | CallableTeacher | HttpTeacher:
     """Load the teacher that `spec` names.
 
@@ -34,15 +35,19 @@ def load_teacher(
         labels: The class names, in the order of the columns. A Hugging Face teacher has names of its own; names given here
             replace them (for checkpoints that only say LABEL_0, LABEL_1).
         field: Name of the setting, for messages about a Hugging Face model.
+        own: Whether the user named it. A name that a file gave is no function, and gets no token.
 
     Raises:
-        InputError: See `TransformersTeacher`, `CallableTeacher` and `HttpTeacher`; or the number of labels does not fit.
+        InputError: See `TransformersTeacher`, `CallableTeacher` and `HttpTeacher`; or the number of labels does not fit, or a
+            file names a function.
     """
     if not isinstance(spec, str):
         return CallableTeacher(spec, labels)
     if spec.startswith(URL_SCHEMES):
-        return HttpTeacher(spec, labels)
+        return HttpTeacher(spec, labels, send_token=own)
     if FUNCTION_NAME.fullmatch(spec) and not Path(spec).exists():
+        if not own:
+            raise InputError(f"teacher: a file names the function {spec}, which is never run: give --teacher yourself")
         return CallableTeacher(spec, labels)
     teacher = TransformersTeacher(spec, device, field=field)
     if labels is not None:

@@ -2,12 +2,33 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from distill.common.errors import InputError
+from distill.common.terminal import one_line
 
 FUNCTION_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 """A Python function as text: "module:function"."""
 
 URL_SCHEMES = ("http://", "https://")
+
+
+LONGEST_NAME, LONGEST_PART = 2000, 255
+"""Most bytes of a stored name, and of a part of it between two slashes: what file systems can look up."""
+
+
+def check_stored_name(name: Any, file: Path, key: str) -> str:
+    """Return the name of a model, a teacher or data that a file holds.
+
+    Raises:
+        InputError: It is not text, or no path, hub id or address can be so.
+    """
+    fits = isinstance(name, str) and name == one_line(name)
+    parts = [part.encode("utf-8", "replace") for part in re.split(r"[/\\]", name)] if fits else []
+    if not fits or len(name.encode("utf-8", "replace")) > LONGEST_NAME or max(map(len, parts)) > LONGEST_PART:
+        raise InputError(f"{file}: '{key}' is no name of a model, a service or a file: copy the file again")
+    return str(name)
 
 
 def teacher_name(teacher: str | Callable[..., Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.loading import load_teacher
+from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher, predictions_file
 from eval.toy import located
 
@@ -24,6 +25,7 @@ def open_teacher(
     field: str = "teacher",
     quiet: bool = True,
     order: Sequence[str] = (),
+    own: bool = True,
 ) -> CachedTeacher:
     """Open a teacher, or any other classifier that is asked for class probabilities.
 
@@ -37,12 +39,15 @@ def open_teacher(
         field: Name of the setting, for messages about a Hugging Face model.
         quiet: Show no progress bar while a toy teacher is trained.
         order: Preferred order of the class names of a service, whose answers have no order of their own.
+        own: Whether the user named it, and not a file; see `distill.teachers.found`. What a file names is announced.
 
     Raises:
         InputError: The teacher cannot be opened; see `distill.teachers.loading.load_teacher`.
     """
+    if not own:
+        notice(f"Asking the teacher {teacher_name(spec)}, which a file names.")
     name = located(spec, "teacher", quiet) if isinstance(spec, str) else spec
-    teacher = load_teacher(name, device, labels=list(labels) or None, field=field)
+    teacher = load_teacher(name, device, labels=list(labels) or None, field=field, own=own)
     if isinstance(teacher, HttpTeacher) and order:
         teacher.labels = in_order(teacher.labels, order)
     return CachedTeacher(teacher, predictions_file() if cache else None, notice)

@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from distill.common.terminal import printable
 from eval.report.charts import Series, bar_chart, histogram_chart, line_chart, percent, percent_mark
 from eval.report.page import page
 
@@ -47,9 +48,8 @@ def print_results(results: Mapping[str, Any]) -> None:
     for name, remedy in results["missing"].items():
         console.print(Text(printable(f"Not measured: {name}; {remedy}.")), width=width)
     for alarm in results["alarms"]:
-        console.print(
-            Panel(Text(alarm, style="bold red"), title="WARNING", border_style="bold red", box=box.HEAVY, width=width)
-        )
+        shown = Text(printable(alarm), style="bold red")
+        console.print(Panel(shown, title="WARNING", border_style="bold red", box=box.HEAVY, width=width))
 
 
 def _table(columns: Sequence[str], width: int) -> Table:
@@ -58,16 +58,6 @@ def _table(columns: Sequence[str], width: int) -> Table:
     for column in columns[1:]:
         table.add_column(column, justify="right", overflow="fold")
     return table
-
-
-def printable(text: str) -> str:
-    """Replace characters that move the cursor or change the terminal; line ends stay.
-
-    Examples:
-        >>> printable("good" + chr(27) + "[2J news")
-        'good�[2J news'
-    """
-    return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in text)
 
 
 def own_rows(results: Mapping[str, Any]) -> list[Row]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.files import write_text
+from distill.common.terminal import printable
 from prompter.bench.cells import is_finished
 from prompter.bench.config import BenchConfig
 from prompter.bench.page import write_page
@@ -36,7 +37,7 @@ def bench(config: BenchConfig) -> int:
     root = Path(config.to or f"runs/bench-{suite.name}")
     if config.dry_run:
         for cell in cells:
-            print(f"{'done' if is_finished(cell, root) else '    '}  {cell.name}")
+            print(f"{'done' if is_finished(cell, root) else '    '}  {printable(cell.name)}")
         return 0
     if config.finished_only:
         finished = [cell for cell in cells if is_finished(cell, root)]
@@ -46,8 +47,8 @@ def bench(config: BenchConfig) -> int:
     else:
         with locked(root / ".lock", "to:", root), quieten():
             table, rows = _run(suite.name, cells, root, config.jobs or default_jobs(), config.quiet)
-    print(table)
-    print(f"Results: {root}/results.parquet, {root}/results.md. Report: {root}/report.html")
+    print(printable(table))
+    print(printable(f"Results: {root}/results.parquet, {root}/results.md. Report: {root}/report.html"))
     failed = sum(row.get("error") is not None for row in rows)
     if failed:
         print(f"prompter: {failed} of {len(rows)} cells failed: the same command tries them again", file=sys.stderr)

@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 from distill.common.errors import InputError
+from distill.common.terminal import printable
 
 HELP = "write report.html of a run again"
 EXAMPLES = ("prompter report runs/demo", "prompter report runs/ag_news")
@@ -22,5 +23,5 @@ def run(values: dict[str, Any]) -> int:
 
     from eval.report.run_report import write_report
 
-    print(write_report(os.path.expanduser(values["run"])))
+    print(printable(write_report(os.path.expanduser(values["run"]))))
     return 0

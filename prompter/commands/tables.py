@@ -6,6 +6,9 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from distill.common.terminal import one_line, printable
 
 COLUMNS: list[tuple[str, str, str]] = [
     ("accuracy", "accuracy", "{:.1%}"),
@@ -30,17 +33,13 @@ STUDENT_COLUMNS: list[tuple[str, str, str]] = [
 def print_summary(summary: dict[str, Any], folder: str) -> None:
     """Print one row per model of a run."""
     _print_table("learnt from", COLUMNS, {"(teacher)": summary["teacher"], **summary["students"]})
-    Console().print(
-        f"\nTeacher queries: {summary['teacher_queries']:,} for each student. Report: {folder}/report.html", highlight=False
-    )
+    _print_line(f"\nTeacher queries: {summary['teacher_queries']:,} for each student. Report: {folder}/report.html")
 
 
 def print_students(summary: dict[str, Any], folder: str) -> None:
     """Print one row per student that `prompter distill` made."""
     _print_table("student", STUDENT_COLUMNS, summary["students"])
-    Console().print(
-        f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}. In {folder}", highlight=False
-    )
+    _print_line(f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}. In {folder}")
 
 
 FORMS = {"macro_f1": "{:.3f}", "matthews_correlation": "{:.3f}", "expected_calibration_error": "{:.3f}", "kl": "{:.3f}"}
@@ -58,12 +57,13 @@ def print_evaluation(result: dict[str, Any]) -> None:
     """Print one column per model, the teacher first, and below it the tests between students and the notes."""
     task, models, console = result["task"], result["models"], Console()
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(f"{task['name']}\n{task['rows']:,} rows")
+    table.add_column(Text(f"{one_line(task['name'])}\n{task['rows']:,} rows"))
     for model in models:
         role = "\n(teacher)" if model["role"] == "teacher" else ""
-        table.add_column(model["model"] + role, justify="right", overflow="fold")
+        table.add_column(Text(one_line(model["model"]) + role), justify="right", overflow="fold")
     for name in dict.fromkeys(name for model in models for name in model["metrics"]):
-        table.add_row(TITLES.get(name, name), *(_with_interval(model["metrics"].get(name), name) for model in models))
+        figures = [_with_interval(model["metrics"].get(name), name) for model in models]
+        table.add_row(Text(one_line(TITLES.get(name, name))), *figures)
     for title, cells in _cost(models).items():
         if any(cells):
             table.add_row(title, *cells)
@@ -71,14 +71,12 @@ def print_evaluation(result: dict[str, Any]) -> None:
     if result["pairs"] or result["notes"]:
         console.line()
     for test in result["pairs"]:
-        console.print(
+        _print_line(
             f"{test['first']} against {test['second']}: {test['first_only']:,} rows only the first has right, "
-            f"{test['second_only']:,} only the second; McNemar p = {test['p']:.2g}.",
-            highlight=False,
-            markup=False,
+            f"{test['second_only']:,} only the second; McNemar p = {test['p']:.2g}."
         )
     for note in result["notes"]:
-        console.print(f"Note: {note}", highlight=False, markup=False)
+        _print_line(f"Note: {note}")
 
 
 def _with_interval(figure: dict[str, float] | None, name: str) -> str:
@@ -112,8 +110,13 @@ def _print_table(name: str, columns: list[tuple[str, str, str]], rows: dict[str,
     for _, title, _ in columns:
         table.add_column(title, justify="right")
     for row, figures in rows.items():
-        table.add_row(row, *(_cell(figures, key, form) for key, _, form in columns))
+        table.add_row(Text(one_line(row)), *(_cell(figures, key, form) for key, _, form in columns))
     Console().print(table)
+
+
+def _print_line(line: str) -> None:
+    """Print a line that holds names of files and models, which are no markup."""
+    Console().print(printable(line), highlight=False, markup=False)
 
 
 def _cell(figures: dict[str, Any], key: str, form: str) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
+from distill.common.terminal import one_line, printable
 from eval.data.tasks import read_task
 from prompter.runtime.shipped import find_task, task_file, task_files
 
@@ -50,6 +51,7 @@ def list_tasks() -> int:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     for title in ("task", "kind", "classes", "data", "primary metric"):
@@ -57,14 +59,15 @@ def list_tasks() -> int:
     for file in task_files().values():
         task = read_task(file)
         data = f"{task.data}:{task.config}" if task.config else task.data
-        table.add_row(task.name, task.kind, str(len(task.labels)), data, task.metrics[0])
+        cells = (task.name, task.kind, str(len(task.labels)), data, task.metrics[0])
+        table.add_row(*(Text(one_line(cell)) for cell in cells))
     Console().print(table)
     return 0
 
 
 def show_task(name: str) -> int:
     """Print a task's file, to copy and change."""
-    print(task_file(name).read_text(encoding="utf-8"), end="")
+    print(printable(task_file(name).read_text(encoding="utf-8")), end="")
     return 0
 
 
@@ -111,15 +114,16 @@ def _validate_one(name: str, where: str | None, give_up: Callable[[], None]) -> 
         task = find_task(name)
         data = task_data(task, where)
     except NotReachable as error:
-        print(f"{name}: the file is right; its data is not reachable: {error}")
+        print(one_line(f"{name}: the file is right; its data is not reachable: {error}"))
         give_up()
         return 0
     except InputError as error:
-        print(f"{name}: WRONG: {error}")
+        print(one_line(f"{name}: WRONG: {error}"))
         return 2
     found = describe(data, task)
     counts = ", ".join(f"{label} {count:,}" for label, count in found["classes"].items())
-    print(f"{name}: right; {found['rows']:,} rows: {counts}")
+    print(one_line(f"{name}: right; {found['rows']:,} rows: {counts}"))
     if data.class_names and not same_names(data.class_names, task.labels):
-        print(f"{name}: the data calls its classes {', '.join(data.class_names)}; they were taken in this order")
+        line = f"{name}: the data calls its classes {', '.join(data.class_names)}; they were taken in this order"
+        print(one_line(line))
     return 0

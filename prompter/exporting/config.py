@@ -1,13 +1,16 @@
 """Settings of `prompter export`: what to write, which rows to keep, and how the saved prompter's writer samples."""
 
 import dataclasses
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.settings import CommonSettings, HubSettings, check, setting
-from distill.teachers.config import TeacherSettings
+from distill.teachers.config import FoundTeacherSettings
+from distill.teachers.found import FoundTeacher, made_here
 from distill.teachers.names import teacher_name
 from prompter.generation.config import WriterConfig
 from prompter.runtime.parser import combined, fill
@@ -19,7 +22,7 @@ BACKENDS = ("transformers", "vllm")
 
 
 @dataclass
-class ExportConfig(TeacherSettings, HubSettings, CommonSettings):
+class ExportConfig(FoundTeacherSettings, HubSettings, CommonSettings):
     """What to export.
 
     Raises:
@@ -79,7 +82,7 @@ class ExportConfig(TeacherSettings, HubSettings, CommonSettings):
 
 PARTS = (ExportConfig, WriterConfig)
 
-NOT_COMPARED = {"teacher_cache", "run", "to", "jsonl", "csv", "push_to_hub", "public", "quiet"}
+NOT_COMPARED = {"teacher_cache", "trust_teacher", "run", "to", "jsonl", "csv", "push_to_hub", "public", "quiet"}
 """Settings that may differ between an export and its continuation, because they do not change the rows. The run is known by
 its fingerprint, wherever it lies."""
 
@@ -98,16 +101,17 @@ def recipe_settings(config: ExportConfig, writer: WriterConfig, manifest: Mappin
 def export_settings(values: Mapping[str, Any], where: str = "") -> tuple[ExportConfig, WriterConfig]:
     """Make settings from values by name, `config` (a YAML file) and `run` among them.
 
-    What is not given about the writer's sampling is as the prompter was trained with it, and the teacher is the run's.
+    What is not given about the writer's sampling is as the prompter was trained with it, and the teacher is the run's, where
+    it may be asked. `trust_teacher` is left on only where nothing else allows that teacher.
 
     Raises:
-        InputError: See `prompter.runtime.parser.fill`; or there is no prompter.
+        InputError: See `prompter.runtime.parser.fill`; or there is no prompter, or only a file of others names the teacher.
     """
-    from prompter.saved.rewriter import find_source
+    from prompter.saved.rewriter import find_source, manifest_file
 
     defaults: dict[str, Any] = {}
     if run := combined(PARTS, [(where, values)]).get("run"):
-        _, manifest = find_source(str(run))
+        source, manifest = find_source(str(run))
         known = {field.name for field in dataclasses.fields(WriterConfig)}
         defaults = {key: value for key, value in manifest["writer_settings"].items() if key in known}
     config, writer = fill(PARTS, [("", defaults), (where, values)])
@@ -115,7 +119,26 @@ def export_settings(values: Mapping[str, Any], where: str = "") -> tuple[ExportC
         raise InputError(f"writer is '{config.writer}', but {run} is a rewriter, which runs on transformers: leave it out")
     if "rewriter" not in manifest and config.corpus:
         raise InputError(f"corpus is for a rewriter (method t3), and {run} is a prompter: leave it out")
-    if not config.teacher:
-        config.teacher = manifest["teacher"]
-        config.teacher_labels = config.teacher_labels or manifest.get("teacher_labels", [])
+    if "rewriter" in manifest and not config.corpus and not config.trust_teacher:
+        _check_corpus(manifest["corpus"], manifest_file(source))
+    if config.teacher:
+        config.trust_teacher = False  # the user's own name needs no trust
+    else:
+        found = FoundTeacher(manifest["teacher"], manifest_file(source), manifest.get("teacher_labels", []))
+        config.trust_teacher = found.check(config.trust_teacher, "--teacher none for texts without labels")
+        config.teacher = found.name
+        config.teacher_labels = config.teacher_labels or found.labels
     return config, writer
+
+
+def _check_corpus(name: str, file: Path) -> None:
+    """Check that the corpus that a rewriter names may be read: its sentences end up in the dataset.
+
+    Raises:
+        InputError: Only a file of others names it.
+    """
+    if name.partition(":")[0] != "toy" and not made_here(file):
+        raise InputError(
+            f"corpus: {file} names the corpus '{name}', and you did not: give --corpus {shlex.quote(name)} yourself, or "
+            "--trust_teacher to use what the file names"
+        )

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from distill.common.errors import InputError
+from distill.common.terminal import one_line, printable
+from distill.teachers.found import remember
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_teacher
@@ -22,7 +24,7 @@ from eval.corpora.duplicates import DuplicateIndex
 from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.exporting.dataset_card import write_dataset_card
 from prompter.exporting.filters import fault
-from prompter.exporting.folder import ExportFolder, ExportProgress
+from prompter.exporting.folder import RECIPE_FILE, ExportFolder, ExportProgress
 from prompter.exporting.shards import features, write_csv, write_jsonl, write_shard
 from prompter.generation.config import WriterConfig
 from prompter.runtime.console import Console
@@ -89,7 +91,7 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
     if config.push_to_hub:
         from prompter.exporting.hub_upload import upload_dataset
 
-        print(upload_dataset(folder.path, config.push_to_hub, config.public))
+        print(printable(upload_dataset(folder.path, config.push_to_hub, config.public)))
     assert folder.recipe is not None
     return report_result(config, folder.path, folder.recipe["result"], manifest["labels"])
 
@@ -111,6 +113,7 @@ def load_prompter_and_teacher(
             cache=config.teacher_cache,
             notice=console.say,
             quiet=config.quiet,
+            own=not config.trust_teacher,
         )
         if teacher.labels != manifest["labels"]:
             raise InputError(
@@ -313,6 +316,8 @@ def finish_dataset(
     }
     write_dataset_card(folder.path, recipe)
     folder.finish(recipe)
+    if not config.trust_teacher:
+        remember(folder.path / RECIPE_FILE, identity["teacher"])
 
 
 def report_result(config: ExportConfig, path: Path, result: dict[str, Any], labels: list[str]) -> int:
@@ -320,7 +325,7 @@ def report_result(config: ExportConfig, path: Path, result: dict[str, Any], labe
     marked = ", ".join(f"{reason} {count:,}" for reason, count in sorted(result["marked"].items(), key=lambda item: -item[1]))
     if result["complete"]:
         if not config.quiet:
-            print(f"{result['kept']:,} rows kept in {path}" + (f"; marked: {marked}" if marked else ""))
+            print(printable(f"{result['kept']:,} rows kept in {path}" + (f"; marked: {marked}" if marked else "")))
         return 0
     lines = [f"{path}: only {result['kept']:,} of {config.rows:,} rows kept after {result['rows']:,} were written."]
     if config.balance:
@@ -334,5 +339,5 @@ def report_result(config: ExportConfig, path: Path, result: dict[str, Any], labe
     lines.append(f"Marked: {marked}.")
     most = max(result["marked"], key=lambda reason: result["marked"][reason])
     lines.append(f"The dataset is complete as it is. For more rows, {REMEDIES[most]}, with another --output_dir.")
-    print("prompter: " + "\n  ".join(lines), file=sys.stderr)
+    print("prompter: " + "\n  ".join(map(one_line, lines)), file=sys.stderr)
     return 1

@@ -15,6 +15,7 @@ from datasets import Features
 
 from distill.common.files import replace_folder, write_text
 from distill.replay import Replay
+from distill.teachers.found import remember
 from eval.data.recipe import FILES, RECIPE_FILE, file_entry
 from prompter.exporting.dataset_card import dataset_header
 from prompter.exporting.shards import features, shard_path, write_shard
@@ -63,6 +64,7 @@ def write_run_dataset(folder: Path, replay: Replay, manifest: Mapping[str, Any])
             hits=float((predicted == replay.targets[:rows]).float().mean()),
         )
         write_text(temporary / "README.md", page)
+    remember(folder / RECIPE_FILE, manifest["teacher"])
 
 
 def _rows(replay: Replay) -> Iterator[dict[str, Any]]:

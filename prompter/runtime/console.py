@@ -15,6 +15,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Table
 from rich.text import Text
 
+from distill.common.terminal import one_line, printable
+
 LOGGER = logging.getLogger("prompter")
 
 LONGEST_BAR_NAME = 24
@@ -48,7 +50,7 @@ class Console:
         self.quiet = quiet
         self.terminal = Terminal(quiet=quiet)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             Rate(),
@@ -85,13 +87,14 @@ class Console:
 
     def bar(self, name: str, total: int, done: int = 0) -> TaskID:
         """Add a bar. A name that is too long for a terminal of 80 columns is shortened."""
+        name = one_line(name)
         shown = name if len(name) <= LONGEST_BAR_NAME else name[: LONGEST_BAR_NAME - 1] + "…"
         return self._progress.add_task(shown, total=total, completed=done)
 
     def step(self, bar: TaskID, done: float, status: str = "") -> None:
         """Move a bar to `done`, and show the metrics of the step below the bars."""
         self._progress.update(bar, completed=done)
-        self._status.plain = status
+        self._status.plain = one_line(status)
 
     def samples(self, rows: list[dict], title: str) -> None:
         """Show a table of samples.
@@ -101,17 +104,18 @@ class Console:
             title: Stands above the table.
         """
         figure = "reward" if any("reward" in row for row in rows) else "probability"
-        table = Table(title=title, title_justify="left", expand=True, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        shown = Text(one_line(title), style="table.title")
+        table = Table(title=shown, title_justify="left", expand=True, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
         asked = any(row["wanted"] for row in rows)
         for column in (*(["wanted"] if asked else []), "teacher", figure):
             table.add_column(column, no_wrap=True, max_width=14)
         begun = any(0 < len(row["topic"]) < len(row["text"]) and row["text"].startswith(row["topic"]) for row in rows)
         table.add_column("[bold]topic[/] and text" if begun else "text", ratio=1)
         for row in rows:
-            text = Text(row["text"])
+            text = Text(printable(row["text"]))  # as many characters as before
             text.stylize("bold", 0, len(row["topic"]) if begun and row["text"].startswith(row["topic"]) else 0)
-            target = [Text(row["wanted"] or "")] if asked else []
-            table.add_row(*target, Text(row["predicted"]), f"{row[figure]:.2f}", text)
+            target = [Text(one_line(row["wanted"] or ""))] if asked else []
+            table.add_row(*target, Text(one_line(row["predicted"])), f"{row[figure]:.2f}", text)
         self.terminal.print(table)
 
 
@@ -123,7 +127,7 @@ class _Lines(logging.Handler):
         self.terminal = terminal
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.terminal.print(self.format(record), markup=False, highlight=False)
+        self.terminal.print(printable(self.format(record)), markup=False, highlight=False)
 
 
 @contextmanager

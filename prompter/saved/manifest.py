@@ -15,6 +15,8 @@ from torch import nn
 
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
+from distill.teachers.found import remember
+from distill.teachers.names import check_stored_name
 from prompter.generation.config import PolicyConfig
 from prompter.generation.decoding import unwrapped
 from prompter.generation.policy import TopicPolicy
@@ -92,6 +94,7 @@ def save_prompter(
             adapter = read_json(folder / "adapter_config.json")
             write_json(folder / "adapter_config.json", adapter | {"base_model_name_or_path": manifest["base"]})
         write_json(folder / PROMPTER_MANIFEST, manifest)
+    remember(path / PROMPTER_MANIFEST, manifest["teacher"])
 
 
 def training_summary(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -159,6 +162,8 @@ def read_prompter_manifest(folder: Path) -> dict[str, Any]:
     for key, kind in REQUIRED_PROMPTER_KEYS.items():
         if not isinstance(manifest.get(key), kind):
             raise InputError(f"{file}: '{key}' is missing or damaged: copy the folder again from the run")
+    for key in ("base", "writer", "teacher"):
+        check_stored_name(manifest[key], file, key)
     labels = manifest["labels"]
     if len(labels) < 2 or not all(isinstance(label, str) for label in labels):
         raise InputError(f"{file}: 'labels' is {labels!r}, expected two or more names: copy the folder again from the run")

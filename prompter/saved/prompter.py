@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
+from peft import PeftModel, get_peft_model, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from distill.common.adapters import read_adapter_config
 from distill.common.errors import InputError, did_you_mean
 from distill.common.hub import load_model
 from distill.common.precision import resolve_device
@@ -280,8 +281,10 @@ def _with_adapter(model: PreTrainedModel, folder: Path, base: str) -> PeftModel:
     """Put the adapter of the folder on a base model. The adapter must cover every LoRA weight, and nothing else."""
     damaged = f"{folder}: the adapter is missing or damaged"
     try:
-        config = PeftConfig.from_pretrained(str(folder))
+        config = read_adapter_config(folder, model)
         weights = load_file(folder / "adapter_model.safetensors")
+    except InputError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{damaged} ({reason}): copy the folder again") from error

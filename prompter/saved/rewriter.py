@@ -13,9 +13,10 @@ from distill.common.errors import InputError
 from distill.common.files import read_json
 from distill.methods.corpus import rows_at
 from distill.methods.rewriter import REWRITER_MANIFEST, Rewriter
+from distill.teachers.names import check_stored_name
 from eval.data.sentences import read_sentences
 from eval.toy import located
-from prompter.saved.manifest import find_prompter, read_prompter_manifest
+from prompter.saved.manifest import PROMPTER_MANIFEST, find_prompter, read_prompter_manifest
 from prompter.saved.prompter import PromptedTexts
 
 REWRITER_FOLDER = "rewriter"
@@ -46,8 +47,16 @@ def find_source(path: str | Path) -> tuple[Path, dict[str, Any]]:
     for key, kind in REQUIRED_REWRITER_KEYS.items():
         if not isinstance(manifest, dict) or not isinstance(manifest.get(key), kind):
             raise InputError(f"{folder / REWRITER_MANIFEST}: '{key}' is missing or damaged: copy the folder again")
+    for key in ("base", "teacher", "corpus"):
+        check_stored_name(manifest[key], folder / REWRITER_MANIFEST, key)
     name = folder.resolve().parent.name if folder.name == REWRITER_FOLDER else folder.resolve().name
     return folder, manifest | {"rewriter": True, "name": name, "writer": manifest["base"], "writer_settings": {}}
+
+
+def manifest_file(folder: Path) -> Path:
+    """Return the manifest of a prompter or a rewriter."""
+    rewriter = folder / REWRITER_MANIFEST
+    return rewriter if rewriter.is_file() else folder / PROMPTER_MANIFEST
 
 
 class SavedRewriter:

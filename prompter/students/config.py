@@ -8,13 +8,13 @@ from distill.common.errors import InputError, did_you_mean
 from distill.common.settings import LongWorkSettings, check, setting
 from distill.config import STUDENT_HELP, DistillConfig, StudentTokenizerSettings
 from distill.methods.table import METHODS
-from distill.teachers.config import TeacherSettings
+from distill.teachers.config import FoundTeacherSettings
 from eval.data.config import EvaluationDataSettings
 from prompter.runtime.parser import combined, fill, names_of
 
 
 @dataclass
-class StudentsConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSettings, LongWorkSettings):
+class StudentsConfig(FoundTeacherSettings, EvaluationDataSettings, StudentTokenizerSettings, LongWorkSettings):
     """What to distil from, into what.
 
     Raises:
@@ -98,7 +98,7 @@ class StudentsConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSe
             raise InputError(f"corpus is missing: method '{self.method}' starts from general text; give --corpus")
 
 
-NOT_COMPARED = {"resume", "quiet", "report_to", "to", "sample_every", "save_seconds", "teacher_cache"}
+NOT_COMPARED = {"resume", "quiet", "report_to", "to", "sample_every", "save_seconds", "teacher_cache", "trust_teacher"}
 """Settings that may differ between a call and its resumption: they do not change what is computed."""
 
 

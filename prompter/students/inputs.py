@@ -12,7 +12,8 @@ from distill.common.seeding import derive_seed
 from distill.config import DistillConfig
 from distill.methods.synthesizer import white_box
 from distill.methods.table import METHODS
-from distill.student import Student, load_student
+from distill.student import TEACHER_LAYERS, Student, load_student
+from distill.teachers.found import TOY, FoundTeacher
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_teacher
 from eval.classifiers.scoring import EvaluationData
@@ -64,15 +65,13 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
         )
         for index, path in enumerate(config.sources)
     ]
-    made_for = next((source for source in sources if source.teacher), None)
-    spec = config.teacher or (made_for.teacher if made_for else None) or ""
-    labels = config.teacher_labels or (made_for.teacher_labels if made_for and not config.teacher else [])
-    teacher = _open_teacher_if_needed(config, training, sources, spec, labels, console)
+    found = None if config.teacher else next((source.teacher for source in sources if source.teacher), None)
+    teacher = _open_teacher_if_needed(config, training, sources, found, console)
     labels = labels_of(sources, teacher.labels if teacher else None)
-    # If no teacher is opened, a new student still uses its tokenizer. A black box has none.
-    folder = located(spec, "teacher", config.quiet) if teacher is None else ""
-    readable = folder and (Path(folder).is_dir() or HUB_ID.fullmatch(folder))
-    tokenizer = config.student_tokenizer or (folder if readable else None)
+    new = any(":" in spec and not spec.startswith(TEACHER_LAYERS) for spec in config.student)
+    tokenizer = config.student_tokenizer
+    if teacher is None and found is not None and new and tokenizer is None:
+        tokenizer = _tokenizer_of(found, config)
     specs = dict(zip(folder_names(config.student), config.student, strict=True))
 
     def untrained(name: str) -> Student:
@@ -90,24 +89,38 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
     return Inputs(sources, teacher, labels, students, _load_evaluation(config, labels, teacher), corpus, untrained)
 
 
+def _tokenizer_of(found: FoundTeacher, config: StudentsConfig) -> str | None:
+    """Return where the tokenizer of a teacher lies that is not opened; a black box has none."""
+    if not (found.name.startswith(TOY) or Path(found.name).is_dir() or HUB_ID.fullmatch(found.name)):
+        return None
+    found.check(config.trust_teacher, "--student_tokenizer with another tokenizer for the new student")
+    return located(found.name, "teacher", config.quiet)
+
+
 def _open_teacher_if_needed(
-    config: StudentsConfig, training: DistillConfig, sources: list[Source], spec: str, labels: list[str], console: Console
+    config: StudentsConfig,
+    training: DistillConfig,
+    sources: list[Source],
+    found: FoundTeacher | None,
+    console: Console,
 ) -> CachedTeacher | None:
     """Open the teacher if texts lack answers, if a student or a method needs its layers, or if the user named one."""
     unanswered = [source.name for source in sources if not source.answered]
     layers = any(name.startswith("teacher-layers:") for name in config.student) or training.student_hidden_weight > 0
     if not (unanswered or config.teacher or layers or config.method):
         return None
-    if not spec:
+    if not config.teacher and found is None:
         asker = f"{', '.join(unanswered)} holds" if unanswered else f"method '{config.method}' has"
         raise InputError(f"teacher is missing: {asker} no answers of a teacher: give --teacher")
+    trusted = found.check(config.trust_teacher) if found else False
     teacher = open_teacher(
-        spec,
-        labels=labels,
+        found.name if found else config.teacher,
+        labels=config.teacher_labels or (found.labels if found else []),
         device=config.device,
         cache=config.teacher_cache,
         notice=console.say,
         quiet=config.quiet,
+        own=not trusted,
     )
     if config.method:
         white_box(teacher, config.method)  # refuse a black box before a student asks for its layers

@@ -22,6 +22,7 @@ from torch import Tensor
 from distill.common.errors import InputError
 from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
+from distill.teachers.found import FoundTeacher
 from eval.data.labelled import load_texts
 from eval.data.reading import parquet_files
 from eval.data.recipe import RECIPE_FILE, check_dataset
@@ -56,16 +57,14 @@ class Source(Protocol):
         rows: Number of rows, or None if the source is endless.
         answered: Whether the rows hold the teacher's answers.
         labels: Class names of the answers, or of the prompter's teacher. None if they are unknown.
-        teacher: Name of the teacher that the source was made for, or None.
-        teacher_labels: Class names that the user gave for that teacher, if it has none of its own.
+        teacher: The teacher that the source's files name, or None.
     """
 
     name: str
     rows: int | None
     answered: bool
     labels: list[str] | None
-    teacher: str | None
-    teacher_labels: list[str]
+    teacher: FoundTeacher | None
 
     def portion(self, number: int) -> Portion | None:
         """Return portion `number` of `PORTION_ROWS` rows. The last portion may be smaller; after it comes None."""
@@ -94,8 +93,10 @@ class PrompterSource:
         self.name, self.seed = path, seed
         self.prompter = Prompter.load(path, device=device, base=base)
         self.labels: list[str] | None = self.prompter.labels
-        self.teacher: str | None = self.prompter.manifest["teacher"]
-        self.teacher_labels: list[str] = self.prompter.manifest.get("teacher_labels", [])
+        manifest = self.prompter.manifest
+        self.teacher: FoundTeacher | None = FoundTeacher(
+            manifest["teacher"], find_prompter(path) / PROMPTER_MANIFEST, manifest.get("teacher_labels", [])
+        )
 
     def portion(self, number: int) -> Portion | None:
         """Return batch `number` of the prompter."""
@@ -138,9 +139,7 @@ class DatasetSource:
         self.labels: list[str] | None = list(label.names) if isinstance(label, ClassLabel) else None
         if self.answered and not isinstance(features["teacher_probs"], SequenceFeature | list):
             raise InputError(f"{path}: column 'teacher_probs' holds no lists of numbers: export it again")
-        made = read_yaml(folder / RECIPE_FILE).get("export", {}) if (folder / RECIPE_FILE).is_file() else {}
-        self.teacher: str | None = None if made.get("teacher") == NO_TEACHER else made.get("teacher")
-        self.teacher_labels: list[str] = as_written(made.get("teacher_labels", []))
+        self.teacher: FoundTeacher | None = _teacher_of(folder / RECIPE_FILE)
 
     def portion(self, number: int) -> Portion | None:
         """Return kept rows of the dataset, in its order."""
@@ -173,8 +172,7 @@ class TextSource:
 
     answered = False
     labels: list[str] | None = None
-    teacher: str | None = None
-    teacher_labels: list[str] = []
+    teacher: FoundTeacher | None = None
 
     def __init__(self, path: str, column: str, split: str) -> None:
         self.name = path
@@ -211,6 +209,20 @@ def open_source(
     if folder.is_dir() and _is_exported(folder):
         return DatasetSource(path)
     return TextSource(path, column, split)
+
+
+def _teacher_of(recipe: Path) -> FoundTeacher | None:
+    """Return the teacher that a recipe names, or None.
+
+    Raises:
+        InputError: The recipe is damaged.
+    """
+    made = read_yaml(recipe).get("export") if recipe.is_file() else None
+    made = made or {}
+    if not isinstance(made, dict):
+        raise InputError(f"{recipe}: 'export' holds no settings: export it again")
+    name = made.get("teacher") or NO_TEACHER
+    return None if name == NO_TEACHER else FoundTeacher(name, recipe, as_written(made.get("teacher_labels") or []))
 
 
 def _is_exported(folder: Path) -> bool:

@@ -321,7 +321,7 @@ class Distillation:
         made_for = next((source.teacher for source in inputs.sources if source.teacher), None)
         return {
             "labels": inputs.labels,
-            "teacher": self.teacher_name or made_for,
+            "teacher": self.teacher_name or (made_for.name if made_for else None),
             "sources": [source.name for source in inputs.sources] or [_method_source(self.config)],
             "texts": self.texts,
             "teacher_queries": self.queries,

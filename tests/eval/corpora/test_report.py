@@ -5,9 +5,10 @@ import math
 import re
 
 from distill.common.files import without_nan
+from distill.common.terminal import printable
 from eval.corpora.config import CorpusConfig
 from eval.corpora.quality import evaluate_data
-from eval.corpora.report import corpus_summary, p_value, print_results, printable, render_corpus, share
+from eval.corpora.report import corpus_summary, p_value, print_results, render_corpus, share
 from tests.eval.exported import other_texts, rows, write_dataset, write_texts
 
 HOSTILE = '<script>alert("1")</script><img src=x onerror=alert(1)> \x1b[2J [bold]'

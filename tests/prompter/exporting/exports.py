@@ -7,7 +7,7 @@ from prompter.cli import parsed
 from prompter.exporting.config import export_settings
 from prompter.exporting.loop import export
 
-FLAGS = ["--rows", "20", "--batch_size", "16", "--shard_rows", "10", "--device", "cpu", "--quiet"]
+FLAGS = ["--rows", "20", "--batch_size", "16", "--shard_rows", "10", "--device", "cpu", "--quiet", "--trust_teacher"]
 
 
 def parse_export(arguments: list[str]) -> tuple:

@@ -31,7 +31,7 @@ def test_wrong_settings(run_folder: Path, tmp_path: Path, flags: list[str], said
 
 def test_settings_come_from_the_prompter_a_file_and_flags(run_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "export.yaml").write_text(f"run: {run_folder}\nrows: 7\nwriter_top_p: 0.5\n")
-    config, writer = parse_export(["--config", str(tmp_path / "export.yaml"), "--to", "x", "--rows", "8"])
+    config, writer = parse_export(["--config", str(tmp_path / "export.yaml"), "--to", "x", "--rows", "8", "--trust_teacher"])
     assert (config.rows, writer.writer_top_p, writer.writer_max_new_tokens) == (8, 0.5, 8)
     assert config.teacher == Prompter.load(run_folder, device="cpu").manifest["teacher"]
     with pytest.raises(InputError, match="run is missing"):

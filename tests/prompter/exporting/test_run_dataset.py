@@ -48,7 +48,8 @@ def test_rows_are_the_texts_once_with_their_answers(written: Path, tmp_path: Pat
 def test_it_is_a_source_that_answers_for_its_teacher(written: Path) -> None:
     source = open_source(str(written))
     assert isinstance(source, DatasetSource)
-    assert (source.answered, source.rows, source.labels, source.teacher) == (True, 3, ["no", "yes"], "me/teacher")
+    assert (source.answered, source.rows, source.labels) == (True, 3, ["no", "yes"])
+    assert source.teacher is not None and source.teacher.name == "me/teacher"
     portion = source.portion(0)
     assert portion is not None and portion.logprobs is not None
     assert torch.allclose(portion.logprobs.exp(), torch.tensor([[0.9, 0.1], [0.25, 0.75], [0.4, 0.6]]), atol=1e-6)

@@ -1,0 +1,111 @@
+"""Teachers that a file names, and when they may be asked.
+
+Files from elsewhere are data. A saved prompter, a rewriter and a dataset name the teacher that they were made with, and that
+name may be a Python function or an address. Here such a name stays apart from a name that the user gave. It is used without
+a question only where it is a toy task, or where this user's own prompter wrote the file on this machine.
+
+`remember` notes a file that this user has just made: an empty file in the private folder `made-here` of the cache, named by
+a hash of the file's content and of the working directory, because names of functions and folders depend on that. A changed
+copy, or the same file used from another directory, is a file from elsewhere again.
+"""
+
+import hashlib
+import os
+import shlex
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from distill.common.errors import InputError
+from distill.common.files import POSIX, cache_root
+from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, check_stored_name
+
+TOY = "toy:"
+
+
+@dataclass(frozen=True)
+class FoundTeacher:
+    """A teacher that a file names.
+
+    Attributes:
+        name: Its name, as the file gives it.
+        file: The file.
+        labels: Class names that the file gives for it.
+
+    Raises:
+        InputError: The file holds something else in their places.
+    """
+
+    name: str
+    file: Path
+    labels: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Check what the file holds."""
+        check_stored_name(self.name, self.file, "teacher")
+        if not isinstance(self.labels, list) or not all(isinstance(label, str) for label in self.labels):
+            raise InputError(f"{self.file}: 'teacher_labels' is no list of names: copy the file again")
+
+    def check(self, trust: bool, otherwise: str = "") -> bool:
+        """Check that this teacher may be used.
+
+        Args:
+            trust: Whether the user confirms what files name (`--trust_teacher`).
+            otherwise: What else the user can do, for the message.
+
+        Returns:
+            True if only `trust` allows it. Such a teacher is no function, and no token is sent to it.
+
+        Raises:
+            InputError: The user has to name the teacher, or to confirm.
+        """
+        if self.name.startswith(TOY) or made_here(self.file):
+            return False
+        function = bool(FUNCTION_NAME.fullmatch(self.name)) and not Path(self.name).exists()
+        if trust and not function:
+            return True
+        labels = f" --teacher_labels {shlex.join(self.labels)}" if self.labels else ""
+        ways = [f"give --teacher {shlex.quote(self.name)}{labels} yourself if you trust it"]
+        why = "what a file from elsewhere names is not asked"
+        if function:
+            why = "a Python function is code, and code that a file from elsewhere names is never run"
+        else:
+            address = self.name.startswith(URL_SCHEMES)
+            ways += ["--trust_teacher to ask it" + (", without your token" if address else "")]
+        raise InputError(
+            f"teacher: {self.file} names its teacher '{self.name}', and you did not ({why}): "
+            + ", or ".join([*ways, *([otherwise] if otherwise else [])])
+        )
+
+
+def remember(file: Path, teacher: str) -> None:
+    """Note that this user made a file that names a teacher; do nothing where the cache cannot be written."""
+    if teacher.startswith(TOY):
+        return
+    with suppress(OSError):
+        folder = _folder()
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / _digest(file)).touch(mode=0o600)
+
+
+def made_here(file: Path) -> bool:
+    """Return whether `remember` noted this content, in this working directory, for this user."""
+    try:
+        return all(_private(path) for path in (_folder(), _folder() / _digest(file)))
+    except OSError:
+        return False
+
+
+def _folder() -> Path:
+    return cache_root() / "made-here"
+
+
+def _digest(file: Path) -> str:
+    content = hashlib.sha256(file.read_bytes()).digest()
+    return hashlib.sha256(content + os.fsencode(Path.cwd())).hexdigest()
+
+
+def _private(path: Path) -> bool:
+    """Return whether a path belongs to this user, and nobody else can write it (a cache may lie in a shared folder)."""
+    about = path.lstat()
+    return not POSIX or (about.st_uid == os.getuid() and not about.st_mode & 0o022)
