@@ -2,7 +2,8 @@
 
 PyYAML follows YAML 1.1, where `no` is false, `010` is 8, `12:30` is 750, and the last of two equal keys wins. Here only
 `true`, `false`, `null` and decimal numbers are more than text. A number remembers its spelling, so that a class named `1.50`
-or `+1` keeps its name (`Whole`, `Number`). No setting is a list of switches, so in a list `true`, `false` and `null` are words.
+or `+1` keeps its name (`Whole`, `Number`). No setting is a list of switches, so in a list `true`, `false` and `null` are
+words.
 
 Everything is bounded before it is built: the size of the text, its depth, and what its aliases stand for.
 """
@@ -22,9 +23,12 @@ _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, which is 
 TAG = "tag:yaml.org,2002:"
 MERGE = TAG + "merge"
 
-# A number with leading zeros is a name to most people, so it stays text: 001, 010, 00.5.
+# A number with leading zeros is a name to most people, so it stays text: 001, 010, 00.5. So does 12e45, which may be part of
+# a hash; where a setting is a number, it is converted from text.
 INT = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+FLOAT = re.compile(
+    r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?(0|[1-9][0-9]*)[eE][-+][0-9]+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
 BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 NULL = re.compile(r"~|null|Null|NULL|")
 

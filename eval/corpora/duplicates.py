@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from datasketch import MinHash, MinHashLSH
 
-from eval.corpora.words import words
+from eval.corpora.words import marks
 
 SHINGLE = 3
 """Words per shingle."""
@@ -35,7 +35,7 @@ class Sketch:
     """The parts of a text that are compared.
 
     Attributes:
-        exact: Hash of its words.
+        exact: Hash of its words, with emoji and signs.
         signature: (PERMUTATIONS,) uint32, or None if only exact duplicates are looked for.
         bands: One hash per band.
     """
@@ -65,8 +65,8 @@ class DuplicateIndex:
             self._ranges = MinHashLSH(threshold, PERMUTATIONS, weights=WEIGHTS).hashranges
 
     def sketch(self, text: str) -> Sketch:
-        """Return the sketch of a text, which ignores case and punctuation."""
-        found = words(text)
+        """Return the sketch of a text, which ignores case and punctuation; see `eval.corpora.words.marks`."""
+        found = marks(text)
         exact = _hash(" ".join(found).encode())
         if not self._ranges:
             return Sketch(exact, None, [])

@@ -13,9 +13,11 @@ import numpy as np
 
 from distill.common.errors import InputError
 from distill.common.hub import HUB_ID
+from eval.data.folders import parquet_files, saved_files
 from eval.data.labelled import load_texts
-from eval.data.reading import Columns, parquet_files, read_files
+from eval.data.reading import Columns, read_files
 from eval.data.recipe import RECIPE_FILE, check_dataset
+from eval.data.text_files import TABLES, kind_of
 
 WORK = ".export"
 """The folder that `prompter export` works in until it writes the recipe."""
@@ -67,16 +69,19 @@ def load_corpus(path: str, text_column: str = "text", all_rows: bool = False, sp
         InputError: The path does not exist, the export is unfinished, a column is missing or holds something else, or the
             corpus has no rows.
     """
-    place = Path(path)
+    place = Path(path).expanduser()
     if not place.exists():
         raise InputError(f"{path}: there is no such folder or file; give the folder of a dataset, or a file of texts.")
     if place.is_dir() and (place / WORK).is_dir() and not (place / RECIPE_FILE).is_file():
         raise InputError(f"{path}: is an unfinished export; run the same prompter export again to finish it.")
-    files = [place] if place.name.endswith(".parquet") else parquet_files(place, split) if place.is_dir() else []
+    files = [place] if kind_of(place) in TABLES and place.is_file() else []
+    if place.is_dir():
+        files = saved_files(place, split) or parquet_files(place, split)
     if files:
         if place.is_dir():
             check_dataset(place, files)
-        return _dataset(path, read_files(path, files, [text_column], COLUMNS), text_column, all_rows)
+        columns = read_files(path, files, [text_column], COLUMNS).without_long_texts([text_column])
+        return _dataset(path, columns, text_column, all_rows)
     texts = load_texts(path, text_column, split)
     return Corpus(path, texts, len(texts))
 

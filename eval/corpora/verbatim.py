@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from eval.corpora.statistics import Tokens, draw, spread
-from eval.corpora.words import words
+from eval.corpora.words import marks, words
 
 RUNS = (8, 13)
 """Lengths of runs that are reported, in words."""
@@ -121,7 +121,7 @@ def verbatim_overlap(
         - `longest`: mean and quantiles of the longest run per text, in words.
         - `share`: texts with a run of at least this length ("8", "13").
         - `curve`: up to 41 points (run length, share of texts with such a run).
-        - `copies`: texts that have the same words as a reference text.
+        - `copies`: texts that equal a reference text; see `eval.corpora.words.marks`.
         - `words_in_runs`: share of all words that lie in runs of 8 or more.
         - `copied`: texts that are copies or have a run of 13.
         - `alarm`: whether `copied` is so large that the corpus counts as copied.
@@ -130,8 +130,8 @@ def verbatim_overlap(
     """
     lengths, at = longest_runs(corpus, reference)
     runs = longest_per_text(lengths, corpus)
-    known = {reference.ids[begin:end].tobytes() for begin, end in _spans(reference) if end > begin}
-    copies = np.array([end > begin and corpus.ids[begin:end].tobytes() in known for begin, end in _spans(corpus)])
+    known = {" ".join(marks(text)) for text in reference_texts} - {""}
+    copies = np.array([" ".join(marks(text)) in known for text in texts], dtype=bool)
     copied = float((copies | (runs >= RUNS[-1])).mean())
     return {
         "longest": spread(runs.astype(np.float64)),
@@ -152,10 +152,6 @@ def longest_per_text(lengths: np.ndarray, tokens: Tokens) -> np.ndarray:
     if filled.any():
         runs[filled] = np.maximum.reduceat(lengths, tokens.starts[:-1][filled])
     return runs
-
-
-def _spans(tokens: Tokens) -> list[tuple[int, int]]:
-    return list(zip(tokens.starts[:-1].tolist(), tokens.starts[1:].tolist(), strict=True))
 
 
 def _covered(lengths: np.ndarray, shortest: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Labelled texts for evaluation, and texts alone.
 
 Labelled data serves reports only: nothing is trained on it or selected by it. Sources are what `eval.data.reading`
-reads: JSON lines, CSV and Parquet files, folders with one file per split, hub ids, and `toy:TASK`.
+reads: JSON, CSV, Parquet and Arrow files, folders with one file per split, hub ids, and `toy:TASK`.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from distill.common.errors import InputError
 from eval.data.labels import class_indices
-from eval.data.reading import TEXT_SUFFIXES, read_columns, text_lines
+from eval.data.reading import read_columns, report_long, text_lines
+from eval.data.text_files import MAX_TEXT, kind_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -73,6 +74,7 @@ def load_labelled(
     """
     text_columns = [text_column] if pair_column is None else [text_column, pair_column]
     columns = read_columns(str(source), split, [*text_columns, label_column], revision=revision)
+    columns = columns.without_long_texts(text_columns)
     texts = columns.texts(text_column)
     pairs = None if pair_column is None else columns.texts(pair_column)
     classes = class_indices(columns, label_column, list(labels))
@@ -87,18 +89,23 @@ def load_texts(source: str | Path, text_column: str, split: str = "train") -> li
     """Read texts alone; labels beside them are ignored.
 
     Args:
-        source: File, folder, hub id, or `toy:TASK`; or a text file (`.txt`, also `.gz` or `.xz`) with one text per line.
+        source: File, folder, hub id, or `toy:TASK`; or a text file (`.txt`, also `.gz`, `.xz` or `.bz2`) with one text per
+            line.
         text_column: Column of the texts.
         split: Split of a folder, hub id or toy task.
 
     Raises:
         InputError: As `load_labelled`.
     """
-    if not str(source).endswith(TEXT_SUFFIXES):
-        return read_columns(str(source), split, [text_column]).texts(text_column)
-    texts = [line for line in text_lines(Path(source)) if line.strip()]
-    if not texts:
+    path = Path(source).expanduser()
+    if kind_of(path) != ".txt" or path.is_dir():
+        return read_columns(str(source), split, [text_column]).without_long_texts([text_column]).texts(text_column)
+    lines = [line if len(line) <= MAX_TEXT else None for line in text_lines(path) if line.strip()]
+    texts = [line for line in lines if line is not None]
+    if not lines:
         raise InputError(f"{source}: holds no text; give at least one line.")
+    if len(texts) < len(lines):
+        report_long(str(source), len(lines) - len(texts), len(lines))
     return texts
 
 

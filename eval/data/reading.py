@@ -1,34 +1,44 @@
 """The one reader behind labelled data, texts and corpora: named columns from a file, a folder or the hub.
 
-Parquet is read with pyarrow and hub data with `datasets`, which know the class names that data declares. JSON lines and
-CSV are read with Python's own modules, because the readers of `datasets` and pyarrow change what they read: "001" becomes 1,
-"NA" becomes nothing, an unquoted comma shifts the columns, and a row with a missing key or a broken character loses its number
-or the whole file. Nothing is cached on disk, except by the hub client.
+Text files are read by `eval.data.text_files`, Parquet and Arrow files by `eval.data.tables`, and hub data with `datasets`.
+Nothing is cached on disk, except by the hub client.
 """
 
-import csv
-import gzip
-import io
-import json
-import lzma
-import re
-import zlib
+import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
+from eval.data.folders import split_files
+from eval.data.text_files import DATA_FILES, MAX_TEXT, TABLES, csv_rows, json_rows, kind_of, lines_of, opened
 from eval.toy import located
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".csv", ".csv.gz", ".parquet")
-TEXT_SUFFIXES = (".txt", ".txt.gz", ".txt.xz")
-SPLIT_NAME = re.compile(r"(train|validation|valid|val|dev|test|eval)[-.]")
-LOCAL_SOURCES = f"a file ({', '.join(SUFFIXES)}) or a folder with one such file per split"
+LOCAL_SOURCES = f"a file ({DATA_FILES}) or a folder with one such file per split"
+
+LOGGER = logging.getLogger("prompter")
 
 
 class NotReachable(InputError):
     """The data is on the hub, and the hub cannot be reached, which need not be a mistake of the user."""
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, str) and len(value) > MAX_TEXT
+
+
+def report_long(source: str, long: int, rows: int) -> None:
+    """Say in one line that rows are left out because of their length.
+
+    Raises:
+        InputError: All rows are.
+    """
+    if long == rows:
+        raise InputError(f"{source}: all {rows:,} texts have more than {MAX_TEXT:,} characters; split them into shorter ones.")
+    left_out = f"{long:,} of {rows:,} rows hold a text of more than {MAX_TEXT:,} characters and are left out"
+    LOGGER.warning("%s: %s", source, left_out)
 
 
 @dataclass
@@ -60,6 +70,19 @@ class Columns:
         values = {name: [column[row] for row in rows] for name, column in self.values.items()}
         return Columns(self.source, values, [self.row_numbers[row] for row in rows], self.class_names)
 
+    def without_long_texts(self, names: Sequence[str]) -> "Columns":
+        """Return the rows whose texts have at most `MAX_TEXT` characters. One line says how many are left out.
+
+        Raises:
+            InputError: No row is left.
+        """
+        columns = [self.values[name] for name in names]
+        short = [row for row in range(len(self)) if not any(_is_long(column[row]) for column in columns)]
+        if len(short) == len(self):
+            return self
+        report_long(self.source, len(self) - len(short), len(self))
+        return self.take(short)
+
     def texts(self, name: str) -> list[str]:
         """Return a column of texts.
 
@@ -87,14 +110,14 @@ def read_columns(source: str, split: str, names: Sequence[str], *, revision: str
         InputError: The source does not exist, is damaged, lacks a column, or has no rows.
         NotReachable: The hub cannot be reached.
     """
-    source = located(source, split)
+    source = located(os.path.expanduser(source), split)
     path = Path(source)
     if path.is_dir():
-        files = _files_of_split(path, split)
+        files = split_files(path, split)
         columns = read_files(str(files[0]) if len(files) == 1 else source, files, names)
     elif path.is_file():
         columns = read_files(source, [path], names)
-    elif path.name.endswith(SUFFIXES) or path.is_absolute() or source.startswith(".") or source.count("/") > 1:
+    elif kind_of(path) or path.is_absolute() or source.startswith(".") or source.count("/") > 1:
         raise InputError(f"{source}: there is no such file; expected {LOCAL_SOURCES}, or a hub id.")
     else:
         columns = _read_hub(source, split, names, revision)
@@ -104,116 +127,64 @@ def read_columns(source: str, split: str, names: Sequence[str], *, revision: str
 
 
 def read_files(source: str, files: Sequence[Path], names: Sequence[str], optional: Sequence[str] = ()) -> Columns:
-    """Read columns of one file, or of all Parquet files of a split.
+    """Read columns of one file, or of all Parquet or Arrow files of a split.
 
     Args:
         source: What to call the files in messages.
-        files: One file, or several Parquet files in their order.
+        files: One file, or several Parquet or Arrow files in their order.
         names: Columns that must be there.
-        optional: Columns of Parquet files to read as well if they exist.
+        optional: Columns of Parquet and Arrow files to read as well if they exist.
 
     Raises:
         InputError: A file cannot be read, or a column is missing.
     """
-    if files[0].name.endswith(".parquet"):
-        return _read_parquet(source, files, names, optional)
-    if not files[0].name.endswith(SUFFIXES):
-        raise InputError(f"{source}: files of this kind are not read; expected one of {', '.join(SUFFIXES)}.")
-    rows_of = _json_rows if ".jsonl" in files[0].suffixes else _csv_rows
-    try:
-        with _opened(files[0]) as file:
-            rows = list(rows_of(source, file))
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{source}: cannot be read ({error}); the file is damaged or not what its name says.") from error
-    for number, row in rows:
-        for name in names:
-            if name not in row:
-                raise _missing_column(f"{source}, row {number}", name, list(row))
-    return Columns(source, {name: [row[name] for _, row in rows] for name in names}, [number for number, _ in rows], {})
-
-
-def parquet_files(folder: Path, split: str) -> list[Path]:
-    """Return the Parquet files of a split, from the folder or its subfolder `data`, in their order.
-
-    Files are named as `datasets` names them: `test.parquet` or `test-00000-of-00002.parquet`. If no file carries the name of
-    a split, all files are returned.
-    """
-    files = sorted(folder.glob("data/*.parquet")) or sorted(folder.glob("*.parquet"))
-    named = {file: found[1] for file in files if (found := SPLIT_NAME.match(file.name))}
-    return [file for file in files if named.get(file) == split] if named else files
+    kind = kind_of(files[0])
+    if kind in TABLES:
+        return _table_columns(source, files, names, optional)
+    if kind in ("", ".txt"):
+        remedy = f"one text per line has no column '{names[-1]}'" if kind else "files of this kind are not read"
+        raise InputError(f"{source}: {remedy}; expected one of {DATA_FILES}.")
+    rows_of = csv_rows if kind in (".csv", ".tsv") else json_rows
+    numbers: list[int] = []
+    values: dict[str, list[Any]] = {name: [] for name in names}
+    with opened(files[0]) as file:
+        for number, row in rows_of(source, file, names, kind):
+            numbers.append(number)
+            for name in names:
+                if name not in row:
+                    raise _missing_column(f"{source}, row {number}", name, list(row))
+                values[name].append(row[name])
+    return Columns(source, values, numbers, {})
 
 
 def text_lines(path: Path, longest: int = -1) -> Iterator[str]:
-    """Yield the lines of a text file, plain or packed as .gz or .xz.
+    """Yield the lines of a text file, plain or packed as .gz, .xz or .bz2.
 
     Args:
         path: The file.
         longest: Characters after which a line is cut, so that one enormous line does not fill the memory; -1 for never.
 
     Raises:
-        InputError: The file does not exist, is damaged, or is not UTF-8.
+        InputError: The file does not exist, is damaged, or is neither UTF-8 nor UTF-16.
     """
-    try:
-        with _opened(path) as file:
-            while line := file.readline(longest):
-                yield line.rstrip("\r\n")
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; give a file with one text per line.") from None
-    except (UnicodeDecodeError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read as text ({error}); give UTF-8, one text per line.") from error
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file; give a file with one text per line.")
+    with opened(path) as file:
+        if longest < 0:
+            yield from (line.rstrip("\r\n") for line in lines_of(file, str(path)))
+            return
+        while line := file.readline(longest):
+            yield line.rstrip("\r\n")
 
 
-def _opened(path: Path) -> IO[str]:
-    openers: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
-    # "utf-8-sig" reads UTF-8 with and without the mark that spreadsheet programs put first.
-    return io.TextIOWrapper(openers.get(path.suffix, open)(path, "rb"), encoding="utf-8-sig", newline="")
+def _table_columns(source: str, files: Sequence[Path], names: Sequence[str], optional: Sequence[str]) -> Columns:
+    from eval.data.tables import class_names, columns_of, read_table, table_columns  # pyarrow is slow to import
 
-
-def _files_of_split(folder: Path, split: str) -> list[Path]:
-    found = [folder / f"{split}{suffix}" for suffix in SUFFIXES if (folder / f"{split}{suffix}").is_file()]
-    if len(found) == 1:
-        return found
-    shards = [file for file in parquet_files(folder, split) if SPLIT_NAME.match(file.name)]
-    if not found and shards:
-        return shards
-    files = [*folder.iterdir(), *folder.glob("data/*")]
-    have = ", ".join(sorted(file.name for file in files if file.name.endswith(SUFFIXES))) or "no data file"
-    expected = f"one file named {split}.jsonl (or {', '.join(SUFFIXES[1:])})"
-    raise InputError(f"{folder}: expected {expected}, but it has {have}; name the split or the file itself.")
-
-
-def _json_rows(source: str, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{source}, row {number}: is not valid JSON ({error}); expected one object per line.") from error
-        if not isinstance(row, dict):
-            raise InputError(f"{source}, row {number}: is {type(row).__name__}, expected one JSON object per line.")
-        yield number, row
-
-
-def _csv_rows(source: str, file: IO[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, row in enumerate(csv.DictReader(file), start=1):
-        if None in row:
-            raise InputError(f"{source}, row {number}: has more fields than the header; put quotes around texts with commas.")
-        yield number, row
-
-
-def _read_parquet(source: str, files: Sequence[Path], names: Sequence[str], optional: Sequence[str]) -> Columns:
-    import datasets
-    import pyarrow.dataset
-
-    try:
-        data = pyarrow.dataset.dataset([str(file) for file in files], format="parquet")
-        present = data.schema.names
-        chosen = dict.fromkeys(name for name in (*names, *optional) if name in present)
-        table = datasets.Dataset(data.to_table(columns=list(chosen)))
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"{source}: is not valid Parquet ({error}); the file is damaged or cut off.") from error
-    return _columns(source, table, names, present)
+    table = read_table(source, files, [*names, *optional])
+    for name in names:
+        if name not in table.column_names:
+            raise _missing_column(source, name, columns_of(files))
+    return Columns(source, table_columns(source, table), list(range(1, table.num_rows + 1)), class_names(table.schema))
 
 
 def _read_hub(source: str, split: str, names: Sequence[str], revision: str | None) -> Columns:
@@ -246,4 +217,5 @@ def _columns(source: str, data: Any, names: Sequence[str], present: Sequence[str
 
 def _missing_column(where: str, name: str, have: Sequence[str]) -> InputError:
     remedy = did_you_mean(name, have).strip() or "Name one of these."
-    return InputError(f"{where}: has no column '{name}', only {', '.join(have) or 'none'}. {remedy}")
+    shown = ", ".join(have[:20]) + (f" and {len(have) - 20} more" if len(have) > 20 else "")
+    return InputError(f"{where}: has no column '{name}', only {shown[:1000] or 'none'}. {remedy}")

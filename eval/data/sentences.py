@@ -6,7 +6,8 @@ from pathlib import Path
 
 from distill.common.errors import InputError
 from eval.data.labelled import load_texts
-from eval.data.reading import SUFFIXES, TEXT_SUFFIXES, text_lines
+from eval.data.reading import text_lines
+from eval.data.text_files import kind_of
 from eval.toy import located
 
 READ_AT_ONCE = 1 << 16
@@ -41,17 +42,18 @@ def read_sentences(source: str, limit: int = 200_000) -> list[str]:
 
 
 def _paragraphs(source: str) -> Iterator[str]:
-    path = Path(source)
+    path = Path(source).expanduser()
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.name.endswith(TEXT_SUFFIXES))
-        if not files:
-            raise InputError(f"{source}: is a folder without text files ({', '.join(TEXT_SUFFIXES)}); add some.")
-    elif path.name.endswith(SUFFIXES) or (not path.exists() and HUB_DATASET.fullmatch(source)):
-        yield from load_texts(source, "text")
-        return
-    elif path.is_file():
-        files = [path]
+        files = sorted(file for file in path.rglob("*") if kind_of(file) == ".txt")
+        if not files and not any(kind_of(file) for file in path.rglob("*")):
+            raise InputError(f"{source}: is a folder without text files (.txt, also .gz, .xz or .bz2); add some.")
     else:
+        files = [path] if path.is_file() and kind_of(path) in ("", ".txt") else []
+    if not files and (
+        path.is_dir() or kind_of(path) not in ("", ".txt") or (not path.exists() and HUB_DATASET.fullmatch(source))
+    ):
+        yield from load_texts(source, "text")
+    elif not files:
         raise InputError(
             f"{source}: is not a file; give a text file, one paragraph per line, a folder of them, or a hub dataset."
         )

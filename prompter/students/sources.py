@@ -23,8 +23,8 @@ from distill.common.errors import InputError
 from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
 from distill.teachers.found import FoundTeacher
+from eval.data.folders import parquet_files
 from eval.data.labelled import load_texts
-from eval.data.reading import parquet_files
 from eval.data.recipe import RECIPE_FILE, check_dataset
 from prompter.exporting.config import NO_TEACHER
 from prompter.saved.manifest import PROMPTER_MANIFEST, find_prompter

@@ -54,7 +54,7 @@ def test_bad_files_are_named(tmp_path):
     (tmp_path / "cut.parquet").write_bytes(b"PAR1 cut")
     (tmp_path / "latin.csv").write_bytes("text,label\nh\xe9,0\n".encode("latin-1"))
     (tmp_path / "commas.csv").write_text("text,label\na, b,0\n")
-    (tmp_path / "a.tsv").write_text("text\tlabel\n")
+    (tmp_path / "a.xlsx").write_text("text\tlabel\n")
     cases = {
         "cut.jsonl": "row 2: is not valid JSON",
         "cut.jsonl.gz": "cannot be read",
@@ -62,7 +62,7 @@ def test_bad_files_are_named(tmp_path):
         "cut.parquet": "not valid Parquet",
         "latin.csv": "cannot be read",
         "commas.csv": "row 1: has more fields than the header",
-        "a.tsv": "not read; expected one of",
+        "a.xlsx": "not read; expected one of",
         "missing.jsonl": "no such file",
     }
     for name, message in cases.items():

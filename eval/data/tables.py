@@ -1,0 +1,147 @@
+"""Columns of Parquet and Arrow files, read without a library that would act on what a file says about itself.
+
+`datasets` decodes what the file's metadata calls an image or a sound, and opens the path or address that a row holds. Here
+only the names of classes are taken out of that metadata.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from distill.common.errors import InputError
+from eval.data.text_files import MAX_RATIO
+
+SUSPECT_BYTES, SUSPECT_ROWS, MAX_ROWS_PER_BYTE = 256 << 20, 1_000_000, 100
+"""From these sizes on, a file that unpacks to `MAX_RATIO` times its bytes, or to this many rows per byte, is refused."""
+
+FAULTS = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError, NotImplementedError)
+"""What pyarrow raises for files that are damaged or made up."""
+
+
+def read_table(source: str, files: Sequence[Path], names: Sequence[str] | None = None) -> pa.Table:
+    """Read columns of Parquet or Arrow files, one below the other.
+
+    Args:
+        source: What to call the files in messages.
+        files: One or several files of one kind, in their order.
+        names: Columns to read where they exist; all if None.
+
+    Raises:
+        InputError: A file is damaged, or unpacks to far more than its size; nothing large is allocated before that is known.
+    """
+    tables = []
+    for file in files:
+        try:
+            read = _arrow if file.suffix.lower() == ".arrow" else _parquet
+            tables.append(read(file, names))
+        except InputError:
+            raise
+        except FAULTS as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            kind = "Arrow" if file.suffix.lower() == ".arrow" else "Parquet"
+            raise InputError(f"{source}: is not valid {kind} ({reason}); the file is damaged or cut off.") from error
+    try:
+        return pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0]
+    except FAULTS as error:
+        raise InputError(f"{source}: its files have different columns ({error}); give files of one dataset.") from error
+
+
+def table_columns(source: str, table: pa.Table) -> dict[str, list[Any]]:
+    """Return the values of a table by column.
+
+    Raises:
+        InputError: A value cannot be read, for instance text that is not UTF-8.
+    """
+    values = {}
+    for name in table.column_names:
+        try:
+            values[name] = table.column(name).to_pylist()
+        except FAULTS as error:
+            raise InputError(f"{source}: column '{name}' cannot be read ({error}); the file is damaged.") from error
+    return values
+
+
+def class_names(schema: pa.Schema) -> dict[str, list[str]]:
+    """Return the class names that a dataset declares, in its numbering, for each column that has them."""
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        found = {name: about["names"] for name, about in features.items() if about.get("_type") == "ClassLabel"}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+    return {
+        name: names
+        for name, names in found.items()
+        if isinstance(names, list) and all(isinstance(part, str) for part in names)
+    }
+
+
+def columns_of(files: Sequence[Path]) -> list[str]:
+    """Return the names of the columns of the first file; [] if it cannot be read."""
+    try:
+        arrow = files[0].suffix.lower() == ".arrow"
+        return list(_arrow(files[0], None).column_names if arrow else pq.read_schema(files[0]).names)
+    except FAULTS:
+        return []
+
+
+def _parquet(file: Path, names: Sequence[str] | None) -> pa.Table:
+    size = file.stat().st_size
+    about = pq.ParquetFile(file)
+    schema = about.schema_arrow
+    chosen = [name for name in schema.names if names is None or name in names]
+    groups = [about.metadata.row_group(index) for index in range(about.metadata.num_row_groups)]
+    unpacked = sum(
+        column.total_uncompressed_size
+        for group in groups
+        for column in (group.column(index) for index in range(group.num_columns))
+        if column.path_in_schema.split(".")[0] in chosen
+    )
+    _check(file, size, about.metadata.num_rows, unpacked)
+    # A dictionary of one long text stands for any number of rows: it is kept as such until the whole length is known.
+    texts = [name for name in chosen if pa.types.is_string(schema.field(name).type)]
+    table = pq.ParquetFile(file, read_dictionary=texts).read(columns=chosen)
+    return _plain(file, size, table).replace_schema_metadata(schema.metadata)
+
+
+def _arrow(file: Path, names: Sequence[str] | None) -> pa.Table:
+    size = file.stat().st_size
+    with pa.memory_map(str(file)) as mapped:
+        try:
+            table = pa.ipc.open_stream(mapped).read_all()
+        except pa.ArrowInvalid:  # the format with a table of contents
+            mapped.seek(0)
+            table = pa.ipc.open_file(mapped).read_all()
+    _check(file, size, table.num_rows, table.nbytes)
+    table.validate(full=True)
+    chosen = [name for name in table.column_names if names is None or name in names]
+    return _plain(file, size, table.select(chosen))
+
+
+def _plain(file: Path, size: int, table: pa.Table) -> pa.Table:
+    """Return a table without dictionaries, after the length of what they stand for was checked."""
+    for index, field in enumerate(table.schema):
+        if not pa.types.is_dictionary(field.type):
+            continue
+        column = table.column(index)
+        if pa.types.is_string(field.type.value_type) or pa.types.is_large_string(field.type.value_type):
+            lengths = (pc.sum(pc.take(pc.binary_length(part.dictionary), part.indices)).as_py() or 0 for part in column.chunks)
+            _check(file, size, table.num_rows, sum(lengths))
+            column = column.cast(pa.large_string())
+            table = table.set_column(index, pa.field(field.name, pa.large_string()), column)
+    return table
+
+
+def _check(file: Path, size: int, rows: int, unpacked: int) -> None:
+    """Refuse a file that stands for far more than its size."""
+    if unpacked > SUSPECT_BYTES and unpacked > MAX_RATIO * size:
+        raise InputError(
+            f"{file}: unpacks to {unpacked >> 20:,} MiB, more than {MAX_RATIO} times its size, which real data does not; "
+            "write it again without compression if you trust it."
+        )
+    if rows > SUSPECT_ROWS and rows > MAX_ROWS_PER_BYTE * size:
+        raise InputError(f"{file}: claims {rows:,} rows in {size:,} bytes, which real data does not; it is not read.")

@@ -1,0 +1,252 @@
+"""Text files as people have them, row by row and bounded: packed or not, in UTF-8 or UTF-16, as CSV, TSV or JSON.
+
+They are read with Python's own modules, because the readers of `datasets`, pandas and pyarrow change what they read: "001"
+becomes 1, "NA" becomes nothing, an unquoted comma shifts the columns, and a row with a missing key or a broken character loses
+its number or the whole file.
+"""
+
+import bz2
+import csv
+import gzip
+import io
+import itertools
+import json
+import lzma
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from distill.common.errors import InputError
+
+MAX_TEXT = 1_000_000
+"""Most characters of a text. Rows with a longer one are left out and counted."""
+
+MAX_LINE = 64_000_000
+"""Most characters of a line, so of a row of a text file. A file with a longer one is refused."""
+
+SUSPECT, MAX_RATIO = 16 << 20, 100
+"""From this many unpacked bytes on, a file that grew by more than this factor is refused; text grows threefold or tenfold."""
+
+PROBED = 128 << 20
+"""Unpacked bytes that are looked at before a file is read; the rest is counted while it is read."""
+
+OPENERS: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
+
+KINDS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
+TABLES = (".parquet", ".arrow")
+DATA_FILES = ".jsonl, .ndjson, .json, .csv or .tsv (each also as .gz, .xz or .bz2), .parquet or .arrow"
+"""What data files are called, for messages."""
+
+SEPARATORS = (",", ";", "\t", "|")
+
+MAX_JSON = 64_000_000
+"""Most characters of a JSON file that has to be read as a whole."""
+
+MAX_ROW = 8 * MAX_TEXT
+"""Characters from which a line of JSON is not even parsed: brackets alone would take twenty times as much memory."""
+
+TOO_LONG = "." * (MAX_TEXT + 1)
+"""Stands in the columns of such a row, which is left out and counted like any other with a longer text."""
+
+Row = tuple[int, dict[str, Any]]
+"""The number of a row in its file, from 1, and its values by column."""
+
+
+def kind_of(path: str | Path) -> str:
+    """Return the kind of a file by its name, such as ".csv" for `Data.CSV.gz`; "" for kinds that are not read.
+
+    Examples:
+        >>> kind_of("Data.CSV.gz"), kind_of("a.parquet"), kind_of("a.xlsx"), kind_of("a.parquet.gz")
+        ('.csv', '.parquet', '', '')
+    """
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    packed = bool(suffixes) and suffixes[-1] in OPENERS
+    kind = (suffixes[-2] if len(suffixes) > 1 else "") if packed else suffixes[-1] if suffixes else ""
+    return kind if kind in KINDS and not (packed and kind in TABLES) else ""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[IO[str]]:
+    """Open a text file within the `with` block, whatever its packing and encoding.
+
+    Raises:
+        InputError: It cannot be read, is damaged, neither UTF-8 nor UTF-16, or unpacks to too much.
+    """
+    try:
+        unpack = OPENERS.get(path.suffix.lower())
+        if unpack:
+            with unpack(path, "rb") as packed:  # before anything is made of the rows
+                first = _Counted(packed, path)
+                while first.count < PROBED and first.read(1 << 20):
+                    pass
+        with (unpack or open)(path, "rb") as packed:
+            raw = io.BufferedReader(_Counted(packed, path))
+            yield io.TextIOWrapper(raw, encoding=_encoding(raw.peek(64)), newline="")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: cannot be read as text ({error}); give UTF-8: save it again in that encoding.") from error
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({reason}); the file is damaged or not what its name says.") from error
+
+
+def lines_of(file: IO[str], source: str) -> Iterator[str]:
+    """Yield the lines of an open file, with their ends.
+
+    Raises:
+        InputError: A line is longer than `MAX_LINE`.
+    """
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            raise InputError(f"{source}, line {number}: is longer than {MAX_LINE:,} characters; give one row per line.")
+        yield line
+
+
+def _encoding(start: bytes) -> str:
+    """Return the encoding that the first bytes of a file show."""
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    # UTF-16 without a mark: every other byte of plain text is zero.
+    if len(start) >= 8 and not any(start[1:32:2]) and all(start[0:32:2]):
+        return "utf-16-le"
+    if len(start) >= 8 and not any(start[0:32:2]) and all(start[1:32:2]):
+        return "utf-16-be"
+    return "utf-8-sig"  # with and without the mark that spreadsheet programs put first
+
+
+class _Counted(io.RawIOBase):
+    """A stream of unpacked bytes that stops where a small file turns out to be enormous."""
+
+    def __init__(self, inner: Any, path: Path) -> None:
+        self.inner, self.path = inner, path
+        self.packed, self.count = path.stat().st_size, 0
+        self.bounded = path.suffix.lower() in OPENERS
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.inner.read(len(buffer))
+        buffer[: len(data)] = data
+        self.count += len(data)
+        if self.bounded and self.count > SUSPECT and self.count > MAX_RATIO * self.packed:
+            raise InputError(
+                f"{self.path}: unpacks to more than {MAX_RATIO} times its size, which text does not; if you trust it, unpack "
+                "it yourself and give the file."
+            )
+        return len(data)
+
+
+def csv_rows(source: str, file: IO[str], names: Sequence[str], kind: str) -> Iterator[Row]:
+    """Yield the rows of a CSV or TSV file. The separator is the one that splits the header into the columns asked for.
+
+    Raises:
+        InputError: A row has more fields than the header, a column is there twice, or quotes are never closed.
+    """
+    lines = lines_of(file, source)
+    first = next(lines, "")
+    separator = ""
+    if first.startswith("sep=") and len(first.rstrip("\r\n")) == 5:  # what Excel reads, and some programs write
+        separator, first = first[4], next(lines, "")
+    separator = separator or _separator(first, names, "\t" if kind == ".tsv" else ",")
+    csv.field_size_limit(MAX_LINE)
+    try:
+        reader = csv.reader(itertools.chain([first], lines), delimiter=separator)
+        header = [name.strip() for name in next(reader, [])]
+        for name in names:
+            if header.count(name) > 1:
+                raise InputError(f"{source}: has {header.count(name)} columns named '{name}'; rename or remove one.")
+        number = 0
+        for fields in reader:
+            if not fields:
+                continue
+            number += 1
+            if len(fields) > len(header):
+                raise InputError(
+                    f"{source}, row {number}: has more fields than the header; put quotes around texts with commas."
+                )
+            yield number, dict(zip(header, fields, strict=False)) | dict.fromkeys(header[len(fields) :])
+    except csv.Error as error:
+        raise InputError(f"{source}: cannot be read ({error}); the file is damaged or not what its name says.") from error
+
+
+def _separator(header: str, names: Sequence[str], usual: str) -> str:
+    """Return the separator of a header line."""
+    found: dict[str, list[str]] = {}
+    for separator in (usual, *SEPARATORS):
+        try:
+            found[separator] = [field.strip() for field in next(csv.reader([header], delimiter=separator), [])]
+        except csv.Error:
+            continue
+    fitting = (separator for separator, fields in found.items() if set(names) <= set(fields))
+    most = max(found, key=lambda separator: len(found[separator]), default=usual)
+    return next(fitting, most)
+
+
+def json_rows(source: str, file: IO[str], names: Sequence[str], kind: str) -> Iterator[Row]:
+    """Yield the rows of a JSON file: one object per line, or in `.json` also a list of objects, or columns as pandas writes.
+
+    Raises:
+        InputError: It is not JSON, or its content has another form.
+    """
+    if kind != ".json":
+        yield from _json_lines(source, lines_of(file, source), names)
+        return
+    text = file.read(MAX_JSON + 1)
+    if len(text) > MAX_JSON:
+        raise InputError(f"{source}: has more than {MAX_JSON:,} characters; give JSON lines, one object per line.")
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise InputError(f"{source}: is nested too deeply; expected a list of objects.") from None
+    except ValueError:  # several objects, one per line
+        yield from _json_lines(source, iter(text.split("\n")), names)
+        return
+    for number, row in enumerate(_records(content, names), start=1):
+        if not isinstance(row, dict):
+            raise InputError(f"{source}, row {number}: is {type(row).__name__}, expected an object with the columns.")
+        yield number, row
+
+
+def _json_lines(source: str, lines: Iterator[str], names: Sequence[str]) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        if len(line) > MAX_ROW:
+            yield number, dict.fromkeys(names, TOO_LONG)
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{source}, row {number}: is not valid JSON ({error}); expected one object per line.") from error
+        if not isinstance(row, dict):
+            raise InputError(f"{source}, row {number}: is {type(row).__name__}, expected one JSON object per line.")
+        yield number, row
+
+
+def _records(content: Any, names: Sequence[str]) -> list[Any]:
+    """Return the rows of a JSON document: a list, rows below one key, or the columns that `DataFrame.to_json` writes."""
+    if not isinstance(content, dict):
+        return content if isinstance(content, list) else [content]
+    columns, data = content.get("columns"), content.get("data")
+    if isinstance(columns, list) and isinstance(data, list):  # orient="split"
+        return [dict(zip(map(str, columns), row, strict=False)) if isinstance(row, list) else row for row in data]
+    if all(isinstance(content.get(name), list | dict) for name in names):
+        return _of_columns(content)
+    if content and all(isinstance(row, dict) and set(names) <= row.keys() for row in content.values()):  # orient="index"
+        return list(content.values())
+    lists = [value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    return lists[0] if len(lists) == 1 and not set(names) & content.keys() else [content]
+
+
+def _of_columns(content: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of columns, each a list, or values by the row's key."""
+    rows: dict[Any, dict[str, Any]] = {}
+    for name, column in content.items():
+        if isinstance(column, list | dict):
+            for key, value in column.items() if isinstance(column, dict) else enumerate(column):
+                rows.setdefault(key, {})[name] = value
+    return list(rows.values())
