@@ -37,6 +37,27 @@ def cache_root() -> Path:
     return default
 
 
+def make_private_folder(folder: Path) -> None:
+    """Make a folder that only this user can read, and its parents; one that exists stays as it is.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def make_private_file(file: Path) -> None:
+    """Make an empty file that only this user can read, or take the rights of others from one of this user's.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    file.touch(mode=0o600)
+    if POSIX and file.stat().st_uid == os.getuid():
+        file.chmod(0o600)
+
+
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file, flush it to the disk, and give it the name `path`.
 
@@ -49,7 +70,11 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     try:
+        temporary.unlink(missing_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode
         write(temporary)
+        temporary.chmod(mode)
         _flush_file(temporary)
         os.replace(temporary, path)
     except BaseException:
@@ -155,6 +180,7 @@ def replace_folder(path: str | Path, marker: str) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         yield temporary
+        follow_umask(temporary)
         for file in temporary.rglob("*"):
             if file.is_file():
                 _flush_file(file)  # the rename must never publish an empty file
@@ -169,6 +195,19 @@ def replace_folder(path: str | Path, marker: str) -> Iterator[Path]:
             os.replace(previous, path)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(previous, ignore_errors=True)
+
+
+def follow_umask(folder: Path) -> None:
+    """Give all files in a folder the mode that the user's umask asks for; safetensors makes them readable by one user only."""
+    if not POSIX:
+        return
+    probe = folder / ".mode"
+    probe.touch()
+    mode = probe.stat().st_mode & 0o666
+    probe.unlink()
+    for file in folder.rglob("*"):
+        if file.is_file() and not file.is_symlink() and file.stat().st_mode & 0o666 != mode:
+            file.chmod(mode)
 
 
 def _flush_file(file: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.common.files import cache_root
+from distill.common.files import cache_root, follow_umask, make_private_folder
 
 CACHE_MANIFEST = "manifest.json"
 
@@ -53,6 +53,8 @@ def cached_folder(
     if is_complete(folder):
         return folder
     try:
+        if cache_dir is None:
+            make_private_folder(cache_root())
         root.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=root))
     except OSError as error:
@@ -60,6 +62,7 @@ def cached_folder(
     try:
         build(temporary)
         temporary.chmod(0o755)  # mkdtemp makes it private, but several users may share a cache
+        follow_umask(temporary)
         manifest = {"key": dict(key), "files": _checksums(temporary)}
         (temporary / CACHE_MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
         _publish(temporary, folder)

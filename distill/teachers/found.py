@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from distill.common.errors import InputError
-from distill.common.files import POSIX, cache_root
+from distill.common.files import POSIX, cache_root, make_private_file, make_private_folder
 from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, check_stored_name
 
 TOY = "toy:"
@@ -83,9 +83,9 @@ def remember(file: Path, teacher: str) -> None:
     if teacher.startswith(TOY):
         return
     with suppress(OSError):
-        folder = _folder()
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (folder / _digest(file)).touch(mode=0o600)
+        make_private_folder(cache_root())
+        make_private_folder(_folder())
+        make_private_file(_folder() / _digest(file))
 
 
 def made_here(file: Path) -> bool:

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from distill.common.files import make_private_file, make_private_folder
+
 # Texts per look-up: older builds of SQLite take at most 999 values in one statement.
 LOOKED_UP_AT_ONCE = 500
 
@@ -76,7 +78,11 @@ class StoredAnswers:
         self.teacher = teacher
         self.columns = columns
         self.damaged = 0
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_private_folder(file.parent)
+        make_private_file(file)  # SQLite gives the files beside it the same mode
+        for end in ("-wal", "-shm"):  # of an earlier version
+            with suppress(OSError):
+                Path(f"{file}{end}").chmod(0o600)
         self._database = sqlite3.connect(file, timeout=patience, isolation_level=None, check_same_thread=False)
         self.close = weakref.finalize(self, self._database.close)
         try:

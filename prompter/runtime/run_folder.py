@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from distill.common.errors import InputError
-from distill.common.files import read_json, read_yaml, write_json, write_text
+from distill.common.files import follow_umask, read_json, read_yaml, write_json, write_text
 from distill.common.yaml_text import as_written
 
 CHECKPOINT_MANIFEST = "manifest.json"
@@ -207,6 +207,7 @@ class RunFolder:
 
     def seal(self, checkpoint: Path) -> None:
         """Write the manifest, which makes a checkpoint valid."""
+        follow_umask(checkpoint)
         files = sorted(file for file in checkpoint.rglob("*") if file.is_file() and file.name != CHECKPOINT_MANIFEST)
         entries = {str(file.relative_to(checkpoint)): [file.stat().st_size, _sha256(file)] for file in files}
         write_json(checkpoint / CHECKPOINT_MANIFEST, entries)

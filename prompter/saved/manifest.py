@@ -7,6 +7,7 @@ machine.
 
 import dataclasses
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,6 +165,9 @@ def read_prompter_manifest(folder: Path) -> dict[str, Any]:
             raise InputError(f"{file}: '{key}' is missing or damaged: copy the folder again from the run")
     for key in ("base", "writer", "teacher"):
         check_stored_name(manifest[key], file, key)
+    for key in ("base_revision", "writer_revision"):
+        if manifest.get(key) is not None and not re.fullmatch(r"[\w.-]{1,100}", str(manifest[key])):
+            raise InputError(f"{file}: '{key}' is no commit: copy the folder again from the run")
     labels = manifest["labels"]
     if len(labels) < 2 or not all(isinstance(label, str) for label in labels):
         raise InputError(f"{file}: 'labels' is {labels!r}, expected two or more names: copy the folder again from the run")

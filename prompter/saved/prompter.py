@@ -12,7 +12,7 @@ import dataclasses
 import itertools
 import operator
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +29,13 @@ from distill.common.adapters import read_adapter_config
 from distill.common.errors import InputError, did_you_mean
 from distill.common.hub import load_model
 from distill.common.precision import resolve_device
+from distill.common.settings import convert
+from distill.common.terminal import one_line
 from eval.toy import located
 from prompter.generation.config import PolicyConfig, WriterConfig
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Writer, Written
+from prompter.runtime.console import LOGGER
 from prompter.saved.manifest import (
     PROMPTER_MANIFEST,
     count_base_parameters,
@@ -124,6 +127,7 @@ class Prompter:
         one_model = manifest["base"] == manifest["writer"]
         base_name = base or manifest["base"]
         writer_name = writer or (base if base and one_model else manifest["writer"])
+        announce_models(folder, manifest, {"base": base, "writer": writer or (base if one_model else None)})
         length = policy_config.topic_max_tokens
         if policy_config.writes == "text":
             length = writer_config.writer_max_new_tokens
@@ -235,6 +239,18 @@ class Prompter:
         return [torch.full((min(CHUNK, n - begin),), index) for begin in range(0, n, CHUNK)]
 
 
+def announce_models(folder: Path, manifest: dict[str, Any], given: Mapping[str, str | None]) -> None:
+    """Log which models a folder names, before they are loaded; those that the user named, and toy models, are left out."""
+    found = {
+        key: manifest[key] + (f" (commit {revision})" if (revision := manifest.get(f"{key}_revision")) else "")
+        for key, own in given.items()
+        if not own and manifest[key].partition(":")[0] != "toy"
+    }
+    if found:
+        said = ", ".join(f"{key} {name}" for key, name in found.items())
+        LOGGER.info("%s", one_line(f"Loading the models that {folder} names: {said}."))
+
+
 def _settings(folder: Path, manifest: dict[str, Any], writer_settings: dict[str, Any]) -> tuple[PolicyConfig, WriterConfig]:
     """Return the settings of policy and writer: those of the manifest, with changes for the writer."""
     known = [field.name for field in dataclasses.fields(WriterConfig)]
@@ -242,12 +258,22 @@ def _settings(folder: Path, manifest: dict[str, Any], writer_settings: dict[str,
         if name not in known:
             raise InputError(f"unknown setting '{name}' of the writer.{did_you_mean(name, known)}")
     try:
-        return PolicyConfig(**manifest["policy"]), WriterConfig(**(manifest["writer_settings"] | writer_settings))
+        return _typed(PolicyConfig, manifest["policy"]), _typed(WriterConfig, manifest["writer_settings"] | writer_settings)
+    except InputError as error:
+        raise InputError(f"{folder / PROMPTER_MANIFEST}: {error}") from None
     except TypeError as error:
         raise InputError(
             f"{folder / PROMPTER_MANIFEST}: this version does not know one of the settings ({error}): "
             "install the version that wrote the file (see 'versions' in it)"
         ) from None
+
+
+def _typed(kind: type, values: Mapping[str, Any]) -> Any:
+    """Make settings of values that a file holds, whatever their types there."""
+    known = {field.name: field for field in dataclasses.fields(kind)}
+    return kind(**{
+        name: value if value is None or name not in known else convert(known[name], value) for name, value in values.items()
+    })  # fmt: skip
 
 
 @contextmanager

@@ -2,6 +2,8 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from distill.common import files
 from distill.common.errors import InputError, did_you_mean
@@ -123,3 +125,31 @@ def test_writing_does_without_what_only_posix_has(tmp_path: Path, monkeypatch: p
     with replace_folder(tmp_path / "student", marker="config.json") as temporary:
         (temporary / "config.json").write_text("new")
     assert (tmp_path / "student" / "config.json").read_text() == "new"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o077, 0o600), (0o002, 0o664)])
+def test_written_files_get_the_mode_that_the_umask_asks_for(tmp_path: Path, umask: int, mode: int) -> None:
+    before = os.umask(umask)
+    try:
+        with files.replace_folder(tmp_path / "model", "model.safetensors") as folder:
+            save_file({"a": torch.zeros(2)}, folder / "model.safetensors")
+            (folder / "deep").mkdir()
+            (folder / "deep" / "text").write_text("x")
+            (folder / "deep" / "text").chmod(0o600)
+        files.replace_file(tmp_path / "file", lambda temporary: save_file({"a": torch.zeros(2)}, temporary))
+    finally:
+        os.umask(before)
+    written = [tmp_path / "file", *(file for file in (tmp_path / "model").rglob("*") if file.is_file())]
+    assert {file.stat().st_mode & 0o777 for file in written} == {mode}
+    assert len(written) == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+def test_private_files_and_folders_are_of_one_user(tmp_path: Path) -> None:
+    folder = tmp_path / "a" / "b"
+    files.make_private_folder(folder)
+    (folder / "open").write_text("x")
+    for name in ("open", "new"):
+        files.make_private_file(folder / name)
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "open", folder / "new")] == [0o700, 0o600, 0o600]

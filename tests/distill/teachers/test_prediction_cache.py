@@ -477,3 +477,16 @@ def test_answers_of_a_function_are_kept_where_its_source_decides_them(tmp_path: 
         teacher(["x"])
         assert teacher.asked == 1
     assert "not kept: " in notices[0] and "<lambda> is not a function at the top level" in notices[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are those of POSIX")
+def test_the_answers_are_private(tmp_path: Path) -> None:
+    file = tmp_path / "cache" / "answers.sqlite"
+    cached = CachedTeacher(CallableTeacher("tests.distill.teachers.test_prediction_cache:even"), file, pytest.fail)
+    cached(["a text"])
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (file.parent, *file.parent.iterdir())}
+    assert modes.pop("cache") == 0o700 and set(modes.values()) == {0o600} and len(modes) > 1
+
+
+def even(texts: list[str]) -> list[list[float]]:
+    return [[0.5, 0.5]] * len(texts)
