@@ -67,7 +67,7 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
     ]
     found = None if config.teacher else next((source.teacher for source in sources if source.teacher), None)
     teacher = _open_teacher_if_needed(config, training, sources, found, console)
-    labels = labels_of(sources, teacher.labels if teacher else None)
+    labels = labels_of(sources, teacher.labels if teacher else config.teacher_labels or None)
     new = any(":" in spec and not spec.startswith(TEACHER_LAYERS) for spec in config.student)
     tokenizer = config.student_tokenizer
     if teacher is None and found is not None and new and tokenizer is None:

@@ -8,28 +8,31 @@ and portion k is always the same, so a resumed run only needs to count.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import pyarrow.dataset
-import pyarrow.parquet
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
-from datasets import ClassLabel, Features
-from datasets import Sequence as SequenceFeature
-from pyarrow import ArrowException
 from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
 from distill.teachers.found import FoundTeacher
-from eval.data.folders import parquet_files
+from eval.data.folders import parquet_files, saved_files
 from eval.data.labelled import load_texts
+from eval.data.reading import report_long
 from eval.data.recipe import RECIPE_FILE, check_dataset
+from eval.data.tables import class_names, columns_of, read_table
+from eval.data.text_files import MAX_TEXT, TABLES, kind_of
 from prompter.exporting.config import NO_TEACHER
 from prompter.saved.manifest import PROMPTER_MANIFEST, find_prompter
 
 PORTION_ROWS = 256
+
+DATASET_COLUMNS = ("text", "topic", "label", "wanted_label", "teacher_probs", "keep")
+"""Columns of an exported dataset that are read where they exist."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,12 @@ class PrompterSource:
 class DatasetSource:
     """The kept rows of an exported dataset, with its teacher's answers.
 
+    The dataset may have passed through pandas or `datasets`: shuffled, filtered, in one file, saved with `save_to_disk`. Where
+    the class names were lost on the way, those of the recipe beside it count, and then `teacher_labels`.
+
     Args:
-        path: Folder of the dataset. Its Parquet files lie in `data/`, as `prompter export` writes them, or in the folder.
+        path: Folder of the dataset, or one Parquet or Arrow file. The Parquet files of a folder lie in `data/`, as
+            `prompter export` writes them, or in the folder.
 
     Raises:
         InputError: The files cannot be read, have no column `text`, or hold no kept row.
@@ -116,30 +123,23 @@ class DatasetSource:
 
     def __init__(self, path: str) -> None:
         self.name = path
-        folder = Path(path)
-        files = parquet_files(folder, "train")
-        check_dataset(folder, files)
-        try:
-            data = pyarrow.dataset.dataset([str(file) for file in files], format="parquet")
-            if "text" not in data.schema.names:
-                raise InputError(
-                    f"{path}: has no column 'text', only {', '.join(data.schema.names)}: give an exported dataset"
-                )
-            features = Features.from_arrow_schema(data.schema)
-            columns = [name for name in ("text", "topic", "wanted_label", "teacher_probs") if name in features]
-            keep = pyarrow.dataset.field("keep") if "keep" in features else None
-            self._table = data.to_table(columns=columns, filter=keep)
-        except (ArrowException, OSError) as error:
-            raise InputError(f"{path}: cannot be read as Parquet ({error}): export it again") from error
+        place = Path(path)
+        files = _dataset_files(place)
+        if place.is_dir():
+            check_dataset(place, files)
+        if "text" not in (present := columns_of(files)) and present:
+            raise InputError(f"{path}: has no column 'text', only {', '.join(present)}: give an exported dataset")
+        table = read_table(path, files, DATASET_COLUMNS)
+        declared = class_names(table.schema)
+        self._table = _kept(path, table)
         self.rows: int | None = self._table.num_rows
         if not self.rows:
             raise InputError(f"{path}: holds no kept row: export it with other filters")
-        self.answered = "teacher_probs" in columns
-        label = features.get("label", features.get("wanted_label"))
-        self.labels: list[str] | None = list(label.names) if isinstance(label, ClassLabel) else None
-        if self.answered and not isinstance(features["teacher_probs"], SequenceFeature | list):
-            raise InputError(f"{path}: column 'teacher_probs' holds no lists of numbers: export it again")
-        self.teacher: FoundTeacher | None = _teacher_of(folder / RECIPE_FILE)
+        self.answered = "teacher_probs" in table.column_names
+        recipe = place / RECIPE_FILE
+        self.labels: list[str] | None = declared.get("label") or declared.get("wanted_label") or _labels_of(recipe)
+        self.classes = _answered_classes(path, self._table, self.labels) if self.answered else None
+        self.teacher: FoundTeacher | None = _teacher_of(recipe)
 
     def portion(self, number: int) -> Portion | None:
         """Return kept rows of the dataset, in its order."""
@@ -154,8 +154,68 @@ class DatasetSource:
         if self.answered:
             probabilities = np.array(table.column("teacher_probs").to_pylist(), dtype=np.float32)
             logprobs = torch.from_numpy(probabilities).clamp_min(1e-7).log().log_softmax(dim=1)
-        classes = torch.tensor([-1 if value is None else value for value in targets], dtype=torch.int64)
-        return Portion(table.column("text").to_pylist(), [topic or "" for topic in topics], classes, logprobs)
+        classes = torch.tensor([_target(value) for value in targets], dtype=torch.int64)
+        topics = [topic if isinstance(topic, str) else "" for topic in topics]
+        return Portion(table.column("text").to_pylist(), topics, classes, logprobs)
+
+
+def _dataset_files(place: Path) -> list[Path]:
+    if place.is_dir():
+        return saved_files(place, "train") or parquet_files(place, "train")
+    return [place] if kind_of(place) in TABLES and place.is_file() else []
+
+
+def _kept(path: str, table: pa.Table) -> pa.Table:
+    """Return the kept rows whose texts are not too long.
+
+    Raises:
+        InputError: A column holds something else than it should.
+    """
+    if not (pa.types.is_string(table.schema.field("text").type) or pa.types.is_large_string(table.schema.field("text").type)):
+        raise InputError(f"{path}: column 'text' holds {table.schema.field('text').type}, expected text: export it again")
+    if "keep" in table.column_names:
+        keep = table.column("keep")
+        if not pa.types.is_boolean(keep.type):
+            raise InputError(f"{path}: column 'keep' holds {keep.type}, expected true or false: export it again")
+        table = table.filter(keep)
+    if table.column("text").null_count:
+        raise InputError(f"{path}: column 'text' holds nothing in {table.column('text').null_count} rows: remove them")
+    try:
+        table.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: is damaged ({error}): copy or export it again") from error
+    short = table.filter(pc.less_equal(pc.utf8_length(table.column("text")), MAX_TEXT))
+    if short.num_rows < table.num_rows:
+        report_long(path, table.num_rows - short.num_rows, table.num_rows)
+    return short
+
+
+def _answered_classes(path: str, table: pa.Table, labels: list[str] | None) -> int:
+    """Return how many classes the answers have.
+
+    Raises:
+        InputError: They are not one number in 0..1 for each class in every row.
+    """
+    answers = table.column("teacher_probs").combine_chunks()
+    kind = answers.type
+    lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    if not lists or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+        raise InputError(f"{path}: column 'teacher_probs' holds no lists of numbers: export it again")
+    lengths = pc.unique(pc.list_value_length(answers)).to_pylist()
+    wanted = f"{len(labels)} probabilities" if labels else "equally many probabilities"
+    if len(lengths) > 1 or (labels and lengths != [len(labels)]) or lengths[0] in (0, 1, None):
+        found = ", ".join("nothing" if length is None else str(length) for length in lengths[:5])
+        raise InputError(f"{path}: column 'teacher_probs' holds {found}, expected {wanted} in each row: remove the other rows")
+    values = answers.flatten()
+    inside = pc.and_(pc.greater_equal(values, 0), pc.less_equal(values, 1.001))
+    if values.null_count or not pc.all(pc.fill_null(inside, False)).as_py():
+        raise InputError(f"{path}: column 'teacher_probs' holds numbers that are no probabilities: export it again")
+    return int(lengths[0])
+
+
+def _target(value: Any) -> int:
+    """Return a target class; -1 for none. pandas turns whole numbers into others where one is missing."""
+    return int(value) if isinstance(value, int | float) and value == value and value >= 0 else -1
 
 
 class TextSource:
@@ -206,7 +266,7 @@ def open_source(
         return PrompterSource(path, seed, device, base)
     if (folder / "config.yaml").is_file():
         find_prompter(path)  # raises an error that says how to finish the run
-    if folder.is_dir() and _is_exported(folder):
+    if _is_exported(folder):
         return DatasetSource(path)
     return TextSource(path, column, split)
 
@@ -225,15 +285,20 @@ def _teacher_of(recipe: Path) -> FoundTeacher | None:
     return None if name == NO_TEACHER else FoundTeacher(name, recipe, as_written(made.get("teacher_labels") or []))
 
 
-def _is_exported(folder: Path) -> bool:
-    """Return whether a folder holds an exported dataset. Other Parquet files may be a copy of any dataset of the hub."""
-    files = parquet_files(folder, "train")
-    if (folder / RECIPE_FILE).is_file():
+def _labels_of(recipe: Path) -> list[str] | None:
+    """Return the class names in a dataset's recipe, or None."""
+    made = read_yaml(recipe).get("prompter") if recipe.is_file() else None
+    labels = as_written(made.get("labels")) if isinstance(made, dict) else None
+    return labels if isinstance(labels, list) and labels and all(isinstance(name, str) for name in labels) else None
+
+
+def _is_exported(place: Path) -> bool:
+    """Return whether a folder or file holds an exported dataset; other Parquet files may be any dataset of the hub."""
+    files = _dataset_files(place)
+    if not files or (place / RECIPE_FILE).is_file():
         return bool(files)
-    try:
-        return bool(files) and bool({"teacher_probs", "keep"} & set(pyarrow.parquet.read_schema(files[0]).names))
-    except (ArrowException, OSError):
-        return True  # reading it as a dataset then raises an error that says what is wrong with the file
+    present = columns_of(files)  # none: reading it as a dataset raises an error that says what is wrong with the file
+    return not present or bool({"teacher_probs", "keep"} & set(present))
 
 
 def labels_of(sources: Sequence[Source], teacher_labels: list[str] | None) -> list[str]:
@@ -241,7 +306,7 @@ def labels_of(sources: Sequence[Source], teacher_labels: list[str] | None) -> li
 
     Args:
         sources: The sources, possibly none.
-        teacher_labels: Class names of the teacher. None if no teacher is asked.
+        teacher_labels: Class names of the teacher, or those that the user gave. None if no teacher is asked.
 
     Raises:
         InputError: The names differ or are unknown.
@@ -249,8 +314,13 @@ def labels_of(sources: Sequence[Source], teacher_labels: list[str] | None) -> li
     named = {} if teacher_labels is None else {"the teacher": teacher_labels}
     named |= {source.name: source.labels for source in sources if source.labels is not None}
     if not named:
-        raise InputError("from: the class names are unknown: give --teacher, or a dataset with named labels")
+        raise InputError(
+            "from: the class names are unknown: give --teacher_labels with the names in the order of the answers, or --teacher"
+        )
     (first, labels), *others = named.items()
+    for source in sources:
+        if isinstance(source, DatasetSource) and source.classes not in (None, len(labels)):
+            raise InputError(f"from: {source.name} has answers for {source.classes} classes, {first} names {len(labels)}")
     for other, names in others:
         if names != labels:
             raise InputError(f"labels differ: {first} has {labels}, {other} has {names}: give sources of one teacher only")

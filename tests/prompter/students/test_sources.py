@@ -3,8 +3,14 @@
 import json
 from pathlib import Path
 
+import datasets
+import numpy as np
+import pandas as pd
 import pytest
 
+from distill.common.errors import InputError
+from prompter.students.sources import DatasetSource, labels_of, open_source
+from tests.eval.exported import write_dataset
 from tests.prompter.students.distilling import STUDENT, kill_at, outcome, run
 
 
@@ -37,3 +43,73 @@ def test_a_killed_call_goes_on_with_the_prompter_where_it_stood(run_folder: Path
         run(*call, "--to", tmp_path / "killed")
     assert run(*call, "--to", tmp_path / "killed", "--resume") == 0
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("exported") / "data-set")
+
+
+def test_an_export_may_pass_through_other_libraries(exported: Path, tmp_path: Path) -> None:
+    whole = open_source(str(exported))
+    data = datasets.load_dataset("parquet", data_files=str(exported / "data" / "*.parquet"), split="train", cache_dir=tmp_path)
+    data.to_parquet(tmp_path / "whole.parquet")
+    data.save_to_disk(tmp_path / "saved")
+    datasets.DatasetDict(train=data).save_to_disk(tmp_path / "dict")
+    for name in ("whole.parquet", "saved", "dict"):
+        source = open_source(str(tmp_path / name))
+        assert isinstance(source, DatasetSource) and source.answered
+        assert (source.labels, source.rows) == (whole.labels, 36) == (["bad", "good"], 36)
+        ours, theirs = whole.portion(0), source.portion(0)
+        assert ours is not None and theirs is not None and ours.logprobs is not None and theirs.logprobs is not None
+        assert ours.texts == theirs.texts and ours.logprobs.equal(theirs.logprobs) and ours.targets.equal(theirs.targets)
+
+
+def test_pandas_may_shuffle_and_filter_an_export(exported: Path, tmp_path: Path) -> None:
+    frame = pd.read_parquet(exported / "data")
+    frame.loc[3, "wanted_label"] = np.nan
+    frame[frame.confidence > 0.6].sample(frac=1, random_state=0).to_parquet(tmp_path / "a.parquet")
+    source = open_source(str(tmp_path / "a.parquet"))
+    assert isinstance(source, DatasetSource) and source.answered and source.rows == 26 and source.labels is None
+    assert labels_of([source], ["bad", "good"]) == ["bad", "good"]
+    with pytest.raises(InputError, match="give --teacher_labels"):
+        labels_of([source], None)
+    with pytest.raises(InputError, match="has answers for 2 classes, the teacher names 3"):
+        labels_of([source], ["a", "b", "c"])
+    copy = tmp_path / "copy"
+    (copy / "data").mkdir(parents=True)
+    frame.to_parquet(copy / "data" / "train.parquet")
+    (copy / "recipe.yaml").write_text("export: {}\nprompter: {labels: [bad, good]}\n")
+    assert open_source(str(copy)).labels == ["bad", "good"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("text", 5, "column 'text' holds int64, expected text"),
+        ("text", None, "column 'text' holds"),
+        ("keep", "yes", "column 'keep' holds .*, expected true or false"),
+        ("teacher_probs", "x", "holds no lists of numbers"),
+        ("teacher_probs", [0.5], "holds 1, expected equally many probabilities"),
+        ("teacher_probs", [0.5, float("nan")], "no probabilities"),
+        ("teacher_probs", [5.0, -4.0], "no probabilities"),
+    ],
+)
+def test_columns_that_hold_something_else_are_named(
+    exported: Path, tmp_path: Path, column: str, value: object, said: str
+) -> None:
+    frame = pd.read_parquet(exported / "data")
+    frame[column] = pd.Series([value] * len(frame))
+    frame.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=said) as caught:
+        open_source(str(tmp_path / "a.parquet"))
+    assert "\n" not in str(caught.value)
+
+
+def test_rows_with_answers_of_another_length_are_refused(exported: Path, tmp_path: Path) -> None:
+    frame = pd.read_parquet(exported / "data")
+    frame["teacher_probs"] = pd.Series([[0.5, 0.5]] * (len(frame) - 1) + [[0.2, 0.3, 0.5]])
+    frame["keep"] = True
+    frame.to_parquet(tmp_path / "a.parquet")
+    with pytest.raises(InputError, match="holds 2, 3, expected equally many"):
+        open_source(str(tmp_path / "a.parquet"))
