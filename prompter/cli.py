@@ -57,6 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"prompter: {one_line(error)}", file=sys.stderr)
         return 2
+    except OSError as error:  # of a place that no message of our own foresaw: a name too long, a drive that went away
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"prompter: {where}{error.strerror or error}: check the path, its rights and the disk", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("prompter: stopped", file=sys.stderr)
         return exit_status()

@@ -11,14 +11,12 @@ import hashlib
 import json
 import os
 import re
-import sqlite3
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
 
 from distill.common.errors import InputError
 from distill.common.files import follow_umask, read_json, read_yaml, write_json, write_text
@@ -253,12 +251,13 @@ NO_ROOM = (
     "No space left on device",
     "Disk quota exceeded",
     "PytorchStreamWriter failed",
+    "inline_container.cc",
     "database or disk is full",
     "attempt to write a readonly database",
     "unable to open database file",
     "disk I/O error",
 )
-"""Messages of safetensors, torch and SQLite about a file that cannot be written; their errors carry no number."""
+"""Messages of safetensors, torch, tokenizers and SQLite about a file that cannot be written; their errors carry no number."""
 
 
 @contextlib.contextmanager
@@ -271,7 +270,9 @@ def disk_errors_named(path: Path, then: str = "continue with --resume") -> Itera
     """
     try:
         yield
-    except (OSError, SafetensorError, RuntimeError, sqlite3.OperationalError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # the tokenizers library raises this class itself
         numbered = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
         if not numbered and not any(reason in str(error) for reason in NO_ROOM):
             raise
