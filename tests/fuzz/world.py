@@ -24,8 +24,8 @@ from tests.prompter.tiny import LETTERS, tiny_gpt2, tiny_teacher, word_tokenizer
 STUDENT = ["--student", "bert:layers=1,hidden=16,heads=1", "--student_updates", "8", "--student_batch_size", "8"]
 FIXED = ["--device", "cpu", "--quiet"]
 TRAIN = ["train", "--config", "train.yaml", *FIXED]
-EXPORT = ["export", "run", "--rows", "40", "--batch_size", "16", "--shard_rows", "20", *FIXED]
-DISTIL = ["distill", *STUDENT, "--measure_every", "4", "--held_out", "0.3", *FIXED]
+EXPORT = ["export", "run", "--trust_teacher", "--rows", "40", "--batch_size", "16", "--shard_rows", "20", *FIXED]
+DISTIL = ["distill", "--trust_teacher", *STUDENT, "--measure_every", "4", "--held_out", "0.3", *FIXED]
 
 MOST_SECONDS, MOST_BYTES = 20, 3 << 29
 """What one call may take: 20 s and 1.5 GiB."""
