@@ -151,6 +151,6 @@ def _with_teacher(settings: dict[str, Any], teacher: Any) -> dict[str, Any]:
     if teacher is None:
         return settings
     name = teacher_name(str(teacher) if isinstance(teacher, Path) else teacher)
-    if callable(teacher) and not FUNCTION_NAME.fullmatch(name):
+    if callable(teacher) and (not FUNCTION_NAME.fullmatch(name) or "." in name.partition(":")[2]):
         raise InputError(f"teacher is {name}, expected a name, or a function that is defined at the top of a module")
     return settings | {"teacher": str(teacher) if isinstance(teacher, str | Path) else name}

@@ -12,7 +12,8 @@ ORDER = ("distill", "eval", "prompter")
 ROOMS = {
     "distill.common": {"distill.checkpoints"},
     "distill.checkpoints": {"distill.common"},
-    "distill.teachers": {"distill.common"},
+    "distill.teachers": {"distill.checkpoints", "distill.common", "distill.teachers.functions"},
+    "distill.teachers.functions": {"distill.common", "distill.teachers"},
     "distill": {"distill.common", "distill.teachers"},
     "distill.methods": {"distill.common", "distill.teachers", "distill"},
     "eval.toy": set(),

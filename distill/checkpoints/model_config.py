@@ -98,7 +98,26 @@ def make_config(raw: dict[str, Any], source: str, about: str) -> PreTrainedConfi
     _check_quantiser(cleaned, about)
     config: PreTrainedConfig = config_class.from_dict(cleaned)
     config.name_or_path = source
+    drop_foreign_tokens(config, getattr(config, "vocab_size", None), about)
     return config
+
+
+def drop_foreign_tokens(config: Any, vocabulary: Any, about: str) -> None:
+    """Leave out special tokens beyond the vocabulary, such as the 50256 that a small GPT-2 trained from scratch keeps.
+
+    Args:
+        config: Configuration of a model or of its generation; it is changed.
+        vocabulary: Number of tokens.
+        about: What it belongs to, for the line that says so.
+    """
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        value = getattr(config, name, None)
+        ids = value if isinstance(value, (list, tuple)) else [value]
+        if not isinstance(vocabulary, int) or not any(isinstance(i, int) and i >= vocabulary for i in ids):
+            continue
+        kept = [i for i in ids if not isinstance(i, int) or i < vocabulary]
+        setattr(config, name, kept or None)
+        say_once(f"{about}: {name} {value} is beyond its {vocabulary:,} tokens; that of the tokenizer is used.")
 
 
 def _cleaned(raw: Mapping[str, Any], about: str, depth: int = 0) -> dict[str, Any]:

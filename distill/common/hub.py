@@ -31,7 +31,7 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from distill.checkpoints.adapters import CONFIG, Adapter, find_adapter, merge
-from distill.checkpoints.model_config import check_tokenizer_files, make_config, read_json, say_once
+from distill.checkpoints.model_config import check_tokenizer_files, drop_foreign_tokens, make_config, read_json, say_once
 from distill.checkpoints.weights import describe_missing, file_of, find_checkpoint, unwrapped_names
 from distill.common.errors import InputError
 
@@ -52,7 +52,7 @@ OTHER_KINDS = {
     "ForMultipleChoice": "it chooses among texts, which is not supported",
     "ForCausalLM": "it writes text",
     "ForMaskedLM": "it has no trained classification head",
-    "ForConditionalGeneration": "it writes text",
+    "ForConditionalGeneration": "an encoder-decoder, or a text model inside one for images; its text model alone can be used",
 }
 """What a model of another kind does, by how the name of its architecture ends."""
 
@@ -222,6 +222,8 @@ def _read_model(
         )
         if weights is not None and model.can_generate() and file_of(source, "generation_config.json", revision):
             model.generation_config = GenerationConfig.from_pretrained(source, revision=revision or "main")
+    if getattr(model, "generation_config", None) is not None:
+        drop_foreign_tokens(model.generation_config, model.get_input_embeddings().weight.shape[0], about)
     for key, found, expected in sorted(report["mismatched_keys"]):
         found, expected = tuple(found), tuple(expected)
         if (

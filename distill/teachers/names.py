@@ -8,8 +8,10 @@ from typing import Any
 from distill.common.errors import InputError
 from distill.common.terminal import one_line
 
-FUNCTION_NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-"""A Python function as text: "module:function"."""
+_DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+
+FUNCTION_NAME = re.compile(rf"({_DOTTED}|(?!https?:)[^:\n]+\.py):{_DOTTED}")
+"""A Python function as text: "module:function", "module:object.method" or "file.py:function"."""
 
 URL_SCHEMES = ("http://", "https://")
 

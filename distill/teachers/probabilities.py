@@ -1,9 +1,11 @@
 """Turn what a black box answers into log-probabilities, and count what cannot be used.
 
 A Python function or an HTTP service may answer anything. A row is usable if it is finite, non-negative and sums to 1 within
-1e-3. Every other row becomes NaN and is counted. When most answers are unusable, the run stops.
+1e-3, or within what the rounding of its numbers explains: services round. Every other row becomes NaN, is counted, and named
+at once. When most answers are unusable, the run stops.
 """
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,12 @@ from distill.teachers.base import Teacher
 
 # A run stops when more than this share of the answers is unusable.
 MAX_INVALID_SHARE = 0.5
+
+# Services round to this many decimals at most; a larger rounding error than this is an error of another kind.
+MOST_DECIMALS = 6
+MAX_ROUNDING = 0.25
+
+LOGGER = logging.getLogger("prompter")
 
 # With fewer queries than this, a share of unusable answers says little.
 QUERIES_BEFORE_STOP = 64
@@ -60,13 +68,29 @@ def rows_of(answer: Any, rows: int, columns: int) -> tuple[np.ndarray, str]:
     return result, f"rows that are not {columns} numbers"
 
 
+def rounding_error(rows: np.ndarray) -> np.ndarray:
+    """Return for each row (N, K) how far rounding may have moved its sum, given the decimals that its numbers have.
+
+    Examples:
+        >>> rounding_error(np.array([[0.33, 0.33, 0.33], [0.5, 0.25, 0.251]]))
+        array([0.015 , 0.0015])
+    """
+    allowed = np.zeros(len(rows))
+    with np.errstate(invalid="ignore"):
+        for decimals in range(MOST_DECIMALS, 0, -1):
+            rounded = (np.abs(rows - rows.round(decimals)) < 1e-7).all(axis=1)  # float32 holds seven digits
+            allowed[rounded] = min(MAX_ROUNDING, rows.shape[1] * 0.5 * 10.0**-decimals)
+    return allowed
+
+
 def log_probabilities(rows: np.ndarray) -> tuple[Tensor, str]:
     """Return (N, K) float32 log-probabilities of (N, K) float64 probabilities, and what was wrong with unusable rows.
 
     An unusable row becomes a row of NaN.
     """
     with np.errstate(invalid="ignore"):
-        valid = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1.0) <= 1e-3)
+        tolerance = np.maximum(rounding_error(rows), 1e-3) + 1e-6
+        valid = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1.0) <= tolerance)
     problem = ""
     if not valid.all():
         first = np.array2string(rows[~valid][0], precision=4, threshold=8)
@@ -94,7 +118,13 @@ def count(teacher: Teacher, predictions: Tensor, problem: str) -> Tensor:
     unusable = ~torch.isfinite(predictions).all(dim=1)
     predictions[unusable] = float("nan")
     teacher.queries += len(predictions)
-    teacher.invalid += int(unusable.sum())
+    dropped = int(unusable.sum())
+    if dropped and not teacher.invalid:
+        LOGGER.warning(
+            "%s: %d of %d answers cannot be used and are dropped: %s. More of them are counted as unusable_answers.",
+            teacher.path, dropped, len(predictions), problem or "no answer",
+        )  # fmt: skip
+    teacher.invalid += dropped
     stop_if_mostly_unusable(teacher, problem)
     return predictions
 

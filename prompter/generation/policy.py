@@ -15,12 +15,12 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from distill.common.errors import InputError
-from distill.common.hub import load_model, load_tokenizer
+from distill.common.hub import check_vocabulary, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
 from distill.common.seeding import random_generator
 from eval.toy import located
 from prompter.generation.config import PolicyConfig
-from prompter.generation.decoding import decode, left_padded
+from prompter.generation.decoding import context_length, decode, left_padded
 
 
 def class_names(labels: list[str]) -> list[str]:
@@ -91,13 +91,40 @@ class TopicPolicy:
             quiet: Show no progress bar while a toy model is trained.
 
         Raises:
-            InputError: See `distill.common.hub.load_model`; or two labels have the same name.
+            InputError: See `distill.common.hub.load_model`; two labels have the same name, or one does not fit the model's
+                context; or the tokenizer has no EOS token.
         """
         name = located(name_or_path, "writer", quiet)
         model = load_model(AutoModelForCausalLM, name, "generator", device=resolve_device(device), dtype=torch.float32)
+        tokenizer = load_tokenizer(name, "generator")
+        check_vocabulary(model, tokenizer, f"generator: {name_or_path}")
+        if tokenizer.eos_token_id is None:
+            raise InputError(f"generator: the tokenizer of {name_or_path} has no EOS token; set its eos_token.")
         if config.lora_rank:
             model = with_new_adapters(model, config, seed)
-        return cls(model, load_tokenizer(name, "generator"), labels, config, max_tokens)
+        policy = cls(model, tokenizer, labels, config, max_tokens)
+        policy.check_lengths()
+        return policy
+
+    def check_lengths(self) -> None:
+        """Refuse class prompts that the model cannot read and continue.
+
+        Raises:
+            InputError: A prompt has no token, or is too long for the model's context.
+        """
+        context = context_length(self.model)
+        lengths = [len(ids) for ids in self.tokenizer(self.class_prompts)["input_ids"]]
+        for prompt, length in zip(self.class_prompts, lengths, strict=True):
+            shown = prompt if len(prompt) <= 40 else prompt[:40] + "..."
+            if length == 0:
+                raise InputError(
+                    f"control: the generator's tokenizer has no token for {shown!r}; give other --teacher_labels."
+                )
+            if context is not None and length + self.max_tokens > context:
+                raise InputError(
+                    f"control: {shown!r} has {length} tokens, and {self.max_tokens} more are written, but the generator's "
+                    f"context is {context} tokens; give shorter class names with --teacher_labels, or a shorter --control."
+                )
 
     @property
     def has_adapters(self) -> bool:
@@ -136,7 +163,7 @@ class TopicPolicy:
                 attention_mask.to(device),
                 max_new_tokens=self.max_tokens,
                 min_new_tokens=self.config.topic_min_tokens,
-                eos_token_ids=[self.tokenizer.eos_token_id],
+                eos_token_ids=[] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id],
                 pad_token_id=self.tokenizer.pad_token_id,
                 temperature=self.config.temperature,
                 random=random_generator(seed, purpose, counter, device=device),

@@ -21,7 +21,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from distill.common.errors import InputError
-from distill.common.hub import load_model, load_tokenizer
+from distill.common.hub import check_vocabulary, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device, weight_dtype
 from distill.common.seeding import random_generator
 from eval.toy import located
@@ -157,7 +157,9 @@ class Writer:
         """
         place, name = resolve_device(device), located(name_or_path, "writer", quiet)
         model = load_model(AutoModelForCausalLM, name, "generator", place, weight_dtype(place), revision=revision)
-        return cls(model.requires_grad_(False), load_tokenizer(name, "generator", revision), config, place)
+        tokenizer = load_tokenizer(name, "generator", revision)
+        check_vocabulary(model, tokenizer, f"generator: {name_or_path}")
+        return cls(model.requires_grad_(False), tokenizer, config, place)
 
     @classmethod
     def beside(

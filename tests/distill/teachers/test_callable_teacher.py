@@ -96,9 +96,7 @@ def test_bad_rows_are_dropped_and_counted_and_the_others_kept(name: str) -> None
         ("logits", r"sum 1, such as \[2. 1.\]"),
         ("too_few", r"shape \(31, 2\) instead of \(32, 2\)"),
         ("too_wide", r"shape \(32, 3\) instead of \(32, 2\)"),
-        ("flat", r"shape \(32,\)"),
-        ("ragged", r"shape \(32, 1\)"),
-        ("words", "not 2 numbers"),
+        ("words", r"the name 'positive', which is none of \['a', 'b'\]"),
         ("nothing", r"shape \(\)|NoneType"),
     ],
 )
@@ -128,8 +126,8 @@ def test_exception_in_the_callable_is_named() -> None:
         ("no_such_module:f", "module 'no_such_module' .* cannot be imported"),
         ("broken_module:f", "no_such_package"),
         ("my_teacher:by_lenght", "no function 'by_lenght'. Did you mean 'by_length'"),
-        ("my_teacher:number", "no function 'number'"),
-        ("my_teacher:flat", "one row of class probabilities"),
+        ("my_teacher:number", "my_teacher:number is of type int; expected a function"),
+        ("my_teacher:words", "one row of class probabilities .*give --teacher_labels"),
         ("my_teacher:nothing", "one row of class probabilities"),
     ],
 )
