@@ -25,10 +25,10 @@ class CallableTeacher:
     """A Python function `texts -> class probabilities` as teacher.
 
     The function gets a list of N texts (and for pair tasks, as its second argument, a list of N second texts). It returns N
-    rows of K probabilities: a nested list, a numpy array or a tensor. `distill.teachers.functions.answers` says what else is understood:
-    classifiers of scikit-learn, pipelines of transformers, percentages, one column, names of classes. A function that takes one
-    text is called for each text. A row is usable if it is finite, non-negative and sums to 1 within 1e-3, or within its rounding.
-    Other rows become NaN and are counted. An answer that does not have N rows is unusable as a whole.
+    rows of K probabilities: a nested list, a numpy array or a tensor. `distill.teachers.functions` says what else it may:
+    classifiers of scikit-learn, pipelines of transformers, percentages, one column, names of classes. A function that takes
+    one text is called for each text. A row is usable if it is finite, non-negative and sums to 1 within 1e-3, or within its
+    rounding. Other rows become NaN and are counted. An answer that does not have N rows is unusable as a whole.
 
     Args:
         function: The function itself, or "module:function", "module:object.method" or "file.py:function". The working

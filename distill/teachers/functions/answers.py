@@ -1,7 +1,7 @@
 """Understand what a function answers: probabilities, percentages, one column, names of classes, or dictionaries.
 
-Nobody writes a function to our form the first time. What has one meaning is read so, and said once; anything else is described,
-with what to return instead.
+Nobody writes a function to our form the first time. What has one meaning is read so, and said once; anything else is
+described, with what to return instead.
 """
 
 from collections.abc import Callable, Sequence
