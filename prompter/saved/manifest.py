@@ -175,12 +175,19 @@ def read_prompter_manifest(folder: Path) -> dict[str, Any]:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return the SHA-256 of everything that decides what the prompter writes: weights, tokenizer and `prompter.json`."""
+    """Return the SHA-256 of everything that decides what the prompter writes: weights, tokenizer and `prompter.json`.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
     digest = hashlib.sha256()
-    for file in sorted(folder.iterdir()):
-        if file.suffix in (".json", ".safetensors"):
-            with file.open("rb") as stream:
-                digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    try:
+        for file in sorted(folder.iterdir()):
+            if file.suffix in (".json", ".safetensors"):
+                with file.open("rb") as stream:
+                    digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror or error}): copy the folder again") from error
     return digest.hexdigest()
 
 
