@@ -25,12 +25,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from distill.checkpoints.weights import find_checkpoint
 from distill.common.adapters import read_adapter_config
 from distill.common.errors import InputError, did_you_mean
-from distill.common.hub import load_model
+from distill.common.hub import HUB_ID, load_model
 from distill.common.precision import resolve_device
 from distill.common.settings import convert
 from distill.common.terminal import one_line
+from distill.methods.rewriter import REWRITER_MANIFEST
+from distill.teachers.found import made_here
 from eval.toy import located
 from prompter.generation.config import PolicyConfig, WriterConfig
 from prompter.generation.policy import TopicPolicy
@@ -240,15 +243,32 @@ class Prompter:
 
 
 def announce_models(folder: Path, manifest: dict[str, Any], given: Mapping[str, str | None]) -> None:
-    """Log which models a folder names, before they are loaded; those that the user named, and toy models, are left out."""
+    """Log which models a folder names, before they are loaded; those that the user named, and toy models, are left out.
+
+    Raises:
+        InputError: The weights of one are a pickle file, and only a file of others names it.
+    """
     found = {
-        key: manifest[key] + (f" (commit {revision})" if (revision := manifest.get(f"{key}_revision")) else "")
+        key: (manifest[key], manifest.get(f"{key}_revision"))
         for key, own in given.items()
         if not own and manifest[key].partition(":")[0] != "toy"
     }
-    if found:
-        said = ", ".join(f"{key} {name}" for key, name in found.items())
-        LOGGER.info("%s", one_line(f"Loading the models that {folder} names: {said}."))
+    if not found:
+        return
+    said = ", ".join(f"{key} {name}" + (f" (commit {commit})" if commit else "") for key, (name, commit) in found.items())
+    LOGGER.info("%s", one_line(f"Loading the models that {folder} names: {said}."))
+    file = next(folder / name for name in (PROMPTER_MANIFEST, REWRITER_MANIFEST) if (folder / name).is_file())
+    for key, (name, commit) in found.items():
+        source = Path(name).expanduser()
+        if made_here(file) or not (source.is_dir() or HUB_ID.fullmatch(name)):
+            continue
+        checkpoint = find_checkpoint(str(source if source.is_dir() else name), commit, f"{key}: {name}")
+        if checkpoint is not None and checkpoint.pickled:
+            flag = "--base" if key == "base" else "--generator"
+            raise InputError(
+                f"{key}: {folder} names the model {name}, whose weights are a pickle file, and you did not: give {flag} "
+                f"{name} yourself if you trust it"
+            )
 
 
 def _settings(folder: Path, manifest: dict[str, Any], writer_settings: dict[str, Any]) -> tuple[PolicyConfig, WriterConfig]:

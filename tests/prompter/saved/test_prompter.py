@@ -195,3 +195,53 @@ def test_an_adapter_that_does_not_fit(copied: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"has [\d,]+ parameters, but the prompter was tuned on a model with"):
         Prompter.load(copied, base=str(tmp_path / "bigger"), device="cpu")
     assert len(WORDS) == bigger.vocab_size
+
+
+def test_models_that_a_folder_names_are_shown_before_they_are_loaded(
+    run_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "prompter")
+    Prompter.load(run_folder, device="cpu")
+    assert "Loading the models that" in caplog.text and "base " in caplog.text and "writer " in caplog.text
+    caplog.clear()
+    lm = str(run_folder.parent / "lm")
+    Prompter.load(run_folder, device="cpu", base=lm)
+    assert "Loading the models that" not in caplog.text
+
+
+def test_pickle_files_are_read_only_for_a_model_that_the_user_named(run_folder: Path, tmp_path: Path) -> None:
+    copy, lm = tmp_path / "run", tmp_path / "lm"
+    shutil.copytree(run_folder, copy)
+    shutil.copytree(run_folder.parent / "lm", lm)
+    torch.save(load_file(lm / "model.safetensors"), lm / "pytorch_model.bin")
+    (lm / "model.safetensors").unlink()
+    file = copy / "prompter" / "prompter.json"
+    file.write_text(file.read_text().replace(str(run_folder.parent / "lm"), str(lm)))
+    with pytest.raises(InputError, match="pickle file, and you did not: give --base"):
+        Prompter.load(copy, device="cpu")
+    Prompter.load(copy, device="cpu", base=str(lm))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"target_modules": "(a+)+$"}, "matches no module"),
+        ({"target_modules": "(.*.*)*(.*.*)*(.*.*)*x"}, "target_modules"),
+        ({"target_modules": "a" * 1000}, "is a pattern that cannot be used"),
+        ({"target_modules": ["(a+)+$"]}, "no list of names"),
+        ({"modules_to_save": ["(a+)+$"]}, "modules_to_save is no list"),
+        ({"rank_pattern": {"(a+)+$": 4}}, "rank_pattern is no list"),
+        ({"r": 10**7}, "expected a whole number from 1 to 1024"),
+        ({"layer_replication": [[0, 10**6]]}, "uses layer_replication"),
+        ({"megatron_config": {"a": 1}, "megatron_core": "megatron.evil"}, "uses megatron_config"),
+        ({"peft_type": "IA3"}, "expected 'LORA'"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights is not supported"),
+    ],
+)
+def test_an_adapter_is_read_as_data(run_folder: Path, tmp_path: Path, change: dict, said: str) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run_folder, copy)
+    file = copy / "prompter" / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | change))
+    with pytest.raises(InputError, match=said):
+        Prompter.load(copy, device="cpu")
