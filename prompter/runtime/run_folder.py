@@ -9,6 +9,7 @@ import dataclasses
 import errno
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -21,6 +22,8 @@ from filelock import FileLock, Timeout
 from distill.common.errors import InputError
 from distill.common.files import follow_umask, read_json, read_yaml, write_json, write_text
 from distill.common.yaml_text import as_written
+
+LOGGER = logging.getLogger("prompter")
 
 CHECKPOINT_MANIFEST = "manifest.json"
 LOCK = ".lock"
@@ -183,18 +186,34 @@ class RunFolder:
         if not file.exists():
             return []
         # Not splitlines(): it also splits at characters that JSON allows inside a text.
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").split("\n") if line]
+        rows = []
+        for number, line in enumerate(file.read_bytes().split(b"\n"), start=1):
+            if line:
+                try:
+                    rows.append(dict(json.loads(line.decode("utf-8"))))
+                except (ValueError, TypeError) as error:
+                    raise InputError(f"{file}, row {number}: is damaged ({error}): remove the row, then resume") from error
+        return rows
 
-    def log_sizes(self, logs: list[str]) -> dict[str, int]:
-        """Return the present size of each log in bytes."""
+    def log_sizes(self, logs: list[str]) -> dict[str, list[Any]]:
+        """Return the present size of each log in bytes, and the SHA-256 of its content."""
         files = {log: self.path / f"{log}.jsonl" for log in logs}
-        return {log: file.stat().st_size if file.exists() else 0 for log, file in files.items()}
+        return {log: [file.stat().st_size, _sha256(file)] if file.exists() else [0, None] for log, file in files.items()}
 
-    def cut_logs(self, sizes: dict[str, int]) -> None:
-        """Cut each log back to an earlier size in bytes."""
-        for log, size in sizes.items():
-            with open(self.path / f"{log}.jsonl", "ab") as file:
-                file.truncate(size)
+    def cut_logs(self, sizes: Mapping[str, Any]) -> None:
+        """Cut each log back to an earlier size in bytes. Name a log that was damaged since then.
+
+        Args:
+            sizes: What `log_sizes` returned, or the bytes alone, as earlier versions stored them.
+        """
+        for log, state in sizes.items():
+            size, digest = state if isinstance(state, list) else (state, None)
+            file = self.path / f"{log}.jsonl"
+            with open(file, "ab") as stream:
+                short = stream.tell() < size
+                stream.truncate(min(size, stream.tell()))
+            if short or (digest is not None and _sha256(file) != digest):
+                LOGGER.warning("%s was damaged since the last checkpoint: reports lack the rows that it lost.", file)
 
     # Checkpoints
 

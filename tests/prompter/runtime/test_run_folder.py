@@ -136,3 +136,24 @@ def test_a_full_disk_is_told_apart_from_a_bug(tmp_path: Path, error: Exception) 
         raise error
     with pytest.raises(RuntimeError, match="a bug"), disk_errors_named(tmp_path):
         raise RuntimeError("a bug")
+
+
+def test_a_damaged_log_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.append("metrics", [{"a": 1}, {"a": 2}])
+    sizes, file = folder.log_sizes(["metrics"]), folder.path / "metrics.jsonl"
+    whole = file.read_bytes()
+    for content in (whole[:-4], whole.replace(b"2", b"3")):
+        file.write_bytes(content)
+        caplog.clear()
+        folder.cut_logs(sizes)
+        assert file.read_bytes() == content and "metrics.jsonl was damaged" in caplog.text
+    file.write_bytes(whole + b'{"a": 3}\n')
+    caplog.clear()
+    folder.cut_logs({"metrics": len(whole)})  # as earlier versions stored it
+    assert folder.read("metrics") == [{"a": 1}, {"a": 2}] and not caplog.records
+    for row in (b"\xba", b"[1]", b"{"):
+        file.write_bytes(whole + row)
+        with pytest.raises(InputError, match=r"metrics.jsonl, row 3: is damaged .*: remove the row"):
+            folder.read("metrics")
+    folder.close()
