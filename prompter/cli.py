@@ -59,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except OSError as error:  # of a place that no message of our own foresaw: a name too long, a drive that went away
         where = f"{error.filename}: " if error.filename else ""
-        print(f"prompter: {where}{error.strerror or error}: check the path, its rights and the disk", file=sys.stderr)
+        line = f"prompter: {where}{error.strerror or error}: check the path, its rights and the disk"
+        print(one_line(line), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("prompter: stopped", file=sys.stderr)

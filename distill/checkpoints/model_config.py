@@ -53,7 +53,7 @@ QUANTISERS = {"bitsandbytes": "bitsandbytes", "bitsandbytes_4bit": "bitsandbytes
 @cache
 def say_once(line: str) -> None:
     """Show a line to the user, once in a process."""
-    LOGGER.warning("%s", line)
+    LOGGER.warning("%s", one_line(line))
 
 
 def read_json(file: str | Path, about: str) -> dict[str, Any]:

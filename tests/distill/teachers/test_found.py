@@ -48,6 +48,9 @@ def test_trust_opens_models_and_services_and_never_functions(manifest: Path) -> 
     assert FoundTeacher("https://host/predict", manifest).check(trust=True)
     with pytest.raises(InputError, match="never run") as error:
         FoundTeacher("os:system", manifest, ["no", "yes"]).check(trust=True)
+    for name in ("evil.py:run", "a/evil.py:run", "module:object.method"):
+        with pytest.raises(InputError, match="never run"):
+            FoundTeacher(name, manifest).check(trust=True)
     assert "--teacher_labels no yes" in str(error.value) and "--trust_teacher" not in str(error.value)
     with pytest.raises(InputError, match="never run"):
         load_teacher("os:system", own=False)
@@ -83,7 +86,8 @@ def test_what_is_no_name_is_refused(manifest: Path, name: object) -> None:
 
 HOSTILE = st.one_of(
     st.sampled_from(
-        ["os:system", "subprocess:getoutput", "builtins:exec", "a.b.c:d", "http://127.0.0.1:1/x", "https://x", "HTTP://x",
+        ["evil.py:run", "./a/evil.py:run", "m:object.method", "os:system",
+         "subprocess:getoutput", "builtins:exec", "a.b.c:d", "http://127.0.0.1:1/x", "https://x", "HTTP://x",
          "//x/y", "file:///etc/passwd", "antigravity:x", "..", "/", "", ":", "toy:", "toy:../x", "toy:os:system", "hub:x",
          "C:\\x:y"]
     ),
