@@ -17,6 +17,7 @@ from typing import Any
 from transformers import CONFIG_MAPPING, PreTrainedConfig
 
 from distill.common.errors import InputError, did_you_mean
+from distill.common.terminal import one_line
 
 LOGGER = logging.getLogger("prompter")
 
