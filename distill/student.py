@@ -23,6 +23,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
 
+from distill.checkpoints.model_config import check_limit
 from distill.common import encode
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import replace_folder
@@ -30,7 +31,7 @@ from distill.common.hub import load_config, load_model, load_tokenizer
 from distill.common.precision import resolve_device
 from distill.common.seeding import seeded
 from distill.teachers.base import Teacher
-from distill.teachers.transformers_teacher import TransformersTeacher
+from distill.teachers.transformers_teacher import LENGTH_KEY, TransformersTeacher
 
 TEACHER_LAYERS = "teacher-layers:"
 FROM_CONFIG = re.compile(r"([\w-]+):(\w+=[^,=]+(,\w+=[^,=]+)*)")
@@ -83,6 +84,11 @@ class Student:
         """Return (N, K) float32 log-probabilities on the CPU, without dropout or gradients."""
         return encode.log_probs(self.model, self.tokenizer, texts, text_pairs, max_length=self.max_length)
 
+    def cut_share(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> float:
+        """Return the share of texts that are longer than what is read of them."""
+        length = encode.usable_length(self.model, self.tokenizer, self.max_length)
+        return encode.cut_share(self.tokenizer, length, texts, text_pairs)
+
     def num_parameters(self) -> int:
         """Return the number of weights, embeddings included."""
         return sum(parameter.numel() for parameter in self.model.parameters())
@@ -95,6 +101,7 @@ class Student:
         Raises:
             InputError: The folder holds something else, cannot be written, or the disk is full.
         """
+        setattr(self.model.config, LENGTH_KEY, self.max_length)  # `prompter evaluate` reads as much as it was trained on
         with replace_folder(folder, marker="config.json") as temporary:
             self.model.save_pretrained(temporary)
             self.tokenizer.save_pretrained(temporary)
@@ -204,8 +211,10 @@ def _from_teacher(
         raise InputError(
             f"student: {len(labels)} labels {list(labels)}, but the copied head has {len(teacher.labels)} classes."
         )
-    config = AutoConfig.for_model(**_plain(teacher.model.config))
-    setattr(config, _field(config, "layers", spec), len(layers))
+    plain = _plain(teacher.model.config)
+    if isinstance(kinds := plain.get("layer_types"), list) and len(kinds) == count:
+        plain["layer_types"] = [kinds[layer] for layer in layers]
+    config = AutoConfig.for_model(**plain | {_field(teacher.model.config, "layers", spec): len(layers)})
     _set_dropout(config, 0.0)
     model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
     weights = {}
@@ -245,7 +254,13 @@ def _from_config(
         if not isinstance(teacher, TransformersTeacher):
             raise InputError(f"student_tokenizer: {spec} needs one, as the teacher has none; give a folder or hub id.")
         tokenizer = load_tokenizer(teacher.path, "teacher")
-    config = _config(spec, family, settings)
+    try:
+        config = _config(spec, family, settings)
+    except InputError:
+        raise
+    except Exception as error:  # each family checks its fields in its own way
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"student: no model can be built from {spec} ({reason}).") from error
     config.vocab_size = len(tokenizer)
     if family in encode.OFFSET_POSITIONS and "max_position_embeddings=" not in settings:
         config.max_position_embeddings += int(tokenizer.pad_token_id) + 1
@@ -256,10 +271,18 @@ def _from_config(
             setattr(config, f"{token}_token_id", getattr(tokenizer, f"{token}_token_id"))
     try:
         model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
-    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError) as error:
+    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError, AssertionError) as error:
         reason = str(error).strip().splitlines()[0][:200]
         raise InputError(f"student: no model can be built from {spec} ({reason}).") from error
-    return Student(model, tokenizer, device, labels, spec)
+    student = Student(model, tokenizer, device, labels, spec)
+    try:
+        student.log_probs(["A text."])
+    except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"student: a {family} of these sizes cannot classify a text ({reason}); give its own fields."
+        ) from error
+    return student
 
 
 def _config(spec: str, family: str, settings: str) -> PreTrainedConfig:
@@ -276,13 +299,20 @@ def _config(spec: str, family: str, settings: str) -> PreTrainedConfig:
     values.setdefault("intermediate", 4 * values["hidden"])
     if values["hidden"] % values["heads"]:
         raise InputError(f"student: hidden={values['hidden']} is not a multiple of heads={values['heads']} in {spec}.")
-    _set_dropout(config, values.pop("dropout", 0.0))
-    known = config.to_dict()
+    dropout = values.pop("dropout", 0.0)
+    known, fields = config.to_dict(), {}
     for name, value in values.items():
         field = _field(config, name, spec) if name in SHORT_NAMES else name
         if field not in known:
             hint = did_you_mean(name, [*SHORT_NAMES, "dropout", *known])
             raise InputError(f"student: {name!r} in {spec} is not a field of a {family} configuration.{hint}")
+        check_limit(field, value, f"student: {spec}")
+        fields[field] = value
+    if "pooler_hidden_size" in known:  # DeBERTa
+        fields.setdefault("pooler_hidden_size", values["hidden"])
+    config = AutoConfig.for_model(family, **fields)  # derives what depends on them, such as the kind of each layer
+    _set_dropout(config, dropout)
+    for field, value in fields.items():
         setattr(config, field, value)
     if "embedding_size" in known and "embedding_size" not in values and family == "electra":
         config.embedding_size = min(config.embedding_size, values["hidden"])

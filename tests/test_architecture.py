@@ -14,7 +14,7 @@ ROOMS = {
     "distill.checkpoints": {"distill.common"},
     "distill.teachers": {"distill.checkpoints", "distill.common", "distill.teachers.functions"},
     "distill.teachers.functions": {"distill.common", "distill.teachers"},
-    "distill": {"distill.common", "distill.teachers"},
+    "distill": {"distill.checkpoints", "distill.common", "distill.teachers"},
     "distill.methods": {"distill.common", "distill.teachers", "distill"},
     "eval.toy": set(),
     "eval.data": {"eval.toy"},

@@ -162,7 +162,7 @@ def check_limit(name: str, value: Any, about: str) -> None:
         return
     limit = next((limit for pattern, limit in LIMITS if pattern.search(name)), None)
     if limit is not None and count > limit:
-        raise InputError(f"{about}: config.json says {name} = {count:,}; at most {limit:,} are taken.")
+        raise InputError(f"{about}: {name} = {count:,}; at most {limit:,} are taken.")
 
 
 def _config_class(raw: Mapping[str, Any], source: str, about: str) -> type[PreTrainedConfig]:

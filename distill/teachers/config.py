@@ -22,6 +22,13 @@ class TeacherSettings:
         "Models",
         commas="alone",
     )
+    teacher_max_length: int = setting(
+        512,
+        "Longer texts are cut to this many tokens by a Hugging Face teacher, or to what it can read.",
+        "Models",
+        low=2,
+        high=8192,
+    )
     teacher_cache: bool = setting(True, "Keep the teacher's predictions on disk, so that no text is paid for twice.", "Models")
 
 

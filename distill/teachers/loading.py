@@ -25,6 +25,7 @@ def load_teacher(
     labels: Sequence[str] | None = None,
     field: str = "teacher",
     own: bool = True,
+    max_length: int = 512,
 ) -> TransformersTeacher | CallableTeacher | HttpTeacher:
     """Load the teacher that `spec` names.
 
@@ -35,6 +36,7 @@ def load_teacher(
         labels: The class names, in the order of the columns. A Hugging Face teacher has names of its own; names given here
             replace them (for checkpoints that only say LABEL_0, LABEL_1).
         field: Name of the setting, for messages about a Hugging Face model.
+        max_length: Tokens that a Hugging Face teacher reads of a text at most.
         own: Whether the user named it. A name that a file gave is no function, and gets no token.
 
     Raises:
@@ -49,7 +51,7 @@ def load_teacher(
         if not own:
             raise InputError(f"teacher: a file names the function {spec}, which is never run: give --teacher yourself")
         return CallableTeacher(spec, labels)
-    teacher = TransformersTeacher(spec, device, field=field)
+    teacher = TransformersTeacher(spec, device, max_length=max_length, field=field)
     if labels is not None:
         if len(labels) != len(teacher.labels):
             raise InputError(

@@ -24,11 +24,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.common.errors import InputError
 from distill.common.files import cache_root
 from distill.common.hub import model_folders
 from distill.common.precision import compute_dtype
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.http_teacher import HttpTeacher
+from distill.teachers.names import reads_pairs
 from distill.teachers.probabilities import stop_if_mostly_unusable
 from distill.teachers.stored_answers import StoredAnswers, means_damage, set_aside
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -132,6 +134,11 @@ class CachedTeacher:
         Raises:
             InputError: See the teacher's own call.
         """
+        if text_pairs is None and len(texts) and reads_pairs(self.labels):
+            raise InputError(
+                f"teacher: {self.path} classifies pairs of texts ({', '.join(self.labels)}), and single texts were to be asked, "
+                "which is not supported yet; if it reads single texts, name its classes otherwise with teacher_labels."
+            )
         if self._predictions is None:
             self.asked += len(texts)
             return self.teacher(texts, text_pairs)

@@ -64,7 +64,8 @@ class TransformersTeacher:
         check_vocabulary(self.model, self.tokenizer, f"{field}: {path}")
         self.labels = [str(self.model.config.id2label[i]) for i in range(config.num_labels)]
         self.batch_tokens = batch_tokens
-        self.max_length = min(max_length, getattr(config, LENGTH_KEY, None) or max_length)
+        trained = getattr(config, LENGTH_KEY, None)
+        self.max_length = min(max_length, trained) if isinstance(trained, int) and trained > 1 else max_length
         self.queries = 0
         self.invalid = 0
         self._field = field
@@ -79,10 +80,14 @@ class TransformersTeacher:
         predictions = self._log_probs(texts, text_pairs)
         return count(self, predictions, "NaN or infinite values")
 
+    @property
+    def reads(self) -> int:
+        """Number of tokens that are read of a text at most."""
+        return encode.usable_length(self.model, self.tokenizer, self.max_length)
+
     def cut_share(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> float:
         """Return the share of texts that are longer than what is read of them."""
-        length = encode.usable_length(self.model, self.tokenizer, self.max_length)
-        return encode.cut_share(self.tokenizer, length, texts, text_pairs)
+        return encode.cut_share(self.tokenizer, self.reads, texts, text_pairs)
 
     def _log_probs(self, texts: Sequence[str], text_pairs: Sequence[str] | None) -> Tensor:
         try:

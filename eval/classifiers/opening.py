@@ -26,6 +26,7 @@ def open_teacher(
     quiet: bool = True,
     order: Sequence[str] = (),
     own: bool = True,
+    max_length: int = 512,
 ) -> CachedTeacher:
     """Open a teacher, or any other classifier that is asked for class probabilities.
 
@@ -39,6 +40,7 @@ def open_teacher(
         field: Name of the setting, for messages about a Hugging Face model.
         quiet: Show no progress bar while a toy teacher is trained.
         order: Preferred order of the class names of a service, whose answers have no order of their own.
+        max_length: Tokens that a Hugging Face model reads of a text at most.
         own: Whether the user named it, and not a file; see `distill.teachers.found`. What a file names is announced.
 
     Raises:
@@ -47,7 +49,7 @@ def open_teacher(
     if not own:
         notice(f"Asking the teacher {teacher_name(spec)}, which a file names.")
     name = located(spec, "teacher", quiet) if isinstance(spec, str) else spec
-    teacher = load_teacher(name, device, labels=list(labels) or None, field=field, own=own)
+    teacher = load_teacher(name, device, labels=list(labels) or None, field=field, own=own, max_length=max_length)
     if isinstance(teacher, HttpTeacher) and order:
         teacher.labels = in_order(teacher.labels, order)
     return CachedTeacher(teacher, predictions_file() if cache else None, notice)

@@ -130,6 +130,7 @@ def _open(config: CorpusConfig, say: Say) -> tuple[Corpus, Corpus | None, Cached
             labels=config.teacher_labels,
             device=config.device,
             cache=config.teacher_cache,
+            max_length=config.teacher_max_length,
             notice=say,
             quiet=config.quiet,
         )

@@ -111,6 +111,7 @@ def load_prompter_and_teacher(
             labels=config.teacher_labels,
             device=config.device,
             cache=config.teacher_cache,
+            max_length=config.teacher_max_length,
             notice=console.say,
             quiet=config.quiet,
             own=not config.trust_teacher,

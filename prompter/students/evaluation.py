@@ -76,6 +76,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             for name, given in predictions.items()
             if (unusable := int(given.isnan().any(dim=1).sum()))
         ]
+        notes += filter(None, (cut_note(model.name, model.classifier, data.texts, data.text_pairs) for model in models))
         speeds = measure_speed(models, data, console)
         of_teacher = predictions[models[0].name] if config.teacher else None
         rows = []
@@ -94,6 +95,15 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "device": config.device,
         "versions": library_versions(),
     }
+
+
+def cut_note(name: str, classifier: CachedTeacher, texts: list[str], text_pairs: list[str] | None) -> str:
+    """Return a line about the share of texts that a model does not read to the end, or "" where there is none."""
+    model = classifier.white_box
+    share = model.cut_share(texts, text_pairs) if model else 0
+    if model is None or not share:
+        return ""
+    return f"{name} reads {model.reads} tokens: {share:.1%} of the texts are cut (teacher_max_length)."
 
 
 def _row(model: MeasuredModel, metrics: dict[str, Any], speed: dict[str, Any]) -> dict[str, Any]:
@@ -132,6 +142,7 @@ def open_models(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Me
             notice=notes.append,
             field="model" if student else "teacher",
             order=task.labels,
+            max_length=config.teacher_max_length,
         )
         if note := match_labels(classifier.labels, task, teacher_name(spec)):
             notes.append(note)

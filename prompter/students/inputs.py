@@ -118,6 +118,7 @@ def _open_teacher_if_needed(
         labels=config.teacher_labels or (found.labels if found else []),
         device=config.device,
         cache=config.teacher_cache,
+        max_length=config.teacher_max_length,
         notice=console.say,
         quiet=config.quiet,
         own=not trusted,

@@ -38,6 +38,7 @@ from prompter.students.inputs import Inputs
 from prompter.students.methods import announce_method, new_synthesizer
 from prompter.students.sources import PORTION_ROWS
 from prompter.students.student_card import write_student_card
+from prompter.training.cut_texts import cut_shares
 
 LOG = "training_log"
 SAMPLES = "samples"
@@ -328,11 +329,20 @@ class Distillation:
             "teacher_calls": self._teacher_state()["teacher_calls"],
             "unusable_answers": self.unusable,
             "held_out_texts": len(self.held_out),
+            **self._cut_shares(),
             "students": results,
             "seconds": round(self.seconds + time.perf_counter() - self._since, 1),
             "seed": self.config.seed,
             "versions": library_versions(),
         }
+
+    def _cut_shares(self) -> dict[str, float]:
+        """Return the shares of texts that teacher and students did not read to the end; embeddings are no texts."""
+        replay = next(iter(self.distillers.values())).replay
+        if replay.embeddings:
+            return {}
+        pairs = None if None in replay.text_pairs else [str(pair) for pair in replay.text_pairs]
+        return cut_shares(self.inputs.teacher, self.inputs.students, replay.texts, self.console, pairs)
 
     def write(self, target: Path, summary: dict[str, Any]) -> None:
         """Write the folder of the students in one step."""

@@ -51,6 +51,7 @@ def load_teacher_and_data(run: RunConfig, console: Console) -> TeacherAndData:
         labels=run.teacher_labels,
         device=run.device,
         cache=run.teacher_cache,
+        max_length=run.teacher_max_length,
         notice=console.say,
         quiet=run.quiet,
     )

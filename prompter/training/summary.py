@@ -8,6 +8,7 @@ from prompter.runtime.run_folder import RunFolder
 from prompter.runtime.versions import library_versions
 from prompter.training.baselines import distil_baseline, measure_students
 from prompter.training.callback import RolloutCallback
+from prompter.training.cut_texts import cut_shares
 from prompter.training.settings import Settings
 from prompter.training.setup import Models
 
@@ -56,6 +57,7 @@ def summarise(
         "teacher_queries": callback.queries,
         "teacher_calls": models.teacher.asked,
         "unusable_answers": callback.unusable,
+        **cut_shares(models.teacher, {"prompted": student}, callback.distiller.replay.texts, console),
         "seconds": round(sum(clock.seconds.get(name, 0.0) for name in PARTS_OF_RUN), 1),
         "time": seconds_by_part(clock.seconds),
         "seed": run.seed,
