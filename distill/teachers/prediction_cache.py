@@ -136,8 +136,8 @@ class CachedTeacher:
         """
         if text_pairs is None and len(texts) and reads_pairs(self.labels):
             raise InputError(
-                f"teacher: {self.path} classifies pairs of texts ({', '.join(self.labels)}), and single texts were to be asked, "
-                "which is not supported yet; if it reads single texts, name its classes otherwise with teacher_labels."
+                f"teacher: {self.path} classifies pairs of texts ({', '.join(self.labels)}), but single texts are asked, "
+                "which is not supported yet; if it reads single texts, name its classes otherwise (teacher_labels)."
             )
         if self._predictions is None:
             self.asked += len(texts)

@@ -40,7 +40,7 @@ def test_a_student_of_random_weights(teacher: TransformersTeacher, tmp_path: Pat
         ("bert:layers=2,hidden=99999968,heads=1", "hidden_size = 99,999,968; at most"),
         ("squeezebert:layers=2,hidden=32", "no model can be built"),
         ("bert:layers=2,hidden=32,attn_implementation=evil/kernel", "'attn_implementation' in .* is not a field"),
-        ("modernbert:layers=2,hidden=32,heads=2,global_attn_every_n_layers=0", "no model can be built"),
+        ("modernbert:layers=2,hidden=32,heads=2,layer_types=none", "no model can be built"),
     ],
 )
 def test_what_cannot_be_built_is_one_line(teacher: TransformersTeacher, spec: str, message: str) -> None:
