@@ -93,6 +93,8 @@ def save_prompter(
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; the run writes ours at its end
         if policy.has_adapters:  # PEFT stores the path of the base on this machine
             adapter = read_json(folder / "adapter_config.json")
+            if isinstance(adapter.get("target_modules"), list):  # a set, whose order differs between two equal runs
+                adapter["target_modules"].sort()
             write_json(folder / "adapter_config.json", adapter | {"base_model_name_or_path": manifest["base"]})
         write_json(folder / PROMPTER_MANIFEST, manifest)
     remember(path / PROMPTER_MANIFEST, manifest["teacher"])

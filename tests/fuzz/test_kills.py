@@ -37,7 +37,7 @@ def trials(world: Path, to: Path, name: str, number: int, rng: random.Random) ->
     folder = copied(world, to)
     start = time.monotonic()
     process = started(folder, arguments)
-    assert process.wait(120) == 0
+    assert process.wait(120) == 0, process.communicate()
     whole, takes = outcome(folder), time.monotonic() - start
     killed = 0
     while killed < number:
@@ -51,7 +51,8 @@ def trials(world: Path, to: Path, name: str, number: int, rng: random.Random) ->
         process = started(folder, [*arguments, *resume])
         _, said = process.communicate(timeout=120)
         assert process.returncode == 0 and "Traceback" not in said, said
-        assert outcome(folder) == whole
+        left = outcome(folder)
+        assert left == whole, [key for key in left.keys() | whole.keys() if left.get(key) != whole.get(key)]
 
 
 @pytest.mark.slow
