@@ -37,6 +37,23 @@ def is_held_out(text: str, text_pair: str | None, share: float) -> bool:
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
 
+def cohen_kappa(same: int, teacher: Sequence[int], student: Sequence[int]) -> float:
+    """Return Cohen's kappa: agreement beyond what the class shares alone would give, at most 1; 0 is chance.
+
+    Args:
+        same: Number of texts for which both choose the same class.
+        teacher: Number of texts for which the teacher chooses each class.
+        student: The same of the student.
+
+    Examples:
+        >>> cohen_kappa(75, [50, 50], [50, 50]), cohen_kappa(95, [95, 5], [100, 0])
+        (0.5, 0.0)
+    """
+    texts = sum(teacher)
+    chance = sum(one * other for one, other in zip(teacher, student, strict=True)) / texts**2
+    return (same / texts - chance) / (1 - chance) if chance < 1 else 0.0  # both always give one class: nothing was told apart
+
+
 class HeldOut:
     """The held-out texts of a run, each once, with the teacher's answers.
 
@@ -93,8 +110,8 @@ class HeldOut:
         """Compare a student with the teacher on the held-out texts.
 
         Returns:
-            `agreement`, the share of texts for which both choose the same class, and `kl`, the mean
-            `KL(p_teacher || p_student)` in nats; {} where no text is held out.
+            `agreement`, the share of texts for which both choose the same class; `kappa`, see `cohen_kappa`; and `kl`, the
+            mean `KL(p_teacher || p_student)` in nats; {} where no text is held out.
         """
         if not len(self):
             return {}
@@ -105,8 +122,18 @@ class HeldOut:
             pairs = None if self.text_pairs[0] is None else [pair or "" for pair in self.text_pairs]
             predictions = student.log_probs(self.texts, pairs)
         teacher = self.logprobs
-        same = predictions.argmax(dim=1) == teacher.argmax(dim=1)
-        return {"agreement": same.float().mean().item(), "kl": kl(teacher, predictions).mean().item()}
+        chosen, wanted = predictions.argmax(dim=1), teacher.argmax(dim=1)
+        same = chosen == wanted
+        counts = [torch.bincount(classes, minlength=teacher.shape[1]).tolist() for classes in (wanted, chosen)]
+        return {
+            "agreement": same.float().mean().item(),
+            "kappa": cohen_kappa(int(same.sum()), *counts),
+            "kl": kl(teacher, predictions).mean().item(),
+        }
+
+    def __contains__(self, text: object) -> bool:
+        """Return whether a (text, second text or None) is held."""
+        return text in self._known
 
     def save(self, folder: str | Path) -> None:
         """Write the texts and answers to a folder; `load` restores them exactly.

@@ -63,6 +63,10 @@ class Replay:
         """Return the number of texts held."""
         return len(self.texts)
 
+    def __contains__(self, text: object) -> bool:
+        """Return whether a (text, second text or None) is held."""
+        return text in self._rows
+
     def add(self, batch: SyntheticBatch, update: int) -> Tensor:
         """Store the new texts of a batch that have a usable answer.
 

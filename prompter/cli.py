@@ -1,7 +1,8 @@
 """The command line: `prompter VERB`.
 
 Each verb is a module of `prompter.commands`. They import heavy libraries only when they run, so `--help` answers at once. A
-user's mistake ends with one line on standard error and exit status 2, Ctrl-C with 130, SIGTERM with 143, SIGHUP with 129.
+user's mistake ends with one line on standard error and exit status 2, a worthless result with 3, Ctrl-C with 130, SIGTERM with
+143, SIGHUP with 129.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from distill.common.errors import InputError, did_you_mean
+from distill.common.errors import InputError, WorthlessError, did_you_mean
 from distill.common.terminal import one_line, printable
 from prompter import __version__
 from prompter.runtime.interrupt import exit_status, handled, stop_now
@@ -56,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
             return _run(arguments)
     except InputError as error:
         print(f"prompter: {one_line(error)}", file=sys.stderr)
-        return 2
+        return 3 if isinstance(error, WorthlessError) else 2
     except OSError as error:  # of a place that no message of our own foresaw: a name too long, a drive that went away
         where = f"{error.filename}: " if error.filename else ""
         line = f"prompter: {where}{error.strerror or error}: check the path, its rights and the disk"

@@ -12,6 +12,10 @@ class InputError(ValueError):
     """A mistake in what the user provides: a setting, a file, a model, or a teacher's answers."""
 
 
+class WorthlessError(InputError):
+    """The result would be worthless, so the work was stopped and saved; the command line ends with exit status 3."""
+
+
 def did_you_mean(name: str, options: Iterable[str]) -> str:
     """Return `" Did you mean 'x'?"` for the option nearest to `name`, or `""` where none is near.
 

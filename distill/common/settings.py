@@ -113,6 +113,7 @@ class LongWorkSettings(CommonSettings):
     report_to: list[str] = setting(
         [], "Experiment trackers, such as tensorboard or wandb; all; none.", "Output", commas="always", choices=TRACKERS
     )
+    pilot: bool = setting(True, "Stop after the first queries if the teacher knows only one answer.", "Run")
     resume: bool = setting(
         False, "Go on with what a stopped call has begun.", "Run", aliases=("resume", "resume_from_checkpoint")
     )

@@ -21,10 +21,11 @@ from eval.report.curves import curves
 from eval.report.page import page
 from eval.report.tables import budget, confusion, headline, settings_table, time_split, topic_table
 from eval.report.texts import before_and_after, most_apart
-from eval.report.values import duration, mapping, number, short, whole
+from eval.report.values import duration, mapping, number, rows, short, whole
 
 NEEDED = ("summary.json", "metrics.jsonl", "samples.jsonl")
 MAX_FACT = 200
+MAX_WORDS = 1000
 
 
 @dataclass
@@ -37,6 +38,7 @@ class Record:
         metrics: Rows of `metrics.jsonl`.
         samples: Rows of `samples.jsonl`.
         apart: Content of `disagreement.json`; {} if the file is missing.
+        health: The health of the run, from `summary.json`, or from `health.json` if its pilot stopped it; {} if unknown.
         config: Settings.
     """
 
@@ -45,6 +47,7 @@ class Record:
     metrics: Sequence[Mapping] = ()
     samples: Sequence[Mapping] = ()
     apart: Mapping[str, Any] = field(default_factory=dict)
+    health: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -74,6 +77,7 @@ def render_run(record: Record) -> str:
         title=short(record.title, MAX_FACT),
         task=short(summary.get("task") or record.config.get("eval_data") or record.title, MAX_FACT),
         facts=_facts(record),
+        health=health_rows(record.health),
         outcome=run_outcome(summary, record.metrics),
         table=headline(summary),
         charts=curves(summary, record.metrics),
@@ -130,6 +134,12 @@ def run_outcome(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
     return sentence + (f"; its teacher has {percent(teacher)}." if teacher is not None else ".")
 
 
+def health_rows(health: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the findings about a run as text: `code`, `name`, `words` and `advice`."""
+    keys = ("code", "name", "words", "advice")
+    return [{key: short(found.get(key, ""), MAX_WORDS) for key in keys} for found in rows(health.get("findings"))]
+
+
 def _facts(record: Record) -> list[tuple[str, str]]:
     """Return what was run, as (name, value) pairs."""
     summary, config = record.summary, record.config
@@ -146,9 +156,17 @@ def _facts(record: Record) -> list[tuple[str, str]]:
         ("Teacher queries", whole(spent) + of if spent is not None else None),
         ("Rollouts", whole(len(record.metrics)) if record.metrics else None),
         ("Time", duration(seconds) if seconds is not None else None),
+        ("Kappa of student and teacher", _kappa(record.health)),
         ("Seed", summary.get("seed", config.get("seed"))),
     ]
     return [(name, short(value, MAX_FACT)) for name, value in facts if value not in (None, "")]
+
+
+def _kappa(health: Mapping[str, Any]) -> str | None:
+    """Return the student's agreement beyond chance, and on which texts; None if it is unknown."""
+    found = mapping(mapping(health.get("agreement")).get("prompted"))
+    kappa = number(found.get("kappa"))
+    return None if kappa is None else f"{kappa:.2f} ({found.get('on')})"
 
 
 def _compared(apart: Mapping[str, Any]) -> dict[str, str]:
@@ -193,6 +211,7 @@ def read_record(folder: Path) -> Record:
         metrics=_read_rows(folder / "metrics.jsonl"),
         samples=_read_rows(folder / "samples.jsonl"),
         apart=_read_object(folder / "disagreement.json"),
+        health=mapping(summary.get("health")) or ({} if summary else _read_object(folder / "health.json")),
         config=mapping(summary.get("config")) or _read_settings(folder / "config.yaml"),
     )
 

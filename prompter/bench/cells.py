@@ -115,17 +115,19 @@ def cell_result(cell: Cell, folder: Path) -> dict[str, Any]:
 def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
     """Train the student of one cell, and return its result."""
     settings: Settings = cell.parsed(folder)
+    found: dict[str, str] = {}
     if cell.text == PROMPTED:
         settings.run.resume = (folder / "config.yaml").is_file()
         summary = train(settings)
         if summary is None:
             raise KeyboardInterrupt
+        found = {"health": " ".join(summary.get("health", {}).get("codes", []))}
         result = summary["students"][PROMPTED] | {"teacher_accuracy": summary["teacher"].get("accuracy")}
     elif cell.text in METHODS:
         result = train_method(cell.text, settings)
     else:
         result = train_baseline(cell.text, settings)
-    return {key: result[key] for key in RESULT_KEYS}
+    return {key: result[key] for key in RESULT_KEYS} | found
 
 
 def check_cost(result: dict[str, Any], cell: Cell) -> None:

@@ -28,7 +28,7 @@ GRADES = {
 
 SCHEMA = pa.schema(
     [
-        *((name, pa.string()) for name in ("task", "method", "student", "initialisation", "grade", "text", "error")),
+        *((name, pa.string()) for name in ("task", "method", "student", "initialisation", "grade", "text", "error", "health")),
         *((name, pa.int64()) for name in ("budget", "seed", "texts", "queries", "updates", "parameters", "n")),
         *((name, pa.float64()) for name in ("accuracy", "macro_f1", "agreement", "teacher_accuracy", "seconds")),
     ]

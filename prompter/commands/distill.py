@@ -22,10 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(values: dict[str, Any]) -> int:
-    """Distil, and print a row for each student."""
+    """Distil, and print a row for each student; the status is 3 if one is worthless."""
     from prompter.api import distill
-    from prompter.commands.tables import print_students
+    from prompter.commands.tables import print_health, print_students
 
     summary = distill(**values)
     print_students(summary, summary["config"]["to"])
-    return 0
+    return print_health(summary)

@@ -10,6 +10,8 @@ from rich.text import Text
 
 from distill.common.terminal import one_line, printable
 
+HEALTH_PAGE = "docs/how-to/when-a-run-fails.md"
+
 COLUMNS: list[tuple[str, str, str]] = [
     ("accuracy", "accuracy", "{:.1%}"),
     ("agreement", "agreement", "{:.1%}"),
@@ -23,6 +25,7 @@ COLUMNS: list[tuple[str, str, str]] = [
 
 STUDENT_COLUMNS: list[tuple[str, str, str]] = [
     ("held_out_agreement", "agreement", "{:.1%}"),
+    ("held_out_kappa", "kappa", "{:.2f}"),
     ("accuracy", "accuracy", "{:.1%}"),
     ("selected_update", "update", "{:,}"),
     ("bytes", "size", "{:.1f} MB"),
@@ -40,6 +43,18 @@ def print_students(summary: dict[str, Any], folder: str) -> None:
     """Print one row per student that `prompter distill` made."""
     _print_table("student", STUDENT_COLUMNS, summary["students"])
     _print_line(f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}. In {folder}")
+
+
+def print_health(summary: dict[str, Any]) -> int:
+    """Print what a run found wrong with itself, and return the exit status: 3 if its student is worthless, else 0."""
+    from eval.classifiers.health import WORTHLESS, line  # imports torch, which --help does without
+
+    found = summary.get("health", {})  # a run of an older version has none
+    for finding in found.get("findings", []):
+        _print_line(f"\nHealth {one_line(line(finding))}")
+    if found.get("findings"):
+        _print_line(f"\nWhat the codes mean: {HEALTH_PAGE}")
+    return 3 if WORTHLESS in found.get("codes", []) else 0
 
 
 FORMS = {"macro_f1": "{:.3f}", "matthews_correlation": "{:.3f}", "expected_calibration_error": "{:.3f}", "kl": "{:.3f}"}

@@ -20,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(values: dict[str, Any]) -> int:
-    """Train, and print the summary."""
+    """Train, and print the summary; the status is 3 if the student is worthless."""
     from prompter.api import train
-    from prompter.commands.tables import print_summary
+    from prompter.commands.tables import print_health, print_summary
 
     summary = train(**values)
     print_summary(summary, summary["config"]["output_dir"])
-    return 0
+    return print_health(summary)

@@ -61,6 +61,7 @@ def render_prompter_card(
         late=len(late),
         texts=late[-SAMPLE_TEXTS:],
         student=summary.get("students", {}).get("prompted", {}),
+        findings=summary.get("health", {}).get("findings", []),
         summary=summary,
     )
 

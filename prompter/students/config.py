@@ -98,7 +98,17 @@ class StudentsConfig(FoundTeacherSettings, EvaluationDataSettings, StudentTokeni
             raise InputError(f"corpus is missing: method '{self.method}' starts from general text; give --corpus")
 
 
-NOT_COMPARED = {"resume", "quiet", "report_to", "to", "sample_every", "save_seconds", "teacher_cache", "trust_teacher"}
+NOT_COMPARED = {
+    "resume",
+    "quiet",
+    "report_to",
+    "to",
+    "sample_every",
+    "save_seconds",
+    "teacher_cache",
+    "trust_teacher",
+    "pilot",
+}
 """Settings that may differ between a call and its resumption: they do not change what is computed."""
 
 

@@ -49,6 +49,7 @@ def write_student_card(folder: Path, name: str, summary: dict[str, Any], samples
         held_out=summary["held_out_texts"],
         eval_data=config["eval_data"],
         samples=samples,
+        findings=summary.get("health", {}).get("findings", []),
     )
     write_text(folder / "README.md", text)
 

@@ -9,7 +9,7 @@ student trains while the texts come in. With `student_restart`, a fresh student 
 import dataclasses
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from distill.batch import SyntheticBatch
-from distill.common.errors import InputError
+from distill.common.errors import InputError, WorthlessError
 from distill.common.files import read_json, replace_folder, write_json, write_text
 from distill.config import DistillConfig
 from distill.distiller import Distiller
@@ -25,7 +25,8 @@ from distill.held_out import HeldOut
 from distill.methods.synthesizer import Synthesizer
 from distill.methods.t3 import TextToText
 from distill.teachers.names import teacher_name
-from eval.classifiers.scoring import score, size_and_speed
+from eval.classifiers import health
+from eval.classifiers.scoring import predict, score_predictions, size_and_speed
 from prompter.runtime.console import Console
 from prompter.runtime.interrupt import StopRequest
 from prompter.runtime.run_folder import RunFolder
@@ -92,6 +93,7 @@ class Distillation:
         self.taken = [0] * len(inputs.sources)  # portions of each source
         self.ended = [False] * len(inputs.sources)
         self.queries = self.unusable = self.texts = 0
+        self.looks: list[dict[str, Any]] = []  # one for each batch, see eval.classifiers.health
         self.metrics: dict[str, float] = {}
         self.checkpoint = 0
         self.seconds = 0.0
@@ -112,9 +114,10 @@ class Distillation:
         """Gather texts and train. Continue from the last checkpoint if there is one.
 
         Returns:
-            False if Ctrl-C stopped the work. All progress is saved then.
+            False if Ctrl-C stopped the work. All progress is saved then, as where the pilot raises a `WorthlessError`.
         """
         self._restore()
+        self._heed_pilot(saved=True)
         stop = StopRequest(self.console.say)
         named = dataclasses.asdict(self.config) | {"teacher": self.teacher_name}
         trackers = Trackers(self.config.report_to, self.folder.path / TRACKERS, named)
@@ -124,10 +127,20 @@ class Distillation:
                 trackers.log(row)
                 if stop.made or time.perf_counter() - self._saved >= self.config.save_seconds:
                     self._save()
+                self._heed_pilot(saved=False)
                 if stop.made:
                     return False
         trackers.close()
         return True
+
+    def _heed_pilot(self, saved: bool) -> None:
+        """Stop the work after the first queries if the teacher knows only one answer. Answers in a dataset are no queries."""
+        if not self.config.pilot or (self.queries >= self.config.budget > 0) or (self.ended and all(self.ended)):
+            return
+        if found := health.stops(health.pilot([row for row in self.looks if row["asked"]]), self.inputs.labels):
+            if not saved:
+                self._save()
+            raise WorthlessError(f"{self.config.to}: {health.pilot_line(found, self.queries)}")
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         """Do all steps of the work. Yield a row of the log after each step, when everything can be saved."""
@@ -145,7 +158,11 @@ class Distillation:
             endless = any(source.rows is None for source in self.inputs.sources)
             total = sum(source.rows or 0 for source in self.inputs.sources) + self.config.budget * endless
             bar = self.console.bar("texts", total, self.texts)
+        asked = self.queries
         for step, batch in enumerate(iter(self._next_batch, None), start=1):
+            seen: list[Container] = [self.held_out, next(iter(self.distillers.values())).replay]
+            self.looks.append(health.look(batch, seen) | {"asked": self.queries - asked})
+            asked = self.queries
             kept = self.held_out.take(batch)
             losses = {name: distiller.take(kept, online) for name, distiller in self.distillers.items()}
             if self.synthesizer:
@@ -156,6 +173,7 @@ class Distillation:
                 "held_out": len(self.held_out),
                 **{f"{name}/student_loss": loss["student_loss"] for name, loss in losses.items() if loss},
                 **self.metrics,
+                "health": self.looks[-1],
             }
             status = f"queries {self.queries:,}, held out {len(self.held_out):,}" + _shown(self.metrics)
             self.console.step(bar, self.queries if self.synthesizer else self.texts, status)
@@ -289,6 +307,7 @@ class Distillation:
         if self.inputs.teacher is not None:
             self.inputs.teacher.restore(state)
         self.folder.cut_logs(state["log_sizes"])
+        self.looks = [row["health"] for row in self.folder.read(LOG) if "health" in row]
         self.held_out.load(found / "held_out")
         if self.synthesizer:
             self.synthesizer.load(found / "method")
@@ -306,7 +325,7 @@ class Distillation:
             students[name].model.load_state_dict(weights)
         texts = self.held_out.texts or next(iter(self.distillers.values())).replay.texts[:PORTION_ROWS]
         measured = size_and_speed(students, texts)
-        results = {}
+        results, agreements = {}, {}
         for spec, (name, student) in zip(self.config.student, students.items(), strict=True):
             best = self.best[name]
             results[name] = {
@@ -314,11 +333,16 @@ class Distillation:
                 "updates": self.training.student_updates,
                 "selected_update": best["update"],
                 "held_out_agreement": best.get("agreement"),
+                "held_out_kappa": best.get("kappa"),
                 "held_out_kl": best.get("kl"),
                 **measured[name],
             }
-            if inputs.evaluation:
-                results[name] |= score(student, inputs.evaluation)
+            agreements[name] = health.agreement_on_held_out(self.held_out.logprobs, best)
+            if real := inputs.evaluation:
+                answers = predict(student, real.texts, real.text_pairs)
+                results[name] |= score_predictions(answers, real.labels, real.teacher_log_probs)
+                if real.teacher_log_probs is not None:
+                    agreements[name] = health.compared(health.REAL, real.teacher_log_probs, answers) or agreements[name]
         made_for = next((source.teacher for source in inputs.sources if source.teacher), None)
         return {
             "labels": inputs.labels,
@@ -331,6 +355,7 @@ class Distillation:
             "held_out_texts": len(self.held_out),
             **self._cut_shares(),
             "students": results,
+            "health": health.health(self.looks, inputs.labels, agreements),
             "seconds": round(self.seconds + time.perf_counter() - self._since, 1),
             "seed": self.config.seed,
             "versions": library_versions(),

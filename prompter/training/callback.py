@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.distiller import Distiller
+from eval.classifiers import health
 from eval.classifiers.scoring import score
 from eval.data.labelled import EvaluationData
 from prompter.rl.config import TERMS
@@ -61,6 +62,7 @@ class RolloutCallback(TrainerCallback):
         update: Number of rollouts done.
         queries: Number of teacher queries spent.
         unusable: Number of unusable predictions among them.
+        looks: What the health of the run is judged by, one entry for each rollout; see `eval.classifiers.health`.
         stop: Whether Ctrl-C was pressed.
     """
 
@@ -80,6 +82,8 @@ class RolloutCallback(TrainerCallback):
         self.update = 0
         self.queries = 0
         self.unusable = 0
+        self.looks: list[dict[str, Any]] = []
+        self._said: set[str] = set()
         self.stop = StopRequest(console.say)
         self._row: dict[str, Any] = {}
         self._samples: list[dict] = []
@@ -96,8 +100,9 @@ class RolloutCallback(TrainerCallback):
         assert scored is not None
         self.book(scored)
         last = self.update == self.schedule.rollouts
-        control.should_save = last or self.update % self.settings.run.save_every == 0 or self.stop.made
-        if self.stop.made:
+        ends = self.stop.made or (not last and bool(self.pilot_findings()))
+        control.should_save = last or self.update % self.settings.run.save_every == 0 or ends
+        if ends:
             control.should_training_stop = True
 
     def book(self, scored: ScoredRollout) -> None:
@@ -106,10 +111,12 @@ class RolloutCallback(TrainerCallback):
         batch = scored.batch
         self.queries += len(batch)
         self.unusable += int((~batch.usable).sum())
+        self.looks.append(health.look(batch, [self.distiller.replay], scored.student_log_probs))
         with self.clock("student"):
             learnt = self.distiller.consume(batch)
         self._row = {"update": self.update, "queries": self.queries, **scored.metrics()}
         self._row["student_loss"] = round(learnt["student_loss"], 6) if learnt else None
+        self._row |= {"kappa": round(health.pooled(self.looks[-1:]).get("kappa", 0.0), 6), "health": self.looks[-1]}
         if self.evaluation and run.eval_every and self.update % run.eval_every == 0:
             with self.clock("evaluation"):
                 self._row["accuracy"] = score(self.distiller.student, self.evaluation)["accuracy"]
@@ -141,6 +148,24 @@ class RolloutCallback(TrainerCallback):
         if self.update % self.settings.run.sample_every == 0 or self.update == 1:
             self.console.samples(self._samples, f"after {self.queries} queries")
         self._row = {}
+        self._say_findings()
+
+    # Health
+
+    def pilot_findings(self) -> list[dict[str, str]]:
+        """Return why the run should not go on: findings of its pilot; none while the pilot is not over, or with `no_pilot`."""
+        if not self.settings.run.pilot or len(self.looks) < self.update:  # begun by an older version
+            return []
+        return health.stops(health.pilot(self.looks), self.rollouts.policy.labels)
+
+    def _say_findings(self) -> None:
+        """Show each finding once, in the round in which it appears."""
+        if health.pilot(self.looks) is None:
+            return
+        for finding in health.findings(self.looks, self.rollouts.policy.labels):
+            if finding["code"] not in self._said:
+                self._said.add(finding["code"])
+                self.console.say(f"After {self.queries:,} queries: {health.line(finding)}")
 
     # Checkpoints
 
@@ -172,6 +197,7 @@ class RolloutCallback(TrainerCallback):
         self.clock.seconds.update(counters["seconds"])
         self.folder.cut_logs(counters["log_sizes"])
         self._check_terms()
+        self.looks = [row["health"] for row in self.folder.read("metrics") if "health" in row]
         self.rollouts.restore(checkpoint)
         self.distiller.load(checkpoint / DISTILLER)
         self.console.step(self._bar, self.queries)

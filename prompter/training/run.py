@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from trl import GRPOTrainer, RLOOTrainer
 
-from distill.common.errors import InputError
+from distill.common.errors import InputError, WorthlessError
 from distill.common.files import read_json, write_json
 from distill.distiller import Distiller
+from eval.classifiers import health
 from eval.classifiers.disagreement import disagreements
 from eval.report.run_report import write_report
 from prompter.exporting.run_dataset import write_run_dataset
@@ -29,10 +30,13 @@ from prompter.training.baselines import show_updates
 from prompter.training.callback import LOGS, RolloutCallback
 from prompter.training.settings import NOT_COMPARED, PARTS, Settings
 from prompter.training.setup import Models, load_models, new_student
-from prompter.training.summary import summarise
+from prompter.training.summary import run_health, summarise
 from prompter.training.trainer_factory import Schedule, policy_trainer
 
 SUMMARY = "summary.json"
+
+HEALTH = "health.json"
+"""Why the pilot stopped a run, which has no summary; the report reads it."""
 
 
 def train(
@@ -64,7 +68,10 @@ def train(
         scorer = Scorer(models.teacher, new_student(settings, models), settings.reward, clock, reward_funcs, reward_weights)
         callback, trainer = prepare(settings, models, scorer, folder, console, clock)
         folder.open_config(settings.flat(), run.resume, NOT_COMPARED, default_values(*PARTS))
-        if not play(callback, trainer):
+        finished = play(callback, trainer)
+        if found := [] if finished else callback.pilot_findings():
+            stop_after_pilot(folder, callback, found)
+        if not finished:
             return None
         with clock("final student updates"):
             if settings.distill.student_restart:
@@ -111,7 +118,7 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer) -> bool:
     """Make rollouts until the budget is spent. A resumed run begins at its last checkpoint.
 
     Returns:
-        False if Ctrl-C stopped the run.
+        False if Ctrl-C or the pilot stopped the run.
     """
     run, schedule, policy = callback.settings.run, callback.schedule, callback.rollouts.policy
     checkpoint = None
@@ -123,12 +130,14 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer) -> bool:
             callback.restore(checkpoint)
         else:
             callback.folder.cut_logs(dict.fromkeys(LOGS, 0))
+    if callback.update < schedule.rollouts and callback.pilot_findings():
+        return False
     with callback.stop.listening(), callback.clock("rounds"):
         if callback.update < schedule.rollouts:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         elif checkpoint:
             trainer._load_from_checkpoint(str(checkpoint))
-    if callback.stop.made and callback.update < schedule.rollouts:
+    if callback.update < schedule.rollouts:
         return False
     if schedule.rest:  # too few queries for a rollout of the trainer, so the policy writes but does not learn
         targets = torch.arange(schedule.rest) % len(policy.labels)
@@ -137,6 +146,17 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer) -> bool:
         callback.book(callback.rollouts.score(completions, targets, schedule.rollouts))
         callback.write_row({})
     return True
+
+
+def stop_after_pilot(folder: RunFolder, callback: RolloutCallback, found: list[dict[str, str]]) -> None:
+    """End a run whose pilot says that it would be worthless. It is saved, and its report says why.
+
+    Raises:
+        WorthlessError: Always.
+    """
+    write_json(folder.path / HEALTH, health.health(callback.looks, callback.rollouts.policy.labels, {}))
+    write_report(folder.path)
+    raise WorthlessError(f"{folder.path}: {health.pilot_line(found, callback.queries)}")
 
 
 def write_run_results(
@@ -149,8 +169,10 @@ def write_run_results(
     save_prompter(path / "prompter", settings, models.policy, models.writer, named, training)
     student.save(path / "student")
     summary = summarise(settings, models, folder, callback, console)
+    apart = disagreements(student, models.evaluation, replay, settings.run.seed)
+    summary["health"] = run_health(settings, models, callback, apart, console)
     write_run_dataset(path / "dataset", replay, read_json(path / "prompter" / PROMPTER_MANIFEST))
-    write_json(path / "disagreement.json", disagreements(student, models.evaluation, replay, settings.run.seed))
+    write_json(path / "disagreement.json", apart)
     write_prompter_card(path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
     write_json(path / SUMMARY, summary)
     write_report(path)

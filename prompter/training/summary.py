@@ -2,18 +2,25 @@
 
 from typing import Any
 
+from distill.batch import SyntheticBatch
+from distill.distiller import Distiller
+from distill.held_out import HeldOut
+from eval.classifiers import health
 from prompter.rl.config import TERMS
 from prompter.runtime.console import Console
 from prompter.runtime.run_folder import RunFolder
 from prompter.runtime.versions import library_versions
-from prompter.training.baselines import distil_baseline, measure_students
+from prompter.training.baselines import distil_baseline, measure_students, show_updates
 from prompter.training.callback import RolloutCallback
 from prompter.training.cut_texts import cut_shares
 from prompter.training.settings import Settings
-from prompter.training.setup import Models
+from prompter.training.setup import Models, new_student
 
 PARTS_OF_RUN = ("teacher and writer", "rounds", "final student updates", "controls")
 """Names under which the clock books all time of a run. They do not overlap."""
+
+PROBE_SHARE = 0.25
+"""Share of the texts that `probe` holds out: `eval.classifiers.health.MIN_TEXTS` of 400 texts."""
 
 WITHIN_ROUNDS = ("writer", "screen", "teacher", "student answers", "own rewards", "student", "evaluation")
 """Names for parts of "rounds"."""
@@ -65,6 +72,54 @@ def summarise(
         **({"reward_funcs": own_rewards} if own_rewards else {}),
         "config": named,
     }
+
+
+def run_health(
+    settings: Settings, models: Models, callback: RolloutCallback, apart: dict[str, Any], console: Console
+) -> dict[str, Any]:
+    """Return the entry `health` of the summary.
+
+    The student's agreement is measured on the evaluation texts, if there are enough. Otherwise it is measured on the newest
+    texts, before the student learnt from them. That student has made few updates, so if it agrees little, `probe` decides.
+
+    Args:
+        settings: All settings of the run.
+        models: What the run has loaded.
+        callback: Holds the looks and the texts of the run.
+        apart: Content of `disagreement.json`.
+        console: Shows bars.
+    """
+    labels = models.teacher.labels
+    found: dict[str, Any] = {}
+    if apart["source"] == "evaluation":
+        teacher, student, same = [0] * len(labels), [0] * len(labels), 0
+        for pair in apart["pairs"]:
+            teacher[pair["teacher"]] += pair["texts"]
+            student[pair["student"]] += pair["texts"]
+            same += pair["texts"] * (pair["teacher"] == pair["student"])
+        found = health.agreement_of(health.REAL, same, teacher, student)
+    found = found or health.agreement_found(callback.looks)
+    if not found or (found["on"] != health.REAL and found["kappa"] < health.LEARNING_KAPPA):
+        found = probe(settings, models, callback, console)
+    return health.health(callback.looks, labels, {"prompted": found})
+
+
+def probe(settings: Settings, models: Models, callback: RolloutCallback, console: Console) -> dict[str, Any]:
+    """Train the same student once more, without a quarter of the run's texts, and return its agreement on these texts.
+
+    It costs no teacher query and changes nothing else.
+    """
+    replay, run = callback.distiller.replay, settings.run
+    held = HeldOut(PROBE_SHARE)
+    rows = len(replay)
+    rest = held.take(SyntheticBatch(replay.texts, replay.logprobs[:rows], replay.targets[:rows], replay.topics, "prompted"))
+    if len(held) < health.MIN_TEXTS:
+        return {}
+    console.say("Health: the same student once more, without a quarter of the texts, to measure its agreement on them")
+    distiller = Distiller(new_student(settings, models), settings.distill, run.budget, run.seed, models.teacher.white_box)
+    distiller.add(rest)
+    distiller.finish(show_updates(console, settings.distill.student_updates))
+    return health.agreement_on_held_out(held.logprobs, held.measure(distiller.student))
 
 
 def seconds_by_part(seconds: dict[str, float]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -187,3 +188,20 @@ def test_folders_that_are_not_runs_are_refused(tmp_path):
         with pytest.raises(InputError, match=message):
             write_report(tmp_path)
     assert not (tmp_path / "report.html").exists()
+
+
+def test_findings_stand_at_the_top_with_their_advice_and_as_text(tmp_path: Path) -> None:
+    found = {"code": "H01", "name": "one class", "words": f"It answers '{HOSTILE}' always.", "advice": "Look at the texts."}
+    health = {"codes": ["H01"], "findings": [found], "agreement": {"prompted": {"kappa": 0.04, "on": "evaluation texts"}}}
+    finished = write_report(write_run(tmp_path / "finished", summary() | {"health": health})).read_text()
+    stopped = write_run(tmp_path / "stopped")
+    (stopped / "summary.json").unlink()
+    (stopped / "health.json").write_text(json.dumps(health))
+    for text in (finished, write_report(stopped).read_text()):
+        assert "H01, one class" in text and "Look at the texts." in text and "0.04 (evaluation texts)" in text
+        assert "<script>" not in text
+
+
+@pytest.mark.parametrize("health", [None, [], "H01", {"findings": 3}, {"findings": [3, {}], "agreement": {"prompted": []}}])
+def test_a_health_that_is_missing_or_odd_is_no_error(tmp_path: Path, health: object) -> None:
+    assert write_report(write_run(tmp_path / "run", summary() | {"health": health})).is_file()

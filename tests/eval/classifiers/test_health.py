@@ -1,0 +1,142 @@
+"""The judgements of `eval.classifiers.health`, and the page that explains them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
+
+from distill.batch import SyntheticBatch
+from distill.held_out import cohen_kappa
+from eval.classifiers import health
+
+LABELS = ["no", "yes"]
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "when-a-run-fails.md"
+
+
+def batch(probabilities: list[list[float]], texts: list[str] | None = None, topics: list[str] | None = None) -> SyntheticBatch:
+    rows = len(probabilities)
+    return SyntheticBatch(
+        texts or [f"text {i}" for i in range(rows)],
+        torch.tensor(probabilities, dtype=torch.float32).log(),
+        torch.full((rows,), -1),
+        topics or [""] * rows,
+        "prompted",
+    )
+
+
+def looks(count: int, share: float, right: float = 0.9, **changes: Any) -> list[dict[str, Any]]:
+    """Rounds of 100 texts whose teacher answers "yes" for a share, and whose student is right for another share of each."""
+    yes = round(100 * share)
+    hits = [round(right * n) for n in (100 - yes, yes)]
+    students = [hits[0] + yes - hits[1], hits[1] + 100 - yes - hits[0]]
+    row = {
+        "texts": 100, "usable": 100, "new": 100, "classes": [100 - yes, yes], "mean": [1 - share, share], "topics": 0.9,
+        "square": 1.0, "student_classes": students, "same": sum(hits),
+    }  # fmt: skip
+    return [row | changes for _ in range(count)]
+
+
+def codes(rows: list[dict[str, Any]], agreements: dict[str, Any] | None = None) -> list[str]:
+    return [found["code"] for found in health.findings(rows, LABELS, agreements)]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=60))
+def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    one, other = zip(*pairs, strict=True)
+    counts = [np.bincount(chosen, minlength=4).tolist() for chosen in (one, other)]
+    expected = cohen_kappa_score(one, other, labels=range(4)) if len({*one, *other}) > 1 else 0.0
+    assert cohen_kappa(sum(a == b for a, b in pairs), *counts) == pytest.approx(expected)
+
+
+@given(st.lists(st.floats(0.01, 0.99), min_size=4, max_size=40), st.integers(1, 3))
+def test_batches_pool_to_what_one_batch_has(values: list[float], cut: int) -> None:
+    rows = [[value, 1 - value] for value in values]
+    whole = health.pooled([health.look(batch(rows), [])])
+    parts = health.pooled([health.look(batch(rows[:cut]), []), health.look(batch(rows[cut:]), [])])
+    assert whole["classes"] == parts["classes"]
+    assert whole["spread"] == pytest.approx(np.std(values), abs=0.01) == pytest.approx(parts["spread"], abs=0.02)
+
+
+def test_a_look_counts_answers_texts_and_the_student() -> None:
+    seen = batch(
+        [[0.9, 0.1], [0.2, 0.8], [float("nan")] * 2, [0.3, 0.7]], ["old", "new", "bad", "new"], ["one", "two", "one", "two"]
+    )
+    student = torch.tensor([[0.6, 0.4], [0.6, 0.4], [0.6, 0.4], [0.1, 0.9]]).log()
+    found = health.look(seen, [{("old", None)}], student)
+    expected = {"texts": 4, "usable": 3, "new": 2, "classes": [1, 2], "topics": 0.5, "student_classes": [2, 1], "same": 2}
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_a_sound_run_has_no_finding() -> None:
+    good = {"prompted": {"kappa": 0.8, "agreement": 0.9, "majority": 0.5, "compared": 400, "on": "evaluation texts"}}
+    assert codes(looks(20, 0.5), good) == []
+    assert codes(looks(20, 0.8), good) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "code"),
+    [
+        (looks(3, 0.95), "H01"),
+        (looks(3, 0.5, new=30), "H03"),
+        (looks(3, 0.5, usable=80, classes=[40, 40]), "H04"),
+        (looks(3, 0.5, mean=[0.5, 0.5], square=0.5), "H05"),
+        (looks(3, 0.5, topics=0.05), "H08"),
+    ],
+)
+def test_each_fault_of_teacher_or_texts_is_found(rows: list[dict[str, Any]], code: str) -> None:
+    assert code in codes(rows)
+
+
+def test_a_class_that_never_comes_is_named() -> None:
+    row = {"texts": 100, "usable": 100, "new": 100, "classes": [50, 50, 0], "mean": [0.5, 0.5, 0], "square": 1.0}
+    (found,) = health.findings([row] * 20, ["a", "b", "c"])
+    assert found["code"] == "H07" and "'c'" in found["words"]
+
+
+def test_a_student_that_always_gives_the_most_frequent_answer_is_worthless() -> None:
+    rows = looks(8, 0.85, student_classes=[0, 100], same=85)
+    found = health.agreement_found(rows)
+    assert found["agreement"] == 0.85 and found["kappa"] == 0
+    assert codes(rows, {"prompted": found}) == ["H02"]
+    assert health.health(rows, LABELS, {"prompted": found})["codes"] == ["H02"]
+
+
+def test_agreement_that_stays_low_is_found_and_a_late_start_is_not() -> None:
+    low = {"prompted": {"kappa": 0.3, "agreement": 0.65, "majority": 0.5, "compared": 400, "on": "held-out texts"}}
+    assert codes(looks(20, 0.5, right=0.62), low) == ["H06"]
+    assert codes(looks(10, 0.5, right=0.55) + looks(10, 0.5, right=0.66), low) == []
+
+
+def test_few_texts_are_not_judged() -> None:
+    assert codes(looks(1, 1.0, texts=40, usable=40, classes=[0, 40]), {"prompted": {}}) == []
+    assert health.agreement_of(health.REAL, 40, [20, 20], [20, 20]) == {}
+    assert health.agreement_of(health.REAL, 160, [160, 0], [160, 0]) == {}  # one class alone says nothing about a student
+    assert health.agreement_found(looks(1, 0.5)) == {}
+
+
+def test_the_pilot_is_over_with_the_round_that_reaches_it() -> None:
+    assert health.pilot(looks(2, 0.5)) is None
+    assert health.pilot(looks(5, 0.5)) == looks(3, 0.5)
+
+
+def test_the_page_has_every_code_and_no_other() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert set(re.findall(r"\bH\d\d\b", text)) == set(health.CODES)
+    headings = dict(re.findall(r"^### (H\d\d), (.+)$", text, re.MULTILINE))
+    assert headings == {code: about.name for code, about in health.CODES.items()}
+    rows = dict(re.findall(r"^\| \[(H\d\d)\]\((#[^)]+)\) \|", text, re.MULTILINE))
+    assert rows == {code: f"#{code.lower()}-{about.name.replace(' ', '-')}" for code, about in health.CODES.items()}
+
+
+def test_the_thresholds_on_the_page_are_those_of_the_code() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert f"{health.PILOT} queries" in text and f"Fewer than {health.MIN_TEXTS} texts" in text
+    assert (health.ONE_CLASS, health.WORTHLESS_KAPPA, health.SPREAD, health.LEARNING_KAPPA) == (0.9, 0.2, 0.05, 0.4)
+    for words in ("90 % of", "below .2", "spread below .05", "below .4"):
+        assert words in text
