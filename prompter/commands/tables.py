@@ -1,4 +1,4 @@
-"""The table that ends a run, printed from `summary.json` alone."""
+"""The tables that end a command, printed from its summary alone."""
 
 import math
 from typing import Any
@@ -77,8 +77,8 @@ def print_evaluation(result: dict[str, Any]) -> None:
         role = "\n(teacher)" if model["role"] == "teacher" else ""
         table.add_column(Text(one_line(model["model"]) + role), justify="right", overflow="fold")
     for name in dict.fromkeys(name for model in models for name in model["metrics"]):
-        figures = [_with_interval(model["metrics"].get(name), name) for model in models]
-        table.add_row(Text(one_line(TITLES.get(name, name))), *figures)
+        values = [_with_interval(model["metrics"].get(name), name) for model in models]
+        table.add_row(Text(one_line(TITLES.get(name, name))), *values)
     for title, cells in _cost(models).items():
         if any(cells):
             table.add_row(title, *cells)
@@ -94,18 +94,18 @@ def print_evaluation(result: dict[str, Any]) -> None:
         _print_line(f"Note: {note}")
 
 
-def _with_interval(figure: dict[str, float] | None, name: str) -> str:
-    """A value and the ends of its interval: `95.3% 93.9–96.5`."""
-    if figure is None:
+def _with_interval(metric: dict[str, float] | None, name: str) -> str:
+    """Return a value and the ends of its interval: `95.3% 93.9–96.5`."""
+    if metric is None:
         return ""
     form = FORMS.get(name, "{:.3f}" if name.startswith("hub:") else "{:.1%}")
-    if math.isnan(figure["low"]):
-        return form.format(figure["value"])
-    return f"{form.format(figure['value'])} {form.format(figure['low']).rstrip('%')}–{form.format(figure['high']).rstrip('%')}"
+    if math.isnan(metric["low"]):
+        return form.format(metric["value"])
+    return f"{form.format(metric['value'])} {form.format(metric['low']).rstrip('%')}–{form.format(metric['high']).rstrip('%')}"
 
 
 def _cost(models: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """Rows of what models cost; a figure that one has not is left empty."""
+    """Return rows of what models cost. A cell is empty where a model has no such value."""
     speeds = [model["texts_per_second"] or {} for model in models]
     return {
         "parameters": [f"{m['parameters']:,}" if m["parameters"] else "" for m in models],
@@ -117,15 +117,15 @@ def _cost(models: list[dict[str, Any]]) -> dict[str, list[str]]:
 
 
 def _print_table(name: str, columns: list[tuple[str, str, str]], rows: dict[str, dict[str, Any]]) -> None:
-    """Print a row per model; a figure that one has not is left empty, one that none has is left out."""
+    """Print a row per model. A cell is empty where a model has no such value; a column that would be empty is left out."""
     columns = [column for column in columns if any(row.get(column[0]) is not None for row in rows.values())]
-    # Eight columns of figures and the longest name have to fit a terminal of 80 characters.
+    # Eight columns of numbers and the longest name have to fit a terminal of 80 characters.
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     table.add_column(name, overflow="fold")
     for _, title, _ in columns:
         table.add_column(title, justify="right")
-    for row, figures in rows.items():
-        table.add_row(Text(one_line(row)), *(_cell(figures, key, form) for key, _, form in columns))
+    for row, values in rows.items():
+        table.add_row(Text(one_line(row)), *(_cell(values, key, form) for key, _, form in columns))
     Console().print(table)
 
 
@@ -134,7 +134,7 @@ def _print_line(line: str) -> None:
     Console().print(printable(line), highlight=False, markup=False)
 
 
-def _cell(figures: dict[str, Any], key: str, form: str) -> str:
-    if figures.get(key) is None:
+def _cell(values: dict[str, Any], key: str, form: str) -> str:
+    if values.get(key) is None:
         return ""
-    return form.format(figures[key] / 1e6 if key == "bytes" else figures[key])
+    return form.format(values[key] / 1e6 if key == "bytes" else values[key])

@@ -39,7 +39,7 @@ def test_a_named_teacher_keeps_its_predictions(tmp_path: Path, monkeypatch):
 def test_a_toy_teacher_is_found_by_its_task(monkeypatch):
     opened = {}
 
-    def load(name, device, *, labels, field, own):
+    def load(name, device, *, labels, field, **others):
         opened.update(name=name, labels=labels, field=field)
         return CallableTeacher(certain)
 

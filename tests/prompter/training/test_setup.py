@@ -28,7 +28,7 @@ def test_no_answer_is_paid_for_twice(arguments, labelled: Path, tmp_path: Path, 
     without = train(parse_settings([*arguments("without", **flags), "--no-teacher-cache"]))
     assert without is not None
     assert without["teacher_calls"] == 48 + 48 + 40
-    assert not own_cache.exists()
+    assert not (own_cache / "answers.sqlite").exists()
 
 
 def test_a_cache_that_cannot_be_written_does_not_end_the_run(
