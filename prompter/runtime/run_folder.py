@@ -270,6 +270,7 @@ NO_ROOM = (
     "No space left on device",
     "Disk quota exceeded",
     "PytorchStreamWriter failed",
+    "iostream error",
     "inline_container.cc",
     "database or disk is full",
     "attempt to write a readonly database",
