@@ -12,6 +12,8 @@ number per *vocabulary entry*), and concatenates the whole key/value cache at ea
    logits, and what is computed from them. On a CPU, page faults make fresh memory slower than the computation in it.
 3. **Logits of the last position only**, and on a CPU in rows of whole cache lines (`_fast_head`).
 4. **Rows that have ended leave the batch** when they are a quarter of it, checked every `CHECK_EVERY` steps.
+5. **A prefix that rows share is computed once** (`Prefix`), and its keys and values are copied to the rows. The request to a
+   chat model is as long as the text that follows it, and there are only as many requests as classes.
 
 Measured with `benchmarks/decoding.py`; the results are in `docs/benchmarks/speed.md`. We know no case where `generate` is
 faster, so there is no switch to it.
@@ -26,10 +28,11 @@ from typing import Any
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin
+from transformers import PreTrainedModel
 
 from distill.common.errors import InputError
+from prompter.generation.cache import can_select_rows, keeps_gaps, new_cache
+from prompter.generation.prefix import Prefix
 from prompter.generation.sampling import DRAWS, draw_tokens
 
 CHECK_EVERY = 8
@@ -48,66 +51,14 @@ class Decoded:
         lengths: (B,) number of new tokens with EOS.
         logprobs: (B, T) float32, log-probability of each token under the model at temperature 1, without top-k, top-p and
             `min_new_tokens`; 0 on padding. None without `return_logprobs`.
+        hidden_states: (B, T, H) float32, input of the output layer before each token; arbitrary on padding. None without
+            `return_hidden_states`.
     """
 
     tokens: Tensor
     lengths: Tensor
     logprobs: Tensor | None
-
-
-class PreallocatedLayer(DynamicLayer):
-    """Keys and values of one layer, in memory that is allocated once; transformers copies all of them at every token.
-
-    Args:
-        capacity: Most positions that it can hold.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        super().__init__()
-        self.capacity = capacity
-
-    def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
-        """Append keys and values of shape (B, heads, n, size), and return views of all of them."""
-        begin = self.get_seq_length()
-        if begin == 0:
-            self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True
-            self._key_memory, self._value_memory = (
-                states.new_empty(*states.shape[:2], self.capacity, states.shape[-1]) for states in (key_states, value_states)
-            )
-        end = begin + key_states.shape[-2]
-        self._key_memory[:, :, begin:end] = key_states
-        self._value_memory[:, :, begin:end] = value_states
-        self.keys, self.values = self._key_memory[:, :, :end], self._value_memory[:, :, :end]
-        return self.keys, self.values
-
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Keep only these rows of the batch."""
-        length = self.keys.shape[-2]
-        self._key_memory, self._value_memory = self._key_memory[indices], self._value_memory[indices]
-        self.keys, self.values = self._key_memory[:, :, :length], self._value_memory[:, :, :length]
-
-
-def left_padded(rows: Sequence[Sequence[int]], pad_token_id: int, width: int | None = None) -> tuple[Tensor, Tensor]:
-    """Return token ids of unequal length as `input_ids` and `attention_mask`, padded on the left.
-
-    Args:
-        rows: B lists of token ids.
-        pad_token_id: Token that fills the left.
-        width: Number of columns, at least the length of the longest row; that length if None.
-
-    Returns:
-        Two (B, width) int64 tensors on the CPU.
-
-    Examples:
-        >>> left_padded([[5], [6, 7]], 0)
-        (tensor([[0, 5],
-                [6, 7]]), tensor([[0, 1],
-                [1, 1]]))
-    """
-    width = width or max(map(len, rows))
-    ids = [[pad_token_id] * (width - len(row)) + list(row) for row in rows]
-    mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
-    return torch.tensor(ids), torch.tensor(mask)
+    hidden_states: Tensor | None = None
 
 
 def unwrapped(model: nn.Module) -> PreTrainedModel:
@@ -137,6 +88,8 @@ def decode(
     top_p: float = 1.0,
     random: torch.Generator | None,
     return_logprobs: bool = True,
+    return_hidden_states: bool = False,
+    prefix: Prefix | None = None,
 ) -> Decoded:
     """Continue left-padded prompts with a causal language model.
 
@@ -146,7 +99,7 @@ def decode(
 
     Args:
         model: A transformers causal LM with a key/value cache, or a `PeftModel` of one; adapters stay on or off.
-        input_ids: (B, P) prompts, padded on the left; on the model's device.
+        input_ids: (B, P) prompts, padded on the left; on the model's device. With a `prefix`, what follows it, maybe (B, 0).
         attention_mask: (B, P) 1 for tokens, 0 for padding.
         max_new_tokens: Most tokens to add, >= 1 and below the model's context length.
         min_new_tokens: Least number of tokens before EOS can be drawn.
@@ -157,6 +110,10 @@ def decode(
         top_p: See `prompter.generation.sampling.draw_tokens`.
         random: Random generator on the model's device, the only source of randomness. None at temperature 0.
         return_logprobs: Whether to compute `logprobs`, which costs nothing at temperature 1.
+        return_hidden_states: Whether to keep `hidden_states`.
+        prefix: First tokens that rows share. The results are those of the whole prompts, up to rounding. Where the model
+            cannot share them (recurrent states; a gap of padding that it would count; too long for its context), the rows
+            get whole prompts.
 
     Raises:
         InputError: An argument is out of range, a prompt is empty or padded on the right, the model keeps no key/value
@@ -166,16 +123,22 @@ def decode(
     if "past_key_values" not in accepted:
         name = type(unwrapped(model)).__name__
         raise InputError(f"generator: {name} keeps no key/value cache; use another causal language model.")
-    input_ids, attention_mask, padded = _checked_prompts(model, input_ids, attention_mask, max_new_tokens)
     if not temperature >= 0 or not 0 < top_p <= 1 or top_k < 0:
         raise InputError(f"temperature {temperature}, top_p {top_p}, top_k {top_k}: expected >= 0, in (0, 1], >= 0.")
-    size, width = input_ids.shape
-    device = input_ids.device
+    base = unwrapped(model)
+    if prefix is not None and not _can_share(base, prefix, attention_mask, max_new_tokens):
+        input_ids, attention_mask = prefix.before(input_ids, attention_mask, pad_token_id)
+        prefix = None
+    input_ids, attention_mask = _checked_prompts(model, input_ids, attention_mask, max_new_tokens, prefix)
+    size, device = len(input_ids), input_ids.device
     eos = torch.tensor(sorted(set(eos_token_ids)), dtype=torch.long, device=device)
+    shared = attention_mask[:, :0] if prefix is None else prefix.attention_mask[prefix.rows]
     # The mask for all steps; step t uses its first width + t columns.
-    mask = torch.cat([attention_mask, attention_mask.new_ones(size, max_new_tokens)], dim=1)
+    mask = torch.cat([shared, attention_mask, attention_mask.new_ones(size, max_new_tokens)], dim=1)
+    width = mask.shape[1] - max_new_tokens
+    padded = not bool(mask.all())
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
-    cache = _new_cache(unwrapped(model), width + max_new_tokens)
+    cache = new_cache(base, mask.shape[1])
     options: dict[str, Any] = {"use_cache": True} | ({"logits_to_keep": 1} if "logits_to_keep" in accepted else {})
 
     tokens = torch.full((size, max_new_tokens), pad_token_id, device=device)
@@ -183,20 +146,40 @@ def decode(
     lengths = torch.zeros(size, dtype=torch.long, device=device)
     rows = torch.arange(size, device=device)  # rows of the batch that are still decoded
     alive = torch.ones(size, dtype=torch.bool, device=device)
-    current, begin, steps = input_ids, 0, max_new_tokens
-    vocabulary = unwrapped(model).get_output_embeddings().weight.shape[0]
+    current, begin, steps = input_ids, shared.shape[1], max_new_tokens
+    head = base.get_output_embeddings()
+    vocabulary = head.weight.shape[0]
     scratch: Tensor | None = None
-    with _evaluating(model), _padding_unknown(model), _fast_head(model, size, max_new_tokens):
+    hidden: Tensor | None = None
+
+    def forward(ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
+        """Return the logits (B, V) after the last of the tokens `ids`, given the mask of all tokens up to there."""
+        options["past_key_values"] = cache
+        options["attention_mask"] = mask if padded else None
+        if "position_ids" in accepted:
+            options["position_ids"] = positions
+        return model(input_ids=ids, **options).logits[:, -1]
+
+    with (
+        _evaluating(model),
+        _padding_unknown(model),
+        _fast_head(model, size, max_new_tokens),
+        _noting(head, return_hidden_states) as noted,
+    ):
+        first: Tensor | None = None
+        if prefix is not None:
+            first = forward(prefix.input_ids, prefix.attention_mask, (prefix.attention_mask.cumsum(-1) - 1).clamp(min=0))
+            cache.batch_select_indices(prefix.rows)
         for step in range(max_new_tokens):
             end = width + step
-            options["past_key_values"] = cache
-            options["attention_mask"] = mask[:, :end] if padded else None
-            if "position_ids" in accepted:
-                options["position_ids"] = positions[:, begin:end]
-            output = model(input_ids=current, **options)
-            cache, begin = output.past_key_values, end
+            if prefix is not None and end == begin:  # the prefix is the whole prompt
+                assert first is not None
+                logits = first[prefix.rows].float()
+                noted[:] = [states[prefix.rows] for states in noted]
+            else:
+                logits = forward(current, mask[:, :end], positions[:, begin:end]).float()
+            begin = end
             uniforms = _uniforms(size, random, device)[rows] if temperature > 0 else None
-            logits = output.logits[:, -1].float()
             logits[:, vocabulary:] = -torch.inf  # columns that `_fast_head` added
             scratch = logits.new_empty(2, *logits.shape) if scratch is None else scratch[:, : len(logits)]
             token, logprob = _next_token(
@@ -214,6 +197,11 @@ def decode(
             lengths[rows] += alive
             if logprob is not None:
                 logprobs[rows, step] = logprob * alive
+            if return_hidden_states:
+                states = noted.pop()
+                noted.clear()
+                hidden = states.new_zeros(size, max_new_tokens, states.shape[-1]) if hidden is None else hidden
+                hidden[rows, step] = states
             current = token[:, None]
             if len(eos) == 0:
                 continue
@@ -223,13 +211,18 @@ def decode(
                 if len(left) == 0:
                     steps = step + 1
                     break
-                if len(left) <= (1 - DROP_SHARE) * len(rows) and _can_drop_rows(cache):
+                if len(left) <= (1 - DROP_SHARE) * len(rows) and can_select_rows(cache):
                     cache.batch_select_indices(left)
                     mask, positions, rows, alive, current = (x[left] for x in (mask, positions, rows, alive, current))
     if return_logprobs and not bool(logprobs.isfinite().all()):
         raise InputError("generator: its logits are not finite; load it in float32, or check its weights.")
     steps = min(steps, int(lengths.max()))
-    return Decoded(tokens[:, :steps], lengths, logprobs[:, :steps] if return_logprobs else None)
+    return Decoded(
+        tokens[:, :steps],
+        lengths,
+        logprobs[:, :steps] if return_logprobs else None,
+        None if hidden is None else hidden[:, :steps],
+    )
 
 
 def _next_token(
@@ -280,32 +273,43 @@ def _uniforms(size: int, random: torch.Generator | None, device: torch.device) -
 
 
 def _checked_prompts(
-    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, max_new_tokens: int
-) -> tuple[Tensor, Tensor, bool]:
-    """Return the prompts, cut on the left to fit the context, and whether any row is padded."""
+    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, max_new_tokens: int, prefix: Prefix | None
+) -> tuple[Tensor, Tensor]:
+    """Return the prompts, cut on the left to fit the context."""
     context = context_length(model)
     if max_new_tokens < 1 or (context is not None and max_new_tokens >= context):
         limit = "a number >= 1" if context is None else f"1 to {context - 1}: the model's context is {context} tokens"
         raise InputError(f"max_new_tokens is {max_new_tokens}, expected {limit}.")
-    if context is not None and input_ids.shape[1] + max_new_tokens > context:
+    if context is not None and prefix is None and input_ids.shape[1] + max_new_tokens > context:
         input_ids, attention_mask = (x[:, max_new_tokens - context :] for x in (input_ids, attention_mask))
-    if not bool(attention_mask[:, -1].all()):
+    if not bool((attention_mask if prefix is None else prefix.attention_mask)[:, -1].all()):
         raise InputError("prompts: a row has no token in the last column; give non-empty prompts, padded on the left.")
-    return input_ids, attention_mask, not bool(attention_mask.all())
+    return input_ids, attention_mask
 
 
-def _new_cache(model: PreTrainedModel, capacity: int) -> DynamicCache:
-    """Return the model's kind of cache with preallocated plain layers; sliding-window and recurrent ones stay."""
-    cache = DynamicCache(config=model.config)
-    cache.layers = [PreallocatedLayer(capacity) if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
+def _can_share(model: PreTrainedModel, prefix: Prefix, attention_mask: Tensor, max_new_tokens: int) -> bool:
+    """Return whether rows with the mask (B, W) can follow a prefix that is computed once."""
+    capacity = prefix.input_ids.shape[1] + attention_mask.shape[1] + max_new_tokens
+    context = context_length(model)
+    cache = new_cache(model, capacity)
+    if (context is not None and capacity > context) or not can_select_rows(cache):
+        return False
+    if not bool(attention_mask[:, -1:].all()):  # a row has no token of its own, and others have
+        return False
+    # Rows of unequal length leave a gap of padding after the prefix. Where a distance counts the gap, it must not be.
+    return bool(attention_mask.all()) or not keeps_gaps(model, cache, capacity)
 
 
-def _can_drop_rows(cache: DynamicCache) -> bool:
-    """Return whether every layer of the cache can select rows: attention layers can, recurrent ones cannot."""
-    return all(
-        isinstance(layer, DynamicLayer) and not isinstance(layer, LinearAttentionCacheLayerMixin) for layer in cache.layers
-    )
+@contextmanager
+def _noting(head: nn.Module, wanted: bool) -> Iterator[list[Tensor]]:
+    """Collect what enters the output layer at the last position, (B, H), within a block; nothing if it is not wanted."""
+    noted: list[Tensor] = []
+    handle = head.register_forward_pre_hook(lambda _, inputs: noted.append(inputs[0][:, -1].float())) if wanted else None
+    try:
+        yield noted
+    finally:
+        if handle is not None:
+            handle.remove()
 
 
 @contextmanager

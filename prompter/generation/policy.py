@@ -20,7 +20,8 @@ from distill.common.precision import autocast, resolve_device
 from distill.common.seeding import random_generator
 from eval.toy import located
 from prompter.generation.config import PolicyConfig
-from prompter.generation.decoding import context_length, decode, left_padded
+from prompter.generation.decoding import context_length, decode
+from prompter.generation.prefix import Prefix
 
 
 def class_names(labels: list[str]) -> list[str]:
@@ -154,13 +155,15 @@ class TopicPolicy:
         """
         device = self.model.device
         ids = self.tokenizer([self.class_prompts[index] for index in targets.tolist()])["input_ids"]
-        input_ids, attention_mask = left_padded(ids, self.tokenizer.pad_token_id)
+        # Nothing follows a class prompt, so each is computed once.
+        nothing = torch.empty(len(ids), 0, dtype=torch.long, device=device)
         self.model.eval()
         with torch.inference_mode(), autocast(device, trained=True):
             decoded = decode(
                 self.model,
-                input_ids.to(device),
-                attention_mask.to(device),
+                nothing,
+                nothing,
+                prefix=Prefix.of(ids, self.tokenizer.pad_token_id, device),
                 max_new_tokens=self.max_tokens,
                 min_new_tokens=self.config.topic_min_tokens,
                 eos_token_ids=[] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id],

@@ -26,7 +26,8 @@ from distill.common.precision import autocast, resolve_device, weight_dtype
 from distill.common.seeding import random_generator
 from eval.toy import located
 from prompter.generation.config import WriterConfig
-from prompter.generation.decoding import Decoded, context_length, decode, left_padded, unwrapped
+from prompter.generation.decoding import Decoded, context_length, decode, unwrapped
+from prompter.generation.prefix import left_padded
 
 if TYPE_CHECKING:
     from prompter.generation.policy import TopicPolicy

@@ -31,6 +31,7 @@ from trl import GRPOTrainer
 from distill.common.errors import InputError
 from distill.common.seeding import random_generator, seeded
 from prompter.generation.decoding import decode
+from prompter.generation.prefix import Prefix
 from prompter.rl.ppo_config import PPOConfig
 
 
@@ -243,20 +244,17 @@ class PPOTrainer(GRPOTrainer):
         self, prompt_ids: list[list[int]], images: Any, multimodal_fields: Any, num_generations: int, *args: Any
     ) -> tuple[list[list[int]], None]:
         device = self.accelerator.device
-        width = max(len(ids) for ids in prompt_ids)
-        input_ids = torch.full((len(prompt_ids), width), self._tokenizer.pad_token_id, dtype=torch.long)
-        attention_mask = torch.zeros_like(input_ids)
-        for row, ids in enumerate(prompt_ids):
-            input_ids[row, width - len(ids) :] = torch.tensor(ids)
-            attention_mask[row, width - len(ids) :] = 1
+        # Nothing follows a prompt, and few of them differ: each is computed once.
+        nothing = torch.empty(len(prompt_ids), 0, dtype=torch.long, device=device)
         model = self.accelerator.unwrap_model(self.model)
         was_training = model.training
         model.eval()
         with self.accelerator.autocast():
             decoded = decode(
                 model,
-                input_ids.to(device),
-                attention_mask.to(device),
+                nothing,
+                nothing,
+                prefix=Prefix.of(prompt_ids, self._tokenizer.pad_token_id, device),
                 max_new_tokens=self.max_completion_length,
                 min_new_tokens=(self.args.generation_kwargs or {}).get("min_new_tokens", 0),
                 eos_token_ids=self.eos_token_ids,

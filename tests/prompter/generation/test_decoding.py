@@ -21,7 +21,8 @@ from transformers import (
 
 from distill.common.errors import InputError
 from distill.common.seeding import random_generator
-from prompter.generation.decoding import context_length, decode, left_padded
+from prompter.generation.decoding import context_length, decode
+from prompter.generation.prefix import left_padded
 from tests.prompter.generation.test_sampling import truncated
 
 VOCABULARY, PAD = 50, 0
