@@ -23,6 +23,7 @@ from transformers import (
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
 
+from distill.checkpoints.checksums import seal
 from distill.checkpoints.model_config import check_limit
 from distill.common import encode
 from distill.common.errors import InputError, did_you_mean
@@ -105,6 +106,7 @@ class Student:
         with replace_folder(folder, marker="config.json") as temporary:
             self.model.save_pretrained(temporary)
             self.tokenizer.save_pretrained(temporary)
+            seal(temporary)
 
 
 def load_student(

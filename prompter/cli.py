@@ -66,6 +66,16 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("prompter: stopped", file=sys.stderr)
         return exit_status()
+    except BaseException as error:
+        if type(error) is not Exception and type(error).__name__ != "PanicException":
+            raise
+        from distill.checkpoints.tokenizers import unreadable  # the library is loaded already where this is needed
+
+        fault = unreadable(error)
+        if fault is None:
+            raise
+        print(f"prompter: {one_line(fault)}", file=sys.stderr)
+        return 2
 
 
 def parsed(arguments: list[str]) -> tuple[str, dict[str, Any]]:

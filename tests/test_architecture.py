@@ -15,7 +15,7 @@ ROOMS = {
     "distill.teachers": {"distill.checkpoints", "distill.common", "distill.teachers.functions"},
     "distill.teachers.functions": {"distill.common", "distill.teachers"},
     "distill": {"distill.checkpoints", "distill.common", "distill.teachers"},
-    "distill.methods": {"distill.common", "distill.teachers", "distill"},
+    "distill.methods": {"distill.checkpoints", "distill.common", "distill.teachers", "distill"},
     "eval.toy": set(),
     "eval.data": {"eval.toy"},
     "eval.classifiers": {"eval.data", "eval.toy"},

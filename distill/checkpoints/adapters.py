@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from distill.checkpoints.checksums import check_weights
 from distill.checkpoints.model_config import read_json
 from distill.checkpoints.weights import NAMES, file_of, load_pickled, unwrapped_names
 from distill.common.errors import InputError
@@ -54,6 +55,7 @@ class Adapter:
 
     def read(self) -> dict[str, Tensor]:
         """Return its weights, by names of the base model's modules."""
+        check_weights(self.weights, self.about)
         try:
             found = (
                 load_file(self.weights) if self.weights.suffix == ".safetensors" else load_pickled(self.weights, self.about)

@@ -21,7 +21,6 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
-    AutoTokenizer,
     GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
@@ -31,7 +30,9 @@ from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from distill.checkpoints.adapters import CONFIG, Adapter, find_adapter, merge
-from distill.checkpoints.model_config import check_tokenizer_files, drop_foreign_tokens, make_config, read_json, say_once
+from distill.checkpoints.checksums import check_folder, check_weights
+from distill.checkpoints.model_config import drop_foreign_tokens, make_config, read_json, say_once
+from distill.checkpoints.tokenizers import open_tokenizer
 from distill.checkpoints.weights import describe_missing, file_of, find_checkpoint, unwrapped_names
 from distill.common.errors import InputError
 
@@ -82,6 +83,8 @@ def load_config(name_or_path: str | Path, field: str, revision: str | None = Non
         file = file_of(source, "config.json", revision)
         if file is None and adapter is None:
             file = Path(cached_file(source, "config.json", revision=revision or "main"))  # raises what is wrong
+        if Path(source).is_dir():
+            check_folder(Path(source), about)
         if file is not None:
             config = make_config(read_json(file, about), source, about)
         else:
@@ -202,6 +205,8 @@ def _read_model(
     checkpoint = find_checkpoint(source, revision, about)
     if checkpoint is None:
         raise describe_missing(source, name, field)
+    for part in checkpoint.files:
+        check_weights(part, about)
     weights = None
     sizes = {} if checkpoint.pickled else checkpoint.sizes()
     mixed = Path(source).is_dir() and (Path(source) / CONFIG).is_file()  # transformers would put the adapter on top
@@ -290,12 +295,9 @@ def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = 
     if adapter is not None:  # PEFT saves the adapter alone
         return load_tokenizer(adapter.base, field)
     try:
-        if found:
-            check_tokenizer_files(found[0].parent, about)
         config = load_config(name_or_path, field, revision) if file_of(source, "config.json", revision) else None
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, revision=revision or "main", trust_remote_code=False, **({} if config is None else {"config": config})
-        )
+        options: dict[str, Any] = {} if config is None else {"config": config}
+        tokenizer = open_tokenizer(source, about, found, revision=revision or "main", **options)
     except InputError:
         raise
     except Exception as error:  # the Rust tokenizer raises a bare `Exception` for a damaged tokenizer.json

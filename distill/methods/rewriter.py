@@ -21,8 +21,10 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from distill.checkpoints.checksums import check_folder, check_weights, seal
+from distill.checkpoints.tokenizers import open_tokenizer
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.hub import load_model, load_tokenizer
@@ -302,6 +304,7 @@ class Rewriter:
             save_file(self.weights(), temporary / ADAPTER_FILE)
             self.tokenizer.save_pretrained(temporary)
             write_json(temporary / REWRITER_MANIFEST, manifest)
+            seal(temporary)
 
     @classmethod
     def load(cls, folder: str | Path, base: str | None = None, device: str = "auto") -> "Rewriter":
@@ -316,13 +319,18 @@ class Rewriter:
             InputError: A file is missing, damaged or of a newer version, or the base is another model.
         """
         folder = Path(folder)
+        about = f"rewriter: {folder}"
+        check_folder(folder, about)
         manifest = read_json(folder / REWRITER_MANIFEST)
         try:
             written_by, name, count = manifest["schema_version"], base or manifest["base"], manifest["base_parameters"]
             rank, alpha, length = manifest["rank"], manifest["alpha"], manifest["max_length"]
             share = manifest["hidden_share"]
+            check_weights(folder / ADAPTER_FILE, about)
             weights = load_file(folder / ADAPTER_FILE)
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            tokenizer = open_tokenizer(folder, about)
+        except InputError:
+            raise
         except Exception as error:  # files, keys and the Rust tokenizer each raise their own
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             kind = "the adapter" if isinstance(error, SafetensorError | OSError) else "the rewriter"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from distill.checkpoints.checksums import CHECKSUMS, check_folder, seal
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.teachers.found import remember
@@ -97,6 +98,7 @@ def save_prompter(
                 adapter["target_modules"].sort()
             write_json(folder / "adapter_config.json", adapter | {"base_model_name_or_path": manifest["base"]})
         write_json(folder / PROMPTER_MANIFEST, manifest)
+        seal(folder)
     remember(path / PROMPTER_MANIFEST, manifest["teacher"])
 
 
@@ -151,10 +153,11 @@ def read_prompter_manifest(folder: Path) -> dict[str, Any]:
     """Read and check `prompter.json`.
 
     Raises:
-        InputError: The file is damaged, or its schema is not the one that this version reads.
+        InputError: The file, or another of the folder, is damaged; or its schema is not the one that this version reads.
     """
     file = folder / PROMPTER_MANIFEST
     manifest = read_json(file)
+    check_folder(folder, f"prompter: {folder}")
     if not isinstance(manifest, dict) or "schema_version" not in manifest:
         raise InputError(f"{file}: has no schema_version, so no run wrote it: copy the folder again from the run")
     if manifest["schema_version"] != SCHEMA_VERSION:
@@ -185,7 +188,7 @@ def fingerprint(folder: Path) -> str:
     digest = hashlib.sha256()
     try:
         for file in sorted(folder.iterdir()):
-            if file.suffix in (".json", ".safetensors"):
+            if file.suffix in (".json", ".safetensors") and file.name != CHECKSUMS:
                 with file.open("rb") as stream:
                     digest.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
     except OSError as error:

@@ -23,8 +23,10 @@ from peft import PeftModel, get_peft_model, set_peft_model_state_dict
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from distill.checkpoints.checksums import check_weights
+from distill.checkpoints.tokenizers import open_tokenizer
 from distill.checkpoints.weights import find_checkpoint
 from distill.common.adapters import read_adapter_config
 from distill.common.errors import InputError, did_you_mean
@@ -328,6 +330,7 @@ def _with_adapter(model: PreTrainedModel, folder: Path, base: str) -> PeftModel:
     damaged = f"{folder}: the adapter is missing or damaged"
     try:
         config = read_adapter_config(folder, model)
+        check_weights(folder / "adapter_model.safetensors", f"prompter: {folder}")
         weights = load_file(folder / "adapter_model.safetensors")
     except InputError:
         raise
@@ -355,7 +358,9 @@ def _with_adapter(model: PreTrainedModel, folder: Path, base: str) -> PeftModel:
 def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load the tokenizer saved with the adapter. `distill.common.hub` would expect a config.json beside it."""
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        return open_tokenizer(folder, f"prompter: {folder}")
+    except InputError:
+        raise
     except Exception as error:  # the Rust tokenizer raises a bare `Exception` for a damaged tokenizer.json
         reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise InputError(f"{folder}: the tokenizer is missing or damaged ({reason}): copy the folder again") from error

@@ -1,0 +1,163 @@
+"""Checksums of a folder that we saved, so that a flipped bit is named and not computed with.
+
+Weights carry theirs inside: the metadata of a safetensors file holds the SHA-256 of everything else in it. Whoever trains a
+saved student further and calls `save_pretrained` writes a file without it, which is accepted as the new weights. The small
+files (tokenizer, configuration) are listed in `checksums.json` with size and SHA-256. As in a dataset's recipe, a file of the
+listed size with other content is damaged, and one of another size was edited, which is the user's right. Folders without
+checksums, such as older ones and those of the hub, are read as before.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from distill.common.errors import InputError
+from distill.common.files import write_json
+
+CHECKSUMS = "checksums.json"
+
+KEY = "prompter_sha256"
+"""Key of the checksum in the metadata of a safetensors file."""
+
+LISTED = {".json", ".txt", ".model", ".jinja"}
+"""Endings of the files that `checksums.json` lists."""
+
+LARGEST_LISTED = 256 << 20
+"""A file of more bytes than any tokenizer has is not read for its checksum."""
+
+LARGEST_HEADER = 100 << 20
+"""What safetensors itself reads of a header at most, in bytes."""
+
+
+def seal(folder: Path) -> None:
+    """Put checksums into the safetensors files of a folder, and list its small files in `checksums.json`.
+
+    Raises:
+        OSError: A file cannot be written.
+        InputError: The same, of the list.
+    """
+    for file in sorted(folder.glob("*.safetensors")):
+        _mark(file)
+    listed = [file for file in sorted(folder.iterdir()) if file.suffix in LISTED and file.name != CHECKSUMS]
+    write_json(folder / CHECKSUMS, {file.name: [file.stat().st_size, _sha256(file)] for file in listed})
+
+
+def check_weights(file: Path, about: str) -> None:
+    """Compare a safetensors file with the checksum in it; one without a checksum was saved by others.
+
+    Args:
+        file: The file.
+        about: What it belongs to, at the beginning of the message: "teacher: models/x".
+
+    Raises:
+        InputError: It is damaged.
+    """
+    if file.suffix != ".safetensors":
+        return
+    with file.open("rb") as stream:
+        header = _header(stream)
+        if header is None:  # safetensors says what is wrong
+            return
+        said = _said(header)
+        if said is not None and said != _digest(header, stream):
+            raise InputError(f"{about}: {file.name} is damaged or cut off (its checksum differs); copy the folder again.")
+
+
+def check_folder(folder: Path, about: str) -> None:
+    """Compare the small files of a folder with its `checksums.json`, if it has one and its weights are still those we saved.
+
+    Args:
+        folder: The folder.
+        about: As for `check_weights`.
+
+    Raises:
+        InputError: A file is damaged or missing, or the list is.
+    """
+    try:
+        listed = json.loads((folder / CHECKSUMS).read_bytes())
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, RecursionError):
+        listed = None
+    weights = [file for file in folder.glob("*.safetensors") if file.is_file()]
+    if weights and not any(_is_ours(file) for file in weights):
+        return  # saved by another program since, together with what it changed
+    remedy = f"copy the folder again; if you changed it yourself, remove {CHECKSUMS} there."
+    if not _well_formed(listed):
+        raise InputError(f"{about}: {CHECKSUMS} is damaged; {remedy}")
+    for name, (size, digest) in listed.items():
+        file = folder / name
+        if not file.is_file():
+            raise InputError(f"{about}: {name} is missing; {remedy}")
+        if file.stat().st_size == size <= LARGEST_LISTED and _sha256(file) != digest:
+            raise InputError(f"{about}: {name} is damaged (its checksum differs); {remedy}")
+
+
+def _well_formed(listed: Any) -> bool:
+    """Return whether a list of files has the form that `seal` writes; it may come from anybody."""
+    return isinstance(listed, dict) and all(
+        Path(name).name == name
+        and isinstance(entry, list)
+        and len(entry) == 2
+        and isinstance(entry[0], int)
+        and isinstance(entry[1], str)
+        for name, entry in listed.items()
+    )
+
+
+def _mark(file: Path) -> None:
+    """Write the checksum into the metadata of a safetensors file."""
+    temporary = file.with_name(f".{file.name}.sealed")
+    with file.open("rb") as stream, temporary.open("wb") as marked:
+        header = _header(stream)
+        assert header is not None, file
+        start = stream.tell()
+        digest = _digest(header, stream)
+        header["__metadata__"] = {**header.get("__metadata__", {}), KEY: digest}
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)  # the values stay aligned
+        marked.write(len(text).to_bytes(8, "little") + text)
+        stream.seek(start)
+        shutil.copyfileobj(stream, marked, 1 << 20)
+    os.replace(temporary, file)
+
+
+def _header(stream: BinaryIO) -> dict[str, Any] | None:
+    """Read the header of a safetensors file; None if it has none."""
+    length = int.from_bytes(stream.read(8), "little")
+    if length > LARGEST_HEADER:
+        return None
+    try:
+        header = json.loads(stream.read(length))
+    except (ValueError, RecursionError):
+        return None
+    return header if isinstance(header, dict) else None
+
+
+def _said(header: Mapping[str, Any]) -> str | None:
+    metadata = header.get("__metadata__")
+    said = metadata.get(KEY) if isinstance(metadata, dict) else None
+    return said if isinstance(said, str) else None
+
+
+def _digest(header: Mapping[str, Any], stream: BinaryIO) -> str:
+    """Return the SHA-256 of names, shapes and values; `stream` stands behind the header."""
+    digest = hashlib.sha256(json.dumps({k: v for k, v in header.items() if k != "__metadata__"}, sort_keys=True).encode())
+    while block := stream.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _is_ours(file: Path) -> bool:
+    with file.open("rb") as stream:
+        header = _header(stream)
+    return header is None or _said(header) is not None  # a damaged file may be ours
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
