@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -43,7 +43,16 @@ def seal(folder: Path) -> None:
     for file in sorted(folder.glob("*.safetensors")):
         _mark(file)
     listed = [file for file in sorted(folder.iterdir()) if file.suffix in LISTED and file.name != CHECKSUMS]
-    write_json(folder / CHECKSUMS, {file.name: [file.stat().st_size, _sha256(file)] for file in listed})
+    list_files(folder, [file.name for file in listed])
+
+
+def list_files(folder: Path, names: Iterable[str]) -> None:
+    """List files of a folder with size and SHA-256 in its `checksums.json`.
+
+    Raises:
+        InputError: The list cannot be written.
+    """
+    write_json(folder / CHECKSUMS, {name: [(folder / name).stat().st_size, _sha256(folder / name)] for name in names})
 
 
 def check_weights(file: Path, about: str) -> None:
@@ -77,24 +86,31 @@ def check_folder(folder: Path, about: str) -> None:
     Raises:
         InputError: A file is damaged or missing, or the list is.
     """
-    try:
-        listed = json.loads((folder / CHECKSUMS).read_bytes())
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, RecursionError):
-        listed = None
     weights = [file for file in folder.glob("*.safetensors") if file.is_file()]
     if weights and not any(_is_ours(file) for file in weights):
         return  # saved by another program since, together with what it changed
-    remedy = f"copy the folder again; if you changed it yourself, remove {CHECKSUMS} there."
+    if found := faults(folder):
+        raise InputError(f"{about}: {found[0]}; copy the folder again; if you changed it yourself, remove {CHECKSUMS} there.")
+
+
+def faults(folder: Path) -> list[str]:
+    """Return what is wrong with the files that a folder's `checksums.json` lists; [] where there is no list."""
+    try:
+        listed = json.loads((folder / CHECKSUMS).read_bytes())
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, RecursionError):
+        listed = None
     if not _well_formed(listed):
-        raise InputError(f"{about}: {CHECKSUMS} is damaged; {remedy}")
+        return [f"{CHECKSUMS} is damaged"]
+    found = []
     for name, (size, digest) in listed.items():
         file = folder / name
         if not file.is_file():
-            raise InputError(f"{about}: {name} is missing; {remedy}")
-        if file.stat().st_size == size <= LARGEST_LISTED and _sha256(file) != digest:
-            raise InputError(f"{about}: {name} is damaged (its checksum differs); {remedy}")
+            found.append(f"{name} is missing")
+        elif file.stat().st_size == size <= LARGEST_LISTED and _sha256(file) != digest:
+            found.append(f"{name} is damaged (its checksum differs)")
+    return found
 
 
 def _well_formed(listed: Any) -> bool:

@@ -9,11 +9,13 @@ Sample texts come from a language model and are treated as hostile: the template
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from distill.checkpoints.checksums import faults
 from distill.common.errors import InputError
 from distill.common.files import read_json, read_yaml, write_text
 from eval.report.charts import percent
@@ -22,6 +24,8 @@ from eval.report.page import page
 from eval.report.tables import budget, confusion, headline, settings_table, time_split, topic_table
 from eval.report.texts import before_and_after, most_apart
 from eval.report.values import duration, mapping, number, rows, short, whole
+
+LOGGER = logging.getLogger("prompter")
 
 NEEDED = ("summary.json", "metrics.jsonl", "samples.jsonl")
 MAX_FACT = 200
@@ -204,6 +208,8 @@ def read_record(folder: Path) -> Record:
         raise InputError(f"{folder}: is not a folder; give the folder of a run.")
     if not any((folder / name).is_file() for name in NEEDED):
         raise InputError(f"{folder}: holds none of {', '.join(NEEDED)}; give the folder of a run.")
+    if found := faults(folder):
+        LOGGER.warning("%s: %s; the report shows what the files hold now.", folder, ", ".join(found))
     summary = _read_object(folder / "summary.json")
     return Record(
         title=folder.resolve().name,

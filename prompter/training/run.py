@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from trl import GRPOTrainer, RLOOTrainer
 
+from distill.checkpoints.checksums import list_files
 from distill.common.errors import InputError, WorthlessError
 from distill.common.files import read_json, write_json
 from distill.distiller import Distiller
@@ -34,6 +35,9 @@ from prompter.training.summary import run_health, summarise
 from prompter.training.trainer_factory import Schedule, policy_trainer
 
 SUMMARY = "summary.json"
+
+LISTED = (SUMMARY, "metrics.jsonl", "samples.jsonl", "disagreement.json")
+"""Files of a finished run whose checksums are kept, for the report."""
 
 HEALTH = "health.json"
 """Why the pilot stopped a run, which has no summary; the report reads it."""
@@ -175,6 +179,7 @@ def write_run_results(
     write_json(path / "disagreement.json", apart)
     write_prompter_card(path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
     write_json(path / SUMMARY, summary)
+    list_files(path, [name for name in LISTED if (path / name).is_file()])
     write_report(path)
     return summary
 

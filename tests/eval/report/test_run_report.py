@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distill.checkpoints.checksums import list_files
 from distill.common.errors import InputError
 from eval.report.run_report import Record, render_run, run_outcome, write_report
 from tests.eval.page import Page
@@ -205,3 +206,14 @@ def test_findings_stand_at_the_top_with_their_advice_and_as_text(tmp_path: Path)
 @pytest.mark.parametrize("health", [None, [], "H01", {"findings": 3}, {"findings": [3, {}], "agreement": {"prompted": []}}])
 def test_a_health_that_is_missing_or_odd_is_no_error(tmp_path: Path, health: object) -> None:
     assert write_report(write_run(tmp_path / "run", summary() | {"health": health})).is_file()
+
+
+def test_a_damaged_file_of_a_finished_run_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    run = write_run(tmp_path / "run")
+    list_files(run, ("summary.json", "metrics.jsonl", "samples.jsonl"))
+    write_report(run)
+    assert not caplog.records
+    text = (run / "metrics.jsonl").read_text()
+    (run / "metrics.jsonl").write_text(text.replace("1", "2", 1))
+    write_report(run)
+    assert "metrics.jsonl is damaged" in caplog.text
