@@ -157,4 +157,6 @@ def describe_missing(source: str, name: str, field: str) -> InputError:
         {FOREIGN[file.suffix] for file in Path(source).glob("*") if file.suffix in FOREIGN} if Path(source).is_dir() else ()
     )
     instead = f" It holds {', '.join(sorted(kinds))}, which is not read." if kinds else ""
+    if "GGUF" in kinds:
+        instead = f" It holds GGUF files: name one of them, such as {sorted(Path(source).glob('*.gguf'))[0]}."
     return InputError(f"{field}: {name} has no model.safetensors; save the model with save_pretrained (safetensors).{instead}")

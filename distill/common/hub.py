@@ -7,14 +7,11 @@ run (`trust_remote_code` stays off).
 """
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
-from safetensors import SafetensorError
 from transformers import (
     AutoModel,
     AutoModelForCausalLM,
@@ -26,11 +23,12 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from distill.checkpoints.adapters import CONFIG, Adapter, find_adapter, merge
 from distill.checkpoints.checksums import check_folder, check_weights
+from distill.checkpoints.explain import explain, quiet_loading
+from distill.checkpoints.gguf import find_gguf, is_gguf
 from distill.checkpoints.model_config import drop_foreign_tokens, make_config, read_json, say_once
 from distill.checkpoints.tokenizers import open_tokenizer
 from distill.checkpoints.weights import describe_missing, file_of, find_checkpoint, unwrapped_names
@@ -79,6 +77,9 @@ def load_config(name_or_path: str | Path, field: str, revision: str | None = Non
     """
     source, about = _resolve(name_or_path, field), f"{field}: {name_or_path}"
     try:
+        gguf = find_gguf(name_or_path, field, revision)
+        if gguf is not None:
+            return gguf.config()
         adapter = _adapter(source, revision, about)
         file = file_of(source, "config.json", revision)
         if file is None and adapter is None:
@@ -97,7 +98,7 @@ def load_config(name_or_path: str | Path, field: str, revision: str | None = Non
     except InputError:
         raise
     except Exception as error:  # a configuration that is not what its family expects raises anything
-        raise _explain(error, name_or_path, field) from error
+        raise explain(error, name_or_path, field) from error
 
 
 def load_model(
@@ -152,12 +153,12 @@ def load_model(
             if not new_head or missing:
                 model, missing = merge(model, adapter, missing), []
         else:
-            _check_kind(config, endings, kind, new_head, about)
+            _check_kind(config, endings, kind, new_head and not is_gguf(source), about)
             model, missing = _read_model(auto_class, str(name_or_path), source, field, dtype, config, revision)
     except InputError:
         raise
     except Exception as error:  # files of strangers make transformers raise anything
-        raise _explain(error, name_or_path, field) from error
+        raise explain(error, name_or_path, field) from error
     # Only the last states of a headless model are used, and checkpoints of masked language models have no pooler.
     missing = sorted(key for key in missing if auto_class is not AutoModel or not key.startswith("pooler."))
     if missing and not new_head:
@@ -168,7 +169,7 @@ def load_model(
 
 def _adapter(source: str, revision: str | None, about: str) -> Adapter | None:
     """Return the LoRA adapter in a folder or hub id; a hub id with a config.json is taken as a whole model."""
-    if not Path(source).is_dir() and file_of(source, "config.json", revision) is not None:
+    if is_gguf(source) or (not Path(source).is_dir() and file_of(source, "config.json", revision) is not None):
         return None
     return find_adapter(source, revision, about)
 
@@ -202,6 +203,11 @@ def _read_model(
 ) -> tuple[PreTrainedModel, list[str]]:
     """Return the model and the names of weights that its files lack, which were drawn at random."""
     about = f"{field}: {name}"
+    gguf = find_gguf(source, field, revision)
+    if gguf is not None:
+        model_class = _checked_class(auto_class, config, gguf.header.values, about)
+        with quiet_loading():
+            return gguf.model(model_class, config, dtype)
     checkpoint = find_checkpoint(source, revision, about)
     if checkpoint is None:
         raise describe_missing(source, name, field)
@@ -214,7 +220,7 @@ def _read_model(
         weights = checkpoint.read(about)
         sizes = {key: weight.numel() for key, weight in weights.items()}
     model_class = _checked_class(auto_class, config, sum(sizes.values()), about)
-    with _quiet():
+    with quiet_loading():
         model, report = model_class.from_pretrained(
             source if weights is None else None,
             config=config,
@@ -249,7 +255,7 @@ def _checked_class(auto_class: type, config: PreTrainedConfig, stored: int, abou
 
     Nothing is allocated for it: the model is laid out without memory.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("meta"), _quiet():
+    with torch.random.fork_rng(devices=[]), torch.device("meta"), quiet_loading():
         model = auto_class.from_config(config)  # type: ignore[attr-defined]
     described = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
     # Quantised weights are packed: a file holds fewer values than the model has.
@@ -290,6 +296,14 @@ def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = 
         InputError: See `load_config`; or there are no tokenizer files.
     """
     source, about = _resolve(name_or_path, field, TOKENIZER_FILES), f"{field}: {name_or_path}"
+    try:
+        gguf = find_gguf(name_or_path, field, revision)
+        if gguf is not None:
+            return _with_padding(gguf.tokenizer())
+    except InputError:
+        raise
+    except Exception as error:  # as below
+        raise explain(error, name_or_path, field, part="tokenizer") from error
     found = [file for name in TOKENIZER_FILES[1:] if (file := file_of(source, name, revision)) is not None]
     adapter = _adapter(source, revision, about) if not found else None
     if adapter is not None:  # PEFT saves the adapter alone
@@ -301,10 +315,14 @@ def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = 
     except InputError:
         raise
     except Exception as error:  # the Rust tokenizer raises a bare `Exception` for a damaged tokenizer.json
-        raise _explain(error, name_or_path, field, part="tokenizer") from error
+        raise explain(error, name_or_path, field, part="tokenizer") from error
     # Without tokenizer files transformers builds an empty tokenizer of the family from config.json alone.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise InputError(f"{field}: {name_or_path} has no tokenizer files (tokenizer.json); save the tokenizer there.")
+    return _with_padding(tokenizer)
+
+
+def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     if tokenizer.pad_token_id is None:
         spare = [tokenizer.eos_token, tokenizer.sep_token, tokenizer.unk_token, tokenizer.bos_token]
         tokenizer.pad_token = next((t for t in spare if t is not None), tokenizer.convert_ids_to_tokens(0))
@@ -344,14 +362,12 @@ def _resolve(name_or_path: str | Path, field: str, files: tuple[str, ...] = ("co
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not any((folder / file).is_file() for file in (*files, CONFIG)):
-            if any(folder.glob("*.gguf")):
-                raise InputError(
-                    f"{field}: {name} holds GGUF weights, which are not read; give the folder of the original model."
-                )
+            if found := sorted(folder.glob("*.gguf")):
+                raise InputError(f"{field}: folder {name} holds GGUF files; name one of them: {found[0]}")
             raise InputError(f"{field}: folder {name} has no config.json; give the folder that save_pretrained wrote.")
         return str(folder)
-    if name.endswith(".gguf"):
-        raise InputError(f"{field}: {name} is a GGUF file, which is not read; give the folder of the original model.")
+    if is_gguf(name):
+        return name
     if folder.exists():
         raise InputError(f"{field}: {name} is a file; give the model folder that holds it.")
     # "models/teacher" could be a hub id. Where a folder "models" exists, it is a mistyped path, and no network is needed.
@@ -359,39 +375,3 @@ def _resolve(name_or_path: str | Path, field: str, files: tuple[str, ...] = ("co
     if local or not HUB_ID.fullmatch(name) or isinstance(name_or_path, Path):
         raise InputError(f"{field}: folder {name} does not exist; check the path.")
     return name
-
-
-def _explain(
-    error: Exception, name_or_path: str | Path, field: str, part: Literal["model", "tokenizer"] = "model"
-) -> InputError:
-    """Return one line with a remedy for an exception of `from_pretrained`."""
-    name = str(name_or_path)
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    if isinstance(error, OSError) and not Path(name).expanduser().is_dir():
-        return InputError(
-            f"{field}: {name} is not a local folder, and it cannot be loaded from the hub "
-            f"(offline, unreachable, or no such {part}); download it where there is internet "
-            f"(hf download {name} --local-dir DIR) and pass DIR instead."
-        )
-    if isinstance(error, SafetensorError):
-        return InputError(f"{field}: the weights in {name} are damaged or cut off ({reason}); copy the folder again.")
-    if "no file named" in str(error):
-        return InputError(f"{field}: {name} has no model.safetensors; save the model with save_pretrained (safetensors).")
-    if "trust_remote_code" in str(error) or "custom code" in str(error):
-        return InputError(f"{field}: {name} needs code from its repository, which is never run; use another model.")
-    return InputError(f"{field}: the {part} in {name} cannot be loaded ({reason}).")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the loading bars, and the report of missing weights, which this module checks itself."""
-    bars = transformers_logging.is_progress_bar_enabled()
-    level = transformers_logging.get_verbosity()
-    transformers_logging.disable_progress_bar()
-    transformers_logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        transformers_logging.set_verbosity(level)
-        if bars:
-            transformers_logging.enable_progress_bar()
