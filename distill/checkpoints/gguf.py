@@ -27,6 +27,7 @@ from transformers.utils.hub import cached_file
 
 from distill.checkpoints.gguf_header import GgufHeader, read_header
 from distill.checkpoints.model_config import make_config, say_once
+from distill.checkpoints.tokenizers import check_reading
 from distill.common.errors import InputError
 
 SUFFIX = ".gguf"
@@ -42,7 +43,13 @@ NAME = "model.gguf"
 END_TOKENS = ("eos_token_id", "eot_token_id", "eom_token_id")
 """Settings of a file that name a token which ends what the model says: end of text, of a turn, of a message."""
 
-LLAMA3_ROPE = {"rope_type": "llama3", "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+"""How Llama 3.1 and later stretch their positions; a file holds the resulting factors, the largest of which is `factor`."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class GgufFile:
             raise InputError(
                 f"{self.about} is one of {parts} parts; join them first (llama-gguf-split --merge FIRST_PART JOINED.gguf)."
             )
+        self._check_tokens()
         state = self.path.stat()
         try:
             raw = dict(_read_config(str(self.path), state.st_size, state.st_mtime_ns))
@@ -91,6 +99,16 @@ class GgufFile:
         config.architectures = [name]
         return config
 
+    def _check_tokens(self) -> None:
+        """Check that there is a tokenizer, before seconds are spent on the weights."""
+        said = self.header.settings
+        tokens = said.get("tokenizer.ggml.tokens")
+        if not isinstance(tokens, int) or not tokens:
+            raise InputError(f"{self.about} has no tokenizer; use a file that was converted together with its tokenizer.")
+        for key, value in said.items():
+            if key.startswith("tokenizer.ggml.") and key.endswith("_token_id") and isinstance(value, int) and value >= tokens:
+                raise InputError(f"{self.about}: {key} is {value}, but it has {tokens} tokens; download it again.")
+
     def _completed(self, raw: dict[str, Any]) -> dict[str, Any]:
         """Add what transformers leaves at the defaults of the family, and drop what is no setting."""
         raw = {name: value for name, value in raw.items() if not name.startswith("_")}
@@ -107,11 +125,27 @@ class GgufFile:
         if family == "gemma2":
             for name in ("attn_logit_softcapping", "final_logit_softcapping"):
                 raw[name] = said.get(name, raw.get(name, 50.0 if name.startswith("attn") else 30.0))
+        raw |= self._rope(said)
         ends = [said.get(f"ggml.{name}") for name in END_TOKENS]
         ids = list(dict.fromkeys(number for number in ends if isinstance(number, int)))
         if len(ids) > 1:
             raw["eos_token_id"] = ids
         return raw
+
+    def _rope(self, said: dict[str, Any]) -> dict[str, Any]:
+        """Return how the positions of a model are stretched for long texts."""
+        factor, kind = said.get("rope.scaling.factor"), said.get("rope.scaling.type")
+        if "rope_freqs.weight" in self.header.shapes and self.header.architecture == "llama":
+            with self.path.open("rb") as stream:
+                stream.seek(self.header.places["rope_freqs.weight"])
+                count = math.prod(self.header.shapes["rope_freqs.weight"])
+                factors = torch.frombuffer(bytearray(stream.read(4 * count)), dtype=torch.float32)
+            return {"rope_scaling": LLAMA3_ROPE | {"factor": float(factors.max())}}
+        if kind in ("linear", "yarn") and isinstance(factor, float) and self.header.architecture != "gpt-oss":
+            length = said.get("rope.scaling.original_context_length")
+            original = {} if kind == "linear" else {"original_max_position_embeddings": length}
+            return {"rope_scaling": {"rope_type": kind, "factor": factor} | original}
+        return {}
 
     def model(
         self, model_class: type[PreTrainedModel], config: PreTrainedConfig, dtype: torch.dtype
@@ -142,7 +176,8 @@ class GgufFile:
             )
         for key, found, expected in sorted(report["mismatched_keys"]):
             raise InputError(
-                f"{self.about}: {key} has shape {tuple(found)}, but its settings describe {tuple(expected)}; download it again."
+                f"{self.about}: {key} has shape {tuple(found)}, but its settings describe {tuple(expected)}; "
+                "download it again."
             )
         used = sum(weight.numel() for weight in loaded.parameters())
         stored = sum(math.prod(shape) for name, shape in self.header.shapes.items() if not name.startswith("rope_"))
@@ -161,16 +196,11 @@ class GgufFile:
         Raises:
             InputError: The file holds none, or one with special tokens that it does not have.
         """
-        said = self.header.settings
-        tokens = said.get("tokenizer.ggml.tokens")
-        if not isinstance(tokens, int) or not tokens:
-            raise InputError(f"{self.about} has no tokenizer; use a file that was converted together with its tokenizer.")
-        for key, value in said.items():
-            if key.startswith("tokenizer.ggml.") and key.endswith("_token_id") and isinstance(value, int) and value >= tokens:
-                raise InputError(f"{self.about}: {key} is {value}, but it has {tokens} tokens; download it again.")
+        self._check_tokens()
         with _alone(self.path) as folder:
             tokenizer = PreTrainedTokenizerFast.from_pretrained(folder, gguf_file=NAME)
         tokenizer.name_or_path = str(self.path)
+        check_reading(tokenizer)
         return tokenizer
 
 

@@ -40,10 +40,12 @@ class GgufHeader:
     Attributes:
         settings: Numbers and texts by name. A list is represented by its length.
         shapes: Shape of each tensor by name, in torch's order: rows first.
+        places: Where each tensor begins in the file, in bytes.
     """
 
     settings: dict[str, Any]
     shapes: dict[str, tuple[int, ...]]
+    places: dict[str, int]
 
     @property
     def architecture(self) -> str:
@@ -109,11 +111,11 @@ class _Reader:
         if not isinstance(family, str) or not ARCHITECTURE.fullmatch(family):
             raise self._damaged("it names no architecture")
         table = [self._tensor() for _ in range(tensors)]
-        self._check_extents(table, found.get("general.alignment", 32), block_sizes)
+        begin = self._checked_begin(table, found.get("general.alignment", 32), block_sizes)
         shapes = {name: shape for name, shape, _, _ in table}
         if len(shapes) < len(table):
             raise self._damaged("two tensors have one name")
-        return GgufHeader(found, shapes)
+        return GgufHeader(found, shapes, {name: begin + offset for name, _, _, offset in table})
 
     def _tensor(self) -> tuple[str, tuple[int, ...], int, int]:
         """Read the name, shape, format and place of a tensor."""
@@ -124,17 +126,19 @@ class _Reader:
         kind, offset = self._numbers("IQ")
         return name, tuple(reversed(shape)), kind, offset
 
-    def _check_extents(
+    def _checked_begin(
         self, table: list[tuple[str, tuple[int, ...], int, int]], alignment: Any, block_sizes: dict[int, tuple[int, int]]
-    ) -> None:
-        """Check that every tensor lies within the file, and that they do not share their bytes."""
+    ) -> int:
+        """Return where the weights begin; check that every tensor lies within the file, and that they do not share bytes."""
         if not isinstance(alignment, int) or not 0 < alignment <= LARGEST_ALIGNMENT or alignment & (alignment - 1):
             raise self._damaged(f"its alignment is {str(alignment)[:20]}")
         begin = -(-self.place // alignment) * alignment
         total = 0
         for name, shape, kind, offset in table:
             if kind not in block_sizes:
-                raise InputError(f"{self.about}: {name[:80]} has format {kind}, which the library gguf does not know; update it.")
+                raise InputError(
+                    f"{self.about}: {name[:80]} has format {kind}, which the library gguf does not know: update it."
+                )
             values, size = block_sizes[kind]
             count = math.prod(shape)
             if count < 1 or shape[-1:] == () or shape[-1] % values:
@@ -144,6 +148,7 @@ class _Reader:
                 raise self._damaged(f"{name[:80]} lies beyond its end")
         if total > len(self.content):
             raise self._damaged("its tensors need more bytes than it has")
+        return begin
 
     def _value(self, key: str, kind: int) -> Any:
         if kind in NUMBERS:

@@ -40,6 +40,9 @@ LIMITS = (
 ATTENTION = ("eager", "sdpa", "flash_attention_2")
 """Attention implementations that a configuration may name. Any other name may be code to import."""
 
+COMMIT = re.compile(r"/snapshots/([0-9a-f]{40})/")
+"""Where the path of a file in the hub's cache names the commit."""
+
 NEVER_READ = {"auto_map", "fusion_config", "transformers_weights", "use_kernels", "kernel_config", "custom_pipelines",
               "_attn_implementation_internal", "_experts_implementation_internal", "experts_implementation"}  # fmt: skip
 """Fields that choose code or files, and that no weights depend on."""
@@ -100,6 +103,13 @@ def make_config(raw: dict[str, Any], source: str, about: str) -> PreTrainedConfi
     config: PreTrainedConfig = config_class.from_dict(cleaned)
     config.name_or_path = source
     drop_foreign_tokens(config, getattr(config, "vocab_size", None), about)
+    return config
+
+
+def with_commit(config: PreTrainedConfig, file: Path) -> PreTrainedConfig:
+    """Note the commit of the hub's repository that a configuration was read from; transformers notes it no more."""
+    found = COMMIT.search(file.as_posix())
+    config._commit_hash = found[1] if found else None
     return config
 
 

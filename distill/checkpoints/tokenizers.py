@@ -45,6 +45,16 @@ def open_tokenizer(source: str | Path, about: str, files: Sequence[Path] = (), *
     elif files:
         check_tokenizer_files(files[0].parent, about)
     tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False, **options)
+    check_reading(tokenizer)
+    return tokenizer
+
+
+def check_reading(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Let a tokenizer encode and decode a few texts.
+
+    Raises:
+        TokenizerFault: It cannot.
+    """
     try:
         with _hushed():
             ids = tokenizer(list(PROBES))["input_ids"]
@@ -55,7 +65,6 @@ def open_tokenizer(source: str | Path, about: str, files: Sequence[Path] = (), *
         if not _is_bare(error):
             raise
         raise TokenizerFault(f"its files are damaged, {_reason(error)}; copy the folder again") from None
-    return tokenizer
 
 
 def unreadable(error: BaseException) -> str | None:

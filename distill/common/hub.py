@@ -29,7 +29,7 @@ from distill.checkpoints.adapters import CONFIG, Adapter, find_adapter, merge
 from distill.checkpoints.checksums import check_folder, check_weights
 from distill.checkpoints.explain import explain, quiet_loading
 from distill.checkpoints.gguf import find_gguf, is_gguf
-from distill.checkpoints.model_config import drop_foreign_tokens, make_config, read_json, say_once
+from distill.checkpoints.model_config import drop_foreign_tokens, make_config, read_json, say_once, with_commit
 from distill.checkpoints.tokenizers import open_tokenizer
 from distill.checkpoints.weights import describe_missing, file_of, find_checkpoint, unwrapped_names
 from distill.common.errors import InputError
@@ -79,7 +79,7 @@ def load_config(name_or_path: str | Path, field: str, revision: str | None = Non
     try:
         gguf = find_gguf(name_or_path, field, revision)
         if gguf is not None:
-            return gguf.config()
+            return with_commit(gguf.config(), gguf.path)
         adapter = _adapter(source, revision, about)
         file = file_of(source, "config.json", revision)
         if file is None and adapter is None:
@@ -87,7 +87,7 @@ def load_config(name_or_path: str | Path, field: str, revision: str | None = Non
         if Path(source).is_dir():
             check_folder(Path(source), about)
         if file is not None:
-            config = make_config(read_json(file, about), source, about)
+            config = with_commit(make_config(read_json(file, about), source, about), file)
         else:
             assert adapter is not None
             config = _base_config(adapter, field)

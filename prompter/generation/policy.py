@@ -22,6 +22,7 @@ from eval.toy import located
 from prompter.generation.config import PolicyConfig
 from prompter.generation.decoding import context_length, decode
 from prompter.generation.prefix import Prefix
+from prompter.generation.special_tokens import end_tokens
 
 
 def class_names(labels: list[str]) -> list[str]:
@@ -62,6 +63,7 @@ class TopicPolicy:
     ) -> None:
         self.model, self.tokenizer, self.labels, self.config = model, tokenizer, labels, config
         self.max_tokens = max_tokens
+        self.eos_token_ids = end_tokens(model, tokenizer)
         self.class_prompts = [config.control.replace("{label}", name) for name in class_names(labels)]
         if len(set(self.class_prompts)) < len(self.class_prompts):
             raise InputError(f"labels {labels} are not distinct: give the teacher's config an id2label with distinct names")
@@ -166,7 +168,7 @@ class TopicPolicy:
                 prefix=Prefix.of(ids, self.tokenizer.pad_token_id, device),
                 max_new_tokens=self.max_tokens,
                 min_new_tokens=self.config.topic_min_tokens,
-                eos_token_ids=[] if self.tokenizer.eos_token_id is None else [self.tokenizer.eos_token_id],
+                eos_token_ids=self.eos_token_ids,
                 pad_token_id=self.tokenizer.pad_token_id,
                 temperature=self.config.temperature,
                 random=random_generator(seed, purpose, counter, device=device),

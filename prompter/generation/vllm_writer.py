@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from distill.checkpoints.gguf import is_gguf
 from distill.common.errors import InputError
 from distill.common.hub import load_tokenizer
 from distill.common.precision import dtype_name
@@ -43,6 +44,10 @@ class VLLMWriter:
                 f"writer is 'vllm', which is not installed here ({error}): pip install 'topic-prompter[vllm]'"
             ) from None
         name_or_path = located(name_or_path, "writer")
+        if is_gguf(name_or_path):
+            raise InputError(
+                f"generator: {name_or_path} is a GGUF file, which --writer vllm does not read; leave --writer out."
+            )
         self.tokenizer = load_tokenizer(name_or_path, "generator", revision)
         self.config, self._sampling = config, SamplingParams
         start = self.tokenizer.eos_token_id if self.tokenizer.bos_token_id is None else self.tokenizer.bos_token_id

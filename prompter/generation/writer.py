@@ -28,6 +28,7 @@ from eval.toy import located
 from prompter.generation.config import WriterConfig
 from prompter.generation.decoding import Decoded, context_length, decode, unwrapped
 from prompter.generation.prefix import left_padded
+from prompter.generation.special_tokens import end_tokens, start_token
 
 if TYPE_CHECKING:
     from prompter.generation.policy import TopicPolicy
@@ -117,14 +118,11 @@ class Writer:
     ) -> None:
         self.device = model.device if device is None else resolve_device(device)
         self.model, self.tokenizer, self.config = model.to(self.device), tokenizer, config
-        start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+        start = start_token(self.model, tokenizer)
         if start is None:
             raise InputError("generator: its tokenizer has neither a BOS nor an EOS token; set its bos_token.")
         self.start: int = start
-        generation = unwrapped(model).generation_config
-        eos = None if generation is None else generation.eos_token_id
-        eos = tokenizer.eos_token_id if eos is None else eos
-        self.eos_token_ids: list[int] = [eos] if isinstance(eos, int) else list(eos or [])
+        self.eos_token_ids = end_tokens(self.model, tokenizer)
         self.pad_token_id: int = start if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         context = context_length(model)
         if context is not None and config.writer_max_new_tokens >= context:

@@ -26,6 +26,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from distill.checkpoints.checksums import check_weights
+from distill.checkpoints.gguf import is_gguf
 from distill.checkpoints.tokenizers import open_tokenizer
 from distill.checkpoints.weights import find_checkpoint
 from distill.common.adapters import read_adapter_config
@@ -55,7 +56,7 @@ BACKENDS = ("transformers", "vllm")
 CHUNK = 256
 """Topics or texts that `Prompter.topics` and `Prompter.texts` write at once."""
 
-NOT_FOUND = ("does not exist", "is no local folder", "has no config.json")
+NOT_FOUND = ("does not exist", "is not a local folder", "has no config.json")
 """Parts of the messages with which `distill.common.hub` reports a model that is not at the given place."""
 
 
@@ -262,7 +263,7 @@ def announce_models(folder: Path, manifest: dict[str, Any], given: Mapping[str, 
     file = next(folder / name for name in (PROMPTER_MANIFEST, REWRITER_MANIFEST) if (folder / name).is_file())
     for key, (name, commit) in found.items():
         source = Path(name).expanduser()
-        if made_here(file) or not (source.is_dir() or HUB_ID.fullmatch(name)):
+        if made_here(file) or is_gguf(name) or not (source.is_dir() or HUB_ID.fullmatch(name)):
             continue
         checkpoint = find_checkpoint(str(source if source.is_dir() else name), commit, f"{key}: {name}")
         if checkpoint is not None and checkpoint.pickled:
