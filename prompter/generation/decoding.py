@@ -164,7 +164,7 @@ def decode(
         _evaluating(model),
         _padding_unknown(model),
         _fast_head(model, size, max_new_tokens),
-        _noting(head, return_hidden_states) as noted,
+        head_inputs(head) as noted,
     ):
         first: Tensor | None = None
         if prefix is not None:
@@ -198,10 +198,10 @@ def decode(
             if logprob is not None:
                 logprobs[rows, step] = logprob * alive
             if return_hidden_states:
-                states = noted.pop()
-                noted.clear()
-                hidden = states.new_zeros(size, max_new_tokens, states.shape[-1]) if hidden is None else hidden
-                hidden[rows, step] = states
+                states = noted[-1][:, -1]
+                hidden = torch.zeros(size, max_new_tokens, states.shape[-1], device=device) if hidden is None else hidden
+                hidden[rows, step] = states.float()
+            noted.clear()
             current = token[:, None]
             if len(eos) == 0:
                 continue
@@ -301,15 +301,21 @@ def _can_share(model: PreTrainedModel, prefix: Prefix, attention_mask: Tensor, m
 
 
 @contextmanager
-def _noting(head: nn.Module, wanted: bool) -> Iterator[list[Tensor]]:
-    """Collect what enters the output layer at the last position, (B, H), within a block; nothing if it is not wanted."""
+def head_inputs(head: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect what enters the output layer within a block: the hidden states before each token."""
     noted: list[Tensor] = []
-    handle = head.register_forward_pre_hook(lambda _, inputs: noted.append(inputs[0][:, -1].float())) if wanted else None
+
+    def before(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        # The last tokens of each row are a slice with gaps. torch would multiply it with the vocabulary row by row, which is
+        # six times as slow as all rows at once; the results are the same to the last bit.
+        noted.append(inputs[0].contiguous())
+        return (noted[-1],)
+
+    handle = head.register_forward_pre_hook(before, prepend=True)
     try:
         yield noted
     finally:
-        if handle is not None:
-            handle.remove()
+        handle.remove()
 
 
 @contextmanager

@@ -9,19 +9,18 @@ trackers. This file adds the five differences between PPO and GRPO:
 3. **A clipped value loss** trains the critic with its own optimizer. It uses the hidden states of the forward pass of the
    policy loss, so the critic needs no pass of its own.
 4. **Checkpoints hold the critic**, its optimizer and its schedule.
-5. **Speed for short completions**: only the completion's logits are computed, and our decode loop samples.
+5. **Speed for short completions**: our decode loop samples, and its log-probabilities are the old ones. Different prompts
+   are computed once per minibatch, and logits for completions alone (`prompter.rl.completions`).
 
 Each private TRL method that is overridden here has a test in `tests/prompter/rl/test_trl_hooks.py`. If a new version of TRL
 changes the method, that test says what broke.
 """
 
-import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import get_scheduler
@@ -30,8 +29,9 @@ from trl import GRPOTrainer
 
 from distill.common.errors import InputError
 from distill.common.seeding import random_generator, seeded
-from prompter.generation.decoding import decode
+from prompter.generation.decoding import Decoded, decode
 from prompter.generation.prefix import Prefix
+from prompter.rl.completions import Scores, score_completions
 from prompter.rl.ppo_config import PPOConfig
 
 
@@ -177,15 +177,10 @@ class PPOTrainer(GRPOTrainer):
             num_warmup_steps=0,
             num_training_steps=max(1, self.args.max_steps),
         )
-        self._head_inputs: list[Tensor] = []
-        self._noting = False
-        head.register_forward_pre_hook(self._before_head)
-        self._hidden_states: list[Tensor] = []  # one (B, T, H) per policy forward, newest last
+        self._adapters = base.active_adapters if self._is_peft else None  # those that are trained
+        self._sampled: Decoded | None = None  # the present rollout, if its log-probabilities are those that the loss needs
+        self._hidden_states: list[Tensor] = []  # one (B, T, H) per pass of the policy, newest last
         self._rewards = torch.empty(0)
-        inner = base.get_base_model() if self._is_peft else base
-        accepted = inspect.signature(type(inner).forward).parameters
-        self._takes_position_ids = "position_ids" in accepted
-        self._takes_logits_to_keep = "logits_to_keep" in accepted
 
     def _refuse_unsupported(self) -> None:
         """Refuse what would silently be ignored or be wrong.
@@ -212,24 +207,6 @@ class PPOTrainer(GRPOTrainer):
             raise InputError("model reads images, which PPOTrainer does not support: give a causal language model of text")
         if self.accelerator.num_processes > 1:
             raise InputError("PPOTrainer runs in one process: start it without a launcher, on one device")
-
-    def _before_head(self, head: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        """Keep the input of the output layer if the trainer asked for it: the hidden states that the critic reads."""
-        # The last tokens of each row are a slice with gaps. torch would multiply it with the vocabulary row by row, which is
-        # six times as slow as all rows at once; the results are the same to the last bit.
-        states = inputs[0].contiguous()
-        if self._noting:
-            self._head_inputs.append(states)
-        return (states,)
-
-    @contextmanager
-    def _head_inputs_noted(self) -> Iterator[None]:
-        # Only within this block: the frozen writer runs on the same model, and its states would stay in memory.
-        self._noting = True
-        try:
-            yield
-        finally:
-            self._noting = False
 
     @property
     def _is_peft(self) -> bool:
@@ -263,8 +240,11 @@ class PPOTrainer(GRPOTrainer):
                 top_k=self.top_k or 0,
                 top_p=self.top_p,
                 random=random_generator(self.args.seed, "completions", self.state.global_step, device=device),
+                return_hidden_states=self.temperature == 1,
             )
         model.train(was_training)
+        # At temperature 1 the log-probabilities before the update come with the tokens, and so does what the critic reads.
+        self._sampled = decoded if self.temperature == 1 else None
         tokens, lengths = decoded.tokens.tolist(), decoded.lengths.tolist()
         return [row[:length] for row, length in zip(tokens, lengths, strict=True)], None
 
@@ -280,32 +260,41 @@ class PPOTrainer(GRPOTrainer):
     ) -> tuple[Tensor, Tensor | None, None]:
         # Without Triton, TRL's version computes logits of the prompt, too, and left padding shifts its absolute positions.
         # Completions are short here, so plain logits fit into memory.
-        extra: dict[str, Any] = {}
-        if self._takes_logits_to_keep:
-            extra["logits_to_keep"] = logits_to_keep + 1
-        logps, entropies, hidden_states = [], [], []
+        of_policy = self._is_policy(model)
+        if of_policy and self._sampled is not None and not torch.is_grad_enabled() and not compute_entropy:
+            assert self._sampled.logprobs is not None and self._sampled.hidden_states is not None
+            missing = logits_to_keep - self._sampled.logprobs.size(1)  # TRL may pad completions to a multiple
+            self._hidden_states.append(nn.functional.pad(self._sampled.hidden_states, (0, 0, 0, missing)))
+            return nn.functional.pad(self._sampled.logprobs, (0, missing)), None, None
+        scores = []
         for ids, mask in zip(
             input_ids.split(batch_size or len(input_ids)),
             attention_mask.split(batch_size or len(attention_mask)),
             strict=True,
         ):
-            if self._takes_position_ids:
-                extra["position_ids"] = (mask.cumsum(-1) - 1).clamp(min=0)
-            with self.accelerator.autocast(), self._head_inputs_noted():
-                logits = model(input_ids=ids, attention_mask=mask, use_cache=False, **extra).logits
-            logits = logits[:, -logits_to_keep - 1 : -1].float()
-            log_probs = (logits if self.temperature == 1 else logits / self.temperature).log_softmax(-1)
-            logps.append(log_probs.gather(-1, ids[:, -logits_to_keep:, None]).squeeze(-1))
-            if compute_entropy:
-                if torch.is_grad_enabled() and self._entropy_bonus_enabled:
-                    entropies.append(-(log_probs.exp() * log_probs).sum(-1))
-                else:  # it is only logged, so no graph over the vocabulary, and no second tensor of that size
-                    entropies.append(-log_probs.detach().exp().mul_(log_probs.detach()).sum(-1))
-            if self._head_inputs:  # a separate reference model leaves none, and the critic needs none of it
-                hidden_states.append(self._head_inputs.pop()[:, -logits_to_keep - 1 : -1].detach())
-        if hidden_states:
-            self._hidden_states.append(torch.cat(hidden_states))
-        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
+            with self.accelerator.autocast():
+                scores.append(self._score(self.accelerator.unwrap_model(model), ids, mask, logits_to_keep, compute_entropy))
+        if of_policy:
+            self._hidden_states.append(torch.cat([scored.hidden_states for scored in scores]))
+        entropies = [scored.entropies for scored in scores if scored.entropies is not None]
+        return torch.cat([scored.logps for scored in scores]), torch.cat(entropies) if entropies else None, None
+
+    def _score(self, model: nn.Module, ids: Tensor, mask: Tensor, length: int, entropy: bool) -> Scores:
+        """Score completions of `length` tokens under a model; see `score_completions`."""
+        bonus = torch.is_grad_enabled() and self._entropy_bonus_enabled
+        return score_completions(
+            model, ids, mask, length, temperature=self.temperature, entropy=entropy, entropy_gradient=bonus
+        )
+
+    def _is_policy(self, model: nn.Module) -> bool:
+        """Return whether a model is the policy as it is trained: TRL's reference is another model, or other adapters."""
+        base = self.accelerator.unwrap_model(model)
+        if base is not self.accelerator.unwrap_model(self.model):
+            return False
+        if self._adapters is None:
+            return True
+        layer = next(module for module in base.modules() if isinstance(module, BaseTunerLayer))
+        return not layer.disable_adapters and layer.active_adapters == self._adapters
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
@@ -320,8 +309,7 @@ class PPOTrainer(GRPOTrainer):
         # A completion without a reward does not enter any mean, KL and entropy included.
         output["completion_mask"] = output["completion_mask"] * torch.isfinite(self._rewards)[:, None]
         mask = output["completion_mask"]
-        if output.get("old_per_token_logps") is None:  # with one step per rollout, TRL runs the reference at most
-            self._hidden_states.clear()
+        if not self._hidden_states:  # with one step per rollout, TRL runs the reference at most
             with torch.no_grad():
                 self._get_per_token_logps_and_entropies(
                     self.model,
@@ -330,8 +318,8 @@ class PPOTrainer(GRPOTrainer):
                     mask.size(1),
                     batch_size=self.args.per_device_train_batch_size,
                 )
-        hidden_states = self._hidden_states[0]  # from the policy's pass; the reference's pass comes second
-        self._hidden_states.clear()
+        hidden_states = self._hidden_states.pop()
+        self._sampled = None
         with torch.no_grad():
             values = self.critic(hidden_states)
         rewards = torch.zeros_like(values)

@@ -154,9 +154,8 @@ def test_the_output_layer_multiplies_all_rows_at_once(tmp_path: Path) -> None:
 def test_what_the_writer_does_on_the_same_model_is_not_kept(tmp_path: Path) -> None:
     trainer = bandit_trainer(tmp_path, match_reward, max_steps=4, beta=0.05)
     trainer.train()
-    for _ in range(3):
-        trainer.model(input_ids=torch.tensor([[3, 5, 8]]))
-    assert trainer._head_inputs == []
+    head = trainer.accelerator.unwrap_model(trainer.model).get_output_embeddings()
+    assert not head._forward_pre_hooks and trainer._hidden_states == [] and trainer._sampled is None
 
 
 @pytest.mark.parametrize("minibatches", [1, 2])
@@ -185,6 +184,40 @@ def test_values_are_those_of_the_tuned_model(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(trainer, "_generate_and_score_completions", compared)
     trainer.train()
     assert max(differences) < 1e-4
+
+
+@pytest.mark.parametrize(("temperature", "passes"), [(1.0, 2), (0.7, 4)])
+def test_old_log_probs_come_with_the_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temperature: float, passes: int
+) -> None:
+    """At temperature 1. They and the critic's states equal those of a pass of their own, which other temperatures need."""
+    sizes = {"steps_per_generation": 2, "per_device_train_batch_size": 32, "num_iterations": 1}
+    trainer = bandit_trainer(tmp_path, match_reward, max_steps=2, beta=0.05, temperature=temperature, **sizes)
+    with torch.no_grad():
+        torch.nn.init.normal_(trainer.critic.value.weight)
+        for name, parameter in trainer.model.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter)
+    rollout, score, sizes_seen, differences = trainer._generate_and_score_completions, trainer._score, [], []
+    monkeypatch.setattr(trainer, "_score", lambda *arguments: (sizes_seen.append(len(arguments[1])), score(*arguments))[1])
+
+    def compared(inputs: object) -> dict:
+        output = rollout(inputs)
+        seen = len(sizes_seen)
+        ids = torch.cat([output["prompt_ids"], output["completion_ids"]], dim=1)
+        mask = torch.cat([output["prompt_mask"], output["completion_mask"]], dim=1)
+        with torch.no_grad():
+            own = score(trainer.accelerator.unwrap_model(trainer.model), ids, mask, output["completion_ids"].size(1), False)
+            values = trainer.critic(own.hidden_states)
+        real = output["completion_mask"].bool()
+        for mine, other in ((output["old_per_token_logps"], own.logps), (output["old_values"], values)):
+            differences.append((mine - other)[real].abs().max().item())
+        assert seen == passes, "two minibatches of the reference, and of the old policy where it needs a pass"
+        return output
+
+    monkeypatch.setattr(trainer, "_generate_and_score_completions", compared)
+    trainer.train()
+    assert len(differences) == 2 and max(differences) < 1e-4
 
 
 def trained_with_adapters(folder: Path, ours: bool) -> PPOTrainer:

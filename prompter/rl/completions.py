@@ -1,0 +1,130 @@
+"""Log-probabilities of completions, with prompts that several of them share computed once.
+
+In a minibatch there are as many different prompts as classes, and a request to a chat model is several times as long as the
+opening that follows it. So each different prompt passes through the model once. Its keys and values are copied to the rows
+whose completions continue it, and the gradient takes the way back: adapters change the prompt's keys and values, too.
+"""
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from prompter.generation.cache import can_select_rows
+from prompter.generation.decoding import head_inputs, unwrapped
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model says about completions.
+
+    Attributes:
+        logps: (B, T) log-probability of each token.
+        entropies: (B, T) entropy of the distribution that each token was drawn from; None if it was not asked for.
+        hidden_states: (B, T, H) detached input of the output layer before each token.
+    """
+
+    logps: Tensor
+    entropies: Tensor | None
+    hidden_states: Tensor
+
+
+def score_completions(
+    model: nn.Module,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    length: int,
+    *,
+    temperature: float = 1.0,
+    entropy: bool = False,
+    entropy_gradient: bool = False,
+    share: bool = True,
+) -> Scores:
+    """Score completions under a causal language model; a gradient flows into `logps` where torch records one.
+
+    Only the logits of completion tokens are computed. Prompts that occur twice or more on average are computed once, unless
+    the model keeps recurrent states or recomputes its activations.
+
+    Args:
+        model: A transformers causal LM, or a `PeftModel` of one; adapters stay on or off.
+        input_ids: (B, P + T) prompts, padded on the left, and completions, padded on the right.
+        attention_mask: (B, P + T) 1 for tokens, 0 for padding. Each prompt has a token.
+        length: T >= 1, the number of columns of the completions.
+        temperature: Divisor of the logits, > 0.
+        entropy: Whether to compute entropies.
+        entropy_gradient: Whether they have a gradient, which needs a second graph over the vocabulary.
+        share: Whether prompts may be shared. Results differ by rounding only.
+    """
+    base = unwrapped(model)
+    accepted = inspect.signature(type(base).forward).parameters
+    width = input_ids.size(1) - length
+    targets = input_ids[:, width:]
+    positions = (attention_mask.cumsum(-1) - 1).clamp(min=0)
+
+    def run(ids: Tensor, mask: Tensor, places: Tensor, last: int, cache: DynamicCache | None = None) -> tuple[Tensor, Tensor]:
+        """Return logits (n, last, V) and hidden states (n, last, H) of the last positions of some rows."""
+        options: dict[str, Any] = {"use_cache": cache is not None}
+        if cache is not None:
+            options["past_key_values"] = cache
+        if "logits_to_keep" in accepted:
+            options["logits_to_keep"] = last
+        if "position_ids" in accepted:
+            options["position_ids"] = places
+        with head_inputs(base.get_output_embeddings()) as states:
+            logits = model(input_ids=ids, attention_mask=mask, **options).logits
+        return logits[:, -last:].float(), states[-1][:, -last:].detach()
+
+    def token_scores(logits: Tensor, rows: Tensor | None, tokens: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return log-probabilities and entropies (B, n) of tokens (B, n) under logits, of which a row has row `rows`."""
+        log_probs = (logits if temperature == 1 else logits / temperature).log_softmax(-1)
+        entropies = None
+        if entropy and entropy_gradient:
+            entropies = -(log_probs.exp() * log_probs).sum(-1)
+        elif entropy:  # it is only logged, so no graph over the vocabulary, and no second tensor of that size
+            entropies = -log_probs.detach().exp().mul_(log_probs.detach()).sum(-1)
+        if rows is None:
+            return log_probs.gather(-1, tokens[..., None]).squeeze(-1), entropies
+        return log_probs[rows, 0, tokens[:, 0]][:, None], None if entropies is None else entropies[rows]
+
+    shared = _distinct_prompts(input_ids[:, :width], attention_mask[:, :width]) if share and _can_share(model) else None
+    if shared is None:
+        logits, states = run(input_ids, attention_mask, positions, length + 1)
+        return Scores(*token_scores(logits[:, :-1], None, targets), states[:, :-1])
+    first, rows = shared
+    cache = DynamicCache(config=base.config)
+    mask = attention_mask[first, :width]
+    logits, states = run(input_ids[first, :width], mask, positions[first, :width], 1, cache)
+    parts = [(*token_scores(logits, rows, targets[:, :1]), states[rows])]  # a prompt's last state predicts the first token
+    if length > 1:
+        cache.reorder_cache(rows)  # a differentiable copy of the prompts' keys and values for each row
+        logits, states = run(targets[:, :-1], attention_mask[:, :-1], positions[:, width:-1], length - 1, cache)
+        parts.append((*token_scores(logits, None, targets[:, 1:]), states))
+    entropies = [part[1] for part in parts if part[1] is not None]
+    return Scores(
+        torch.cat([part[0] for part in parts], dim=1),
+        torch.cat(entropies, dim=1) if entropies else None,
+        torch.cat([part[2] for part in parts], dim=1),
+    )
+
+
+def _can_share(model: nn.Module) -> bool:
+    """Return whether rows can continue copies of another row's keys and values."""
+    base = unwrapped(model)
+    if "past_key_values" not in inspect.signature(type(base).forward).parameters:
+        return False
+    # A model that recomputes activations keeps no keys and values while it is trained.
+    recomputes = model.training and torch.is_grad_enabled() and getattr(base, "is_gradient_checkpointing", False)
+    return not recomputes and can_select_rows(DynamicCache(config=base.config))
+
+
+def _distinct_prompts(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return K rows with all different prompts, and (B,) which of the K each row has; None if sharing does not pay."""
+    numbers: dict[tuple[int, ...], int] = {}
+    which = [numbers.setdefault(tuple(row), len(numbers)) for row in torch.where(mask == 1, ids, -1).tolist()]
+    if 2 * len(numbers) > len(which):
+        return None
+    first = torch.tensor([which.index(number) for number in range(len(numbers))], device=ids.device)
+    return first, torch.tensor(which, device=ids.device)
