@@ -29,6 +29,9 @@ class PolicyConfig:
     )
     lora_rank: int = setting(16, "Rank of the LoRA adapters; 0 tunes all weights.", POLICY, low=0)
     lora_alpha: int = setting(32, "LoRA's scale times its rank.", POLICY)
+    lora_layers: float = setting(
+        1.0, "Share of the layers, from the top, that get adapters; fewer train faster.", POLICY, above=0, high=1
+    )
     topic_min_tokens: int = setting(2, "Fewest tokens of a topic.", POLICY, low=1)
     topic_max_tokens: int = setting(6, "Most tokens of a topic.", POLICY, low=1)
     algorithm: str = setting("ppo", "Algorithm that tunes the policy.", POLICY, choices=("ppo", "grpo", "rloo"))

@@ -19,6 +19,7 @@ from distill.common.hub import check_vocabulary, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
 from distill.common.seeding import random_generator
 from eval.toy import located
+from prompter.generation.adapted import adapted_modules
 from prompter.generation.config import PolicyConfig
 from prompter.generation.decoding import context_length, decode
 from prompter.generation.prefix import Prefix
@@ -183,10 +184,11 @@ def with_new_adapters(model: PreTrainedModel, config: PolicyConfig, seed: int) -
 
     Args:
         model: The base model. It is changed in place.
-        config: Rank and scale of the adapters.
+        config: Rank, scale and layers of the adapters.
         seed: Seed of the first weights.
     """
-    lora = LoraConfig(r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+    targets = adapted_modules(model, config.lora_layers)
+    lora = LoraConfig(r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules=targets, task_type="CAUSAL_LM")
     devices = list(range(torch.cuda.device_count())) if model.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*fan_in_fan_out.*")  # PEFT sets it right for GPT-2 by itself
