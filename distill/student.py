@@ -25,6 +25,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 
 from distill.checkpoints.checksums import seal
 from distill.checkpoints.model_config import check_limit
+from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.common import encode
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import replace_folder
@@ -105,7 +106,7 @@ class Student:
         setattr(self.model.config, LENGTH_KEY, self.max_length)  # `prompter evaluate` reads as much as it was trained on
         with replace_folder(folder, marker="config.json") as temporary:
             self.model.save_pretrained(temporary)
-            self.tokenizer.save_pretrained(temporary)
+            save_tokenizer(self.tokenizer, temporary)
             seal(temporary)
 
 

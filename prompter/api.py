@@ -1,4 +1,4 @@
-"""The verbs as functions: `train`, `export`, `distill`, `evaluate`.
+"""The verbs as functions: `train`, `export`, `distill`, `export_student`, `evaluate`.
 
 The keyword arguments are the settings of the command line, by the names of the flags (`prompter VERB --help`, or
 docs/reference). `config` takes the path of a YAML file; keyword arguments win over it. A mistake raises an
@@ -113,6 +113,29 @@ def distill(*, teacher: str | Path | Callable[[list[str]], Any] | None = None, *
     if summary is None:
         raise KeyboardInterrupt
     return summary
+
+
+def export_student(student: str | Path, **settings: Any) -> dict[str, dict[str, Any]]:
+    """Convert a student to ONNX or OpenVINO, check each program against PyTorch, and time it.
+
+    Args:
+        student: Folder or hub id of a student, or of any sequence classifier.
+        **settings: Settings of `prompter export-student`; `format` (a list) is needed.
+
+    Returns:
+        For each format the content of `prompter_export.json`: `agreement`, `largest_logit_difference`, `milliseconds`,
+        `milliseconds_pytorch`, `times_faster`, `bytes` and others.
+
+    Raises:
+        InputError: Anything that you can put right; nothing half-written is left behind.
+    """
+    from prompter.deploying.config import ExportStudentConfig
+    from prompter.runtime.parser import fill
+
+    (config,) = fill((ExportStudentConfig,), [("", _with_teacher(settings | {"student": str(student)}, None))])
+    from prompter.deploying.export import export_student as run
+
+    return run(config)
 
 
 def evaluate(

@@ -19,8 +19,11 @@ from prompter import __version__
 from prompter.runtime.interrupt import exit_status, handled, stop_now
 from prompter.runtime.parser import Parser, normalised, placed
 
-VERBS = ("demo", "train", "export", "distill", "evaluate", "evaluate-data", "bench", "tasks", "report", "completion")
-"""The verbs, in the order of the help text; `evaluate-data` is the module `evaluate_data`."""
+VERBS = (
+    *("demo", "train", "export", "distill", "export-student", "evaluate", "evaluate-data"),
+    *("bench", "tasks", "report", "completion"),
+)
+"""The verbs, in the order of the help text; `export-student` is the module `export_student`."""
 
 DESCRIPTION = "Distil a text classifier when its training data is gone."
 

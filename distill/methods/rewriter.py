@@ -24,6 +24,7 @@ from torch import Tensor
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from distill.checkpoints.checksums import check_folder, check_weights, seal
+from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.checkpoints.tokenizers import open_tokenizer
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
@@ -302,7 +303,7 @@ class Rewriter:
         }
         with replace_folder(folder, REWRITER_MANIFEST) as temporary:
             save_file(self.weights(), temporary / ADAPTER_FILE)
-            self.tokenizer.save_pretrained(temporary)
+            save_tokenizer(self.tokenizer, temporary)
             write_json(temporary / REWRITER_MANIFEST, manifest)
             seal(temporary)
 

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 
 from distill.common.errors import InputError
+from distill.portable.exported import ExportedClassifier
+from distill.portable.formats import find_program
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES
@@ -26,12 +28,12 @@ def load_teacher(
     field: str = "teacher",
     own: bool = True,
     max_length: int = 512,
-) -> TransformersTeacher | CallableTeacher | HttpTeacher:
+) -> TransformersTeacher | ExportedClassifier | CallableTeacher | HttpTeacher:
     """Load the teacher that `spec` names.
 
     Args:
         spec: A Python function; a URL that begins with "http://" or "https://"; "module:function" (unless a folder has that
-            name); else a model folder or hub id.
+            name); a folder with an ONNX or OpenVINO program; else a model folder or hub id.
         device: Where a Hugging Face teacher runs.
         labels: The class names, in the order of the columns. A Hugging Face teacher has names of its own; names given here
             replace them (for checkpoints that only say LABEL_0, LABEL_1).
@@ -51,7 +53,11 @@ def load_teacher(
         if not own:
             raise InputError(f"teacher: a file names the function {spec}, which is never run: give --teacher yourself")
         return CallableTeacher(spec, labels)
-    teacher = TransformersTeacher(spec, device, max_length=max_length, field=field)
+    teacher: TransformersTeacher | ExportedClassifier
+    if find_program(spec):
+        teacher = ExportedClassifier(spec, field, max_length)
+    else:
+        teacher = TransformersTeacher(spec, device, max_length=max_length, field=field)
     if labels is not None:
         if len(labels) != len(teacher.labels):
             raise InputError(

@@ -28,6 +28,7 @@ from distill.common.errors import InputError
 from distill.common.files import cache_root
 from distill.common.hub import model_folders
 from distill.common.precision import compute_dtype
+from distill.portable.exported import ExportedClassifier
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.names import reads_pairs
@@ -36,7 +37,7 @@ from distill.teachers.stored_answers import StoredAnswers, means_damage, set_asi
 from distill.teachers.transformers_teacher import TransformersTeacher
 
 # Files of a model folder that decide the answers; other files may change freely.
-MODEL_FILES = {".json", ".txt", ".model", ".safetensors", ".bin"}
+MODEL_FILES = {".json", ".txt", ".model", ".safetensors", ".bin", ".onnx", ".data", ".xml"}
 
 
 def predictions_file() -> Path:
@@ -64,7 +65,7 @@ class CachedTeacher:
 
     def __init__(
         self,
-        teacher: TransformersTeacher | CallableTeacher | HttpTeacher,
+        teacher: TransformersTeacher | ExportedClassifier | CallableTeacher | HttpTeacher,
         file: str | Path | None,
         notice: Callable[[str], None],
         patience: float = 30.0,
@@ -94,6 +95,11 @@ class CachedTeacher:
     def white_box(self) -> TransformersTeacher | None:
         """The teacher itself where its weights are at hand, else None."""
         return self.teacher if isinstance(self.teacher, TransformersTeacher) else None
+
+    @property
+    def local(self) -> TransformersTeacher | ExportedClassifier | None:
+        """The teacher itself where it is a folder that runs here, with or without PyTorch, else None."""
+        return self.teacher if isinstance(self.teacher, TransformersTeacher | ExportedClassifier) else None
 
     @property
     def queries(self) -> int:
@@ -221,12 +227,13 @@ class CachedTeacher:
         )
 
 
-def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> str:
+def identity(teacher: TransformersTeacher | ExportedClassifier | CallableTeacher | HttpTeacher) -> str:
     """Return a name that changes when the teacher's answers may change.
 
     The name is a hash of the labels in their order and
 
     - for a Hugging Face model: its configuration, tokenizer and weight files, `max_length` and the number format;
+    - for an ONNX or OpenVINO program: its folder's files and how many tokens it reads;
     - for a function: its name, and the path and source text of its module;
     - for a service: its address with its query, which may name a model, and the model that its `/info` names.
 
@@ -247,6 +254,10 @@ def identity(teacher: TransformersTeacher | CallableTeacher | HttpTeacher) -> st
             about["base"] = [{file.name: _sha256(file) for file in part} for part in files[1:]]
         about["max_length"] = teacher.max_length
         about["dtype"] = [str(teacher.model.dtype), str(compute_dtype(teacher.device)).removeprefix("torch.")]
+    elif isinstance(teacher, ExportedClassifier):
+        folder = Path(teacher.path).expanduser()
+        about["files"] = {file.name: _sha256(file) for file in sorted(folder.iterdir()) if file.suffix in MODEL_FILES}
+        about["max_length"] = teacher.reads
     elif isinstance(teacher, CallableTeacher):
         module = teacher.source_file()
         # Two projects may have the same function and load different models: the path tells them apart.

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from distill.portable.exported import ExportedClassifier
 from distill.student import Student
 from distill.teachers.base import Teacher
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -104,7 +105,8 @@ def size_and_speed(
 
     Returns:
         For each name `parameters` and `bytes` (the size of the weights in a safetensors file, in the precision they ran in),
-        both None if the weights are not available (a callable teacher); the median `texts_per_second`; and the median
+        both None if the weights are not available (a callable teacher), no `parameters` for a program; the median
+        `texts_per_second`; and the median
         `milliseconds_per_call`.
 
     Raises:
@@ -145,6 +147,8 @@ def _timed_calls(model: Student | Teacher, texts: list[str], pairs: list[str] | 
 
 
 def _size(model: Student | Teacher) -> dict[str, int | None]:
+    if isinstance(model, ExportedClassifier):
+        return {"parameters": None, "bytes": model.bytes}
     if not isinstance(model, Student | TransformersTeacher):
         return {"parameters": None, "bytes": None}
     weights: nn.Module = model.model

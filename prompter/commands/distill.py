@@ -24,8 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(values: dict[str, Any]) -> int:
     """Distil, and print a row for each student; the status is 3 if one is worthless."""
     from prompter.api import distill
-    from prompter.commands.tables import print_health, print_students
+    from prompter.printing.tables import print_health, print_programs, print_students
 
     summary = distill(**values)
     print_students(summary, summary["config"]["to"])
+    print_programs(summary.get("programs", {}))
     return print_health(summary)

@@ -28,7 +28,7 @@ def run(values: dict[str, Any]) -> int:
 
     from distill.common.files import without_nan, write_json
     from prompter.api import evaluate
-    from prompter.commands.tables import print_evaluation
+    from prompter.printing.tables import print_evaluation
 
     result = evaluate(values.pop("models", []), values.pop("task", None), **values)
     if values.get("json") == PRINT:

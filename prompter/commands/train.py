@@ -22,8 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(values: dict[str, Any]) -> int:
     """Train, and print the summary; the status is 3 if the student is worthless."""
     from prompter.api import train
-    from prompter.commands.tables import print_health, print_summary
+    from prompter.printing.tables import print_health, print_programs, print_summary
 
     summary = train(**values)
     print_summary(summary, summary["config"]["output_dir"])
+    print_programs(summary.get("programs", {}))
     return print_health(summary)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from distill.checkpoints.checksums import CHECKSUMS, check_folder, seal
+from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.teachers.found import remember
@@ -90,7 +91,7 @@ def save_prompter(
     }
     with replace_folder(path, PROMPTER_MANIFEST) as folder:
         policy.model.save_pretrained(folder)
-        policy.tokenizer.save_pretrained(folder)
+        save_tokenizer(policy.tokenizer, folder)
         (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty card; the run writes ours at its end
         if policy.has_adapters:  # PEFT stores the path of the base on this machine
             adapter = read_json(folder / "adapter_config.json")

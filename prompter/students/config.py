@@ -10,11 +10,12 @@ from distill.config import STUDENT_HELP, DistillConfig, StudentTokenizerSettings
 from distill.methods.table import METHODS
 from distill.teachers.config import FoundTeacherSettings
 from eval.data.config import EvaluationDataSettings
+from prompter.deploying.config import DeploySettings
 from prompter.runtime.parser import combined, fill, names_of
 
 
 @dataclass
-class StudentsConfig(FoundTeacherSettings, EvaluationDataSettings, StudentTokenizerSettings, LongWorkSettings):
+class StudentsConfig(FoundTeacherSettings, EvaluationDataSettings, StudentTokenizerSettings, DeploySettings, LongWorkSettings):
     """What to distil from, into what.
 
     Raises:
@@ -73,6 +74,7 @@ class StudentsConfig(FoundTeacherSettings, EvaluationDataSettings, StudentTokeni
         if not self.sources and not self.method:
             raise InputError("from is missing: give --from with a run, a dataset or a text file, or a --method")
         check(self)
+        self.check_export()
         if self.method and self.method not in METHODS:
             hint = did_you_mean(self.method, METHODS)
             raise InputError(f"method is '{self.method}', expected one of: {', '.join(METHODS)}.{hint}")
@@ -108,6 +110,7 @@ NOT_COMPARED = {
     "teacher_cache",
     "trust_teacher",
     "pilot",
+    "export",
 }
 """Settings that may differ between a call and its resumption: they do not change what is computed."""
 

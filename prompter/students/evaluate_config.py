@@ -20,7 +20,8 @@ class EvaluateConfig(TeacherSettings, CommonSettings):
 
     models: list[str] = setting(
         [],
-        "Classifiers to measure: folder, hub id, http(s)://HOST/predict, module:function, or toy:TASK.",
+        "Classifiers to measure: folder, hub id, http(s)://HOST/predict, module:function, or toy:TASK; the folder may hold "
+        "a program (ONNX, OpenVINO).",
         "Models",
         required="prompter evaluate MODEL... --task NAME",
         path=True,

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from distill.common.hub import model_folder
+from distill.portable.exported import ExportedClassifier
 from distill.teachers.names import URL_SCHEMES, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.measures import measure, pairs
@@ -99,7 +100,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
 def cut_note(name: str, classifier: CachedTeacher, texts: list[str], text_pairs: list[str] | None) -> str:
     """Return a line about the share of texts that a model does not read to the end, or "" where there is none."""
-    model = classifier.white_box
+    model = classifier.local
     share = model.cut_share(texts, text_pairs) if model else 0
     if model is None or not share:
         return ""
@@ -169,7 +170,7 @@ def measure_speed(models: list[MeasuredModel], data: EvaluationData, console: Co
         For each name `parameters`, `milliseconds` (median of a call with one text) and `texts_per_second` by texts per call.
         The dictionary of a model that is not timed is empty.
     """
-    local = {model.name: model.classifier.teacher for model in models if model.classifier.white_box}
+    local = {model.name: model.classifier.teacher for model in models if model.classifier.local}
     found: dict[str, dict[str, Any]] = {model.name: {} for model in models}
     bar, done = console.bar("timing", len(local) * (ROUNDS + 1) * len(TIMED_TEXTS)), 0
 
@@ -191,8 +192,10 @@ def measure_speed(models: list[MeasuredModel], data: EvaluationData, console: Co
 
 
 def size_on_disk(model: MeasuredModel) -> int | None:
-    """Return the bytes of a model's safetensors files, or None if the model is no folder."""
-    teacher = model.classifier.white_box
+    """Return the bytes of a model's safetensors files or program, or None if the model is no folder."""
+    teacher = model.classifier.local
     if teacher is None:
         return None
+    if isinstance(teacher, ExportedClassifier):
+        return teacher.bytes
     return sum(file.stat().st_size for file in model_folder(teacher.path).glob("model*.safetensors"))

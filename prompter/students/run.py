@@ -14,7 +14,9 @@ from distill.common.errors import InputError
 from distill.common.files import read_json
 from distill.config import DistillConfig
 from distill.teachers.names import teacher_name
-from prompter.runtime.opening import open_run
+from prompter.deploying.export import export_new
+from prompter.runtime.console import Console
+from prompter.runtime.opening import open_console, open_run
 from prompter.runtime.run_folder import default_values, differences
 from prompter.students.config import NOT_COMPARED, StudentsConfig
 from prompter.students.inputs import load_inputs, total_texts
@@ -41,7 +43,10 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
     defaults = default_values(*parts)
     target = Path(config.to).resolve()
     if finished := _finished(target, named, defaults):
-        return finished
+        if not config.export:
+            return finished
+        with open_console(config.quiet, target) as console:
+            return finished | {"programs": _export(config, target, finished, [], console)}
     work_folder = target.with_name(f".{target.name}.work")
     with open_run(work_folder, "to", config.quiet) as (folder, console):
         inputs = load_inputs(config, training, console)
@@ -59,8 +64,21 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
             return None
         summary = work.summary() | {"config": named}
         work.write(target, summary)
+        programs = _export(config, target, summary, work.held_out.texts, console) if config.export else {}
     shutil.rmtree(work_folder, ignore_errors=True)
-    return summary
+    return summary | ({"programs": programs} if programs else {})
+
+
+def _export(
+    config: StudentsConfig, target: Path, summary: dict[str, Any], texts: list[str], console: Console
+) -> dict[str, dict[str, Any]]:
+    """Convert each student; return what `prompter_export.json` says, by format, and by student where there are several."""
+    programs: dict[str, dict[str, Any]] = {}
+    for name in summary["students"]:
+        single = len(summary["students"]) == 1
+        made = export_new(target if single else target / name, config.export, texts, console)
+        programs |= {kind if single else f"{name} {kind}": record for kind, record in made.items()}
+    return programs
 
 
 def _finished(target: Path, named: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from distill.distiller import Distiller
 from eval.classifiers import health
 from eval.classifiers.disagreement import disagreements
 from eval.report.run_report import write_report
+from prompter.deploying.export import export_new
 from prompter.exporting.run_dataset import write_run_dataset
 from prompter.rl.rollouts import Rollouts
 from prompter.rl.scorer import RewardFunction, Scorer
@@ -65,7 +66,7 @@ def train(
     run = settings.run
     with open_run(run.output_dir, quiet=run.quiet) as (folder, console):
         if run.resume and (folder.path / SUMMARY).exists():
-            return finished_summary(settings, folder, console)
+            return with_programs(finished_summary(settings, folder, console), settings, folder, console)
         clock = Clock()
         with clock("teacher and writer"):
             models = load_models(settings, console)
@@ -81,7 +82,15 @@ def train(
             if settings.distill.student_restart:
                 callback.distiller.restart(new_student(settings, models))
             callback.distiller.finish(show_updates(console, settings.distill.student_updates))
-        return write_run_results(settings, models, folder, callback, console)
+        summary = write_run_results(settings, models, folder, callback, console)
+        return with_programs(summary, settings, folder, console)
+
+
+def with_programs(summary: dict[str, Any], settings: Settings, folder: RunFolder, console: Console) -> dict[str, Any]:
+    """Convert the student of a finished run, where `export` asks for it, and add what came of it to the summary."""
+    if not settings.run.export:
+        return summary
+    return summary | {"programs": export_new(folder.path / "student", settings.run.export, [], console)}
 
 
 def finished_summary(settings: Settings, folder: RunFolder, console: Console) -> dict[str, Any]:

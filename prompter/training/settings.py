@@ -11,6 +11,7 @@ from distill.config import STUDENT_HELP, DistillConfig, StudentTokenizerSettings
 from distill.teachers.config import TeacherSettings
 from distill.teachers.names import teacher_name
 from eval.data.config import EvaluationDataSettings
+from prompter.deploying.config import DeploySettings
 from prompter.generation.config import PolicyConfig, WriterConfig
 from prompter.rl.config import CandidateConfig, RewardConfig
 from prompter.runtime.parser import fill, given_flags, settings_parser
@@ -18,7 +19,7 @@ from prompter.training.baseline_names import BASELINE_SOURCES, BASELINES
 
 
 @dataclass
-class RunConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSettings, LongWorkSettings):
+class RunConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSettings, DeploySettings, LongWorkSettings):
     """What to compress, with what, at which cost.
 
     Raises:
@@ -62,6 +63,7 @@ class RunConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSetting
         if not self.teacher:
             raise InputError("teacher is missing: give --teacher with a classifier, or a line 'teacher: ...' in the config")
         check(self)
+        self.check_export()
         self.compare = [name for name in self.compare if name != "none"]
         for baseline, source in BASELINE_SOURCES.items():
             if baseline in self.compare and not getattr(self, source):
@@ -89,7 +91,7 @@ class Settings:
 
 PARTS = (RunConfig, PolicyConfig, WriterConfig, CandidateConfig, RewardConfig, DistillConfig)
 
-NOT_COMPARED = {"output_dir", "resume", "quiet", "report_to", "save_every", "sample_every", "teacher_cache", "pilot"}
+NOT_COMPARED = {"output_dir", "resume", "quiet", "report_to", "save_every", "sample_every", "teacher_cache", "pilot", "export"}
 """Settings that may differ between a run and its resumption. They do not change what is computed, except for the last bits
 of predictions that the teacher gives in another batch where its cache is off."""
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from distill.common.errors import InputError
 from distill.common.terminal import one_line, printable
 from prompter import cli
-from prompter.commands.tables import print_evaluation, print_students, print_summary
+from prompter.printing.tables import print_evaluation, print_students, print_summary
 from prompter.runtime.console import LOGGER, Console
 
 HOSTILE = ["[/b]", "[bold]x", "[/]", "[link=http://evil.example]y[/link]", "\x1b[2J\x1b]0;title\x07", "a\rb", "\u202egnp.exe",

@@ -45,6 +45,26 @@ def print_students(summary: dict[str, Any], folder: str) -> None:
     _print_line(f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}. In {folder}")
 
 
+PROGRAM_COLUMNS: list[tuple[str, str, str]] = [
+    ("agreement", "agreement", "{:.1%}"),
+    ("largest_logit_difference", "logit off by", "{:.1g}"),
+    ("bytes", "size", "{:.1f} MB"),
+    ("milliseconds", "ms a text", "{:.2f}"),
+    ("milliseconds_pytorch", "PyTorch", "{:.2f}"),
+    ("times_faster", "faster", "{:.1f}x"),
+]
+
+
+def print_programs(programs: dict[str, dict[str, Any]]) -> None:
+    """Print one row per format that a student was converted to; nothing where there is none."""
+    if not programs:
+        return
+    _print_line("")
+    _print_table("format", PROGRAM_COLUMNS, programs)
+    for name in dict.fromkeys(f"{program['texts']:,} {program['texts_from']}" for program in programs.values()):
+        _print_line(f"\nAgreement with the student in PyTorch, on {name}.")
+
+
 def print_health(summary: dict[str, Any]) -> int:
     """Print what a run found wrong with itself, and return the exit status: 3 if its student is worthless, else 0."""
     from eval.classifiers.health import WORTHLESS, line  # imports torch, which --help does without

@@ -1,0 +1,83 @@
+"""Programs that were made by hand: how texts are read, padded and cut, and what is wrong with a folder."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distill.common.errors import InputError
+from distill.portable.exported import ExportedClassifier
+from distill.teachers.loading import load_teacher
+from distill.teachers.prediction_cache import CachedTeacher, identity
+from tests.distill.portable.programs import write_program
+from tests.distill.tiny import LABELS, WORDS, make_tokenizer
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_program(tmp_path, make_tokenizer(), LABELS)
+
+
+def by_hand(folder: Path, texts: list[str], longest: int) -> torch.Tensor:
+    table, tokenizer = np.load(folder / "table.npy"), make_tokenizer()
+    rows = [table[tokenizer(text, truncation=True, max_length=longest)["input_ids"]].sum(axis=0) for text in texts]
+    return torch.tensor(np.stack(rows)).log_softmax(dim=1)
+
+
+def test_the_answers_are_those_of_the_program_in_the_order_of_the_texts(folder: Path) -> None:
+    texts = [" ".join(WORDS[: 1 + (7 * i) % 30]) for i in range(150)] + ["", "strange words"]
+    teacher = load_teacher(str(folder), "cpu")
+    assert isinstance(teacher, ExportedClassifier) and teacher.labels == LABELS
+    torch.testing.assert_close(teacher(texts), by_hand(folder, texts, 512))
+    assert teacher.queries == len(texts) and teacher.invalid == 0
+    assert teacher.bytes == (folder / "model.onnx").stat().st_size
+
+
+def test_texts_are_cut_where_the_tokenizer_or_the_caller_says(folder: Path) -> None:
+    long = " ".join(WORDS)
+    teacher = ExportedClassifier(folder, max_length=10)
+    torch.testing.assert_close(teacher([long]), by_hand(folder, [long], 10))
+    assert teacher.cut_share([long, "boat"]) == 0.5 and teacher.reads == 10
+    tokenizer = make_tokenizer().backend_tokenizer
+    tokenizer.enable_truncation(6)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    assert ExportedClassifier(folder).reads == 6
+
+
+def test_a_pair_is_read_as_one_text_of_two_parts(folder: Path) -> None:
+    table, tokenizer = np.load(folder / "table.npy"), make_tokenizer()
+    expected = table[tokenizer("boat", "cow hay")["input_ids"]].sum(axis=0)
+    np.testing.assert_allclose(ExportedClassifier(folder).logits(["boat"], ["cow hay"])[0], expected, rtol=1e-5)
+
+
+def test_answers_are_kept_under_a_name_that_follows_the_files(folder: Path) -> None:
+    before = identity(ExportedClassifier(folder))
+    assert identity(ExportedClassifier(folder)) == before != identity(ExportedClassifier(folder, max_length=9))
+    assert CachedTeacher(ExportedClassifier(folder), folder / "answers.sqlite", print).local is not None
+    (folder / "model.onnx.data").write_bytes(b"other weights")
+    assert identity(ExportedClassifier(folder)) != before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "tokenizer.json").unlink(), "has no tokenizer.json"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{"), "tokenizer.json is damaged"),
+        (lambda folder: (folder / "model.onnx").write_bytes(b"not a program"), "model.onnx cannot be opened"),
+        (lambda folder: (folder / "model.onnx").write_bytes((folder / "model.onnx").read_bytes()[:300]), "cannot be opened"),
+        (lambda folder: (folder / "config.json").unlink(), "config.json"),
+        (lambda folder: (folder / "model.onnx").unlink(), "holds no program"),
+        (
+            lambda folder: (folder / "config.json").write_text(
+                (folder / "config.json").read_text().replace('"2": "town"', '"2": "town", "3": "moon"')
+            ),
+            "gives 3 outputs, but its config.json names 4 classes",
+        ),
+    ],
+)
+def test_a_damaged_folder_is_one_line(folder: Path, change: object, message: str) -> None:
+    change(folder)  # type: ignore[operator]
+    with pytest.raises(InputError, match=message) as caught:
+        ExportedClassifier(folder)
+    assert "\n" not in str(caught.value) and str(caught.value).startswith("teacher: ")
