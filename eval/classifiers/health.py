@@ -18,18 +18,13 @@ from torch import Tensor
 
 from distill.batch import SyntheticBatch
 from distill.held_out import cohen_kappa
+from eval.classifiers.agreement import MIN_TEXTS, worthless
 
 PILOT = 256
 """Texts of a pilot, at least: the share of a class is then known to 4 points or better (two standard errors at .9)."""
 
-MIN_TEXTS = 100
-"""With fewer texts nothing is judged: the standard error of kappa is above .1 there, so .4 could look like .2."""
-
 ONE_CLASS = 0.9
 """In the demo the largest class has .50 to .57 of a round; a teacher of acceptability gave one class to .95."""
-
-WORTHLESS_KAPPA = 0.2
-"""Below is "slight" agreement (Landis and Koch 1977). With 2,000 queries the demo ends above .57, a worthless run at .04."""
 
 LEARNING_KAPPA, GROWTH = 0.4, 0.05
 """Below "moderate" agreement, with a growth over half of the run within one standard error of kappa for 200 texts."""
@@ -92,9 +87,6 @@ CODES: dict[str, Code] = {
     "H08": Code("few topics", "Raise reward_novelty or beta, or lower learning_rate: the prompter has collapsed."),
 }
 """All codes."""
-
-REAL = "evaluation texts"
-"""What an agreement is measured on, if there is evaluation data."""
 
 WORTHLESS = "H02"
 """The code of a student that is worth nothing."""
@@ -216,41 +208,6 @@ def agreement_found(looks: Sequence[Look]) -> dict[str, Any]:
     return {key: quarter[key] for key in ("kappa", "agreement", "majority", "compared")} | {"on": "the newest texts"}
 
 
-def compared(where: str, teacher: Tensor, student: Tensor) -> dict[str, Any]:
-    """Return the agreement of two (N, K) matrices of log-probabilities; see `agreement_of`."""
-    usable = torch.isfinite(teacher).all(dim=1)
-    one, other = teacher[usable].argmax(dim=1), student[usable].argmax(dim=1)
-    counts = [torch.bincount(chosen, minlength=teacher.shape[1]).tolist() for chosen in (one, other)]
-    return agreement_of(where, int((one == other).sum()), *counts)
-
-
-def agreement_of(where: str, same: int, teacher: Sequence[int], student: Sequence[int]) -> dict[str, Any]:
-    """Return the agreement on texts of which equal answers and the answers of each class were counted.
-
-    Returns:
-        As `agreement_found`; {} for fewer than `MIN_TEXTS`, and where the evaluation texts are of one class alone.
-    """
-    texts = sum(teacher)
-    if texts < MIN_TEXTS or (where == REAL and max(teacher) == texts):
-        return {}
-    kappa = cohen_kappa(same, teacher, student)
-    return {"kappa": kappa, "agreement": same / texts, "majority": max(teacher) / texts, "compared": texts, "on": where}
-
-
-def agreement_on_held_out(teacher: Tensor, measured: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the agreement on held-out texts, as `agreement_found`.
-
-    Args:
-        teacher: (N, K) log-probabilities for these texts.
-        measured: What `distill.held_out.HeldOut.measure` returned for the student.
-    """
-    if len(teacher) < MIN_TEXTS or "kappa" not in measured:
-        return {}
-    majority = int(torch.bincount(teacher.argmax(dim=1)).max()) / len(teacher)
-    figures = {"kappa": measured["kappa"], "agreement": measured["agreement"], "majority": majority}
-    return figures | {"compared": len(teacher), "on": "held-out texts"}
-
-
 def findings(
     looks: Sequence[Look], labels: Sequence[str], agreements: Mapping[str, Mapping[str, Any]] | None = None
 ) -> list[dict[str, str]]:
@@ -304,7 +261,7 @@ def _of_students(looks: Sequence[Look], agreements: Mapping[str, Mapping[str, An
     """Judge the agreement of the students, and its growth."""
     words = {}
     several = len(agreements) > 1
-    bad = {name: found for name, found in agreements.items() if found and found["kappa"] < WORTHLESS_KAPPA}
+    bad = {name: found for name, found in agreements.items() if found and worthless(found)}
     lines = [
         f"{_name(name) if several else 'The student'} agrees with its teacher hardly better than chance: kappa "
         f"{found['kappa']:.2f} on {found['on']} ({found['compared']:,}; agreement {found['agreement']:.1%}, and "

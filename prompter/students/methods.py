@@ -115,3 +115,8 @@ def _batches(synthesizer: Synthesizer, budget: int, costs: dict[str, int]) -> It
         costs["queries"] += step.queries
         costs["texts"] += len(step.batch)
         yield step.batch
+
+
+def method_source(config: StudentsConfig) -> str:
+    """Return what the student of a method learnt from, for its card."""
+    return f"method {config.method}" + (f" on {config.corpus}" if config.corpus else "")

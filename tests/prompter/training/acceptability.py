@@ -19,3 +19,8 @@ def untrained(texts: list[str]) -> list[list[float]]:
 def coin(texts: list[str]) -> list[list[float]]:
     """Answer what nothing in the text tells: no student can learn it."""
     return [[0.9, 0.1] if zlib.crc32(text.encode()) % 2 else [0.1, 0.9] for text in texts]
+
+
+def first_letter(texts: list[str]) -> list[list[float]]:
+    """Answer what the first word tells, so that a small student learns it."""
+    return [[0.95, 0.05] if text.split()[0] < "w18" else [0.05, 0.95] for text in texts]
