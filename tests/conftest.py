@@ -16,6 +16,7 @@ import pytest
 
 # Set here and not in a fixture, since fixtures of whole modules come before those of a test.
 os.environ.setdefault("PROMPTER_PRECISION", "float32")
+os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["PROMPTER_CACHE"] = tempfile.mkdtemp(prefix="prompter-tests-")  # of fixtures that several tests share
 
 

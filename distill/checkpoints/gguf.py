@@ -27,6 +27,7 @@ from transformers.utils.hub import cached_file
 
 from distill.checkpoints.gguf_header import GgufHeader, read_header
 from distill.checkpoints.model_config import make_config, say_once
+from distill.checkpoints.network import heed_network
 from distill.checkpoints.tokenizers import check_reading
 from distill.common.errors import InputError
 
@@ -231,6 +232,7 @@ def find_gguf(name_or_path: str | Path, field: str, revision: str | None = None)
             raise InputError(
                 f"{field}: file {name} does not exist; check the path (a file of the hub is named org/repo/file.gguf)."
             )
+        heed_network()
         path = Path(cached_file(parts[1], parts[2], revision=revision or "main"))
     try:
         from gguf.constants import GGML_QUANT_SIZES

@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers.utils.hub import cached_file
 
 from distill.checkpoints.model_config import read_json, say_once
+from distill.checkpoints.network import heed_network
 from distill.common.errors import InputError
 
 NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -88,6 +89,7 @@ def file_of(source: str, name: str, revision: str | None) -> Path | None:
     if Path(source).is_dir():
         file = Path(source) / name
         return file if file.is_file() else None
+    heed_network()
     found = cached_file(
         source,
         name,

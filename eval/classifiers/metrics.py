@@ -23,6 +23,7 @@ import numpy as np
 from scipy.special import rel_entr
 from sklearn import metrics as sklearn_metrics
 
+from distill.checkpoints.network import heed_network
 from distill.common.errors import InputError
 from eval.data.metric_names import HUB
 
@@ -264,6 +265,7 @@ def hub_metric(name: str) -> Any:
     Raises:
         InputError: The metric does not exist, the hub cannot be reached, or a package that the metric needs is missing.
     """
+    heed_network()
     try:
         return evaluate.load(name.removeprefix(HUB))
     except (OSError, ImportError, ValueError) as error:

@@ -190,6 +190,9 @@ def _table_columns(source: str, files: Sequence[Path], names: Sequence[str], opt
 def _read_hub(source: str, split: str, names: Sequence[str], revision: str | None) -> Columns:
     import datasets
 
+    from distill.checkpoints.network import heed_network
+
+    heed_network()
     hub_id, _, config = source.partition(":")
     try:
         data = datasets.load_dataset(hub_id, config or None, split=split, revision=revision)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from huggingface_hub import HfApi
 
+from distill.checkpoints.network import heed_network
 from distill.common.errors import InputError
 from prompter.exporting.folder import WORK_FOLDER
 
@@ -25,6 +26,7 @@ def upload_dataset(folder: Path, name: str, public: bool) -> str:
     Raises:
         InputError: The hub refuses or cannot be reached, or `name` is already public although `public` is off.
     """
+    heed_network()
     api = HfApi()
     try:
         url = api.create_repo(name, repo_type="dataset", private=not public, exist_ok=True)
