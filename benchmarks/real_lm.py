@@ -10,7 +10,7 @@ MODEL is a folder or hub id of a chat model, such as HuggingFaceTB/SmolLM2-135M-
 3. With `--teacher`: a small run of `prompter train`, and where its time goes.
 
 Machines are shared, so trust the ratios: each repetition runs both sides once, and a ratio compares two runs of one
-repetition.
+repetition. With one thread (OMP_NUM_THREADS=1) seconds are those of the processor, which other work does not change much.
 """
 
 import argparse
@@ -95,6 +95,12 @@ def class_prompts(tokenizer: Any) -> list[str]:
     return [tokenizer.apply_chat_template(turn, add_generation_prompt=True, tokenize=False) for turn in turns]
 
 
+def clock() -> float:
+    """Return seconds: of the processor with one thread on a CPU, where waiting for it is no work, else of the wall clock."""
+    alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
+    return time.process_time() if alone else time.perf_counter()
+
+
 def compared(first: list[float], second: list[float]) -> float:
     """Return by how much the first is larger: the median of the ratios of neighbours."""
     return statistics.median(a / b for a, b in zip(first, second, strict=True))
@@ -126,12 +132,12 @@ def writer_table(model: Any, tokenizer: Any, prompts: list[str], args: argparse.
     seconds: dict[str, list[float]] = {"decode": [], "generate": []}
     for repeat in range(args.repeats):
         for name, way in (("decode", ours), ("generate", generate)):
-            begin = time.perf_counter()
+            begin = clock()
             with torch.no_grad(), autocast(device):
                 way(repeat)
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - begin)
+            seconds[name].append(clock() - begin)
     tokens = args.batch * args.new_tokens
     longest = max(map(len, ids))
     print(f"\nwriter, {args.batch} texts of {args.new_tokens} tokens after prompts of up to {longest} tokens")
@@ -178,16 +184,16 @@ def update(kind: type[PPOTrainer], model: Any, tokenizer: Any, prompts: list[str
         sample = trainer._generate_single_turn
 
         def timed(*arguments: Any) -> Any:
-            begin = time.perf_counter()
+            begin = clock()
             result = sample(*arguments)
-            seconds["sampling"] = time.perf_counter() - begin
+            seconds["sampling"] = clock() - begin
             return result
 
         trainer._generate_single_turn = timed
-        begin = time.perf_counter()
+        begin = clock()
         with contextlib.redirect_stdout(None):
             trainer.train()
-        seconds["update"] = time.perf_counter() - begin - seconds["sampling"]
+        seconds["update"] = clock() - begin - seconds["sampling"]
     return seconds
 
 

@@ -2,19 +2,25 @@
 
 In a minibatch there are as many different prompts as classes, and a request to a chat model is several times as long as the
 opening that follows it. So each different prompt passes through the model once. Its keys and values are copied to the rows
-whose completions continue it, and the gradient takes the way back: adapters change the prompt's keys and values, too.
+whose completions continue it, and the gradient takes the way back: adapters change the prompt's keys and values, too. What
+all prompts begin with, such as the first turn of a chat template, passes through the model once for all of them.
 """
 
 import inspect
+import os.path
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
 
-from prompter.generation.cache import can_select_rows
+from prompter.generation.cache import can_select_rows, keeps_gaps
 from prompter.generation.decoding import head_inputs, unwrapped
+from prompter.generation.prefix import left_padded
+
+WORTH_A_PASS = 32
+"""Tokens that must be saved before the common start of all prompts gets a pass of its own."""
 
 
 @dataclass(frozen=True)
@@ -93,14 +99,23 @@ def score_completions(
     if shared is None:
         logits, states = run(input_ids, attention_mask, positions, length + 1)
         return Scores(*token_scores(logits[:, :-1], None, targets), states[:, :-1])
-    first, rows = shared
+    prompts, rows = shared
     cache = DynamicCache(config=base.config)
-    mask = attention_mask[first, :width]
-    logits, states = run(input_ids[first, :width], mask, positions[first, :width], 1, cache)
+    start = _common_start(base, prompts, length)
+    ids, mask = (tensor.to(rows.device) for tensor in left_padded([prompt[start:] for prompt in prompts], 0))
+    if start:
+        common = torch.tensor([prompts[0][:start]], device=rows.device)
+        run(common, torch.ones_like(common), torch.arange(start, device=rows.device)[None], 1, cache)
+        cache.reorder_cache(rows.new_zeros(len(prompts)))
+        mask = torch.cat([mask.new_ones(len(mask), start), mask], dim=1)
+    places = (mask.cumsum(-1) - 1).clamp(min=0)
+    logits, states = run(ids, mask, places[:, start:], 1, cache)
     parts = [(*token_scores(logits, rows, targets[:, :1]), states[rows])]  # a prompt's last state predicts the first token
     if length > 1:
         cache.reorder_cache(rows)  # a differentiable copy of the prompts' keys and values for each row
-        logits, states = run(targets[:, :-1], attention_mask[:, :-1], positions[:, width:-1], length - 1, cache)
+        whole = torch.cat([mask[rows], attention_mask[:, width:-1]], dim=1)
+        places = (whole.cumsum(-1) - 1).clamp(min=0)[:, mask.size(1) :]
+        logits, states = run(targets[:, :-1], whole, places, length - 1, cache)
         parts.append((*token_scores(logits, None, targets[:, 1:]), states))
     entropies = [part[1] for part in parts if part[1] is not None]
     return Scores(
@@ -120,11 +135,25 @@ def _can_share(model: nn.Module) -> bool:
     return not recomputes and can_select_rows(DynamicCache(config=base.config))
 
 
-def _distinct_prompts(ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Return K rows with all different prompts, and (B,) which of the K each row has; None if sharing does not pay."""
+def _distinct_prompts(ids: Tensor, mask: Tensor) -> tuple[list[list[int]], Tensor] | None:
+    """Return the K different prompts, and (B,) which of them each row has; None if sharing does not pay."""
     numbers: dict[tuple[int, ...], int] = {}
-    which = [numbers.setdefault(tuple(row), len(numbers)) for row in torch.where(mask == 1, ids, -1).tolist()]
+    begins = mask.argmax(dim=1).tolist()
+    which = [numbers.setdefault(tuple(row[begin:]), len(numbers)) for row, begin in zip(ids.tolist(), begins, strict=True)]
     if 2 * len(numbers) > len(which):
         return None
-    first = torch.tensor([which.index(number) for number in range(len(numbers))], device=ids.device)
-    return first, torch.tensor(which, device=ids.device)
+    return [list(prompt) for prompt in numbers], torch.tensor(which, device=ids.device)
+
+
+def _common_start(model: PreTrainedModel, prompts: list[list[int]], length: int) -> int:
+    """Return how many first tokens all prompts share and pass through the model once; 0 if that does not pay.
+
+    Chat templates begin alike, and so do requests that differ in the name of a class.
+    """
+    start = min(len(os.path.commonprefix(prompts)), min(map(len, prompts)) - 1)  # each prompt keeps a token of its own
+    longest = max(map(len, prompts))
+    if start * (len(prompts) - 1) < WORTH_A_PASS:
+        return 0
+    # Prompts of unequal length leave a gap of padding after the start.
+    gaps = len(set(map(len, prompts))) > 1
+    return 0 if gaps and keeps_gaps(model, DynamicCache(config=model.config), longest + length) else start

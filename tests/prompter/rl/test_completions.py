@@ -15,11 +15,12 @@ from tests.prompter.generation.test_prefix import recurrent
 
 PROMPTS = [[5, 6, 7, 8, 9], [11, 12], [13, 14, 15]]
 WHICH = [0, 1, 2, 2, 1, 0, 0, 1]
+START = [21, 22, 23, 24] * 4  # of a chat template
 
 
-def batch(length: int = 4) -> tuple[Tensor, Tensor]:
+def batch(length: int = 4, start: list[int] | None = None) -> tuple[Tensor, Tensor]:
     """Eight rows of three different prompts, with completions of one token to `length`."""
-    ids, mask = left_padded([PROMPTS[which] for which in WHICH], PAD)
+    ids, mask = left_padded([(start or []) + PROMPTS[which] for which in WHICH], PAD)
     completions = torch.randint(1, VOCABULARY, (len(WHICH), length), generator=torch.Generator().manual_seed(0))
     alive = torch.arange(length) < torch.tensor([1 + row % length for row in range(len(WHICH))])[:, None]
     return torch.cat([ids, completions * alive], dim=1), torch.cat([mask, alive.long()], dim=1)
@@ -34,17 +35,18 @@ def plain(model: nn.Module, ids: Tensor, mask: Tensor, length: int, temperature:
     return logps, -(log_probs.exp() * log_probs).sum(-1), output.hidden_states[-1][:, -length - 1 : -1]
 
 
-def scored(model: nn.Module, length: int = 4, **changes) -> Scores:
-    return score_completions(model, *batch(length), length, **({"entropy": True} | changes))
+def scored(model: nn.Module, length: int = 4, start: list[int] | None = None, **changes) -> Scores:
+    return score_completions(model, *batch(length, start), length, **({"entropy": True} | changes))
 
 
 @pytest.mark.parametrize("build", [gpt2, llama, mistral, bloom, recurrent])
 @pytest.mark.parametrize(("length", "temperature"), [(4, 1.0), (1, 0.7)])
-def test_scores_are_those_of_whole_rows(build: Callable, length: int, temperature: float) -> None:
+@pytest.mark.parametrize("start", [[], START], ids=["", "start"])
+def test_scores_are_those_of_whole_rows(build: Callable, length: int, temperature: float, start: list[int]) -> None:
     model = made(build)
-    ids, mask = batch(length)
+    ids, mask = batch(length, start)
     with torch.no_grad():
-        found = scored(model, length, temperature=temperature)
+        found = scored(model, length, start, temperature=temperature)
         expected = plain(model, ids, mask, length, temperature)
     real = mask[:, -length:].bool()
     for mine, other in zip((found.logps, found.entropies, found.hidden_states), expected, strict=True):
@@ -54,11 +56,12 @@ def test_scores_are_those_of_whole_rows(build: Callable, length: int, temperatur
 
 @pytest.mark.parametrize("build", [gpt2, llama])
 @pytest.mark.parametrize("adapters", [False, True])
-def test_gradients_are_those_of_whole_rows(build: Callable[[], PreTrainedModel], adapters: bool) -> None:
+@pytest.mark.parametrize("start", [[], START], ids=["", "start"])
+def test_gradients_are_those_of_whole_rows(build: Callable[[], PreTrainedModel], adapters: bool, start: list[int]) -> None:
     model: nn.Module = build()
     if adapters:
         model = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
-    ids, mask = batch()
+    ids, mask = batch(start=start)
     weights = torch.randn(len(WHICH), 4, generator=torch.Generator().manual_seed(1)) * mask[:, -4:]
     model.train()
     for module in model.modules():
@@ -72,7 +75,7 @@ def test_gradients_are_those_of_whole_rows(build: Callable[[], PreTrainedModel],
 
     whole, entropies, _ = plain(model, ids, mask, 4, 0.9)
     expected = gradients(whole, entropies)
-    shared = scored(model, temperature=0.9, entropy_gradient=True)
+    shared = scored(model, 4, start, temperature=0.9, entropy_gradient=True)
     assert shared.entropies is not None
     found = gradients(shared.logps, shared.entropies)
     assert found.keys() == expected.keys() and len(found) > 8
@@ -95,6 +98,13 @@ def passes(model: nn.Module, **changes) -> list[tuple[int, ...]]:
 def test_a_prompt_passes_through_the_model_once() -> None:
     assert passes(made(llama)) == [(3, 5), (8, 3)]
     assert passes(made(llama), length=1) == [(3, 5)]
+
+
+def test_what_all_prompts_begin_with_passes_through_the_model_once() -> None:
+    assert passes(made(llama), start=START) == [(1, 16), (3, 5), (8, 3)]
+    assert passes(made(llama), start=START[:8]) == [(3, 13), (8, 3)]  # too short for a pass of its own
+    for build in (mistral, bloom):  # they would count the gap of padding after it
+        assert passes(made(build), start=START) == [(3, 21), (8, 3)]
 
 
 def test_whole_rows_where_prompts_cannot_be_shared() -> None:
