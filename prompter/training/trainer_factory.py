@@ -1,16 +1,22 @@
 """From our settings to a TRL trainer: PPO (ours), GRPO or RLOO (TRL's own), with the same rollouts and rewards."""
 
+import copy
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from datasets import Dataset
-from transformers import PrinterCallback, TrainerCallback
+from peft import PeftModel
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+from trl.trainer import grpo_trainer, rloo_trainer
 
 from distill.common.errors import InputError, did_you_mean
 from distill.common.precision import compute_dtype
@@ -104,14 +110,15 @@ def policy_trainer(
     os.environ.setdefault("WANDB_PROJECT", "prompter")
     prompts = Dataset.from_dict({"prompt": policy.class_prompts * schedule.rollouts})
     try:
-        trainer = trainer_class(
-            model=policy.model,
-            reward_funcs=reward,
-            args=trainer_config(settings, policy, schedule, folder),
-            train_dataset=prompts,
-            processing_class=policy.tokenizer,
-            callbacks=callbacks,
-        )
+        with _reference_copied(policy.model):
+            trainer = trainer_class(
+                model=policy.model,
+                reward_funcs=reward,
+                args=trainer_config(settings, policy, schedule, folder),
+                train_dataset=prompts,
+                processing_class=policy.tokenizer,
+                callbacks=callbacks,
+            )
     except RuntimeError as error:  # how transformers says that a tracker's package is missing
         if settings.run.report_to and "installed" in str(error):
             raise InputError(f"report_to: {error}") from error
@@ -122,6 +129,19 @@ def policy_trainer(
         # the reference is the base model, which TRL uses if there is no copy.
         policy.model.delete_adapter(REF)
     return trainer
+
+
+@contextmanager
+def _reference_copied(model: PreTrainedModel | PeftModel) -> Iterator[None]:
+    """Let TRL take a copy of the model as its reference, where all weights are tuned.
+
+    By itself it loads the model again by its name, but a GGUF file, a pickle file and a merged adapter have none that it can.
+    """
+    with (
+        patch.object(grpo_trainer, "create_model_from_path", lambda *_, **__: copy.deepcopy(model)),
+        patch.object(rloo_trainer, "create_model_from_path", lambda *_, **__: copy.deepcopy(model)),
+    ):
+        yield
 
 
 def trainer_config(settings: Settings, policy: TopicPolicy, schedule: Schedule, folder: Path) -> GRPOConfig | RLOOConfig:

@@ -1,10 +1,13 @@
 """The schedule of a budget, and the trainer made for it."""
 
+import inspect
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from trl.trainer import grpo_trainer, rloo_trainer
 
 from distill.common.errors import InputError
 from prompter.generation.config import PolicyConfig
@@ -88,3 +91,9 @@ def test_the_trainer_can_use_another_gpu_than_the_first(monkeypatch: pytest.Monk
     _use_device(trainer.args, torch.device("cuda", 1))
     assert trainer.args.device == torch.device("cuda", 1), "transformers keeps a configuration's device elsewhere"
     assert trainer.args.n_gpu == 1 and chosen == [1]
+
+
+@pytest.mark.parametrize("module", [grpo_trainer, rloo_trainer])
+def test_where_trl_loads_its_reference(module: ModuleType) -> None:
+    """`_reference_copied` replaces this function of TRL."""
+    assert "self.ref_model = create_model_from_path(" in inspect.getsource(module), "TRL makes its reference elsewhere"
