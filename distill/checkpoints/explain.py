@@ -20,10 +20,13 @@ def explain(
     if name.lower().endswith(".gguf") and Path(name).expanduser().is_file():
         return InputError(f"{field}: the {part} in {name} cannot be read ({reason}); download it again, or use another file.")
     if isinstance(error, OSError) and not Path(name).expanduser().is_dir():
+        owner, _, rest = name.partition("/")
+        repository, _, file = rest.partition("/")  # of a file: org/repo/file.gguf
+        source, target = (f"{owner}/{repository} {file}", f"DIR/{file}") if file else (name, "DIR")
         return InputError(
-            f"{field}: {name} is not a local folder, and it cannot be loaded from the hub "
+            f"{field}: {name} is not a local {'file' if file else 'folder'}, and it cannot be loaded from the hub "
             f"(offline, unreachable, or no such {part}); download it where there is internet "
-            f"(hf download {name} --local-dir DIR) and pass DIR instead."
+            f"(hf download {source} --local-dir DIR) and pass {target} instead."
         )
     if isinstance(error, SafetensorError):
         return InputError(f"{field}: the weights in {name} are damaged or cut off ({reason}); copy the folder again.")

@@ -18,7 +18,7 @@ class PolicyConfig:
     """
 
     policy: str | None = setting(
-        None, "Causal LM that writes topics, folder or hub id; default: the generator.", POLICY, path=True
+        None, "Causal LM that writes topics: folder, hub id or GGUF file; default: the generator.", POLICY, path=True
     )
     control: str = setting("{label}:", "Class prompt that the policy continues; {label} is the target class.", POLICY)
     writes: str = setting(

@@ -56,7 +56,7 @@ BACKENDS = ("transformers", "vllm")
 CHUNK = 256
 """Topics or texts that `Prompter.topics` and `Prompter.texts` write at once."""
 
-NOT_FOUND = ("does not exist", "is not a local folder", "has no config.json")
+NOT_FOUND = ("does not exist", "is not a local", "has no config.json")
 """Parts of the messages with which `distill.common.hub` reports a model that is not at the given place."""
 
 

@@ -28,7 +28,7 @@ class RunConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSetting
 
     generator: str = setting(
         "",
-        "Causal language model that writes the texts: folder, hub id, or toy.",
+        "Causal language model that writes the texts: folder, hub id, GGUF file, or toy.",
         "Models",
         required="give --generator with a causal language model, or a line 'generator: ...' in the config",
         path=True,

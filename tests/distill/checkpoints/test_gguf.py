@@ -167,6 +167,15 @@ def test_other_uses(tmp_path: Path) -> None:
             load_model(AutoModelForCausalLM, name, "generator", CPU, torch.float32)
 
 
+def test_no_such_file_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*asked: object, **known: object) -> str:
+        raise OSError("offline")
+
+    monkeypatch.setattr("distill.checkpoints.gguf.cached_file", unreachable)
+    with pytest.raises(InputError, match=r"is not a local file, .*download org/repo x.gguf --local-dir DIR\) and pass DIR/x"):
+        load_model(AutoModelForCausalLM, "org/repo/x.gguf", "generator", CPU, torch.float32)
+
+
 def test_without_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_gguf(tmp_path / "model.gguf")
     monkeypatch.setitem(sys.modules, "gguf.constants", None)
