@@ -62,6 +62,7 @@ def setting(
     required: str = "",
     optional_value: str | None = None,
     path: bool = False,
+    before: Any = None,
 ) -> Any:
     """Declare a setting; the value for a field of a dataclass.
 
@@ -79,12 +80,13 @@ def setting(
         required: How to give it, for the message where it is missing; "" where it may be left out.
         optional_value: What the flag alone means, without a value.
         path: Whether a file or folder may be meant, so that `~` at its beginning is the user's home.
+        before: What a file means that is older than the setting and lacks it; None for the default.
     """
     assert group in GROUPS, group
     about = {
         **{"help": help, "group": group, "low": low, "above": above, "high": high, "below": below},
         **{"choices": tuple(choices), "aliases": tuple(aliases), "commas": commas, "required": required},
-        **{"optional_value": optional_value, "path": path},
+        **{"optional_value": optional_value, "path": path, "before": before},
     }
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=about)

@@ -14,6 +14,7 @@ from distill.teachers.found import FoundTeacher, made_here
 from distill.teachers.names import teacher_name
 from prompter.generation.config import WriterConfig
 from prompter.runtime.parser import combined, fill
+from prompter.runtime.run_folder import default_values
 
 NO_TEACHER = "none"
 
@@ -112,8 +113,8 @@ def export_settings(values: Mapping[str, Any], where: str = "") -> tuple[ExportC
     defaults: dict[str, Any] = {}
     if run := combined(PARTS, [(where, values)]).get("run"):
         source, manifest = find_source(str(run))
-        known = {field.name for field in dataclasses.fields(WriterConfig)}
-        defaults = {key: value for key, value in manifest["writer_settings"].items() if key in known}
+        before = default_values(WriterConfig)
+        defaults = before | {key: value for key, value in manifest["writer_settings"].items() if key in before}
     config, writer = fill(PARTS, [("", defaults), (where, values)])
     if "rewriter" in manifest and config.writer != "transformers":
         raise InputError(f"writer is '{config.writer}', but {run} is a rewriter, which runs on transformers: leave it out")

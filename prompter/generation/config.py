@@ -5,8 +5,12 @@ from dataclasses import dataclass
 
 from distill.common.errors import InputError
 from distill.common.settings import check, setting
+from distill.common.yaml_text import YamlFault, as_written, parse_yaml
 
 POLICY, WRITER = "Prompter", "Writer"
+
+REQUEST = "Write one of many {task} about {label}. Begin right away with the first sentence."
+"""What a chat model is asked for; `docs/log.md` says which wordings were measured."""
 
 
 @dataclass
@@ -20,12 +24,25 @@ class PolicyConfig:
     policy: str | None = setting(
         None, "Causal LM that writes topics: folder, hub id or GGUF file; default: the generator.", POLICY, path=True
     )
-    control: str = setting("{label}:", "Class prompt that the policy continues; {label} is the target class.", POLICY)
+    task_description: str | None = setting(
+        None, "What the texts are, in your words: short news reports. Class prompts name it.", POLICY
+    )
+    label_descriptions: str = setting(
+        "{}", "Your words for classes in class prompts: a YAML map, {World: world events}. Default: the class names.", POLICY
+    )
+    request: str = setting(
+        REQUEST, "Class prompt of a model with a chat template: {label} is the target class, {task} the description.", POLICY
+    )
+    control: str = setting(
+        "{label}:", "Class prompt of any other model, which continues it: {label} and {task} as in the request.", POLICY
+    )
+    chat_template: bool = setting(True, "Ask through the model's chat template if it has one.", POLICY)
     writes: str = setting(
         "topic",
-        "topic: the policy writes an opening and the frozen writer continues it; text: the policy writes the whole text.",
+        "topic: the policy writes an opening and the frozen writer continues it; subject: it names a subject, and the writer "
+        "is asked for a text about that; text: the policy writes the whole text.",
         POLICY,
-        choices=("topic", "text"),
+        choices=("topic", "subject", "text"),
     )
     lora_rank: int = setting(16, "Rank of the LoRA adapters; 0 tunes all weights.", POLICY, low=0)
     lora_alpha: int = setting(32, "LoRA's scale times its rank.", POLICY)
@@ -34,7 +51,9 @@ class PolicyConfig:
     )
     topic_min_tokens: int = setting(2, "Fewest tokens of a topic.", POLICY, low=1)
     topic_max_tokens: int = setting(6, "Most tokens of a topic.", POLICY, low=1)
-    algorithm: str = setting("ppo", "Algorithm that tunes the policy.", POLICY, choices=("ppo", "grpo", "rloo"))
+    algorithm: str = setting(
+        "ppo", "Algorithm that tunes the policy; none: it stays as it is.", POLICY, choices=("ppo", "grpo", "rloo", "none")
+    )
     learning_rate: float = setting(6e-4, "Peak learning rate of the policy.", POLICY, above=0)
     lr_scheduler_type: str = setting("linear", "Learning-rate schedule, a name of transformers.", POLICY)
     rollout_size: int = setting(256, "Samples per rollout, rounded to a multiple of the classes.", POLICY, low=4)
@@ -58,8 +77,34 @@ class PolicyConfig:
             mapping = False
         if not mapping:
             raise InputError(f"trainer_args is '{self.trainer_args}', expected a mapping such as {{\"epsilon\": 0.1}}")
-        if "{label}" not in self.control:
-            raise InputError(f"control is '{self.control}', expected a text with {{label}} where the class name goes")
+        for name in ("control", "request"):
+            if "{label}" not in getattr(self, name):
+                raise InputError(
+                    f"{name} is '{getattr(self, name)}', expected a text with {{label}} where the class name goes"
+                )
+        self.descriptions()
+
+    def descriptions(self) -> dict[str, str]:
+        """Return the user's words for each class that has some.
+
+        Raises:
+            InputError: `label_descriptions` is no map from class names to texts.
+        """
+        try:
+            given = parse_yaml(self.label_descriptions)
+        except YamlFault as error:
+            raise InputError(f"label_descriptions is no YAML map ({error}): give one, as in {{World: world events}}") from None
+        if not isinstance(given, dict):
+            raise InputError(
+                f"label_descriptions is '{self.label_descriptions}', expected a YAML map such as {{World: world events}}"
+            )
+        made = {}
+        for name, words in given.items():
+            text = as_written(words)
+            if not isinstance(text, str) or not text.strip():
+                raise InputError(f"label_descriptions: '{as_written(name)}' is {words!r}, expected text about the class")
+            made[str(as_written(name))] = " ".join(text.split())
+        return made
 
 
 @dataclass
@@ -70,6 +115,9 @@ class WriterConfig:
         InputError: A value is out of its range.
     """
 
+    in_context: bool = setting(
+        True, "The writer reads the class prompt before the opening; false: the opening alone.", WRITER, before=False
+    )
     writer_max_new_tokens: int = setting(40, "Most tokens that the writer adds to a topic.", WRITER, low=1)
     writer_min_new_tokens: int = setting(8, "Fewest tokens that it adds; trimming leaves as many.", WRITER, low=0)
     writer_temperature: float = setting(1.0, "Sampling temperature; 0: the likeliest token.", WRITER, low=0)

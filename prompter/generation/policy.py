@@ -1,13 +1,13 @@
 """The topic policy: a causal language model that writes a short opening, the topic, for a target class.
 
-A *class prompt* names the target (`"Sports:"`). The policy continues it with a few tokens, and these tokens are the topic.
-Writer, teacher and student never see the class prompt. Training changes LoRA adapters only, unless `lora_rank` is 0:
+A *class prompt* names the target (`prompter.generation.prompts`). The policy continues it with a few tokens, and these tokens
+are the topic. Teacher and student never see the class prompt. Training changes LoRA adapters only, unless `lora_rank` is 0:
 then it changes all weights, which pays for very small models. A sample made of topic and content follows PromptDFD
 (arXiv 2205.07523); class prompt and LoRA are ours.
 """
 
-import re
 import warnings
+from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
@@ -23,21 +23,8 @@ from prompter.generation.adapted import adapted_modules
 from prompter.generation.config import PolicyConfig
 from prompter.generation.decoding import context_length, decode
 from prompter.generation.prefix import Prefix
+from prompter.generation.prompts import class_prompts
 from prompter.generation.special_tokens import end_tokens
-
-
-def class_names(labels: list[str]) -> list[str]:
-    """Return the names that class prompts use: the labels, or `class 0`, `class 1`, ... if the labels are placeholders.
-
-    Examples:
-        >>> class_names(["World", "Sci/Tech"])
-        ['World', 'Sci/Tech']
-        >>> class_names(["LABEL_0", "LABEL_1"])
-        ['class 0', 'class 1']
-    """
-    if all(re.fullmatch(r"(LABEL_)?\d+", label) for label in labels):
-        return [f"class {index}" for index in range(len(labels))]
-    return list(labels)
 
 
 class TopicPolicy:
@@ -65,10 +52,8 @@ class TopicPolicy:
         self.model, self.tokenizer, self.labels, self.config = model, tokenizer, labels, config
         self.max_tokens = max_tokens
         self.eos_token_ids = end_tokens(model, tokenizer)
-        self.class_prompts = [config.control.replace("{label}", name) for name in class_names(labels)]
-        if len(set(self.class_prompts)) < len(self.class_prompts):
-            raise InputError(f"labels {labels} are not distinct: give the teacher's config an id2label with distinct names")
-        self._targets = {prompt: index for index, prompt in enumerate(self.class_prompts)}
+        self.prompts = class_prompts(tokenizer, labels, config, subjects=config.writes == "subject")
+        self._targets = {prompt: index for index, prompt in enumerate(self.prompts.texts)}
 
     @classmethod
     def load(
@@ -117,8 +102,8 @@ class TopicPolicy:
             InputError: A prompt has no token, or is too long for the model's context.
         """
         context = context_length(self.model)
-        lengths = [len(ids) for ids in self.tokenizer(self.class_prompts)["input_ids"]]
-        for prompt, length in zip(self.class_prompts, lengths, strict=True):
+        for prompt, ids in zip(self.prompts.texts, self.prompts.ids, strict=True):
+            length = len(ids)
             shown = prompt if len(prompt) <= 40 else prompt[:40] + "..."
             if length == 0:
                 raise InputError(
@@ -135,9 +120,9 @@ class TopicPolicy:
         """Whether training changes LoRA adapters, and not the model's own weights."""
         return isinstance(self.model, PeftModel)
 
-    def targets(self, class_prompts: list[str]) -> Tensor:
-        """Return the class index (N,) that each class prompt asks for."""
-        return torch.tensor([self._targets[prompt] for prompt in class_prompts])
+    def targets(self, prompts: list[Any]) -> Tensor:
+        """Return the class index (N,) that each class prompt asks for; prompts are in TRL's form."""
+        return torch.tensor([self._targets[prompt if isinstance(prompt, str) else prompt[0]["content"]] for prompt in prompts])
 
     def topics(self, targets: Tensor, seed: int, counter: int) -> list[str]:
         """Sample one topic per target; see `sample`."""
@@ -157,7 +142,7 @@ class TopicPolicy:
             the policy at temperature 1.
         """
         device = self.model.device
-        ids = self.tokenizer([self.class_prompts[index] for index in targets.tolist()])["input_ids"]
+        ids = [self.prompts.ids[index] for index in targets.tolist()]
         # Nothing follows a class prompt, so each is computed once.
         nothing = torch.empty(len(ids), 0, dtype=torch.long, device=device)
         self.model.eval()

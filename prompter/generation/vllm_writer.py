@@ -17,6 +17,7 @@ from distill.common.precision import dtype_name
 from distill.common.seeding import derive_seed
 from eval.toy import located
 from prompter.generation.config import WriterConfig
+from prompter.generation.prompts import Contexts
 from prompter.generation.writer import Written, to_texts
 
 MEMORY_SHARE = 0.7
@@ -35,6 +36,8 @@ class VLLMWriter:
         InputError: vLLM is not installed or cannot load the model, the tokenizer has neither BOS nor EOS, or
             `writer_max_new_tokens` does not fit the model's context.
     """
+
+    contexts: Contexts | None = None
 
     def __init__(self, name_or_path: str, config: WriterConfig, revision: str | None = None) -> None:
         try:
@@ -71,14 +74,21 @@ class VLLMWriter:
                 f"writer_max_new_tokens is {config.writer_max_new_tokens}, expected at most {context - 1}: "
                 f"the generator's context is {context} tokens"
             )
+        self.context_length: int = context
         self._longest_prompt = context - config.writer_max_new_tokens
 
-    def write(self, topics: Sequence[str], seed: int, counter: int, purpose: str = "writer") -> Written:
+    def write(
+        self, topics: Sequence[str], seed: int, counter: int, purpose: str = "writer", *, targets: torch.Tensor | None = None
+    ) -> Written:
         """Continue N topics; see `prompter.generation.writer.Writer.write`."""
         topics = [" ".join(topic.split()) for topic in topics]
         if not topics:
             return Written([], torch.zeros(0), 0)
-        ids = [list(row) for row in self.tokenizer(topics, add_special_tokens=False)["input_ids"]]
+        if self.contexts is not None and targets is not None:
+            rows = self.contexts.rows(topics, targets)
+        else:
+            rows = [([self.start], list(row)) for row in self.tokenizer(topics, add_special_tokens=False)["input_ids"]]
+        begins = [begin for _, begin in rows]
         config = self.config
         sampling = [
             self._sampling(
@@ -90,15 +100,15 @@ class VLLMWriter:
                 seed=derive_seed(seed, purpose, counter, number),
                 logprobs=0,  # of the sampled token alone
             )
-            for number in range(len(ids))
+            for number in range(len(rows))
         ]
-        prompts = [{"prompt_token_ids": [self.start, *row][-self._longest_prompt :]} for row in ids]
+        prompts = [{"prompt_token_ids": [*read, *begin][-self._longest_prompt :]} for read, begin in rows]
         outputs = [request.outputs[0] for request in self.engine.generate(prompts, sampling, use_tqdm=False)]
         # Some outputs lack the token that ended the text; `finish_reason` says what ended it.
         new = [list(output.token_ids) for output in outputs]
         ended = [output.finish_reason == "stop" for output in outputs]
         eos = self.tokenizer.eos_token_id
         whole = [row if not stop or row[-1:] == [eos] else [*row, eos] for row, stop in zip(new, ended, strict=True)]
-        texts = to_texts(self.tokenizer, config, [eos], ids, whole)
+        texts = to_texts(self.tokenizer, config, [eos], begins, whole)
         logprob = [output.cumulative_logprob / max(1, len(row)) for output, row in zip(outputs, new, strict=True)]
         return Written(texts, torch.tensor(logprob), sum(map(len, new)))

@@ -1,6 +1,7 @@
 """The writer: a frozen causal language model that continues topics into texts.
 
-A text is topic plus continuation (PromptDFD, arXiv 2205.07523). The topic is the opening of a document: it follows the
+A text is topic plus continuation (PromptDFD, arXiv 2205.07523). Where a target class is given, the model reads the class
+prompt before the topic (`prompter.generation.prompts`). Otherwise the topic is the opening of a document: it follows the
 token that begins one. An empty topic leaves that token alone, which is what "unprompted" means here. The sampling settings
 decide much of what a student can learn: a higher temperature gives more varied text, but less natural language.
 
@@ -8,6 +9,7 @@ If policy and writer are the same model, the base weights are in memory once. Gi
 adapters off while it writes.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -27,7 +29,8 @@ from distill.common.seeding import random_generator
 from eval.toy import located
 from prompter.generation.config import WriterConfig
 from prompter.generation.decoding import Decoded, context_length, decode, unwrapped
-from prompter.generation.prefix import left_padded
+from prompter.generation.prefix import Prefix, left_padded
+from prompter.generation.prompts import Contexts, Row, contexts_of
 from prompter.generation.special_tokens import end_tokens, start_token
 
 if TYPE_CHECKING:
@@ -105,9 +108,14 @@ class Writer:
         config: Sampling settings.
         device: Device to compute on; by default the device of the model.
 
+    Attributes:
+        contexts: What it reads before a text that has a target class; None to read the topic alone.
+
     Raises:
         InputError: `writer_max_new_tokens` does not fit the model's context, or the tokenizer has neither BOS nor EOS.
     """
+
+    contexts: Contexts | None = None
 
     def __init__(
         self,
@@ -130,7 +138,7 @@ class Writer:
                 f"writer_max_new_tokens is {config.writer_max_new_tokens}, expected at most {context - 1}: "
                 f"the generator's context is {context} tokens"
             )
-        self._context = context
+        self.context_length = context
         self._longest_prompt = None if context is None else context - config.writer_max_new_tokens
 
     @classmethod
@@ -183,8 +191,11 @@ class Writer:
             quiet: Show no progress bar while a toy model is trained.
         """
         if policy.has_adapters and base == generator:
-            return cls(policy.model, policy.tokenizer, config, policy.model.device)
-        return cls.load(generator, config, device, revision, quiet)
+            made = cls(policy.model, policy.tokenizer, config, policy.model.device)
+        else:
+            made = cls.load(generator, config, device, revision, quiet)
+        made.contexts = contexts_of(made, policy)
+        return made
 
     def unprompted(self, n: int, seed: int, counter: int) -> Written:
         """Write `n` texts without topics."""
@@ -197,6 +208,7 @@ class Writer:
         counter: int,
         purpose: str = "writer",
         progress: Callable[[int], None] | None = None,
+        targets: Tensor | None = None,
     ) -> Written:
         """Continue N topics.
 
@@ -209,21 +221,28 @@ class Writer:
             counter: Number of this call. Seed, counter, purpose and topics together decide the texts.
             purpose: Keeps the random numbers of different callers apart.
             progress: Called after each batch with the number of texts written so far.
+            targets: (N,) target class of each topic, whose class prompt the model reads first; None for no class. It has
+                no effect on a writer without `contexts`.
 
         Returns:
             The texts, in the order of the topics.
         """
         topics = [" ".join(topic.split()) for topic in topics]
-        ids = [list(row) for row in self.tokenizer(topics, add_special_tokens=False)["input_ids"]] if topics else []
+        if self.contexts is not None and targets is not None:
+            rows = self.contexts.rows(topics, targets)
+        else:
+            ids = [list(row) for row in self.tokenizer(topics, add_special_tokens=False)["input_ids"]] if topics else []
+            rows = [([self.start], row) for row in ids]
+        begins = [row for _, row in rows]  # what each text begins with
         texts = [""] * len(topics)
         logprob_mean = torch.zeros(len(topics))
         new_tokens = done = 0
-        for number, batch in enumerate(self._batches(ids)):
-            prompts = [[self.start, *ids[index]][self._cut(ids[index]) :] for index in batch]
-            decoded = self._decode(prompts, random_generator(seed, purpose, counter, number, device=self.device))
+        for number, batch in enumerate(self._batches([context + begin for context, begin in rows])):
+            random = random_generator(seed, purpose, counter, number, device=self.device)
+            decoded = self._decode([rows[index] for index in batch], random)
             lengths = decoded.lengths.cpu()
             new = [row[:length] for row, length in zip(decoded.tokens.tolist(), lengths.tolist(), strict=True)]
-            written = to_texts(self.tokenizer, self.config, self.eos_token_ids, [ids[index] for index in batch], new)
+            written = to_texts(self.tokenizer, self.config, self.eos_token_ids, [begins[index] for index in batch], new)
             for index, text in zip(batch, written, strict=True):
                 texts[index] = text
             assert decoded.logprobs is not None
@@ -236,7 +255,9 @@ class Writer:
 
     def sampling(self, config: WriterConfig) -> "Writer":
         """Return a writer on the same model that samples with other settings."""
-        return Writer(self.model, self.tokenizer, config, self.device)
+        made = Writer(self.model, self.tokenizer, config, self.device)
+        made.contexts = self.contexts
+        return made
 
     def in_two_parts(self, tokens: int) -> tuple["Writer", "Writer"]:
         """Split the writing of a text over two writers on the same model.
@@ -271,7 +292,7 @@ class Writer:
         order: list[int] = []
         parts: list[Tensor] = []
         for batch in self._batches(ids):
-            rows = [torch.tensor(ids[index][: self._context]) for index in batch]
+            rows = [torch.tensor(ids[index][: self.context_length]) for index in batch]
             # Padded on the right: a causal model's states do not depend on it.
             input_ids = pad_sequence(rows, batch_first=True, padding_value=self.pad_token_id).to(self.device)
             mask = pad_sequence([torch.ones(len(row)) for row in rows], batch_first=True).to(self.device)
@@ -288,17 +309,14 @@ class Writer:
         for begin in range(0, len(order), self.config.writer_batch_size):
             yield order[begin : begin + self.config.writer_batch_size]
 
-    def _cut(self, ids: list[int]) -> int:
-        """Return how many of a prompt's first tokens, start token included, do not fit into the model's context."""
-        return 0 if self._longest_prompt is None else max(0, 1 + len(ids) - self._longest_prompt)
-
     def _frozen(self) -> AbstractContextManager[None]:
         """Switch the adapters off within a block."""
         return self.model.disable_adapter() if isinstance(self.model, PeftModel) else nullcontext()
 
-    def _decode(self, prompts: list[list[int]], random: torch.Generator) -> Decoded:
-        """Decode one batch of prompts."""
+    def _decode(self, rows: list[Row], random: torch.Generator) -> Decoded:
+        """Decode one batch: what is read, and the beginning of each text after it."""
         config = self.config
+        prefix, prompts = self._shared(rows)
         width = max(map(len, prompts))
         if width > min(map(len, prompts)):
             width += -width % PROMPT_MULTIPLE
@@ -317,4 +335,17 @@ class Writer:
                 top_k=config.writer_top_k,
                 top_p=config.writer_top_p,
                 random=random,
+                prefix=prefix,
             )
+
+    def _shared(self, rows: list[Row]) -> tuple[Prefix | None, list[list[int]]]:
+        """Return the first tokens that rows share, and what follows them in each row, at least one token."""
+        heads = [context[:-1] for context, _ in rows]
+        if len(set(map(tuple, heads))) > len(rows) / 2:  # each row has a request of its own: they share its first words
+            shared = len(os.path.commonprefix(heads))
+            heads = [head[:shared] for head in heads]
+        if not all(heads):
+            prompts = [[*context, *begin] for context, begin in rows]
+            return None, [row if self._longest_prompt is None else row[-self._longest_prompt :] for row in prompts]
+        rests = [(context + begin)[len(head) :] for head, (context, begin) in zip(heads, rows, strict=True)]
+        return Prefix.of(heads, self.pad_token_id, self.device), rests

@@ -65,10 +65,11 @@ class Rollouts:
         if candidates.candidate_tokens:
             self._begins, self._ends = writer.in_two_parts(candidates.candidate_tokens)
 
-    def __call__(self, prompts: list[str], completions: list[str], trainer_state: Any, **unused: Any) -> list[float | None]:
+    def __call__(self, prompts: list[Any], completions: list[Any], trainer_state: Any, **unused: Any) -> list[float | None]:
         """Return the rewards of one rollout; None for a topic that has no text with a usable prediction."""
         number = trainer_state.global_step // self.steps_per_rollout
-        self.latest = self.score(completions, self.policy.targets(prompts), number)
+        written = [text if isinstance(text, str) else text[0]["content"] for text in completions]  # of a conversation
+        self.latest = self.score(written, self.policy.targets(prompts), number)
         return [reward if reward == reward else None for reward in self.latest.topic_rewards.tolist()]
 
     def score(self, completions: list[str], targets: torch.Tensor, number: int) -> ScoredRollout:
@@ -87,7 +88,7 @@ class Rollouts:
         if self.candidates.candidates > 1:
             return self._selected(topics, targets, number)
         with self.clock("writer"):
-            texts = self.writer.write(topics, self.seed, number).texts
+            texts = self.writer.write(topics, self.seed, number, targets=targets).texts
         return self.scorer(topics, targets, texts, topic_of, "prompted")
 
     def save(self, folder: Path) -> None:
@@ -104,15 +105,16 @@ class Rollouts:
 
     def _selected(self, topics: list[str], targets: torch.Tensor, number: int) -> ScoredRollout:
         """Write more texts than the teacher is asked about; see `prompter.rl.candidate_selection`."""
+        copies = self.candidates.candidates
         with self.clock("writer"):
-            candidates = self._begins.write(topics * self.candidates.candidates, self.seed, number).texts
+            candidates = self._begins.write(topics * copies, self.seed, number, targets=targets.repeat(copies)).texts
         with self.clock("screen"):
             features = self._begins.features(candidates)
             picked = torch.tensor(self.selector.pick(features, candidates, len(topics)))
         texts = [candidates[i] for i in picked.tolist()]
         if self._ends is not None:
             with self.clock("writer"):
-                texts = self._ends.write(texts, self.seed, number, "writer's end").texts
+                texts = self._ends.write(texts, self.seed, number, "writer's end", targets=targets[picked % len(topics)]).texts
         scored = self.scorer(topics, targets, texts, picked % len(topics), "prompted")
         with self.clock("screen"):
             self.selector.learn(features[picked], scored.batch.teacher_logits)

@@ -69,12 +69,13 @@ def locked(file: Path, setting: str, folder: str | Path) -> Iterator[None]:
 
 
 def default_values(*configs: Any) -> dict[str, Any]:
-    """Return the default of every setting of some settings classes, or objects of such classes."""
-    fields = [field for config in configs for field in dataclasses.fields(config)]
-    return {
-        field.name: field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        for field in fields
-    }
+    """Return what a file means that lacks a setting, for each setting of settings classes, or of objects of such classes."""
+    values: dict[str, Any] = {}
+    for item in (item for config in configs for item in dataclasses.fields(config)):
+        default = item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+        before = item.metadata.get("before")
+        values[item.name] = default if before is None else before
+    return values
 
 
 def differences(

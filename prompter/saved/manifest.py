@@ -81,7 +81,7 @@ def save_prompter(
         "teacher": named["teacher"],
         "teacher_labels": list(settings.run.teacher_labels),
         "labels": policy.labels,
-        "controls": policy.class_prompts,
+        "controls": policy.prompts.texts,
         "policy": {field.name: named[field.name] for field in dataclasses.fields(PolicyConfig)},
         "writer_settings": dataclasses.asdict(settings.writer),
         "reward": dataclasses.asdict(settings.reward),

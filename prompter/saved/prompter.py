@@ -40,8 +40,10 @@ from distill.teachers.found import made_here
 from eval.toy import located
 from prompter.generation.config import PolicyConfig, WriterConfig
 from prompter.generation.policy import TopicPolicy
+from prompter.generation.prompts import contexts_of
 from prompter.generation.writer import Writer, Written
 from prompter.runtime.console import LOGGER
+from prompter.runtime.run_folder import default_values
 from prompter.saved.manifest import (
     PROMPTER_MANIFEST,
     count_base_parameters,
@@ -63,8 +65,10 @@ NOT_FOUND = ("does not exist", "is not a local", "has no config.json")
 class TextWriter(Protocol):
     """Continues topics: `prompter.generation.writer.Writer`, or its counterpart on another backend."""
 
-    def write(self, topics: Sequence[str], seed: int, counter: int, purpose: str = "writer") -> Written:
-        """Continue N topics. The same arguments give the same texts."""
+    def write(
+        self, topics: Sequence[str], seed: int, counter: int, purpose: str = "writer", *, targets: Tensor | None = None
+    ) -> Written:
+        """Continue N topics for their target classes. The same arguments give the same texts."""
         ...
 
 
@@ -142,12 +146,13 @@ class Prompter:
         policy = TopicPolicy(model, _load_tokenizer(folder), manifest["labels"], policy_config, length)
         revision = None if writer or (base and one_model) else manifest.get("writer_revision")
         loaded: TextWriter | None = None
-        if policy_config.writes == "topic":
+        if policy_config.writes != "text":
             with _remedy_for_moved_model("writer= (--generator on the command line)"):
                 if backend == "vllm":
                     from prompter.generation.vllm_writer import VLLMWriter
 
-                    loaded = VLLMWriter(writer_name, writer_config, revision)
+                    loaded = engine = VLLMWriter(writer_name, writer_config, revision)
+                    engine.contexts = contexts_of(engine, policy)
                 else:
                     loaded = Writer.beside(policy, base_name, writer_name, writer_config, device, revision)
         return cls(policy, loaded, manifest, fingerprint(folder))
@@ -216,7 +221,7 @@ class Prompter:
         topics, logprob = self.policy.sample(targets, seed, counter, "saved topics")
         if self.writer is None:
             return PromptedTexts(topics, topics, targets, logprob)
-        written = self.writer.write(topics, seed, counter, "saved texts")
+        written = self.writer.write(topics, seed, counter, "saved texts", targets=targets)
         return PromptedTexts(written.texts, topics, targets, written.logprob_mean)
 
     def index(self, label: str | int) -> int:
@@ -281,7 +286,8 @@ def _settings(folder: Path, manifest: dict[str, Any], writer_settings: dict[str,
         if name not in known:
             raise InputError(f"unknown setting '{name}' of the writer.{did_you_mean(name, known)}")
     try:
-        return _typed(PolicyConfig, manifest["policy"]), _typed(WriterConfig, manifest["writer_settings"] | writer_settings)
+        stored = default_values(WriterConfig) | manifest["writer_settings"] | writer_settings
+        return _typed(PolicyConfig, manifest["policy"]), _typed(WriterConfig, stored)
     except InputError as error:
         raise InputError(f"{folder / PROMPTER_MANIFEST}: {error}") from None
     except TypeError as error:

@@ -3,6 +3,8 @@
 The score of a prompted student means little by itself. Each baseline leaves out one part of the method:
 
 - `unprompted`: no prompter; the writer starts from nothing. `unprompted-hot` samples at a higher temperature instead.
+- `class-prompts`: no policy; the class prompt alone asks the writer for each class, as a user would ask a language model.
+  `screened-class-prompts` writes several such texts for each one that the teacher is asked about, and chooses as a run does.
 - `class-names`: no learning; the openings are hand-written and name the class.
 - `random-topics`: openings without meaning, made of random tokens. `selected-topics` learns only from those of these texts
   that the teacher is most confident about.
@@ -24,6 +26,7 @@ from distill.methods.corpus import rows_at
 from distill.teachers.base import Teacher
 from eval.data.labelled import EvaluationData
 from prompter.generation.writer import Writer
+from prompter.rl.candidate_selection import CandidateSelector
 
 CLASS_PROMPTS = ("{label}:", "This is about {label}.", "A text on {label}:", "The latest on {label}:")
 """Hand-written openings of the baseline `class-names`, four for each class."""
@@ -33,6 +36,11 @@ HOT: dict[str, Any] = {"writer_temperature": 1.3, "writer_top_k": 2000, "writer_
 
 TOPIC_TOKENS = 4
 """Number of tokens of an opening of the baseline `random-topics`."""
+
+ASKED, SCREENED = "class-prompts", "screened-class-prompts"
+
+SCREENED_CANDIDATES = 4
+"""Texts for each query of the baseline `screened-class-prompts`, where the run itself has no candidates."""
 
 SELECTED = "selected-topics"
 SELECTED_SHARE = 1 / 3
@@ -94,9 +102,9 @@ def baseline_texts(
     """Write or draw the texts of a baseline.
 
     Args:
-        name: One of `prompter.training.baseline_names.BASELINES`, except `supervised`.
+        name: One of `prompter.training.baseline_names.BASELINES`, except `supervised` and `screened-class-prompts`.
         count: Number of texts.
-        writer: The frozen language model.
+        writer: The frozen language model, for `class-prompts` with its contexts.
         labels: Class names, for `class-names`.
         corpus: General sentences, for `corpus` and `random-words`.
         real: Real texts, for `real`.
@@ -108,6 +116,9 @@ def baseline_texts(
     """
     topics = [""] * count
     targets = torch.full((count,), -1)
+    if name == ASKED:
+        targets = torch.arange(count) % len(labels)
+        return writer.write(topics, seed, 0, progress=progress, targets=targets).texts, topics, targets
     if name == "class-names":
         targets = torch.arange(count) % len(labels)
         prompts = [CLASS_PROMPTS[i // len(labels) % len(CLASS_PROMPTS)] for i in range(count)]
@@ -145,3 +156,28 @@ def answered_batches(
     for start in range(0, len(texts), size):
         part = slice(start, start + size)
         yield SyntheticBatch(texts[part], teacher(texts[part]), targets[part], topics[part], source)
+
+
+def screened_batches(
+    writer: Writer, teacher: Teacher, targets: torch.Tensor, candidates: int, seed: int, size: int
+) -> Iterator[SyntheticBatch]:
+    """Yield texts of the class prompts in batches of `size`, chosen among `candidates` times as many; with predictions.
+
+    Args:
+        writer: The frozen language model with its contexts.
+        teacher: Answers the texts that are chosen.
+        targets: (N,) target class of each text.
+        candidates: Texts written for each one that is chosen.
+        seed: Seed of the writer.
+        size: Texts per batch.
+    """
+    selector = CandidateSelector(len(teacher.labels))
+    for number, part in enumerate(targets.split(size)):
+        asked_for = part.repeat(candidates)
+        written = writer.write([""] * len(asked_for), seed, number, SCREENED, targets=asked_for).texts
+        features = writer.features(written)
+        picked = torch.tensor(selector.pick(features, written, len(part)))
+        texts = [written[row] for row in picked.tolist()]
+        predictions = teacher(texts)
+        selector.learn(features[picked], predictions)
+        yield SyntheticBatch(texts, predictions, asked_for[picked], [""] * len(texts), SCREENED)

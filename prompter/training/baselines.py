@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import torch
 from rich.progress import TaskID
 
 from distill.batch import SyntheticBatch, joined
@@ -13,17 +14,22 @@ from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.student import Student, load_student
 from eval.classifiers.scoring import score, size_and_speed
+from prompter.generation.prompts import Contexts
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_run
 from prompter.runtime.run_folder import RunFolder
 from prompter.training.baseline_texts import (
+    ASKED,
     HOT,
+    SCREENED,
+    SCREENED_CANDIDATES,
     SELECTED,
     SELECTED_SHARE,
     answered_batches,
     baseline_texts,
     labelled_batches,
     most_confident,
+    screened_batches,
 )
 from prompter.training.settings import Settings
 from prompter.training.setup import Models, TeacherAndData, load_models, new_student
@@ -115,6 +121,15 @@ def _batches(name: str, settings: Settings, models: Models, console: Console) ->
     writer = models.writer
     if name == "unprompted-hot":
         writer = writer.sampling(dataclasses.replace(settings.writer, **HOT))
+    if name in (ASKED, SCREENED):
+        writer = writer.sampling(settings.writer)
+        words = dataclasses.replace(settings.policy, writes="topic")  # the prompts name the classes, and no subjects
+        writer.contexts = Contexts(writer.tokenizer, models.policy.labels, words)
+    if name == SCREENED:
+        candidates = settings.candidates.candidates
+        candidates = candidates if candidates > 1 else SCREENED_CANDIDATES
+        targets = torch.arange(run.budget) % len(models.teacher.labels)
+        return screened_batches(writer, models.teacher, targets, candidates, run.seed, size)
     bar = console.bar(f"{name}: texts", run.budget)
     texts, topics, targets = baseline_texts(
         name,

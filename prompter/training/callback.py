@@ -99,11 +99,15 @@ class RolloutCallback(TrainerCallback):
         scored = self.rollouts.latest
         assert scored is not None
         self.book(scored)
+        ends = self.ends()
         last = self.update == self.schedule.rollouts
-        ends = self.stop.made or (not last and bool(self.pilot_findings()))
         control.should_save = last or self.update % self.settings.run.save_every == 0 or ends
         if ends:
             control.should_training_stop = True
+
+    def ends(self) -> bool:
+        """Return whether the run should end after this rollout, before its budget is spent: Ctrl-C, or the pilot."""
+        return self.stop.made or (self.update < self.schedule.rollouts and bool(self.pilot_findings()))
 
     def book(self, scored: ScoredRollout) -> None:
         """Count a rollout, train the student on it, and note its metrics and samples."""
@@ -170,8 +174,11 @@ class RolloutCallback(TrainerCallback):
     # Checkpoints
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Add everything that TRL does not save, and seal the checkpoint. TRL saves policy, critic and their optimizers."""
-        checkpoint = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        """Complete a checkpoint of TRL, which has saved policy, critic and their optimizers."""
+        self.complete(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+    def complete(self, checkpoint: Path) -> None:
+        """Add everything that TRL does not save to the folder of a checkpoint, and seal it."""
         self.distiller.save(checkpoint / DISTILLER)
         self.rollouts.save(checkpoint)
         counters = {

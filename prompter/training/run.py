@@ -34,6 +34,7 @@ from prompter.training.settings import NOT_COMPARED, PARTS, Settings
 from prompter.training.setup import Models, load_models, new_student
 from prompter.training.summary import run_health, summarise
 from prompter.training.trainer_factory import Schedule, policy_trainer
+from prompter.training.untrained import untrained_rollouts
 
 SUMMARY = "summary.json"
 
@@ -108,8 +109,8 @@ def finished_summary(settings: Settings, folder: RunFolder, console: Console) ->
 
 def prepare(
     settings: Settings, models: Models, scorer: Scorer, folder: RunFolder, console: Console, clock: Clock
-) -> tuple[RolloutCallback, GRPOTrainer | RLOOTrainer]:
-    """Build everything that the rollouts need. Nothing is written yet.
+) -> tuple[RolloutCallback, GRPOTrainer | RLOOTrainer | None]:
+    """Build everything that the rollouts need. Nothing is written yet. There is no trainer if the policy is left untrained.
 
     Raises:
         InputError: Settings do not fit each other or the models.
@@ -120,14 +121,23 @@ def prepare(
             f"candidates is {settings.candidates.candidates}, expected 1 with writes: text, "
             "because no writer continues the topics: give --candidates 1, or --writes topic"
         )
+    if settings.candidates.candidate_tokens and settings.policy.writes == "subject":
+        raise InputError(
+            f"candidate_tokens is {settings.candidates.candidate_tokens}, expected 0 with writes: subject, because the writer "
+            "cannot go on with a text whose request is about a subject: leave it out, or give --writes topic"
+        )
+    if settings.policy.writes == "subject" and not settings.writer.in_context:
+        raise InputError("in_context is false, expected true with writes: subject: the class prompt names the subject")
     schedule = Schedule.of(settings.policy, len(policy.labels), run.budget)
     distiller = Distiller(scorer.student, settings.distill, run.budget, run.seed, teacher=models.teacher.white_box)
     rollouts = Rollouts(policy, models.writer, scorer, settings.candidates, schedule.steps, run.seed, clock)
     callback = RolloutCallback(settings, schedule, folder, rollouts, distiller, models.evaluation, console)
+    if settings.policy.algorithm == "none":
+        return callback, None
     return callback, policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [callback])
 
 
-def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer) -> bool:
+def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer | None) -> bool:
     """Make rollouts until the budget is spent. A resumed run begins at its last checkpoint.
 
     Returns:
@@ -146,7 +156,9 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer) -> bool:
     if callback.update < schedule.rollouts and callback.pilot_findings():
         return False
     with callback.stop.listening(), callback.clock("rounds"):
-        if callback.update < schedule.rollouts:
+        if trainer is None:
+            untrained_rollouts(callback)
+        elif callback.update < schedule.rollouts:
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         elif checkpoint:
             trainer._load_from_checkpoint(str(checkpoint))

@@ -22,6 +22,7 @@ from distill.common.errors import InputError, did_you_mean
 from distill.common.precision import compute_dtype
 from prompter.generation.config import PolicyConfig
 from prompter.generation.policy import TopicPolicy
+from prompter.generation.prompts import CHAT_OPTIONS
 from prompter.rl.ppo_config import PPOConfig
 from prompter.rl.ppo_trainer import PPOTrainer
 from prompter.runtime.trackers import tracker_names
@@ -108,7 +109,7 @@ def policy_trainer(
     """
     trainer_class, _ = TRAINERS[settings.policy.algorithm]
     os.environ.setdefault("WANDB_PROJECT", "prompter")
-    prompts = Dataset.from_dict({"prompt": policy.class_prompts * schedule.rollouts})
+    prompts = Dataset.from_dict({"prompt": policy.prompts.for_trainer() * schedule.rollouts})
     try:
         with _reference_copied(policy.model):
             trainer = trainer_class(
@@ -176,6 +177,8 @@ def trainer_config(settings: Settings, policy: TopicPolicy, schedule: Schedule, 
         "logging_nan_inf_filter": False,
         "dataloader_pin_memory": device.type == "cuda",
     }
+    if policy.prompts.chat:
+        arguments["chat_template_kwargs"] = CHAT_OPTIONS
     if config.algorithm != "rloo":
         arguments |= {"loss_type": "bnpo", "entropy_coef": config.entropy_coef}
     try:

@@ -7,7 +7,8 @@ import torch
 
 from distill.common.errors import InputError
 from prompter.generation.config import PolicyConfig
-from prompter.generation.policy import TopicPolicy, class_names, clean
+from prompter.generation.policy import TopicPolicy, clean
+from prompter.generation.prompts import class_names
 from tests.prompter.tiny import tiny_gpt2, word_tokenizer
 
 LABELS = ["good", "bad"]
@@ -19,7 +20,7 @@ def policy(labels: list[str] = LABELS, **changes: object) -> TopicPolicy:
 
 def test_class_prompts_name_the_targets() -> None:
     made = policy(control="a {label} text:")
-    assert made.class_prompts == ["a good text:", "a bad text:"]
+    assert made.prompts.texts == ["a good text:", "a bad text:"]
     assert made.targets(["a bad text:", "a good text:", "a bad text:"]).tolist() == [1, 0, 1]
     assert class_names(["0", "1"]) == ["class 0", "class 1"]
 
@@ -37,7 +38,7 @@ def test_the_seed_and_the_counter_decide_the_topics() -> None:
     assert topics != made.sample(targets, 3, 5, "another purpose")[0]
     assert logprob.shape == (16,) and (logprob < 0).all()
     assert all(2 <= len(topic.split()) <= 4 for topic in topics)
-    assert not any(prompt in topic for prompt in made.class_prompts for topic in topics)
+    assert not any(prompt in topic for prompt in made.prompts.texts for topic in topics)
 
 
 def test_a_loaded_policy_has_untrained_adapters_or_none(lm_folder: Path) -> None:

@@ -1,0 +1,41 @@
+"""Rollouts of a policy that is left as it is (`algorithm: none`): the control that shows what learning is worth.
+
+Everything else is as in a run that trains the policy: class prompts, openings, writer, candidate selection, student, budget.
+"""
+
+import shutil
+
+import torch
+
+from prompter.training.callback import RolloutCallback
+
+KEPT = 2
+"""Checkpoints that stay, as with TRL's trainer."""
+
+
+def untrained_rollouts(callback: RolloutCallback) -> None:
+    """Make the rollouts that the budget still holds, or as many as Ctrl-C or the pilot let through, and save checkpoints."""
+    run, schedule, policy = callback.settings.run, callback.schedule, callback.rollouts.policy
+    targets = torch.arange(len(policy.labels)).repeat_interleave(schedule.group)
+    while callback.update < schedule.rollouts:
+        number = callback.update
+        topics = policy.topics(targets, run.seed, number)
+        callback.update += 1
+        callback.book(callback.rollouts.score(topics, targets, number))
+        callback.write_row({})
+        ends = callback.ends()
+        if ends or callback.update == schedule.rollouts or callback.update % run.save_every == 0:
+            _save(callback)
+        if ends:
+            return
+
+
+def _save(callback: RolloutCallback) -> None:
+    """Save a checkpoint, and delete all but the newest ones."""
+    place = callback.folder.checkpoints
+    checkpoint = place / f"checkpoint-{callback.update}"
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    callback.complete(checkpoint)
+    found = sorted(place.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
+    for old in found[:-KEPT]:
+        shutil.rmtree(old)
