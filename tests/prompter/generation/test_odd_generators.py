@@ -84,7 +84,9 @@ def test_long_class_names(tmp_path: Path) -> None:
         InputError, match=r"control: 'good .*\.\.\.' has 31 tokens, and 6 more .* context is 24 tokens; give shorter"
     ):
         opened(folder, ["good " * 30, "bad"])
-    assert opened(folder, ["good " * 16, "bad"])
+    with pytest.raises(InputError, match="context of 24 tokens is too short for a class prompt of 17 .* --in_context false"):
+        opened(folder, ["good " * 16, "bad"])
+    assert opened(folder, ["good " * 7, "bad"])
 
 
 def test_a_class_prompt_without_tokens(tmp_path: Path) -> None:

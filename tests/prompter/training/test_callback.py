@@ -58,13 +58,14 @@ def test_a_killed_run_goes_on_bit_for_bit(arguments, whole: Path, tmp_path: Path
     assert_same(whole, tmp_path / "killed")
 
 
-def test_so_does_one_that_selects_among_candidates(arguments, tmp_path: Path, own_cache: Path) -> None:
-    candidates = {"candidates": 3, "candidate_tokens": 2}
-    train(parse_settings(arguments("uninterrupted", **candidates)))
+@pytest.mark.parametrize("changes", [{"candidates": 3, "candidate_tokens": 2}, {"algorithm": "none"}, {"writes": "subject"}])
+def test_so_does_one_of_another_kind(arguments, tmp_path: Path, own_cache: Path, changes: dict) -> None:
+    train(parse_settings(arguments("uninterrupted", **changes)))
     shutil.rmtree(own_cache)  # both begin without known answers
-    killed(arguments("killed", **candidates), 5)
-    assert train(parse_settings([*arguments("killed", **candidates), "--resume"])) is not None
+    killed(arguments("killed", **changes), 5)
+    assert train(parse_settings([*arguments("killed", **changes), "--resume"])) is not None
     assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
+    assert len(list((tmp_path / "killed" / "checkpoints").glob("checkpoint-*"))) == 2
 
 
 def start(flags: list[str]) -> subprocess.Popen:

@@ -1,6 +1,7 @@
 """Whole runs on tiny models: what they write, and what they refuse."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from transformers import pipeline
 
 from distill.common.errors import InputError
 from prompter.cli import main
+from prompter.saved.prompter import Prompter
 from prompter.training.baseline_names import BASELINES
 from prompter.training.run import train
 from prompter.training.settings import parse_settings
@@ -117,3 +119,17 @@ def test_teacher_and_generator_swapped_are_told_apart(arguments, teacher_folder:
         train(parse_settings(arguments(teacher=lm_folder)))
     with pytest.raises(InputError, match="not a causal language model"):
         train(parse_settings(arguments(generator=teacher_folder)))
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "grpo", "rloo"])
+def test_a_chat_model_is_asked_through_its_template(arguments, lm_folder: Path, tmp_path: Path, algorithm: str) -> None:
+    folder = tmp_path / "chat model"
+    shutil.copytree(lm_folder, folder)
+    template = "{% for m in messages %}w1 {{ m['content'] }} w2 {% endfor %}{% if add_generation_prompt %}w3 : {% endif %}"
+    (folder / "chat_template.jinja").write_text(template)
+    words = {"task_description": "w7 w8", "label_descriptions": "{good: w9}", "request": "w4 {task} w5 {label}"}
+    summary = train(parse_settings(arguments(generator=folder, budget=48, algorithm=algorithm, **words)))
+    assert summary is not None
+    manifest = json.loads((tmp_path / "run" / "prompter" / "prompter.json").read_text())
+    assert manifest["controls"] == ["w4 w7 w8 w5 w9", "w4 w7 w8 w5 bad"]
+    assert len(Prompter.load(tmp_path / "run").texts("good", 3)) == 3
