@@ -21,7 +21,7 @@ from distill.common.files import read_json, read_yaml, write_text
 from eval.report.charts import percent
 from eval.report.curves import curves
 from eval.report.page import page
-from eval.report.tables import budget, confusion, headline, settings_table, time_split, topic_table
+from eval.report.tables import budget, confusion, headline, prompt_table, settings_table, time_split, topic_table
 from eval.report.texts import before_and_after, most_apart
 from eval.report.values import duration, mapping, number, rows, short, whole
 
@@ -89,6 +89,7 @@ def render_run(record: Record) -> str:
         compared=_compared(record.apart),
         apart=most_apart(record.apart),
         pairs=before_and_after(record.samples),
+        prompts=prompt_table(summary),
         topics=topic_table(record.samples),
         sampled=len(record.samples),
         budget=budget(summary),

@@ -15,6 +15,7 @@ from eval.report.values import duration, mapping, number, rows, short, two_digit
 
 MAX_TOPICS = 15
 MAX_TOPIC = 200
+MAX_PROMPT = 1000
 MAX_MATRIX = 12
 MAX_PAIRS = 15
 
@@ -144,6 +145,14 @@ def topic_table(samples: Sequence[Mapping]) -> list[dict[str, str]]:
     return [
         {"topic": short(topic, MAX_TOPIC) or "(no topic)", "count": whole(count), "reward": two_digits(mean)}
         for count, mean, topic in table[:MAX_TOPICS]
+    ]
+
+
+def prompt_table(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return each class with its class prompt; empty for an unfinished run and for one of an older version."""
+    return [
+        (short(str(name), MAX_TOPIC), short(str(text), MAX_PROMPT))
+        for name, text in mapping(summary.get("class_prompts")).items()
     ]
 
 

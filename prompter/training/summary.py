@@ -59,6 +59,7 @@ def summarise(
     return {
         "task": named["eval_data"] or named["teacher"],
         "labels": models.teacher.labels,
+        "class_prompts": dict(zip(models.policy.labels, models.policy.prompts.texts, strict=True)),
         "teacher": teacher,
         "students": students,
         "teacher_queries": callback.queries,
