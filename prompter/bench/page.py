@@ -13,7 +13,10 @@ from prompter.bench.suite import PROMPTED, PROMPTERS
 from prompter.training.baseline_names import BASELINES
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "Prompted, and the same writer without a prompter": ("unprompted", "unprompted-hot", "class-names"),
+    "Prompted, and the same writer without a prompter": (
+        *("unprompted", "unprompted-hot", "class-prompts", "screened-class-prompts", "class-names"),
+    ),
+    "Prompted, and what learning is worth": ("untrained",),
     "Prompted, and the same writer after random openings": ("random-topics", "selected-topics"),
     "Prompted, and text from elsewhere": ("corpus", "random-words", "real", "supervised"),
     "Prompted, and the other published methods": tuple(METHODS),

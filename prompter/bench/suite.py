@@ -37,6 +37,7 @@ PROMPTERS: dict[str, dict[str, Any]] = {
     PROMPTED: {},
     "prompted-grpo": {"algorithm": "grpo"},
     "prompted-rloo": {"algorithm": "rloo"},
+    "untrained": {"algorithm": "none"},
     "no-confidence": {"reward_confidence": 0.0},
     "no-certainty": {"reward_certainty": 0.0},
     "no-disagreement": {"reward_disagreement": 0.0},
