@@ -60,7 +60,15 @@ def test_the_seed_decides_everything(arguments, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"algorithm": "grpo"}, {"algorithm": "rloo"}, {"writes": "text"}, {"lora_rank": 0}, {"candidates": 3}]
+    "changes",
+    [
+        {"algorithm": "grpo"},
+        {"algorithm": "rloo"},
+        {"writes": "text"},
+        {"lora_rank": 0},
+        {"lora_layers": 0.5},
+        {"candidates": 3},
+    ],
 )
 def test_variants_run(arguments, tmp_path: Path, changes: dict) -> None:
     summary = train(parse_settings(arguments(budget=48, **changes)))
