@@ -5,19 +5,28 @@ only the names of classes are taken out of that metadata.
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from distill.common.errors import InputError
+from eval.data.claimed_sizes import arrow_claims, parquet_claims
 from eval.data.text_files import MAX_RATIO
 
 SUSPECT_BYTES, SUSPECT_ROWS, MAX_ROWS_PER_BYTE = 256 << 20, 1_000_000, 100
 """From these sizes on, a file that unpacks to `MAX_RATIO` times its bytes, or to this many rows per byte, is refused."""
+
+REPEATING = re.compile("_view|dictionary<|run_end_encoded")
+"""In the names of types whose values may lie at one place, many times."""
+
+FILE_FORMAT = b"ARROW1\0\0"
+"""Beginning of an Arrow file with a table of contents."""
 
 FAULTS = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError, NotImplementedError)
 """What pyarrow raises for files that are damaged or made up."""
@@ -102,38 +111,96 @@ def _parquet(file: Path, names: Sequence[str] | None) -> pa.Table:
         if column.path_in_schema.split(".")[0] in chosen
     )
     _check(file, size, about.metadata.num_rows, unpacked)
+    columns = [
+        column
+        for group in groups
+        for column in (group.column(index) for index in range(group.num_columns))
+        if column.path_in_schema.split(".")[0] in chosen
+    ]
+    with file.open("rb") as stream:
+        claims = parquet_claims(stream, [(_start(column), column.total_compressed_size) for column in columns])
+    _check(file, size, max((claim.values for claim in claims), default=0), sum(claim.unpacked for claim in claims))
     # A dictionary of one long text stands for any number of rows: it is kept as such until the whole length is known.
     texts = [name for name in chosen if pa.types.is_string(schema.field(name).type)]
-    table = pq.ParquetFile(file, read_dictionary=texts).read(columns=chosen)
+    if any("DELTA_BYTE_ARRAY" in column.encodings for column in columns):  # a value may repeat the one before, for two bytes
+        opened = pq.ParquetFile(file)  # dictionaries cannot be made of these
+        rows = max(1, SUSPECT_BYTES // 4 // max(1, *(claim.largest for claim in claims)))
+        table = _portions(file, size, opened.iter_batches(rows, columns=chosen), schema)
+    else:
+        table = pq.ParquetFile(file, read_dictionary=texts).read(columns=chosen)
     return _plain(file, size, table).replace_schema_metadata(schema.metadata)
+
+
+def _start(column: pq.ColumnChunkMetaData) -> int:
+    """Return the place of a column chunk's first page, found as Arrow does."""
+    dictionary = column.dictionary_page_offset if column.has_dictionary_page else None
+    first = column.data_page_offset
+    return int(dictionary if dictionary is not None and 0 < dictionary < first else first)
+
+
+def _portions(file: Path, size: int, batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
+    """Read a table portion by portion; stop where it grows far beyond the size of its file."""
+    read, unpacked = [], 0
+    for batch in batches:
+        unpacked += batch.nbytes
+        _check(file, size, 0, unpacked)
+        read.append(batch)
+    return pa.Table.from_batches(read, read[0].schema if read else schema)
 
 
 def _arrow(file: Path, names: Sequence[str] | None) -> pa.Table:
     size = file.stat().st_size
     with pa.memory_map(str(file)) as mapped:
-        try:
-            table = pa.ipc.open_stream(mapped).read_all()
-        except pa.ArrowInvalid:  # the format with a table of contents
-            mapped.seek(0)
-            table = pa.ipc.open_file(mapped).read_all()
+        contents = mapped.read(len(FILE_FORMAT)) == FILE_FORMAT  # with a table of contents behind the messages
+        mapped.seek(len(FILE_FORMAT) if contents else 0)
+        _check(file, size, 0, arrow_claims(_messages(mapped)).unpacked)
+        mapped.seek(0)
+        table = (pa.ipc.open_file if contents else pa.ipc.open_stream)(mapped).read_all()
     _check(file, size, table.num_rows, table.nbytes)
     table.validate(full=True)
     chosen = [name for name in table.column_names if names is None or name in names]
     return _plain(file, size, table.select(chosen))
 
 
+def _messages(mapped: pa.NativeFile) -> Iterator[pa.Message]:
+    reader = pa.ipc.MessageReader.open_stream(mapped)
+    while True:
+        try:
+            yield reader.read_next_message()
+        except StopIteration:
+            return
+
+
 def _plain(file: Path, size: int, table: pa.Table) -> pa.Table:
-    """Return a table without dictionaries, after the length of what they stand for was checked."""
+    """Return a table without dictionaries and views, after the length of what they stand for was checked.
+
+    One long text may stand there for any number of rows.
+    """
     for index, field in enumerate(table.schema):
-        if not pa.types.is_dictionary(field.type):
+        column, kind = table.column(index), field.type
+        if not REPEATING.search(str(kind)):
             continue
-        column = table.column(index)
-        if pa.types.is_string(field.type.value_type) or pa.types.is_large_string(field.type.value_type):
+        if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
             lengths = (pc.sum(pc.take(pc.binary_length(part.dictionary), part.indices)).as_py() or 0 for part in column.chunks)
-            _check(file, size, table.num_rows, sum(lengths))
-            column = column.cast(pa.large_string())
-            table = table.set_column(index, pa.field(field.name, pa.large_string()), column)
+        elif pa.types.is_string_view(kind):
+            lengths = (_length_of_views(part) for part in column.chunks)
+        elif pa.types.is_dictionary(kind) and (pa.types.is_primitive(kind.value_type) or pa.types.is_null(kind.value_type)):
+            continue
+        else:
+            raise InputError(f"{file}: column '{field.name}' is stored as {kind}, which is not read; store plain values.")
+        _check(file, size, table.num_rows, sum(lengths))
+        table = table.set_column(index, pa.field(field.name, pa.large_string()), column.cast(pa.large_string()))
     return table
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _length_of_views(part: pa.Array) -> int:
+    """Return the bytes of all texts of an array of views; each view begins with its length, 4 of its 16 bytes."""
+    views = np.frombuffer(part.buffers()[1], dtype=np.int32)
+    return int(views[4 * part.offset : 4 * (part.offset + len(part)) : 4].clip(0).sum(dtype=np.int64))
 
 
 def _check(file: Path, size: int, rows: int, unpacked: int) -> None:

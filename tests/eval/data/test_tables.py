@@ -4,12 +4,14 @@ import json
 
 import datasets
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distill.common.errors import InputError
+from eval.data import tables
 from eval.data.labelled import load_texts
 from eval.data.tables import class_names
 from tests.eval.data_files import load
@@ -89,3 +91,117 @@ def test_damaged_files_are_read_or_refused_in_one_line(whole, tmp_path, data):
         load(file, LABELS)
     except InputError as error:
         assert "\n" not in str(error)
+
+
+# Headers that lie
+
+ZSTD = pa.ipc.IpcWriteOptions(compression="zstd")
+
+
+@pytest.fixture
+def small_limit(monkeypatch):
+    """Files are suspect from 1 MiB on, so that the tests need no gigabytes."""
+    monkeypatch.setattr(tables, "SUSPECT_BYTES", 1 << 20)
+
+
+def refused_before_unpacking(file, said="more than 100 times its size"):
+    before = pa.default_memory_pool().max_memory()
+    with pytest.raises(InputError, match=said):
+        load_texts(file, "text")
+    assert pa.default_memory_pool().max_memory() - before < 8 << 20
+
+
+def varint(value: int) -> bytes:
+    value, found = value << 1, bytearray()
+    while value > 127:
+        found.append((value & 127) | 128)
+        value >>= 7
+    return bytes([*found, value])
+
+
+@pytest.mark.parametrize("new", [pa.ipc.new_file, pa.ipc.new_stream])
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_compressed_buffers_of_arrow_are_bounded_before_they_are_unpacked(new, codec, tmp_path, small_limit):
+    bomb = pa.table({"text": ["a" * (1 << 20)] * 64, "other": ["b"] * 64})
+    with new(str(tmp_path / "a.arrow"), bomb.schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as writer:
+        writer.write_table(bomb)
+    del bomb
+    if (tmp_path / "a.arrow").stat().st_size * 100 < 64 << 20:
+        refused_before_unpacking(tmp_path / "a.arrow")
+    honest = pa.table({"text": [f"text {i} of {i * 7919}" for i in range(200)], "label": [i % 2 for i in range(200)]})
+    with new(str(tmp_path / "b.arrow"), honest.schema, options=pa.ipc.IpcWriteOptions(compression=codec)) as writer:
+        writer.write_table(honest)
+    assert load_texts(tmp_path / "b.arrow", "text") == honest["text"].to_pylist()
+
+
+def test_a_compressed_buffer_that_claims_gigabytes(tmp_path):
+    rows = pa.table({"text": ["abc" * 50] * 2000})
+    with pa.ipc.new_stream(
+        str(tmp_path / "a.arrow"), rows.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")
+    ) as writer:
+        writer.write_table(rows)
+    content = (tmp_path / "a.arrow").read_bytes()
+    said = (2000 * 150).to_bytes(8, "little")
+    assert content.count(said) == 1
+    (tmp_path / "a.arrow").write_bytes(content.replace(said, (1 << 40).to_bytes(8, "little")))
+    refused_before_unpacking(tmp_path / "a.arrow")
+
+
+def test_a_table_of_contents_that_is_silent_about_large_pages(tmp_path, small_limit):
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a" * (1 << 20)] * 16}), file, compression="zstd", use_dictionary=False)
+    content, true = file.read_bytes(), varint(pq.ParquetFile(file).metadata.row_group(0).column(0).total_uncompressed_size)
+    lie = bytearray(varint(1000).ljust(len(true), b"\0"))
+    lie[1:-1] = bytes(byte | 128 for byte in lie[1:-1])  # the number goes on, with zeros
+    pages, footer = content[:-400], content[-400:]
+    assert footer.count(true) == 2  # of the column, and of the row group
+    file.write_bytes(pages + footer.replace(true, lie))
+    assert pq.ParquetFile(file).metadata.row_group(0).column(0).total_uncompressed_size == 1000
+    refused_before_unpacking(file)
+
+
+def test_a_page_header_that_claims_more_than_its_page(tmp_path, small_limit):
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["abc" * 70] * 20_000}), file, compression="zstd", use_dictionary=False)
+    content = file.read_bytes()
+    start = content.index(b"\x15\x00\x15") + 3  # a data page, then its unpacked size
+    end = next(at for at in range(start, start + 6) if content[at] < 128) + 1
+    assert end - start == 4
+    file.write_bytes(content[:start] + b"\xfe\xff\xff\x7f" + content[end:])  # 128 MiB
+    refused_before_unpacking(file)
+
+
+def test_texts_that_repeat_the_one_before_are_read_in_portions(tmp_path, small_limit):
+    file = tmp_path / "a.parquet"
+    options = {"use_dictionary": False, "column_encoding": {"text": "DELTA_BYTE_ARRAY"}, "compression": "none"}
+    pq.write_table(pa.table({"text": ["a" * 100_000] * 2000}), file, **options)
+    assert file.stat().st_size < 200_000
+    refused_before_unpacking(file)
+    rows = [f"text {i}" for i in range(3000)]
+    pq.write_table(pa.table({"text": rows}), file, **options)
+    assert load_texts(file, "text") == rows
+
+
+def test_views_of_one_text_are_counted_in_full(tmp_path, small_limit):
+    one = pa.array(["a" * 100_000], pa.string_view()).buffers()
+    views = pa.Array.from_buffers(pa.string_view(), 5000, [None, pa.py_buffer(one[1].to_pybytes()[:16] * 5000), one[2]])
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), pa.schema({"text": pa.string_view()})) as writer:
+        writer.write_table(pa.table({"text": views}))
+    if (tmp_path / "a.arrow").stat().st_size < 1 << 20:
+        refused_before_unpacking(tmp_path / "a.arrow")
+    few = pa.table({"text": pa.array(["one", "a longer text than twelve", None], pa.string_view())})
+    with pa.ipc.new_stream(str(tmp_path / "b.arrow"), few.schema) as writer:
+        writer.write_table(few.slice(0, 2))
+    assert load_texts(tmp_path / "b.arrow", "text") == ["one", "a longer text than twelve"]
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.list_(pa.dictionary(pa.int32(), pa.string())), pa.run_end_encoded(pa.int32(), pa.string()), pa.binary_view()]
+)
+def test_other_types_that_repeat_values_are_named(kind, tmp_path):
+    rows = pa.array([["a"], ["b"]]) if pa.types.is_list(kind) else pa.array(["a", "b"])
+    column = pc.run_end_encode(rows) if "run_end" in str(kind) else rows.cast(kind)
+    with pa.ipc.new_stream(str(tmp_path / "a.arrow"), pa.schema({"text": column.type})) as writer:
+        writer.write_table(pa.table({"text": column}))
+    with pytest.raises(InputError, match="which is not read; store plain values"):
+        load_texts(tmp_path / "a.arrow", "text")
