@@ -5,7 +5,7 @@ finished prompter (docs/log.md): they are more diverse, because the prompter was
 selects among candidates.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,16 @@ COLUMNS = ("text", "label", "teacher_probs", "wanted_label", "topic", "confidenc
 """Columns of an export that a run can fill."""
 
 
-def write_run_dataset(folder: Path, replay: Replay, manifest: Mapping[str, Any]) -> None:
+def write_run_dataset(
+    folder: Path, replay: Replay, manifest: Mapping[str, Any], findings: Sequence[Mapping[str, str]] = ()
+) -> None:
     """Write the dataset: one Parquet file, a card, and the recipe that tells `prompter distill` the teacher.
 
     Args:
         folder: Folder of the dataset. An earlier dataset of the run is replaced.
         replay: Texts of the run, at least one. Texts that the replay dropped (`replay_capacity`) are missing.
         manifest: Content of the run's `prompter.json`.
+        findings: What the run found wrong with itself, see `eval.classifiers.health.findings`; for the card.
 
     Raises:
         InputError: The folder cannot be written, or holds something else.
@@ -60,6 +63,7 @@ def write_run_dataset(folder: Path, replay: Replay, manifest: Mapping[str, Any])
             dataset_header(temporary, columns, rows),
             recipe=recipe,
             labels=labels,
+            findings=findings,
             confidence=float(confidence.mean()),
             hits=float((predicted == replay.targets[:rows]).float().mean()),
         )

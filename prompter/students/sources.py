@@ -28,6 +28,7 @@ from eval.data.tables import class_names, columns_of, read_table
 from eval.data.text_files import MAX_TEXT, TABLES, kind_of
 from prompter.exporting.config import NO_TEACHER
 from prompter.saved.manifest import PROMPTER_MANIFEST, find_prompter
+from prompter.students.text_exports import is_text_export, read_text_export
 
 PORTION_ROWS = 256
 
@@ -114,8 +115,8 @@ class DatasetSource:
     the class names were lost on the way, those of the recipe beside it count, and then `teacher_labels`.
 
     Args:
-        path: Folder of the dataset, or one Parquet or Arrow file. The Parquet files of a folder lie in `data/`, as
-            `prompter export` writes them, or in the folder.
+        path: Folder of the dataset, one Parquet or Arrow file, or the JSON lines or CSV of an export. The Parquet files of a
+            folder lie in `data/`, as `prompter export` writes them, or in the folder.
 
     Raises:
         InputError: The files cannot be read, have no column `text`, or hold no kept row.
@@ -124,20 +125,27 @@ class DatasetSource:
     def __init__(self, path: str) -> None:
         self.name = path
         place = Path(path)
-        files = _dataset_files(place)
-        if place.is_dir():
-            check_dataset(place, files)
-        if "text" not in (present := columns_of(files)) and present:
-            raise InputError(f"{path}: has no column 'text', only {', '.join(present)}: give an exported dataset")
-        table = read_table(path, files, DATASET_COLUMNS)
-        declared = class_names(table.schema)
+        recipe = (place if place.is_dir() else place.parent) / RECIPE_FILE
+        declared: dict[str, list[str]] = {}
+        named = None
+        if kind_of(place) not in TABLES and place.is_file():
+            table, named = read_text_export(place, _labels_of(recipe))
+        else:
+            files = _dataset_files(place)
+            if place.is_dir():
+                check_dataset(place, files)
+            else:
+                recipe = place / RECIPE_FILE  # none: a single table may lie anywhere
+            if "text" not in (present := columns_of(files)) and present:
+                raise InputError(f"{path}: has no column 'text', only {', '.join(present)}: give an exported dataset")
+            table = read_table(path, files, DATASET_COLUMNS)
+            declared = class_names(table.schema)
         self._table = _kept(path, table)
         self.rows: int | None = self._table.num_rows
         if not self.rows:
             raise InputError(f"{path}: holds no kept row: export it with other filters")
         self.answered = "teacher_probs" in table.column_names
-        recipe = place / RECIPE_FILE
-        self.labels: list[str] | None = declared.get("label") or declared.get("wanted_label") or _labels_of(recipe)
+        self.labels: list[str] | None = named or declared.get("label") or declared.get("wanted_label") or _labels_of(recipe)
         self.classes = _answered_classes(path, self._table, self.labels) if self.answered else None
         self.teacher: FoundTeacher | None = _teacher_of(recipe)
 
@@ -294,6 +302,8 @@ def _labels_of(recipe: Path) -> list[str] | None:
 
 def _is_exported(place: Path) -> bool:
     """Return whether a folder or file holds an exported dataset; other Parquet files may be any dataset of the hub."""
+    if is_text_export(place):
+        return True
     files = _dataset_files(place)
     if not files or (place / RECIPE_FILE).is_file():
         return bool(files)

@@ -16,6 +16,12 @@ def test_every_term_of_the_reward_is_a_line():
     assert chart["title"] == "Terms of the reward" and "novelty: 0.5" in chart["svg"] and "mine: 0.25" in chart["svg"]
 
 
+def test_agreement_beyond_chance_is_drawn_below_zero_too():
+    rows = [{"queries": 100 * update, "kappa": kappa} for update, kappa in ((1, -0.1), (2, 0.6))]
+    (chart,) = curves({}, rows)
+    assert chart["title"].startswith("Agreement beyond chance") and "kappa: -0.1" in chart["svg"]
+
+
 def test_final_accuracies_are_levels_beside_the_curve():
     (chart,) = [chart for chart in curves(summary(), metrics()) if chart["title"].startswith("Accuracy")]
     assert chart["svg"].count('class="level') >= 2 and "prompted, at the end" in chart["svg"]

@@ -50,7 +50,7 @@ def test_a_teacher_that_knows_one_answer_stops_the_run_within_300_queries(
     assert {"H01", "H02"} <= set(codes(run))
     summary = json.loads((run / "summary.json").read_text())
     assert summary["teacher_queries"] == 512 and summary["health"]["agreement"]["prompted"]["kappa"] < 0.2
-    for name in ("report.html", "prompter/README.md"):
+    for name in ("report.html", "prompter/README.md", "dataset/README.md"):
         text = (run / name).read_text()
         assert all(code in text for code in codes(run)) and "Do not use this student" in text, name
     assert (run / "student" / "model.safetensors").is_file() and (run / "dataset" / "recipe.yaml").is_file()

@@ -1,0 +1,99 @@
+"""`data.jsonl` and `data.csv` of an export, read back as the dataset that they are.
+
+They hold the same rows as the Parquet files: the teacher's answers, and rows that the export only marked. Read as the user's
+own texts, the answers would be paid for again, and the marked rows would count.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from distill.common.errors import InputError
+from eval.data.reading import read_files
+from eval.data.text_files import csv_rows, json_rows, kind_of, opened
+from prompter.exporting.shards import FORMULA_STARTS
+
+MARKS = {"text", "keep", "wanted_label"}
+"""Columns by which an export is known."""
+
+TAKEN = ("text", "topic", "label", "wanted_label", "teacher_probs", "keep")
+
+
+def is_text_export(file: Path) -> bool:
+    """Return whether a file is the JSON lines or CSV of an export; a damaged file is none."""
+    if kind_of(file) in (".jsonl", ".ndjson", ".json", ".csv", ".tsv") and file.is_file():
+        try:
+            return _columns(file) >= MARKS
+        except InputError:
+            return False
+    return False
+
+
+def _columns(file: Path) -> set[str]:
+    kind = kind_of(file)
+    rows_of = csv_rows if kind in (".csv", ".tsv") else json_rows
+    with opened(file) as stream:
+        return next((set(row) for _, row in rows_of(str(file), stream, (), kind)), set())
+
+
+def read_text_export(file: Path, labels: list[str] | None) -> tuple[pa.Table, list[str] | None]:
+    """Read such a file.
+
+    Args:
+        file: The file.
+        labels: Class names from the recipe beside it, or None.
+
+    Returns:
+        A table with the columns of the Parquet files, classes as indices, and the class names. These come from the rows where
+        there is no recipe: the label of a row is the class with its highest probability.
+
+    Raises:
+        InputError: A value is not what an export writes.
+    """
+    names = [name for name in TAKEN if name in _columns(file)]
+    read = read_files(str(file), [file], names)
+    values: dict[str, list[Any]] = {"text": [_unquoted(text) for text in read.texts("text")]}
+    values["keep"] = [_truth(value, read.at(row)) for row, value in enumerate(read.values["keep"])]
+    if "topic" in names:
+        values["topic"] = [_unquoted(topic) if isinstance(topic, str) else "" for topic in read.values["topic"]]
+    if "teacher_probs" in names:
+        values["teacher_probs"] = [_numbers(value, read.at(row)) for row, value in enumerate(read.values["teacher_probs"])]
+        labels = labels or _labels(values["teacher_probs"], read.values.get("label", []))
+    place = {name: index for index, name in enumerate(labels or [])}
+    values["wanted_label"] = [place.get(str(value), -1) for value in read.values["wanted_label"]]
+    return pa.table(values), labels
+
+
+def _labels(answers: list[list[float]], names: list[Any]) -> list[str] | None:
+    """Return the name of each class from rows that have both; None where one never comes or has two names."""
+    found: dict[int, str] = {}
+    for answer, name in zip(answers, names, strict=False):
+        first = max(range(len(answer)), key=answer.__getitem__)
+        if found.setdefault(first, str(name)) != str(name):
+            return None
+    return [found[index] for index in range(len(found))] if answers and set(found) == set(range(len(answers[0]))) else None
+
+
+def _unquoted(text: str) -> str:
+    """Return a text without the apostrophe that keeps a spreadsheet from computing it."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_STARTS) else text
+
+
+def _truth(value: Any, where: str) -> bool:
+    if str(value).lower() in ("true", "false", "1", "0"):
+        return str(value).lower() in ("true", "1")
+    raise InputError(f"{where}: column 'keep' holds {str(value)[:40]!r}, expected true or false: export it again")
+
+
+def _numbers(value: Any, where: str) -> list[float]:
+    try:
+        answer = [float(number) for number in (json.loads(value) if isinstance(value, str) else value)]
+    except (ValueError, TypeError, RecursionError):
+        answer = []
+    if len(answer) < 2:
+        raise InputError(
+            f"{where}: column 'teacher_probs' holds {str(value)[:40]!r}, expected a list of probabilities: export it again"
+        )
+    return answer
