@@ -20,9 +20,10 @@ from transformers import PreTrainedModel
 from distill.checkpoints.checksums import check_weights
 from distill.checkpoints.model_config import read_json
 from distill.checkpoints.weights import NAMES, file_of, load_pickled, unwrapped_names
+from distill.common.adapters import ADAPTER_CONFIG, scale_values
 from distill.common.errors import InputError
 
-CONFIG = "adapter_config.json"
+CONFIG = ADAPTER_CONFIG
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 MODULE = re.compile(r"(.+)\.lora_(?:A|B|embedding_A|embedding_B|magnitude_vector)(?:\.weight)?")
@@ -164,28 +165,7 @@ def _lora_config(adapter: Adapter, modules: list[str]) -> LoraConfig:
             f"{adapter.about}: the adapter uses {used[0][:40]}, which is not merged here; merge it with PEFT "
             "(merge_and_unload, save_pretrained) and give that folder."
         )
-    numbers = [settings.get("r"), settings.get("lora_alpha")]
-    patterns = [settings.get(name) or {} for name in ("rank_pattern", "alpha_pattern")]
-    if not all(isinstance(pattern, dict) for pattern in patterns) or len(patterns[0]) + len(patterns[1]) > 10_000:
-        raise InputError(f"{adapter.about}: rank_pattern or alpha_pattern of {CONFIG} is not a mapping of module names.")
-    numbers += [*patterns[0].values(), *patterns[1].values()]
-    if not all(isinstance(number, (int, float)) and 0 < number <= 65536 for number in numbers):
-        raise InputError(
-            f"{adapter.about}: ranks and scales of {CONFIG} are not numbers from 1 to 65,536; copy the folder again."
-        )
-    names = [name for pattern in patterns for name in pattern]
-    if not all(re.fullmatch(r"\^?[\w.]+\$?", name) for name in names):  # PEFT matches them as regular expressions
-        raise InputError(f"{adapter.about}: rank_pattern or alpha_pattern holds more than module names; merge it with PEFT.")
-    return LoraConfig(
-        r=int(settings["r"]),
-        lora_alpha=settings["lora_alpha"],
-        use_rslora=bool(settings.get("use_rslora")),
-        use_dora=bool(settings.get("use_dora")),
-        rank_pattern=patterns[0],
-        alpha_pattern=patterns[1],
-        target_modules=modules,
-        lora_dropout=0.0,
-    )
+    return LoraConfig(target_modules=modules, lora_dropout=0.0, **scale_values(settings, f"{adapter.about}: {CONFIG}"))
 
 
 def _plain(name: str) -> str:

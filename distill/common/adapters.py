@@ -6,7 +6,7 @@ module names are resolved here, within a second.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ SECONDS = 1.0
 
 NAME = regex.compile(r"[\w.-]+")
 
-NUMBERS = ("lora_alpha", "lora_dropout")
-SWITCHES = ("fan_in_fan_out", "use_rslora", "use_dora", "lora_bias")
+WHOLE_NAME = regex.compile(r"\^?[\w.-]+\$?")
+"""Names as they stand in patterns of ranks and scales."""
+
+SWITCHES = ("fan_in_fan_out", "lora_bias")
 
 # Fields that change what the adapter computes, and that are not read: any other value than "not used" is refused.
 UNSUPPORTED = (
@@ -57,19 +59,14 @@ def read_adapter_config(folder: str | Path, model: nn.Module) -> LoraConfig:
     for key in UNSUPPORTED:
         if said.get(key):
             raise InputError(f"{file}: uses {key}, which is not supported: merge the adapter into its model and save that")
-    values: dict[str, Any] = {"r": _rank(file, "r", said.get("r"))}
-    values |= {key: _number(file, key, said[key]) for key in NUMBERS if said.get(key) is not None}
+    values = scale_values(said, str(file))
+    if said.get("lora_dropout") is not None:
+        values["lora_dropout"] = _number(str(file), "lora_dropout", said["lora_dropout"])
     values |= {key: bool(said[key]) for key in SWITCHES if said.get(key) is not None}
     if said.get("bias", "none") not in ("none", "all", "lora_only"):
         raise InputError(f"{file}: bias is no known choice: copy the folder again")
     if said.get("init_lora_weights", True) not in (True, False, "gaussian"):  # others change the base as well
         raise InputError(f"{file}: init_lora_weights is not supported: merge the adapter into its model and save that")
-    for key, check in (("rank_pattern", _rank), ("alpha_pattern", _number)):
-        pattern = said.get(key) or {}
-        if not isinstance(pattern, dict):
-            raise InputError(f"{file}: {key} is no mapping: copy the folder again")
-        names = _names(file, key, list(pattern))
-        values[key] = {name: check(file, key, pattern[name]) for name in names}
     if said.get("modules_to_save"):
         values["modules_to_save"] = _names(file, "modules_to_save", said["modules_to_save"])
     modules = [name for name, _ in model.named_modules() if name]
@@ -80,6 +77,29 @@ def read_adapter_config(folder: str | Path, model: nn.Module) -> LoraConfig:
         inference_mode=True,
         **values,
     )
+
+
+def scale_values(said: Mapping[str, Any], about: str) -> dict[str, Any]:
+    """Return what decides the ranks and scales of an adapter, as fields of `LoraConfig`.
+
+    Args:
+        said: Content of `adapter_config.json`.
+        about: The file, or what it belongs to, at the beginning of messages.
+
+    Raises:
+        InputError: A value is missing, or beyond its limits.
+    """
+    values: dict[str, Any] = {"r": _rank(about, "r", said.get("r")), "use_rslora": bool(said.get("use_rslora"))}
+    values["use_dora"] = bool(said.get("use_dora"))
+    if said.get("lora_alpha") is not None:
+        values["lora_alpha"] = _number(about, "lora_alpha", said["lora_alpha"])
+    for key, check in (("rank_pattern", _rank), ("alpha_pattern", _number)):
+        pattern = said.get(key) or {}
+        if not isinstance(pattern, dict):
+            raise InputError(f"{about}: {key} is no mapping: copy the folder again")
+        names = _names(about, key, list(pattern), WHOLE_NAME)  # PEFT matches them as regular expressions
+        values[key] = {name: check(about, key, pattern[name]) for name in names}
+    return values
 
 
 def _targets(file: Path, said: Any, modules: Iterable[str]) -> list[str] | str:
@@ -102,20 +122,20 @@ def _targets(file: Path, said: Any, modules: Iterable[str]) -> list[str] | str:
     return found
 
 
-def _names(file: Path, key: str, said: Any) -> list[str]:
+def _names(file: Path | str, key: str, said: Any, form: Any = NAME) -> list[str]:
     fits = isinstance(said, list) and 0 <= len(said) <= MOST_NAMES
-    if not fits or not all(isinstance(name, str) and len(name) <= LONGEST_NAME and NAME.fullmatch(name) for name in said):
+    if not fits or not all(isinstance(name, str) and len(name) <= LONGEST_NAME and form.fullmatch(name) for name in said):
         raise InputError(f"{file}: {key} is no list of names of modules: copy the folder again")
     return list(said)
 
 
-def _rank(file: Path, key: str, said: Any) -> int:
+def _rank(file: str, key: str, said: Any) -> int:
     if not isinstance(said, int) or isinstance(said, bool) or not 1 <= said <= LARGEST_RANK:
         raise InputError(f"{file}: {key} is {str(said)[:40]}, expected a whole number from 1 to {LARGEST_RANK}")
     return said
 
 
-def _number(file: Path, key: str, said: Any) -> float:
+def _number(file: str, key: str, said: Any) -> float:
     if not isinstance(said, int | float) or isinstance(said, bool) or not abs(said) < 1e9:
         raise InputError(f"{file}: {key} is {str(said)[:40]}, expected a number")
     return said
