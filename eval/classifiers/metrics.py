@@ -25,7 +25,7 @@ from sklearn import metrics as sklearn_metrics
 
 from distill.checkpoints.network import heed_network
 from distill.common.errors import InputError
-from eval.data.metric_names import HUB
+from eval.data.config import HUB
 
 CALIBRATION_BINS = 15
 

@@ -1,8 +1,18 @@
-"""Settings that name labelled data, shared by every command that reports on it."""
+"""Settings that name labelled data, shared by every command that reports on it, and the names of its metrics.
+
+Settings and task files name metrics. They are read before anything heavy is loaded, so that `--help` answers at once. The
+metrics themselves are in `eval.classifiers.metrics`; a test checks that both agree.
+"""
 
 from dataclasses import dataclass
 
 from distill.common.settings import setting
+
+HUB = "hub:"
+"""Prefix of a metric that is fetched from the Hugging Face hub."""
+
+METRIC_NAMES = ("accuracy", "macro_f1", "matthews_correlation", "expected_calibration_error")
+"""Metrics that compare a classifier with labels, and so can be named in a task."""
 
 
 @dataclass

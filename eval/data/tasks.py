@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
-from eval.data.metric_names import METRIC_NAMES
+from eval.data.config import METRIC_NAMES
 
 if TYPE_CHECKING:
     from eval.data.labelled import EvaluationData

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from distill.common.errors import InputError, did_you_mean
 from distill.common.settings import CommonSettings, check, setting
 from distill.teachers.config import TeacherSettings
-from eval.data.metric_names import HUB, METRIC_NAMES
+from eval.data.config import HUB, METRIC_NAMES
 
 PRINT = "-"
 

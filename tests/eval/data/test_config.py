@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from eval.classifiers.metrics import METRICS
-from eval.data.metric_names import METRIC_NAMES
+from eval.data.config import METRIC_NAMES
 
 HEAVY = ("torch", "datasets", "evaluate", "sklearn", "transformers", "pyarrow", "numpy")
 
@@ -16,7 +16,7 @@ def test_the_names_are_those_of_the_metrics():
 
 
 @pytest.mark.parametrize(
-    "module", ["eval.data.tasks", "eval.corpora.config", "eval.data.metric_names", "eval.data.labelled", "eval.report"]
+    "module", ["eval.data.tasks", "eval.corpora.config", "eval.data.config", "eval.data.labelled", "eval.report"]
 )
 def test_what_settings_need_loads_no_heavy_library(module):
     program = f"import sys, {module}\nprint([name for name in {HEAVY} if name in sys.modules])"
