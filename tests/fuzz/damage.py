@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from distill.checkpoints.checksums import CHECKSUMS
-from tests.fuzz.world import COMMANDS, Outcome, call, copied
+from tests.fuzz.world import COMMANDS, DONE, Outcome, call, copied
 
 CHECKED = {
     *("data", "half", "cache", "stopped", ".begun.work", "student", "run", "finished"),
@@ -104,7 +104,7 @@ def run_in(folder: Path, name: str, patch: pytest.MonkeyPatch) -> tuple[Outcome,
         logger.removeHandler(notes)
         logger.setLevel(level)
     to = next((arguments[at + 1] for at, word in enumerate(arguments) if word in ("--to", "--output_dir")), "")
-    left = results(folder, to) if outcome.status == 0 else {}
+    left = results(folder, to) if outcome.status in DONE else {}
     return outcome, left, notes.lines
 
 
@@ -123,7 +123,7 @@ def trial(world: Path, to: Path, seed: int, whole: dict[str, dict[str, str]], pa
     if outcome.status == 2 and not (lines and lines[-1].startswith("prompter: ")):
         return f"{about}: no line: {outcome.said!r}"
     checked = file.relative_to(folder).parts[0] in CHECKED and "README.md" not in file.name
-    if outcome.status == 0 and checked and not notes and left != whole[name]:
+    if outcome.status in DONE and checked and not notes and left != whole[name]:
         changed = [key for key in left.keys() | whole[name].keys() if left.get(key) != whole[name].get(key)]
         return f"{about}: other results without a word: {changed[:5]}"
     return None

@@ -27,6 +27,9 @@ TRAIN = ["train", "--config", "train.yaml", *FIXED]
 EXPORT = ["export", "run", "--trust_teacher", "--rows", "40", "--batch_size", "16", "--shard_rows", "20", *FIXED]
 DISTIL = ["distill", "--trust_teacher", *STUDENT, "--measure_every", "4", "--held_out", "0.3", *FIXED]
 
+DONE = (0, 3)
+"""Statuses of a call that is complete; the students here make 8 updates, and are mostly worth nothing."""
+
 MOST_SECONDS, MOST_BYTES = 20, 1 << 30
 """What one call may take: 20 s, and 1 GiB more than the process held before (of 1.5 GiB in all, 0.5 are libraries)."""
 
@@ -123,7 +126,7 @@ def build(folder: Path) -> Path:
         [*TRAIN, "--output_dir", "finished"],
     ):
         ended = call(folder, *arguments)
-        assert ended.status == 0, ended
+        assert ended.status in DONE, ended
     _interrupt(folder)
     return folder
 
