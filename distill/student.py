@@ -24,7 +24,6 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
 
 from distill.checkpoints.checksums import seal
-from distill.checkpoints.model_config import check_limit
 from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.common import encode
 from distill.common.errors import InputError, did_you_mean
@@ -32,19 +31,12 @@ from distill.common.files import replace_folder
 from distill.common.hub import load_config, load_model, load_tokenizer
 from distill.common.precision import resolve_device
 from distill.common.seeding import seeded
+from distill.students.families import family_config, fields_of, reason_of, set_dropout
 from distill.teachers.base import Teacher
 from distill.teachers.transformers_teacher import LENGTH_KEY, TransformersTeacher
 
 TEACHER_LAYERS = "teacher-layers:"
 FROM_CONFIG = re.compile(r"([\w-]+):(\w+=[^,=]+(,\w+=[^,=]+)*)")
-
-# Short names in a student spec. Each means the first of these fields that the family's configuration has.
-SHORT_NAMES = {
-    "layers": ("num_hidden_layers", "n_layers", "n_layer"),
-    "hidden": ("hidden_size", "dim", "n_embd"),
-    "heads": ("num_attention_heads", "n_heads", "n_head"),
-    "intermediate": ("intermediate_size", "hidden_dim", "n_inner"),
-}
 
 LAYER = re.compile(r"^(.*\.(?:layer|layers|h)\.)(\d+)(\..*)$")
 
@@ -217,8 +209,8 @@ def _from_teacher(
     plain = _plain(teacher.model.config)
     if isinstance(kinds := plain.get("layer_types"), list) and len(kinds) == count:
         plain["layer_types"] = [kinds[layer] for layer in layers]
-    config = AutoConfig.for_model(**plain | {_field(teacher.model.config, "layers", spec): len(layers)})
-    _set_dropout(config, 0.0)
+    config = AutoConfig.for_model(**plain | dict.fromkeys(fields_of(teacher.model.config, "layers", spec), len(layers)))
+    set_dropout(config, 0.0)
     model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
     weights = {}
     for name, weight in teacher.model.state_dict().items():
@@ -233,8 +225,11 @@ def _from_teacher(
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        family = config.model_type
-        raise InputError(f"student: layers of a {family} teacher cannot be copied; use family:layers=... .") from error
+        if config.model_type.startswith("modernbert") and layers[0]:
+            raise InputError(f"student: {spec}: the first layer of a ModernBERT is of another form; begin with 0.") from error
+        raise InputError(
+            f"student: layers of a {config.model_type} teacher cannot be copied; use {config.model_type}:layers=... ."
+        ) from error
     # Loaded anew, because the student sets the length that it can read on its tokenizer.
     return Student(model, load_tokenizer(teacher.path, "teacher"), device, labels or teacher.labels, spec)
 
@@ -257,95 +252,43 @@ def _from_config(
         if not isinstance(teacher, TransformersTeacher):
             raise InputError(f"student_tokenizer: {spec} needs one, as the teacher has none; give a folder or hub id.")
         tokenizer = load_tokenizer(teacher.path, "teacher")
-    try:
-        config = _config(spec, family, settings)
-    except InputError:
-        raise
-    except Exception as error:  # each family checks its fields in its own way
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"student: no model can be built from {spec} ({reason}).") from error
-    config.vocab_size = len(tokenizer)
-    if family in encode.OFFSET_POSITIONS and "max_position_embeddings=" not in settings:
-        config.max_position_embeddings += int(tokenizer.pad_token_id) + 1
-    config.num_labels = len(labels)
-    known = config.to_dict()
-    for token in ("pad", "bos", "eos", "cls", "sep"):
-        if f"{token}_token_id" in known:
-            setattr(config, f"{token}_token_id", getattr(tokenizer, f"{token}_token_id"))
+    failure: InputError | None = None
+    for own_heads in (True, False):
+        try:
+            config = family_config(spec, family, settings, tokenizer, len(labels), own_heads)
+            return _built(spec, config, tokenizer, labels, device)
+        except InputError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
+
+
+def _built(
+    spec: str,
+    config: PreTrainedConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    labels: Sequence[str],
+    device: torch.device,
+) -> Student:
+    """Return a student of random weights that has classified a text.
+
+    Raises:
+        InputError: It cannot be built, or cannot classify a text.
+    """
     try:
         model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
-    except (ValueError, TypeError, AttributeError, KeyError, RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0][:200]
-        raise InputError(f"student: no model can be built from {spec} ({reason}).") from error
+        model.get_input_embeddings()
+    except Exception as error:  # a family may need a library, or check its fields in its own way
+        raise InputError(f"student: no model can be built from {spec} ({reason_of(error)}).") from error
     student = Student(model, tokenizer, device, labels, spec)
     try:
         student.log_probs(["A text."])
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
+        hint = "give --dtype float32" if "BFloat16" in str(error) else "give its own fields"
         raise InputError(
-            f"student: a {family} of these sizes cannot classify a text ({reason}); give its own fields."
+            f"student: a {config.model_type} of these sizes cannot classify a text ({reason_of(error)}); {hint}."
         ) from error
     return student
-
-
-def _config(spec: str, family: str, settings: str) -> PreTrainedConfig:
-    """Return the configuration of "family:settings"."""
-    config = AutoConfig.for_model(family)
-    values = {name: _number(value) for name, value in (item.split("=") for item in settings.split(","))}
-    for name in ("layers", "hidden"):
-        if name not in values:
-            raise InputError(f"student: {spec} lacks {name}=; for instance {family}:layers=2,hidden=128.")
-    for name in ("layers", "hidden", "heads", "intermediate"):
-        if name in values and (not isinstance(values[name], int) or values[name] < 1):
-            raise InputError(f"student: {name}={values[name]} in {spec}; expected a whole number of at least 1.")
-    values.setdefault("heads", max(1, values["hidden"] // 64))
-    values.setdefault("intermediate", 4 * values["hidden"])
-    if values["hidden"] % values["heads"]:
-        raise InputError(f"student: hidden={values['hidden']} is not a multiple of heads={values['heads']} in {spec}.")
-    dropout = values.pop("dropout", 0.0)
-    known, fields = config.to_dict(), {}
-    for name, value in values.items():
-        field = _field(config, name, spec) if name in SHORT_NAMES else name
-        if field not in known:
-            hint = did_you_mean(name, [*SHORT_NAMES, "dropout", *known])
-            raise InputError(f"student: {name!r} in {spec} is not a field of a {family} configuration.{hint}")
-        check_limit(field, value, f"student: {spec}")
-        fields[field] = value
-    if "pooler_hidden_size" in known:  # DeBERTa
-        fields.setdefault("pooler_hidden_size", values["hidden"])
-    config = AutoConfig.for_model(family, **fields)  # derives what depends on them, such as the kind of each layer
-    _set_dropout(config, dropout)
-    for field, value in fields.items():
-        setattr(config, field, value)
-    if "embedding_size" in known and "embedding_size" not in values and family == "electra":
-        config.embedding_size = min(config.embedding_size, values["hidden"])
-    return config
-
-
-def _number(text: str) -> Any:
-    """Return the value of a setting as an int, a float, a truth value, or else text."""
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return {"true": True, "false": False}.get(text.lower(), text)
-
-
-def _field(config: PreTrainedConfig, name: str, spec: str) -> str:
-    """Return the field of the family's configuration for layers, hidden, heads or intermediate."""
-    known = config.to_dict()
-    for field in SHORT_NAMES[name]:
-        if field in known:
-            return field
-    raise InputError(f"student: {name}= is not known for family {config.model_type} in {spec}; give its own field.")
-
-
-def _set_dropout(config: PreTrainedConfig, value: float) -> None:
-    """Set every dropout probability of the family: hidden_dropout_prob, attention_dropout, resid_pdrop, ..."""
-    for field, old in config.to_dict().items():
-        if isinstance(old, (int, float)) and not isinstance(old, bool) and ("dropout" in field or "pdrop" in field):
-            setattr(config, field, value)
 
 
 def _plain(config: PreTrainedConfig) -> dict[str, Any]:
@@ -355,6 +298,9 @@ def _plain(config: PreTrainedConfig) -> dict[str, Any]:
 
 
 def _check_vocabulary(spec: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    rows = model.get_input_embeddings().weight.shape[0]
+    try:
+        rows = model.get_input_embeddings().weight.shape[0]
+    except NotImplementedError as error:  # CANINE reads characters
+        raise InputError(f"student: {spec} has no table of words, which is not supported; use another model.") from error
     if len(tokenizer) > rows:
         raise InputError(f"student: {spec} has {rows} word embeddings, but its tokenizer has {len(tokenizer)} tokens.")

@@ -20,7 +20,7 @@ from eval.data.labelled import load_texts
 from prompter.deploying.checking import compare, timings
 from prompter.deploying.config import ExportStudentConfig
 from prompter.deploying.conversion import convert
-from prompter.deploying.texts import RANDOM_WORDS, spread, texts_for
+from prompter.deploying.texts import RANDOM_WORDS, origin_of, spread, texts_for
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_console
 from prompter.runtime.versions import library_versions
@@ -44,7 +44,7 @@ def export_student(config: ExportStudentConfig) -> dict[str, dict[str, Any]]:
     with open_console(config.quiet, parent, "run the command again") as console:
         student = open_student(config.student)
         if config.texts:
-            texts, origin = load_texts(config.texts, config.text_column, config.text_split), f"texts of {config.texts}"
+            texts, origin = load_texts(config.texts, config.text_column, config.text_split), origin_of(config.texts)
             texts = spread(texts, config.check_texts)
         else:
             texts, origin = texts_for(student, folder if folder.is_dir() else None, config.check_texts)

@@ -26,10 +26,15 @@ def texts_for(student: Student, folder: Path | None, count: int) -> tuple[list[s
     """
     for source in _sources(folder) if folder else ():
         try:
-            return spread(load_texts(source, "text", "train"), count), f"texts of {source}"
+            return spread(load_texts(source, "text", "train"), count), origin_of(source)
         except InputError:  # moved or changed since
             continue
     return random_texts(student, count), RANDOM_WORDS
+
+
+def origin_of(source: str) -> str:
+    """Return how a record names texts: without the path on this machine, as the record may be published."""
+    return f"texts of {Path(source).name if Path(source).expanduser().exists() else source}"
 
 
 def _sources(folder: Path) -> Iterator[str]:
