@@ -14,6 +14,10 @@ from tests.prompter.training.runs import flags_of
 SMALL = ["--student_updates", "10", "--student_batch_size", "8", "--measure_every", "10", "--device", "cpu", "--quiet"]
 
 
+DONE = (0, 3)
+"""A student of ten updates is worth nothing, and is written all the same."""
+
+
 @pytest.mark.usefixtures("quick")
 def test_distill_converts_each_student_at_the_end_or_later(
     teacher_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -21,13 +25,13 @@ def test_distill_converts_each_student_at_the_end_or_later(
     (tmp_path / "texts.txt").write_text("\n".join(some_texts(60)))
     line = ["distill", "--from", str(tmp_path / "texts.txt"), "--teacher", str(teacher_folder), "--held_out", "0.2", *SMALL]
     one = [*line, "--student", "bert:layers=1,hidden=16,heads=1", "--to", str(tmp_path / "one")]
-    assert main(one) == 0 and not (tmp_path / "one" / "onnx").exists()
+    assert main(one) in DONE and not (tmp_path / "one" / "onnx").exists()
     capsys.readouterr()
-    assert main([*one, "--export", "onnx"]) == 0
+    assert main([*one, "--export", "onnx"]) in DONE
     record = json.loads((tmp_path / "one" / "onnx" / "prompter_export.json").read_text())
     assert record["texts_from"].endswith("texts.txt") and "ms a text" in capsys.readouterr().out
     two = ["--student", "bert:layers=1,hidden=16,heads=1", "teacher-layers:0", "--to", str(tmp_path / "two")]
-    assert main([*line, *two, "--export", "onnx"]) == 0
+    assert main([*line, *two, "--export", "onnx"]) in DONE
     records = [json.loads(file.read_text()) for file in (tmp_path / "two").glob("*/onnx/prompter_export.json")]
     assert [record["texts_from"] for record in records] == ["texts of the run"] * 2
     assert "export" in json.loads((tmp_path / "two" / "summary.json").read_text())["config"]
