@@ -9,7 +9,7 @@ from distill.common.yaml_text import YamlFault, as_written, parse_yaml
 
 POLICY, WRITER = "Prompter", "Writer"
 
-REQUEST = "Write one of many {task} about {label}. Begin right away with the first sentence."
+REQUEST = "Write the beginning of {task} about {label}."
 """What a chat model is asked for; `docs/log.md` says which wordings were measured."""
 
 
@@ -25,7 +25,7 @@ class PolicyConfig:
         None, "Causal LM that writes topics: folder, hub id or GGUF file; default: the generator.", POLICY, path=True
     )
     task_description: str | None = setting(
-        None, "What the texts are, in your words: short news reports. Class prompts name it.", POLICY
+        None, "What a text is, in your words: a short news report. Class prompts name it.", POLICY
     )
     label_descriptions: str = setting(
         "{}", "Your words for classes in class prompts: a YAML map, {World: world events}. Default: the class names.", POLICY

@@ -27,14 +27,17 @@ if TYPE_CHECKING:
 CHAT_OPTIONS = {"enable_thinking": False}
 """Options of chat templates. Models that think aloud would put that into the text; other templates ignore the option."""
 
-NO_TASK = "short texts"
-"""What the texts are called where the user does not say."""
+NO_TASK = "a short text"
+"""What a text is called where the user does not say."""
 
 SUBJECT_REQUEST = "Name one subject of {task} about {label}. Answer with the subject alone."
 """What the policy is asked for if it writes subjects."""
 
 SUBJECT_CONTROL = "{task}. A subject of {label}:"
 """The same for a model without a chat template."""
+
+TOLD = "Here is {task} about {label}:"
+"""What a model without a chat template continues if the user describes the task and gives no `control`."""
 
 PLACEHOLDER = re.compile(r"\{(task|label)\}")
 
@@ -149,7 +152,7 @@ def template_of(config: PolicyConfig, chat: bool, subjects: bool) -> str:
     if chat:
         return config.request
     # A user who describes the task wants the model to read it.
-    return "{task}. {label}:" if config.task_description and config.control == "{label}:" else config.control
+    return TOLD if config.task_description and config.control == "{label}:" else config.control
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str, chat: bool, checked: bool = True) -> list[int]:

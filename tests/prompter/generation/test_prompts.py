@@ -50,7 +50,7 @@ def test_a_chat_model_is_asked_and_any_other_model_continues() -> None:
     assert not continued.chat and continued.texts == ["good :", "w9 :"] == continued.for_trainer()
     assert class_prompts(reader(), LABELS, settings(chat_template=False)).texts == ["good :", "bad :"]
     told = class_prompts(reader(None), LABELS, PolicyConfig(task_description="w7"))
-    assert told.texts == ["w7. good:", "w7. bad:"]  # the description is not lost
+    assert told.texts == ["Here is w7 about good:", "Here is w7 about bad:"]  # the description is not lost
 
 
 def test_a_policy_of_trl_s_conversations_knows_their_classes() -> None:
@@ -113,7 +113,7 @@ def test_a_subject_is_named_and_is_no_part_of_the_text() -> None:
     made, subjects = writer(config), ["w10 w11", "w12", "w10 w13"]
     texts = made.write(subjects, 0, 0, targets=torch.tensor([0, 1, 1])).texts
     for subject, text in zip(subjects, texts, strict=True):
-        ids = made.tokenizer(f"w1 w4 short texts w5 {subject} w2 w3 :")["input_ids"]
+        ids = made.tokenizer(f"w1 w4 a short text w5 {subject} w2 w3 :")["input_ids"]
         wanted = made.model.generate(torch.tensor([ids]), max_new_tokens=6, min_new_tokens=6, do_sample=False)[0]
         assert text == made.tokenizer.decode(wanted[len(ids) :], skip_special_tokens=True)
     assert "subject" in TopicPolicy(tiny_gpt2(), reader(), LABELS, config, 4).prompts.texts[0]
