@@ -19,7 +19,7 @@ def own_datasets_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)  # not package: without an __init__.py that means the whole session
 def quick() -> Iterator[None]:
     """Load equal models once, and do not wait for the disk: tests kill the process, not the machine."""
     loaded: dict[str, tuple] = {}

@@ -210,7 +210,7 @@ def test_a_step_of_ppo(folder: Callable[[str], Path], tmp_path: Path, family: st
             disable_tqdm=True,
             gradient_checkpointing=False,
         ),
-        train_dataset=Dataset.from_dict({"prompt": policy.class_prompts * 4}),
+        train_dataset=Dataset.from_dict({"prompt": policy.prompts.for_trainer() * 4}),
         processing_class=policy.tokenizer,
     )
     assert sorted(trainer.eos_token_ids) == [0, 2, 5]
