@@ -118,7 +118,9 @@ def _parquet(file: Path, names: Sequence[str] | None) -> pa.Table:
         if column.path_in_schema.split(".")[0] in chosen
     ]
     with file.open("rb") as stream:
-        claims = parquet_claims(stream, [(_start(column), column.total_compressed_size) for column in columns])
+        # A file without rows may have chunks without values; no page is at place 0, where every file names its format.
+        chunks = [(_start(column), column.total_compressed_size) for column in columns if _start(column)]
+        claims = parquet_claims(stream, chunks)
     _check(file, size, max((claim.values for claim in claims), default=0), sum(claim.unpacked for claim in claims))
     # A dictionary of one long text stands for any number of rows: it is kept as such until the whole length is known.
     texts = [name for name in chosen if pa.types.is_string(schema.field(name).type)]
@@ -132,7 +134,7 @@ def _parquet(file: Path, names: Sequence[str] | None) -> pa.Table:
 
 
 def _start(column: pq.ColumnChunkMetaData) -> int:
-    """Return the place of a column chunk's first page, found as Arrow does."""
+    """Return the place of a column chunk's first page, found as Arrow does; 0 for a chunk without a page of values."""
     dictionary = column.dictionary_page_offset if column.has_dictionary_page else None
     first = column.data_page_offset
     return int(dictionary if dictionary is not None and 0 < dictionary < first else first)

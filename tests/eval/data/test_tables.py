@@ -1,6 +1,7 @@
 """Parquet and Arrow: class names are taken from what a file says about itself, nothing else is acted on, all is bounded."""
 
 import json
+from pathlib import Path
 
 import datasets
 import pyarrow as pa
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from distill.common.errors import InputError
 from eval.data import tables
 from eval.data.labelled import load_texts
-from eval.data.tables import class_names
+from eval.data.tables import class_names, read_table
 from tests.eval.data_files import load
 
 LABELS = ["neg", "pos"]
@@ -205,3 +206,10 @@ def test_other_types_that_repeat_values_are_named(kind, tmp_path):
         writer.write_table(pa.table({"text": column}))
     with pytest.raises(InputError, match="which is not read; store plain values"):
         load_texts(tmp_path / "a.arrow", "text")
+
+
+@pytest.mark.parametrize("compression", ["snappy", "none"])
+def test_a_table_without_rows(tmp_path: Path, compression: str) -> None:
+    empty = pa.table({"text": pa.array([], pa.string()), "label": pa.array([], pa.int64())})
+    pq.write_table(empty, tmp_path / "empty.parquet", compression=compression)
+    assert read_table(tmp_path / "empty.parquet").num_rows == 0
