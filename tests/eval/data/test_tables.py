@@ -212,4 +212,4 @@ def test_other_types_that_repeat_values_are_named(kind, tmp_path):
 def test_a_table_without_rows(tmp_path: Path, compression: str) -> None:
     empty = pa.table({"text": pa.array([], pa.string()), "label": pa.array([], pa.int64())})
     pq.write_table(empty, tmp_path / "empty.parquet", compression=compression)
-    assert read_table(tmp_path / "empty.parquet").num_rows == 0
+    assert read_table("empty", [tmp_path / "empty.parquet"]).num_rows == 0
