@@ -156,10 +156,16 @@ class RunFolder:
             defaults: Values of settings that the stored configuration lacks; see `differences`.
 
         Raises:
-            InputError: The folder already holds a run and `resume` is not set, or the configurations differ.
+            InputError: The folder already holds a run and `resume` is not set, or the configurations differ or cannot be
+                compared.
         """
         file = self.path / "config.yaml"
         if not file.exists():
+            if (self.path / "metrics.jsonl").exists() or next(self.checkpoints.glob("checkpoint-*"), None):
+                raise InputError(
+                    f"{self.setting}: '{self.path}' holds a run whose config.yaml is missing, so its settings are unknown: "
+                    "put the file back, or choose another folder"
+                )
             write_text(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
             return
         if not resume:

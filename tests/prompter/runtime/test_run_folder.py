@@ -157,3 +157,13 @@ def test_a_damaged_log_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture
         with pytest.raises(InputError, match=r"metrics.jsonl, row 3: is damaged .*: remove the row"):
             folder.read("metrics")
     folder.close()
+
+
+def test_a_run_without_its_configuration_cannot_go_on(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.open_config({"budget": 5}, resume=False, may_differ=set())
+    checkpoint(folder, 20)
+    (tmp_path / "run" / "config.yaml").unlink()
+    for resume in (True, False):
+        with pytest.raises(InputError, match="holds a run whose config.yaml is missing"):
+            folder.open_config({"budget": 6}, resume=resume, may_differ=set())
