@@ -95,6 +95,12 @@ class ExportFolder:
             recipe = {}
         if not {"prompter", "export", "result"} <= recipe.keys():
             raise InputError(f"to: {file} was not written by an export: choose another folder")
+        if (
+            not isinstance(recipe["prompter"], dict)
+            or not isinstance(recipe["export"], dict)
+            or not _is_result(recipe["result"])
+        ):
+            raise InputError(f"to: {file} is damaged or cut off: put it back, or choose another folder")
         return recipe
 
     def compare(self, identity: dict[str, Any], defaults: Mapping[str, Any]) -> None:
@@ -321,3 +327,11 @@ def _connect(file: Path) -> sqlite3.Connection:
     connection.execute("CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT)")
     connection.execute("CREATE TABLE IF NOT EXISTS pending (row INTEGER PRIMARY KEY, value TEXT)")
     return connection
+
+
+def _is_result(result: Any) -> bool:
+    """Return whether this is the part `result` of a recipe."""
+    kinds = {"complete": bool, "rows": int, "kept": int, "kept_of": list, "answers": list, "marked": dict}
+    if not isinstance(result, dict) or not all(isinstance(result.get(key), kind) for key, kind in kinds.items()):
+        return False
+    return all(isinstance(count, int) for count in (*result["kept_of"], *result["answers"], *result["marked"].values()))

@@ -136,3 +136,17 @@ def test_a_finished_dataset_lists_its_files_and_is_checked(whole: Path, run_fold
     removed(to)
     with pytest.raises(InputError, match="is finished, but data/train-00000.parquet is missing"):
         run(run_folder, to, *FLAGS)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.7, 0.8, 0.85, 0.9, 0.93, 0.96])
+def test_a_recipe_that_was_cut_off(share: float, whole: Path, run_folder: Path, tmp_path: Path) -> None:
+    to = Path(shutil.copytree(whole, tmp_path / "set"))
+    lines = (to / "recipe.yaml").read_text().splitlines(keepends=True)
+    text = "".join(lines)[: int(share * len("".join(lines)))]
+    marked = next(index for index, line in enumerate(lines) if line.strip() == "marked:")
+    for content in (text, "".join(lines[: marked + 1])):
+        (to / "recipe.yaml").write_text(content)
+        try:  # what is left may be a recipe of an older version, which lists no files
+            assert run(run_folder, to, *FLAGS) == 0
+        except InputError as error:
+            assert any(said in str(error) for said in ("recipe.yaml", "other settings", "is damaged"))
