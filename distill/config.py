@@ -10,7 +10,10 @@ SELECTIONS = ("uniform", "balanced")
 """How texts are drawn from the replay."""
 
 
-STUDENT_HELP = "Folder, hub id, teacher-layers:0,2,4 (layers of the teacher), or bert:layers=2,hidden=128 (random weights)"
+STUDENT_HELP = (
+    "Folder, hub id, teacher-layers:0,2,4 (layers of the teacher), bert:layers=2,hidden=128 (random weights), "
+    "static:from-teacher or static:FOLDER (one vector for each token)"
+)
 """What a setting `student` takes."""
 
 

@@ -31,6 +31,7 @@ from distill.common.files import replace_folder
 from distill.common.hub import load_config, load_model, load_tokenizer
 from distill.common.precision import resolve_device
 from distill.common.seeding import seeded
+from distill.students.static import FROM_TEACHER, STATIC, check_labels, open_static, static_model, vectors_of
 from distill.students.families import family_config, fields_of, reason_of, set_dropout
 from distill.teachers.base import Teacher
 from distill.teachers.transformers_teacher import LENGTH_KEY, TransformersTeacher
@@ -114,11 +115,13 @@ def load_student(
     """Make the student that `spec` describes.
 
     Args:
-        spec: One of three forms. A model folder or hub id; a missing classification head is drawn at random. Or
+        spec: One of these forms. A model folder or hub id; a missing classification head is drawn at random. Or
             "teacher-layers:0,2,4": the teacher's embeddings, its layers of these numbers (from 0), and its head. Or
             "family:layers=2,hidden=128", with random weights, optional heads=, intermediate=, dropout= and any field of the
             family's configuration; the family is any `model_type` of transformers with a sequence classifier. Defaults:
-            heads = hidden / 64 (at least 1), intermediate = 4 * hidden, no dropout.
+            heads = hidden / 64 (at least 1), intermediate = 4 * hidden, no dropout. Or a static student, without attention:
+            "static:FOLDER_OR_ID" with the token vectors of a model2vec folder, "static:from-teacher" with vectors that the
+            teacher's layers give.
         labels: The class names, in the teacher's order. None: the teacher's, or those stored in the folder.
         teacher: Needed for "teacher-layers", and to find a tokenizer for "family:...".
         tokenizer: A tokenizer, or a folder or hub id of one, to replace the teacher's (for "family:...") or the folder's own.
@@ -137,6 +140,8 @@ def load_student(
     with seeded(seed, "student"):
         if Path(spec).expanduser().is_dir():
             return _from_folder(spec, labels, teacher, tokenizer, target)
+        if spec.startswith(STATIC):
+            return _static(spec, labels, teacher, target)
         if spec.startswith(TEACHER_LAYERS):
             return _from_teacher(spec, labels, teacher, tokenizer, target)
         if match := FROM_CONFIG.fullmatch(spec.replace(" ", "")):
@@ -144,7 +149,7 @@ def load_student(
         if ":" in spec:
             raise InputError(
                 f"student: {spec!r} cannot be read; expected a folder, a hub id, "
-                "teacher-layers:0,2,4 or family:layers=2,hidden=128."
+                "teacher-layers:0,2,4, static:from-teacher or family:layers=2,hidden=128."
             )
         return _from_folder(spec, labels, teacher, tokenizer, target)
 
@@ -232,6 +237,18 @@ def _from_teacher(
         ) from error
     # Loaded anew, because the student sets the length that it can read on its tokenizer.
     return Student(model, load_tokenizer(teacher.path, "teacher"), device, labels or teacher.labels, spec)
+
+
+def _static(spec: str, labels: Sequence[str] | None, teacher: Teacher | None, device: torch.device) -> Student:
+    names = check_labels(spec, labels)
+    if spec.removeprefix(STATIC) == FROM_TEACHER:
+        if not isinstance(teacher, TransformersTeacher):
+            raise InputError(f"student: {spec} asks the teacher's layers, so the teacher must be a model folder or id.")
+        tokenizer = load_tokenizer(teacher.path, "teacher")
+        vectors = vectors_of(teacher.model, tokenizer)
+    else:
+        vectors, tokenizer = open_static(spec)
+    return Student(static_model(vectors, tokenizer, len(names)), tokenizer, device, names, spec)
 
 
 def _from_config(

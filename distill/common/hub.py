@@ -25,6 +25,7 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
+import distill.checkpoints.static_model  # noqa: F401 - registers the family, so that its folders open like any other
 from distill.checkpoints.adapters import CONFIG, Adapter, find_adapter, merge
 from distill.checkpoints.checksums import check_folder, check_weights
 from distill.checkpoints.explain import explain, quiet_loading

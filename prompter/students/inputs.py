@@ -106,7 +106,7 @@ def _open_teacher_if_needed(
 ) -> CachedTeacher | None:
     """Open the teacher if texts lack answers, if a student or a method needs its layers, or if the user named one."""
     unanswered = [source.name for source in sources if not source.answered]
-    layers = any(name.startswith("teacher-layers:") for name in config.student) or training.student_hidden_weight > 0
+    layers = any(name.startswith((TEACHER_LAYERS, STATIC_FROM_TEACHER)) for name in config.student) or training.student_hidden_weight > 0
     if not (unanswered or config.teacher or layers or config.method):
         return None
     if not config.teacher and found is None:

@@ -1,0 +1,128 @@
+"""Static classifiers: one vector for each token, their mean, and a small head. No attention, so numpy is enough to run them.
+
+The file is that of model2vec (https://github.com/MinishLab/model2vec, read in version 0.5): `model.safetensors` holds
+`embeddings`, (V, D), beside `tokenizer.json` and a `config.json` with `model_type` model2vec, so its `StaticModel` opens the
+folder and gives the mean vectors. The head lies in the same file, under names that model2vec leaves alone. Special and unknown
+tokens have no part in the mean, as there.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+HEAD = 128
+"""Width of the hidden layer of the head."""
+
+
+class StaticConfig(PreTrainedConfig):
+    """Sizes of a static classifier.
+
+    Attributes:
+        vocab_size: Number of token vectors, V.
+        hidden_dim: Width of a vector, D; the name is model2vec's.
+        head_dim: Width of the head's hidden layer.
+        normalize: Whether model2vec should scale the mean to length 1; the head wants it as it is.
+        skipped_ids: Tokens without a part in the mean.
+    """
+
+    model_type = "model2vec"
+
+    vocab_size: int = 0
+    hidden_dim: int = 0
+    head_dim: int = HEAD
+    normalize: bool = False
+    skipped_ids: list[int] | None = None
+    pad_token_id: int | None = None
+
+
+class StaticForSequenceClassification(PreTrainedModel):
+    """The mean of token vectors, and a head with one hidden layer."""
+
+    config_class = StaticConfig
+    main_input_name = "input_ids"
+
+    def __init__(self, config: StaticConfig) -> None:
+        super().__init__(config)
+        self.embeddings = nn.Parameter(torch.empty(config.vocab_size, config.hidden_dim))
+        self.dense = nn.Linear(config.hidden_dim, config.head_dim)
+        self.classifier = nn.Linear(config.head_dim, config.num_labels)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, StaticForSequenceClassification):
+            nn.init.normal_(module.embeddings, std=0.1)
+
+    def get_input_embeddings(self) -> nn.Embedding:
+        """Return the table of vectors as a module that shares its weight."""
+        return nn.Embedding(*self.embeddings.shape, _weight=self.embeddings)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        **unused: Any,
+    ) -> SequenceClassifierOutput:
+        """Return `logits`, (N, K), of token ids (N, L) or of vectors (N, L, D)."""
+        vectors = nn.functional.embedding(input_ids, self.embeddings) if inputs_embeds is None else inputs_embeds
+        kept = vectors.new_ones(vectors.shape[:2]) if attention_mask is None else attention_mask.to(vectors.dtype)
+        if input_ids is not None and self.config.skipped_ids:
+            skipped = torch.tensor(self.config.skipped_ids, device=input_ids.device)
+            kept = kept * (input_ids[..., None] != skipped).all(dim=-1).to(vectors.dtype)
+        mean = (vectors * kept[..., None]).sum(dim=1) / kept.sum(dim=1, keepdim=True).clamp_min(1)
+        return SequenceClassifierOutput(logits=self.classifier(torch.relu(self.dense(mean))))
+
+
+AutoConfig.register(StaticConfig.model_type, StaticConfig)
+AutoModelForSequenceClassification.register(StaticConfig, StaticForSequenceClassification)
+
+
+def read_static(weights: Path) -> Tensor:
+    """Return the token vectors of a model2vec file, (V, D) float32.
+
+    A vocabulary that was quantised has fewer vectors than tokens, with `mapping` and `weights` by token.
+
+    Raises:
+        KeyError: It holds no `embeddings`.
+        SafetensorError, ValueError, IndexError: It is damaged.
+    """
+    tensors = load_file(weights)
+    vectors = tensors["embeddings"].float()
+    if vectors.ndim != 2:
+        raise ValueError(f"embeddings have {vectors.ndim} dimensions instead of 2")
+    if "mapping" in tensors:
+        vectors = vectors[tensors["mapping"].long()]
+    if "weights" in tensors:
+        vectors = vectors * tensors["weights"].float()[:, None]
+    return vectors
+
+
+def read_static_tokenizer(file: Path) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of a model2vec folder, which has a tokenizer.json alone.
+
+    Raises:
+        Exception: The file is damaged; the Rust library raises this class itself.
+    """
+    backend = Tokenizer.from_file(str(file))
+    known = backend.get_vocab()
+    named = {
+        f"{kind}_token": next((name for name in names if name in known), None)
+        for kind, names in (("unk", ("[UNK]", "<unk>")), ("pad", ("[PAD]", "<pad>")), ("cls", ("[CLS]", "<s>")),
+                            ("sep", ("[SEP]", "</s>")))  # fmt: skip
+    }
+    return PreTrainedTokenizerFast(tokenizer_object=backend, **{kind: name for kind, name in named.items() if name})
