@@ -27,7 +27,8 @@ class HiddenMatch(nn.Module):
         seed: Decides the projection's first weights.
 
     Raises:
-        InputError: The teacher is a black box, or its vocabulary differs from the student's.
+        InputError: The teacher is a black box, or its vocabulary differs from the student's, or the
+            student has no layers.
     """
 
     def __init__(self, student: Student, teacher: Teacher | None, seed: int) -> None:
@@ -37,6 +38,8 @@ class HiddenMatch(nn.Module):
         if student.tokenizer.get_vocab() != teacher.tokenizer.get_vocab():
             raise InputError("student_hidden_weight: student and teacher need the same tokenizer; set it to 0.")
         mine, theirs = student.model.config, teacher.model.config
+        if not hasattr(mine, "num_hidden_layers"):
+            raise InputError(f"student_hidden_weight: {student.spec} has no layers; set it to 0.")
         self.pairs = layer_pairs(mine.num_hidden_layers, theirs.num_hidden_layers)
         self.states_of = teacher.hidden_states
         self.keeps_types = takes_token_types(teacher.model)

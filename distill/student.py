@@ -1,8 +1,9 @@
-"""The student: a small classifier, and three ways to make one.
+"""The student: a small classifier, and four ways to make one.
 
 The first weights matter, so the user always names them: a folder or hub id (pre-trained or already distilled), chosen layers
 of the teacher (`teacher-layers:0,2,4`, as in DistilBERT, arXiv 1910.01108), or a configuration with random weights
-(`bert:layers=2,hidden=128`). Students of the last two kinds have no dropout. Dropout keeps a model from memorising labels.
+(`bert:layers=2,hidden=128`), or a vector for each token (`static:from-teacher`, see `distill.students.static`). Students of
+the teacher's layers and of a configuration have no dropout. Dropout keeps a model from memorising labels.
 Here the target is the teacher's whole function, the student hardly ever sees a text twice, and noise only slows it down. A
 saved student is an ordinary Hugging Face folder.
 """
@@ -24,6 +25,7 @@ from transformers import (
 from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
 
 from distill.checkpoints.checksums import seal
+from distill.checkpoints.static_model import StaticConfig
 from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.common import encode
 from distill.common.errors import InputError, did_you_mean
@@ -31,7 +33,7 @@ from distill.common.files import replace_folder
 from distill.common.hub import load_config, load_model, load_tokenizer
 from distill.common.precision import resolve_device
 from distill.common.seeding import seeded
-from distill.students.static import FROM_TEACHER, STATIC, check_labels, open_static, static_model, vectors_of
+from distill.students.static import FROM_TEACHER, STATIC, open_static, static_model, vectors_of
 from distill.students.families import family_config, fields_of, reason_of, set_dropout
 from distill.teachers.base import Teacher
 from distill.teachers.transformers_teacher import LENGTH_KEY, TransformersTeacher
@@ -141,7 +143,7 @@ def load_student(
         if Path(spec).expanduser().is_dir():
             return _from_folder(spec, labels, teacher, tokenizer, target)
         if spec.startswith(STATIC):
-            return _static(spec, labels, teacher, target)
+            return _static(spec, labels, teacher, tokenizer, target)
         if spec.startswith(TEACHER_LAYERS):
             return _from_teacher(spec, labels, teacher, tokenizer, target)
         if match := FROM_CONFIG.fullmatch(spec.replace(" ", "")):
@@ -164,6 +166,8 @@ def _from_folder(
     config = load_config(spec, "student")
     has_head = any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
     own = [str(config.id2label[i]) for i in range(config.num_labels)] if has_head else None
+    if own is None and config.model_type == StaticConfig.model_type:
+        raise InputError(f"student: {spec} holds token vectors without a head; write {STATIC}{spec}.")
     if labels is None:
         if own is None:
             raise InputError(f"student: {spec} has no classification head; give the class names (labels).")
@@ -239,16 +243,26 @@ def _from_teacher(
     return Student(model, load_tokenizer(teacher.path, "teacher"), device, labels or teacher.labels, spec)
 
 
-def _static(spec: str, labels: Sequence[str] | None, teacher: Teacher | None, device: torch.device) -> Student:
-    names = check_labels(spec, labels)
-    if spec.removeprefix(STATIC) == FROM_TEACHER:
+def _static(
+    spec: str,
+    labels: Sequence[str] | None,
+    teacher: Teacher | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+    device: torch.device,
+) -> Student:
+    normalize = False
+    if labels is None:
+        raise InputError(f"student: {spec} needs class names (labels) or a teacher.")
+    if tokenizer is not None:
+        raise InputError(f"student_tokenizer: {spec} has vectors of its own tokens, so it needs its own tokenizer.")
+    if spec == FROM_TEACHER:
         if not isinstance(teacher, TransformersTeacher):
             raise InputError(f"student: {spec} asks the teacher's layers, so the teacher must be a model folder or id.")
         tokenizer = load_tokenizer(teacher.path, "teacher")
-        vectors = vectors_of(teacher.model, tokenizer)
+        vectors = vectors_of(teacher.model, tokenizer, spec)
     else:
-        vectors, tokenizer = open_static(spec)
-    return Student(static_model(vectors, tokenizer, len(names)), tokenizer, device, names, spec)
+        vectors, tokenizer, normalize = open_static(spec)
+    return Student(static_model(vectors, tokenizer, len(labels), normalize), tokenizer, device, labels, spec)
 
 
 def _from_config(

@@ -1,9 +1,9 @@
 """Static classifiers: one vector for each token, their mean, and a small head. No attention, so numpy is enough to run them.
 
-The file is that of model2vec (https://github.com/MinishLab/model2vec, read in version 0.5): `model.safetensors` holds
+The file is that of model2vec (https://github.com/MinishLab/model2vec, read in version 0.10): `model.safetensors` holds
 `embeddings`, (V, D), beside `tokenizer.json` and a `config.json` with `model_type` model2vec, so its `StaticModel` opens the
 folder and gives the mean vectors. The head lies in the same file, under names that model2vec leaves alone. Special and unknown
-tokens have no part in the mean, as there.
+tokens have no part in the mean, as there. The head is ours.
 """
 
 from pathlib import Path
@@ -25,6 +25,10 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 HEAD = 128
 """Width of the hidden layer of the head."""
 
+SPECIAL = {"unk_token": ("[UNK]", "<unk>"), "pad_token": ("[PAD]", "<pad>"), "cls_token": ("[CLS]", "<s>"),
+           "sep_token": ("[SEP]", "</s>"), "mask_token": ("[MASK]", "<mask>")}  # fmt: skip
+"""What a tokenizer.json calls its special tokens; it does not say which is which."""
+
 
 class StaticConfig(PreTrainedConfig):
     """Sizes of a static classifier.
@@ -33,7 +37,7 @@ class StaticConfig(PreTrainedConfig):
         vocab_size: Number of token vectors, V.
         hidden_dim: Width of a vector, D; the name is model2vec's.
         head_dim: Width of the head's hidden layer.
-        normalize: Whether model2vec should scale the mean to length 1; the head wants it as it is.
+        normalize: Whether the mean is scaled to length 1, by model2vec as before the head.
         skipped_ids: Tokens without a part in the mean.
     """
 
@@ -72,19 +76,17 @@ class StaticForSequenceClassification(PreTrainedModel):
         return nn.Embedding(*self.embeddings.shape, _weight=self.embeddings)
 
     def forward(
-        self,
-        input_ids: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        inputs_embeds: Tensor | None = None,
-        **unused: Any,
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, **unused: Any
     ) -> SequenceClassifierOutput:
-        """Return `logits`, (N, K), of token ids (N, L) or of vectors (N, L, D)."""
-        vectors = nn.functional.embedding(input_ids, self.embeddings) if inputs_embeds is None else inputs_embeds
-        kept = vectors.new_ones(vectors.shape[:2]) if attention_mask is None else attention_mask.to(vectors.dtype)
-        if input_ids is not None and self.config.skipped_ids:
-            skipped = torch.tensor(self.config.skipped_ids, device=input_ids.device)
-            kept = kept * (input_ids[..., None] != skipped).all(dim=-1).to(vectors.dtype)
+        """Return `logits`, (N, K), of token ids, (N, L)."""
+        vectors = nn.functional.embedding(input_ids, self.embeddings)
+        kept = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        for skipped in self.config.skipped_ids or []:
+            kept = kept * (input_ids != skipped)
+        kept = kept.to(vectors.dtype)
         mean = (vectors * kept[..., None]).sum(dim=1) / kept.sum(dim=1, keepdim=True).clamp_min(1)
+        if self.config.normalize:
+            mean = nn.functional.normalize(mean, dim=1)
         return SequenceClassifierOutput(logits=self.classifier(torch.relu(self.dense(mean))))
 
 
@@ -115,14 +117,19 @@ def read_static(weights: Path) -> Tensor:
 def read_static_tokenizer(file: Path) -> PreTrainedTokenizerFast:
     """Return the tokenizer of a model2vec folder, which has a tokenizer.json alone.
 
+    It pads with its padding token; where it has none, with the unknown token, another special one, or the token of id 0.
+
     Raises:
         Exception: The file is damaged; the Rust library raises this class itself.
     """
     backend = Tokenizer.from_file(str(file))
     known = backend.get_vocab()
-    named = {
-        f"{kind}_token": next((name for name in names if name in known), None)
-        for kind, names in (("unk", ("[UNK]", "<unk>")), ("pad", ("[PAD]", "<pad>")), ("cls", ("[CLS]", "<s>")),
-                            ("sep", ("[SEP]", "</s>")))  # fmt: skip
-    }
-    return PreTrainedTokenizerFast(tokenizer_object=backend, **{kind: name for kind, name in named.items() if name})
+    named = {kind: next((name for name in names if name in known), None) for kind, names in SPECIAL.items()}
+    special = [token.content for _, token in sorted(backend.get_added_tokens_decoder().items()) if token.special]
+    named["pad_token"] = next((name for name in (named["pad_token"], named["unk_token"], *special) if name), None)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, **{kind: name for kind, name in named.items() if name is not None}
+    )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(0)
+    return tokenizer

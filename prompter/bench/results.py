@@ -68,7 +68,7 @@ def initialisation(student: str) -> str:
         ('random', "teacher's layers", 'pre-trained')
     """
     kind, colon, rest = student.partition(":")
-    if kind == "teacher-layers":
+    if kind == "teacher-layers" or student == "static:from-teacher":
         return "teacher's layers"
     return "random" if colon and "=" in rest else "pre-trained"
 

@@ -13,6 +13,7 @@ from distill.config import DistillConfig
 from distill.methods.synthesizer import white_box
 from distill.methods.table import METHODS
 from distill.student import TEACHER_LAYERS, Student, load_student
+from distill.students.static import FROM_TEACHER, STATIC
 from distill.teachers.found import TOY, FoundTeacher
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_teacher
@@ -68,7 +69,7 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
     found = None if config.teacher else next((source.teacher for source in sources if source.teacher), None)
     teacher = _open_teacher_if_needed(config, training, sources, found, console)
     labels = labels_of(sources, teacher.labels if teacher else config.teacher_labels or None)
-    new = any(":" in spec and not spec.startswith(TEACHER_LAYERS) for spec in config.student)
+    new = any(":" in spec and not spec.startswith((TEACHER_LAYERS, STATIC)) for spec in config.student)
     tokenizer = config.student_tokenizer
     if teacher is None and found is not None and new and tokenizer is None:
         tokenizer = _tokenizer_of(found, config)
@@ -79,7 +80,7 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
             specs[name],
             labels=labels,
             teacher=teacher.white_box if teacher else None,
-            tokenizer=tokenizer if ":" in specs[name] else config.student_tokenizer,
+            tokenizer=tokenizer if ":" in specs[name] and not specs[name].startswith(STATIC) else config.student_tokenizer,
             seed=config.seed,
             device=config.device,
         )
@@ -106,7 +107,8 @@ def _open_teacher_if_needed(
 ) -> CachedTeacher | None:
     """Open the teacher if texts lack answers, if a student or a method needs its layers, or if the user named one."""
     unanswered = [source.name for source in sources if not source.answered]
-    layers = any(name.startswith((TEACHER_LAYERS, STATIC_FROM_TEACHER)) for name in config.student) or training.student_hidden_weight > 0
+    layers = any(name.startswith((TEACHER_LAYERS, FROM_TEACHER)) for name in config.student)
+    layers = layers or training.student_hidden_weight > 0
     if not (unanswered or config.teacher or layers or config.method):
         return None
     if not config.teacher and found is None:

@@ -1,0 +1,47 @@
+"""Classify texts with a static student: `numpy`, `safetensors` and `tokenizers`, no torch and no transformers.
+
+prompter distill --from runs/demo/dataset --student static:from-teacher --output_dir students
+pip install numpy safetensors tokenizers          # all that this script needs
+python examples/run_static.py students/static-from-teacher "the staff was lovely."
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+from tokenizers import Tokenizer
+
+
+class Classifier:
+    """A list of texts goes in; the probability of each class, for each text, comes out."""
+
+    def __init__(self, folder):
+        self.config = json.loads((Path(folder) / "config.json").read_text())
+        self.weights = load_file(Path(folder) / "model.safetensors")
+        self.tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(self.config["prompter_max_length"])
+
+    def logits(self, texts):  # noqa: D102
+        means = np.zeros((len(texts), self.config["hidden_dim"]), np.float32)
+        for row, encoded in enumerate(self.tokenizer.encode_batch(texts)):
+            if kept := [token for token in encoded.ids if token not in self.config["skipped_ids"]]:
+                means[row] = self.weights["embeddings"][kept].mean(axis=0)
+        if self.config["normalize"]:
+            means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-12)
+        hidden = np.maximum(means @ self.weights["dense.weight"].T + self.weights["dense.bias"], 0)
+        return hidden @ self.weights["classifier.weight"].T + self.weights["classifier.bias"]
+
+    def __call__(self, texts):  # noqa: D102
+        logits = self.logits(texts)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        labels = self.config["id2label"]
+        return [{labels[str(i)]: float(p) for i, p in enumerate(row / row.sum())} for row in odds]
+
+
+if __name__ == "__main__":
+    classify = Classifier(sys.argv[1])
+    for text, answer in zip(sys.argv[2:], classify(sys.argv[2:]), strict=True):
+        print(max(answer, key=answer.get), f"{max(answer.values()):.3f}", text, sep="\t")
