@@ -33,8 +33,8 @@ from distill.common.files import replace_folder
 from distill.common.hub import load_config, load_model, load_tokenizer
 from distill.common.precision import resolve_device
 from distill.common.seeding import seeded
-from distill.students.static import FROM_TEACHER, STATIC, open_static, static_model, vectors_of
 from distill.students.families import family_config, fields_of, reason_of, set_dropout
+from distill.students.static import FROM_TEACHER, STATIC, open_static, static_model, vectors_of
 from distill.teachers.base import Teacher
 from distill.teachers.transformers_teacher import LENGTH_KEY, TransformersTeacher
 

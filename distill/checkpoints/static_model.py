@@ -73,11 +73,9 @@ class StaticForSequenceClassification(PreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Embedding:
         """Return the table of vectors as a module that shares its weight."""
-        return nn.Embedding(*self.embeddings.shape, _weight=self.embeddings)
+        return nn.Embedding.from_pretrained(self.embeddings, freeze=False)
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, **unused: Any
-    ) -> SequenceClassifierOutput:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, **unused: Any) -> SequenceClassifierOutput:
         """Return `logits`, (N, K), of token ids, (N, L)."""
         vectors = nn.functional.embedding(input_ids, self.embeddings)
         kept = torch.ones_like(input_ids) if attention_mask is None else attention_mask

@@ -72,9 +72,7 @@ def open_static(spec: str) -> tuple[Tensor, PreTrainedTokenizerBase, bool]:
     except KeyError as error:
         raise InputError(f"{about} holds no {error}; expected a folder or hub id of model2vec.") from error
     except Exception as error:  # safetensors and the Rust library each raise their own
-        raise InputError(
-            f"{about} cannot be read ({reason_of(error)}); expected a folder or hub id of model2vec."
-        ) from error
+        raise InputError(f"{about} cannot be read ({reason_of(error)}); expected a folder or hub id of model2vec.") from error
     if not torch.isfinite(vectors).all():
         raise InputError(f"{about} holds embeddings that are not finite; copy the folder again.")
     largest = max(tokenizer.get_vocab().values())
