@@ -51,7 +51,7 @@ def test_vectors_of_a_folder_need_no_teacher_and_stand_beside_others(exported: P
     students = ["--student", f"static:{vectors}", "--student", STUDENT]
     assert run("--from", exported, *students, "--to", tmp_path / "pair") in DONE
     summary = json.loads((tmp_path / "pair" / "summary.json").read_text())
-    assert summary["queries"] == 0 and len(summary["students"]) == 2
+    assert summary["teacher_queries"] == 0 and len(summary["students"]) == 2
 
 
 def test_evaluate_takes_it_beside_the_teacher(
