@@ -102,7 +102,11 @@ class PolicyConfig:
         for name, words in given.items():
             text = as_written(words)
             if not isinstance(text, str) or not text.strip():
-                raise InputError(f"label_descriptions: '{as_written(name)}' is {words!r}, expected text about the class")
+                shown = "nothing" if words is None else repr(words)
+                raise InputError(
+                    f"label_descriptions: '{as_written(name)}' stands for {shown}, expected your words for that class, as in "
+                    "{World: world events} (YAML wants a space after the colon)"
+                )
             made[str(as_written(name))] = " ".join(text.split())
         return made
 

@@ -75,7 +75,11 @@ def test_descriptions_that_fit_no_class_or_two() -> None:
         described(LABELS, {"god": "w1"})
     with pytest.raises(InputError, match="label_descriptions give two classes the same words"):
         described(LABELS, {"good": "w1", "bad": "w1"})
-    for wrong, fault in {"[good]": "expected a YAML map", "{good: }": "expected text", "{good: [": "is no YAML map"}.items():
+    for wrong, fault in {
+        "[good]": "expected a YAML map",
+        "{good:w1}": "expected your words",
+        "{good: [": "is no YAML map",
+    }.items():
         with pytest.raises(InputError, match=f"label_descriptions.*{fault}"):
             settings(label_descriptions=wrong)
     with pytest.raises(InputError, match="request is 'write', expected a text with {label}"):
