@@ -54,7 +54,7 @@ def check_dataset(folder: Path, files: Sequence[Path]) -> None:
     listed = read_yaml(folder / RECIPE_FILE).get(FILES)
     if listed is None:
         return
-    entries = _checked(folder, listed)
+    entries = {name: entry for name, entry in checked_entries(folder, listed).items() if name.endswith(".parquet")}
     faults = {name: fault for name, entry in entries.items() if (fault := file_fault(folder, name, entry))}
     damaged = [fault for fault in faults.values() if fault.endswith("is damaged")]
     if len(faults) < len(entries):  # some are as they were written, so the others were lost, and not replaced on purpose
@@ -69,8 +69,12 @@ def check_dataset(folder: Path, files: Sequence[Path]) -> None:
         LOGGER.warning("%s: not as it was exported (%s); it is read as it is now.", folder, ", ".join(changed))
 
 
-def _checked(folder: Path, listed: Any) -> dict[str, dict[str, Any]]:
-    """Return the entries of the Parquet files, which a stranger may have written."""
+def checked_entries(folder: Path, listed: Any) -> dict[str, dict[str, Any]]:
+    """Return the entries of a recipe's files, which a stranger may have written.
+
+    Raises:
+        InputError: They are no entries.
+    """
     kinds = {"bytes": int, "rows": int, "sha256": str}
     good = isinstance(listed, dict) and all(
         isinstance(name, str)
@@ -83,4 +87,4 @@ def _checked(folder: Path, listed: Any) -> dict[str, dict[str, Any]]:
     )
     if not good:
         raise InputError(f"{folder / RECIPE_FILE}: '{FILES}' is damaged: copy the file again, or remove '{FILES}' from it")
-    return {name: entry for name, entry in listed.items() if name.endswith(".parquet")}
+    return dict(listed)

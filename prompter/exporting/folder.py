@@ -25,7 +25,7 @@ import yaml
 from distill.common.errors import InputError
 from distill.common.files import read_yaml, write_text
 from distill.teachers.stored_answers import means_damage
-from eval.data.recipe import FILES, RECIPE_FILE, file_entry, file_fault
+from eval.data.recipe import FILES, RECIPE_FILE, checked_entries, file_entry, file_fault
 from prompter.exporting.row_sum import RowSum
 from prompter.exporting.shards import shard_path
 from prompter.runtime.run_folder import differences, take_lock
@@ -291,7 +291,7 @@ class ExportFolder:
         Raises:
             InputError: A file is missing or was changed.
         """
-        listed = (self.recipe or {}).get(FILES, {})
+        listed = checked_entries(self.path, (self.recipe or {}).get(FILES, {}))
         if faults := [fault for name, entry in listed.items() if (fault := file_fault(self.path, name, entry))]:
             raise InputError(
                 f"to: '{self.path}' is finished, but {', '.join(faults)}: copy it again, or export into another folder"

@@ -143,8 +143,9 @@ def test_a_recipe_that_was_cut_off(share: float, whole: Path, run_folder: Path, 
     to = Path(shutil.copytree(whole, tmp_path / "set"))
     lines = (to / "recipe.yaml").read_text().splitlines(keepends=True)
     text = "".join(lines)[: int(share * len("".join(lines)))]
-    marked = next(index for index, line in enumerate(lines) if line.strip() == "marked:")
-    for content in (text, "".join(lines[: marked + 1])):
+    marked, files = (next(i for i, line in enumerate(lines) if line.strip() == key) for key in ("marked:", "files:"))
+    listed = "".join(lines[: files + 1])
+    for content in (text, "".join(lines[: marked + 1]), listed, listed.rstrip() + " dat", listed + lines[files + 1]):
         (to / "recipe.yaml").write_text(content)
         try:  # what is left may be a recipe of an older version, which lists no files
             assert run(run_folder, to, *FLAGS) == 0
