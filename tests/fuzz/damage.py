@@ -1,5 +1,6 @@
 """Damage to one file of a folder, at random, and what may follow from it."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -77,10 +78,10 @@ def results(folder: Path, to: str) -> dict[str, str]:
             continue
         if file.name == CHECKSUMS:  # of files that are compared themselves, or that hold times
             continue
+        found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
         if file.name in ("summary.json", "prompter.json"):
-            found[name] = json.dumps(_timeless(json.loads(file.read_text())))
-        else:
-            found[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+            with contextlib.suppress(ValueError):  # damaged, where a finished run does not read it again
+                found[name] = json.dumps(_timeless(json.loads(file.read_text())))
     return found
 
 
