@@ -10,6 +10,7 @@ import pytest
 from safetensors import SafetensorError
 
 from distill.common.errors import InputError
+from prompter.generation.config import WriterConfig
 from prompter.runtime.run_folder import RunFolder, default_values, disk_errors_named
 
 
@@ -167,3 +168,11 @@ def test_a_run_without_its_configuration_cannot_go_on(tmp_path: Path) -> None:
     for resume in (True, False):
         with pytest.raises(InputError, match="holds a run whose config.yaml is missing"):
             folder.open_config({"budget": 6}, resume=resume, may_differ=set())
+
+
+def test_a_run_of_an_older_version_continues_bare_openings(tmp_path: Path) -> None:
+    folder, asked = RunFolder(tmp_path / "run"), {"in_context": True}
+    folder.open_config({}, resume=False, may_differ=set())
+    with pytest.raises(InputError, match="in_context: False there, True here"):
+        folder.open_config(asked, resume=True, may_differ=set(), defaults=default_values(WriterConfig))
+    folder.open_config({"in_context": False}, resume=True, may_differ=set(), defaults=default_values(WriterConfig))

@@ -245,3 +245,14 @@ def test_an_adapter_is_read_as_data(run_folder: Path, tmp_path: Path, change: di
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(InputError, match=said):
         Prompter.load(copy, device="cpu")
+
+
+def test_a_prompter_of_an_older_version_writes_after_bare_openings(copied: Path) -> None:
+    stored = json.loads((copied / "prompter.json").read_text())
+    new = {"task_description", "label_descriptions", "request", "chat_template"}
+    policy = {key: value for key, value in stored["policy"].items() if key not in new}
+    writer = {key: value for key, value in stored["writer_settings"].items() if key != "in_context"}
+    edit(copied, policy=policy, writer_settings=writer)
+    old = Prompter.load(copied, device="cpu")
+    assert old.writer is not None and old.writer.contexts is None
+    assert Prompter.load(copied, device="cpu", in_context=True).writer.contexts is not None
