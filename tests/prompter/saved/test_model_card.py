@@ -63,3 +63,18 @@ def test_topics_are_counted() -> None:
 @given(st.lists(st.floats(-10, 10), max_size=50))
 def test_a_curve_has_a_mark_per_piece(values: list[float]) -> None:
     assert len(sparkline(values)) == min(16, len(values))
+
+
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"algorithm": "none"}, "left untrained as a control, that writes\nshort openings"),
+        ({"writes": "subject"}, "tuned with PPO to write\nsubjects of texts for a target class. A frozen writer is asked"),
+        ({"writes": "text"}, "tuned with PPO to write\ntexts for a target class. The texts are made"),
+    ],
+)
+def test_the_card_says_what_the_policy_writes(run_folder: Path, changes: dict[str, str], said: str) -> None:
+    manifest = read_prompter_manifest(run_folder / "prompter")
+    card = render_prompter_card(manifest | {"policy": manifest["policy"] | changes}, [], [], {})
+    assert said in card
+    assert ("| frozen writer |" in card) == (changes.get("writes") != "text")
