@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import resolve_device, weight_dtype
 from distill.common.seeding import random_generator
-from prompter.generation.decoding import decode
+from prompter.decoding.loop import decode
 
 WAYS = {
     "ours(top_p=.95)": dict(top_p=0.95),

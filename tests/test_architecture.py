@@ -25,9 +25,10 @@ ROOMS = {
     "eval.corpora": {"eval.classifiers", "eval.data", "eval.report", "eval.toy"},
     "prompter.runtime": set(),
     "prompter.printing": set(),
-    "prompter.generation": {"prompter.runtime"},
-    "prompter.rl": {"prompter.generation", "prompter.runtime"},
-    "prompter.saved": {"prompter.generation", "prompter.runtime"},
+    "prompter.decoding": set(),
+    "prompter.generation": {"prompter.decoding", "prompter.runtime"},
+    "prompter.rl": {"prompter.decoding", "prompter.generation", "prompter.runtime"},
+    "prompter.saved": {"prompter.decoding", "prompter.generation", "prompter.runtime"},
     "prompter.exporting": {"prompter.saved", "prompter.generation", "prompter.runtime"},
     "prompter.deploying": {"prompter.runtime"},
     "prompter.training": {

@@ -19,10 +19,10 @@ from distill.common.hub import check_vocabulary, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
 from distill.common.seeding import random_generator
 from eval.toy import located
+from prompter.decoding.loop import context_length, decode
+from prompter.decoding.prefix import Prefix
 from prompter.generation.adapted import adapted_modules
 from prompter.generation.config import PolicyConfig
-from prompter.generation.decoding import context_length, decode
-from prompter.generation.prefix import Prefix
 from prompter.generation.prompts import class_prompts
 from prompter.generation.special_tokens import end_tokens
 

@@ -27,9 +27,9 @@ from distill.common.hub import check_vocabulary, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device, weight_dtype
 from distill.common.seeding import random_generator
 from eval.toy import located
+from prompter.decoding.loop import Decoded, context_length, decode, unwrapped
+from prompter.decoding.prefix import Prefix, left_padded
 from prompter.generation.config import WriterConfig
-from prompter.generation.decoding import Decoded, context_length, decode, unwrapped
-from prompter.generation.prefix import Prefix, left_padded
 from prompter.generation.prompts import Contexts, Row, contexts_of
 from prompter.generation.special_tokens import end_tokens, start_token
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
-from prompter.generation.cache import can_select_rows, keeps_gaps
-from prompter.generation.decoding import head_inputs, unwrapped
-from prompter.generation.prefix import left_padded
+from prompter.decoding.cache import can_select_rows, keeps_gaps
+from prompter.decoding.loop import head_inputs, unwrapped
+from prompter.decoding.prefix import left_padded
 
 WORTH_A_PASS = 32
 """Tokens that must be saved before the common start of all prompts gets a pass of its own."""

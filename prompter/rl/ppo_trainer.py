@@ -29,8 +29,8 @@ from trl import GRPOTrainer
 
 from distill.common.errors import InputError
 from distill.common.seeding import random_generator, seeded
-from prompter.generation.decoding import Decoded, decode
-from prompter.generation.prefix import Prefix
+from prompter.decoding.loop import Decoded, decode
+from prompter.decoding.prefix import Prefix
 from prompter.rl.completions import Scores, score_completions
 from prompter.rl.ppo_config import PPOConfig
 

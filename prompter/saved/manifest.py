@@ -20,8 +20,8 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.teachers.found import remember
 from distill.teachers.names import check_stored_name
+from prompter.decoding.loop import unwrapped
 from prompter.generation.config import PolicyConfig
-from prompter.generation.decoding import unwrapped
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Writer
 from prompter.runtime.versions import library_versions

@@ -12,8 +12,8 @@ from distill.common.errors import InputError
 from prompter.generation.adapted import adapted_modules
 from prompter.generation.config import PolicyConfig
 from prompter.generation.policy import with_new_adapters
-from tests.prompter.generation.test_decoding import bloom, gpt2, llama, mistral
-from tests.prompter.generation.test_prefix import neox
+from tests.prompter.decoding.test_loop import bloom, gpt2, llama, mistral
+from tests.prompter.decoding.test_prefix import neox
 
 
 @pytest.mark.parametrize("build", [gpt2, llama, mistral, bloom, neox])

@@ -26,10 +26,10 @@ from transformers import (
 )
 
 from distill.common.seeding import seeded
+from prompter.decoding.loop import decode
+from prompter.decoding.prefix import Prefix, left_padded
 from prompter.generation.config import PolicyConfig, WriterConfig
-from prompter.generation.decoding import decode
 from prompter.generation.policy import TopicPolicy
-from prompter.generation.prefix import Prefix, left_padded
 from prompter.generation.writer import Writer
 from prompter.rl.ppo_config import PPOConfig
 from prompter.rl.ppo_trainer import PPOTrainer

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 
 from distill.common.errors import InputError
+from prompter.decoding.loop import Decoded, decode
 from prompter.generation import writer as writer_module
 from prompter.generation.config import WriterConfig
-from prompter.generation.decoding import Decoded, decode
 from prompter.generation.writer import Writer, trim_to_sentence
 from tests.prompter.tiny import WORDS, tiny_gpt2, word_tokenizer
 

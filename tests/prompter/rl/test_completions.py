@@ -8,10 +8,10 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from prompter.generation.prefix import left_padded
+from prompter.decoding.prefix import left_padded
 from prompter.rl.completions import Scores, score_completions
-from tests.prompter.generation.test_decoding import PAD, VOCABULARY, bloom, gpt2, llama, made, mistral
-from tests.prompter.generation.test_prefix import recurrent
+from tests.prompter.decoding.test_loop import PAD, VOCABULARY, bloom, gpt2, llama, made, mistral
+from tests.prompter.decoding.test_prefix import recurrent
 
 PROMPTS = [[5, 6, 7, 8, 9], [11, 12], [13, 14, 15]]
 WHICH = [0, 1, 2, 2, 1, 0, 0, 1]

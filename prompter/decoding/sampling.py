@@ -1,4 +1,4 @@
-"""Draw tokens from truncated distributions without sorting; `prompter.generation.decoding` says why."""
+"""Draw tokens from truncated distributions without sorting; `prompter.decoding.loop` says why."""
 
 import numpy as np
 import torch

@@ -21,9 +21,9 @@ from transformers import (
 
 from distill.common.errors import InputError
 from distill.common.seeding import random_generator
-from prompter.generation.decoding import context_length, decode
-from prompter.generation.prefix import left_padded
-from tests.prompter.generation.test_sampling import truncated
+from prompter.decoding.loop import context_length, decode
+from prompter.decoding.prefix import left_padded
+from tests.prompter.decoding.test_sampling import truncated
 
 VOCABULARY, PAD = 50, 0
 COMMON = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=48)

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from distill.common.seeding import random_generator
-from prompter.generation.sampling import DRAWS, VOCABULARY_BLOCK, draw_tokens
+from prompter.decoding.sampling import DRAWS, VOCABULARY_BLOCK, draw_tokens
 
 # A table with ties, a tied top, a dominating token, a flat row, and one with impossible tokens.
 TABLE = torch.stack(

@@ -9,9 +9,9 @@ from torch import Tensor
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, Lfm2Config, Lfm2ForCausalLM, PreTrainedModel
 
 from distill.common.seeding import random_generator
-from prompter.generation.decoding import Decoded, decode
-from prompter.generation.prefix import Prefix, left_padded
-from tests.prompter.generation.test_decoding import COMMON, PAD, VOCABULARY, bloom, gpt2, llama, made, mistral
+from prompter.decoding.loop import Decoded, decode
+from prompter.decoding.prefix import Prefix, left_padded
+from tests.prompter.decoding.test_loop import COMMON, PAD, VOCABULARY, bloom, gpt2, llama, made, mistral
 
 CPU = torch.device("cpu")
 FIRST = [[5, 6, 7, 8, 9], [11, 12], [13, 14, 15]]

@@ -31,9 +31,9 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distill.common.errors import InputError
-from prompter.generation.cache import can_select_rows, keeps_gaps, new_cache
-from prompter.generation.prefix import Prefix
-from prompter.generation.sampling import DRAWS, draw_tokens
+from prompter.decoding.cache import can_select_rows, keeps_gaps, new_cache
+from prompter.decoding.prefix import Prefix
+from prompter.decoding.sampling import DRAWS, draw_tokens
 
 CHECK_EVERY = 8
 """Steps between two checks for rows that have ended; each check waits for the device."""
@@ -106,8 +106,8 @@ def decode(
         eos_token_ids: Tokens that end a row; may be empty.
         pad_token_id: Token that fills rows that have ended; may be one of the EOS tokens.
         temperature: Divisor of the logits; 0 takes the likeliest token and equals `generate(do_sample=False)`.
-        top_k: See `prompter.generation.sampling.draw_tokens`.
-        top_p: See `prompter.generation.sampling.draw_tokens`.
+        top_k: See `prompter.decoding.sampling.draw_tokens`.
+        top_p: See `prompter.decoding.sampling.draw_tokens`.
         random: Random generator on the model's device, the only source of randomness. None at temperature 0.
         return_logprobs: Whether to compute `logprobs`, which costs nothing at temperature 1.
         return_hidden_states: Whether to keep `hidden_states`.
