@@ -12,9 +12,16 @@ ORDER = ("distill", "eval", "prompter")
 ROOMS = {
     "distill.common": {"distill.checkpoints"},
     "distill.checkpoints": {"distill.common"},
-    "distill.teachers": {"distill.checkpoints", "distill.common", "distill.portable", "distill.teachers.functions"},
+    "distill.teachers": {
+        "distill.checkpoints",
+        "distill.common",
+        "distill.portable",
+        "distill.teachers.functions",
+        "distill.teachers.services",
+    },
     "distill.portable": {"distill.checkpoints", "distill.common", "distill.teachers"},
     "distill.teachers.functions": {"distill.common", "distill.teachers"},
+    "distill.teachers.services": {"distill.checkpoints", "distill.common", "distill.teachers", "distill.teachers.functions"},
     "distill.students": {"distill.checkpoints", "distill.common"},
     "distill": {"distill.checkpoints", "distill.common", "distill.students", "distill.teachers"},
     "distill.methods": {"distill.checkpoints", "distill.common", "distill.teachers", "distill"},

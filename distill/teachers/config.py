@@ -11,8 +11,9 @@ class TeacherSettings:
 
     teacher: str = setting(
         "",
-        "Classifier: folder, hub id, http(s)://HOST/predict, Python function module:function, or toy:TASK. "
-        "Where a prompter or dataset is given, the default is the teacher it was made for.",
+        "Classifier: folder, hub id, http(s)://HOST/predict, endpoint+https://HOST, vllm+http://HOST/classify, Python "
+        "function module:function, or toy:TASK. Where a prompter or dataset is given, the default is the teacher it was made "
+        "for.",
         "Models",
         path=True,
     )

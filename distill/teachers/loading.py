@@ -16,8 +16,8 @@ from distill.common.errors import InputError
 from distill.portable.exported import ExportedClassifier
 from distill.portable.formats import find_program
 from distill.teachers.callable_teacher import CallableTeacher
-from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES
+from distill.teachers.services.http_teacher import HttpTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
 
 

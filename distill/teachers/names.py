@@ -13,7 +13,27 @@ _DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 FUNCTION_NAME = re.compile(rf"({_DOTTED}|(?!https?:)[^:\n]+\.py):{_DOTTED}")
 """A Python function as text: "module:function", "module:object.method" or "file.py:function"."""
 
-URL_SCHEMES = ("http://", "https://")
+SERVICES = ("tei", "endpoint", "vllm")
+"""Formats of services; the name of one may stand before an address: `vllm+http://HOST/classify`."""
+
+URL_SCHEMES = tuple(
+    f"{before}{scheme}://" for before in ("", *(f"{name}+" for name in SERVICES)) for scheme in ("http", "https")
+)
+
+
+def split_address(url: str) -> tuple[str, str, str]:
+    """Return the format that an address of a service names, the address itself, and the model that it names.
+
+    Examples:
+        >>> split_address("vllm+https://host/classify?key=k#org/model")
+        ('vllm', 'https://host/classify?key=k', 'org/model')
+        >>> split_address("http://host/predict")
+        ('', 'http://host/predict', '')
+    """
+    before, plus, rest = url.partition("+")
+    service, rest = (before, rest) if plus and before in SERVICES else ("", url)
+    address, _, model = rest.partition("#")
+    return service, address, model
 
 
 LONGEST_NAME, LONGEST_PART = 2000, 255
@@ -64,6 +84,8 @@ def teacher_name(teacher: str | Callable[..., Any]) -> str:
     Examples:
         >>> teacher_name("https://host/predict?key=secret"), teacher_name("me/model")
         ('https://host/predict', 'me/model')
+        >>> teacher_name("vllm+https://host/classify?key=secret#model")
+        'vllm+https://host/classify#model'
         >>> import json
         >>> teacher_name(json.dumps)
         'json:dumps'
@@ -71,4 +93,7 @@ def teacher_name(teacher: str | Callable[..., Any]) -> str:
     if not isinstance(teacher, str):
         named = teacher if hasattr(teacher, "__qualname__") else type(teacher)
         return f"{named.__module__}:{named.__qualname__}"
-    return teacher.partition("?")[0] if teacher.startswith(URL_SCHEMES) else teacher
+    if not teacher.startswith(URL_SCHEMES):
+        return teacher
+    address, mark, model = teacher.partition("#")
+    return address.partition("?")[0] + mark + model

@@ -30,9 +30,9 @@ from distill.common.hub import model_folders
 from distill.common.precision import compute_dtype
 from distill.portable.exported import ExportedClassifier
 from distill.teachers.callable_teacher import CallableTeacher
-from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.names import reads_pairs
 from distill.teachers.probabilities import stop_if_mostly_unusable
+from distill.teachers.services.http_teacher import HttpTeacher
 from distill.teachers.stored_answers import StoredAnswers, means_damage, set_aside
 from distill.teachers.transformers_teacher import TransformersTeacher
 
@@ -161,15 +161,27 @@ class CachedTeacher:
         if unknown:
             rows = [first[key] for key in unknown]
             self.asked += len(rows)
-            fresh = self.teacher(
-                [texts[row] for row in rows], None if text_pairs is None else [text_pairs[row] for row in rows]
+            asked = [texts[row] for row in rows], None if text_pairs is None else [text_pairs[row] for row in rows]
+            known |= (
+                self._ask_service(unknown, *asked)
+                if isinstance(self.teacher, HttpTeacher)
+                else self._keep(dict(zip(unknown, self.teacher(*asked).numpy(), strict=True)))
             )
-            known |= self._keep(dict(zip(unknown, fresh.numpy(), strict=True)))
         predictions = torch.from_numpy(np.stack([known[key] for key in keys]))
         repeated = [row for row, key in enumerate(keys) if row != first[key]]
         self.teacher.invalid += int(predictions[repeated].isnan().any(dim=1).sum())
         stop_if_mostly_unusable(self.teacher)
         return predictions
+
+    def _ask_service(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
+        """Ask a service, and store each answer when it arrives: what was paid for survives a failure of the next one."""
+        assert isinstance(self.teacher, HttpTeacher)
+        answers = np.full((len(keys), len(self.labels)), np.nan, np.float32)
+        for rows, part in self.teacher.answers(texts, text_pairs):
+            kept = self._keep({keys[row]: answer for row, answer in zip(rows, part.numpy(), strict=True)})
+            answers[rows] = [kept[keys[row]] for row in rows]
+        self.teacher.counted(torch.from_numpy(answers))
+        return dict(zip(keys, answers, strict=True))
 
     def _look_up(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
         assert self._predictions is not None
@@ -263,7 +275,7 @@ def identity(teacher: TransformersTeacher | ExportedClassifier | CallableTeacher
         # Two projects may have the same function and load different models: the path tells them apart.
         about |= {"function": teacher.path, "module": str(module), "source": _sha256(module)}
     else:
-        about |= {"url": teacher.address, "model": teacher.info()}
+        about |= teacher.identity()
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 

@@ -8,10 +8,10 @@ for twice.
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.loading import load_teacher
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher, predictions_file
+from distill.teachers.services.http_teacher import HttpTeacher
 from eval.toy import located
 
 
@@ -50,7 +50,7 @@ def open_teacher(
         notice(f"Asking the teacher {teacher_name(spec)}, which a file names.")
     name = located(spec, "teacher", quiet) if isinstance(spec, str) else spec
     teacher = load_teacher(name, device, labels=list(labels) or None, field=field, own=own, max_length=max_length)
-    if isinstance(teacher, HttpTeacher) and order:
+    if isinstance(teacher, HttpTeacher) and order and teacher.format.names:
         teacher.labels = in_order(teacher.labels, order)
     return CachedTeacher(teacher, predictions_file() if cache else None, notice)
 

@@ -1,7 +1,9 @@
-"""An HTTP service on this machine that answers texts in the format of text-embeddings-inference, or as a test tells it."""
+"""An HTTP service on this machine that answers texts as text-embeddings-inference, Inference Endpoints or vLLM, or as told."""
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -21,14 +23,50 @@ def good(inputs: list[list[str]]) -> list[list[dict]]:
     return predictions
 
 
+def tei_inputs(asked: dict) -> list[list[str]]:
+    assert asked == {"inputs": asked["inputs"], "truncate": True, "raw_scores": False}
+    return asked["inputs"]
+
+
+def endpoint_inputs(asked: dict) -> list[list[str]]:
+    assert asked == {"inputs": asked["inputs"], "parameters": {"top_k": None, "truncation": True}}
+    return [[text] if isinstance(text, str) else [text["text"], text["text_pair"]] for text in asked["inputs"]]
+
+
+def vllm_inputs(asked: dict) -> list[list[str]]:
+    assert asked["truncate_prompt_tokens"] == -1
+    return [[text] for text in asked["input"]]
+
+
+def vllm_answer(predictions: list[list[dict]]) -> dict:
+    """What vLLM answers: probabilities in the order of the model's classes (short, long), and the likeliest class."""
+    data = []
+    for index, scores in enumerate(predictions):
+        by_name = {item["label"]: item["score"] for item in scores}
+        probs = [by_name["short"], by_name["long"]]
+        label = "short" if probs[0] >= probs[1] else "long"
+        data.append({"index": index, "label": label, "probs": probs, "num_classes": 2})
+    return {"id": "classify-1", "object": "list", "created": 1, "model": "org/model", "data": data, "usage": {}}
+
+
+FORMS: dict[str, tuple[str, Callable, Callable]] = {
+    "tei": ("predict", tei_inputs, lambda predictions: predictions),
+    "endpoint": ("", endpoint_inputs, lambda predictions: predictions),
+    "vllm": ("classify", vllm_inputs, vllm_answer),
+}
+"""Path, how a request is read, and what becomes of the good answers."""
+
+
 class Service:
     """A server whose next answers can be told: functions from a handler and its inputs."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: str = "tei") -> None:
+        path, read, dress = FORMS[form]
         self.script: list[Callable] = []
         self.always: Callable | None = None
         self.requests: list[list[list[str]]] = []
         self.tokens: list[str | None] = []
+        self.times: list[float] = []
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
         self.info: Any = None
@@ -41,20 +79,20 @@ class Service:
             def log_message(self, *arguments: object) -> None: ...
 
             def do_GET(self) -> None:
-                found = self.path == "/info" and service.info is not None
+                found = self.path in ("/info", "/v1/models") and service.info is not None
                 reply(self, 200 if found else 404, service.info if found else {})
 
             def do_POST(self) -> None:
-                asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                assert (asked["truncate"], asked["raw_scores"]) == (True, False)
+                inputs = read(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 with service.lock:
-                    service.requests.append(asked["inputs"])
+                    service.requests.append(inputs)
+                    service.times.append(time.monotonic())
                     service.tokens.append(self.headers.get("Authorization"))
                     answer = service.script.pop(0) if service.script else service.always
                     service.at_once += 1
                     service.most_at_once = max(service.most_at_once, service.at_once)
                 try:
-                    (answer or fine)(self, asked["inputs"])
+                    (answer or fine)(self, inputs)
                 finally:
                     with service.lock:
                         service.at_once -= 1
@@ -62,8 +100,11 @@ class Service:
         class Server(ThreadingHTTPServer):
             def handle_error(self, *arguments: object) -> None: ...  # a client that gave up
 
+            def dress(self, predictions: list[list[dict]]) -> Any:
+                return dress(predictions)
+
         self.server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/predict"
+        self.url = f"http://127.0.0.1:{self.server.server_port}/{path}"
         threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
     def close(self) -> None:
@@ -88,5 +129,33 @@ def reply(
         handler.close_connection = True
 
 
+def dressed(handler: BaseHTTPRequestHandler, inputs: list) -> Any:
+    """The good answers in the server's format."""
+    return handler.server.dress(good(inputs))  # type: ignore[attr-defined]
+
+
 def fine(handler: BaseHTTPRequestHandler, inputs: list) -> None:
-    reply(handler, 200, good(inputs))
+    reply(handler, 200, dressed(handler, inputs))
+
+
+def saying(said: Any, status: int = 200, **headers: str) -> Callable:
+    """Answer with fixed content, or with what a function makes of the good answer."""
+    return lambda handler, inputs: reply(handler, status, said(dressed(handler, inputs)) if callable(said) else said, headers)
+
+
+def slow(handler: BaseHTTPRequestHandler, inputs: list) -> None:
+    time.sleep(0.5)
+    fine(handler, inputs)
+
+
+def dropped(handler: BaseHTTPRequestHandler, inputs: list) -> None:
+    handler.close_connection = True
+    handler.connection.shutdown(socket.SHUT_RDWR)
+
+
+def cut_off(handler: BaseHTTPRequestHandler, inputs: list) -> None:
+    reply(handler, 200, json.dumps(dressed(handler, inputs)).encode()[:-10], cut=10)
+
+
+def not_json(handler: BaseHTTPRequestHandler, inputs: list) -> None:
+    reply(handler, 200, json.dumps(dressed(handler, inputs)).encode()[:-10])

@@ -27,6 +27,7 @@ def manifest(tmp_path: Path) -> Path:
     [
         ("subprocess:getoutput", "--teacher subprocess:getoutput"),
         ("http://evil.example/predict", "--trust_teacher to ask it, without your token"),
+        ("vllm+http://evil.example/classify", "--trust_teacher to ask it, without your token"),
         ("org/model", "--trust_teacher"),
         ("models/teacher", "--trust_teacher"),
         ("none", "--trust_teacher"),
@@ -88,7 +89,8 @@ HOSTILE = st.one_of(
     st.sampled_from(
         ["evil.py:run", "./a/evil.py:run", "m:object.method", "os:system",
          "subprocess:getoutput", "builtins:exec", "a.b.c:d", "http://127.0.0.1:1/x", "https://x", "HTTP://x",
-         "//x/y", "file:///etc/passwd", "antigravity:x", "..", "/", "", ":", "toy:", "toy:../x", "toy:os:system", "hub:x",
+         "//x/y", "openai+http://127.0.0.1:1/v1#m", 
+         "vllm+https://x/y.py:run", "endpoint+http://x", "file:///etc/passwd", "antigravity:x", "..", "/", "", ":", "toy:", "toy:../x", "toy:os:system", "hub:x",
          "C:\\x:y"]
     ),
     st.text(max_size=40),
@@ -121,9 +123,9 @@ def test_no_name_out_of_a_file_reaches_an_import_or_without_trust_a_socket(manif
 
 
 def test_a_trusted_name_gets_no_token(manifest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from distill.teachers.http_teacher import HttpTeacher
+    from distill.teachers.services.http_teacher import HttpTeacher
 
     monkeypatch.setenv("PROMPTER_TEACHER_TOKEN", "secret-token")
-    assert HttpTeacher("http://a.example/predict", ["no", "yes"])._token == "secret-token"
+    assert HttpTeacher("http://a.example/predict", ["no", "yes"])._line.token == "secret-token"
     opened = load_teacher("http://a.example/predict", labels=["no", "yes"], own=False)
-    assert isinstance(opened, HttpTeacher) and opened._token == ""
+    assert isinstance(opened, HttpTeacher) and opened._line.token == ""

@@ -8,8 +8,8 @@ import pytest
 
 from distill.common.errors import InputError
 from distill.teachers.callable_teacher import CallableTeacher
-from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.loading import load_teacher
+from distill.teachers.services.http_teacher import HttpTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
 
 

@@ -18,6 +18,8 @@ class Ensemble:
         ("me/model", "me/model"),
         ("folder?x", "folder?x"),
         ("https://host/predict?key=secret", "https://host/predict"),
+        ("vllm+https://host/classify?key=secret#org/model", "vllm+https://host/classify#org/model"),
+        ("openai+http://host/v1#model?x", "openai+http://host/v1#model?x"),
         ("module:function", "module:function"),
         (functools.reduce, "_functools:reduce"),
         (Ensemble(), f"{__name__}:Ensemble"),

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from distill.common.errors import InputError
 from distill.teachers.callable_teacher import CallableTeacher
-from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.loading import load_teacher
 from distill.teachers.prediction_cache import CachedTeacher, identity, predictions_file
 from distill.teachers.probabilities import count
+from distill.teachers.services.http_teacher import HttpTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.tiny import random_texts
 

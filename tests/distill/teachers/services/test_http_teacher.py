@@ -1,10 +1,11 @@
 """The HTTP teacher against a real server on this machine, which misbehaves when a test tells it to."""
 
-import json
 import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -15,34 +16,12 @@ from hypothesis import strategies as st
 
 from distill.common.errors import InputError
 from distill.teachers.base import Teacher
-from distill.teachers.http_teacher import HttpTeacher
 from distill.teachers.loading import load_teacher
-from tests.distill.service import Service, fine, good, reply, share
+from distill.teachers.services import connection
+from distill.teachers.services.http_teacher import HttpTeacher
+from tests.distill.service import Service, cut_off, dropped, fine, not_json, reply, saying, share, slow
 
 TOKEN = "s3cret-token"
-
-
-def saying(said: Any, status: int = 200, **headers: str) -> Callable:
-    """Answer with fixed content, or with what a function makes of the good answer."""
-    return lambda handler, inputs: reply(handler, status, said(good(inputs)) if callable(said) else said, headers)
-
-
-def slow(handler: BaseHTTPRequestHandler, inputs: list) -> None:
-    time.sleep(0.5)
-    fine(handler, inputs)
-
-
-def dropped(handler: BaseHTTPRequestHandler, inputs: list) -> None:
-    handler.close_connection = True
-    handler.connection.shutdown(socket.SHUT_RDWR)
-
-
-def cut_off(handler: BaseHTTPRequestHandler, inputs: list) -> None:
-    reply(handler, 200, json.dumps(good(inputs)).encode()[:-10], cut=10)
-
-
-def not_json(handler: BaseHTTPRequestHandler, inputs: list) -> None:
-    reply(handler, 200, json.dumps(good(inputs)).encode()[:-10])
 
 
 @pytest.fixture
@@ -172,6 +151,58 @@ def test_what_does_not_pass_is_named(service: Service, trouble: Callable, said: 
         teacher(["a"])
 
 
+def test_a_date_to_retry_after_and_a_wait_that_is_too_long(
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "SHORTEST_NOTED", 0.0)
+    teacher = connect(service)
+    soon = (datetime.now(UTC) + timedelta(seconds=2)).replace(microsecond=0)
+    service.script = [saying("resting", 503, **{"Retry-After": format_datetime(soon, usegmt=True)})]
+    assert_right(teacher(["a"]), ["a"])
+    assert datetime.now(UTC) >= soon
+    assert 's (HTTP 503: "resting").' in caplog.text and "asks to wait" in caplog.text
+    service.script = [saying("come tomorrow", 429, **{"Retry-After": "86400"})]
+    with pytest.raises(InputError, match=r"asks to wait 86,400 seconds \(HTTP 429: .*come tomorrow.*; wait, then start"):
+        teacher(["a"])
+    assert_right(teacher(["a"]), ["a"])
+
+
+def test_a_pause_holds_all_requests_and_is_no_failure(service: Service) -> None:
+    teacher = connect(service, retries=0, batch_size=1, concurrency=4)
+    service.script = [saying("", 429, **{"Retry-After": "1"})] * 4
+    assert_right(teacher(["x" * i for i in range(12)]), ["x" * i for i in range(12)])
+    first, *later = sorted(service.times)
+    assert not [at for at in later if 0.5 < at - first < 1.0]
+    assert len(service.times) == 12 + 4
+
+
+def test_no_more_requests_per_second_than_allowed(service: Service) -> None:
+    teacher = connect(service, rate=20.0, batch_size=1, concurrency=8)
+    teacher(["x"] * 9)
+    times = sorted(service.times)
+    assert times[-1] - times[0] >= 8 / 20 - 0.05
+
+
+def test_huge_answers_are_not_read_to_the_end(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "LONGEST_ANSWER", 2**17)
+    teacher = connect(service)
+    service.always = saying(b"[" + b" " * 2**19 + b"]")
+    assert teacher(["a"]).isnan().all()
+    with pytest.raises(InputError, match=r"an answer of more than 0\.125 MiB"):
+        teacher(["a"] * 64)
+
+
+def test_answers_that_were_paid_for_are_yielded_before_the_failure(service: Service) -> None:
+    teacher = connect(service, batch_size=1, concurrency=2, retries=0)
+    service.script = [fine, fine, fine, saying("", 500)]
+    got: list[int] = []
+    with pytest.raises(InputError, match="HTTP 500"):
+        for rows, part in teacher.answers([str(i) for i in range(50)]):
+            assert part.isfinite().all()
+            got += rows
+    assert len(got) == len(service.requests) - 1 < 8
+
+
 def test_nobody_there() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -281,7 +312,7 @@ def test_the_token_reaches_the_service_and_nothing_else(
     teacher(["a"])
     assert service.tokens == [f"Bearer {TOKEN}"]
     other = Service()
-    said = [repr(teacher), repr(teacher._session), str(teacher.info())]
+    said = [repr(teacher), repr(teacher._line._session), str(teacher.info())]
     for trouble in (
         saying(f"no entry with {TOKEN}", 403),
         saying(f"{TOKEN} is too much", 503),

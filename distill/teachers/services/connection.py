@@ -1,0 +1,309 @@
+"""The line to a service: address, token, retries, pauses, and what is said when it fails.
+
+A temporary failure (HTTP 429 and 5xx, timeouts, dropped connections) is asked again with growing pauses, and stops the run
+when it persists. Where a service says with `Retry-After` how long to wait (429 and 503), every request waits so long, and the
+waiting does not count as a failure. We write this loop by hand, because urllib3's waits in one thread only and without a word.
+"""
+
+import json
+import logging
+import os
+import random
+import re
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from distill.common.errors import InputError
+from distill.teachers.services.pace import Pace, seconds_to_wait
+
+LOGGER = logging.getLogger("prompter")
+
+TOKEN_VARIABLE = "PROMPTER_TEACHER_TOKEN"
+HOST_VARIABLE = "PROMPTER_TEACHER_HOST"
+
+# A server answers with one of these where it refuses some texts but may accept others.
+REFUSALS = {400, 413, 422, 424}
+
+LONGEST_ANSWER = 64 * 2**20
+"""Most bytes that are read of one answer. 32 texts and 10,000 classes need about 20 MiB."""
+
+LONGEST_WAIT = 900.0
+"""Most seconds that one request waits because the service asks for it."""
+
+SHORTEST_NOTED = 2.0
+"""Pauses of this many seconds are said."""
+
+HTTP_REMEDIES = {
+    401: f"set the environment variable {TOKEN_VARIABLE} to the service's token",
+    403: f"set the environment variable {TOKEN_VARIABLE} to a token that may use the service",
+    404: "give the full address, such as http://host:8080/predict",
+    405: "give the address that takes POST requests, such as http://host:8080/predict",
+}
+
+AGAIN = "start again (a begun run: with --resume)"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a service replied to one request.
+
+    Attributes:
+        status: The status of HTTP.
+        body: The content, b"" where it was cut off.
+        problem: Why there is no content although the status is 200, or "".
+        location: Where a redirect leads to, or "".
+    """
+
+    status: int
+    body: bytes
+    problem: str = ""
+    location: str = ""
+
+
+class Connection:
+    """Requests to one service.
+
+    The environment variable PROMPTER_TEACHER_TOKEN may hold a bearer token. It is sent to the given address only: redirects
+    are not followed. PROMPTER_TEACHER_HOST names the host that the token belongs to; other hosts do not get it.
+
+    Args:
+        address: Address that takes the requests.
+        concurrency: Requests at the same time.
+        timeout: Seconds to wait for an answer, or for the next part of it.
+        retries: How often a request is sent again after a temporary failure.
+        backoff: Seconds of the pause before the second retry (the first has none). The pause doubles each time, and up to as
+            many seconds are added at random.
+        rate: Most requests per second; 0 for no limit.
+        send_token: Send what the user's environment and `.netrc` hold for the service. Off where a file named the address.
+
+    Attributes:
+        path: The address without its query, for messages.
+
+    Raises:
+        InputError: The address holds credentials or has no host, or a header cannot hold the token.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        concurrency: int = 8,
+        timeout: float = 60.0,
+        retries: int = 5,
+        backoff: float = 0.5,
+        rate: float = 0.0,
+        send_token: bool = True,
+    ) -> None:
+        self.path = _checked_address(address)
+        self._address = address
+        self.token = _token() if send_token and _token_belongs_to(address) else ""
+        self.pace = Pace(rate)
+        self._timeout = (min(10.0, timeout), timeout)  # to connect, to answer
+        self._retries = retries
+        self._backoff = backoff
+        self._session = _session(self.token, send_token, concurrency)
+
+    def get(self, relative: str) -> Any:
+        """Return the JSON at an address relative to the service's, or None where there is none."""
+        try:
+            with self._session.get(
+                urljoin(self.path, relative), timeout=self._timeout[0], allow_redirects=False, stream=True
+            ) as response:
+                body = self._body(response)
+                return json.loads(body) if response.status_code == 200 else None
+        except (requests.RequestException, ValueError, RecursionError):
+            return None
+
+    def post(self, payload: Any) -> Reply:
+        """Send one request until the service replies with anything but a temporary failure.
+
+        Raises:
+            InputError: The service cannot be reached, keeps failing, or asks to wait too long.
+            StoppedError: The pace was stopped.
+        """
+        failures, waited = 0, 0.0
+        while True:
+            self.pace.wait()
+            reply, pause, failure = self._try(payload)
+            if reply is not None:
+                return reply
+            if pause:
+                waited += pause
+                self._check_wait(pause, waited, failure)
+                if self.pace.hold(pause) and pause >= SHORTEST_NOTED:
+                    LOGGER.warning("teacher: %s asks to wait %.0f s (%s).", self.path, pause, failure)
+                continue
+            failures += 1
+            if failures > self._retries:
+                times = f"{failures} times in a row"
+                if failure.startswith("HTTP "):
+                    raise InputError(
+                        f"teacher: {self.path} answered {failure} {times}; wait until the service works again, then {AGAIN}."
+                    )
+                raise InputError(
+                    f"teacher: {self.path} cannot be reached ({failure}), {times}; check the address and that the service "
+                    f"runs, then {AGAIN}."
+                )
+            if failures > 1:
+                self.pace.sleep(self._backoff * (2 ** (failures - 2) + random.random()))  # noqa: S311 (only a pause)
+
+    def refuse(self, reply: Reply) -> None:
+        """Refuse a reply that another request would not change.
+
+        Raises:
+            InputError: Always.
+        """
+        remedy = HTTP_REMEDIES.get(reply.status, "check the address")
+        if reply.status in (401, 403) and not self.token and os.environ.get(TOKEN_VARIABLE):
+            remedy = (
+                f"{TOKEN_VARIABLE} was not sent, as {HOST_VARIABLE} names another host, or you did not name this address: "
+                "give --teacher yourself"
+            )
+        if reply.location:
+            remedy = f"it redirects to {self.quoted(reply.location)}, which is not followed; give the final address"
+        raise InputError(f"teacher: {self.path} answered HTTP {reply.status}{self.quoted(reply.body, ': ')}; {remedy}.")
+
+    def quoted(self, said: str | bytes, before: str = "") -> str:
+        """Return what a server said: short, on one line, and without the token."""
+        text = said[:100_000].decode("utf-8", "replace") if isinstance(said, bytes) else said[:100_000]
+        if self.token:
+            text = text.replace(self.token, "***")
+        text = " ".join(text.split())
+        return f"{before}{text[:200]}" if text else ""
+
+    def _try(self, payload: Any) -> tuple[Reply | None, float, str]:
+        """Send one request once.
+
+        Returns:
+            The reply, or None after a temporary failure; the seconds that the service asks to wait; and what failed.
+        """
+        try:
+            response = self._session.post(
+                self._address, json=payload, timeout=self._timeout, allow_redirects=False, stream=True
+            )
+        except requests.RequestException as error:
+            reason = getattr(error.args[0], "reason", error) if error.args else error  # the library's text has the address
+            return None, 0.0, self.quoted(str(reason))
+        with response:
+            try:
+                body, problem = self._body(response), ""
+            except requests.RequestException as error:
+                body, problem = (
+                    b"",
+                    str(error) if isinstance(error, _TooLongError) else "an answer that is cut off or not JSON",
+                )
+        status = response.status_code
+        if status == 429 or status >= 500:
+            pause = seconds_to_wait(response.headers.get("Retry-After")) if status in (429, 503) else None
+            return None, pause or 0.0, f"HTTP {status}{self.quoted(body, ': ')}"
+        location = response.headers["Location"] if response.is_redirect else ""
+        return Reply(status, body, problem, location), 0.0, ""
+
+    def _body(self, response: requests.Response) -> bytes:
+        """Read an answer within limits of size and time.
+
+        Raises:
+            requests.RequestException: It was cut off, is too long, or comes too slowly.
+        """
+        parts: list[bytes] = []
+        size, deadline = 0, time.monotonic() + 4 * self._timeout[1]
+        for part in response.iter_content(2**16):
+            parts.append(part)
+            size += len(part)
+            if size > LONGEST_ANSWER:
+                raise _TooLongError(f"an answer of more than {LONGEST_ANSWER / 2**20:g} MiB")
+            if time.monotonic() > deadline:
+                raise requests.ReadTimeout
+        return b"".join(parts)
+
+    def _check_wait(self, pause: float, waited: float, failure: str) -> None:
+        if pause > LONGEST_WAIT:
+            raise InputError(f"teacher: {self.path} asks to wait {pause:,.0f} seconds ({failure}); wait, then {AGAIN}.")
+        if waited > LONGEST_WAIT:
+            raise InputError(
+                f"teacher: {self.path} asked to wait {waited:,.0f} seconds in all for one request ({failure}); lower "
+                f"--teacher_rate, then {AGAIN}."
+            )
+
+
+class _TooLongError(requests.RequestException):
+    """An answer is longer than what is read."""
+
+
+def _checked_address(url: str) -> str:
+    """Return the address without its query, for messages.
+
+    Raises:
+        InputError: There is no host, the port is not a number, or there are credentials, which would get into logs and files.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host:
+        raise InputError("teacher: the URL has no host, or its port is not a number; expected http://host:8080/predict.")
+    if "@" in parts.netloc:
+        raise InputError(
+            f"teacher: the URL of {host} holds a user name or password; leave them out and set the environment variable "
+            f"{TOKEN_VARIABLE} to the service's bearer token."
+        )
+    return f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+
+def _token() -> str:
+    """Return the bearer token, "" where none is set.
+
+    Raises:
+        InputError: A header cannot hold the token. The libraries' own error would show it.
+    """
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not re.fullmatch(r"[\x21-\x7e]*", token):
+        raise InputError(f"{TOKEN_VARIABLE}: holds spaces, line breaks or letters beyond ASCII; set it to the token alone.")
+    return token
+
+
+def _token_belongs_to(url: str) -> bool:
+    """Return whether the token may be sent to an address.
+
+    Examples:
+        >>> os.environ["PROMPTER_TEACHER_HOST"] = "models.example:8080"
+        >>> _token_belongs_to("https://models.example:8080/predict"), _token_belongs_to("https://models.example/predict")
+        (True, False)
+        >>> del os.environ["PROMPTER_TEACHER_HOST"]
+
+    Raises:
+        InputError: PROMPTER_TEACHER_HOST is not HOST, HOST:PORT or https://HOST.
+    """
+    said = os.environ.get(HOST_VARIABLE, "").strip()
+    if not said:
+        return True
+    try:
+        host, address = urlsplit(said if "://" in said else f"//{said}"), urlsplit(url)
+        wanted = (host.scheme or address.scheme, host.hostname, host.port)
+    except ValueError:
+        wanted = ("", None, None)
+    if not wanted[1] or host.path.strip("/") or "@" in host.netloc:
+        raise InputError(f"{HOST_VARIABLE}: expected the host that the token belongs to, such as models.example:8080.")
+    return wanted == (address.scheme, address.hostname, address.port)
+
+
+def _session(token: str, send_own: bool, concurrency: int) -> requests.Session:
+    """Return a session that sends the token, and nothing of the user's where it must not."""
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_maxsize=concurrency))
+    if token or not send_own:
+
+        def authorize(request: requests.PreparedRequest) -> requests.PreparedRequest:
+            if token:
+                request.headers["Authorization"] = f"Bearer {token}"
+            return request
+
+        session.auth = authorize  # without it, an entry of the user's .netrc would be sent
+    return session

@@ -1,0 +1,258 @@
+"""A classifier behind HTTP as teacher; `distill.teachers.services.formats` says in which formats.
+
+Failures are of three kinds. A temporary failure is asked again, and stops the run when it persists
+(`distill.teachers.services.connection`). Texts that the server refuses (too long, empty, too many at once) are sent again in
+smaller and smaller portions, so that one such text does not spoil the others. All other failures (answers that are cut off, of
+a wrong count, or without probabilities) become rows of NaN, as with every teacher.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.common.errors import InputError
+from distill.teachers.names import split_address
+from distill.teachers.probabilities import check_labels, count, log_probabilities
+from distill.teachers.services.connection import REFUSALS, Connection
+from distill.teachers.services.formats import FORMATS, Scores, read_json
+
+# How often to ask where the answer cannot be read (cut off, not JSON, a wrong count).
+READINGS = 3
+
+Part = tuple[list[int], Tensor]
+"""Numbers of texts, and their (N, K) log-probabilities."""
+
+
+class HttpTeacher:
+    """A classifier behind HTTP as teacher.
+
+    Args:
+        url: Address that takes the texts, such as "http://host:8080/predict", with the name of its format before it
+            ("vllm+http://host:8000/classify"), and for vLLM the name of a model behind `#`, if it serves several.
+        labels: The K class names, in the order of the columns; the first answer must have these. Default: the service is asked
+            about one text (and this query is counted) to learn them, and they are sorted by name. vLLM does not name its
+            classes, so they are needed there, in the order of its outputs.
+        batch_size: Texts per request.
+        concurrency: Requests at the same time.
+        connecting: Further settings of the `Connection`.
+
+    Attributes:
+        path: The address without its query.
+        address: The whole address. The query goes with every request and may hold a key, so it is never shown or stored.
+
+    Raises:
+        InputError: The address holds credentials or has no host, the service does not answer as described, or it has fewer
+            than two labels.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        labels: Sequence[str] | None = None,
+        *,
+        batch_size: int = 32,
+        concurrency: int = 8,
+        **connecting: Any,
+    ) -> None:
+        service, address, self.model = split_address(url)
+        self.format = FORMATS[service or "tei"]
+        self.named = bool(service)
+        self.address = url
+        self._line = Connection(address, concurrency=concurrency, **connecting)
+        self.path = f"{service}+{self._line.path}" if service else self._line.path
+        self.batch_size = batch_size
+        self.concurrency = concurrency
+        self.queries = 0
+        self.invalid = 0
+        self._problem = ""
+        self._understood = False
+        self._labels_seen = labels is None
+        if labels is None and not self.format.names:
+            raise InputError(
+                f"teacher_labels is missing: {self.path} does not name its classes; give them in the order of its outputs "
+                "(id2label in the model's config.json)."
+            )
+        self.labels = [str(label) for label in labels or []]
+        if labels is None:
+            self.labels = self._ask_for_labels()
+        check_labels(self.labels)
+
+    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
+        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
+
+        Each text is one query, however often it is sent.
+
+        Raises:
+            InputError: The service cannot be reached or keeps failing, its labels are not the given ones, or too many
+                answers are unusable.
+        """
+        predictions = torch.empty(len(texts), len(self.labels))
+        for rows, answered in self.answers(texts, text_pairs):
+            predictions[rows] = answered
+        return self.counted(predictions)
+
+    def counted(self, predictions: Tensor) -> Tensor:
+        """Count the queries of one call and its unusable answers.
+
+        Raises:
+            InputError: Too many answers are unusable.
+        """
+        problem, self._problem = self._problem, ""
+        return count(self, predictions, problem)
+
+    def answers(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Iterator[Part]:
+        """Yield the answers to texts as they arrive, so that none is lost if a later one fails. Count nothing.
+
+        Raises:
+            InputError: See `__call__`; all answers that had been paid for were yielded before.
+        """
+        if text_pairs is not None and not self.format.pairs:
+            raise InputError(f"teacher: {self.path} takes single texts only, but pairs of texts were asked.")
+        pairs = None if text_pairs is None else zip(texts, text_pairs, strict=True)
+        inputs = [[text] for text in texts] if pairs is None else [list(pair) for pair in pairs]
+        parts = [range(start, min(start + self.batch_size, len(inputs))) for start in range(0, len(inputs), self.batch_size)]
+        asked = [(list(part), [inputs[row] for row in part]) for part in parts]
+        yield from together(self._line, self.concurrency, asked, self._part)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the answers depend on: the address, and the model that the service names."""
+        return {"url": self.address, "model": self.info()}
+
+    def info(self) -> dict[str, str]:
+        """Return what the service says about its model without being asked a text, or {}."""
+        said = self._line.get(self.format.about)
+        models = said.get("data") if isinstance(said, dict) else None
+        if isinstance(models, list):
+            said = next((item for item in models if isinstance(item, dict) and self.model in ("", item.get("id"))), None)
+        if not isinstance(said, dict):
+            return {}
+        return {name: str(said[name]) for name in ("model_id", "model_sha", "id", "root") if said.get(name)}
+
+    def _part(self, inputs: list[list[str]]) -> Tensor:
+        rows, problem = self._rows(inputs)
+        predictions, bad_rows = log_probabilities(rows)
+        self._problem = self._problem or problem or bad_rows
+        return predictions
+
+    def _rows(self, inputs: list[list[str]]) -> tuple[np.ndarray, str]:
+        """Return (N, K) float64 probabilities, NaN where there are none, and what was wrong.
+
+        Raises:
+            InputError: See `_ask`; or the first answer has other labels than the given ones.
+        """
+        predictions, problem = self._ask(inputs)
+        rows = np.full((len(inputs), len(self.labels)), np.nan)
+        for row, answer in zip(rows, predictions, strict=True):
+            if answer is None:
+                continue
+            if answer.keys() == set(self.labels):
+                row[:] = [answer[label] for label in self.labels]
+                self._labels_seen = True
+            elif self._labels_seen:
+                problem = problem or f"labels {self._line.quoted(str(sorted(answer)))} instead of {self.labels}"
+            else:
+                order = "in any order, or none" if self.format.names else "in the order of its outputs"
+                raise InputError(
+                    f"teacher_labels: {self.labels} were given, but {self.path} answers with "
+                    f"{self._line.quoted(str(sorted(answer)))}; give these names, {order}."
+                )
+        return rows, problem
+
+    def _ask_for_labels(self) -> list[str]:
+        [answer], problem = self._ask([["A text."]])
+        self.queries += 1
+        if not answer:
+            raise InputError(
+                f"teacher: {self.path} did not answer one text with labels and scores ({problem or 'no labels'}); "
+                f"expected {self.format.expected}, as {self.format.title} answers."
+            )
+        return sorted(answer)
+
+    def _ask(self, inputs: list[list[str]]) -> tuple[list[Scores | None], str]:
+        """Return the scores of each input, None where there are none, and what was wrong.
+
+        Raises:
+            InputError: The service cannot be reached, keeps failing, or answers with a status that another request would not
+                change.
+        """
+        problem, body = "", b""
+        for _ in range(READINGS):
+            reply = self._line.post(self.format.request(inputs, self.model))
+            body, problem = reply.body, reply.problem
+            if reply.status in REFUSALS and len(inputs) > 1:
+                half = len(inputs) // 2
+                (first, first_problem), (second, second_problem) = self._ask(inputs[:half]), self._ask(inputs[half:])
+                return first + second, first_problem or second_problem
+            if reply.status in REFUSALS:
+                hint = "" if self.named or self._understood else OTHER_FORMATS
+                return [None], f"HTTP {reply.status}{self._line.quoted(body, ': ')}{hint}"
+            if reply.status != 200:
+                self._line.refuse(reply)
+            said, problem = (None, problem) if problem else read_json(body)
+            if not problem:
+                self._check_model(said)
+                scores, problem = self.format.read(said, len(inputs), self.labels)
+                if scores:
+                    self._understood = True
+                    return scores, problem
+        return [None] * len(inputs), f"{problem}{self._line.quoted(body, ': ')}"
+
+    def _check_model(self, said: Any) -> None:
+        """Check that the model that was asked for has answered.
+
+        Raises:
+            InputError: The answer names another one.
+        """
+        answered = said.get("model") if isinstance(said, dict) else None
+        if not isinstance(answered, str):
+            return
+        self.model = self.model or answered  # the first one stays
+        if answered != self.model:
+            raise InputError(
+                f"teacher: {self.path} was asked for the model {self.model!r}, but {self._line.quoted(answered)!r} answers; "
+                "give the name of a model that it serves behind the '#'."
+            )
+
+
+OTHER_FORMATS = " (write endpoint+ before the address of an Inference Endpoint, vllm+ before that of vLLM's /classify)"
+
+
+def together(line: Connection, concurrency: int, parts: Sequence[tuple[list[int], Any]], ask: Any) -> Iterator[Part]:
+    """Ask parts at the same time, and yield each answer when it arrives.
+
+    A failure ends all waiting and starts no further request. The answers to requests that were already sent are still
+    yielded, because they are paid for; then the failure is raised.
+
+    Args:
+        line: The connection that `ask` uses.
+        concurrency: Requests at the same time.
+        parts: Numbers of texts, and what `ask` gets for them.
+        ask: Returns the (N, K) log-probabilities of a part.
+    """
+    line.pace.start()
+    failure: BaseException | None = None
+    with ThreadPoolExecutor(concurrency) as pool:
+        running: dict[Future, list[int]] = {}
+        todo = iter(parts)
+        try:
+            while True:
+                while failure is None and len(running) < concurrency and (part := next(todo, None)) is not None:
+                    running[pool.submit(ask, part[1])] = part[0]
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    rows = running.pop(future)
+                    error = future.exception()
+                    if error is None:
+                        yield rows, future.result()
+                    elif failure is None:
+                        failure = error
+                        line.pace.stop()
+        finally:
+            line.pace.stop()  # an interruption, too, must not wait for pauses
+    if failure is not None:
+        raise failure
