@@ -17,9 +17,29 @@ class PreallocatedLayer(DynamicLayer):
     def __init__(self, capacity: int) -> None:
         super().__init__()
         self.capacity = capacity
+        self._column: Tensor | None = None
+
+    def write_at(self, column: Tensor | None, length: int = 0) -> None:
+        """Let `update` write to one column of memory that keeps its address and size, and return all of it.
+
+        Args:
+            column: (1,) where each next token goes; None to append again.
+            length: With None, how many columns hold tokens.
+        """
+        self._column = column
+        if column is None:
+            self.keys, self.values = self._key_memory[:, :, :length], self._value_memory[:, :, :length]
+            return
+        length = self.get_seq_length()
+        for memory in (self._key_memory, self._value_memory):
+            memory[:, :, length:] = 0  # a weight of zero does not hide NaN
 
     def update(self, key_states: Tensor, value_states: Tensor, *args, **kwargs) -> tuple[Tensor, Tensor]:
         """Append keys and values of shape (B, heads, n, size), and return views of all of them."""
+        if self._column is not None:
+            self._key_memory.index_copy_(2, self._column, key_states)
+            self._value_memory.index_copy_(2, self._column, value_states)
+            return self._key_memory, self._value_memory
         begin = self.get_seq_length()
         if begin == 0:
             self.dtype, self.device, self.is_initialized = key_states.dtype, key_states.device, True

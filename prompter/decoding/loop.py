@@ -2,7 +2,7 @@
 
 This loop is our own because of its speed. With a model of a few million parameters, `generate` spends most of its time outside
 the model: it sorts the vocabulary for top-p, copies the logits for every filter, draws with `torch.multinomial` (a random
-number per *vocabulary entry*), and concatenates the whole key/value cache at each token. Four things differ here:
+number per *vocabulary entry*), and concatenates the whole key/value cache at each token. Six things differ here:
 
 1. **Sampling needs no sort.** A token is drawn from the full softmax by inverting its cumulative sum, with one random
    number. The token lies in the top-p nucleus if, and only if, the strictly likelier tokens hold less than `top_p` of the
@@ -14,6 +14,8 @@ number per *vocabulary entry*), and concatenates the whole key/value cache at ea
 4. **Rows that have ended leave the batch** when they are a quarter of it, checked every `CHECK_EVERY` steps.
 5. **A prefix that rows share is computed once** (`Prefix`), and its keys and values are copied to the rows. The request to a
    chat model is as long as the text that follows it, and there are only as many requests as classes.
+6. **On a GPU, the pass of a token is a recorded graph** (`prompter.decoding.graphs`), and no step waits for the device but
+   one in `CHECK_EVERY`.
 
 Measured with `benchmarks/decoding.py`; the results are in `docs/benchmarks/speed.md`. We know no case where `generate` is
 faster, so there is no switch to it.
@@ -32,6 +34,7 @@ from transformers import PreTrainedModel
 
 from distill.common.errors import InputError
 from prompter.decoding.cache import can_select_rows, keeps_gaps, new_cache
+from prompter.decoding.graphs import FixedStep, can_record, recorded_step
 from prompter.decoding.prefix import Prefix
 from prompter.decoding.sampling import DRAWS, draw_tokens
 
@@ -153,9 +156,9 @@ def decode(
     hidden: Tensor | None = None
 
     def forward(ids: Tensor, mask: Tensor, positions: Tensor) -> Tensor:
-        """Return the logits (B, V) after the last of the tokens `ids`, given the mask of all tokens up to there."""
+        """Return the logits (B, V) after the last of the tokens `ids`; the mask is (B, all tokens), or see `FixedStep`."""
         options["past_key_values"] = cache
-        options["attention_mask"] = mask if padded else None
+        options["attention_mask"] = mask if padded or mask.ndim == 4 else None
         if "position_ids" in accepted:
             options["position_ids"] = positions
         return model(input_ids=ids, **options).logits[:, -1]
@@ -167,6 +170,8 @@ def decode(
         head_inputs(head) as noted,
     ):
         first: Tensor | None = None
+        fixed: FixedStep | None = None
+        fixed_states: list[Tensor] = []
         if prefix is not None:
             first = forward(prefix.input_ids, prefix.attention_mask, (prefix.attention_mask.cumsum(-1) - 1).clamp(min=0))
             cache.batch_select_indices(prefix.rows)
@@ -177,7 +182,14 @@ def decode(
                 logits = first[prefix.rows].float()
                 noted[:] = [states[prefix.rows] for states in noted]
             else:
-                logits = forward(current, mask[:, :end], positions[:, begin:end]).float()
+                if step == 1 and "position_ids" in accepted and can_record(base, cache, max_new_tokens - step):
+                    fixed = recorded_step(base, forward, cache, mask, positions, current, begin)
+                    fixed_states = noted[-1:] if fixed is not None and fixed.recorded else []
+                if fixed is None:
+                    logits = forward(current, mask[:, :end], positions[:, begin:end]).float()
+                else:
+                    logits = fixed(current, begin).float()
+                    noted[:] = fixed_states or noted
             begin = end
             uniforms = _uniforms(size, random, device)[rows] if temperature > 0 else None
             logits[:, vocabulary:] = -torch.inf  # columns that `_fast_head` added
@@ -211,7 +223,7 @@ def decode(
                 if len(left) == 0:
                     steps = step + 1
                     break
-                if len(left) <= (1 - DROP_SHARE) * len(rows) and can_select_rows(cache):
+                if fixed is None and len(left) <= (1 - DROP_SHARE) * len(rows) and can_select_rows(cache):
                     cache.batch_select_indices(left)
                     mask, positions, rows, alive, current = (x[left] for x in (mask, positions, rows, alive, current))
     if return_logprobs and not bool(logprobs.isfinite().all()):

@@ -35,6 +35,8 @@ def draw_tokens(
     scratch = torch.empty_like(weights) if scratch is None else scratch
     if 0 < top_k < weights.shape[1]:
         weights = _at_least(weights, _kth_largest(weights, top_k))
+    if top_p < 1 and weights.device.type == "cuda":  # there a sort is cheap, and to wait for which rows draw again is not
+        return _inverse_cdf(_nucleus(weights, top_p), uniforms[:, 0])
     tokens = _inverse_cdf(weights, uniforms[:, 0])
     if top_p >= 1:
         return tokens

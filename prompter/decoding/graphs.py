@@ -1,0 +1,141 @@
+"""The pass of one token on a GPU, recorded once as a CUDA graph and replayed for all the tokens that follow.
+
+A small model leaves a GPU idle: at each token Python starts about a thousand kernels of a few microseconds, one by one, and
+takes longer over it than the GPU over all of them. A recorded graph starts them at once. It needs shapes and addresses that
+do not change, so a recorded pass attends to the whole memory of the cache and hides by its mask what is not written yet.
+`benchmarks/gpu.py` measures what it is worth.
+"""
+
+import logging
+import weakref
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from prompter.decoding.cache import PreallocatedLayer
+
+logger = logging.getLogger(__name__)
+
+LEAST_STEPS = 12
+"""Tokens from which recording pays: it takes as long as a few passes."""
+
+TOLERANCE = 0.02
+"""Most difference between the logits of both passes, as a share of the largest logit; bfloat16 keeps 8 bits."""
+
+_refused: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
+_checked: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
+
+Forward = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Takes token ids (B, 1), a mask (B, 1, 1, C) and positions (B, 1), and returns logits (B, V)."""
+
+
+def can_record(model: nn.Module, cache: DynamicCache, steps: int) -> bool:
+    """Return whether the rest of a decoding loop can replay one pass.
+
+    Args:
+        model: The transformers model.
+        cache: Its cache, with the prompt in it.
+        steps: Passes that are left.
+    """
+    return (
+        steps >= LEAST_STEPS
+        and next(model.parameters()).device.type == "cuda"
+        and getattr(model.config, "_attn_implementation", None) == "sdpa"  # takes a mask of truth values for each row
+        and all(type(layer) is PreallocatedLayer for layer in cache.layers)
+        and model not in _refused
+    )
+
+
+class FixedStep:
+    """A pass for one token per row whose tensors keep their shapes and addresses.
+
+    Args:
+        forward: The model.
+        cache: Its cache, of `PreallocatedLayer` alone. From now on, only this pass may write to it.
+        mask: (B, C) 1 for tokens and for all columns to come, 0 for padding.
+        positions: (B, C) position of each column.
+    """
+
+    def __init__(self, forward: Forward, cache: DynamicCache, mask: Tensor, positions: Tensor) -> None:
+        self.forward, self.mask, self.positions = forward, mask.bool(), positions
+        self.columns = torch.arange(mask.shape[1], device=mask.device)
+        self.ids = torch.zeros(len(mask), 1, dtype=torch.long, device=mask.device)
+        self.column = torch.zeros(1, dtype=torch.long, device=mask.device)
+        for layer in cache.layers:
+            layer.write_at(self.column)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._logits = torch.empty(0)
+
+    def __call__(self, ids: Tensor, column: int) -> Tensor:
+        """Return the logits (B, V) after tokens (B, 1) in a column; the next call overwrites them if there is a graph."""
+        self.ids.copy_(ids)
+        self.column.fill_(column)
+        if self._graph is None:
+            return self._pass()
+        self._graph.replay()
+        return self._logits
+
+    @property
+    def recorded(self) -> bool:
+        """Whether calls replay a graph, which writes to the tensors of the pass that was recorded."""
+        return self._graph is not None
+
+    def record(self, column: int) -> None:
+        """Record the pass. The column that the next call names is used meanwhile, and overwritten by that call."""
+        self.column.fill_(column)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        # Without autocast's store of converted weights: what is made while recording lives in the graph's own memory.
+        kind = torch.get_autocast_dtype("cuda")
+        with torch.autocast("cuda", dtype=kind, enabled=torch.is_autocast_enabled("cuda"), cache_enabled=False):
+            with torch.cuda.stream(stream):
+                self._pass()  # libraries allocate their memory at the first call
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._logits = self._pass()
+        self._graph = graph
+
+    def _pass(self) -> Tensor:
+        visible = (self.mask & (self.columns <= self.column))[:, None, None, :]
+        return self.forward(self.ids, visible, self.positions.index_select(1, self.column))
+
+
+def recorded_step(
+    model: nn.Module, forward: Forward, cache: DynamicCache, mask: Tensor, positions: Tensor, ids: Tensor, column: int
+) -> FixedStep | None:
+    """Record the pass of one token, or return None if this model's pass cannot be recorded.
+
+    The first time, the result is compared with the model's usual pass, and a model for which they differ is never recorded.
+
+    Args:
+        model: The transformers model.
+        forward: See `FixedStep`; it must also take a mask (B, column + 1).
+        cache: Its cache, filled up to `column`.
+        mask: (B, C), see `FixedStep`.
+        positions: (B, C), see `FixedStep`.
+        ids: (B, 1) the tokens of `column`.
+        column: The next column.
+    """
+    usual: Tensor | None = None
+    lengths = [layer.keys.shape[-2] for layer in cache.layers]
+    if model not in _checked:
+        usual = forward(ids, mask[:, : column + 1], positions[:, column : column + 1])
+    try:
+        step = FixedStep(forward, cache, mask, positions)
+        step.ids.copy_(ids)
+        step.record(column)
+        if usual is not None:
+            difference = (step(ids, column) - usual).abs().max() / usual.abs().max()
+            if not difference <= TOLERANCE:
+                raise ValueError(f"its logits differ by {float(difference):.1%}")
+            _checked.add(model)
+        return step
+    except Exception as error:  # whatever a model does that cannot be recorded, its usual pass still works
+        logger.warning("%s: a token's pass is not recorded as a CUDA graph (%s)", type(model).__name__, error)
+        _refused.add(model)
+        for layer, length in zip(cache.layers, lengths, strict=True):
+            layer.write_at(None, length)
+        return None
