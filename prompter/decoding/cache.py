@@ -18,6 +18,8 @@ class PreallocatedLayer(DynamicLayer):
         super().__init__()
         self.capacity = capacity
         self._column: Tensor | None = None
+        self._key_memory: Tensor
+        self._value_memory: Tensor
 
     def write_at(self, column: Tensor | None, length: int = 0) -> None:
         """Let `update` write to one column of memory that keeps its address and size, and return all of it.

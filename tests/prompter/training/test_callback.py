@@ -58,6 +58,18 @@ def test_a_killed_run_goes_on_bit_for_bit(arguments, whole: Path, tmp_path: Path
     assert_same(whole, tmp_path / "killed")
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_so_does_one_on_a_gpu(arguments, tmp_path: Path, own_cache: Path, dtype: str) -> None:
+    changes = {"device": "cuda", "dtype": dtype, "writer_max_new_tokens": 16}  # long enough for a recorded pass
+    summary = train(parse_settings(arguments("uninterrupted", **changes)))
+    assert summary is not None and summary["students"]["prompted"]["updates"] == 24
+    shutil.rmtree(own_cache)
+    killed(arguments("killed", **changes), 3)
+    assert train(parse_settings([*arguments("killed", **changes), "--resume"])) is not None
+    assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
+
+
 @pytest.mark.parametrize("changes", [{"candidates": 3, "candidate_tokens": 2}, {"algorithm": "none"}, {"writes": "subject"}])
 def test_so_does_one_of_another_kind(arguments, tmp_path: Path, own_cache: Path, changes: dict) -> None:
     train(parse_settings(arguments("uninterrupted", **changes)))
