@@ -1,4 +1,4 @@
-"""The verbs as functions: `train`, `export`, `distill`, `export_student`, `evaluate`.
+"""The verbs as functions: `compress`, `train`, `export`, `distill`, `export_student`, `evaluate`.
 
 The keyword arguments are the settings of the command line, by the names of the flags (`prompter VERB --help`, or
 docs/reference). `config` takes the path of a YAML file; keyword arguments win over it. A mistake raises an
@@ -11,6 +11,32 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.teachers.names import FUNCTION_NAME, teacher_name
+
+
+def compress(teacher: str | Path | Callable[[list[str]], Any] | None = None, **settings: Any) -> dict[str, Any]:
+    """Compress a teacher into a small model, as measurements advise: plan, pilot, student, program, card, report.
+
+    Args:
+        teacher: See `train`.
+        **settings: Settings of `prompter compress`; `to` is needed.
+
+    Returns:
+        The summary, as in `summary.json` of the result's folder; with `dry_run=True` the plan, as in `plan.json`.
+
+    Raises:
+        InputError: Anything that you can put right; nothing half-written is left behind.
+        KeyboardInterrupt: Ctrl-C; the same call goes on.
+    """
+    from prompter.compressing.config import CompressConfig
+    from prompter.runtime.parser import fill
+
+    (config,) = fill((CompressConfig,), [("", _with_teacher(settings, teacher))])
+    from prompter.compressing.run import compress as run
+
+    summary = run(config)
+    if summary is None:
+        raise KeyboardInterrupt
+    return summary
 
 
 def train(

@@ -20,17 +20,20 @@ from prompter.runtime.interrupt import exit_status, handled, stop_now
 from prompter.runtime.parser import Parser, normalised, placed
 
 VERBS = (
-    *("demo", "train", "export", "distill", "export-student", "evaluate", "evaluate-data"),
+    *("compress", "demo", "train", "export", "distill", "export-student", "evaluate", "evaluate-data"),
     *("bench", "tasks", "report", "completion"),
 )
 """The verbs, in the order of the help text; `export-student` is the module `export_student`."""
+
+PLACES = {"compress": "prompter.compressing.command"}
+"""Modules of verbs that lie in the room of their subject, since `prompter.commands` is full."""
 
 DESCRIPTION = "Distil a text classifier when its training data is gone."
 
 
 def command(verb: str) -> ModuleType:
     """Return the module of a verb."""
-    return import_module(f"prompter.commands.{verb.replace('-', '_')}")
+    return import_module(PLACES.get(verb) or f"prompter.commands.{verb.replace('-', '_')}")
 
 
 def build_parser() -> tuple[Parser, Any]:

@@ -54,6 +54,15 @@ ROOMS = {
         "prompter.generation",
         "prompter.runtime",
     },
+    "prompter.compressing": {
+        "prompter.students",
+        "prompter.training",
+        "prompter.deploying",
+        "prompter.generation",
+        "prompter.printing",
+        "prompter.rl",
+        "prompter.runtime",
+    },
     "prompter.bench": {"prompter.students", "prompter.training", "prompter.runtime"},
 }
 """The rooms of its own package that a room may import."""

@@ -341,6 +341,18 @@ def stops(pilot_looks: Sequence[Look] | None, labels: Sequence[str]) -> list[dic
     return found if any(finding["code"] == STOPS for finding in found) else []
 
 
+def pilot_passed(looks: Sequence[Look], labels: Sequence[str]) -> str:
+    """Return a line about a pilot that the last look has ended and that stops nothing, or ""."""
+    asked = [row for row in looks if row.get("asked", True)]  # answers of a dataset were paid for before
+    seen = pilot(asked)
+    if seen is None or len(seen) < len(asked) or asked[-1] is not looks[-1] or stops(seen, labels):
+        return ""
+    figures = pooled(seen)
+    shares = sorted(zip(figures.get("classes", []), labels, strict=False), reverse=True)
+    named = ", ".join(f"{_name(label)} {share:.0%}" for share, label in shares[:6]) + (", ..." if len(shares) > 6 else "")
+    return f"Pilot of {figures['texts']:,} queries: the teacher answers {named or 'nothing usable'}. The run goes on."
+
+
 def pilot_line(found: Sequence[Mapping[str, str]], queries: int) -> str:
     """Return why a run stops after its pilot, in one line."""
     return (

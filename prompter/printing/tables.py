@@ -36,13 +36,13 @@ STUDENT_COLUMNS: list[tuple[str, str, str]] = [
 def print_summary(summary: dict[str, Any], folder: str) -> None:
     """Print one row per model of a run."""
     _print_table("learnt from", COLUMNS, {"(teacher)": summary["teacher"], **summary["students"]})
-    _print_line(f"\nTeacher queries: {summary['teacher_queries']:,} for each student. Report: {folder}/report.html")
+    print_line(f"\nTeacher queries: {summary['teacher_queries']:,} for each student. Report: {folder}/report.html")
 
 
 def print_students(summary: dict[str, Any], folder: str) -> None:
     """Print one row per student that `prompter distill` made."""
     _print_table("student", STUDENT_COLUMNS, summary["students"])
-    _print_line(f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}. In {folder}")
+    print_line(f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}. In {folder}")
 
 
 PROGRAM_COLUMNS: list[tuple[str, str, str]] = [
@@ -55,14 +55,28 @@ PROGRAM_COLUMNS: list[tuple[str, str, str]] = [
 ]
 
 
+MODEL_COLUMNS: list[tuple[str, str, str]] = [
+    ("parameters", "parameters", "{:,}"),
+    ("bytes", "size", "{:.1f} MB"),
+    ("milliseconds", "ms a text", "{:.2f}"),
+]
+
+
+def print_compressed(models: dict[str, dict[str, Any]]) -> None:
+    """Print a row each for the teacher, its student, and the student's programs."""
+    print_line("")
+    _print_table("model", MODEL_COLUMNS, models)
+    print_line("")
+
+
 def print_programs(programs: dict[str, dict[str, Any]]) -> None:
     """Print one row per format that a student was converted to; nothing where there is none."""
     if not programs:
         return
-    _print_line("")
+    print_line("")
     _print_table("format", PROGRAM_COLUMNS, programs)
     for name in dict.fromkeys(f"{program['texts']:,} {program['texts_from']}" for program in programs.values()):
-        _print_line(f"\nAgreement with the student in PyTorch, on {name}.")
+        print_line(f"\nAgreement with the student in PyTorch, on {name}.")
 
 
 def print_health(summary: dict[str, Any]) -> int:
@@ -71,9 +85,9 @@ def print_health(summary: dict[str, Any]) -> int:
 
     found = summary.get("health", {})  # a run of an older version has none
     for finding in found.get("findings", []):
-        _print_line(f"\nHealth {one_line(line(finding))}")
+        print_line(f"\nHealth {one_line(line(finding))}")
     if found.get("findings"):
-        _print_line(f"\nWhat the codes mean: {HEALTH_PAGE}")
+        print_line(f"\nWhat the codes mean: {HEALTH_PAGE}")
     return 3 if WORTHLESS in found.get("codes", []) else 0
 
 
@@ -106,12 +120,12 @@ def print_evaluation(result: dict[str, Any]) -> None:
     if result["pairs"] or result["notes"]:
         console.line()
     for test in result["pairs"]:
-        _print_line(
+        print_line(
             f"{test['first']} against {test['second']}: {test['first_only']:,} rows only the first has right, "
             f"{test['second_only']:,} only the second; McNemar p = {test['p']:.2g}."
         )
     for note in result["notes"]:
-        _print_line(f"Note: {note}")
+        print_line(f"Note: {note}")
 
 
 def _with_interval(metric: dict[str, float] | None, name: str) -> str:
@@ -149,7 +163,7 @@ def _print_table(name: str, columns: list[tuple[str, str, str]], rows: dict[str,
     Console().print(table)
 
 
-def _print_line(line: str) -> None:
+def print_line(line: str) -> None:
     """Print a line that holds names of files and models, which are no markup."""
     Console().print(printable(line), highlight=False, markup=False)
 

@@ -164,6 +164,8 @@ class Distillation:
             seen: list[Container] = [self.held_out, next(iter(self.distillers.values())).replay]
             self.looks.append(health.look(batch, seen) | {"asked": self.queries - asked})
             asked = self.queries
+            if self.config.pilot and (passed := health.pilot_passed(self.looks, self.inputs.labels)):
+                self.console.say(passed)
             kept = self.held_out.take(batch)
             losses = {name: distiller.take(kept, online) for name, distiller in self.distillers.items()}
             if self.synthesizer:

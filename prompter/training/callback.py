@@ -166,6 +166,8 @@ class RolloutCallback(TrainerCallback):
         """Show each finding once, in the round in which it appears."""
         if health.pilot(self.looks) is None:
             return
+        if self.settings.run.pilot and (passed := health.pilot_passed(self.looks, self.rollouts.policy.labels)):
+            self.console.say(passed)
         for finding in health.findings(self.looks, self.rollouts.policy.labels):
             if finding["code"] not in self._said:
                 self._said.add(finding["code"])

@@ -1,0 +1,90 @@
+"""Settings of `prompter compress`."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from distill.common.errors import InputError
+from distill.common.settings import LongWorkSettings, check, setting
+from distill.config import STUDENT_HELP, StudentTokenizerSettings
+from distill.portable.formats import FORMATS, check_installed
+from distill.teachers.config import TeacherSettings
+from eval.data.config import EvaluationDataSettings
+
+SIZES = ("tiny", "small", "base")
+
+GENERATOR = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""The language model that writes if the user names none: small, Apache-2.0, and measured (docs/log.md, 2026-11-26)."""
+
+NO_EXPORT = "none"
+
+DEFAULT_FORMAT = "onnx"
+
+
+@dataclass
+class CompressConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSettings, LongWorkSettings):
+    """What to compress, into what.
+
+    Raises:
+        InputError: A value is missing or out of its range.
+    """
+
+    texts: str | None = setting(
+        None, "Your own texts to learn from, without labels: file, folder, or hub dataset.", "Texts", path=True
+    )
+    text_column: str = setting("text", "Column of these texts.", "Texts")
+    text_split: str = setting("train", "Split of these texts, in a folder or on the hub.", "Texts")
+    data_free: bool = setting(
+        False, "Use no text, neither yours nor a language model's; needs the teacher's weights.", "Texts"
+    )
+    generator: str | None = setting(
+        None, f"Language model that writes, where one is needed: folder, hub id, GGUF file, or toy; default: {GENERATOR}.",
+        "Models", path=True,
+    )  # fmt: skip
+    task_description: str | None = setting(
+        None, "What a text is, in your words, for the language model: a short news report.", "Prompter"
+    )
+    size: str = setting("tiny", "Size of the student, where --student names none.", "Models", choices=SIZES)
+    student: str | None = setting(None, f"{STUDENT_HELP}; instead of --size.", "Models", path=True)
+    budget: int = setting(6000, "Texts that the teacher may be asked about.", "Budget", low=1)
+    to: str = setting(
+        "", "Folder of everything that is made.", "Output", aliases=("to", "output_dir"),
+        required="give --to with the folder of the result", path=True,
+    )  # fmt: skip
+    export: list[str] = setting(
+        [],
+        f"Formats to convert the student to: {', '.join(FORMATS)}, or none; default: onnx, where its libraries are installed.",
+        "Output",
+        commas="always",
+        choices=(*FORMATS, NO_EXPORT),
+    )
+    dry_run: bool = setting(False, "Print the plan and end: no query is spent, and nothing is written.", "Run")
+    explain: bool = setting(
+        False, "Name the row of the benchmarks behind each reason, and the commands that do the same.", "Run"
+    )
+
+    def __post_init__(self) -> None:
+        """Check ranges, and what goes together."""
+        if not self.teacher:
+            raise InputError("teacher is missing: prompter compress TEACHER --to DIR")
+        check(self)
+        self.export = list(dict.fromkeys(self.export))
+        if NO_EXPORT in self.export and len(self.export) > 1:
+            raise InputError(f"export names {', '.join(self.export)}, but none is one of them: leave none out")
+        check_installed([kind for kind in self.export if kind != NO_EXPORT], "export")
+        if self.data_free:
+            for name in ("texts", "generator", "task_description"):
+                if getattr(self, name):
+                    raise InputError(f"{name} is given, but data_free says to use no text: leave one of the two out")
+
+    def shared(self) -> dict[str, Any]:
+        """Return the settings that every step takes, by name."""
+        parts = (TeacherSettings, LongWorkSettings)
+        values = {item.name: getattr(self, item.name) for part in parts for item in dataclasses.fields(part)}
+        return values | {"resume": True, "student_tokenizer": self.student_tokenizer}
+
+
+NOT_COMPARED = {
+    *("to", "resume", "quiet", "report_to", "teacher_cache", "pilot", "dry_run", "explain", "export"),
+}
+"""Settings that may differ between a call and the one that goes on with it: they do not change what is learnt."""

@@ -1,0 +1,144 @@
+"""What is at hand before anything is spent: the teacher, the student that a plan could use, the language model.
+
+A model folder or a model of the hub is opened, and so is a program. A service or a function is not asked anything: its first
+answer may cost money already.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from distill.common.errors import InputError
+from distill.config import DistillConfig
+from distill.distiller import Distiller
+from distill.methods.config import AsDfdConfig
+from distill.student import Student, load_student
+from distill.teachers.found import TOY
+from distill.teachers.names import FUNCTION_NAME, reads_pairs, teacher_name
+from distill.teachers.prediction_cache import CachedTeacher, identity
+from eval.classifiers.opening import open_teacher
+from eval.classifiers.scoring import size_and_speed
+from prompter.compressing.config import CompressConfig
+from prompter.runtime.console import Console
+from prompter.students.methods import new_synthesizer
+
+MODEL, PROGRAM, SERVICE, FUNCTION = "a model with its weights", "a program", "a service", "a function"
+
+SENTENCE = "This is a sentence of about sixteen words that stands for the texts which will be read."
+"""What models are timed with before there are texts."""
+
+TIMED = 16
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is known of a teacher.
+
+    Attributes:
+        name: As files and messages may show it.
+        kind: `MODEL`, `PROGRAM`, `SERVICE` or `FUNCTION`.
+        labels: Class names; None for a black box that was not asked.
+        layers: Number of layers of a model; None where it has none, or they are unknown.
+        parameters, bytes, milliseconds: Size, and time of a call with one text on this machine; None for a black box.
+        identity: Changes when the answers of a local teacher may change.
+        teacher: The opened teacher; None for a black box.
+    """
+
+    name: str
+    kind: str
+    labels: list[str] | None = None
+    layers: int | None = None
+    parameters: int | None = None
+    bytes: int | None = None
+    milliseconds: float | None = None
+    identity: str | None = None
+    teacher: CachedTeacher | None = None
+
+    @property
+    def toy(self) -> bool:
+        """Whether it is a teacher of the built-in toy task."""
+        return self.name.startswith(TOY)
+
+    @property
+    def local(self) -> bool:
+        """Whether asking it costs time alone."""
+        return self.teacher is not None
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a file may hold of it."""
+        names = ("name", "kind", "labels", "layers", "parameters", "bytes", "milliseconds", "identity")
+        return {name: getattr(self, name) for name in names}
+
+
+def look_at_teacher(config: CompressConfig, console: Console) -> Looked:
+    """Open the teacher if it is local, time it, and refuse a kind that is not supported.
+
+    Raises:
+        InputError: The teacher cannot be opened, or classifies something else than single texts.
+    """
+    name = teacher_name(config.teacher)
+    if "://" in config.teacher:
+        return Looked(name, SERVICE, config.teacher_labels or None)
+    if FUNCTION_NAME.fullmatch(config.teacher) and not config.teacher.startswith(TOY) and not os.path.exists(config.teacher):
+        return Looked(name, FUNCTION, config.teacher_labels or None)
+    teacher = open_local(config, console)
+    if reads_pairs(teacher.labels):
+        raise InputError(
+            f"teacher: {name} classifies pairs of texts ({', '.join(teacher.labels)}), which is not supported yet; if it "
+            "reads single texts, name its classes otherwise (teacher_labels)."
+        )
+    white = teacher.white_box
+    layers = getattr(white.model.config, "num_hidden_layers", None) if white else None
+    measured = size_and_speed({"teacher": teacher.teacher}, [SENTENCE] * TIMED, batch=1)["teacher"]
+    return Looked(
+        name=name,
+        kind=MODEL if white else PROGRAM if teacher.local else FUNCTION,
+        labels=list(teacher.labels),
+        layers=layers if isinstance(layers, int) else None,
+        parameters=measured["parameters"],
+        bytes=measured["bytes"],
+        milliseconds=measured["milliseconds_per_call"],
+        identity=identity(teacher.teacher),
+        teacher=teacher,
+    )
+
+
+def open_local(config: CompressConfig, console: Console) -> CachedTeacher:
+    """Open a teacher that is no service and no function; its answers are not stored."""
+    return open_teacher(
+        config.teacher,
+        labels=config.teacher_labels,
+        device=config.device,
+        cache=False,
+        max_length=config.teacher_max_length,
+        notice=console.say,
+        quiet=config.quiet,
+    )
+
+
+def try_student(spec: str, config: CompressConfig, looked: Looked) -> Student:
+    """Make a student, as the work will.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    return load_student(
+        spec,
+        labels=looked.labels or ["first", "second"],
+        teacher=looked.teacher.white_box if looked.teacher else None,
+        tokenizer=config.student_tokenizer,
+        seed=config.seed,
+        device=config.device,
+    )
+
+
+def why_not_crafted(student: Student, config: CompressConfig, looked: Looked) -> str:
+    """Return why as-dfd cannot craft samples for this teacher and student, or "" if it can."""
+    if looked.teacher is None or looked.teacher.white_box is None:
+        return "the teacher's weights are not at hand"
+    try:
+        distiller = Distiller(student, DistillConfig(), 1, config.seed)
+        new_synthesizer(AsDfdConfig(), looked.teacher, distiller, [], config)  # type: ignore[arg-type]
+    except InputError as error:
+        return str(error).removesuffix(".")
+    return ""

@@ -1,0 +1,149 @@
+"""The work of `prompter compress`: look, plan, carry out, measure.
+
+`plan.json` is written before the first query and decides what a later call with the same settings does. `summary.json` is
+written last and marks the folder as finished. Everything between is the work of `train` and `distill`, which go on where a
+killed call stopped.
+"""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+from distill.common.errors import InputError
+from distill.common.files import read_json, write_json
+from distill.common.precision import using_dtype
+from distill.teachers.names import teacher_name
+from prompter.compressing.config import NOT_COMPARED, CompressConfig
+from prompter.compressing.looking import Looked, look_at_teacher, open_local, try_student, why_not_crafted
+from prompter.compressing.planning import Plan, make_plan
+from prompter.compressing.result import summarise, write_result
+from prompter.compressing.steps import Step, carry_out, steps
+from prompter.compressing.timing import estimate
+from prompter.compressing.words import plan_lines
+from prompter.runtime.console import Console, quieten
+from prompter.runtime.opening import open_console
+from prompter.runtime.run_folder import LOCK, RunFolder, default_values, differences
+from prompter.runtime.versions import library_versions
+
+PLAN, SUMMARY = "plan.json", "summary.json"
+
+
+def compress(config: CompressConfig) -> dict[str, Any] | None:
+    """Compress a teacher.
+
+    Args:
+        config: What to compress, into what.
+
+    Returns:
+        The content of `plan.json` with `dry_run`, else of `summary.json`; None if Ctrl-C stopped the work.
+
+    Raises:
+        InputError: Anything that the user can correct. Before the first query nothing is written.
+    """
+    if config.dry_run:
+        with quieten(), Console(True) as console, using_dtype(config.dtype):
+            return new_plan(config, console)[0]
+    folder = RunFolder(config.to, "to")
+    try:
+        return _work(config, folder)
+    finally:
+        folder.close()
+
+
+def _work(config: CompressConfig, folder: RunFolder) -> dict[str, Any] | None:
+    with open_console(config.quiet, folder.path, "run the command again") as console, using_dtype(config.dtype):
+        stored = _stored(config, folder.path)
+        if stored is not None and (folder.path / SUMMARY).is_file():
+            console.say(f"{folder.path} is finished; nothing to do.")
+            return dict(read_json(folder.path / SUMMARY))
+        if stored is None:
+            stored, todo = new_plan(config, console)
+        else:
+            todo = steps(config, Plan.read(stored["plan"]), _known(config, stored, console))
+        for line in plan_lines(stored, config.explain):
+            console.say(line)
+        if not (folder.path / PLAN).is_file():
+            write_json(folder.path / PLAN, stored)
+    start = time.perf_counter()
+    done: dict[str, Any] = {}
+    for step in todo:
+        summary = carry_out(step)
+        if summary is None:
+            return None
+        done[step.verb] = summary
+    with open_console(config.quiet, folder.path, "run the command again") as console, using_dtype(config.dtype):
+        summary = summarise(config, stored, done, console)
+        summary["seconds"] = round(time.perf_counter() - start, 1)
+        write_result(folder.path, summary, stored)
+        write_json(folder.path / SUMMARY, summary)
+    return summary
+
+
+def new_plan(config: CompressConfig, console: Console) -> tuple[dict[str, Any], list[Step]]:
+    """Look at the teacher, and return what `plan.json` will hold, and the steps. Nothing is written, and no query is spent."""
+    looked = look_at_teacher(config, console)
+    students: dict[str, Any] = {}
+
+    def makeable(spec: str) -> str:
+        try:
+            students[spec] = try_student(spec, config, looked)
+        except InputError as error:
+            return str(error)
+        return ""
+
+    plan = make_plan(config, looked, makeable, lambda spec: why_not_crafted(students[spec], config, looked))
+    seconds = estimate(config, plan, looked, students[plan.student])
+    student = students[plan.student]
+    todo = steps(config, plan, looked)
+    settings = dataclasses.asdict(config) | {"teacher": looked.name}
+    return {
+        "settings": settings,
+        "teacher": looked.facts(),
+        "plan": plan.stored(),
+        "student_parameters": student.num_parameters(),
+        "seconds": seconds,
+        "commands": [step.command() for step in todo],
+        "versions": library_versions(),
+    }, todo
+
+
+def _stored(config: CompressConfig, folder: Path) -> dict[str, Any] | None:
+    """Return the plan that the folder holds; None if the folder is new.
+
+    Raises:
+        InputError: The folder holds something else, or what other settings have made.
+    """
+    if not (folder / PLAN).is_file():
+        others = sorted(file.name for file in folder.iterdir() if file.name != LOCK)
+        if others:
+            raise InputError(f"to: '{folder}' already holds something else ({others[0]}): choose another folder")
+        return None
+    stored = dict(read_json(folder / PLAN))
+    given = dataclasses.asdict(config) | {"teacher": teacher_name(config.teacher)}
+    if not isinstance(stored.get("settings"), dict) or not isinstance(stored.get("plan"), dict):
+        raise InputError(f"{folder / PLAN}: is damaged: remove the folder and begin again, or choose another")
+    if differing := differences(stored["settings"], given, default_values(config), NOT_COMPARED):
+        raise InputError(
+            f"to: '{folder}' was begun with other settings ({'; '.join(differing)}): give the same, or choose another folder"
+        )
+    return stored
+
+
+def _known(config: CompressConfig, stored: dict[str, Any], console: Console) -> Looked:
+    """Return what the plan knows of the teacher.
+
+    Raises:
+        InputError: A local teacher has changed since, or has gone.
+    """
+    facts = stored["teacher"]
+    if facts.get("identity") is None:
+        return Looked(**facts)
+    from distill.teachers.prediction_cache import identity
+
+    teacher = open_local(config, console)
+    if identity(teacher.teacher) != facts["identity"]:
+        raise InputError(
+            f"teacher: {facts['name']} has changed since '{config.to}' was begun: put it back, or choose another folder"
+        )
+    return Looked(**facts, teacher=teacher)

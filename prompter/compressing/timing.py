@@ -1,0 +1,89 @@
+"""How long a plan will take on this machine, from a few seconds of each part of the work.
+
+The estimate is rough: other work on the machine, the length of the texts and the cache of answers are not known. A service or
+a function is not asked.
+"""
+
+import time
+
+import torch
+
+from distill.batch import SyntheticBatch
+from distill.config import DistillConfig
+from distill.distiller import Distiller
+from distill.methods.config import AsDfdConfig
+from distill.student import Student
+from eval.classifiers.scoring import size_and_speed
+from prompter.compressing.config import CompressConfig
+from prompter.compressing.looking import SENTENCE, Looked
+from prompter.compressing.planning import CRAFTED, PROMPTED, Plan
+from prompter.compressing.steps import training_settings, writing_settings
+from prompter.generation.policy import TopicPolicy
+from prompter.generation.writer import Writer
+from prompter.students.methods import new_synthesizer
+
+UPDATES, CRAFTED_QUERIES, WRITTEN = 3, 64, 16
+"""Of each part as much as is timed."""
+
+LEARNING = 1.8
+"""What training the policy adds: 987 s in all, 435 s of them the policy (docs/log.md, 2026-11-26, 'learning, in context')."""
+
+
+def estimate(config: CompressConfig, plan: Plan, looked: Looked, student: Student) -> dict[str, float]:
+    """Return the seconds that each part of the work will take, about; a part that cannot be timed is missing.
+
+    Args:
+        config: The call.
+        plan: What will be done.
+        looked: The teacher.
+        student: An untrained student of the plan; it is spent afterwards.
+    """
+    training = training_settings(config, plan)
+    distiller = Distiller(student, training, config.budget, config.seed)
+    seconds: dict[str, float] = {}
+    if plan.method == CRAFTED:
+        assert looked.teacher is not None
+        method = new_synthesizer(AsDfdConfig(), looked.teacher, distiller, [], config)  # type: ignore[arg-type]
+        start = time.perf_counter()
+        batch = method.step(CRAFTED_QUERIES).batch
+        seconds["crafting"] = (time.perf_counter() - start) / CRAFTED_QUERIES * config.budget
+        distiller.add(batch)
+    else:
+        if looked.teacher is not None:
+            speed = size_and_speed({"teacher": looked.teacher.teacher}, [SENTENCE] * 64, batch=64, rounds=1)["teacher"]
+            seconds["teacher"] = config.budget / speed["texts_per_second"]
+        if plan.method == PROMPTED:
+            seconds["writing"] = _writing(config, plan, looked) * config.budget * LEARNING
+        distiller.add(_made_up(training, len(student.labels)))
+    distiller.update(1)
+    start = time.perf_counter()
+    distiller.update(UPDATES)
+    updates = plan.updates * (1.5 if plan.method == PROMPTED else 1 + training.student_online_share * training.student_restart)
+    seconds["student"] = (time.perf_counter() - start) / UPDATES * updates
+    return {name: round(value, 1) for name, value in seconds.items()}
+
+
+def _made_up(training: DistillConfig, classes: int) -> SyntheticBatch:
+    """Return texts with made-up answers, as many as an update takes."""
+    rows = training.student_batch_size
+    texts = [f"{SENTENCE} {row}" for row in range(rows)]
+    answers = torch.full((rows, classes), 1 / classes).log()
+    return SyntheticBatch(texts, answers, torch.full((rows,), -1), [""] * rows, "timing")
+
+
+def _writing(config: CompressConfig, plan: Plan, looked: Looked) -> float:
+    """Return the seconds that the language model needs for one text, its opening included.
+
+    Raises:
+        InputError: The language model cannot be loaded, or does not fit.
+    """
+    policy_settings, writer_settings, candidates = writing_settings(config, plan)
+    labels = looked.labels or ["first", "second"]
+    assert plan.generator is not None
+    length = policy_settings.topic_max_tokens
+    policy = TopicPolicy.load(plan.generator, labels, policy_settings, length, config.device, config.seed, config.quiet)
+    writer = Writer.beside(policy, plan.generator, plan.generator, writer_settings, config.device, quiet=config.quiet)
+    targets = torch.arange(WRITTEN) % len(labels)
+    start = time.perf_counter()
+    writer.write(policy.topics(targets, config.seed, 0), config.seed, 0, targets=targets)
+    return (time.perf_counter() - start) / WRITTEN * candidates

@@ -1,0 +1,107 @@
+"""The plan and the result as lines for a person."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from prompter.compressing.planning import CRAFTED, TEXTS
+
+
+def plan_lines(stored: Mapping[str, Any], explain: bool) -> list[str]:
+    """Return the plan, line by line.
+
+    Args:
+        stored: Content of `plan.json`.
+        explain: Name the row behind each reason, and the commands that do the same.
+    """
+    teacher, plan, settings = stored["teacher"], stored["plan"], stored["settings"]
+    lines = [
+        f"Teacher   {teacher['name']}: {teacher_words(teacher)}",
+        f"Method    {method_words(plan, settings)}",
+        f"Student   {plan['student']}: {stored['student_parameters']:,} parameters, {plan['updates']:,} updates",
+        f"Queries   {queries_words(plan, settings)}",
+        f"Time      {time_words(stored)}",
+    ]
+    for reason in plan["reasons"]:
+        source = f" [{reason['source']}]" if reason["source"] else ""
+        lines.append(f"Why       {reason['words']}{source}")
+    lines += [f"Note      {note}" for note in plan["notes"]]
+    if explain:
+        lines += ["The same by single verbs:", *(f"  {command}" for command in stored["commands"])]
+    return lines
+
+
+def teacher_words(teacher: Mapping[str, Any]) -> str:
+    """Return what is known of a teacher."""
+    parts = [teacher["kind"]]
+    if teacher["labels"]:
+        shown = ", ".join(teacher["labels"][:6]) + (", ..." if len(teacher["labels"]) > 6 else "")
+        parts.append(f"{len(teacher['labels'])} classes ({shown})")
+    if teacher["layers"]:
+        parts.append(f"{teacher['layers']} layers")
+    if teacher["parameters"]:
+        parts.append(f"{teacher['parameters']:,} parameters")
+    if teacher["bytes"]:
+        parts.append(f"{teacher['bytes'] / 1e6:.1f} MB")
+    if teacher["milliseconds"]:
+        parts.append(f"{teacher['milliseconds']:.1f} ms a text here")
+    else:
+        parts.append("not asked yet, since its answers may cost money")
+    return ", ".join(parts)
+
+
+def method_words(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """Return what the student will learn from."""
+    if plan["method"] == TEXTS:
+        return f"your texts, {settings['texts']}"
+    if plan["method"] == CRAFTED:
+        return "as-dfd: samples crafted from the teacher's gradients, no text and no language model"
+    return f"prompted: texts that {plan['generator']} writes, led by a prompter that learns what to ask for"
+
+
+def queries_words(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """Return how often the teacher will be asked."""
+    most = "at most " if plan["method"] == TEXTS else ""
+    return f"{most}{settings['budget']:,}; the first few hundred are a pilot, which stops the run if it would be worthless"
+
+
+def time_words(stored: Mapping[str, Any]) -> str:
+    """Return how long it will take, and what the time goes to."""
+    seconds = stored["seconds"]
+    parts = ", ".join(f"{name} {in_words(value).removeprefix('about ')}" for name, value in seconds.items())
+    black_box = "" if stored["teacher"]["identity"] else "; the time of the teacher's answers comes on top"
+    return f"{in_words(sum(seconds.values()))} on this machine, by a short timing ({parts}){black_box}"
+
+
+def result_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Return the result, line by line; a table of sizes and times is printed apart."""
+    lines = []
+    if found := summary["agreement"]:
+        lines.append(
+            f"Agreement with the teacher: {found['value']:.1%} ({found['low']:.1%} to {found['high']:.1%}, 95 %) on "
+            f"{found['texts']:,} {found['on']}. {found['caveat']}"
+        )
+    if real := summary["real"]:
+        of_teacher = f", agreement {real['agreement']:.1%}" if "agreement" in real else ""
+        lines.append(
+            f"On {real['data']}: accuracy {real['accuracy']:.1%}{of_teacher} ({real['n']:,} rows, used for nothing else)."
+        )
+    lines.append(f"Teacher queries: {summary['teacher_queries']:,}; really asked: {summary['teacher_calls']:,}.")
+    lines += summary["notes"]
+    lines.append("Written:")
+    lines += [f"  {place}  {words}" for place, words in summary["written"].items()]
+    lines.append("Next:")
+    lines += [f"  {command}" for command in summary["next"]]
+    return lines
+
+
+def in_words(seconds: float) -> str:
+    """Return a time as a person says it.
+
+    Examples:
+        >>> in_words(42), in_words(400), in_words(9000)
+        ('about 1 minute', 'about 7 minutes', 'about 2.5 hours')
+    """
+    minutes = max(1, round(seconds / 60))
+    if minutes >= 90:
+        return f"about {seconds / 3600:.1f} hours"
+    return f"about {minutes} minute{'s' if minutes > 1 else ''}"

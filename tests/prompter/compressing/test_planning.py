@@ -1,0 +1,111 @@
+"""The rules of a plan, without any model."""
+
+from typing import Any
+
+import pytest
+
+from distill.common.errors import InputError
+from prompter.compressing.config import GENERATOR, CompressConfig
+from prompter.compressing.looking import FUNCTION, MODEL, SERVICE, Looked
+from prompter.compressing.planning import CRAFTED, PRETRAINED, PROMPTED, TEXTS, Plan, make_plan, teacher_layers
+from prompter.compressing.steps import carry_out, steps, training_settings, writing_settings
+from prompter.students.config import distill_settings
+from prompter.training.settings import settings_from
+
+BERT = Looked("models/teacher", MODEL, ["a", "b"], layers=6)
+BLACK_BOX = Looked("https://host/predict", SERVICE)
+
+
+def plan(looked: Looked, unmakeable: str = "", uncraftable: str = "", **values: Any) -> Plan:
+    config = CompressConfig(teacher=looked.name, to="small", **values)
+    return make_plan(config, looked, lambda spec: unmakeable, lambda student: uncraftable)
+
+
+def test_weights_at_hand_are_crafted_from_into_layers_of_the_teacher() -> None:
+    made = plan(BERT)
+    assert (made.method, made.student, made.generator) == (CRAFTED, "teacher-layers:0,2", None)
+    assert plan(BERT, size="base").student == "teacher-layers:0,2,4"
+    assert all(reason.source.startswith("docs/") for reason in made.reasons)
+
+
+def test_own_texts_are_used_alone() -> None:
+    made = plan(BERT, texts="mine.txt", generator="gpt2")
+    assert (made.method, made.student) == (TEXTS, "teacher-layers:0,2")
+    assert "gpt2 is not used" in made.notes[0]
+
+
+def test_a_black_box_gets_prompted_text_and_a_pre_trained_student() -> None:
+    made = plan(BLACK_BOX, uncraftable="the teacher's weights are not at hand")
+    assert (made.method, made.student, made.generator) == (PROMPTED, PRETRAINED["tiny"], GENERATOR)
+    assert made.learning_rate == 3e-4 and made.writing["rollout_size"] == 64 and "--task_description" in made.notes[0]
+    assert plan(BLACK_BOX, uncraftable="x", size="base").student == PRETRAINED["base"]
+
+
+def test_a_language_model_that_the_user_names_is_used() -> None:
+    assert plan(BERT, generator="gpt2").generator == "gpt2"
+    toy = plan(Looked("toy:sentiment", MODEL, ["a", "b"], layers=4), generator="toy")
+    assert toy.method == PROMPTED and toy.writing["in_context"] is False
+
+
+def test_random_weights_only_where_they_are_asked_for() -> None:
+    made = plan(BERT, uncraftable="own embeddings", student="bert:layers=2,hidden=128")
+    assert made.method == PROMPTED and "ten points" in made.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("looked", "values", "said"),
+    [
+        (BLACK_BOX, {"unmakeable": "no network"}, "student: .* cannot be had \\(no network\\): give --student"),
+        (BLACK_BOX, {"uncraftable": "no weights", "data_free": True}, "data_free .*no weights"),
+        (BERT, {"unmakeable": "no such folder", "student": "x"}, "no such folder"),
+    ],
+)
+def test_what_cannot_be_planned_is_said(looked: Looked, values: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        plan(looked, **values)
+
+
+def test_settings_that_contradict_each_other_are_refused() -> None:
+    for values, said in (
+        ({"data_free": True, "texts": "x"}, "texts is given"),
+        ({"export": ["none", "onnx"]}, "export names"),
+        ({"size": "huge"}, "size is 'huge'"),
+        ({"to": ""}, "to is missing"),
+    ):
+        with pytest.raises(InputError, match=said):
+            CompressConfig(**{"teacher": "t", "to": "small", **values})
+
+
+@pytest.mark.parametrize("count", range(2, 13))
+def test_a_student_of_layers_is_smaller_than_its_teacher(count: int) -> None:
+    for size in ("tiny", "small", "base"):
+        layers = [int(layer) for layer in str(teacher_layers(count, size)).partition(":")[2].split(",")]
+        assert layers[0] == 0 and layers[-1] < count and 0 < len(layers) < count
+
+
+@pytest.mark.parametrize(
+    ("looked", "values", "verbs"),
+    [
+        (BERT, {}, ["distill"]),
+        (BERT, {"texts": "mine.txt"}, ["distill"]),
+        (BLACK_BOX, {"uncraftable": "x", "task_description": "a report"}, ["train", "distill"]),
+        (Looked("toy:topic", MODEL, ["a", "b"], layers=4), {"generator": "toy"}, ["train", "distill"]),
+        (Looked("my:function", FUNCTION), {"uncraftable": "x", "eval_data": "test.jsonl"}, ["train", "distill"]),
+    ],
+)
+def test_every_step_is_a_call_that_its_verb_understands(looked: Looked, values: dict[str, Any], verbs: list[str]) -> None:
+    made = plan(looked, **values)
+    config = CompressConfig(
+        teacher=looked.name, to="small", **{k: v for k, v in values.items() if k in CompressConfig.__dataclass_fields__}
+    )
+    todo = steps(config, made, looked)
+    assert [step.verb for step in todo] == verbs
+    for step in todo:
+        if step.verb == "train":
+            settings = settings_from(step.values)
+            assert settings.run.budget == 6000 and settings.policy == writing_settings(config, made)[0]
+            assert step.command().startswith("prompter train --")
+        else:
+            assert distill_settings(step.values)[1] == training_settings(config, made)
+    assert Plan.read(made.stored()) == made
+    assert callable(carry_out)

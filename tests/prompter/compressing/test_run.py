@@ -1,0 +1,164 @@
+"""`prompter compress` as a whole, on a tiny teacher."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from scipy.stats import beta
+
+from prompter.compressing import result
+from tests.prompter.compressing.compressions import run, summary_of, write_teacher
+from tests.prompter.students.distilling import kill_at
+from tests.distill.tiny import random_texts
+
+SMALL = ("--budget", 400, "--export", "none", "--quiet")
+
+
+def weights(to: Path) -> dict[str, bytes]:
+    return {name: value.numpy().tobytes() for name, value in load_file(to / "student" / "model.safetensors").items()}
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(
+    layered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert run(layered, tmp_path / "small", "--dry_run", "--explain", "--budget", 400) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for words in ("3 classes (sea, field, town)", "as-dfd", "teacher-layers:0,2", "400;", "docs/benchmarks/students.md"):
+        assert words in said, words
+    assert "prompter distill --teacher" in said and "minute" in said
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_teacher_becomes_a_student_with_a_report_and_a_second_call_does_nothing(
+    layered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    to = tmp_path / "small"
+    assert run(layered, to, *SMALL) in (0, 3)  # a random teacher is not easily learnt
+    said = capsys.readouterr().out
+    assert "Agreement with the teacher" in said and f"{to}/student" in said and "prompter evaluate" in said
+    summary = summary_of(to)
+    found = summary["agreement"]
+    agreed = round(found["value"] * found["texts"])
+    assert found["low"] == pytest.approx(beta.ppf(0.025, agreed, found["texts"] - agreed + 1))
+    assert found["high"] == pytest.approx(beta.ppf(0.975, agreed + 1, found["texts"] - agreed))
+    assert summary["teacher_queries"] == 400 and list(summary["models"]) == ["teacher", "student"]
+    assert summary["models"]["student"]["bytes"] < summary["models"]["teacher"]["bytes"]
+    assert (to / "student" / "README.md").is_file() and "What was written" in (to / "report.html").read_text()
+    assert not list(to.glob(".*.work"))
+    made = {file: file.stat().st_mtime_ns for file in to.rglob("*") if file.is_file()}
+    assert run(layered, to, *SMALL[:-1]) in (0, 3)
+    assert "finished; nothing to do" in " ".join(capsys.readouterr().out.split())
+    assert made == {file: file.stat().st_mtime_ns for file in made}
+    assert run(layered, to, "--budget", 500, "--export", "none", "--quiet") == 2
+    assert "budget: 400 there, 500 here" in capsys.readouterr().err
+
+
+def test_a_killed_call_goes_on_to_the_same_student(
+    layered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for call in (3, 6):
+        with monkeypatch.context() as patch, pytest.raises(SystemExit):
+            kill_at(call, patch)
+            run(layered, tmp_path / f"killed-{call}", *SMALL)
+    assert run(layered, tmp_path / "whole", *SMALL) in (0, 3)
+    for call in (3, 6):
+        assert (tmp_path / f"killed-{call}" / "plan.json").is_file()
+        assert run(layered, tmp_path / f"killed-{call}", *SMALL) in (0, 3)
+        assert weights(tmp_path / f"killed-{call}") == weights(tmp_path / "whole")
+
+
+def test_a_teacher_that_changes_on_the_way_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = write_teacher(tmp_path / "teacher")
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        kill_at(3, patch)
+        run(teacher, tmp_path / "small", *SMALL)
+    write_teacher(teacher, seed=1)
+    assert run(teacher, tmp_path / "small", *SMALL) == 2
+    error = capsys.readouterr().err
+    assert "has changed since" in error and error.count("\n") == 1
+
+
+def test_texts_of_a_language_model_are_kept(tmp_path: Path, layered: Path, lm_folder: Path) -> None:
+    to = tmp_path / "small"
+    assert run(layered, to, "--generator", lm_folder, "--budget", 260, "--export", "none", "--no_pilot", "--quiet") in (0, 3)
+    assert {"student", "dataset", "run", "plan.json", "summary.json", "report.html"} <= {file.name for file in to.iterdir()}
+    assert json.loads((to / "run" / "summary.json").read_text())["teacher_queries"] == 260
+    assert summary_of(to)["teacher_queries"] == 260 and (to / "dataset" / "recipe.yaml").is_file()
+
+
+def test_own_texts_and_a_function_that_knows_one_answer_end_after_the_pilot(
+    tmp_path: Path, lm_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = tmp_path / "mine.txt"
+    texts.write_text("\n".join(random_texts(600, 1)))
+    call = ["tests.prompter.training.acceptability:acceptability", tmp_path / "small", "--texts", texts]
+    student = ["--student", "bert:layers=1,hidden=16,heads=1", "--student_tokenizer", lm_folder, *SMALL]
+    assert run(*call, *student) == 3
+    error = capsys.readouterr().err
+    assert "pilot of 256 queries" in error and error.count("\n") == 1
+    assert not (tmp_path / "small" / "student").exists()
+
+
+def test_kinds_that_are_not_supported_are_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = write_teacher(tmp_path / "pairs", ["entailment", "neutral", "contradiction"])
+    numbers = write_teacher(tmp_path / "numbers", ["score"])
+    several = write_teacher(tmp_path / "several")
+    config = json.loads((several / "config.json").read_text())
+    (several / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
+    words = write_teacher(tmp_path / "words")
+    (words / "config.json").write_text(json.dumps(config | {"architectures": ["BertForTokenClassification"]}))
+    for teacher, said in (
+        (pairs, "classifies pairs of texts"),
+        (numbers, "a regressor"),
+        (several, "multi-label"),
+        (words, "labels words"),
+        (tmp_path / "nowhere", "does not exist"),
+    ):
+        assert run(teacher, tmp_path / "small", *SMALL) == 2
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1, teacher
+        assert not (tmp_path / "small").exists()
+
+
+def test_a_default_program_that_cannot_be_made_is_a_note(
+    layered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from distill.common.errors import InputError
+
+    def fail(*unused: object) -> None:
+        raise InputError("onnx: the exporter cannot convert this bert")
+
+    monkeypatch.setattr(result, "export_new", fail)
+    to = tmp_path / "small"
+    assert run(layered, to, "--budget", 400, "--quiet") in (0, 3)
+    assert "No program was written: onnx: the exporter" in " ".join(capsys.readouterr().out.split())
+    assert run(layered, tmp_path / "asked", "--budget", 400, "--quiet", "--export", "onnx") == 2
+    assert (tmp_path / "asked" / "student").is_dir() and not (tmp_path / "asked" / "summary.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_toy_task_from_the_command_line_to_a_program_without_torch(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    to = tmp_path / "small"
+    done = subprocess.run(
+        [sys.executable, "-m", "prompter", "compress", "toy:sentiment", "--to", str(to), "--eval_data", "toy:sentiment"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "as-dfd" in done.stdout and "Pilot of" in done.stdout
+    summary = summary_of(to)
+    assert summary["real"]["accuracy"] > 0.85 and summary["programs"]["onnx"]["agreement"] >= 0.99
+    script = "import sys; sys.path.insert(0, 'examples'); import run_without_torch; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    example = subprocess.run(
+        [sys.executable, "examples/run_without_torch.py", str(to / "student" / "onnx"), "the staff was lovely ."],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "positive" in example.stdout or "negative" in example.stdout
+    assert (to / "student" / "README.md").is_file() and (to / "report.html").is_file()
