@@ -14,7 +14,8 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.common.precision import using_dtype
 from distill.teachers.names import teacher_name
-from prompter.compressing.config import NOT_COMPARED, CompressConfig
+from distill.teachers.prediction_cache import identity
+from prompter.compressing.config import NO_EXPORT, NOT_COMPARED, CompressConfig
 from prompter.compressing.looking import Looked, look_at_teacher, open_local, try_student, why_not_crafted
 from prompter.compressing.planning import Plan, make_plan
 from prompter.compressing.result import summarise, write_result
@@ -54,9 +55,9 @@ def compress(config: CompressConfig) -> dict[str, Any] | None:
 def _work(config: CompressConfig, folder: RunFolder) -> dict[str, Any] | None:
     with open_console(config.quiet, folder.path, "run the command again") as console, using_dtype(config.dtype):
         stored = _stored(config, folder.path)
-        if stored is not None and (folder.path / SUMMARY).is_file():
+        if stored is not None and (finished := _finished(config, folder.path)):
             console.say(f"{folder.path} is finished; nothing to do.")
-            return dict(read_json(folder.path / SUMMARY))
+            return finished
         if stored is None:
             stored, todo = new_plan(config, console)
         else:
@@ -68,6 +69,9 @@ def _work(config: CompressConfig, folder: RunFolder) -> dict[str, Any] | None:
     start = time.perf_counter()
     done: dict[str, Any] = {}
     for step in todo:
+        if done:
+            with quieten(), Console(True) as silent, using_dtype(config.dtype):
+                _known(config, stored, silent)  # a teacher may be replaced while the run goes on
         summary = carry_out(step)
         if summary is None:
             return None
@@ -108,6 +112,15 @@ def new_plan(config: CompressConfig, console: Console) -> tuple[dict[str, Any], 
     }, todo
 
 
+def _finished(config: CompressConfig, folder: Path) -> dict[str, Any] | None:
+    """Return the summary of a finished folder; None if it is not finished, or lacks a format that is asked for now."""
+    if not (folder / SUMMARY).is_file():
+        return None
+    summary = dict(read_json(folder / SUMMARY))
+    wanted = {kind for kind in config.export if kind != NO_EXPORT}
+    return summary if wanted <= set(summary["programs"]) else None
+
+
 def _stored(config: CompressConfig, folder: Path) -> dict[str, Any] | None:
     """Return the plan that the folder holds; None if the folder is new.
 
@@ -139,8 +152,6 @@ def _known(config: CompressConfig, stored: dict[str, Any], console: Console) -> 
     facts = stored["teacher"]
     if facts.get("identity") is None:
         return Looked(**facts)
-    from distill.teachers.prediction_cache import identity
-
     teacher = open_local(config, console)
     if identity(teacher.teacher) != facts["identity"]:
         raise InputError(

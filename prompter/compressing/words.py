@@ -85,7 +85,8 @@ def result_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"On {real['data']}: accuracy {real['accuracy']:.1%}{of_teacher} ({real['n']:,} rows, used for nothing else)."
         )
-    lines.append(f"Teacher queries: {summary['teacher_queries']:,}; really asked: {summary['teacher_calls']:,}.")
+    asked = "" if summary["teacher"]["identity"] else f"; really asked: {summary['teacher_calls']:,}"
+    lines.append(f"Teacher queries: {summary['teacher_queries']:,}{asked}.")
     lines += summary["notes"]
     lines.append("Written:")
     lines += [f"  {place}  {words}" for place, words in summary["written"].items()]
