@@ -5,21 +5,39 @@ from dataclasses import dataclass
 from distill.common.settings import setting
 
 
+@dataclass(frozen=True)
+class Asking:
+    """How a teacher is asked, beside its name and its class names.
+
+    Attributes:
+        prompt: Request to a language model, with `{text}`; "" for the one that `task` makes.
+        task: What a text is, in the user's words, for that request; "" where they said nothing.
+        hypothesis: Sentence about a class for an NLI model, with `{}`; "" for the usual one.
+        rate: Most requests per second to a service; 0 for no limit.
+    """
+
+    prompt: str = ""
+    task: str = ""
+    hypothesis: str = ""
+    rate: float = 0.0
+
+
 @dataclass
 class TeacherSettings:
     """Which teacher, the names of its classes, and whether its predictions are kept."""
 
     teacher: str = setting(
         "",
-        "Classifier: folder, hub id, http(s)://HOST/predict, endpoint+https://HOST, vllm+http://HOST/classify, Python "
-        "function module:function, or toy:TASK. Where a prompter or dataset is given, the default is the teacher it was made "
-        "for.",
+        "Classifier: folder, hub id, http(s)://HOST/predict, endpoint+https://HOST, vllm+http://HOST/classify, "
+        "openai+http://HOST/v1#MODEL, Python function module:function, or toy:TASK. Where a prompter or dataset is given, the "
+        "default is the teacher it was made for.",
         "Models",
         path=True,
     )
     teacher_labels: list[str] = setting(
         [],
-        "Class names of a function, in the order of its predictions, or of a service, in any order.",
+        "Class names of a function, in the order of its predictions, or of a service, in any order; the classes that an NLI "
+        "or a language model shall tell apart.",
         "Models",
         commas="alone",
     )
@@ -30,7 +48,24 @@ class TeacherSettings:
         low=2,
         high=8192,
     )
+    teacher_prompt: str = setting(
+        "",
+        "Request to a language model that is the teacher, with {text} where the text and {labels} where the class names "
+        "stand; default: one that names the task_description.",
+        "Models",
+    )
+    teacher_hypothesis: str = setting(
+        "",
+        "Sentence about a class, with {} where its name stands, for an NLI model that is asked zero-shot; default: "
+        "This example is {}.",
+        "Models",
+    )
+    teacher_rate: float = setting(0.0, "Most requests per second to a service; 0: no limit.", "Models", low=0)
     teacher_cache: bool = setting(True, "Keep the teacher's predictions on disk, so that no text is paid for twice.", "Models")
+
+    def asking(self, task: str | None = None) -> Asking:
+        """Return how the teacher is asked, where a text is `task`."""
+        return Asking(self.teacher_prompt, task or "", self.teacher_hypothesis, self.teacher_rate)
 
 
 @dataclass

@@ -12,15 +12,22 @@ copy, or the same file used from another directory, is a file from elsewhere aga
 import hashlib
 import os
 import shlex
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.files import POSIX, cache_root, make_private_file, make_private_folder
+from distill.common.terminal import one_line
+from distill.teachers.config import Asking
 from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, check_stored_name
 
 TOY = "toy:"
+
+LONGEST_REQUEST = 20_000
+"""Most characters of a request to a model that a file gives."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class FoundTeacher:
         name: Its name, as the file gives it.
         file: The file.
         labels: Class names that the file gives for it.
+        prompt: Request to a language model that the file gives, "" for none.
+        hypothesis: Sentence about a class for an NLI model that the file gives, "" for none.
 
     Raises:
         InputError: The file holds something else in their places.
@@ -39,12 +48,21 @@ class FoundTeacher:
     name: str
     file: Path
     labels: list[str] = field(default_factory=list)
+    prompt: str = ""
+    hypothesis: str = ""
 
     def __post_init__(self) -> None:
         """Check what the file holds."""
         check_stored_name(self.name, self.file, "teacher")
         if not isinstance(self.labels, list) or not all(isinstance(label, str) for label in self.labels):
             raise InputError(f"{self.file}: 'teacher_labels' is no list of names: copy the file again")
+        for key, said in (("teacher_prompt", self.prompt), ("teacher_hypothesis", self.hypothesis)):
+            if not isinstance(said, str) or len(said) > LONGEST_REQUEST:
+                raise InputError(f"{self.file}: '{key}' is no request to a model: copy the file again")
+
+    def asking(self, given: Asking) -> Asking:
+        """Return how the teacher is asked: as the user says, and else as the file does."""
+        return replace(given, prompt=given.prompt or self.prompt, hypothesis=given.hypothesis or self.hypothesis)
 
     def check(self, trust: bool, otherwise: str = "") -> bool:
         """Check that this teacher may be used.
@@ -65,7 +83,9 @@ class FoundTeacher:
         if trust and not function:
             return True
         labels = f" --teacher_labels {shlex.join(self.labels)}" if self.labels else ""
-        ways = [f"give --teacher {shlex.quote(self.name)}{labels} yourself if you trust it"]
+        for flag, said in (("teacher_prompt", self.prompt), ("teacher_hypothesis", self.hypothesis)):
+            labels += f" --{flag} {shlex.quote(said)}" if said else ""
+        ways = [f"give --teacher {shlex.quote(self.name)}{one_line(labels)} yourself if you trust it"]
         why = "what a file from elsewhere names is not asked"
         if function:
             why = "a Python function is code, and code that a file from elsewhere names is never run"
@@ -76,6 +96,17 @@ class FoundTeacher:
             f"teacher: {self.file} names its teacher '{self.name}', and you did not ({why}): "
             + ", or ".join([*ways, *([otherwise] if otherwise else [])])
         )
+
+
+def found_teacher(values: Mapping[str, Any], file: Path) -> FoundTeacher:
+    """Return the teacher that a file names among other values.
+
+    Raises:
+        InputError: See `FoundTeacher`.
+    """
+    labels = values.get("teacher_labels") or []
+    asked = (values.get(key) or "" for key in ("teacher_prompt", "teacher_hypothesis"))
+    return FoundTeacher(values["teacher"], file, labels, *asked)
 
 
 def remember(file: Path, teacher: str) -> None:

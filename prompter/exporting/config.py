@@ -10,7 +10,7 @@ from typing import Any
 from distill.common.errors import InputError
 from distill.common.settings import CommonSettings, HubSettings, check, setting
 from distill.teachers.config import FoundTeacherSettings
-from distill.teachers.found import FoundTeacher, made_here
+from distill.teachers.found import found_teacher, made_here
 from distill.teachers.names import teacher_name
 from prompter.generation.config import WriterConfig
 from prompter.runtime.parser import combined, fill
@@ -83,7 +83,10 @@ class ExportConfig(FoundTeacherSettings, HubSettings, CommonSettings):
 
 PARTS = (ExportConfig, WriterConfig)
 
-NOT_COMPARED = {"teacher_cache", "trust_teacher", "run", "to", "jsonl", "csv", "push_to_hub", "public", "quiet"}
+NOT_COMPARED = {
+    *("teacher_cache", "trust_teacher", "teacher_rate"),
+    *("run", "to", "jsonl", "csv", "push_to_hub", "public", "quiet"),
+}
 """Settings that may differ between an export and its continuation, because they do not change the rows. The run is known by
 its fingerprint, wherever it lies."""
 
@@ -125,10 +128,12 @@ def export_settings(values: Mapping[str, Any], where: str = "") -> tuple[ExportC
     if config.teacher:
         config.trust_teacher = False  # the user's own name needs no trust
     else:
-        found = FoundTeacher(manifest["teacher"], manifest_file(source), manifest.get("teacher_labels", []))
+        found = found_teacher(manifest, manifest_file(source))
         config.trust_teacher = found.check(config.trust_teacher, "--teacher none for texts without labels")
         config.teacher = found.name
         config.teacher_labels = config.teacher_labels or found.labels
+        asking = found.asking(config.asking())
+        config.teacher_prompt, config.teacher_hypothesis = asking.prompt, asking.hypothesis
     return config, writer
 
 

@@ -112,6 +112,7 @@ def load_prompter_and_teacher(
             device=config.device,
             cache=config.teacher_cache,
             max_length=config.teacher_max_length,
+            asking=config.asking(),
             notice=console.say,
             quiet=config.quiet,
             own=not config.trust_teacher,

@@ -109,6 +109,7 @@ NOT_COMPARED = {
     "save_seconds",
     "teacher_cache",
     "trust_teacher",
+    "teacher_rate",
     "pilot",
     "export",
 }

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from distill.common.hub import model_folder
 from distill.portable.exported import ExportedClassifier
-from distill.teachers.names import URL_SCHEMES, teacher_name
+from distill.teachers.config import Asking
+from distill.teachers.names import UNNAMED_CLASSES, URL_SCHEMES, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.measures import measure, pairs
 from eval.classifiers.metrics import CALIBRATION_BINS, HUB, hub_metric
@@ -144,6 +145,8 @@ def open_models(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Me
             field="model" if student else "teacher",
             order=task.labels,
             max_length=config.teacher_max_length,
+            labels=(not student and config.teacher_labels) or (task.labels if spec.startswith(UNNAMED_CLASSES) else []),
+            asking=Asking(rate=config.teacher_rate) if student else config.asking(),
         )
         if note := match_labels(classifier.labels, task, teacher_name(spec)):
             notes.append(note)

@@ -121,6 +121,7 @@ def _open_teacher_if_needed(
         device=config.device,
         cache=config.teacher_cache,
         max_length=config.teacher_max_length,
+        asking=found.asking(config.asking()) if found and not config.teacher else config.asking(),
         notice=console.say,
         quiet=config.quiet,
         own=not trusted,

@@ -91,7 +91,10 @@ class Settings:
 
 PARTS = (RunConfig, PolicyConfig, WriterConfig, CandidateConfig, RewardConfig, DistillConfig)
 
-NOT_COMPARED = {"output_dir", "resume", "quiet", "report_to", "save_every", "sample_every", "teacher_cache", "pilot", "export"}
+NOT_COMPARED = {
+    *("output_dir", "resume", "quiet", "report_to", "save_every", "sample_every", "pilot", "export"),
+    *("teacher_cache", "teacher_rate"),
+}
 """Settings that may differ between a run and its resumption. They do not change what is computed, except for the last bits
 of predictions that the teacher gives in another batch where its cache is off."""
 

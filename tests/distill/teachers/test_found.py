@@ -90,7 +90,8 @@ HOSTILE = st.one_of(
         ["evil.py:run", "./a/evil.py:run", "m:object.method", "os:system",
          "subprocess:getoutput", "builtins:exec", "a.b.c:d", "http://127.0.0.1:1/x", "https://x", "HTTP://x",
          "//x/y", "openai+http://127.0.0.1:1/v1#m", 
-         "vllm+https://x/y.py:run", "endpoint+http://x", "file:///etc/passwd", "antigravity:x", "..", "/", "", ":", "toy:", "toy:../x", "toy:os:system", "hub:x",
+         "vllm+https://x/y.py:run", "endpoint+http://x",
+         "file:///etc/passwd", "antigravity:x", "..", "/", "", ":", "toy:", "toy:../x", "toy:os:system", "hub:x",
          "C:\\x:y"]
     ),
     st.text(max_size=40),
