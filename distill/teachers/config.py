@@ -1,7 +1,9 @@
 """Settings that name a teacher, shared by every command that may ask one."""
 
+import math
 from dataclasses import dataclass
 
+from distill.common.errors import InputError
 from distill.common.settings import setting
 
 
@@ -61,11 +63,67 @@ class TeacherSettings:
         "Models",
     )
     teacher_rate: float = setting(0.0, "Most requests per second to a service; 0: no limit.", "Models", low=0)
+    teacher_price: float = setting(
+        0.0, "Price of 1,000 queries to the teacher, in your currency; what was spent is then shown.", "Budget", low=0
+    )
     teacher_cache: bool = setting(True, "Keep the teacher's predictions on disk, so that no text is paid for twice.", "Models")
+
+    def spent(self, calls: int) -> dict[str, float]:
+        """Return what a summary says of the cost: `teacher_price` and `money_spent`, or {} where no price is given.
+
+        Args:
+            calls: Texts that the teacher was really asked.
+
+        Examples:
+            >>> TeacherSettings(teacher_price=0.5).spent(1234)
+            {'teacher_price': 0.5, 'money_spent': 0.617}
+        """
+        if not self.teacher_price:
+            return {}
+        return {"teacher_price": self.teacher_price, "money_spent": round(calls * self.teacher_price / 1000, 6)}
 
     def asking(self, task: str | None = None) -> Asking:
         """Return how the teacher is asked, where a text is `task`."""
         return Asking(self.teacher_prompt, task or "", self.teacher_hypothesis, self.teacher_rate)
+
+
+@dataclass
+class MoneySettings(TeacherSettings):
+    """The same for commands with a budget, which may be given in money."""
+
+    budget_money: float = setting(
+        0.0,
+        "Budget in money instead of queries: as many as it buys at teacher_price. Baselines and eval_data cost extra.",
+        "Budget",
+        low=0,
+    )
+
+    def bought(self, budget: int, default: int) -> int:
+        """Return the budget in queries.
+
+        Args:
+            budget: As given in queries, `default` where it was not.
+            default: What `budget` is without a word of the user.
+
+        Raises:
+            InputError: There is no price, the money buys nothing, or both budgets are given and differ.
+        """
+        if not self.budget_money:
+            return budget
+        if not self.teacher_price:
+            raise InputError(
+                f"budget_money is {self.budget_money:g}, but the price is not known: give --teacher_price for 1,000 queries"
+            )
+        queries = math.floor(self.budget_money / self.teacher_price * 1000 * (1 + 1e-12))  # 0.3 / 0.1 is 2.9999999999999996
+        if not queries:
+            raise InputError(
+                f"budget_money is {self.budget_money:g}, which buys no query at {self.teacher_price:g} for 1,000: give more"
+            )
+        if budget not in (default, queries):
+            raise InputError(
+                f"budget is {budget:,}, but budget_money {self.budget_money:g} buys {queries:,} queries: give one of the two"
+            )
+        return queries
 
 
 @dataclass

@@ -12,7 +12,7 @@ copy, or the same file used from another directory, is a file from elsewhere aga
 import hashlib
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,9 +20,8 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.files import POSIX, cache_root, make_private_file, make_private_folder
-from distill.common.terminal import one_line
 from distill.teachers.config import Asking
-from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, check_stored_name
+from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, check_stored_name, teacher_name
 
 TOY = "toy:"
 
@@ -60,8 +59,15 @@ class FoundTeacher:
             if not isinstance(said, str) or len(said) > LONGEST_REQUEST:
                 raise InputError(f"{self.file}: '{key}' is no request to a model: copy the file again")
 
-    def asking(self, given: Asking) -> Asking:
-        """Return how the teacher is asked: as the user says, and else as the file does."""
+    def asking(self, given: Asking, named: str | Callable[..., Any] = "") -> Asking:
+        """Return how the teacher is asked: as the user says, and else as the file does.
+
+        Args:
+            given: What the user says.
+            named: The teacher that the user names, "" for none; the file says nothing about another one than its own.
+        """
+        if named and teacher_name(named) != self.name:
+            return given
         return replace(given, prompt=given.prompt or self.prompt, hypothesis=given.hypothesis or self.hypothesis)
 
     def check(self, trust: bool, otherwise: str = "") -> bool:
@@ -83,9 +89,7 @@ class FoundTeacher:
         if trust and not function:
             return True
         labels = f" --teacher_labels {shlex.join(self.labels)}" if self.labels else ""
-        for flag, said in (("teacher_prompt", self.prompt), ("teacher_hypothesis", self.hypothesis)):
-            labels += f" --{flag} {shlex.quote(said)}" if said else ""
-        ways = [f"give --teacher {shlex.quote(self.name)}{one_line(labels)} yourself if you trust it"]
+        ways = [f"give --teacher {shlex.quote(self.name)}{labels} yourself if you trust it"]
         why = "what a file from elsewhere names is not asked"
         if function:
             why = "a Python function is code, and code that a file from elsewhere names is never run"

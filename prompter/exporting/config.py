@@ -84,7 +84,7 @@ class ExportConfig(FoundTeacherSettings, HubSettings, CommonSettings):
 PARTS = (ExportConfig, WriterConfig)
 
 NOT_COMPARED = {
-    *("teacher_cache", "trust_teacher", "teacher_rate"),
+    *("teacher_cache", "trust_teacher", "teacher_rate", "teacher_price"),
     *("run", "to", "jsonl", "csv", "push_to_hub", "public", "quiet"),
 }
 """Settings that may differ between an export and its continuation, because they do not change the rows. The run is known by
@@ -125,15 +125,15 @@ def export_settings(values: Mapping[str, Any], where: str = "") -> tuple[ExportC
         raise InputError(f"corpus is for a rewriter (method t3), and {run} is a prompter: leave it out")
     if "rewriter" in manifest and not config.corpus and not config.trust_teacher:
         _check_corpus(manifest["corpus"], manifest_file(source))
+    found = found_teacher(manifest, manifest_file(source))
+    asking = found.asking(config.asking(), config.teacher)
+    config.teacher_prompt, config.teacher_hypothesis = asking.prompt, asking.hypothesis
     if config.teacher:
         config.trust_teacher = False  # the user's own name needs no trust
     else:
-        found = found_teacher(manifest, manifest_file(source))
         config.trust_teacher = found.check(config.trust_teacher, "--teacher none for texts without labels")
         config.teacher = found.name
         config.teacher_labels = config.teacher_labels or found.labels
-        asking = found.asking(config.asking())
-        config.teacher_prompt, config.teacher_hypothesis = asking.prompt, asking.hypothesis
     return config, writer
 
 

@@ -357,6 +357,7 @@ class Distillation:
             "texts": self.texts,
             "teacher_queries": self.queries,
             "teacher_calls": self._teacher_state()["teacher_calls"],
+            **self.config.spent(self._teacher_state()["teacher_calls"]),
             "unusable_answers": self.unusable,
             "held_out_texts": len(self.held_out),
             **self._cut_shares(),
