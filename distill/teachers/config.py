@@ -68,19 +68,26 @@ class TeacherSettings:
     )
     teacher_cache: bool = setting(True, "Keep the teacher's predictions on disk, so that no text is paid for twice.", "Models")
 
-    def spent(self, calls: int) -> dict[str, float]:
-        """Return what a summary says of the cost: `teacher_price` and `money_spent`, or {} where no price is given.
+    def cost(self, calls: int) -> dict[str, float]:
+        """Return what a summary says of the cost: `teacher_calls`, and where there is a price, that and `money_spent`.
 
         Args:
             calls: Texts that the teacher was really asked.
 
         Examples:
-            >>> TeacherSettings(teacher_price=0.5).spent(1234)
-            {'teacher_price': 0.5, 'money_spent': 0.617}
+            >>> TeacherSettings(teacher_price=0.5).cost(1234)
+            {'teacher_calls': 1234, 'teacher_price': 0.5, 'money_spent': 0.617}
         """
+        asked: dict[str, float] = {"teacher_calls": calls}
         if not self.teacher_price:
-            return {}
-        return {"teacher_price": self.teacher_price, "money_spent": round(calls * self.teacher_price / 1000, 6)}
+            return asked
+        return asked | {"teacher_price": self.teacher_price, "money_spent": round(calls * self.teacher_price / 1000, 6)}
+
+    def spent(self, calls: int) -> str:
+        """Return a line about the cost, "" where there is no price."""
+        if not self.teacher_price:
+            return ""
+        return f"{calls:,} texts were sent to the teacher; spent {self.cost(calls)['money_spent']:,.2f}."
 
     def asking(self, task: str | None = None) -> Asking:
         """Return how the teacher is asked, where a text is `task`."""

@@ -79,7 +79,7 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
                     Export(config, prompter, teacher, folder, progress, console).run()
                 finish_dataset(config, folder, progress, manifest, identity)
                 if teacher is not None and (spent := config.spent(teacher.asked)):
-                    console.say(f"{teacher.asked:,} texts were sent to the teacher; spent {spent['money_spent']:,.2f}.")
+                    console.say(spent)
             else:
                 folder.check_finished()
                 console.say(f"{folder.path} is finished; nothing to generate.")

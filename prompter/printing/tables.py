@@ -44,9 +44,7 @@ def print_summary(summary: dict[str, Any], folder: str) -> None:
 def print_students(summary: dict[str, Any], folder: str) -> None:
     """Print one row per student that `prompter distill` made."""
     _print_table("student", STUDENT_COLUMNS, summary["students"])
-    print_line(
-        f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}{_spent(summary)}. In {folder}"
-    )
+    print_line(f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}{_spent(summary)}. In {folder}")
 
 
 def _spent(summary: dict[str, Any]) -> str:

@@ -80,7 +80,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         ]
         notes += filter(None, (cut_note(model.name, model.classifier, data.texts, data.text_pairs) for model in models))
         if config.teacher and (spent := config.spent(models[0].classifier.asked)):
-            notes.append(f"{models[0].classifier.asked:,} texts were sent to the teacher; spent {spent['money_spent']:,.2f}.")
+            notes.append(spent)
         speeds = measure_speed(models, data, console)
         of_teacher = predictions[models[0].name] if config.teacher else None
         rows = []

@@ -13,7 +13,7 @@ from distill.teachers.config import Asking, MoneySettings, TeacherSettings
 def test_money_buys_whole_queries(money: float, price: float, queries: int) -> None:
     settings = MoneySettings(budget_money=money, teacher_price=price)
     assert settings.bought(6_000, 6_000) == queries
-    assert settings.spent(queries)["money_spent"] <= max(money, 6_000 * price / 1000) + 1e-9
+    assert settings.cost(queries)["money_spent"] <= max(money, 6_000 * price / 1000) + 1e-9
 
 
 def test_what_does_not_fit_is_named() -> None:
@@ -27,8 +27,10 @@ def test_what_does_not_fit_is_named() -> None:
 
 
 def test_without_a_price_nothing_is_said() -> None:
-    assert TeacherSettings().spent(1000) == {}
-    assert TeacherSettings(teacher_price=2.0).spent(0) == {"teacher_price": 2.0, "money_spent": 0.0}
+    assert TeacherSettings().cost(1000) == {"teacher_calls": 1000} and TeacherSettings().spent(1000) == ""
+    priced = TeacherSettings(teacher_price=2.0)
+    assert priced.cost(0) == {"teacher_calls": 0, "teacher_price": 2.0, "money_spent": 0.0}
+    assert priced.spent(1500) == "1,500 texts were sent to the teacher; spent 3.00."
 
 
 def test_how_a_teacher_is_asked() -> None:
