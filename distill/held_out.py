@@ -106,6 +106,14 @@ class HeldOut:
             self._predictions.append(batch.teacher_logits[kept])
         return batch.select(~torch.tensor(held, dtype=torch.bool))
 
+    def predictions(self, student: Student) -> Tensor:
+        """Return a student's (N, K) float32 log-probabilities for the held-out texts, or embeddings."""
+        if self.embeddings:
+            readable = usable_length(student.model, student.tokenizer, student.max_length)
+            return embedded_log_probs(student.model, self.embeddings, readable)
+        pairs = None if self.text_pairs[0] is None else [pair or "" for pair in self.text_pairs]
+        return student.log_probs(self.texts, pairs)
+
     def measure(self, student: Student) -> dict[str, float]:
         """Compare a student with the teacher on the held-out texts.
 
@@ -115,12 +123,7 @@ class HeldOut:
         """
         if not len(self):
             return {}
-        if self.embeddings:
-            readable = usable_length(student.model, student.tokenizer, student.max_length)
-            predictions = embedded_log_probs(student.model, self.embeddings, readable)
-        else:
-            pairs = None if self.text_pairs[0] is None else [pair or "" for pair in self.text_pairs]
-            predictions = student.log_probs(self.texts, pairs)
+        predictions = self.predictions(student)
         teacher = self.logprobs
         chosen, wanted = predictions.argmax(dim=1), teacher.argmax(dim=1)
         same = chosen == wanted

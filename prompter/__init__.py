@@ -1,6 +1,6 @@
 """Distil a text classifier when its training data is gone.
 
-    from prompter import Prompter, compress, distill, evaluate, export, export_student, train
+    from prompter import Cascade, Prompter, compress, distill, evaluate, export, export_student, train
 
 The functions do what the verbs of the command line do; their keyword arguments have the names of the flags.
 """
@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prompter.api import compress, distill, evaluate, export, export_student, train
+    from prompter.deploying.cascade import Cascade
     from prompter.saved.prompter import Prompter
 
 __version__ = "0.1.0"
-__all__ = ["Prompter", "compress", "distill", "evaluate", "export", "export_student", "train"]
+__all__ = ["Cascade", "Prompter", "compress", "distill", "evaluate", "export", "export_student", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +22,10 @@ def __getattr__(name: str) -> Any:
         from prompter.saved.prompter import Prompter
 
         return Prompter
+    if name == "Cascade":
+        from prompter.deploying.cascade import Cascade
+
+        return Cascade
     if name in __all__:
         from prompter import api
 

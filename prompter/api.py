@@ -176,7 +176,8 @@ def evaluate(
         **settings: Settings of `prompter evaluate`.
 
     Returns:
-        `task`, `models` (one row each, the teacher first), `pairs`, `notes`, and how it was measured.
+        `task`, `models` (one row each, the teacher first), `pairs`, `notes`, and how it was measured. With `calibrate`:
+        `calibrated` (for each folder its `calibration` and `coverage`), `texts` and `teacher`.
 
     Raises:
         InputError: Anything that you can put right.

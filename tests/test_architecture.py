@@ -37,7 +37,7 @@ ROOMS = {
     "prompter.rl": {"prompter.decoding", "prompter.generation", "prompter.runtime"},
     "prompter.saved": {"prompter.decoding", "prompter.generation", "prompter.runtime"},
     "prompter.exporting": {"prompter.saved", "prompter.generation", "prompter.runtime"},
-    "prompter.deploying": {"prompter.runtime"},
+    "prompter.deploying": {"prompter.runtime", "prompter.saved"},
     "prompter.training": {
         "prompter.rl",
         "prompter.deploying",

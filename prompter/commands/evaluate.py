@@ -10,7 +10,7 @@ from prompter.students.evaluate_config import PRINT, EvaluateConfig
 HELP = "measure students, beside their teacher, on a task"
 EXAMPLES = (
     "prompter evaluate runs/demo/student --task toy_sentiment --teacher toy:sentiment",
-    "prompter evaluate students/a students/b --task my_task.yaml --json results.json",
+    "prompter evaluate students/a --teacher path/to/classifier --calibrate my_texts.txt",
 )
 
 
@@ -28,13 +28,13 @@ def run(values: dict[str, Any]) -> int:
 
     from distill.common.files import without_nan, write_json
     from prompter.api import evaluate
-    from prompter.printing.tables import print_evaluation
+    from prompter.printing.tables import print_calibration, print_evaluation
 
     result = evaluate(values.pop("models", []), values.pop("task", None), **values)
     if values.get("json") == PRINT:
         print(json.dumps(without_nan(result), indent=2, allow_nan=False))
         return 0
-    print_evaluation(result)
+    (print_calibration if "calibrated" in result else print_evaluation)(result)
     if values.get("json"):
         write_json(os.path.expanduser(values["json"]), without_nan(result))
     return 0

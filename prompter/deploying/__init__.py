@@ -1,4 +1,4 @@
-"""`prompter export-student`: a student leaves PyTorch, is checked against it, and timed beside it.
+"""A student at work: converted, checked and timed (`prompter export-student`), calibrated, and in front of its teacher.
 
-May import `runtime`, `eval` and `distill`.
+May import `saved`, `runtime`, `eval` and `distill`.
 """

@@ -28,6 +28,15 @@ class DeploySettings:
 
 
 @dataclass
+class CalibrationSettings:
+    """What a student's threshold stands for."""
+
+    calibrate_to: float = setting(
+        0.95, "Agreement with the teacher above the student's threshold, at 95 % confidence.", "Student", above=0.5, below=1
+    )
+
+
+@dataclass
 class ExportStudentConfig:
     """What to convert, to what.
 

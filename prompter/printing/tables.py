@@ -36,22 +36,13 @@ STUDENT_COLUMNS: list[tuple[str, str, str]] = [
 def print_summary(summary: dict[str, Any], folder: str) -> None:
     """Print one row per model of a run."""
     _print_table("learnt from", COLUMNS, {"(teacher)": summary["teacher"], **summary["students"]})
-    print_line(
-        f"\nTeacher queries: {summary['teacher_queries']:,} for each student{_spent(summary)}. Report: {folder}/report.html"
-    )
+    print_line(f"\nTeacher queries: {summary['teacher_queries']:,} for each student. Report: {folder}/report.html")
 
 
 def print_students(summary: dict[str, Any], folder: str) -> None:
     """Print one row per student that `prompter distill` made."""
     _print_table("student", STUDENT_COLUMNS, summary["students"])
-    print_line(f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}{_spent(summary)}. In {folder}")
-
-
-def _spent(summary: dict[str, Any]) -> str:
-    """Return what the teacher cost, where its price is known."""
-    if "money_spent" not in summary:
-        return ""
-    return f"; spent {summary['money_spent']:,.2f} on {summary['teacher_calls']:,} texts really asked"
+    print_line(f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}. In {folder}")
 
 
 PROGRAM_COLUMNS: list[tuple[str, str, str]] = [
@@ -133,8 +124,50 @@ def print_evaluation(result: dict[str, Any]) -> None:
             f"{test['first']} against {test['second']}: {test['first_only']:,} rows only the first has right, "
             f"{test['second_only']:,} only the second; McNemar p = {test['p']:.2g}."
         )
+    _print_coverage(task["name"], {model["model"]: model["coverage"] for model in models if model.get("coverage")})
+    for model in models:  # a figure goes nowhere without what it was calibrated on
+        if model.get("calibration"):
+            print_line(f"{model['model']} was calibrated on {_origin(model['calibration'])}.")
     for note in result["notes"]:
         print_line(f"Note: {note}")
+
+
+def print_calibration(result: dict[str, Any]) -> None:
+    """Print how students were calibrated: a table of coverage, and how sure each has to be."""
+    _print_coverage(f"{result['texts']:,} texts", {name: found["coverage"] for name, found in result["calibrated"].items()})
+    for name, found in result["calibrated"].items():
+        c = found["calibration"]
+        threshold = "no threshold reached" if c["threshold"] is None else f"sure from {c['threshold']:.3f} on:"
+        print_line(f"{name}: {threshold} {c['rate']:.1%} agreement at {c['confidence']:.0%} confidence. In its config.json.")
+
+
+def _origin(calibration: dict[str, Any]) -> str:
+    found = f"{calibration['texts']:,} {calibration['on']}"
+    if calibration["threshold"] is None:
+        return f"{found}: no threshold reached {calibration['rate']:.1%} agreement"
+    return f"{found} to agree in {calibration['rate']:.1%} from {calibration['threshold']:.3f} on"
+
+
+def _print_coverage(title: str, students: dict[str, dict[str, Any]]) -> None:
+    """Print the agreement with the teacher on the surest texts, a row per share and for the calibrated threshold."""
+    if not students:
+        return
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(Text(f"agreement on the\nsurest of {one_line(title)}"))
+    for name in students:
+        table.add_column(Text(one_line(name)), justify="right", overflow="fold")
+    for rows in zip(*(found["surest"] for found in students.values()), strict=True):
+        table.add_row(f"{rows[0]['coverage']:.0%}", *(f"{row['agreement']:.1%}" for row in rows))
+    if any(found["sure"] for found in students.values()):
+        table.add_row("where it is sure", *(_sure(found["sure"]) for found in students.values()))
+    Console().line()
+    Console().print(table)
+
+
+def _sure(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return ""
+    return f"of {found['coverage']:.0%}: {found['agreement']:.1%}" if found["agreement"] is not None else "of 0%"
 
 
 def _with_interval(metric: dict[str, float] | None, name: str) -> str:

@@ -25,6 +25,11 @@ def render(template: str, header: CardData, **values: Any) -> str:
         header: The YAML block at the top of the card.
         **values: What the template names.
     """
+    return render_part(template, header=header.to_yaml(), **values)
+
+
+def render_part(template: str, **values: Any) -> str:
+    """Fill a template that is only a part of a card; arguments as for `render`."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=False,  # the page is Markdown, not HTML; text of others goes through `cell`
@@ -34,7 +39,7 @@ def render(template: str, header: CardData, **values: Any) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = cell
-    page = environment.get_template(template).render(header=header.to_yaml(), **values)
+    page = environment.get_template(template).render(**values)
     # JSON can carry half of a surrogate pair, which UTF-8 cannot express.
     return page.encode("utf-8", "replace").decode("utf-8")
 

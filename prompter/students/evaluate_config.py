@@ -1,17 +1,19 @@
 """Settings of `prompter evaluate`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from distill.common.errors import InputError, did_you_mean
 from distill.common.settings import CommonSettings, check, setting
 from distill.teachers.config import TeacherSettings
 from eval.data.config import HUB, METRIC_NAMES
+from prompter.deploying.config import CalibrationSettings
 
 PRINT = "-"
 
 
 @dataclass
-class EvaluateConfig(TeacherSettings, CommonSettings):
+class EvaluateConfig(TeacherSettings, CalibrationSettings, CommonSettings):
     """What to measure, on what.
 
     Raises:
@@ -30,9 +32,17 @@ class EvaluateConfig(TeacherSettings, CommonSettings):
         "",
         "Name of a task (prompter tasks ls), or path of a task's YAML file.",
         "Evaluation",
-        required="give --task with a name (prompter tasks ls) or the path of a YAML file",
         path=True,
     )
+    calibrate: str | None = setting(
+        None,
+        "Instead of measuring on a task: calibrate the students again on these texts (file, folder or hub dataset; labels are "
+        "not read), which the teacher is asked about, and write it into their folders.",
+        "Evaluation",
+        path=True,
+    )
+    text_column: str = setting("text", "Column of these texts.", "Evaluation")
+    text_split: str = setting("train", "Split of these texts, in a folder or on the hub.", "Evaluation")
     data: str | None = setting(None, "File or folder to read instead of the task's own data.", "Evaluation", path=True)
     limit: int = setting(0, "Rows to use, always the same ones; 0: all.", "Evaluation", low=0)
     metric: list[str] = setting(
@@ -57,9 +67,22 @@ class EvaluateConfig(TeacherSettings, CommonSettings):
             raise InputError(f"models names one twice: {', '.join(self.models)}")
         if self.teacher in self.models:
             raise InputError(f"'{self.teacher}' is named as teacher and as model: leave it out of the models")
+        if not self.task and not self.calibrate:
+            raise InputError("task is missing: give --task with a name (prompter tasks ls) or the path of a YAML file")
+        if self.calibrate:
+            self._check_calibrate()
         for metric in self.metric:
             if metric not in METRIC_NAMES and not metric.startswith(HUB):
                 raise InputError(
                     f"metric names '{metric}', expected some of: {', '.join(METRIC_NAMES)}, or {HUB}NAME."
                     f"{did_you_mean(metric, METRIC_NAMES)}"
                 )
+
+    def _check_calibrate(self) -> None:
+        if self.task or self.data:
+            raise InputError("calibrate is given, which needs no task: leave --task and --data out, and measure afterwards")
+        if not self.teacher:
+            raise InputError("teacher is missing: calibrate asks it about each text, give --teacher")
+        for model in self.models:
+            if not Path(model).is_dir():
+                raise InputError(f"models names {model}, which is no folder here: only a student's folder can be calibrated")

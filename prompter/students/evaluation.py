@@ -1,27 +1,32 @@
 """`prompter evaluate`: measure the quality, size and speed of one or several classifiers on one task.
 
+With `calibrate`, students are calibrated on the user's texts instead.
+
 Each model answers each row once. All metrics, their intervals and the tests between students come from these answers. Then
 the models are timed in turns, with one text per call and with 32 texts per call.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from distill.common.hub import model_folder
+from distill.common.hub import load_config, model_folder
 from distill.portable.exported import ExportedClassifier
-from distill.teachers.config import Asking
-from distill.teachers.names import UNNAMED_CLASSES, URL_SCHEMES, teacher_name
+from distill.teachers.names import URL_SCHEMES, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
+from eval.classifiers.calibration import coverage, stored_calibration
 from eval.classifiers.measures import measure, pairs
 from eval.classifiers.metrics import CALIBRATION_BINS, HUB, hub_metric
 from eval.classifiers.opening import open_teacher
 from eval.classifiers.resampling import LEVEL, RESAMPLES
 from eval.classifiers.scoring import size_and_speed
-from eval.data.labelled import EvaluationData
+from eval.data.labelled import EvaluationData, load_texts
 from eval.data.tasks import Task, describe, match_labels, task_data
+from prompter.deploying.calibrating import calibrate_again
+from prompter.deploying.texts import origin_of, spread
 from prompter.runtime.console import Console, quieten
 from prompter.runtime.shipped import find_task
 from prompter.runtime.versions import library_versions
@@ -60,11 +65,13 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 
     Returns:
         `task`, `models` (one row each, the teacher first), `pairs`, `notes`, and the conditions of the measurement. A metric
-        without a value is NaN.
+        without a value is NaN. With `calibrate`, what `calibrate_again` returns, as `calibrated`, and `texts` instead.
 
     Raises:
         InputError: The user can fix the cause; the message says how.
     """
+    if config.calibrate:
+        return _calibrate(config)
     task = find_task(config.task)
     with quieten(), Console(config.quiet or config.json == PRINT) as console:
         metrics = list(dict.fromkeys([*task.metrics, *(name for name in config.metric if not name.startswith(HUB))]))
@@ -79,8 +86,6 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             if (unusable := int(given.isnan().any(dim=1).sum()))
         ]
         notes += filter(None, (cut_note(model.name, model.classifier, data.texts, data.text_pairs) for model in models))
-        if config.teacher and (spent := config.spent(models[0].classifier.asked)):
-            notes.append(spent)
         speeds = measure_speed(models, data, console)
         of_teacher = predictions[models[0].name] if config.teacher else None
         rows = []
@@ -88,6 +93,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             compared = of_teacher if model.student else None
             measured = measure(predictions[model.name], data, metrics, compared, hub, config.seed)
             rows.append(_row(model, measured, speeds[model.name]))
+            if compared is not None:
+                rows[-1] |= _trust(model, predictions[model.name], compared)
     return {
         "task": {"name": task.name, "version": task.version, "data": config.data or task.data} | describe(data, task),
         "models": rows,
@@ -98,6 +105,41 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         "calibration_bins": CALIBRATION_BINS,
         "device": config.device,
         "versions": library_versions(),
+    }
+
+
+def _calibrate(config: EvaluateConfig) -> dict[str, Any]:
+    """Calibrate students on the user's texts, see `prompter.deploying.calibrating`."""
+    assert config.calibrate
+    texts = list(dict.fromkeys(load_texts(config.calibrate, config.text_column, config.text_split)))
+    texts = spread(texts, config.limit) if config.limit else texts
+    with quieten(), Console(config.quiet or config.json == PRINT) as console:
+        students = {
+            model: open_teacher(model, device=config.device, cache=False, notice=console.say, field="model")
+            for model in config.models
+        }
+        teacher = open_teacher(
+            config.teacher,
+            labels=config.teacher_labels,
+            device=config.device,
+            cache=config.teacher_cache,
+            notice=console.say,
+            order=students[config.models[0]].labels,
+            max_length=config.teacher_max_length,
+        )
+        found = calibrate_again(students, teacher, texts, origin_of(config.calibrate), config.calibrate_to, console)
+    return {"calibrated": found, "texts": len(texts), "teacher": teacher_name(config.teacher)}
+
+
+def _trust(model: MeasuredModel, answers: Tensor, taught: Tensor) -> dict[str, Any]:
+    """Return the entries of a student's row about its confidence: `calibration`, as stored with it, and `coverage`."""
+    calibration = None
+    if model.classifier.local is not None:
+        name = model.classifier.local.path
+        calibration = stored_calibration(load_config(name, "model"), f"model: {name}")
+    return {
+        "calibration": dataclasses.asdict(calibration) if calibration else None,
+        "coverage": coverage(answers, taught, calibration),
     }
 
 
@@ -147,8 +189,6 @@ def open_models(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Me
             field="model" if student else "teacher",
             order=task.labels,
             max_length=config.teacher_max_length,
-            labels=(not student and config.teacher_labels) or (task.labels if spec.startswith(UNNAMED_CLASSES) else []),
-            asking=Asking(rate=config.teacher_rate) if student else config.asking(),
         )
         if note := match_labels(classifier.labels, task, teacher_name(spec)):
             notes.append(note)

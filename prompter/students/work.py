@@ -27,6 +27,7 @@ from distill.methods.t3 import TextToText
 from distill.teachers.names import teacher_name
 from eval.classifiers import agreement, health
 from eval.classifiers.scoring import predict, score_predictions, size_and_speed
+from prompter.deploying.calibrating import calibrate_new
 from prompter.runtime.console import Console
 from prompter.runtime.interrupt import StopRequest
 from prompter.runtime.run_folder import RunFolder
@@ -34,13 +35,13 @@ from prompter.runtime.samples import PER_BATCH, sample_rows
 from prompter.runtime.trackers import Trackers
 from prompter.runtime.versions import library_versions
 from prompter.saved.rewriter import REWRITER_FOLDER
+from prompter.saved.student_card import write_student_card
 from prompter.students.config import StudentsConfig
 from prompter.students.inputs import Inputs
 from prompter.students.judging import agreement_of_student
 from prompter.students.methods import announce_method, method_source, new_synthesizer
 from prompter.students.sources import PORTION_ROWS
-from prompter.students.student_card import write_student_card
-from prompter.training.cut_texts import cut_shares
+from prompter.training.cut_texts import cut_shares_of
 
 LOG = "training_log"
 SAMPLES = "samples"
@@ -349,6 +350,8 @@ class Distillation:
             agreements[name] = agreements.get(name) or agreement_of_student(
                 name, self.held_out, best, self.distillers[name], inputs, self.config, self.console
             )
+            rate, states = self.config.calibrate_to, self._states(name)
+            results[name]["calibration"] = calibrate_new(name, student, self.held_out, rate, states, self.console)
         made_for = next((source.teacher for source in inputs.sources if source.teacher), None)
         return {
             "labels": inputs.labels,
@@ -356,10 +359,10 @@ class Distillation:
             "sources": [source.name for source in inputs.sources] or [method_source(self.config)],
             "texts": self.texts,
             "teacher_queries": self.queries,
-            **self.config.cost(self._teacher_state()["teacher_calls"]),
+            "teacher_calls": self._teacher_state()["teacher_calls"],
             "unusable_answers": self.unusable,
             "held_out_texts": len(self.held_out),
-            **self._cut_shares(),
+            **cut_shares_of(next(iter(self.distillers.values())).replay, inputs.teacher, students, self.console),
             "students": results,
             "health": health.health(self.looks, inputs.labels, agreements),
             "seconds": round(self.seconds + time.perf_counter() - self._since, 1),
@@ -367,13 +370,10 @@ class Distillation:
             "versions": library_versions(),
         }
 
-    def _cut_shares(self) -> dict[str, float]:
-        """Return the shares of texts that teacher and students did not read to the end; embeddings are no texts."""
-        replay = next(iter(self.distillers.values())).replay
-        if replay.embeddings:
-            return {}
-        pairs = None if None in replay.text_pairs else [str(pair) for pair in replay.text_pairs]
-        return cut_shares(self.inputs.teacher, self.inputs.students, replay.texts, self.console, pairs)
+    def _states(self, name: str) -> int:
+        """Return the number of states of a student among which the held-out texts chose."""
+        measured = sum(row.get("student") == name and "agreement" in row for row in self.folder.read(LOG))
+        return measured if self.config.select == "best-agreement" else 1
 
     def write(self, target: Path, summary: dict[str, Any]) -> None:
         """Write the folder of the students in one step."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from distill.replay import Replay
 from distill.student import Student
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.runtime.console import Console
@@ -31,3 +32,13 @@ def cut_shares(
         if share := shares.get(f"{who}_texts_cut"):
             console.say(f"{share:.1%} of the texts are longer than what the {who} reads: they were cut ({setting}).")
     return shares
+
+
+def cut_shares_of(
+    replay: Replay, teacher: CachedTeacher | None, students: Mapping[str, Student], console: Console
+) -> dict[str, float]:
+    """Return the same for the texts, or pairs of texts, of a replay; embeddings are no texts, and have none."""
+    if replay.embeddings:
+        return {}
+    pairs = None if None in replay.text_pairs else [str(pair) for pair in replay.text_pairs]
+    return cut_shares(teacher, students, replay.texts, console, pairs)

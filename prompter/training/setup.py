@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from distill.student import Student, load_student
 from distill.teachers.prediction_cache import CachedTeacher
+from eval.classifiers.calibration import set_calibration
 from eval.classifiers.opening import open_teacher
 from eval.data.labelled import EvaluationData, load_labelled, load_texts
 from eval.data.sentences import read_sentences
@@ -40,13 +41,8 @@ class Models(TeacherAndData):
     labelled: EvaluationData | None
 
 
-def load_teacher_and_data(run: RunConfig, console: Console, task: str | None = None) -> TeacherAndData:
+def load_teacher_and_data(run: RunConfig, console: Console) -> TeacherAndData:
     """Open the teacher, read the evaluation data, and ask the teacher about it.
-
-    Args:
-        run: Settings of the run.
-        console: Shows what is to be said.
-        task: What a text is, for a teacher that is a language model.
 
     Raises:
         InputError: The teacher or the data cannot be opened, or they do not fit each other.
@@ -57,7 +53,6 @@ def load_teacher_and_data(run: RunConfig, console: Console, task: str | None = N
         device=run.device,
         cache=run.teacher_cache,
         max_length=run.teacher_max_length,
-        asking=run.asking(task),
         notice=console.say,
         quiet=run.quiet,
     )
@@ -76,7 +71,7 @@ def load_models(settings: Settings, console: Console) -> Models:
         InputError: Something cannot be opened, or does not fit.
     """
     run, compare = settings.run, settings.run.compare
-    loaded = load_teacher_and_data(run, console, settings.policy.task_description)
+    loaded = load_teacher_and_data(run, console)
     labels = loaded.teacher.labels
     length = settings.policy.topic_max_tokens
     if settings.policy.writes == "text":
@@ -101,7 +96,7 @@ def load_models(settings: Settings, console: Console) -> Models:
 def new_student(settings: Settings, loaded: TeacherAndData) -> Student:
     """Make the untrained student; the same seed gives the same weights."""
     run = settings.run
-    return load_student(
+    student = load_student(
         run.student,
         labels=loaded.teacher.labels,
         teacher=loaded.teacher.white_box,
@@ -109,3 +104,5 @@ def new_student(settings: Settings, loaded: TeacherAndData) -> Student:
         seed=run.seed,
         device=run.device,
     )
+    set_calibration(student.model.config, None)  # it may come from a folder that was calibrated
+    return student

@@ -48,6 +48,12 @@ def test_ppo_any_task(lm_folder: Path) -> None:  # noqa: F811
     assert len(course) == 3 and all(0 <= value <= 1 for value in course)
 
 
+def test_cascade(teacher_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+    texts = [f"good w{i} bad w{i % 5}" for i in range(30)]
+    cascade = example("cascade").main(str(teacher_folder), str(teacher_folder), texts, 0.9)
+    assert cascade.texts == 30 and capsys.readouterr().out.count("by the student") == 30 - cascade.asked
+
+
 @pytest.mark.slow
 def test_the_toy_examples() -> None:
     assert example("train").main("train", 1500, quiet=True) > 0.5

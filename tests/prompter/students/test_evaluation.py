@@ -291,3 +291,14 @@ def test_settings_come_from_a_file_too(tmp_path: Path) -> None:
     config = fill((EvaluateConfig,), [("", parsed(["evaluate", "--config", str(file), "--limit", "6"])[1])])[0]
     assert (config.models, config.task, config.limit, config.json) == (["a", "b"], "sst2", 6, "out.json")
     assert fill((EvaluateConfig,), [("", parsed(["evaluate", "a", "--task", "sst2", "--json"])[1])])[0].json == "-"
+
+
+def test_coverage_against_agreement(
+    task: Path, students: list[str], teacher_folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert run(students[0], "--task", task, "--teacher", teacher_folder, "--json", tmp_path / "out.json", "--quiet") == 0
+    shown = capsys.readouterr().out
+    row = json.loads((tmp_path / "out.json").read_text())["models"][1]
+    surest = {entry["coverage"]: entry["agreement"] for entry in row["coverage"]["surest"]}
+    assert surest[1.0] == pytest.approx(row["metrics"]["agreement"]["value"]) and row["calibration"] is None
+    assert "agreement on the" in shown and f"{surest[0.5]:.1%}" in shown

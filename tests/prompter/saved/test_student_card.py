@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from prompter.students.student_card import write_student_card
+from prompter.saved.student_card import write_student_card
 
 METRICS = {
     "spec": "bert:layers=1,hidden=16", "updates": 40, "selected_update": 20, "held_out_agreement": 0.9, "held_out_kl": 0.1,

@@ -8,7 +8,8 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from distill.common.files import write_text
 from distill.common.hub import HUB_ID
-from prompter.runtime.markdown import render
+from eval.classifiers.calibration import HELD_OUT
+from prompter.runtime.markdown import render, render_part
 
 
 def write_student_card(folder: Path, name: str, summary: dict[str, Any], samples: Sequence[Mapping[str, Any]] = ()) -> None:
@@ -49,9 +50,15 @@ def write_student_card(folder: Path, name: str, summary: dict[str, Any], samples
         held_out=summary["held_out_texts"],
         eval_data=config["eval_data"],
         samples=samples,
+        calibration=calibration_section(metrics["calibration"]) if metrics.get("calibration") else "",
         findings=summary.get("health", {}).get("findings", []),
     )
     write_text(folder / "README.md", text)
+
+
+def calibration_section(calibration: Mapping[str, Any]) -> str:
+    """Return the section of a card about a calibration (`eval.classifiers.calibration.Calibration` as a mapping)."""
+    return render_part("calibration.md.j2", c=calibration, synthetic=calibration["on"] == HELD_OUT)
 
 
 def evaluation_results(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[EvalResult]:

@@ -1,0 +1,130 @@
+"""Calibrate a student: on the held-out texts of its making, or later on texts of the user's.
+
+What was found goes into the student's config.json, where `Cascade` and `prompter evaluate` find it, and into its card.
+"""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from distill.checkpoints.checksums import CHECKSUMS, list_files
+from distill.common.errors import InputError
+from distill.common.files import read_json, write_json, write_text
+from distill.held_out import HeldOut
+from distill.student import Student
+from distill.teachers.prediction_cache import CachedTeacher
+from eval.classifiers.calibration import (
+    CALIBRATION_KEY,
+    FEWEST_TEXTS,
+    HELD_OUT,
+    Calibration,
+    calibrate,
+    coverage,
+    set_calibration,
+)
+from prompter.deploying.cascade import matching_columns
+from prompter.runtime.console import Console
+from prompter.saved.student_card import calibration_section
+
+ROWS_PER_STEP = 256
+"""Rows between two steps of a bar."""
+
+SECTION = re.compile(r"<!-- calibration -->.*<!-- end of calibration -->\n", re.DOTALL)
+"""The section of a card that is about the calibration."""
+
+
+def calibrate_new(
+    name: str, student: Student, held_out: HeldOut, rate: float, states: int, console: Console
+) -> dict[str, Any] | None:
+    """Calibrate a student that was just made, note it in its configuration, and say what was found.
+
+    Args:
+        name: Name of the student, for the line.
+        student: The student, in the state that is kept.
+        held_out: Texts that it did not learn from. Embeddings are no texts, so nothing is calibrated on them.
+        rate: Agreement wanted, see `eval.classifiers.calibration.calibrate`.
+        states: Number of its states that these texts chose among.
+        console: Shows the line.
+
+    Returns:
+        The fields of the calibration, or None if there are too few texts.
+    """
+    found = None
+    if len(held_out) and not held_out.embeddings:
+        found = calibrate(held_out.predictions(student), held_out.logprobs, HELD_OUT, rate, states)
+    set_calibration(student.model.config, found)
+    if found is not None:
+        console.say(f"{name}: {found}")
+        return dataclasses.asdict(found)
+    return None
+
+
+def calibrate_again(
+    students: dict[str, CachedTeacher], teacher: CachedTeacher, texts: Sequence[str], on: str, rate: float, console: Console
+) -> dict[str, Any]:
+    """Calibrate finished students on texts with the teacher's answers, and write it into their folders.
+
+    Args:
+        students: Opened folders of students, or of their programs, by the folder.
+        teacher: The teacher; it is asked about every text once.
+        texts: Different texts that no student learnt from.
+        on: What they are, in words, without a path of this machine.
+        rate: Agreement wanted.
+        console: Shows bars.
+
+    Returns:
+        For each folder its `calibration` and its `coverage` on these texts.
+
+    Raises:
+        InputError: There are too few texts, the classes differ, or a folder cannot be written.
+    """
+    if len(texts) < FEWEST_TEXTS:
+        raise InputError(f"calibrate: {len(texts)} different texts, expected at least {FEWEST_TEXTS}")
+    columns = {name: matching_columns(model.labels, teacher, f"model: {name}") for name, model in students.items()}
+    answers = {name: _predict(name, model, texts, console) for name, model in {"teacher": teacher, **students}.items()}
+    results = {}
+    for name in students:
+        taught = answers["teacher"][:, columns[name]]
+        found = calibrate(answers[name], taught, on, rate)
+        if found is None:
+            raise InputError(f"calibrate: fewer than {FEWEST_TEXTS} texts have usable answers of {name} and its teacher")
+        results[name] = {
+            "calibration": dataclasses.asdict(found),
+            "coverage": coverage(answers[name], taught, found),
+        }
+        write_calibration(Path(name), found)
+    return results
+
+
+def _predict(name: str, model: CachedTeacher, texts: Sequence[str], console: Console) -> torch.Tensor:
+    bar = console.bar(name, len(texts))
+    parts = []
+    for first in range(0, len(texts), ROWS_PER_STEP):
+        parts.append(model(list(texts[first : first + ROWS_PER_STEP])))
+        console.step(bar, min(first + ROWS_PER_STEP, len(texts)))
+    return torch.cat(parts)
+
+
+def write_calibration(folder: Path, calibration: Calibration) -> None:
+    """Write a calibration into the config.json of a finished student, and into its card where it has one.
+
+    Raises:
+        InputError: A file cannot be read or written.
+    """
+    write_json(folder / "config.json", read_json(folder / "config.json") | {CALIBRATION_KEY: dataclasses.asdict(calibration)})
+    if (folder / CHECKSUMS).is_file():
+        listed = [name for name in read_json(folder / CHECKSUMS) if (folder / name).is_file()]
+        list_files(folder, listed)
+    card = folder / "README.md"
+    if card.is_file():
+        try:
+            text = card.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{card}: cannot be read ({error}); the calibration is in config.json") from error
+        section = calibration_section(dataclasses.asdict(calibration))
+        head, limits, tail = SECTION.sub("", text).partition("## Limits\n")
+        write_text(card, f"{head.rstrip()}\n\n{section}" + (f"\n{limits}{tail}" if limits else ""))

@@ -1,0 +1,166 @@
+"""A student in front of its teacher: the student answers where it is sure, and the teacher is asked about the rest."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from distill.common.errors import InputError
+from distill.common.hub import load_config
+from distill.teachers.prediction_cache import CachedTeacher
+from eval.classifiers.calibration import confidences, stored_calibration
+from eval.classifiers.opening import open_teacher
+
+
+class Answer(NamedTuple):
+    """The answer to one text.
+
+    Attributes:
+        label: Name of the class.
+        probability: How likely the class is, for the one who answered; the student's at its temperature.
+        by: Who answered.
+    """
+
+    label: str
+    probability: float
+    by: Literal["student", "teacher"]
+
+
+class Cascade:
+    """Answer texts with a student where it is sure, and ask the teacher otherwise.
+
+    A student is sure of a text if its highest probability, at its calibrated temperature, is at least its threshold
+    (`eval.classifiers.calibration`). What the threshold promises holds for texts of the kind that it was calibrated on. If the
+    teacher has no usable answer to a text, the student's is given. Not for several threads at once.
+
+    Args:
+        student: Folder or hub id of a student, or a folder with its ONNX or OpenVINO program.
+        teacher: Whatever `--teacher` takes: folder, hub id, URL, "module:function", `toy:TASK`; or a function from N texts to
+            N rows of class probabilities.
+        teacher_labels: Class names of a function, in the order of its answers; the student's if None.
+        threshold: In [0, 1]; the student's calibrated one if None.
+        batch_size: Texts that the student answers at once, and the teacher is asked at once, at most.
+        device: "auto", "cpu", "cuda", "cuda:N".
+        max_length: Tokens that a Hugging Face teacher reads of a text at most.
+
+    Attributes:
+        labels: The class names.
+        threshold: Confidence from which the student answers.
+        calibration: What the student's folder says about it; None if `threshold` was given for a student without one.
+        texts: Number of texts answered.
+        asked: Number of texts that the teacher was asked about.
+        unusable: Number of these without a usable answer.
+
+    Raises:
+        InputError: A model cannot be opened, their classes differ, or there is no threshold.
+
+    Examples:
+        cascade = Cascade("students/small", teacher="path/to/classifier")
+        for answer in cascade(["the staff was lovely."]):
+            print(answer.label, answer.by)
+        print(cascade.share)
+    """
+
+    def __init__(
+        self,
+        student: str | Path,
+        teacher: str | Path | Callable[[list[str]], Any],
+        *,
+        teacher_labels: Sequence[str] | None = None,
+        threshold: float | None = None,
+        batch_size: int = 64,
+        device: str = "auto",
+        max_length: int = 512,
+    ) -> None:
+        about = f"student: {student}"
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise InputError(f"threshold is {threshold}, expected a number >= 0 and <= 1")
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}, expected a whole number >= 1")
+        self.calibration = stored_calibration(load_config(student, "student"), about)
+        if threshold is None:
+            if self.calibration is None:
+                raise InputError(
+                    f"{about} is not calibrated: prompter evaluate {student} --teacher TEACHER --calibrate TEXTS, or give "
+                    "threshold="
+                )
+            if self.calibration.threshold is None:
+                raise InputError(
+                    f"{about} has {self.calibration}: calibrate it for a lower rate (--calibrate_to), or threshold="
+                )
+            threshold = self.calibration.threshold
+        self.threshold = threshold
+        self._temperature = self.calibration.temperature if self.calibration else 1.0
+        self._student = open_teacher(str(student), device=device, cache=False, field="student")
+        self.labels = self._student.labels
+        # What a cascade answers is the user's: nothing of it is stored.
+        self._teacher = open_teacher(
+            str(teacher) if isinstance(teacher, Path) else teacher,
+            labels=list(teacher_labels or (self.labels if callable(teacher) else ())),
+            device=device,
+            cache=False,
+            order=self.labels,
+            max_length=max_length,
+        )
+        self._columns = matching_columns(self.labels, self._teacher, about)
+        self._batch_size = batch_size
+        self.texts = self.asked = self.unusable = 0
+
+    @property
+    def share(self) -> float:
+        """Share of the texts that the teacher was asked about; 0 before the first text."""
+        return self.asked / self.texts if self.texts else 0.0
+
+    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[Answer]:
+        """Answer N texts, or pairs of texts, in their order.
+
+        Raises:
+            InputError: `texts` is one text and no list, or the teacher cannot be reached.
+        """
+        if isinstance(texts, str) or isinstance(text_pairs, str):
+            raise InputError("texts is one text, expected a list of them: cascade([text])")
+        if text_pairs is not None and len(text_pairs) != len(texts):
+            raise InputError(f"text_pairs holds {len(text_pairs):,} texts, expected as many as texts: {len(texts):,}")
+        own = self._ask(self._student, texts, text_pairs, range(len(texts)))
+        sure = confidences(own, self._temperature) >= self.threshold  # False for NaN
+        unsure = (~sure).nonzero().flatten().tolist()
+        asked = self._ask(self._teacher, texts, text_pairs, unsure)[:, self._columns]
+        self.texts += len(texts)
+        self.asked += len(unsure)
+        probabilities = (own.double() / self._temperature).softmax(dim=1)
+        taught = torch.isfinite(asked).all(dim=1)
+        self.unusable += int((~taught).sum())
+        by_teacher = torch.zeros(len(texts), dtype=torch.bool)
+        by_teacher[torch.tensor(unsure, dtype=torch.long)[taught]] = True
+        probabilities[by_teacher] = asked[taught].double().exp()
+        return [
+            Answer(self.labels[int(row.argmax())], float(row.max()), "teacher" if taught else "student")
+            for row, taught in zip(probabilities, by_teacher.tolist(), strict=True)
+        ]
+
+    def _ask(
+        self, model: CachedTeacher, texts: Sequence[str], text_pairs: Sequence[str] | None, rows: Sequence[int]
+    ) -> Tensor:
+        """Return a model's (n, K) log-probabilities for some rows, batch by batch."""
+        parts = [torch.empty(0, len(self.labels))]
+        for first in range(0, len(rows), self._batch_size):
+            chosen = rows[first : first + self._batch_size]
+            pairs = None if text_pairs is None else [text_pairs[row] for row in chosen]
+            parts.append(model([texts[row] for row in chosen], pairs))
+        return torch.cat(parts)
+
+
+def matching_columns(labels: Sequence[str], teacher: CachedTeacher, about: str) -> list[int]:
+    """Return where the teacher's answers hold the student's classes, in the student's order.
+
+    Raises:
+        InputError: They name other classes.
+    """
+    if sorted(labels) != sorted(teacher.labels) or len(set(labels)) < len(labels):
+        raise InputError(
+            f"{about} has the classes {', '.join(labels)}, but the teacher {teacher.path} has {', '.join(teacher.labels)}: "
+            "give the teacher that it was made for, or teacher_labels in the teacher's order"
+        )
+    return [teacher.labels.index(label) for label in labels]

@@ -1,0 +1,161 @@
+"""Temperature and threshold of a student, against other computations, and the statement that they make, on new texts."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import binom
+from torch import Tensor
+from transformers import AutoConfig, BertConfig
+
+from distill.common.errors import InputError
+from eval.classifiers.calibration import (
+    CALIBRATION_KEY,
+    Calibration,
+    calibrate,
+    confidences,
+    coverage,
+    fit_temperature,
+    lower_bound,
+    set_calibration,
+    stored_calibration,
+)
+
+STORED = Calibration(1.5, 0.8, 0.95, 0.95, 400, 0.6, 0.97, 0.951, 20, "held-out synthetic texts")
+
+
+def drawn(rows: int, seed: int, spread: float = 3.0, overconfidence: float = 2.0) -> tuple[Tensor, Tensor]:
+    """A student and its teacher: the teacher's class is drawn from the student's probabilities at a higher temperature."""
+    random = torch.Generator().manual_seed(seed)
+    logits = torch.randn(rows, 3, generator=random, dtype=torch.float64) * spread
+    classes = torch.multinomial(logits.softmax(dim=1), 1, generator=random).flatten()
+    teacher = torch.nn.functional.one_hot(classes, 3).double().clamp_min(1e-6).log()
+    return (logits * overconfidence).log_softmax(dim=1), teacher
+
+
+def test_the_temperature_is_where_the_likelihood_has_no_slope() -> None:
+    student, teacher = drawn(1000, 0)
+    classes = teacher.argmax(dim=1)
+    beta = torch.ones((), dtype=torch.float64, requires_grad=True)  # another parameter, and another optimiser
+    optimizer = torch.optim.LBFGS([beta], lr=0.5, max_iter=200, tolerance_grad=1e-12, tolerance_change=1e-14)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(student * beta, classes)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    found = fit_temperature(student, classes)
+    assert found == pytest.approx(1 / beta.item(), rel=1e-4)
+    assert found == pytest.approx(2.0, rel=0.1)  # the student was made twice as sure as it is right
+
+
+def test_a_student_that_is_always_right_has_a_temperature_all_the_same() -> None:
+    student, _ = drawn(100, 0)
+    assert fit_temperature(student, student.argmax(dim=1)) == pytest.approx(0.1, abs=1e-3)
+
+
+def test_the_lower_bound_is_the_share_at_which_so_many_successes_are_unlikely() -> None:
+    for successes, trials, confidence in ((57, 60, 0.95), (1, 3, 0.9), (400, 400, 0.9975)):
+        low, high = 0.0, 1.0
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if binom.sf(successes - 1, trials, middle) < 1 - confidence else (low, middle)
+        assert lower_bound(successes, trials, confidence) == pytest.approx(low, abs=1e-9)
+    assert lower_bound(0, 0, 0.95) == 0.0 == lower_bound(0, 9, 0.95)
+
+
+def test_the_statement_holds_on_new_texts_in_95_of_100_draws() -> None:
+    fresh, taught = drawn(20_000, 1)
+    agrees = fresh.argmax(dim=1) == taught.argmax(dim=1)
+    wrong = found = 0
+    for seed in range(2, 102):
+        calibration = calibrate(*drawn(600, seed), on="texts", rate=0.9)
+        assert calibration is not None
+        if calibration.threshold is None:
+            continue
+        found += 1
+        wrong += bool(agrees[confidences(fresh, calibration.temperature) >= calibration.threshold].double().mean() < 0.9)
+    assert found > 75 and wrong <= 0.05 * 100 + 5, (found, wrong)  # 5: more than two standard errors
+
+
+def test_more_states_to_choose_from_make_the_statement_harder() -> None:
+    student, teacher = drawn(2000, 3)
+    one, many = (calibrate(student, teacher, "texts", 0.9, states) for states in (1, 50))
+    assert one and many and one.threshold is not None and many.threshold is not None
+    assert many.threshold >= one.threshold and one.temperature == many.temperature and many.states == 50
+
+
+def test_a_student_that_always_agrees_answers_everything() -> None:
+    student, _ = drawn(400, 0)
+    calibration = calibrate(student, student, "texts")
+    assert calibration is not None and calibration.threshold == 0.0 and calibration.coverage == 1.0
+
+
+def test_where_no_threshold_reaches_the_rate_it_says_so() -> None:
+    random = torch.Generator().manual_seed(0)
+    student, teacher = (torch.randn(400, 2, generator=random).log_softmax(dim=1) for _ in range(2))
+    calibration = calibrate(student, teacher, "synthetic texts")
+    assert calibration is not None and calibration.threshold is None
+    assert "no threshold for 95.0% agreement" in str(calibration) and "of 400 synthetic texts agree in" in str(calibration)
+    few = calibrate(*drawn(60, 0), on="texts")
+    assert few is not None and few.threshold is None and few.coverage is None and str(few).endswith("60 texts are too few")
+    assert calibrate(*drawn(39, 0), on="texts") is None
+
+
+def test_answers_that_are_not_finite_are_left_out() -> None:
+    student, teacher = drawn(500, 4)
+    broken = student.clone()
+    broken[7] = math.nan
+    kept = torch.arange(500) != 7
+    assert calibrate(broken, teacher, "texts") == calibrate(student[kept], teacher[kept], "texts")
+
+
+def test_coverage_counts_the_surest_texts() -> None:
+    student, teacher = drawn(1000, 5)
+    calibration = dataclasses.replace(STORED, temperature=2.0, threshold=0.7)
+    found = coverage(student, teacher, calibration)
+    sure = np.exp(np.asarray(student / 2)) / np.exp(np.asarray(student / 2)).sum(axis=1, keepdims=True)
+    same = np.asarray(student).argmax(axis=1) == np.asarray(teacher).argmax(axis=1)
+    order = np.argsort(-sure.max(axis=1), kind="stable")
+    assert found["texts"] == 1000 and found["surest"][0] == {
+        "coverage": 1.0, "agreement": pytest.approx(same.mean()), "threshold": pytest.approx(sure.max(axis=1).min()),
+    }  # fmt: skip
+    half = next(row for row in found["surest"] if row["coverage"] == 0.5)
+    assert half["agreement"] == pytest.approx(same[order[:500]].mean())
+    chosen = sure.max(axis=1) >= 0.7
+    assert found["sure"] == {"coverage": chosen.mean(), "agreement": pytest.approx(same[chosen].mean())}
+    assert coverage(student, teacher)["sure"] is None
+    student[order[0]] = math.nan  # the surest text has no usable answer now, so it is the least sure
+    assert coverage(student, teacher, calibration)["surest"][-1]["agreement"] == pytest.approx(same[order[1:101]].mean())
+
+
+def test_transformers_keeps_a_calibration_in_config_json(tmp_path: Path) -> None:
+    config = BertConfig(hidden_size=8, num_attention_heads=1)
+    set_calibration(config, STORED)
+    config.save_pretrained(tmp_path)
+    config = AutoConfig.from_pretrained(tmp_path)
+    config.save_pretrained(tmp_path)
+    config = AutoConfig.from_pretrained(tmp_path)
+    assert stored_calibration(config, "model: x") == STORED
+    set_calibration(config, None)
+    config.save_pretrained(tmp_path)
+    assert stored_calibration(AutoConfig.from_pretrained(tmp_path), "model: x") is None
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"threshold": "high"}, {"threshold": 1.5}, {"temperature": 0}, {"temperature": math.nan}, {"on": 3}, {"texts": True}],
+)
+def test_what_is_no_calibration_is_named(damage: dict) -> None:
+    config = BertConfig()
+    setattr(config, CALIBRATION_KEY, dataclasses.asdict(STORED) | damage)
+    with pytest.raises(InputError, match="model: x: prompter_calibration in its config.json is damaged"):
+        stored_calibration(config, "model: x")
+    setattr(config, CALIBRATION_KEY, [1])
+    with pytest.raises(InputError, match="damaged"):
+        stored_calibration(config, "model: x")
