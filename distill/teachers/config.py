@@ -1,8 +1,27 @@
 """Settings that name a teacher, shared by every command that may ask one."""
 
+import math
 from dataclasses import dataclass
 
+from distill.common.errors import InputError
 from distill.common.settings import setting
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a teacher is asked, beside its name and its class names.
+
+    Attributes:
+        prompt: Request to a language model, with `{text}`; "" for the one that `task` makes.
+        task: What a text is, in the user's words, for that request; "" where they said nothing.
+        hypothesis: Sentence about a class for an NLI model, with `{}`; "" for the usual one.
+        rate: Most requests per second to a service; 0 for no limit.
+    """
+
+    prompt: str = ""
+    task: str = ""
+    hypothesis: str = ""
+    rate: float = 0.0
 
 
 @dataclass
@@ -11,15 +30,16 @@ class TeacherSettings:
 
     teacher: str = setting(
         "",
-        "Classifier: folder, hub id, http(s)://HOST/predict, endpoint+https://HOST, vllm+http://HOST/classify, Python "
-        "function module:function, or toy:TASK. Where a prompter or dataset is given, the default is the teacher it was made "
-        "for.",
+        "Classifier: folder, hub id, http(s)://HOST/predict, endpoint+https://HOST, vllm+http://HOST/classify, "
+        "openai+http://HOST/v1#MODEL, Python function module:function, or toy:TASK. Where a prompter or dataset is given, the "
+        "default is the teacher it was made for.",
         "Models",
         path=True,
     )
     teacher_labels: list[str] = setting(
         [],
-        "Class names of a function, in the order of its predictions, or of a service, in any order.",
+        "Class names of a function, in the order of its predictions, or of a service, in any order; the classes that an NLI "
+        "or a language model shall tell apart.",
         "Models",
         commas="alone",
     )
@@ -30,7 +50,87 @@ class TeacherSettings:
         low=2,
         high=8192,
     )
+    teacher_prompt: str = setting(
+        "",
+        "Request to a language model that is the teacher, with {text} where the text and {labels} where the class names "
+        "stand; default: one that names the task_description.",
+        "Models",
+    )
+    teacher_hypothesis: str = setting(
+        "",
+        "Sentence about a class, with {} where its name stands, for an NLI model that is asked zero-shot; default: "
+        "This example is {}.",
+        "Models",
+    )
+    teacher_rate: float = setting(0.0, "Most requests per second to a service; 0: no limit.", "Models", low=0)
+    teacher_price: float = setting(
+        0.0, "Price of 1,000 queries to the teacher, in your currency; what was spent is then shown.", "Budget", low=0
+    )
     teacher_cache: bool = setting(True, "Keep the teacher's predictions on disk, so that no text is paid for twice.", "Models")
+
+    def cost(self, calls: int) -> dict[str, float]:
+        """Return what a summary says of the cost: `teacher_calls`, and where there is a price, that and `money_spent`.
+
+        Args:
+            calls: Texts that the teacher was really asked.
+
+        Examples:
+            >>> TeacherSettings(teacher_price=0.5).cost(1234)
+            {'teacher_calls': 1234, 'teacher_price': 0.5, 'money_spent': 0.617}
+        """
+        asked: dict[str, float] = {"teacher_calls": calls}
+        if not self.teacher_price:
+            return asked
+        return asked | {"teacher_price": self.teacher_price, "money_spent": round(calls * self.teacher_price / 1000, 6)}
+
+    def spent(self, calls: int) -> str:
+        """Return a line about the cost, "" where there is no price."""
+        if not self.teacher_price:
+            return ""
+        return f"{calls:,} texts were sent to the teacher; spent {self.cost(calls)['money_spent']:,.2f}."
+
+    def asking(self, task: str | None = None) -> Asking:
+        """Return how the teacher is asked, where a text is `task`."""
+        return Asking(self.teacher_prompt, task or "", self.teacher_hypothesis, self.teacher_rate)
+
+
+@dataclass
+class MoneySettings(TeacherSettings):
+    """The same for commands with a budget, which may be given in money."""
+
+    budget_money: float = setting(
+        0.0,
+        "Budget in money instead of queries: as many as it buys at teacher_price. Baselines and eval_data cost extra.",
+        "Budget",
+        low=0,
+    )
+
+    def bought(self, budget: int, default: int) -> int:
+        """Return the budget in queries.
+
+        Args:
+            budget: As given in queries, `default` where it was not.
+            default: What `budget` is without a word of the user.
+
+        Raises:
+            InputError: There is no price, the money buys nothing, or both budgets are given and differ.
+        """
+        if not self.budget_money:
+            return budget
+        if not self.teacher_price:
+            raise InputError(
+                f"budget_money is {self.budget_money:g}, but the price is not known: give --teacher_price for 1,000 queries"
+            )
+        queries = math.floor(self.budget_money / self.teacher_price * 1000 * (1 + 1e-12))  # 0.3 / 0.1 is 2.9999999999999996
+        if not queries:
+            raise InputError(
+                f"budget_money is {self.budget_money:g}, which buys no query at {self.teacher_price:g} for 1,000: give more"
+            )
+        if budget not in (default, queries):
+            raise InputError(
+                f"budget is {budget:,}, but budget_money {self.budget_money:g} buys {queries:,} queries: give one of the two"
+            )
+        return queries
 
 
 @dataclass

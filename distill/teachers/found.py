@@ -12,15 +12,21 @@ copy, or the same file used from another directory, is a file from elsewhere aga
 import hashlib
 import os
 import shlex
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.files import POSIX, cache_root, make_private_file, make_private_folder
-from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, check_stored_name
+from distill.teachers.config import Asking
+from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, check_stored_name, teacher_name
 
 TOY = "toy:"
+
+LONGEST_REQUEST = 20_000
+"""Most characters of a request to a model that a file gives."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class FoundTeacher:
         name: Its name, as the file gives it.
         file: The file.
         labels: Class names that the file gives for it.
+        prompt: Request to a language model that the file gives, "" for none.
+        hypothesis: Sentence about a class for an NLI model that the file gives, "" for none.
 
     Raises:
         InputError: The file holds something else in their places.
@@ -39,12 +47,28 @@ class FoundTeacher:
     name: str
     file: Path
     labels: list[str] = field(default_factory=list)
+    prompt: str = ""
+    hypothesis: str = ""
 
     def __post_init__(self) -> None:
         """Check what the file holds."""
         check_stored_name(self.name, self.file, "teacher")
         if not isinstance(self.labels, list) or not all(isinstance(label, str) for label in self.labels):
             raise InputError(f"{self.file}: 'teacher_labels' is no list of names: copy the file again")
+        for key, said in (("teacher_prompt", self.prompt), ("teacher_hypothesis", self.hypothesis)):
+            if not isinstance(said, str) or len(said) > LONGEST_REQUEST:
+                raise InputError(f"{self.file}: '{key}' is no request to a model: copy the file again")
+
+    def asking(self, given: Asking, named: str | Callable[..., Any] = "") -> Asking:
+        """Return how the teacher is asked: as the user says, and else as the file does.
+
+        Args:
+            given: What the user says.
+            named: The teacher that the user names, "" for none; the file says nothing about another one than its own.
+        """
+        if named and teacher_name(named) != self.name:
+            return given
+        return replace(given, prompt=given.prompt or self.prompt, hypothesis=given.hypothesis or self.hypothesis)
 
     def check(self, trust: bool, otherwise: str = "") -> bool:
         """Check that this teacher may be used.
@@ -76,6 +100,17 @@ class FoundTeacher:
             f"teacher: {self.file} names its teacher '{self.name}', and you did not ({why}): "
             + ", or ".join([*ways, *([otherwise] if otherwise else [])])
         )
+
+
+def found_teacher(values: Mapping[str, Any], file: Path) -> FoundTeacher:
+    """Return the teacher that a file names among other values.
+
+    Raises:
+        InputError: See `FoundTeacher`.
+    """
+    labels = values.get("teacher_labels") or []
+    asked = (values.get(key) or "" for key in ("teacher_prompt", "teacher_hypothesis"))
+    return FoundTeacher(values["teacher"], file, labels, *asked)
 
 
 def remember(file: Path, teacher: str) -> None:

@@ -1,9 +1,10 @@
 """Open a teacher by its name.
 
 Training asks the teacher for answers only, never for gradients, so a black box is enough: a Hugging Face sequence classifier
-(`TransformersTeacher`), a service behind HTTP (`HttpTeacher`) or a Python function (`CallableTeacher`), which may combine
-several models. Each text asked is one *query*, the cost that the user pays. It counts once, usable answer or not. An unusable
-answer becomes a row of NaN that no model learns from.
+(`TransformersTeacher`), an NLI model that is asked about classes (`ZeroShotTeacher`), a classifier or a language model behind
+HTTP (`HttpTeacher`, `ChatTeacher`) or a Python function (`CallableTeacher`), which may combine several models. Each text asked
+is one *query*, the cost that the user pays. It counts once, usable answer or not. An unusable answer becomes a row of NaN that
+no model learns from.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,9 +17,13 @@ from distill.common.errors import InputError
 from distill.portable.exported import ExportedClassifier
 from distill.portable.formats import find_program
 from distill.teachers.callable_teacher import CallableTeacher
-from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES
+from distill.teachers.config import Asking
+from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, split_address
+from distill.teachers.prediction_cache import AnyTeacher
+from distill.teachers.services.chat_teacher import ChatTeacher
 from distill.teachers.services.http_teacher import HttpTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
+from distill.teachers.zero_shot_teacher import ZeroShotTeacher, is_zero_shot
 
 
 def load_teacher(
@@ -28,7 +33,8 @@ def load_teacher(
     field: str = "teacher",
     own: bool = True,
     max_length: int = 512,
-) -> TransformersTeacher | ExportedClassifier | CallableTeacher | HttpTeacher:
+    asking: Asking = Asking(),  # noqa: B008 (frozen)
+) -> AnyTeacher:
     """Load the teacher that `spec` names.
 
     Args:
@@ -39,6 +45,7 @@ def load_teacher(
             replace them (for checkpoints that only say LABEL_0, LABEL_1).
         field: Name of the setting, for messages about a Hugging Face model.
         max_length: Tokens that a Hugging Face teacher reads of a text at most.
+        asking: How a service, a language model or an NLI model is asked.
         own: Whether the user named it. A name that a file gave is no function, and gets no token.
 
     Raises:
@@ -48,7 +55,9 @@ def load_teacher(
     if not isinstance(spec, str):
         return CallableTeacher(spec, labels)
     if spec.startswith(URL_SCHEMES):
-        return HttpTeacher(spec, labels, send_token=own)
+        if split_address(spec)[0] == "openai":
+            return ChatTeacher(spec, labels, asking, send_token=own)
+        return HttpTeacher(spec, labels, rate=asking.rate, send_token=own)
     if FUNCTION_NAME.fullmatch(spec) and not Path(spec).exists():
         if not own:
             raise InputError(f"teacher: a file names the function {spec}, which is never run: give --teacher yourself")
@@ -58,6 +67,13 @@ def load_teacher(
         teacher = ExportedClassifier(spec, field, max_length)
     else:
         teacher = TransformersTeacher(spec, device, max_length=max_length, field=field)
+        if labels is not None and is_zero_shot(teacher.labels, labels):
+            return ZeroShotTeacher(teacher, labels, asking.hypothesis)
+    if asking.hypothesis and field == "teacher":
+        raise InputError(
+            f"teacher_hypothesis is for a classifier of entailment that is asked about --teacher_labels, but {spec} has the "
+            f"classes {teacher.labels}{'' if labels is None else f', and the labels {list(labels)} are given'}: leave it out."
+        )
     if labels is not None:
         if len(labels) != len(teacher.labels):
             raise InputError(

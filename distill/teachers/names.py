@@ -13,12 +13,18 @@ _DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 FUNCTION_NAME = re.compile(rf"({_DOTTED}|(?!https?:)[^:\n]+\.py):{_DOTTED}")
 """A Python function as text: "module:function", "module:object.method" or "file.py:function"."""
 
-SERVICES = ("tei", "endpoint", "vllm")
+SERVICES = ("tei", "endpoint", "vllm", "openai")
 """Formats of services; the name of one may stand before an address: `vllm+http://HOST/classify`."""
 
 URL_SCHEMES = tuple(
     f"{before}{scheme}://" for before in ("", *(f"{name}+" for name in SERVICES)) for scheme in ("http", "https")
 )
+
+LANGUAGE_MODELS = ("openai+http://", "openai+https://")
+"""How the name of a language model behind HTTP begins."""
+
+UNNAMED_CLASSES = (*LANGUAGE_MODELS, "vllm+http://", "vllm+https://")
+"""How the names of services begin that cannot say which classes they have."""
 
 
 def split_address(url: str) -> tuple[str, str, str]:

@@ -32,9 +32,13 @@ from distill.portable.exported import ExportedClassifier
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.names import reads_pairs
 from distill.teachers.probabilities import stop_if_mostly_unusable
+from distill.teachers.services.chat_teacher import ChatTeacher
 from distill.teachers.services.http_teacher import HttpTeacher
 from distill.teachers.stored_answers import StoredAnswers, means_damage, set_aside
 from distill.teachers.transformers_teacher import TransformersTeacher
+from distill.teachers.zero_shot_teacher import ZeroShotTeacher
+
+AnyTeacher = TransformersTeacher | ExportedClassifier | CallableTeacher | ZeroShotTeacher | HttpTeacher | ChatTeacher
 
 # Files of a model folder that decide the answers; other files may change freely.
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors", ".bin", ".onnx", ".data", ".xml"}
@@ -65,7 +69,7 @@ class CachedTeacher:
 
     def __init__(
         self,
-        teacher: TransformersTeacher | ExportedClassifier | CallableTeacher | HttpTeacher,
+        teacher: AnyTeacher,
         file: str | Path | None,
         notice: Callable[[str], None],
         patience: float = 30.0,
@@ -143,7 +147,8 @@ class CachedTeacher:
         if text_pairs is None and len(texts) and reads_pairs(self.labels):
             raise InputError(
                 f"teacher: {self.path} classifies pairs of texts ({', '.join(self.labels)}), but single texts are asked, "
-                "which is not supported yet; if it reads single texts, name its classes otherwise (teacher_labels)."
+                "which is not supported yet; to ask a model of entailment zero-shot, give your own classes as teacher_labels; "
+                "if it reads single texts, name its classes otherwise (teacher_labels)."
             )
         if self._predictions is None:
             self.asked += len(texts)
@@ -164,7 +169,7 @@ class CachedTeacher:
             asked = [texts[row] for row in rows], None if text_pairs is None else [text_pairs[row] for row in rows]
             known |= (
                 self._ask_service(unknown, *asked)
-                if isinstance(self.teacher, HttpTeacher)
+                if isinstance(self.teacher, HttpTeacher | ChatTeacher)
                 else self._keep(dict(zip(unknown, self.teacher(*asked).numpy(), strict=True)))
             )
         predictions = torch.from_numpy(np.stack([known[key] for key in keys]))
@@ -175,7 +180,7 @@ class CachedTeacher:
 
     def _ask_service(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
         """Ask a service, and store each answer when it arrives: what was paid for survives a failure of the next one."""
-        assert isinstance(self.teacher, HttpTeacher)
+        assert isinstance(self.teacher, HttpTeacher | ChatTeacher)
         answers = np.full((len(keys), len(self.labels)), np.nan, np.float32)
         for rows, part in self.teacher.answers(texts, text_pairs):
             kept = self._keep({keys[row]: answer for row, answer in zip(rows, part.numpy(), strict=True)})
@@ -239,7 +244,7 @@ class CachedTeacher:
         )
 
 
-def identity(teacher: TransformersTeacher | ExportedClassifier | CallableTeacher | HttpTeacher) -> str:
+def identity(teacher: AnyTeacher) -> str:
     """Return a name that changes when the teacher's answers may change.
 
     The name is a hash of the labels in their order and
@@ -247,7 +252,9 @@ def identity(teacher: TransformersTeacher | ExportedClassifier | CallableTeacher
     - for a Hugging Face model: its configuration, tokenizer and weight files, `max_length` and the number format;
     - for an ONNX or OpenVINO program: its folder's files and how many tokens it reads;
     - for a function: its name, and the path and source text of its module;
-    - for a service: its address with its query, which may name a model, and the model that its `/info` names.
+    - for an NLI model that is asked zero-shot: the same, and the sentences about the classes;
+    - for a service: its address with its query, which may name a model, and the model that its `/info` names;
+    - for a language model behind a service: its address with the model's name, and the request.
 
     The models that a function loads, and the model behind a service without `/info`, remain unknown.
 
@@ -256,6 +263,9 @@ def identity(teacher: TransformersTeacher | ExportedClassifier | CallableTeacher
         OSError: These files cannot be read.
     """
     about: dict[str, Any] = {"labels": teacher.labels}
+    if isinstance(teacher, ZeroShotTeacher):
+        about |= {"hypotheses": teacher.hypotheses, "entailment": teacher.model.labels}
+        teacher = teacher.model
     if isinstance(teacher, TransformersTeacher):
         folders = model_folders(teacher.path)
         files = [

@@ -69,7 +69,7 @@ class TransformersTeacher:
         self.queries = 0
         self.invalid = 0
         self._field = field
-        self._log_probs(["A text."], None)
+        self.scores(["A text."], None)
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
         """Return (N, K) float32 log-probabilities on the CPU.
@@ -77,7 +77,7 @@ class TransformersTeacher:
         Raises:
             InputError: Too many answers are unusable (for instance because the weights hold NaN).
         """
-        predictions = self._log_probs(texts, text_pairs)
+        predictions = self.scores(texts, text_pairs)
         return count(self, predictions, "NaN or infinite values")
 
     @property
@@ -89,7 +89,12 @@ class TransformersTeacher:
         """Return the share of texts that are longer than what is read of them."""
         return encode.cut_share(self.tokenizer, self.reads, texts, text_pairs)
 
-    def _log_probs(self, texts: Sequence[str], text_pairs: Sequence[str] | None) -> Tensor:
+    def scores(self, texts: Sequence[str], text_pairs: Sequence[str] | None, raw: bool = False) -> Tensor:
+        """Return (N, K) float32 log-probabilities, or logits, on the CPU. Count nothing.
+
+        Raises:
+            InputError: The model fails on a text.
+        """
         try:
             return encode.log_probs(
                 self.model,
@@ -98,6 +103,7 @@ class TransformersTeacher:
                 text_pairs,
                 max_length=self.max_length,
                 batch_tokens=self.batch_tokens,
+                raw=raw,
             )
         except torch.OutOfMemoryError:
             raise

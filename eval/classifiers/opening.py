@@ -8,6 +8,7 @@ for twice.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from distill.teachers.config import Asking
 from distill.teachers.loading import load_teacher
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher, predictions_file
@@ -27,6 +28,7 @@ def open_teacher(
     order: Sequence[str] = (),
     own: bool = True,
     max_length: int = 512,
+    asking: Asking = Asking(),  # noqa: B008 (frozen)
 ) -> CachedTeacher:
     """Open a teacher, or any other classifier that is asked for class probabilities.
 
@@ -41,6 +43,7 @@ def open_teacher(
         quiet: Show no progress bar while a toy teacher is trained.
         order: Preferred order of the class names of a service, whose answers have no order of their own.
         max_length: Tokens that a Hugging Face model reads of a text at most.
+        asking: How a service, a language model or an NLI model is asked.
         own: Whether the user named it, and not a file; see `distill.teachers.found`. What a file names is announced.
 
     Raises:
@@ -49,7 +52,8 @@ def open_teacher(
     if not own:
         notice(f"Asking the teacher {teacher_name(spec)}, which a file names.")
     name = located(spec, "teacher", quiet) if isinstance(spec, str) else spec
-    teacher = load_teacher(name, device, labels=list(labels) or None, field=field, own=own, max_length=max_length)
+    given = list(labels) or None
+    teacher = load_teacher(name, device, labels=given, field=field, own=own, max_length=max_length, asking=asking)
     if isinstance(teacher, HttpTeacher) and order and teacher.format.names:
         teacher.labels = in_order(teacher.labels, order)
     return CachedTeacher(teacher, predictions_file() if cache else None, notice)

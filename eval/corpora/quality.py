@@ -131,6 +131,7 @@ def _open(config: CorpusConfig, say: Say) -> tuple[Corpus, Corpus | None, Cached
             device=config.device,
             cache=config.teacher_cache,
             max_length=config.teacher_max_length,
+            asking=config.asking(),
             notice=say,
             quiet=config.quiet,
         )

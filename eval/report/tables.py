@@ -173,6 +173,8 @@ def budget(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
         table.append(("Evaluation texts, once", whole(evaluation)))
     if asked is not None:
         table.append(("Texts really sent to the teacher", whole(asked)))
+        if (money := number(summary.get("money_spent"))) is not None:
+            table.append(("Money spent on them", f"{money:,.2f}"))
         # A run that was stopped and resumed may have asked about some texts twice.
         if (known := spent + baselines + evaluation - asked) > 0:
             table.append(("Predictions reused from earlier runs", whole(known)))

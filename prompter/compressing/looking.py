@@ -111,6 +111,7 @@ def open_local(config: CompressConfig, console: Console) -> CachedTeacher:
         device=config.device,
         cache=False,
         max_length=config.teacher_max_length,
+        asking=config.asking(config.task_description),
         notice=console.say,
         quiet=config.quiet,
     )

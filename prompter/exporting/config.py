@@ -10,7 +10,7 @@ from typing import Any
 from distill.common.errors import InputError
 from distill.common.settings import CommonSettings, HubSettings, check, setting
 from distill.teachers.config import FoundTeacherSettings
-from distill.teachers.found import FoundTeacher, made_here
+from distill.teachers.found import found_teacher, made_here
 from distill.teachers.names import teacher_name
 from prompter.generation.config import WriterConfig
 from prompter.runtime.parser import combined, fill
@@ -83,7 +83,10 @@ class ExportConfig(FoundTeacherSettings, HubSettings, CommonSettings):
 
 PARTS = (ExportConfig, WriterConfig)
 
-NOT_COMPARED = {"teacher_cache", "trust_teacher", "run", "to", "jsonl", "csv", "push_to_hub", "public", "quiet"}
+NOT_COMPARED = {
+    *("teacher_cache", "trust_teacher", "teacher_rate", "teacher_price"),
+    *("run", "to", "jsonl", "csv", "push_to_hub", "public", "quiet"),
+}
 """Settings that may differ between an export and its continuation, because they do not change the rows. The run is known by
 its fingerprint, wherever it lies."""
 
@@ -122,10 +125,12 @@ def export_settings(values: Mapping[str, Any], where: str = "") -> tuple[ExportC
         raise InputError(f"corpus is for a rewriter (method t3), and {run} is a prompter: leave it out")
     if "rewriter" in manifest and not config.corpus and not config.trust_teacher:
         _check_corpus(manifest["corpus"], manifest_file(source))
+    found = found_teacher(manifest, manifest_file(source))
+    asking = found.asking(config.asking(), config.teacher)
+    config.teacher_prompt, config.teacher_hypothesis = asking.prompt, asking.hypothesis
     if config.teacher:
         config.trust_teacher = False  # the user's own name needs no trust
     else:
-        found = FoundTeacher(manifest["teacher"], manifest_file(source), manifest.get("teacher_labels", []))
         config.trust_teacher = found.check(config.trust_teacher, "--teacher none for texts without labels")
         config.teacher = found.name
         config.teacher_labels = config.teacher_labels or found.labels

@@ -78,6 +78,8 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
                 with folder.damage_named():
                     Export(config, prompter, teacher, folder, progress, console).run()
                 finish_dataset(config, folder, progress, manifest, identity)
+                if teacher is not None and (spent := config.spent(teacher.asked)):
+                    console.say(spent)
             else:
                 folder.check_finished()
                 console.say(f"{folder.path} is finished; nothing to generate.")
@@ -112,6 +114,7 @@ def load_prompter_and_teacher(
             device=config.device,
             cache=config.teacher_cache,
             max_length=config.teacher_max_length,
+            asking=config.asking(),
             notice=console.say,
             quiet=config.quiet,
             own=not config.trust_teacher,

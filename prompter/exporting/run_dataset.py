@@ -49,6 +49,7 @@ def write_run_dataset(
         "export": {
             "teacher": manifest["teacher"],
             "teacher_labels": manifest.get("teacher_labels", []),
+            **{key: manifest[key] for key in ("teacher_prompt", "teacher_hypothesis") if manifest.get(key)},
             "seed": manifest["seed"],
         },
         "result": {"complete": True, "rows": rows, "labels": torch.bincount(predicted, minlength=len(labels)).tolist()},

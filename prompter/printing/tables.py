@@ -36,13 +36,22 @@ STUDENT_COLUMNS: list[tuple[str, str, str]] = [
 def print_summary(summary: dict[str, Any], folder: str) -> None:
     """Print one row per model of a run."""
     _print_table("learnt from", COLUMNS, {"(teacher)": summary["teacher"], **summary["students"]})
-    print_line(f"\nTeacher queries: {summary['teacher_queries']:,} for each student. Report: {folder}/report.html")
+    print_line(
+        f"\nTeacher queries: {summary['teacher_queries']:,} for each student{_spent(summary)}. Report: {folder}/report.html"
+    )
 
 
 def print_students(summary: dict[str, Any], folder: str) -> None:
     """Print one row per student that `prompter distill` made."""
     _print_table("student", STUDENT_COLUMNS, summary["students"])
-    print_line(f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}. In {folder}")
+    print_line(f"\nTexts: {summary['texts']:,}; teacher queries: {summary['teacher_queries']:,}{_spent(summary)}. In {folder}")
+
+
+def _spent(summary: dict[str, Any]) -> str:
+    """Return what the teacher cost, where its price is known."""
+    if "money_spent" not in summary:
+        return ""
+    return f"; spent {summary['money_spent']:,.2f} on {summary['teacher_calls']:,} texts really asked"
 
 
 PROGRAM_COLUMNS: list[tuple[str, str, str]] = [

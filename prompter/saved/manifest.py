@@ -19,7 +19,8 @@ from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.teachers.found import remember
-from distill.teachers.names import check_stored_name
+from distill.teachers.names import LANGUAGE_MODELS, check_stored_name
+from distill.teachers.services.label_words import template
 from prompter.decoding.loop import unwrapped
 from prompter.generation.config import PolicyConfig
 from prompter.generation.policy import TopicPolicy
@@ -80,6 +81,7 @@ def save_prompter(
         "adapter": policy.has_adapters,
         "teacher": named["teacher"],
         "teacher_labels": list(settings.run.teacher_labels),
+        **_asked(settings),
         "labels": policy.labels,
         "controls": policy.prompts.texts,
         "policy": {field.name: named[field.name] for field in dataclasses.fields(PolicyConfig)},
@@ -101,6 +103,14 @@ def save_prompter(
         write_json(folder / PROMPTER_MANIFEST, manifest)
         seal(folder)
     remember(path / PROMPTER_MANIFEST, manifest["teacher"])
+
+
+def _asked(settings: "Settings") -> dict[str, str]:
+    """Return how a language model or an NLI model was asked, for those who ask it again; {} for other teachers."""
+    asking = settings.run.asking(settings.policy.task_description)
+    language_model = isinstance(settings.run.teacher, str) and settings.run.teacher.startswith(LANGUAGE_MODELS)
+    asked = {"teacher_prompt": template(asking) if language_model else "", "teacher_hypothesis": asking.hypothesis}
+    return {key: said for key, said in asked.items() if said}
 
 
 def training_summary(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

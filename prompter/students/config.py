@@ -8,7 +8,7 @@ from distill.common.errors import InputError, did_you_mean
 from distill.common.settings import LongWorkSettings, check, setting
 from distill.config import STUDENT_HELP, DistillConfig, StudentTokenizerSettings
 from distill.methods.table import METHODS
-from distill.teachers.config import FoundTeacherSettings
+from distill.teachers.config import FoundTeacherSettings, MoneySettings
 from eval.data.config import EvaluationDataSettings
 from prompter.deploying.config import CalibrationSettings, DeploySettings
 from prompter.runtime.parser import combined, fill, names_of
@@ -17,6 +17,7 @@ from prompter.runtime.parser import combined, fill, names_of
 @dataclass
 class StudentsConfig(
     FoundTeacherSettings,
+    MoneySettings,
     EvaluationDataSettings,
     StudentTokenizerSettings,
     CalibrationSettings,
@@ -81,6 +82,7 @@ class StudentsConfig(
         if not self.sources and not self.method:
             raise InputError("from is missing: give --from with a run, a dataset or a text file, or a --method")
         check(self)
+        self.budget = self.bought(self.budget, 0)
         self.check_export()
         if self.method and self.method not in METHODS:
             hint = did_you_mean(self.method, METHODS)
@@ -116,6 +118,9 @@ NOT_COMPARED = {
     "save_seconds",
     "teacher_cache",
     "trust_teacher",
+    "teacher_rate",
+    "teacher_price",
+    "budget_money",
     "pilot",
     "export",
 }

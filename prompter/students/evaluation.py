@@ -15,7 +15,8 @@ from torch import Tensor
 
 from distill.common.hub import load_config, model_folder
 from distill.portable.exported import ExportedClassifier
-from distill.teachers.names import URL_SCHEMES, teacher_name
+from distill.teachers.config import Asking
+from distill.teachers.names import UNNAMED_CLASSES, URL_SCHEMES, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import coverage, stored_calibration
 from eval.classifiers.measures import measure, pairs
@@ -86,6 +87,8 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             if (unusable := int(given.isnan().any(dim=1).sum()))
         ]
         notes += filter(None, (cut_note(model.name, model.classifier, data.texts, data.text_pairs) for model in models))
+        if config.teacher and (spent := config.spent(models[0].classifier.asked)):
+            notes.append(spent)
         speeds = measure_speed(models, data, console)
         of_teacher = predictions[models[0].name] if config.teacher else None
         rows = []
@@ -189,6 +192,8 @@ def open_models(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Me
             field="model" if student else "teacher",
             order=task.labels,
             max_length=config.teacher_max_length,
+            labels=(not student and config.teacher_labels) or (task.labels if spec.startswith(UNNAMED_CLASSES) else []),
+            asking=Asking(rate=config.teacher_rate) if student else config.asking(),
         )
         if note := match_labels(classifier.labels, task, teacher_name(spec)):
             notes.append(note)

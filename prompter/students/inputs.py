@@ -14,6 +14,7 @@ from distill.methods.synthesizer import white_box
 from distill.methods.table import METHODS
 from distill.student import TEACHER_LAYERS, Student, load_student
 from distill.students.static import FROM_TEACHER, STATIC
+from distill.teachers.config import Asking
 from distill.teachers.found import TOY, FoundTeacher
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_teacher
@@ -66,8 +67,10 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
         )
         for index, path in enumerate(config.sources)
     ]
-    found = None if config.teacher else next((source.teacher for source in sources if source.teacher), None)
-    teacher = _open_teacher_if_needed(config, training, sources, found, console)
+    made_for = next((source.teacher for source in sources if source.teacher), None)
+    found = None if config.teacher else made_for
+    asking = made_for.asking(config.asking(), config.teacher) if made_for else config.asking()
+    teacher = _open_teacher_if_needed(config, training, sources, found, asking, console)
     labels = labels_of(sources, teacher.labels if teacher else config.teacher_labels or None)
     new = any(":" in spec and not spec.startswith((TEACHER_LAYERS, STATIC)) for spec in config.student)
     tokenizer = config.student_tokenizer
@@ -103,6 +106,7 @@ def _open_teacher_if_needed(
     training: DistillConfig,
     sources: list[Source],
     found: FoundTeacher | None,
+    asking: Asking,
     console: Console,
 ) -> CachedTeacher | None:
     """Open the teacher if texts lack answers, if a student or a method needs its layers, or if the user named one."""
@@ -121,6 +125,7 @@ def _open_teacher_if_needed(
         device=config.device,
         cache=config.teacher_cache,
         max_length=config.teacher_max_length,
+        asking=asking,
         notice=console.say,
         quiet=config.quiet,
         own=not trusted,

@@ -86,7 +86,7 @@ def train_method(name: str, settings: Settings) -> dict[str, Any]:
     """
     run, training = settings.run, settings.distill
     with open_run(run.output_dir, quiet=run.quiet) as (_, console):
-        loaded = load_teacher_and_data(run, console)
+        loaded = load_teacher_and_data(run, console, settings.policy.task_description)
         teacher = white_box(loaded.teacher, name)
         corpus = read_sentences(str(run.corpus)) if METHODS[name].needs_corpus else []
         start = time.perf_counter()

@@ -19,7 +19,7 @@ from torch import Tensor
 from distill.common.errors import InputError
 from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
-from distill.teachers.found import FoundTeacher
+from distill.teachers.found import FoundTeacher, found_teacher
 from eval.data.folders import parquet_files, saved_files
 from eval.data.labelled import load_texts
 from eval.data.reading import report_long
@@ -98,9 +98,7 @@ class PrompterSource:
         self.prompter = Prompter.load(path, device=device, base=base)
         self.labels: list[str] | None = self.prompter.labels
         manifest = self.prompter.manifest
-        self.teacher: FoundTeacher | None = FoundTeacher(
-            manifest["teacher"], find_prompter(path) / PROMPTER_MANIFEST, manifest.get("teacher_labels", [])
-        )
+        self.teacher: FoundTeacher | None = found_teacher(manifest, find_prompter(path) / PROMPTER_MANIFEST)
 
     def portion(self, number: int) -> Portion | None:
         """Return batch `number` of the prompter."""
@@ -290,7 +288,8 @@ def _teacher_of(recipe: Path) -> FoundTeacher | None:
     if not isinstance(made, dict):
         raise InputError(f"{recipe}: 'export' holds no settings: export it again")
     name = made.get("teacher") or NO_TEACHER
-    return None if name == NO_TEACHER else FoundTeacher(name, recipe, as_written(made.get("teacher_labels") or []))
+    labels = {"teacher_labels": as_written(made.get("teacher_labels") or [])}
+    return None if name == NO_TEACHER else found_teacher(made | labels | {"teacher": name}, recipe)
 
 
 def _labels_of(recipe: Path) -> list[str] | None:

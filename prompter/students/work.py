@@ -359,7 +359,7 @@ class Distillation:
             "sources": [source.name for source in inputs.sources] or [method_source(self.config)],
             "texts": self.texts,
             "teacher_queries": self.queries,
-            "teacher_calls": self._teacher_state()["teacher_calls"],
+            **self.config.cost(self._teacher_state()["teacher_calls"]),
             "unusable_answers": self.unusable,
             "held_out_texts": len(self.held_out),
             **cut_shares_of(next(iter(self.distillers.values())).replay, inputs.teacher, students, self.console),

@@ -8,7 +8,7 @@ from typing import Any
 from distill.common.errors import InputError
 from distill.common.settings import LongWorkSettings, check, setting
 from distill.config import STUDENT_HELP, DistillConfig, StudentTokenizerSettings
-from distill.teachers.config import TeacherSettings
+from distill.teachers.config import MoneySettings
 from distill.teachers.names import teacher_name
 from eval.data.config import EvaluationDataSettings
 from prompter.deploying.config import DeploySettings
@@ -17,9 +17,12 @@ from prompter.rl.config import CandidateConfig, RewardConfig
 from prompter.runtime.parser import fill, given_flags, settings_parser
 from prompter.training.baseline_names import BASELINE_SOURCES, BASELINES
 
+BUDGET = 16_000
+"""Teacher queries where the user names no budget."""
+
 
 @dataclass
-class RunConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSettings, DeploySettings, LongWorkSettings):
+class RunConfig(MoneySettings, EvaluationDataSettings, StudentTokenizerSettings, DeploySettings, LongWorkSettings):
     """What to compress, with what, at which cost.
 
     Raises:
@@ -34,7 +37,7 @@ class RunConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSetting
         path=True,
     )
     student: str = setting("bert:layers=2,hidden=128", f"{STUDENT_HELP}.", "Models", required="give --student", path=True)
-    budget: int = setting(16000, "Teacher queries that the run may spend.", "Budget", low=1)
+    budget: int = setting(BUDGET, "Teacher queries that the run may spend.", "Budget", low=1)
     compare: list[str] = setting(
         [],
         f"Distil the same student at the same cost from other text too: {', '.join(BASELINES)}, or none.",
@@ -63,6 +66,7 @@ class RunConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSetting
         if not self.teacher:
             raise InputError("teacher is missing: give --teacher with a classifier, or a line 'teacher: ...' in the config")
         check(self)
+        self.budget = self.bought(self.budget, BUDGET)
         self.check_export()
         self.compare = [name for name in self.compare if name != "none"]
         for baseline, source in BASELINE_SOURCES.items():
@@ -91,7 +95,10 @@ class Settings:
 
 PARTS = (RunConfig, PolicyConfig, WriterConfig, CandidateConfig, RewardConfig, DistillConfig)
 
-NOT_COMPARED = {"output_dir", "resume", "quiet", "report_to", "save_every", "sample_every", "teacher_cache", "pilot", "export"}
+NOT_COMPARED = {
+    *("output_dir", "resume", "quiet", "report_to", "save_every", "sample_every", "pilot", "export"),
+    *("teacher_cache", "teacher_rate", "teacher_price", "budget_money"),
+}
 """Settings that may differ between a run and its resumption. They do not change what is computed, except for the last bits
 of predictions that the teacher gives in another batch where its cache is off."""
 

@@ -41,8 +41,13 @@ class Models(TeacherAndData):
     labelled: EvaluationData | None
 
 
-def load_teacher_and_data(run: RunConfig, console: Console) -> TeacherAndData:
+def load_teacher_and_data(run: RunConfig, console: Console, task: str | None = None) -> TeacherAndData:
     """Open the teacher, read the evaluation data, and ask the teacher about it.
+
+    Args:
+        run: Settings of the run.
+        console: Shows what is to be said.
+        task: What a text is, for a teacher that is a language model.
 
     Raises:
         InputError: The teacher or the data cannot be opened, or they do not fit each other.
@@ -53,6 +58,7 @@ def load_teacher_and_data(run: RunConfig, console: Console) -> TeacherAndData:
         device=run.device,
         cache=run.teacher_cache,
         max_length=run.teacher_max_length,
+        asking=run.asking(task),
         notice=console.say,
         quiet=run.quiet,
     )
@@ -71,7 +77,7 @@ def load_models(settings: Settings, console: Console) -> Models:
         InputError: Something cannot be opened, or does not fit.
     """
     run, compare = settings.run, settings.run.compare
-    loaded = load_teacher_and_data(run, console)
+    loaded = load_teacher_and_data(run, console, settings.policy.task_description)
     labels = loaded.teacher.labels
     length = settings.policy.topic_max_tokens
     if settings.policy.writes == "text":

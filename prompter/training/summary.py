@@ -63,7 +63,7 @@ def summarise(
         "teacher": teacher,
         "students": students,
         "teacher_queries": callback.queries,
-        "teacher_calls": models.teacher.asked,
+        **run.cost(models.teacher.asked),
         "unusable_answers": callback.unusable,
         **cut_shares(models.teacher, {"prompted": student}, callback.distiller.replay.texts, console),
         "seconds": round(sum(clock.seconds.get(name, 0.0) for name in PARTS_OF_RUN), 1),

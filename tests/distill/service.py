@@ -1,6 +1,7 @@
 """An HTTP service on this machine that answers texts as text-embeddings-inference, Inference Endpoints or vLLM, or as told."""
 
 import json
+import math
 import socket
 import threading
 import time
@@ -49,10 +50,31 @@ def vllm_answer(predictions: list[list[dict]]) -> dict:
     return {"id": "classify-1", "object": "list", "created": 1, "model": "org/model", "data": data, "usage": {}}
 
 
+def chat_inputs(asked: dict) -> list[list[str]]:
+    [message] = asked["messages"]
+    assert message["role"] == "user"
+    return [[message["content"].partition("Text:\n")[2]]]
+
+
+def chat_answer(predictions: list[list[dict]]) -> dict:
+    """What OpenAI's and like servers answer: the likelier label, and log-probabilities of the tokens at its place."""
+    [scores] = predictions
+    top = [{"token": f" {item['label'].title()}", "logprob": math.log(item["score"] * 0.9), "bytes": None} for item in scores]
+    top.append({"token": "The", "logprob": math.log(0.1), "bytes": None})
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": top[0]["token"]},
+        "logprobs": {"content": [top[0] | {"top_logprobs": top}]},
+        "finish_reason": "stop",
+    }
+    return {"id": "chatcmpl-1", "object": "chat.completion", "model": "org/model", "choices": [choice], "usage": {}}
+
+
 FORMS: dict[str, tuple[str, Callable, Callable]] = {
     "tei": ("predict", tei_inputs, lambda predictions: predictions),
     "endpoint": ("", endpoint_inputs, lambda predictions: predictions),
     "vllm": ("classify", vllm_inputs, vllm_answer),
+    "openai": ("v1", chat_inputs, chat_answer),
 }
 """Path, how a request is read, and what becomes of the good answers."""
 
@@ -67,6 +89,8 @@ class Service:
         self.requests: list[list[list[str]]] = []
         self.tokens: list[str | None] = []
         self.times: list[float] = []
+        self.payloads: list[dict] = []
+        self.paths: list[str] = []
         self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
         self.info: Any = None
@@ -83,8 +107,11 @@ class Service:
                 reply(self, 200 if found else 404, service.info if found else {})
 
             def do_POST(self) -> None:
-                inputs = read(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                payload = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                inputs = read(payload)
                 with service.lock:
+                    service.payloads.append(payload)
+                    service.paths.append(self.path)
                     service.requests.append(inputs)
                     service.times.append(time.monotonic())
                     service.tokens.append(self.headers.get("Authorization"))

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from distill.common.errors import InputError
-from distill.teachers.found import FoundTeacher, made_here, remember
+from distill.teachers.config import Asking
+from distill.teachers.found import FoundTeacher, found_teacher, made_here, remember
 from distill.teachers.loading import load_teacher
 from eval.toy.files import toy_path
 
@@ -85,12 +86,25 @@ def test_what_is_no_name_is_refused(manifest: Path, name: object) -> None:
         FoundTeacher("a", manifest, {"a": 1})  # type: ignore[arg-type]
 
 
+def test_how_a_teacher_is_asked_comes_from_the_file_where_the_user_says_nothing(manifest: Path) -> None:
+    said = {"teacher": "openai+http://host/v1#m", "teacher_labels": ["a", "b"], "teacher_prompt": "{text}?"}
+    found = found_teacher(said, manifest)
+    assert found.asking(Asking(rate=2.0)) == Asking(prompt="{text}?", rate=2.0)
+    assert found.asking(Asking(prompt="{text}!")).prompt == "{text}!"
+    assert found.asking(Asking(), "openai+http://host/v1?key=k#m").prompt == "{text}?"
+    assert found.asking(Asking(), "openai+http://host/v1#other") == Asking()
+    for damaged in (5, ["{text}"], "x" * 20_001):
+        with pytest.raises(InputError, match="'teacher_prompt' is no request"):
+            found_teacher(said | {"teacher_prompt": damaged}, manifest)
+
+
 HOSTILE = st.one_of(
     st.sampled_from(
         ["evil.py:run", "./a/evil.py:run", "m:object.method", "os:system",
          "subprocess:getoutput", "builtins:exec", "a.b.c:d", "http://127.0.0.1:1/x", "https://x", "HTTP://x",
          "//x/y", "openai+http://127.0.0.1:1/v1#m", 
-         "vllm+https://x/y.py:run", "endpoint+http://x", "file:///etc/passwd", "antigravity:x", "..", "/", "", ":", "toy:", "toy:../x", "toy:os:system", "hub:x",
+         "vllm+https://x/y.py:run", "endpoint+http://x",
+         "file:///etc/passwd", "antigravity:x", "..", "/", "", ":", "toy:", "toy:../x", "toy:os:system", "hub:x",
          "C:\\x:y"]
     ),
     st.text(max_size=40),

@@ -1,0 +1,223 @@
+"""A language model behind HTTP as teacher: it is asked for the class of each text, and its log-probabilities are the answer.
+
+`openai+http://HOST/v1#MODEL` is asked at `/v1/chat/completions` with `logprobs` and `top_logprobs`, which OpenAI, vLLM, the
+server of llama.cpp and text-generation-inference document alike. Servers differ in what they allow. What one of them refuses
+before it has answered once (20 alternatives, `temperature`, `max_tokens`) is asked for no more. Where it gives no
+log-probabilities, the class that it names gets most of the probability, which is said.
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.common.errors import InputError
+from distill.common.terminal import one_line
+from distill.teachers.config import Asking
+from distill.teachers.functions.answers import SMOOTHING
+from distill.teachers.names import split_address, teacher_name
+from distill.teachers.probabilities import check_labels, count, log_probabilities
+from distill.teachers.services import label_words
+from distill.teachers.services.connection import REFUSALS, Connection, Reply
+from distill.teachers.services.formats import read_json
+from distill.teachers.services.http_teacher import READINGS, Part, together
+
+LOGGER = logging.getLogger("prompter")
+
+ALTERNATIVES = (20, 5, 0)
+"""Numbers of alternatives to ask for, the next where one is refused: OpenAI's and vLLM's limit is 20, that of
+text-generation-inference 5; 0 asks for no log-probabilities."""
+
+SNAPSHOT = re.compile(r"-(\d{4}|\d{4}-?\d{2}-?\d{2})")
+"""What services add to the name of a model where it stands for the newest of its versions."""
+
+
+class ChatTeacher:
+    """A language model that chooses a label.
+
+    Args:
+        url: `openai+http://HOST/v1#MODEL` or `openai+https://...`.
+        labels: The K class names.
+        asking: The request.
+        concurrency: Requests at the same time.
+        connecting: Further settings of the `Connection`.
+
+    Attributes:
+        path: The name without the query of its address.
+        address: The whole name. The query may hold a key, so it is never shown or stored.
+
+    Raises:
+        InputError: The address names no model, there are fewer than two labels, or the request has no place for the text.
+    """
+
+    def __init__(
+        self, url: str, labels: Sequence[str] | None, asking: Asking, *, concurrency: int = 8, **connecting: Any
+    ) -> None:
+        _, address, self.model = split_address(url)
+        place, question, query = address.partition("?")
+        place = place.rstrip("/")
+        if not place.endswith("/chat/completions"):
+            place += "/chat/completions"
+        self._line = Connection(place + question + query, concurrency=concurrency, **{"rate": asking.rate} | connecting)
+        self.path, self.address = teacher_name(url), url
+        if not self.model:
+            raise InputError(
+                f"teacher: {self.path} names no model; write openai+http://HOST/v1#MODEL, with a name that /v1/models lists."
+            )
+        if not labels:
+            raise InputError(f"teacher_labels is missing: give the labels between which {self.path} shall choose.")
+        self.labels = [str(label) for label in labels]
+        check_labels(self.labels)
+        self._words = label_words.words_of(self.labels)
+        self.template = label_words.template(asking)
+        self.concurrency = concurrency
+        self.queries = 0
+        self.invalid = 0
+        self._problem = ""
+        self._served = ""  # the name that the model gave itself
+        self._answered = False
+        self._alternatives = 0  # place in ALTERNATIVES
+        longest = max(len(label) for label in self.labels)
+        self._options: dict[str, Any] = {"temperature": 0, "max_tokens": min(4 + longest // 2, 64)}
+
+    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
+        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
+
+        Each text is one query and one request.
+
+        Raises:
+            InputError: The service cannot be reached or keeps failing, another model answers, pairs of texts were asked, or
+                too many answers are unusable.
+        """
+        predictions = torch.empty(len(texts), len(self.labels))
+        for rows, answered in self.answers(texts, text_pairs):
+            predictions[rows] = answered
+        return self.counted(predictions)
+
+    def counted(self, predictions: Tensor) -> Tensor:
+        """Count the queries of one call and its unusable answers.
+
+        Raises:
+            InputError: Too many answers are unusable.
+        """
+        problem, self._problem = self._problem, ""
+        return count(self, predictions, problem)
+
+    def answers(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Iterator[Part]:
+        """Yield the answers to texts as they arrive; see `HttpTeacher.answers`.
+
+        The first text is asked alone, to learn what the service allows.
+
+        Raises:
+            InputError: See `__call__`.
+        """
+        if text_pairs is not None:
+            raise InputError(f"teacher: {self.path} is asked about single texts, but pairs of texts were asked.")
+        parts = [([row], text) for row, text in enumerate(texts)]
+        first = 0 if self._answered else 1
+        yield from together(self._line, 1, parts[:first], self._row)
+        yield from together(self._line, self.concurrency, parts[first:], self._row)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the answers depend on: the address with the model's name, and the request."""
+        return {"url": self.address, "prompt": self.template}
+
+    def _row(self, text: str) -> Tensor:
+        row, problem = self._ask(text)
+        values = np.full((1, len(self.labels)), np.nan) if row is None else np.array([row])
+        predictions, bad_row = log_probabilities(values)
+        self._problem = self._problem or problem or bad_row
+        return predictions
+
+    def _ask(self, text: str) -> tuple[list[float] | None, str]:
+        """Return the probabilities of one text, or None, and what was wrong.
+
+        Raises:
+            InputError: See `__call__`.
+        """
+        problem, readings = "", 0
+        while readings < READINGS:
+            reply = self._line.post(self._payload(text))
+            if reply.status != 200 and self._ask_for_less(reply):
+                continue
+            if reply.status in REFUSALS:
+                return None, f"HTTP {reply.status}{self._line.quoted(reply.body, ': ')}"
+            if reply.status != 200:
+                self._line.refuse(reply)
+            readings += 1
+            said, problem = (None, reply.problem) if reply.problem else read_json(reply.body)
+            if not problem:
+                row, problem = self._read(said)
+                if row is not None or problem.startswith("an answer that begins"):
+                    return row, problem
+        return None, f"{problem}{self._line.quoted(reply.body, ': ')}"
+
+    def _payload(self, text: str) -> dict[str, Any]:
+        asked = label_words.request(self.template, self.labels, text)
+        payload = {"model": self.model, "messages": [{"role": "user", "content": asked}], **self._options}
+        if most := ALTERNATIVES[self._alternatives]:
+            payload |= {"logprobs": True, "top_logprobs": most}
+        return payload
+
+    def _ask_for_less(self, reply: Reply) -> bool:
+        """Leave out what a service refuses before it has answered once. Return whether there was something."""
+        said = reply.body[:2000].decode("utf-8", "replace").casefold()
+        if self._answered or reply.status not in (400, 403, 422):
+            return False
+        if "max_completion_tokens" in said and "max_tokens" in self._options:
+            self._options["max_completion_tokens"] = self._options.pop("max_tokens")
+            return True
+        if re.search(r"log_?prob|top_n_tokens", said) and self._alternatives + 1 < len(ALTERNATIVES):
+            self._alternatives += 1
+            return True
+        return "temperature" in said and self._options.pop("temperature", None) is not None
+
+    def _read(self, said: Any) -> tuple[list[float] | None, str]:
+        """Return the probabilities in an answer, or None and what is wrong.
+
+        Raises:
+            InputError: Another model answers.
+        """
+        try:
+            choice = said["choices"][0]
+            content = choice["message"]["content"]
+        except (TypeError, KeyError, IndexError):
+            return None, "an answer without choices"
+        self._check_model(said)
+        logprobs = choice.get("logprobs")
+        places = logprobs.get("content") if isinstance(logprobs, dict) else None
+        if isinstance(places, list) and places:
+            self._answered = True
+            return label_words.probabilities(places, self._words)
+        index = label_words.named(content, self._words)
+        if index is None:
+            return None, f"an answer that begins with {one_line(str(content)[:40])!r}, which is none of {self.labels}"
+        if not self._answered:
+            LOGGER.warning(
+                "teacher: %s gives no log-probabilities; the label that it names gets %.0f%%, and the others share the rest. "
+                "Probabilities teach more.", self.path, 100 * (1 - SMOOTHING),
+            )  # fmt: skip
+        self._answered = True
+        rest = SMOOTHING / (len(self.labels) - 1)
+        return [1 - SMOOTHING if i == index else rest for i in range(len(self.labels))], ""
+
+    def _check_model(self, said: Any) -> None:
+        """Check that the model that was named has answered, and always the same version of it.
+
+        Raises:
+            InputError: The answer names another one.
+        """
+        name = said.get("model")
+        if not isinstance(name, str) or not name:
+            return
+        self._served = self._served or name
+        wanted = name == self.model or (name.startswith(self.model) and SNAPSHOT.fullmatch(name[len(self.model) :]))
+        if not wanted or name != self._served:
+            raise InputError(
+                f"teacher: {self.path} was asked for the model {self._served if wanted else self.model!r}, but "
+                f"{self._line.quoted(name)!r} answers; name the model behind the '#' as the service does."
+            )
