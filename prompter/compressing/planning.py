@@ -170,8 +170,9 @@ def _student(config: CompressConfig, looked: Looked, makeable: Callable[[str], s
             )
     spec = PRETRAINED[config.size]
     if fault := makeable(spec):
+        short = fault.removeprefix("student: ").partition(";")[0]
         raise InputError(
-            f"student: {why}, and the pre-trained {spec} cannot be had ({fault}): give --student with the folder of a small "
+            f"student: {why}, and {short}: give --student with the folder of a small "
             "pre-trained encoder; bert:layers=2,hidden=128 with --student_tokenizer has random weights, and loses about ten "
             "points"
         )

@@ -64,15 +64,19 @@ def _work(config: CompressConfig, folder: RunFolder) -> dict[str, Any] | None:
             todo = steps(config, Plan.read(stored["plan"]), _known(config, stored, console))
         for line in plan_lines(stored, config.explain):
             console.say(line)
-        if not (folder.path / PLAN).is_file():
-            write_json(folder.path / PLAN, stored)
+        write_json(folder.path / PLAN, stored)
     start = time.perf_counter()
     done: dict[str, Any] = {}
     for step in todo:
         if done:
             with quieten(), Console(True) as silent, using_dtype(config.dtype):
                 _known(config, stored, silent)  # a teacher may be replaced while the run goes on
-        summary = carry_out(step)
+        try:
+            summary = carry_out(step)
+        except InputError:
+            if _only_planned(folder.path):
+                (folder.path / PLAN).unlink()  # nothing has begun, so nothing stays
+            raise
         if summary is None:
             return None
         done[step.verb] = summary
@@ -121,17 +125,22 @@ def _finished(config: CompressConfig, folder: Path) -> dict[str, Any] | None:
     return summary if wanted <= set(summary["programs"]) else None
 
 
+def _only_planned(folder: Path) -> bool:
+    """Return whether a folder holds a plan that nothing was done for yet."""
+    return {file.name for file in folder.iterdir()} <= {LOCK, PLAN}
+
+
 def _stored(config: CompressConfig, folder: Path) -> dict[str, Any] | None:
-    """Return the plan that the folder holds; None if the folder is new.
+    """Return the plan that the folder holds; None if nothing was done for it yet.
 
     Raises:
         InputError: The folder holds something else, or what other settings have made.
     """
+    if _only_planned(folder):
+        return None
     if not (folder / PLAN).is_file():
         others = sorted(file.name for file in folder.iterdir() if file.name != LOCK)
-        if others:
-            raise InputError(f"to: '{folder}' already holds something else ({others[0]}): choose another folder")
-        return None
+        raise InputError(f"to: '{folder}' already holds something else ({others[0]}): choose another folder")
     stored = dict(read_json(folder / PLAN))
     given = dataclasses.asdict(config) | {"teacher": teacher_name(config.teacher)}
     if not isinstance(stored.get("settings"), dict) or not isinstance(stored.get("plan"), dict):

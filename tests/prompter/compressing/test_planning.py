@@ -55,7 +55,11 @@ def test_random_weights_only_where_they_are_asked_for() -> None:
 @pytest.mark.parametrize(
     ("looked", "values", "said"),
     [
-        (BLACK_BOX, {"unmakeable": "no network"}, "student: .* cannot be had \\(no network\\): give --student"),
+        (
+            BLACK_BOX,
+            {"unmakeable": "no network"},
+            "student: the teacher's weights are not at hand, and no network: give --student",
+        ),
         (BLACK_BOX, {"uncraftable": "no weights", "data_free": True}, "data_free .*no weights"),
         (BERT, {"unmakeable": "no such folder", "student": "x"}, "no such folder"),
     ],

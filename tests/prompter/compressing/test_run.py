@@ -99,8 +99,11 @@ def test_own_texts_and_a_function_that_knows_one_answer_end_after_the_pilot(
 ) -> None:
     texts = tmp_path / "mine.txt"
     texts.write_text("\n".join(random_texts(600, 1)))
-    call = ["tests.prompter.training.acceptability:acceptability", tmp_path / "small", "--texts", texts]
+    call = ["tests.prompter.training.acceptability:nothing", tmp_path / "small", "--texts", texts]
     student = ["--student", "bert:layers=1,hidden=16,heads=1", "--student_tokenizer", lm_folder, *SMALL]
+    assert run(*call, *student) == 2
+    assert "has no function 'nothing'" in capsys.readouterr().err and not (tmp_path / "small").exists()
+    call[0] = "tests.prompter.training.acceptability:acceptability"
     assert run(*call, *student) == 3
     error = capsys.readouterr().err
     assert "pilot of 256 queries" in error and error.count("\n") == 1
