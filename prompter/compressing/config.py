@@ -8,13 +8,17 @@ from distill.common.errors import InputError
 from distill.common.settings import LongWorkSettings, check, setting
 from distill.config import STUDENT_HELP, StudentTokenizerSettings
 from distill.portable.formats import FORMATS, check_installed
-from distill.teachers.config import TeacherSettings
+from distill.teachers.config import MoneySettings, TeacherSettings
 from eval.data.config import EvaluationDataSettings
+from prompter.deploying.config import CalibrationSettings
 
 SIZES = ("tiny", "small", "base")
 
 GENERATOR = "HuggingFaceTB/SmolLM2-135M-Instruct"
 """The language model that writes if the user names none: small, Apache-2.0, and measured (docs/log.md, 2026-11-26)."""
+
+BUDGET = 6000
+"""What the benchmarks compare at."""
 
 NO_EXPORT = "none"
 
@@ -22,7 +26,7 @@ DEFAULT_FORMAT = "onnx"
 
 
 @dataclass
-class CompressConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSettings, LongWorkSettings):
+class CompressConfig(MoneySettings, EvaluationDataSettings, StudentTokenizerSettings, CalibrationSettings, LongWorkSettings):
     """What to compress, into what.
 
     Raises:
@@ -46,7 +50,7 @@ class CompressConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSe
     )
     size: str = setting("tiny", "Size of the student, where --student names none.", "Models", choices=SIZES)
     student: str | None = setting(None, f"{STUDENT_HELP}; instead of --size.", "Models", path=True)
-    budget: int = setting(6000, "Texts that the teacher may be asked about.", "Budget", low=1)
+    budget: int = setting(BUDGET, "Texts that the teacher may be asked about.", "Budget", low=1)
     to: str = setting(
         "", "Folder of everything that is made.", "Output", aliases=("to", "output_dir"),
         required="give --to with the folder of the result", path=True,
@@ -68,6 +72,7 @@ class CompressConfig(TeacherSettings, EvaluationDataSettings, StudentTokenizerSe
         if not self.teacher:
             raise InputError("teacher is missing: prompter compress TEACHER --to DIR")
         check(self)
+        self.budget = self.bought(self.budget, BUDGET)
         self.export = list(dict.fromkeys(self.export))
         if NO_EXPORT in self.export and len(self.export) > 1:
             raise InputError(f"export names {', '.join(self.export)}, but none is one of them: leave none out")

@@ -23,6 +23,7 @@ from prompter.runtime.console import Console
 from prompter.students.methods import new_synthesizer
 
 MODEL, PROGRAM, SERVICE, FUNCTION = "a model with its weights", "a program", "a service", "a function"
+ZERO_SHOT = "an NLI model that is asked about each class"
 
 SENTENCE = "This is a sentence of about sixteen words that stands for the texts which will be read."
 """What models are timed with before there are texts."""
@@ -36,7 +37,7 @@ class Looked:
 
     Attributes:
         name: As files and messages may show it.
-        kind: `MODEL`, `PROGRAM`, `SERVICE` or `FUNCTION`.
+        kind: `MODEL`, `PROGRAM`, `ZERO_SHOT`, `SERVICE` or `FUNCTION`.
         labels: Class names; None for a black box that was not asked.
         layers: Number of layers of a model; None where it has none, or they are unknown.
         parameters, bytes, milliseconds: Size, and time of a call with one text on this machine; None for a black box.
@@ -92,7 +93,7 @@ def look_at_teacher(config: CompressConfig, console: Console) -> Looked:
     measured = size_and_speed({"teacher": teacher.teacher}, [SENTENCE] * TIMED, batch=1)["teacher"]
     return Looked(
         name=name,
-        kind=MODEL if white else PROGRAM if teacher.local else FUNCTION,
+        kind=MODEL if white else PROGRAM if teacher.local else ZERO_SHOT,
         labels=list(teacher.labels),
         layers=layers if isinstance(layers, int) else None,
         parameters=measured["parameters"],

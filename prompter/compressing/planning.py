@@ -213,6 +213,8 @@ def _method(
     reasons.append(Reason(words, "docs/log.md, 2026-11-26, 'learning, in context'"))
     if looked.labels and all(label.startswith("LABEL_") or label.isdigit() for label in looked.labels):
         notes.append("The classes are only numbered, and the language model is asked for them by name: give --teacher_labels.")
+    if looked.labels is None:
+        notes.append("The language model is asked for the classes by name: give --teacher_labels if the teacher names none.")
     if not config.task_description and generator != "toy":
         notes.append('Say what a text is, for the language model: --task_description "a short news report".')
     return PROMPTED, generator

@@ -11,6 +11,7 @@ from scipy.stats import binomtest
 from distill.common.errors import InputError
 from distill.common.files import replace_folder, write_text
 from distill.portable.formats import check_installed
+from eval.classifiers.calibration import Calibration
 from eval.classifiers.scoring import size_and_speed
 from eval.data.labelled import load_texts
 from eval.data.recipe import RECIPE_FILE
@@ -20,7 +21,7 @@ from prompter.compressing.config import DEFAULT_FORMAT, NO_EXPORT, CompressConfi
 from prompter.compressing.looking import SENTENCE, TIMED, open_local
 from prompter.compressing.planning import CRAFTED, PROMPTED, TEXTS
 from prompter.compressing.steps import DATASET, RUN, STUDENT
-from prompter.compressing.words import method_words, plan_lines, result_lines
+from prompter.compressing.words import method_words, plan_lines
 from prompter.deploying.export import export_new, open_student
 from prompter.runtime.console import Console
 from prompter.students.sources import DatasetSource
@@ -70,8 +71,9 @@ def summarise(config: CompressConfig, stored: dict[str, Any], done: Mapping[str,
         "real": _real(config, figures),
         "models": _models(config, stored, done, texts, programs),
         "programs": programs,
+        "calibration": figures.get("calibration"),
         "teacher_queries": asked["teacher_queries"],
-        "teacher_calls": sum(summary["teacher_calls"] for summary in done.values()),
+        **config.cost(sum(summary["teacher_calls"] for summary in done.values())),
         "health": learnt["health"],
         "notes": notes,
         "written": _written(folder, plan["method"], programs),
@@ -189,6 +191,7 @@ def _next(config: CompressConfig, folder: Path, stored: Mapping[str, Any], progr
     task = f"toy_{name.partition(':')[2]}" if name.startswith("toy:") else "YOUR_TASK.yaml"
     models = shlex.join([str(student), *(str(student / kind) for kind in programs)])
     lines = [f"prompter evaluate {models} --task {task} --teacher {shlex.quote(name)}"]
+    lines.append(f"prompter evaluate {shlex.quote(str(student))} --teacher {shlex.quote(name)} --calibrate YOUR_TEXTS.txt")
     if DEFAULT_FORMAT in programs:
         lines.append(f"python examples/run_without_torch.py {shlex.quote(str(student / DEFAULT_FORMAT))} 'A text.'")
     return lines
@@ -208,11 +211,11 @@ def write_result(folder: Path, summary: Mapping[str, Any], stored: Mapping[str, 
         summary=summary,
         agreement=summary["agreement"],
         real=summary["real"],
+        trust=f"When to trust it: {Calibration(**found)}." if (found := summary["calibration"]) else "",
         models=summary["models"],
         health=summary["health"].get("findings", []),
         reasons=summary["plan"]["reasons"],
         plan=[(name, words) for name, words in lines if name != "Why"],
-        result=result_lines(summary),
         settings=settings_table(summary["settings"]),
         versions=settings_table(summary["versions"]),
     )

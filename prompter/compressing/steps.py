@@ -72,7 +72,8 @@ def steps(config: CompressConfig, plan: Plan, looked: Looked) -> list[Step]:
         looked: The teacher.
     """
     folder, shared = Path(config.to), config.shared()
-    student = {"student": [plan.student], "to": str(folder / STUDENT)} | training_values(config, plan)
+    student = {"student": [plan.student], "to": str(folder / STUDENT), "calibrate_to": config.calibrate_to}
+    student |= training_values(config, plan)
     real = {name: getattr(config, name) for name in REAL} if config.eval_data else {}
     if plan.method == CRAFTED:
         return [Step("distill", {**shared, **student, **real, "method": plan.method, "budget": config.budget})]
@@ -89,7 +90,7 @@ def steps(config: CompressConfig, plan: Plan, looked: Looked) -> list[Step]:
     train = Step("train", {**shared, **guide, **plan.writing, **run, "output_dir": str(folder / RUN)})
     learn = {**shared, **student, **real, "sources": [str(folder / RUN / DATASET)]}
     if not looked.local and not config.eval_data:  # nothing is left to ask a black box
-        learn = {name: value for name, value in learn.items() if name not in ("teacher", "teacher_labels")}
+        learn = {name: value for name, value in learn.items() if name not in ("teacher", "teacher_labels", "teacher_price")}
     return [train, Step("distill", learn)]
 
 

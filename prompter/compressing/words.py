@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from eval.classifiers.calibration import Calibration
 from prompter.compressing.planning import CRAFTED, TEXTS
 
 
@@ -61,7 +62,11 @@ def method_words(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
 def queries_words(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     """Return how often the teacher will be asked."""
     most = "at most " if plan["method"] == TEXTS else ""
-    return f"{most}{settings['budget']:,}; the first few hundred are a pilot, which stops the run if it would be worthless"
+    price = settings.get("teacher_price")
+    cost = f", {settings['budget'] * price / 1000:,.2f} at {price:g} for 1,000" if price else ""
+    return (
+        f"{most}{settings['budget']:,}{cost}; the first few hundred are a pilot, which may stop the run"
+    )
 
 
 def time_words(stored: Mapping[str, Any]) -> str:
@@ -85,8 +90,11 @@ def result_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"On {real['data']}: accuracy {real['accuracy']:.1%}{of_teacher} ({real['n']:,} rows, used for nothing else)."
         )
+    if found := summary["calibration"]:
+        lines.append(f"When to trust it: {Calibration(**found)}.")
     asked = "" if summary["teacher"]["identity"] else f"; really asked: {summary['teacher_calls']:,}"
-    lines.append(f"Teacher queries: {summary['teacher_queries']:,}{asked}.")
+    money = f"; spent {summary['money_spent']:,.2f}" if "money_spent" in summary else ""
+    lines.append(f"Teacher queries: {summary['teacher_queries']:,}{asked}{money}.")
     lines += summary["notes"]
     lines.append("Written:")
     lines += [f"  {place}  {words}" for place, words in summary["written"].items()]

@@ -37,7 +37,7 @@ def test_own_texts_are_used_alone() -> None:
 def test_a_black_box_gets_prompted_text_and_a_pre_trained_student() -> None:
     made = plan(BLACK_BOX, uncraftable="the teacher's weights are not at hand")
     assert (made.method, made.student, made.generator) == (PROMPTED, PRETRAINED["tiny"], GENERATOR)
-    assert made.learning_rate == 3e-4 and made.writing["rollout_size"] == 64 and "--task_description" in made.notes[0]
+    assert made.learning_rate == 3e-4 and made.writing["rollout_size"] == 64 and "--task_description" in made.notes[-1]
     assert plan(BLACK_BOX, uncraftable="x", size="base").student == PRETRAINED["base"]
 
 
