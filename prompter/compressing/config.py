@@ -9,6 +9,8 @@ from distill.common.settings import LongWorkSettings, check, setting
 from distill.config import STUDENT_HELP, StudentTokenizerSettings
 from distill.portable.formats import FORMATS, check_installed
 from distill.teachers.config import MoneySettings, TeacherSettings
+from distill.teachers.names import LANGUAGE_MODELS
+from distill.teachers.services.label_words import template
 from eval.data.config import EvaluationDataSettings
 from prompter.deploying.config import CalibrationSettings
 
@@ -86,10 +88,13 @@ class CompressConfig(MoneySettings, EvaluationDataSettings, StudentTokenizerSett
         """Return the settings that every step takes, by name."""
         parts = (TeacherSettings, LongWorkSettings)
         values = {item.name: getattr(self, item.name) for part in parts for item in dataclasses.fields(part)}
+        if isinstance(self.teacher, str) and self.teacher.startswith(LANGUAGE_MODELS):  # not every step knows the task
+            values["teacher_prompt"] = template(self.asking(self.task_description))
         return values | {"resume": True, "student_tokenizer": self.student_tokenizer}
 
 
 NOT_COMPARED = {
     *("to", "resume", "quiet", "report_to", "teacher_cache", "pilot", "dry_run", "explain", "export"),
+    *("teacher_rate", "teacher_price", "budget_money"),
 }
 """Settings that may differ between a call and the one that goes on with it: they do not change what is learnt."""

@@ -14,7 +14,7 @@ from distill.distiller import Distiller
 from distill.methods.config import AsDfdConfig
 from distill.student import Student, load_student
 from distill.teachers.found import TOY
-from distill.teachers.names import FUNCTION_NAME, reads_pairs, teacher_name
+from distill.teachers.names import FUNCTION_NAME, LANGUAGE_MODELS, UNNAMED_CLASSES, reads_pairs, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher, identity
 from eval.classifiers.opening import open_teacher
 from eval.classifiers.scoring import size_and_speed
@@ -23,6 +23,7 @@ from prompter.runtime.console import Console
 from prompter.students.methods import new_synthesizer
 
 MODEL, PROGRAM, SERVICE, FUNCTION = "a model with its weights", "a program", "a service", "a function"
+LANGUAGE_MODEL = "a language model behind a service"
 ZERO_SHOT = "an NLI model that is asked about each class"
 
 SENTENCE = "This is a sentence of about sixteen words that stands for the texts which will be read."
@@ -37,7 +38,7 @@ class Looked:
 
     Attributes:
         name: As files and messages may show it.
-        kind: `MODEL`, `PROGRAM`, `ZERO_SHOT`, `SERVICE` or `FUNCTION`.
+        kind: `MODEL`, `PROGRAM`, `ZERO_SHOT`, `SERVICE`, `LANGUAGE_MODEL` or `FUNCTION`.
         labels: Class names; None for a black box that was not asked.
         layers: Number of layers of a model; None where it has none, or they are unknown.
         parameters, bytes, milliseconds: Size, and time of a call with one text on this machine; None for a black box.
@@ -79,14 +80,18 @@ def look_at_teacher(config: CompressConfig, console: Console) -> Looked:
     """
     name = teacher_name(config.teacher)
     if "://" in config.teacher:
-        return Looked(name, SERVICE, config.teacher_labels or None)
+        if config.teacher.startswith(UNNAMED_CLASSES):
+            open_local(config, console)  # asks nothing, but checks what was given
+        kind = LANGUAGE_MODEL if config.teacher.startswith(LANGUAGE_MODELS) else SERVICE
+        return Looked(name, kind, config.teacher_labels or None)
     if FUNCTION_NAME.fullmatch(config.teacher) and not config.teacher.startswith(TOY) and not os.path.exists(config.teacher):
         return Looked(name, FUNCTION, config.teacher_labels or None)
     teacher = open_local(config, console)
     if reads_pairs(teacher.labels):
         raise InputError(
-            f"teacher: {name} classifies pairs of texts ({', '.join(teacher.labels)}), which is not supported yet; if it "
-            "reads single texts, name its classes otherwise (teacher_labels)."
+            f"teacher: {name} classifies pairs of texts ({', '.join(teacher.labels)}), which is not supported yet; to ask "
+            "an NLI model zero-shot, give your own classes as teacher_labels; if it reads single texts, name its classes "
+            "otherwise (teacher_labels)."
         )
     white = teacher.white_box
     layers = getattr(white.model.config, "num_hidden_layers", None) if white else None
@@ -105,7 +110,7 @@ def look_at_teacher(config: CompressConfig, console: Console) -> Looked:
 
 
 def open_local(config: CompressConfig, console: Console) -> CachedTeacher:
-    """Open a teacher that is no service and no function; its answers are not stored."""
+    """Open a teacher that costs nothing to open; its answers are not stored."""
     return open_teacher(
         config.teacher,
         labels=config.teacher_labels,
