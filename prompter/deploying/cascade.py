@@ -9,6 +9,8 @@ from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.common.hub import load_config
+from distill.teachers.config import Asking
+from distill.teachers.names import UNNAMED_CLASSES
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import confidences, stored_calibration
 from eval.classifiers.opening import open_teacher
@@ -39,7 +41,9 @@ class Cascade:
         student: Folder or hub id of a student, or a folder with its ONNX or OpenVINO program.
         teacher: Whatever `--teacher` takes: folder, hub id, URL, "module:function", `toy:TASK`; or a function from N texts to
             N rows of class probabilities.
-        teacher_labels: Class names of a function, in the order of its answers; the student's if None.
+        teacher_labels: Class names of a function, in the order of its answers, or those between which a language model
+            chooses; the student's if None.
+        teacher_prompt: Request to a language model, with {text} and {labels}, as the run's prompter.json holds it.
         threshold: In [0, 1]; the student's calibrated one if None.
         batch_size: Texts that the student answers at once, and the teacher is asked at once, at most.
         device: "auto", "cpu", "cuda", "cuda:N".
@@ -69,6 +73,7 @@ class Cascade:
         teacher: str | Path | Callable[[list[str]], Any],
         *,
         teacher_labels: Sequence[str] | None = None,
+        teacher_prompt: str = "",
         threshold: float | None = None,
         batch_size: int = 64,
         device: str = "auto",
@@ -96,13 +101,15 @@ class Cascade:
         self._student = open_teacher(str(student), device=device, cache=False, field="student")
         self.labels = self._student.labels
         # What a cascade answers is the user's: nothing of it is stored.
+        nameless = callable(teacher) or str(teacher).startswith(UNNAMED_CLASSES)
         self._teacher = open_teacher(
             str(teacher) if isinstance(teacher, Path) else teacher,
-            labels=list(teacher_labels or (self.labels if callable(teacher) else ())),
+            labels=list(teacher_labels or (self.labels if nameless else ())),
             device=device,
             cache=False,
             order=self.labels,
             max_length=max_length,
+            asking=Asking(prompt=teacher_prompt),
         )
         self._columns = matching_columns(self.labels, self._teacher, about)
         self._batch_size = batch_size

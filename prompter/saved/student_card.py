@@ -46,6 +46,7 @@ def write_student_card(folder: Path, name: str, summary: dict[str, Any], samples
         sources=summary["sources"],
         texts=summary["texts"],
         teacher_queries=summary["teacher_queries"],
+        cost=summary if "money_spent" in summary else None,
         batch_size=config["student_batch_size"],
         held_out=summary["held_out_texts"],
         eval_data=config["eval_data"],

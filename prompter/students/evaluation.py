@@ -121,14 +121,16 @@ def _calibrate(config: EvaluateConfig) -> dict[str, Any]:
             model: open_teacher(model, device=config.device, cache=False, notice=console.say, field="model")
             for model in config.models
         }
+        order = students[config.models[0]].labels
         teacher = open_teacher(
             config.teacher,
-            labels=config.teacher_labels,
+            labels=config.teacher_labels or (order if str(config.teacher).startswith(UNNAMED_CLASSES) else []),
             device=config.device,
             cache=config.teacher_cache,
             notice=console.say,
-            order=students[config.models[0]].labels,
+            order=order,
             max_length=config.teacher_max_length,
+            asking=config.asking(),
         )
         found = calibrate_again(students, teacher, texts, origin_of(config.calibrate), config.calibrate_to, console)
     return {"calibrated": found, "texts": len(texts), "teacher": teacher_name(config.teacher)}

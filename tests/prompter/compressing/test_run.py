@@ -110,6 +110,27 @@ def test_own_texts_and_a_function_that_knows_one_answer_end_after_the_pilot(
     assert not (tmp_path / "small" / "student").exists()
 
 
+def test_a_language_model_and_a_model_of_entailment_are_planned_with_their_cost(
+    layered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    student = ("--student", "bert:layers=1,hidden=16,heads=1", "--student_tokenizer", layered)
+    to, more = tmp_path / "small", ("--teacher_labels", "sea", "town", *student, "--dry_run")
+    url, writer = "openai+http://127.0.0.1:9/v1#m", ("--texts", tmp_path / "texts.txt", "--explain")
+    (tmp_path / "texts.txt").write_text("".join(f"{text}\n" for text in random_texts(50, 1)))
+    money = ("--teacher_price", 2, "--budget_money", 1.5, "--task_description", "a line")
+    assert run(url, to, *more, *writer, *money) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "a language model behind a service, 2 classes (sea, town)" in said
+    assert "at most 750, for 1.50 at 2 for 1,000" in said and "The text below is a line." in said
+    assert run(url, to, "--dry_run", *writer) == 2
+    assert "teacher_labels is missing" in capsys.readouterr().err
+    nli = write_teacher(tmp_path / "nli", ["contradiction", "neutral", "entailment"])
+    assert run(nli, to, *more, *writer) == 0
+    assert "a model of entailment that is asked zero-shot, 2 classes (sea, town)" in " ".join(capsys.readouterr().out.split())
+    assert run(nli, to, "--dry_run", *writer) == 2
+    assert "to ask a model of entailment zero-shot, give your own classes" in capsys.readouterr().err
+
+
 def test_kinds_that_are_not_supported_are_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = write_teacher(tmp_path / "pairs", ["entailment", "neutral", "contradiction"])
     numbers = write_teacher(tmp_path / "numbers", ["score"])

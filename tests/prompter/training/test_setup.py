@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distill.common.errors import InputError
+from distill.common.files import read_yaml
+from prompter.cli import main
 from prompter.training.callback import RolloutCallback
 from prompter.training.run import train
 from prompter.training.settings import parse_settings
@@ -59,6 +62,48 @@ def test_a_service_can_be_the_teacher(
     assert summary["labels"] == ["long", "short"]
     assert summary["teacher_calls"] == len(service.texts)  # nothing is asked to time a service
     assert summary["teacher"].get("texts_per_second") is None
+
+
+def test_a_language_model_can_be_the_teacher_and_is_asked_alike_later(
+    arguments, lm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("PROMPTER_TEACHER_TOKEN", raising=False)
+    service = Service("openai")
+    named = {"teacher": f"openai+{service.url}?key=SECRET#org/model", "teacher_labels": ["short", "long"]}
+    money = {"teacher_price": 500, "budget_money": 16.0, "teacher_rate": 1000}
+    flags = arguments(task_description="a line", student_tokenizer=lm_folder, **named, **money)
+    del flags[flags.index("--budget") : flags.index("--budget") + 2]
+    summary = train(parse_settings(flags))
+    assert summary is not None
+    assert summary["teacher_queries"] == 32 and summary["teacher_calls"] == len(service.requests) <= 32
+    assert summary["money_spent"] == pytest.approx(summary["teacher_calls"] / 2) and summary["teacher_price"] == 500
+    run = tmp_path / "run"
+    assert "spent on the teacher" in (run / "prompter" / "README.md").read_text()
+    assert not [file for file in run.rglob("*") if file.is_file() and b"SECRET" in file.read_bytes()]
+    manifest = json.loads((run / "prompter" / "prompter.json").read_text())
+    assert manifest["teacher_prompt"].startswith("The text below is a line.")
+    with pytest.raises(InputError, match="teacher_prompt"):
+        train(parse_settings([*flags, "--resume", "--teacher_prompt", "{text}?"]))
+    assert train(parse_settings([*flags, "--resume", "--teacher_rate", "5", "--teacher_price", "500"])) is not None
+    asked = len(service.payloads)
+    line = [
+        "--rows",
+        "6",
+        "--output_dir",
+        tmp_path / "data",
+        "--teacher",
+        named["teacher"],
+        "--teacher_labels",
+        "short",
+        "long",
+    ]
+    assert main(["export", str(run), *map(str, line), "--batch_size", "8", "--teacher_price", "1000"]) == 0
+    assert "texts were sent to the teacher; spent" in " ".join(capsys.readouterr().out.split())
+    assert all(
+        payload["messages"][0]["content"].startswith("The text below is a line.") for payload in service.payloads[asked:]
+    )
+    assert read_yaml(tmp_path / "data" / "recipe.yaml")["export"]["teacher_prompt"] == manifest["teacher_prompt"]
+    service.close()
 
 
 ASKED: list[str] = []
