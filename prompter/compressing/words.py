@@ -64,9 +64,7 @@ def queries_words(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
     most = "at most " if plan["method"] == TEXTS else ""
     price = settings.get("teacher_price")
     cost = f", {settings['budget'] * price / 1000:,.2f} at {price:g} for 1,000" if price else ""
-    return (
-        f"{most}{settings['budget']:,}{cost}; the first few hundred are a pilot, which may stop the run"
-    )
+    return f"{most}{settings['budget']:,}{cost}; the first few hundred are a pilot, which may stop the run"
 
 
 def time_words(stored: Mapping[str, Any]) -> str:

@@ -121,14 +121,14 @@ def test_a_language_model_and_a_model_of_entailment_are_planned_with_their_cost(
     assert run(url, to, *more, *writer, *money) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "a language model behind a service, 2 classes (sea, town)" in said
-    assert "at most 750, for 1.50 at 2 for 1,000" in said and "The text below is a line." in said
+    assert "at most 750, 1.50 at 2 for 1,000" in said and "The text below is a line." in said
     assert run(url, to, "--dry_run", *writer) == 2
     assert "teacher_labels is missing" in capsys.readouterr().err
     nli = write_teacher(tmp_path / "nli", ["contradiction", "neutral", "entailment"])
     assert run(nli, to, *more, *writer) == 0
-    assert "a model of entailment that is asked zero-shot, 2 classes (sea, town)" in " ".join(capsys.readouterr().out.split())
+    assert "an NLI model that is asked about each class, 2 classes (sea, town)" in " ".join(capsys.readouterr().out.split())
     assert run(nli, to, "--dry_run", *writer) == 2
-    assert "to ask a model of entailment zero-shot, give your own classes" in capsys.readouterr().err
+    assert "to ask an NLI model zero-shot, give your own classes" in capsys.readouterr().err
 
 
 def test_kinds_that_are_not_supported_are_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
