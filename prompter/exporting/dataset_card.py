@@ -101,8 +101,8 @@ def write_dataset_card(folder: Path, recipe: Mapping[str, Any]) -> None:
     write_text(folder / "README.md", page)
 
 
-def dataset_header(folder: Path, columns: Features, rows: int) -> DatasetCardData:
-    """Describe a dataset for the hub and for `datasets`.
+def dataset_header(folder: Path, columns: Features, rows: int, synthetic: bool = True) -> DatasetCardData:
+    """Describe a dataset for the hub and for `datasets`; its texts are synthetic, or the user's own.
 
     `datasets` caches a local folder by its name and this header. Without the sizes, a second dataset in another folder of
     the same name would load with the rows of the first.
@@ -110,7 +110,7 @@ def dataset_header(folder: Path, columns: Features, rows: int) -> DatasetCardDat
     files = sorted((folder / "data").glob("train-*.parquet"))
     uncompressed = sum(group["total_byte_size"] for file in files for group in pq.read_metadata(file).to_dict()["row_groups"])
     return DatasetCardData(
-        tags=["synthetic", "prompter", "knowledge-distillation"],
+        tags=[*(["synthetic"] if synthetic else []), "prompter", "knowledge-distillation"],
         task_categories=["text-classification"],
         size_categories=[next((name for limit, name in SIZES if rows < limit), "n>10M")],
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],

@@ -6,7 +6,6 @@ seed, on k and on the committed counts before it. A killed export therefore cont
 grow with the rows.
 """
 
-import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,8 @@ from eval.classifiers.opening import open_teacher
 from eval.corpora.duplicates import DuplicateIndex
 from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.exporting.dataset_card import write_dataset_card
-from prompter.exporting.filters import fault
 from prompter.exporting.folder import RECIPE_FILE, ExportFolder, ExportProgress
+from prompter.exporting.marks import CLASS_FULL, DUPLICATE, LOW_CONFIDENCE, NEAR_DUPLICATE, NO_ANSWER, Marks, answered
 from prompter.exporting.shards import features, write_csv, write_jsonl, write_shard
 from prompter.generation.config import WriterConfig
 from prompter.runtime.console import Console
@@ -36,9 +35,6 @@ from prompter.saved.prompter import PromptedTexts, Prompter
 from prompter.saved.rewriter import SavedRewriter, find_source
 
 EXPORT_LIBRARIES = ("prompter", "torch", "transformers", "peft", "datasets", "pyarrow", "datasketch")
-
-NO_ANSWER, LOW_CONFIDENCE, CLASS_FULL = "no answer", "low confidence", "class full"
-DUPLICATE, NEAR_DUPLICATE = "duplicate", "near duplicate"
 
 REMEDIES = {
     NO_ANSWER: "look at what the teacher returns",
@@ -161,7 +157,8 @@ class Export:
     ) -> None:
         self.config, self.prompter, self.teacher, self.folder, self.progress = config, prompter, teacher, folder, progress
         assert folder.connection is not None
-        self.duplicates = DuplicateIndex(folder.connection, config.near_duplicates)
+        duplicates = DuplicateIndex(folder.connection, config.near_duplicates)
+        self.marks = Marks(duplicates, config.min_words, config.max_words, config.min_confidence)
         folder.watch()
         self.columns = features(prompter.labels, teacher is not None)
         self.quotas = quotas(config.rows, len(prompter.labels))
@@ -225,15 +222,13 @@ class Export:
         row: dict[str, Any] = {"text": batch.texts[number]}
         label = confidence = None
         if answers is not None:
-            probabilities = answers[number]
-            usable = all(map(math.isfinite, probabilities))
-            confidence = max(probabilities) if usable else None
-            label = probabilities.index(confidence) if confidence is not None else -1
-            row |= {"label": label, "teacher_probs": probabilities if usable else None}
+            label, confidence = answered(answers[number])
+            row |= {"label": label, "teacher_probs": None if confidence is None else answers[number]}
         row |= {"wanted_label": int(batch.targets[number]), "topic": batch.topics[number]}
         if answers is not None:
             row["confidence"] = confidence
-        reason, twin = self.mark(batch.texts[number], label, confidence)
+        full = config.balance and label is not None and label >= 0 and progress.kept_of[label] >= self.quotas[label]
+        reason, twin = self.marks.of(progress.rows, batch.texts[number], label, confidence, full)
         row |= {
             "lm_logprob": float(batch.lm_logprob[number]),
             "near_duplicate_of": twin,
@@ -252,29 +247,6 @@ class Export:
         else:
             progress.marked[reason] = progress.marked.get(reason, 0) + 1
         return row
-
-    def mark(self, text: str, label: int | None, confidence: float | None) -> tuple[str | None, int | None]:
-        """Return why a row is not kept, or None, and the number of the kept row that it repeats, or None.
-
-        Cheap tests come first, and a row that fails one skips the others. Only kept rows are remembered, so every row that
-        is marked as a duplicate repeats a kept row.
-        """
-        config, progress = self.config, self.progress
-        if label == -1:
-            return NO_ANSWER, None
-        reason = fault(text, config.min_words, config.max_words)
-        if reason is not None:
-            return reason, None
-        if confidence is not None and confidence < config.min_confidence:
-            return LOW_CONFIDENCE, None
-        if config.balance and label is not None and progress.kept_of[label] >= self.quotas[label]:
-            return CLASS_FULL, None
-        sketch = self.duplicates.sketch(text)
-        twin = self.duplicates.find(sketch)
-        if twin is not None:
-            return DUPLICATE if twin[1] else NEAR_DUPLICATE, twin[0]
-        self.duplicates.add(sketch, progress.rows)
-        return None, None
 
     def _unsharded(self) -> int:
         """Return the number of rows that are in no shard yet. It is negative after the last shard if that is not full."""

@@ -1,0 +1,69 @@
+"""Why a row of a dataset is not kept. Rows are marked, never deleted."""
+
+import math
+from collections.abc import Sequence
+
+from eval.corpora.duplicates import DuplicateIndex
+from prompter.exporting.filters import fault
+
+NO_ANSWER, LOW_CONFIDENCE, CLASS_FULL = "no answer", "low confidence", "class full"
+DUPLICATE, NEAR_DUPLICATE = "duplicate", "near duplicate"
+
+
+def answered(probabilities: Sequence[float]) -> tuple[int, float | None]:
+    """Return the likeliest class and its probability; -1 and None if the answer is unusable.
+
+    Examples:
+        >>> answered([0.25, 0.75]), answered([float("nan"), 1.0])
+        ((1, 0.75), (-1, None))
+    """
+    if not all(map(math.isfinite, probabilities)):
+        return -1, None
+    confidence = max(probabilities)
+    return list(probabilities).index(confidence), confidence
+
+
+class Marks:
+    """Decides row by row, in their order.
+
+    Args:
+        duplicates: Texts of the rows that were kept so far. A kept row is added.
+        min_words: Fewest words of a kept row.
+        max_words: Most words of a kept row; 0 means no limit.
+        min_confidence: Least confidence of a kept row.
+    """
+
+    def __init__(self, duplicates: DuplicateIndex, min_words: int, max_words: int, min_confidence: float) -> None:
+        self.duplicates, self.min_words, self.max_words = duplicates, min_words, max_words
+        self.min_confidence = min_confidence
+
+    def of(
+        self, row: int, text: str, label: int | None, confidence: float | None, full: bool = False
+    ) -> tuple[str | None, int | None]:
+        """Return why a row is not kept, or None, and the number of the kept row that it repeats, or None.
+
+        Cheap tests come first, and a row that fails one skips the others. Only kept rows are remembered, so every row that
+        is marked as a duplicate repeats a kept row.
+
+        Args:
+            row: Its number.
+            text: Its text.
+            label: The teacher's class; -1 for an unusable answer, None if no teacher was asked.
+            confidence: Probability of that class, or None.
+            full: Whether there are enough rows of its class.
+        """
+        if label == -1:
+            return NO_ANSWER, None
+        reason = fault(text, self.min_words, self.max_words)
+        if reason is not None:
+            return reason, None
+        if confidence is not None and confidence < self.min_confidence:
+            return LOW_CONFIDENCE, None
+        if full:
+            return CLASS_FULL, None
+        sketch = self.duplicates.sketch(text)
+        twin = self.duplicates.find(sketch)
+        if twin is not None:
+            return DUPLICATE if twin[1] else NEAR_DUPLICATE, twin[0]
+        self.duplicates.add(sketch, row)
+        return None, None

@@ -1,0 +1,75 @@
+"""Settings of `prompter label`: which texts, which teacher, and which rows to keep."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from distill.common.errors import InputError
+from distill.common.settings import CommonSettings, HubSettings, check, setting
+from distill.teachers.config import MoneySettings
+from distill.teachers.names import teacher_name
+
+
+@dataclass
+class LabelConfig(MoneySettings, HubSettings, CommonSettings):
+    """What to label.
+
+    Raises:
+        InputError: A value is missing or out of its range, or two of them contradict each other.
+    """
+
+    texts: str = setting(
+        "",
+        "Your texts: a file (text, JSON, CSV, Parquet; .gz too), a folder with a file per split, or a hub dataset.",
+        "Texts",
+        required="give --texts FILE with the texts to label",
+        path=True,
+    )
+    text_column: str = setting("text", "Column of the texts.", "Texts")
+    text_split: str = setting("train", "Split of a folder or hub dataset.", "Texts")
+    min_confidence: float = setting(0.0, "Keep rows that the teacher is at least this sure of.", "Texts", low=0, high=1)
+    min_words: int = setting(1, "Fewest words of a kept row.", "Texts", low=0)
+    max_words: int = setting(0, "Most words of a kept row; 0: no limit.", "Texts", low=0)
+    near_duplicates: float = setting(
+        0.0,
+        "Similarity (Jaccard, word triples) from which a row is a near-duplicate; 0: only equal texts are duplicates.",
+        "Texts",
+        low=0,
+        below=1,
+    )
+    budget: int = setting(0, "Label the first texts only, at most this many; 0: all.", "Budget", low=0)
+    batch_size: int = setting(256, "Texts labelled at once.", "Run", low=1)
+    to: str = setting(
+        "",
+        "Folder of the dataset.",
+        "Output",
+        aliases=("output_dir", "to"),
+        required="give --to (or --output_dir) with the folder of the dataset",
+        path=True,
+    )
+    shard_rows: int = setting(10_000, "Rows per Parquet file.", "Output", low=1)
+    jsonl: bool = setting(False, "Write data.jsonl as well.", "Output")
+    csv: bool = setting(False, "Write data.csv as well.", "Output")
+
+    def __post_init__(self) -> None:
+        """Check ranges, and what goes together."""
+        check(self)
+        if not self.teacher:
+            raise InputError("teacher is missing: give --teacher with the classifier that labels the texts")
+        if self.max_words and self.max_words < self.min_words:
+            raise InputError(f"max_words is {self.max_words}, expected at least min_words = {self.min_words}, or 0")
+        self.budget = self.bought(self.budget, 0)
+        self.check_upload()
+
+
+NOT_COMPARED = {
+    *("teacher_cache", "teacher_rate", "teacher_price", "budget_money", "batch_size", "device"),
+    *("to", "jsonl", "csv", "push_to_hub", "public", "quiet", "seed"),
+}
+"""Settings that may differ between a call and its continuation, because they do not change the rows."""
+
+
+def identity(config: LabelConfig, texts_sha256: str) -> dict[str, Any]:
+    """Return what decides the rows: the settings, and the texts themselves, wherever they lie."""
+    settings = dataclasses.asdict(config) | {"teacher": teacher_name(config.teacher), "texts_sha256": texts_sha256}
+    return {key: value for key, value in settings.items() if key not in NOT_COMPARED}

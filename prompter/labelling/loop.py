@@ -1,0 +1,254 @@
+"""`prompter label`: ask a teacher about texts of the user's own, and write its answers down as a dataset.
+
+The dataset is like that of an export: Parquet that `datasets` and pandas open, rows that are marked and never deleted, a card,
+and a recipe. So `prompter distill --from` takes it. The loop commits batch by batch into an `ExportFolder`. A killed call goes
+on where it stopped, asks about no text twice, and ends with the same bytes.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from datasets import ClassLabel, Features, List, Value
+
+from distill.common.errors import WorthlessError
+from distill.common.files import write_text
+from distill.common.terminal import printable
+from distill.teachers.prediction_cache import CachedTeacher
+from eval.classifiers.opening import open_teacher
+from eval.corpora.duplicates import DuplicateIndex
+from eval.data.labelled import load_texts
+from prompter.exporting.dataset_card import dataset_header
+from prompter.exporting.folder import ExportFolder, ExportProgress
+from prompter.exporting.marks import NO_ANSWER, Marks, answered
+from prompter.exporting.shards import read_rows, write_csv, write_jsonl, write_shard
+from prompter.labelling.config import LabelConfig, identity
+from prompter.runtime.console import Console
+from prompter.runtime.markdown import render
+from prompter.runtime.opening import open_console
+from prompter.runtime.versions import library_versions
+
+ONE_SIDED = 0.95
+"""Share of one class among the kept rows from which the user is told: a student would learn little of the others."""
+
+LIBRARIES = ("prompter", "torch", "transformers", "datasets", "pyarrow", "datasketch")
+
+
+def columns_of(labels: list[str]) -> Features:
+    """Return the columns of a labelled dataset for these classes."""
+    return Features(
+        {
+            "text": Value("string"),
+            "label": ClassLabel(names=labels),
+            "teacher_probs": List(Value("float32")),
+            "confidence": Value("float32"),
+            "near_duplicate_of": Value("int64"),
+            "keep": Value("bool"),
+            "drop_reason": Value("string"),
+        }
+    )
+
+
+def label(config: LabelConfig) -> dict[str, Any]:
+    """Label texts, or continue an interrupted call.
+
+    Args:
+        config: Which texts and teacher, and where to write.
+
+    Returns:
+        The result, as in the recipe: `complete`, `rows`, `kept`, `kept_of`, `answers`, `marked`.
+
+    Raises:
+        InputError: The user can fix the cause; the message says how.
+        WorthlessError: No row could be kept. The dataset is written all the same.
+    """
+    texts = load_texts(config.texts, config.text_column, config.text_split)
+    texts = texts[: config.budget] if config.budget else texts
+    about = identity(config, sha256(texts))
+    folder = ExportFolder(config.to)
+    try:
+        with open_console(config.quiet, folder.path, "run the same command again") as console:
+            folder.compare(about, {})
+            if folder.recipe is None:
+                teacher = _opened(config, console)
+                progress = folder.open_state(about, len(teacher.labels), console.say)
+                with folder.damage_named():
+                    Labelling(config, texts, teacher, folder, progress, console).run()
+                _finish(folder, progress, teacher, about)
+                if spent := config.spent(teacher.asked):
+                    console.say(spent)
+            else:
+                folder.check_finished()
+                console.say(f"{folder.path} is finished; no text is asked about.")
+            assert folder.recipe is not None
+            labels: list[str] = folder.recipe["prompter"]["labels"]
+            for requested, name, write in ((config.jsonl, "data.jsonl", write_jsonl), (config.csv, "data.csv", write_csv)):
+                if requested and folder.lacks(name):
+                    write(folder.path, columns_of(labels))
+                    folder.add_file(name)
+    finally:
+        folder.close()
+    if config.push_to_hub:
+        from prompter.exporting.hub_upload import upload_dataset
+
+        print(printable(upload_dataset(folder.path, config.push_to_hub, config.public)))
+    result: dict[str, Any] = folder.recipe["result"]
+    if not config.quiet:
+        for line in result_lines(result, labels, str(folder.path)):
+            print(printable(line))
+    if not result["kept"]:
+        worst = max(result["marked"], key=lambda reason: result["marked"][reason])
+        raise WorthlessError(
+            f"{config.texts}: no row of {result['rows']:,} is kept, most for '{worst}': look at the texts, at what the teacher "
+            f"answers and at the filters, then label into another folder than '{folder.path}'"
+        )
+    return result
+
+
+def sha256(texts: Sequence[str]) -> str:
+    """Return a hash of texts and of their order."""
+    digest = hashlib.sha256()
+    for text in texts:
+        encoded = text.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "big") + encoded)
+    return digest.hexdigest()
+
+
+def _opened(config: LabelConfig, console: Console) -> CachedTeacher:
+    return open_teacher(
+        config.teacher,
+        labels=config.teacher_labels,
+        device=config.device,
+        cache=config.teacher_cache,
+        max_length=config.teacher_max_length,
+        asking=config.asking(),
+        notice=console.say,
+        quiet=config.quiet,
+    )
+
+
+class Labelling:
+    """The loop.
+
+    Args:
+        config: What to label.
+        texts: All texts.
+        teacher: Labels them.
+        folder: Folder of the dataset, with its working state open.
+        progress: How far it is.
+        console: Shows a bar.
+    """
+
+    def __init__(
+        self,
+        config: LabelConfig,
+        texts: list[str],
+        teacher: CachedTeacher,
+        folder: ExportFolder,
+        progress: ExportProgress,
+        console: Console,
+    ) -> None:
+        self.config, self.texts, self.teacher, self.folder, self.progress = config, texts, teacher, folder, progress
+        assert folder.connection is not None
+        duplicates = DuplicateIndex(folder.connection, config.near_duplicates)
+        self.marks = Marks(duplicates, config.min_words, config.max_words, config.min_confidence)
+        folder.watch()
+        self.columns = columns_of(teacher.labels)
+        # The teacher's share of unusable answers must include the answers before a kill.
+        teacher.restore({"teacher_queries": progress.rows, "teacher_invalid": progress.marked.get(NO_ANSWER, 0)})
+        self.console = console
+        self._bar = console.bar("texts", len(texts), progress.rows)
+
+    def run(self) -> None:
+        """Label what is not labelled yet, and write the last shard."""
+        progress, size = self.progress, self.config.shard_rows
+        while progress.rows < len(self.texts):
+            self.step()
+            while progress.rows - progress.shards * size >= size:
+                self._write_shard(size)
+            self.folder.commit(progress)
+            marked = sum(progress.marked.values())
+            self.console.step(self._bar, progress.rows, f"{progress.kept:,} kept, {marked:,} marked")
+        if (left := progress.rows - progress.shards * size) > 0:
+            self._write_shard(left)
+            self.folder.commit(progress)
+
+    def step(self) -> None:
+        """Label and mark one batch."""
+        progress = self.progress
+        batch = self.texts[progress.rows : progress.rows + self.config.batch_size]
+        for text, probabilities in zip(batch, self.teacher(batch).exp().tolist(), strict=True):
+            label, confidence = answered(probabilities)
+            reason, twin = self.marks.of(progress.rows, text, label, confidence)
+            row = {
+                "text": text,
+                "label": label,
+                "teacher_probs": None if confidence is None else probabilities,
+                "confidence": confidence,
+                "near_duplicate_of": twin,
+                "keep": reason is None,
+                "drop_reason": reason,
+            }
+            self.folder.add(progress.rows, row)
+            progress.rows += 1
+            if label >= 0:
+                progress.answers[label] += 1
+            if reason is None:
+                progress.kept += 1
+                progress.kept_of[label] += 1
+            else:
+                progress.marked[reason] = progress.marked.get(reason, 0) + 1
+        progress.batches += 1
+
+    def _write_shard(self, rows: int) -> None:
+        write_shard(self.folder.path, self.progress.shards, self.folder.pending(rows), self.columns)
+        self.folder.add_shard(self.progress.shards, rows)
+        self.folder.forget(rows)
+        self.progress.shards += 1
+
+
+def _finish(folder: ExportFolder, progress: ExportProgress, teacher: CachedTeacher, about: dict[str, Any]) -> None:
+    """Write the card, and the recipe that marks the dataset as finished."""
+    total = sum(row["confidence"] for row in read_rows(folder.path) if row["keep"])
+    recipe = {
+        # Readers of exports look for the classes under this key; no prompter wrote these texts.
+        "prompter": {"name": None, "teacher": about["teacher"], "labels": teacher.labels},
+        "export": about,
+        "result": {
+            "complete": True,
+            "rows": progress.rows,
+            "kept": progress.kept,
+            "kept_of": progress.kept_of,
+            "answers": progress.answers,
+            "marked": dict(sorted(progress.marked.items())),
+        },
+        "versions": library_versions(LIBRARIES),
+    }
+    header = dataset_header(folder.path, columns_of(teacher.labels), progress.rows, synthetic=False)
+    page = render(
+        "labelled_card.md.j2",
+        header,
+        recipe=recipe,
+        labels=teacher.labels,
+        result=recipe["result"],
+        confidence=total / max(1, progress.kept),
+    )
+    write_text(folder.path / "README.md", page)
+    folder.finish(recipe)
+
+
+def result_lines(result: dict[str, Any], labels: Sequence[str], path: str) -> list[str]:
+    """Return what the user is told at the end: rows, classes, and what is odd about them."""
+    kept = result["kept"]
+    marked = ", ".join(f"{reason} {count:,}" for reason, count in sorted(result["marked"].items(), key=lambda item: -item[1]))
+    lines = [f"{kept:,} of {result['rows']:,} rows kept in {path}" + (f"; marked: {marked}" if marked else "")]
+    if kept:
+        shares = sorted(zip(result["kept_of"], labels, strict=True), key=lambda item: -item[0])
+        lines.append(", ".join(f"{name} {count / kept:.0%}" for count, name in shares[:10]) + (", ..." if shares[10:] else ""))
+        if len(labels) > 1 and shares[0][0] >= ONE_SIDED * kept:
+            lines.append(
+                f"Nearly all kept texts are '{shares[0][1]}': a student would learn little about the other classes. Add texts "
+                "that the teacher answers differently."
+            )
+        lines.append(f"A student learns from it with: prompter distill --from {path} --student SPEC --output_dir FOLDER")
+    return lines
