@@ -1,6 +1,6 @@
 """Distil a text classifier when its training data is gone.
 
-    from prompter import Cascade, Prompter, compress, distill, evaluate, export, export_student, train
+    from prompter import Cascade, Prompter, compress, distill, evaluate, export, export_student, label, train
 
 The functions do what the verbs of the command line do; their keyword arguments have the names of the flags.
 """
@@ -8,12 +8,12 @@ The functions do what the verbs of the command line do; their keyword arguments 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prompter.api import compress, distill, evaluate, export, export_student, train
+    from prompter.api import compress, distill, evaluate, export, export_student, label, train
     from prompter.deploying.cascade import Cascade
     from prompter.saved.prompter import Prompter
 
 __version__ = "0.1.0"
-__all__ = ["Cascade", "Prompter", "compress", "distill", "evaluate", "export", "export_student", "train"]
+__all__ = ["Cascade", "Prompter", "compress", "distill", "evaluate", "export", "export_student", "label", "train"]
 
 
 def __getattr__(name: str) -> Any:

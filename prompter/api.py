@@ -1,4 +1,4 @@
-"""The verbs as functions: `compress`, `train`, `export`, `distill`, `export_student`, `evaluate`.
+"""The verbs as functions: `compress`, `train`, `export`, `label`, `distill`, `export_student`, `evaluate`.
 
 The keyword arguments are the settings of the command line, by the names of the flags (`prompter VERB --help`, or
 docs/reference). `config` takes the path of a YAML file; keyword arguments win over it. A mistake raises an
@@ -111,6 +111,34 @@ def export(
     with using_dtype(config.dtype):
         work(config, writer)
     return dict(read_yaml(Path(config.to) / RECIPE_FILE)["result"])
+
+
+def label(
+    texts: str | Path, *, teacher: str | Path | Callable[[list[str]], Any] | None = None, **settings: Any
+) -> dict[str, Any]:
+    """Label texts of your own with a teacher; the dataset can be a source of `distill`.
+
+    Args:
+        texts: File, folder or hub dataset with the texts.
+        teacher: See `train`; it is needed.
+        **settings: Settings of `prompter label`; `to` is needed.
+
+    Returns:
+        The result, as in `recipe.yaml` of the dataset: `rows`, `kept`, `kept_of`, `answers`, `marked` and others.
+
+    Raises:
+        InputError: Anything that you can put right.
+        KeyboardInterrupt: Ctrl-C; the same call goes on.
+    """
+    from prompter.labelling.config import LabelConfig
+    from prompter.runtime.parser import fill
+
+    (config,) = fill((LabelConfig,), [("", _with_teacher(settings | {"texts": str(texts)}, teacher))])
+    from distill.common.precision import using_dtype
+    from prompter.labelling.loop import label as work
+
+    with using_dtype(config.dtype):
+        return work(config)
 
 
 def distill(*, teacher: str | Path | Callable[[list[str]], Any] | None = None, **settings: Any) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from prompter.runtime.interrupt import exit_status, handled, stop_now
 from prompter.runtime.parser import Parser, normalised, placed
 
 VERBS = (
-    *("compress", "demo", "train", "export", "distill", "export-student", "evaluate", "evaluate-data"),
+    *("compress", "demo", "train", "export", "label", "distill", "export-student", "evaluate", "evaluate-data"),
     *("bench", "tasks", "report", "completion"),
 )
 """The verbs, in the order of the help text; `export-student` is the module `export_student`."""
 
-PLACES = {"compress": "prompter.compressing.command"}
+PLACES = {"compress": "prompter.compressing.command", "label": "prompter.labelling.command"}
 """Modules of verbs that lie in the room of their subject, since `prompter.commands` is full."""
 
 DESCRIPTION = "Distil a text classifier when its training data is gone."

@@ -99,8 +99,8 @@ def label(config: LabelConfig) -> dict[str, Any]:
     if not result["kept"]:
         worst = max(result["marked"], key=lambda reason: result["marked"][reason])
         raise WorthlessError(
-            f"{config.texts}: no row of {result['rows']:,} is kept, most for '{worst}': look at the texts, at what the teacher "
-            f"answers and at the filters, then label into another folder than '{folder.path}'"
+            f"{config.texts}: no row of {result['rows']:,} is kept, most for '{worst}': look at the texts, the teacher's "
+            f"answers and the filters, then label into another folder than '{folder.path}'"
         )
     return result
 

@@ -1,0 +1,157 @@
+"""`prompter label`: what the dataset holds, marks, kills, money, and what is refused."""
+
+import json
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pandas as pd
+import pytest
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from distill.common.errors import InputError, WorthlessError
+from distill.teachers.transformers_teacher import TransformersTeacher
+from prompter import distill
+from prompter import label as label_function
+from prompter.cli import main
+from prompter.exporting.folder import ExportFolder
+from prompter.exporting.shards import read_rows
+from prompter.labelling import loop
+from tests.prompter.exporting.exports import contents
+
+TEXTS = [f"w{i % 17 + 60} w{i % 5 + 90} {'good' if i % 3 else 'bad'} w{i} ok" for i in range(50)]
+
+
+@pytest.fixture(autouse=True)
+def own_datasets_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "datasets")
+
+
+@pytest.fixture
+def texts(tmp_path: Path) -> Path:
+    file = tmp_path / "texts.jsonl"
+    file.write_text("".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(TEXTS)))
+    return file
+
+
+def flags(texts: Path, teacher: Path, to: Path, *more: str) -> list[str]:
+    given = ["--texts", texts, "--teacher", teacher, "--to", to, "--batch_size", 8, "--shard_rows", 20, "--device", "cpu"]
+    return ["label", *map(str, given), "--dtype", "float32", "--quiet", *more]
+
+
+def test_the_rows_are_the_texts_with_the_teachers_answers(teacher_folder: Path, texts: Path, tmp_path: Path) -> None:
+    assert main(flags(texts, teacher_folder, tmp_path / "d")) == 0
+    frame = pd.read_parquet(tmp_path / "d" / "data")
+    assert frame["text"].tolist() == TEXTS and frame["keep"].all() and frame["drop_reason"].isna().all()
+    model = AutoModelForSequenceClassification.from_pretrained(teacher_folder)
+    inputs = AutoTokenizer.from_pretrained(teacher_folder)(TEXTS, padding=True, return_tensors="pt")
+    answers = model(**inputs).logits.softmax(-1).detach().numpy()
+    assert np.allclose(np.stack(frame["teacher_probs"].tolist()), answers, atol=1e-5)
+    assert (frame["label"] == answers.argmax(1)).all() and np.allclose(frame["confidence"], answers.max(1), atol=1e-5)
+    assert [len(pd.read_parquet(file)) for file in sorted((tmp_path / "d" / "data").iterdir())] == [20, 20, 10]
+    loaded = datasets.load_dataset(str(tmp_path / "d"), split="train")
+    assert loaded.features["label"].names == ["good", "bad"] and loaded["text"][:3] == TEXTS[:3]
+    card = (tmp_path / "d" / "README.md").read_text()
+    assert "synthetic" not in card and TEXTS[0] not in card  # nobody's texts are shown in it
+    assert not (tmp_path / "d" / ".export").exists()
+
+
+def test_marks(teacher_folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join([*TEXTS[:5], TEXTS[0].upper(), "good", "?!? ... ###", TEXTS[1]]))
+    result = label_function(
+        file, teacher=str(teacher_folder), to=str(tmp_path / "d"), min_words=2, device="cpu", jsonl=True, quiet=True
+    )
+    assert result["marked"] == {"duplicate": 2, "not text": 1, "too short": 1} and result["kept"] == 5 and result["rows"] == 9
+    rows = list(read_rows(tmp_path / "d"))
+    assert [row["near_duplicate_of"] for row in rows if row["drop_reason"] == "duplicate"] == [0, 1]
+    lines = [json.loads(line) for line in (tmp_path / "d" / "data.jsonl").read_text().splitlines()]
+    assert {line["label"] for line in lines} <= {"good", "bad"} and len(lines) == 9
+
+
+@pytest.mark.parametrize("lives", [1, 4])
+def test_a_killed_call_goes_on_to_the_same_bytes(
+    teacher_folder: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: int
+) -> None:
+    asked: list[str] = []
+    call = TransformersTeacher.__call__
+    monkeypatch.setattr(TransformersTeacher, "__call__", lambda self, texts, *a: asked.extend(texts) or call(self, texts, *a))
+
+    class Killed(BaseException):
+        pass
+
+    commit, commits = ExportFolder.commit, []
+
+    def deadly(folder: ExportFolder, progress: object) -> None:
+        commits.append(progress)
+        if len(commits) > lives:
+            raise Killed
+        commit(folder, progress)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ExportFolder, "commit", deadly)
+        main(flags(texts, teacher_folder, tmp_path / "killed"))
+    assert main(flags(texts, teacher_folder, tmp_path / "killed")) == 0
+    assert sorted(asked) == sorted(TEXTS)  # each once: the answers of the batch that the kill cut off were stored
+    assert main(flags(texts, teacher_folder, tmp_path / "whole", "--no_teacher_cache")) == 0
+    assert contents(tmp_path / "whole") == contents(tmp_path / "killed")
+
+
+def test_other_texts_or_settings_are_not_mixed_in(
+    teacher_folder: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(flags(texts, teacher_folder, tmp_path / "d")) == 0
+    assert main(flags(texts, teacher_folder, tmp_path / "d", "--min_words", "3")) == 2
+    assert "min_words" in capsys.readouterr().err
+    texts.write_text(texts.read_text().replace("w49", "other"))
+    assert main(flags(texts, teacher_folder, tmp_path / "d")) == 2
+    assert "texts_sha256" in capsys.readouterr().err
+
+
+def test_a_budget_in_money_labels_the_first_texts(teacher_folder: Path, texts: Path, tmp_path: Path) -> None:
+    assert main(flags(texts, teacher_folder, tmp_path / "d", "--teacher_price", "2", "--budget_money", "0.03")) == 0
+    assert [row["text"] for row in read_rows(tmp_path / "d")] == TEXTS[:15]
+
+
+def test_a_student_learns_from_it_without_the_teacher(teacher_folder: Path, texts: Path, tmp_path: Path) -> None:
+    label_function(texts, teacher=str(teacher_folder), to=str(tmp_path / "d"), device="cpu", quiet=True)
+    summary = distill(
+        sources=[str(tmp_path / "d")], student=["bert:layers=1,hidden=16,heads=1"], output_dir=str(tmp_path / "s"),
+        student_updates=4, student_batch_size=8, device="cpu", quiet=True, student_tokenizer=str(teacher_folder), pilot=False,
+    )  # fmt: skip
+    assert summary["teacher_queries"] == 0 and summary["texts"] > 40
+
+
+def test_a_teacher_without_usable_answers_ends_with_status_3(
+    teacher_folder: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(flags(texts, teacher_folder, tmp_path / "d", "--min_words", "9")) == 3
+    assert "too short" in capsys.readouterr().err and (tmp_path / "d" / "recipe.yaml").is_file()
+    monkeypatch.setattr(loop, "answered", lambda probabilities: (-1, None))
+    with pytest.raises(WorthlessError, match="no answer"):
+        label_function(texts, teacher=str(teacher_folder), to=str(tmp_path / "n"), device="cpu", quiet=True)
+
+
+def test_one_sided_texts_are_said(teacher_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = {"rows": 100, "kept": 100, "kept_of": [97, 3], "marked": {}}
+    assert any("Nearly all" in line for line in loop.result_lines(result, ["good", "bad"], "d"))
+    assert not any("Nearly all" in line for line in loop.result_lines(result | {"kept_of": [90, 10]}, ["good", "bad"], "d"))
+
+
+def test_mistakes_are_one_line_and_leave_nothing(teacher_folder: Path, texts: Path, tmp_path: Path) -> None:
+    to = tmp_path / "d"
+    for settings, word in (
+        ({"texts": str(tmp_path / "none.txt"), "teacher": str(teacher_folder)}, "none.txt"),
+        ({"texts": str(texts), "teacher": ""}, "teacher is missing"),
+        ({"texts": str(texts), "teacher": str(teacher_folder), "text_column": "body"}, "body"),
+        ({"texts": str(texts), "teacher": str(teacher_folder), "max_words": 2, "min_words": 3}, "max_words"),
+        ({"texts": str(texts), "teacher": str(teacher_folder), "budget_money": 1.0}, "teacher_price"),
+    ):
+        with pytest.raises(InputError, match=word):
+            label_function(settings.pop("texts"), to=str(to), device="cpu", quiet=True, **settings)
+        assert not to.exists()
+    to.mkdir()
+    (to / "mine").write_text("x")
+    with pytest.raises(InputError, match="other files"):
+        label_function(texts, teacher=str(teacher_folder), to=str(to), device="cpu", quiet=True)
+    assert [file.name for file in to.iterdir()] == ["mine"]
