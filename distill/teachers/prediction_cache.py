@@ -32,13 +32,12 @@ from distill.portable.exported import ExportedClassifier
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.names import reads_pairs
 from distill.teachers.probabilities import stop_if_mostly_unusable
-from distill.teachers.services.chat_teacher import ChatTeacher
-from distill.teachers.services.http_teacher import HttpTeacher
+from distill.teachers.services.service import Service
 from distill.teachers.stored_answers import StoredAnswers, means_damage, set_aside
 from distill.teachers.transformers_teacher import TransformersTeacher
 from distill.teachers.zero_shot_teacher import ZeroShotTeacher
 
-AnyTeacher = TransformersTeacher | ExportedClassifier | CallableTeacher | ZeroShotTeacher | HttpTeacher | ChatTeacher
+AnyTeacher = TransformersTeacher | ExportedClassifier | CallableTeacher | ZeroShotTeacher | Service
 
 # Files of a model folder that decide the answers; other files may change freely.
 MODEL_FILES = {".json", ".txt", ".model", ".safetensors", ".bin", ".onnx", ".data", ".xml"}
@@ -169,7 +168,7 @@ class CachedTeacher:
             asked = [texts[row] for row in rows], None if text_pairs is None else [text_pairs[row] for row in rows]
             known |= (
                 self._ask_service(unknown, *asked)
-                if isinstance(self.teacher, HttpTeacher | ChatTeacher)
+                if isinstance(self.teacher, Service)
                 else self._keep(dict(zip(unknown, self.teacher(*asked).numpy(), strict=True)))
             )
         predictions = torch.from_numpy(np.stack([known[key] for key in keys]))
@@ -180,7 +179,7 @@ class CachedTeacher:
 
     def _ask_service(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
         """Ask a service, and store each answer when it arrives: what was paid for survives a failure of the next one."""
-        assert isinstance(self.teacher, HttpTeacher | ChatTeacher)
+        assert isinstance(self.teacher, Service)
         answers = np.full((len(keys), len(self.labels)), np.nan, np.float32)
         for rows, part in self.teacher.answers(texts, text_pairs):
             kept = self._keep({keys[row]: answer for row, answer in zip(rows, part.numpy(), strict=True)})

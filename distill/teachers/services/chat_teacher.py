@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from distill.common.errors import InputError
@@ -20,11 +19,11 @@ from distill.common.terminal import one_line
 from distill.teachers.config import Asking
 from distill.teachers.functions.answers import SMOOTHING
 from distill.teachers.names import split_address, teacher_name
-from distill.teachers.probabilities import check_labels, count, log_probabilities
+from distill.teachers.probabilities import check_labels, log_probabilities
 from distill.teachers.services import label_words
 from distill.teachers.services.connection import REFUSALS, Connection, Reply
 from distill.teachers.services.formats import read_json
-from distill.teachers.services.http_teacher import READINGS, Part, together
+from distill.teachers.services.service import READINGS, Part, Service
 
 LOGGER = logging.getLogger("prompter")
 
@@ -36,7 +35,7 @@ SNAPSHOT = re.compile(r"-(\d{4}|\d{4}-?\d{2}-?\d{2})")
 """What services add to the name of a model where it stands for the newest of its versions."""
 
 
-class ChatTeacher:
+class ChatTeacher(Service):
     """A language model that chooses a label.
 
     Args:
@@ -62,8 +61,9 @@ class ChatTeacher:
         place = place.rstrip("/")
         if not place.endswith("/chat/completions"):
             place += "/chat/completions"
-        self._line = Connection(place + question + query, concurrency=concurrency, **{"rate": asking.rate} | connecting)
-        self.path, self.address = teacher_name(url), url
+        line = Connection(place + question + query, concurrency=concurrency, **{"rate": asking.rate} | connecting)
+        super().__init__(teacher_name(url), line, concurrency)
+        self.address = url
         if not self.model:
             raise InputError(
                 f"teacher: {self.path} names no model; write openai+http://HOST/v1#MODEL, with a name that /v1/models lists."
@@ -74,53 +74,26 @@ class ChatTeacher:
         check_labels(self.labels)
         self._words = label_words.words_of(self.labels)
         self.template = label_words.template(asking)
-        self.concurrency = concurrency
-        self.queries = 0
-        self.invalid = 0
-        self._problem = ""
         self._served = ""  # the name that the model gave itself
         self._answered = False
         self._alternatives = 0  # place in ALTERNATIVES
         longest = max(len(label) for label in self.labels)
         self._options: dict[str, Any] = {"temperature": 0, "max_tokens": min(4 + longest // 2, 64)}
 
-    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
-
-        Each text is one query and one request.
-
-        Raises:
-            InputError: The service cannot be reached or keeps failing, another model answers, pairs of texts were asked, or
-                too many answers are unusable.
-        """
-        predictions = torch.empty(len(texts), len(self.labels))
-        for rows, answered in self.answers(texts, text_pairs):
-            predictions[rows] = answered
-        return self.counted(predictions)
-
-    def counted(self, predictions: Tensor) -> Tensor:
-        """Count the queries of one call and its unusable answers.
-
-        Raises:
-            InputError: Too many answers are unusable.
-        """
-        problem, self._problem = self._problem, ""
-        return count(self, predictions, problem)
-
     def answers(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Iterator[Part]:
-        """Yield the answers to texts as they arrive; see `HttpTeacher.answers`.
+        """Yield the answers to texts as they arrive; see `Service.answers`.
 
         The first text is asked alone, to learn what the service allows.
 
         Raises:
-            InputError: See `__call__`.
+            InputError: See there.
         """
         if text_pairs is not None:
             raise InputError(f"teacher: {self.path} is asked about single texts, but pairs of texts were asked.")
         parts = [([row], text) for row, text in enumerate(texts)]
         first = 0 if self._answered else 1
-        yield from together(self._line, 1, parts[:first], self._row)
-        yield from together(self._line, self.concurrency, parts[first:], self._row)
+        yield from self.together(parts[:first], self._row, most=1)
+        yield from self.together(parts[first:], self._row)
 
     def identity(self) -> dict[str, Any]:
         """Return what the answers depend on: the address with the model's name, and the request."""
@@ -137,7 +110,7 @@ class ChatTeacher:
         """Return the probabilities of one text, or None, and what was wrong.
 
         Raises:
-            InputError: See `__call__`.
+            InputError: See `answers`.
         """
         problem, readings = "", 0
         while readings < READINGS:

@@ -7,27 +7,20 @@ a wrong count, or without probabilities) become rows of NaN, as with every teach
 """
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.teachers.names import split_address
-from distill.teachers.probabilities import check_labels, count, log_probabilities
+from distill.teachers.probabilities import check_labels, log_probabilities
 from distill.teachers.services.connection import REFUSALS, Connection
 from distill.teachers.services.formats import FORMATS, Scores, read_json
-
-# How often to ask where the answer cannot be read (cut off, not JSON, a wrong count).
-READINGS = 3
-
-Part = tuple[list[int], Tensor]
-"""Numbers of texts, and their (N, K) log-probabilities."""
+from distill.teachers.services.service import READINGS, Part, Service
 
 
-class HttpTeacher:
+class HttpTeacher(Service):
     """A classifier behind HTTP as teacher.
 
     Args:
@@ -62,13 +55,9 @@ class HttpTeacher:
         self.format = FORMATS[service or "tei"]
         self.named = bool(service)
         self.address = url
-        self._line = Connection(address, concurrency=concurrency, **connecting)
-        self.path = f"{service}+{self._line.path}" if service else self._line.path
+        line = Connection(address, concurrency=concurrency, **connecting)
+        super().__init__(f"{service}+{line.path}" if service else line.path, line, concurrency)
         self.batch_size = batch_size
-        self.concurrency = concurrency
-        self.queries = 0
-        self.invalid = 0
-        self._problem = ""
         self._understood = False
         self._labels_seen = labels is None
         if labels is None and not self.format.names:
@@ -81,34 +70,11 @@ class HttpTeacher:
             self.labels = self._ask_for_labels()
         check_labels(self.labels)
 
-    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
-
-        Each text is one query, however often it is sent.
-
-        Raises:
-            InputError: The service cannot be reached or keeps failing, its labels are not the given ones, or too many
-                answers are unusable.
-        """
-        predictions = torch.empty(len(texts), len(self.labels))
-        for rows, answered in self.answers(texts, text_pairs):
-            predictions[rows] = answered
-        return self.counted(predictions)
-
-    def counted(self, predictions: Tensor) -> Tensor:
-        """Count the queries of one call and its unusable answers.
-
-        Raises:
-            InputError: Too many answers are unusable.
-        """
-        problem, self._problem = self._problem, ""
-        return count(self, predictions, problem)
-
     def answers(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Iterator[Part]:
-        """Yield the answers to texts as they arrive, so that none is lost if a later one fails. Count nothing.
+        """Yield the answers to texts as they arrive; see `Service.answers`.
 
         Raises:
-            InputError: See `__call__`; all answers that had been paid for were yielded before.
+            InputError: See there; or its labels are not the given ones.
         """
         if text_pairs is not None and not self.format.pairs:
             raise InputError(f"teacher: {self.path} takes single texts only, but pairs of texts were asked.")
@@ -116,7 +82,7 @@ class HttpTeacher:
         inputs = [[text] for text in texts] if pairs is None else [list(pair) for pair in pairs]
         parts = [range(start, min(start + self.batch_size, len(inputs))) for start in range(0, len(inputs), self.batch_size)]
         asked = [(list(part), [inputs[row] for row in part]) for part in parts]
-        yield from together(self._line, self.concurrency, asked, self._part)
+        yield from self.together(asked, self._part)
 
     def identity(self) -> dict[str, Any]:
         """Return what the answers depend on: the address, and the model that the service names."""
@@ -219,40 +185,3 @@ class HttpTeacher:
 
 
 OTHER_FORMATS = " (write endpoint+ before the address of an Inference Endpoint, vllm+ before that of vLLM's /classify)"
-
-
-def together(line: Connection, concurrency: int, parts: Sequence[tuple[list[int], Any]], ask: Any) -> Iterator[Part]:
-    """Ask parts at the same time, and yield each answer when it arrives.
-
-    A failure ends all waiting and starts no further request. The answers to requests that were already sent are still
-    yielded, because they are paid for; then the failure is raised.
-
-    Args:
-        line: The connection that `ask` uses.
-        concurrency: Requests at the same time.
-        parts: Numbers of texts, and what `ask` gets for them.
-        ask: Returns the (N, K) log-probabilities of a part.
-    """
-    line.pace.start()
-    failure: BaseException | None = None
-    with ThreadPoolExecutor(concurrency) as pool:
-        running: dict[Future, list[int]] = {}
-        todo = iter(parts)
-        try:
-            while True:
-                while failure is None and len(running) < concurrency and (part := next(todo, None)) is not None:
-                    running[pool.submit(ask, part[1])] = part[0]
-                if not running:
-                    break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    rows = running.pop(future)
-                    error = future.exception()
-                    if error is None:
-                        yield rows, future.result()
-                    elif failure is None:
-                        failure = error
-                        line.pace.stop()
-        finally:
-            line.pace.stop()  # an interruption, too, must not wait for pauses
-    if failure is not None:
-        raise failure
