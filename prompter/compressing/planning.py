@@ -138,7 +138,6 @@ def make_plan(config: CompressConfig, looked: Looked, makeable: Callable[[str], 
         training = {"student_online_share": 0.25}
     if looked.toy:
         training |= {k: v for k, v in _shipped("configs/toy/as-dfd.yaml").items() if k.startswith("student_")}
-        updates = max(updates, 1000)
     return Plan(method, student, generator, updates, rate, training, writing, tuple(reasons), tuple(notes))
 
 
