@@ -37,7 +37,7 @@ ROOMS = {
     "prompter.rl": {"prompter.decoding", "prompter.generation", "prompter.runtime"},
     "prompter.saved": {"prompter.decoding", "prompter.generation", "prompter.runtime"},
     "prompter.exporting": {"prompter.saved", "prompter.generation", "prompter.runtime"},
-    "prompter.labelling": {"prompter.exporting", "prompter.runtime"},
+    "prompter.labelling": {"prompter.exporting", "prompter.runtime", "prompter.saved"},
     "prompter.deploying": {"prompter.runtime", "prompter.saved"},
     "prompter.training": {
         "prompter.rl",

@@ -129,13 +129,54 @@ class HubSettings:
     public: bool = setting(False, "Upload publicly.", "Output")
 
     def check_upload(self) -> None:
-        """Refuse `public` without an upload.
+        """Refuse, before any work, what the hub would refuse after it.
 
         Raises:
-            InputError: `public` is set, but `push_to_hub` is not.
+            InputError: `public` is set, but `push_to_hub` is not; the id is of another form; or nobody is logged in.
         """
         if self.public and not self.push_to_hub:
             raise InputError("public says how to upload, but push_to_hub is not given: give --push_to_hub ID")
+        if not self.push_to_hub:
+            return
+        from huggingface_hub import get_token  # only here, as `--help` answers at once
+        from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+        try:
+            validate_repo_id(self.push_to_hub)
+            valid = self.push_to_hub.count("/") == 1
+        except HFValidationError:
+            valid = False
+        if not valid:
+            raise InputError(f"push_to_hub is '{self.push_to_hub}', expected OWNER/NAME of letters, digits, '-', '_' and '.'")
+        if get_token() is None:
+            raise InputError("push_to_hub: nobody is logged in: hf auth login, or set HF_TOKEN, then give the command again")
+
+
+@dataclass
+class ModelHubSettings(HubSettings):
+    """The same for models, and what their cards say of their terms."""
+
+    license: str | None = setting(
+        None,
+        "Licence for the card, by its id on the hub (apache-2.0, mit); default: that of the teacher's card.",
+        "Output",
+    )
+    language: list[str] = setting(
+        [], "Languages for the card: en, de; default: those of the teacher's card.", "Output", commas="always"
+    )
+
+    def check_upload(self) -> None:
+        """Refuse what `HubSettings.check_upload` refuses, and terms that the hub does not know.
+
+        Raises:
+            InputError: See there; or a value is no id of the hub.
+        """
+        super().check_upload()
+        if self.license and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]{1,60}", self.license):
+            raise InputError(f"license is '{self.license}', expected an id of the hub such as apache-2.0, mit or other")
+        for language in self.language:
+            if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*|code|multilingual", language):
+                raise InputError(f"language names '{language}', expected codes such as en or de")
 
 
 def check(settings: Any) -> None:

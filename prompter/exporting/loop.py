@@ -87,9 +87,9 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
     finally:
         folder.close()
     if config.push_to_hub:
-        from prompter.exporting.hub_upload import upload_dataset
+        from prompter.saved.hub import upload_dataset
 
-        print(printable(upload_dataset(folder.path, config.push_to_hub, config.public)))
+        print(printable(upload_dataset(folder.path, config.push_to_hub, config.public, "export")))
     assert folder.recipe is not None
     return report_result(config, folder.path, folder.recipe["result"], manifest["labels"])
 

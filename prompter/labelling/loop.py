@@ -89,9 +89,9 @@ def label(config: LabelConfig) -> dict[str, Any]:
     finally:
         folder.close()
     if config.push_to_hub:
-        from prompter.exporting.hub_upload import upload_dataset
+        from prompter.saved.hub import upload_dataset
 
-        print(printable(upload_dataset(folder.path, config.push_to_hub, config.public)))
+        print(printable(upload_dataset(folder.path, config.push_to_hub, config.public, "label")))
     result: dict[str, Any] = folder.recipe["result"]
     if not config.quiet:
         for line in result_lines(result, labels, str(folder.path)):

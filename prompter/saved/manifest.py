@@ -26,6 +26,7 @@ from prompter.generation.config import PolicyConfig
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Writer
 from prompter.runtime.versions import library_versions
+from prompter.saved.hub import fetch_prompter, is_hub_id
 
 if TYPE_CHECKING:
     from prompter.training.settings import Settings
@@ -145,12 +146,12 @@ def count_base_parameters(model: nn.Module) -> int:
 
 
 def find_prompter(path: str | Path) -> Path:
-    """Return the folder of a prompter, given that folder or the folder of its run.
+    """Return the folder of a prompter, given that folder, the folder of its run, or its id on the hub.
 
     Raises:
         InputError: There is no prompter.
     """
-    given = Path(path).expanduser()
+    given = fetch_prompter(str(path)) if is_hub_id(path) else Path(path).expanduser()
     for folder in (given, given / "prompter"):
         if (folder / PROMPTER_MANIFEST).is_file():
             return folder

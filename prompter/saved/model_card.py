@@ -45,12 +45,15 @@ def render_prompter_card(
     summary: Mapping[str, Any],
 ) -> str:
     """Return the text of the card. See `write_prompter_card`; `manifest` is the content of `prompter.json`."""
+    base = manifest["base"] if manifest.get("base_revision") else None  # only a model of the hub has a commit
     header = ModelCardData(
         library_name="peft" if manifest["adapter"] else "transformers",
-        base_model=manifest["base"] if manifest.get("base_revision") else None,  # only a model of the hub has a commit
+        base_model=base,
         pipeline_tag="text-generation",
         tags=["prompter", "synthetic-data", "knowledge-distillation"],
     )
+    if base:
+        header["base_model_relation"] = "adapter" if manifest["adapter"] else "finetune"
     late = [row for row in samples if row["queries"] * 2 > samples[-1]["queries"]]
     return render(
         "prompter_card.md.j2",

@@ -44,6 +44,7 @@ from prompter.generation.prompts import contexts_of
 from prompter.generation.writer import Writer, Written
 from prompter.runtime.console import LOGGER
 from prompter.runtime.run_folder import default_values
+from prompter.saved.hub import fetch_prompter, is_hub_id
 from prompter.saved.manifest import (
     PROMPTER_MANIFEST,
     count_base_parameters,
@@ -121,7 +122,7 @@ class Prompter:
         """Load a prompter.
 
         Args:
-            path: Folder of a run, or the folder `prompter` in it.
+            path: Folder of a run, the folder `prompter` in it, or an id of the hub.
             base: Folder or hub id of the model that was tuned. Needed if the model has moved.
             writer: The same for the frozen writer. If policy and writer are one model, `base` is enough.
             device: auto, cpu, cuda or cuda:N.
@@ -156,6 +157,20 @@ class Prompter:
                 else:
                     loaded = Writer.beside(policy, base_name, writer_name, writer_config, device, revision)
         return cls(policy, loaded, manifest, fingerprint(folder))
+
+    @classmethod
+    def from_pretrained(cls, name: str, revision: str | None = None, **settings: Any) -> "Prompter":
+        """Load a prompter from the hub; the models that it needs are loaded as its `prompter.json` names them.
+
+        Args:
+            name: Id on the hub, `owner/name`; a folder of that name wins.
+            revision: Branch, tag or commit; the newest if None.
+            **settings: Keyword arguments of `load`.
+
+        Raises:
+            InputError: There is no such prompter, the hub cannot be reached, or see `load`.
+        """
+        return cls.load(fetch_prompter(name, revision) if is_hub_id(name) else name, **settings)
 
     @property
     def labels(self) -> list[str]:

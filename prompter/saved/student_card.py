@@ -8,11 +8,21 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from distill.common.files import write_text
 from distill.common.hub import HUB_ID
+from distill.student import TEACHER_LAYERS
+from distill.students.static import FROM_TEACHER, STATIC
 from eval.classifiers.calibration import HELD_OUT
 from prompter.runtime.markdown import render, render_part
+from prompter.saved.hub import holds_prompter, is_hub_id
 
 
-def write_student_card(folder: Path, name: str, summary: dict[str, Any], samples: Sequence[Mapping[str, Any]] = ()) -> None:
+def write_student_card(
+    folder: Path,
+    name: str,
+    summary: Mapping[str, Any],
+    samples: Sequence[Mapping[str, Any]] = (),
+    title: str = "",
+    where: str = "",
+) -> None:
     """Write `README.md` into the folder of a student.
 
     Args:
@@ -20,30 +30,39 @@ def write_student_card(folder: Path, name: str, summary: dict[str, Any], samples
         name: Name of the student in the summary.
         summary: Content of `summary.json`, as `prompter distill` writes it.
         samples: Rows of `samples.jsonl` to show.
+        title: Name of the model; that of its folder if "".
+        where: How the user names its folder; as `config` says if "".
 
     Raises:
         InputError: The file cannot be written.
     """
     config, metrics = summary["config"], summary["students"][name]
     single = len(summary["students"]) == 1
-    title = Path(config["to"]).name if single else name
+    title = title or (Path(config["to"]).name if single else name)
     results = evaluation_results(metrics, config)
+    base = origin(metrics["spec"], summary["teacher"])
+    datasets = [source for source in summary["sources"] if is_hub_id(source) and not holds_prompter(source)]
     header = ModelCardData(
+        base_model=base,
+        datasets=datasets or None,
+        metrics=sorted({result.metric_type for result in results}) or None,
         library_name="transformers",
         pipeline_tag="text-classification",
         tags=["knowledge-distillation", "data-free", "synthetic"],
         model_name=title if results else None,
         eval_results=results or None,
     )
+    if base:
+        header["base_model_relation"] = "finetune"
     text = render(
         "student_card.md.j2",
         header,
         title=title,
-        path=config["to"] if single else f"{config['to']}/{name}",
-        teacher=summary["teacher"],
+        path=where or (config["to"] if single else f"{config['to']}/{name}"),
+        teacher=shown(summary["teacher"]),
         labels=summary["labels"],
-        metrics=metrics,
-        sources=summary["sources"],
+        metrics={**metrics, "spec": shown(metrics["spec"]), "bytes": metrics.get("bytes") or _bytes(folder)},
+        sources=[shown(source) for source in summary["sources"]],
         texts=summary["texts"],
         teacher_queries=summary["teacher_queries"],
         cost=summary if "money_spent" in summary else None,
@@ -52,9 +71,28 @@ def write_student_card(folder: Path, name: str, summary: dict[str, Any], samples
         eval_data=config["eval_data"],
         samples=samples,
         calibration=calibration_section(metrics["calibration"]) if metrics.get("calibration") else "",
+        measured_on=None if "held_out_agreement" in metrics else summary.get("health", {}).get("agreement", {}).get(name),
         findings=summary.get("health", {}).get("findings", []),
     )
     write_text(folder / "README.md", text)
+
+
+def origin(spec: str, teacher: str | None) -> str | None:
+    """Return the model of the hub that a student's weights come from; None for random weights and local folders."""
+    if spec.startswith((TEACHER_LAYERS, FROM_TEACHER)):
+        name = teacher or ""
+    else:
+        name = spec.removeprefix(f"{STATIC}")
+    return name if HUB_ID.fullmatch(name) and not Path(name).exists() else None
+
+
+def shown(name: str | None) -> str:
+    """Return a name for a card: of a place on this machine only the last part, as the card may be published."""
+    return Path(name).name if name and Path(name).is_absolute() else name or ""
+
+
+def _bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
 
 
 def calibration_section(calibration: Mapping[str, Any]) -> str:

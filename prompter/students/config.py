@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
-from distill.common.settings import LongWorkSettings, check, setting
+from distill.common.settings import LongWorkSettings, ModelHubSettings, check, setting
 from distill.config import STUDENT_HELP, DistillConfig, StudentTokenizerSettings
 from distill.methods.table import METHODS
 from distill.teachers.config import FoundTeacherSettings, MoneySettings
@@ -22,6 +22,7 @@ class StudentsConfig(
     StudentTokenizerSettings,
     CalibrationSettings,
     DeploySettings,
+    ModelHubSettings,
     LongWorkSettings,
 ):
     """What to distil from, into what.
@@ -84,6 +85,7 @@ class StudentsConfig(
         check(self)
         self.budget = self.bought(self.budget, 0)
         self.check_export()
+        self.check_upload()
         if self.method and self.method not in METHODS:
             hint = did_you_mean(self.method, METHODS)
             raise InputError(f"method is '{self.method}', expected one of: {', '.join(METHODS)}.{hint}")
@@ -123,6 +125,10 @@ NOT_COMPARED = {
     "budget_money",
     "pilot",
     "export",
+    "push_to_hub",
+    "public",
+    "license",
+    "language",
 }
 """Settings that may differ between a call and its resumption: they do not change what is computed."""
 

@@ -18,6 +18,8 @@ from prompter.deploying.export import export_new
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_console, open_run
 from prompter.runtime.run_folder import default_values, differences
+from prompter.saved.hub import upload_model
+from prompter.saved.terms import set_terms
 from prompter.students.config import NOT_COMPARED, StudentsConfig
 from prompter.students.inputs import load_inputs, total_texts
 from prompter.students.work import SUMMARY_FILE, Distillation
@@ -43,10 +45,8 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
     defaults = default_values(*parts)
     target = Path(config.to).resolve()
     if finished := _finished(target, named, defaults):
-        if not config.export:
-            return finished
         with open_console(config.quiet, target) as console:
-            return finished | {"programs": _export(config, target, finished, [], console)}
+            return _finish(config, target, finished, [], console)
     work_folder = target.with_name(f".{target.name}.work")
     with open_run(work_folder, "to", config.quiet) as (folder, console):
         inputs = load_inputs(config, training, console)
@@ -64,9 +64,26 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
             return None
         summary = work.summary() | {"config": named}
         work.write(target, summary)
-        programs = _export(config, target, summary, work.held_out.texts, console) if config.export else {}
-    shutil.rmtree(work_folder, ignore_errors=True)
-    return summary | ({"programs": programs} if programs else {})
+    shutil.rmtree(work_folder, ignore_errors=True)  # the students are complete, whatever comes of the rest
+    with open_console(config.quiet, target) as console:
+        return _finish(config, target, summary, work.held_out.texts, console)
+
+
+def _finish(
+    config: StudentsConfig, target: Path, summary: dict[str, Any], texts: list[str], console: Console
+) -> dict[str, Any]:
+    """Convert and upload finished students, where that is asked for; return the summary with what came of it."""
+    if config.export:
+        summary = summary | {"programs": _export(config, target, summary, texts, console)}
+    single = len(summary["students"]) == 1
+    folders = {name: target if single else target / name for name in summary["students"]}
+    for folder in folders.values():
+        set_terms(folder, config, summary["teacher"], console.say)
+    if config.push_to_hub:
+        for name, folder in folders.items():
+            place = config.push_to_hub if single else f"{config.push_to_hub}-{name}"
+            console.say(f"{name}: {upload_model(folder, place, config.public, 'distill')}")
+    return summary
 
 
 def _export(

@@ -27,6 +27,7 @@ from eval.data.recipe import RECIPE_FILE, check_dataset
 from eval.data.tables import class_names, columns_of, read_table
 from eval.data.text_files import MAX_TEXT, TABLES, kind_of
 from prompter.exporting.config import NO_TEACHER
+from prompter.saved.hub import holds_prompter, is_hub_id
 from prompter.saved.manifest import PROMPTER_MANIFEST, find_prompter
 from prompter.students.text_exports import is_text_export, read_text_export
 
@@ -257,7 +258,7 @@ def open_source(
     """Open a source. The files at its place decide which kind it is.
 
     Args:
-        path: Folder of a run, folder of a prompter, exported dataset, text file, or hub dataset.
+        path: Folder of a run, folder or hub id of a prompter, exported dataset, text file, or hub dataset.
         seed: Seed of the random numbers of a prompter.
         device: Device of a prompter.
         base: Folder or hub id of a prompter's base model. Needed if the model has moved.
@@ -268,6 +269,8 @@ def open_source(
         InputError: There is no such source, or it cannot be read.
     """
     folder = Path(path)
+    if is_hub_id(path) and holds_prompter(path):
+        return PrompterSource(path, seed, device, base)
     if (folder / PROMPTER_MANIFEST).is_file() or (folder / "prompter" / PROMPTER_MANIFEST).is_file():
         return PrompterSource(path, seed, device, base)
     if (folder / "config.yaml").is_file():

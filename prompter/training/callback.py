@@ -181,6 +181,7 @@ class RolloutCallback(TrainerCallback):
 
     def complete(self, checkpoint: Path) -> None:
         """Add everything that TRL does not save to the folder of a checkpoint, and seal it."""
+        (checkpoint / "README.md").unlink(missing_ok=True)  # PEFT's empty card
         self.distiller.save(checkpoint / DISTILLER)
         self.rollouts.save(checkpoint)
         counters = {

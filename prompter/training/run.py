@@ -26,13 +26,15 @@ from prompter.runtime.clock import Clock
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_run
 from prompter.runtime.run_folder import RunFolder, default_values
+from prompter.saved.hub import upload_model
 from prompter.saved.manifest import PROMPTER_MANIFEST, save_prompter, training_summary
 from prompter.saved.model_card import write_prompter_card
+from prompter.saved.terms import set_terms
 from prompter.training.baselines import show_updates
 from prompter.training.callback import LOGS, RolloutCallback
 from prompter.training.settings import NOT_COMPARED, PARTS, Settings
 from prompter.training.setup import Models, load_models, new_student
-from prompter.training.summary import run_health, summarise
+from prompter.training.summary import run_health, summarise, write_run_student_card
 from prompter.training.trainer_factory import Schedule, policy_trainer
 from prompter.training.untrained import untrained_rollouts
 
@@ -67,7 +69,7 @@ def train(
     run = settings.run
     with open_run(run.output_dir, quiet=run.quiet) as (folder, console):
         if run.resume and (folder.path / SUMMARY).exists():
-            return with_programs(finished_summary(settings, folder, console), settings, folder, console)
+            return finish(finished_summary(settings, folder, console), settings, folder, console)
         clock = Clock()
         with clock("teacher and writer"):
             models = load_models(settings, console)
@@ -84,14 +86,21 @@ def train(
                 callback.distiller.restart(new_student(settings, models))
             callback.distiller.finish(show_updates(console, settings.distill.student_updates))
         summary = write_run_results(settings, models, folder, callback, console)
-        return with_programs(summary, settings, folder, console)
+        return finish(summary, settings, folder, console)
 
 
-def with_programs(summary: dict[str, Any], settings: Settings, folder: RunFolder, console: Console) -> dict[str, Any]:
-    """Convert the student of a finished run, where `export` asks for it, and add what came of it to the summary."""
-    if not settings.run.export:
-        return summary
-    return summary | {"programs": export_new(folder.path / "student", settings.run.export, [], console)}
+def finish(summary: dict[str, Any], settings: Settings, folder: RunFolder, console: Console) -> dict[str, Any]:
+    """Convert and upload what a finished run has made, where that is asked for, and add what came of it to the summary."""
+    run, path, named = settings.run, folder.path, settings.flat()
+    if run.export:
+        summary = summary | {"programs": export_new(path / "student", run.export, [], console)}
+    set_terms(path / "student", run, named["teacher"], console.say)
+    set_terms(path / "prompter", run, named["policy"] or named["generator"], console.say)
+    if run.push_to_hub:
+        places = {"student": run.push_to_hub, "prompter": f"{run.push_to_hub}-prompter"}
+        for name, place in places.items():
+            console.say(f"{name}: {upload_model(path / name, place, run.public, 'train')}")
+    return summary
 
 
 def finished_summary(settings: Settings, folder: RunFolder, console: Console) -> dict[str, Any]:
@@ -200,6 +209,7 @@ def write_run_results(
     write_run_dataset(path / "dataset", replay, manifest, summary["health"]["findings"])
     write_json(path / "disagreement.json", apart)
     write_prompter_card(path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
+    write_run_student_card(path / "student", summary, folder.read("samples"))
     write_json(path / SUMMARY, summary)
     list_files(path, [name for name in LISTED if (path / name).is_file()])
     write_report(path)

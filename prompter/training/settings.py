@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.common.settings import LongWorkSettings, check, setting
+from distill.common.settings import LongWorkSettings, ModelHubSettings, check, setting
 from distill.config import STUDENT_HELP, DistillConfig, StudentTokenizerSettings
 from distill.teachers.config import MoneySettings
 from distill.teachers.names import teacher_name
@@ -22,7 +22,9 @@ BUDGET = 16_000
 
 
 @dataclass
-class RunConfig(MoneySettings, EvaluationDataSettings, StudentTokenizerSettings, DeploySettings, LongWorkSettings):
+class RunConfig(
+    MoneySettings, EvaluationDataSettings, StudentTokenizerSettings, DeploySettings, ModelHubSettings, LongWorkSettings
+):
     """What to compress, with what, at which cost.
 
     Raises:
@@ -68,6 +70,7 @@ class RunConfig(MoneySettings, EvaluationDataSettings, StudentTokenizerSettings,
         check(self)
         self.budget = self.bought(self.budget, BUDGET)
         self.check_export()
+        self.check_upload()
         self.compare = [name for name in self.compare if name != "none"]
         for baseline, source in BASELINE_SOURCES.items():
             if baseline in self.compare and not getattr(self, source):
@@ -98,6 +101,7 @@ PARTS = (RunConfig, PolicyConfig, WriterConfig, CandidateConfig, RewardConfig, D
 NOT_COMPARED = {
     *("output_dir", "resume", "quiet", "report_to", "save_every", "sample_every", "pilot", "export"),
     *("teacher_cache", "teacher_rate", "teacher_price", "budget_money"),
+    *("push_to_hub", "public", "license", "language"),
 }
 """Settings that may differ between a run and its resumption. They do not change what is computed, except for the last bits
 of predictions that the teacher gives in another batch where its cache is off."""

@@ -1,5 +1,6 @@
 """The summary of a run: the baselines, scores and costs of all students, and the time that each part took."""
 
+from pathlib import Path
 from typing import Any
 
 from distill.batch import SyntheticBatch
@@ -9,7 +10,9 @@ from eval.classifiers import agreement, health
 from prompter.rl.config import TERMS
 from prompter.runtime.console import Console
 from prompter.runtime.run_folder import RunFolder
+from prompter.runtime.samples import PER_BATCH
 from prompter.runtime.versions import library_versions
+from prompter.saved.student_card import shown, write_student_card
 from prompter.training.baselines import distil_baseline, measure_students, show_updates
 from prompter.training.callback import RolloutCallback
 from prompter.training.cut_texts import cut_shares
@@ -73,6 +76,35 @@ def summarise(
         **({"reward_funcs": own_rewards} if own_rewards else {}),
         "config": named,
     }
+
+
+def write_run_student_card(folder: Path, summary: dict[str, Any], samples: list[dict[str, Any]]) -> None:
+    """Write the card of a run's student.
+
+    Args:
+        folder: Folder of the student, in that of the run.
+        summary: Content of `summary.json`.
+        samples: Rows of `samples.jsonl`; the newest are shown.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    config, metrics = summary["config"], summary["students"]["prompted"]
+    rows = [row | {"probability": row["confidence"]} for row in samples[-PER_BATCH:] if "confidence" in row]
+    about: dict[str, Any] = {
+        "labels": summary["labels"],
+        "teacher": summary["teacher"]["name"],
+        "sources": [f"texts of {shown(config['generator'])}, led by a trained prompter"],
+        "texts": metrics["texts"],
+        "teacher_queries": summary["teacher_queries"],
+        "held_out_texts": 0,
+        "students": {"prompted": metrics | {"spec": config["student"]}},
+        "health": summary["health"],
+        "config": config,
+        **{key: summary[key] for key in ("money_spent", "teacher_price", "teacher_calls") if key in summary},
+    }
+    run = Path(config["output_dir"])
+    write_student_card(folder, "prompted", about, rows, f"{run.resolve().name} student", f"{config['output_dir']}/student")
 
 
 def run_health(

@@ -125,6 +125,7 @@ def policy_trainer(
             raise InputError(f"report_to: {error}") from error
         raise
     trainer.remove_callback(PrinterCallback)
+    trainer.create_model_card = lambda *_, **__: None  # TRL's would call a checkpoint "a fine-tuned version of None"
     if policy.has_adapters and REF in policy.model.peft_config:
         # TRL takes adapters that it did not make itself for trained ones, and copies them as the reference. Ours are new:
         # the reference is the base model, which TRL uses if there is no copy.
