@@ -15,6 +15,7 @@ from torch import Tensor
 from distill.common.seeding import random_generator
 from distill.replay import Replay
 from distill.student import Student
+from eval.classifiers.calibration import LEVELS, coverage
 from eval.data.labelled import EvaluationData
 
 MAX_DRAWN = 2000
@@ -31,14 +32,16 @@ def disagreements(student: Student, evaluation: EvaluationData | None, replay: R
         seed: Seed of that draw.
 
     Returns:
-        The result of `compare_predictions`, with `source` ("evaluation" or "replay") and `held`, the number of texts there.
+        The result of `compare_predictions`, with `source` ("evaluation" or "replay") and `held`, the number of texts there;
+        for evaluation texts also `coverage`, the agreement on the surest of them (`eval.classifiers.calibration.coverage`).
     """
     if evaluation is not None and evaluation.teacher_log_probs is not None:
         predictions = student.log_probs(evaluation.texts)
         found = compare_predictions(
             evaluation.texts, evaluation.teacher_log_probs, predictions, student.labels, evaluation.labels
         )
-        return {"source": "evaluation", "held": len(evaluation)} | found
+        surest = coverage(predictions, evaluation.teacher_log_probs, shares=LEVELS)["surest"]
+        return {"source": "evaluation", "held": len(evaluation)} | found | {"coverage": surest}
     order = torch.randperm(len(replay), generator=random_generator(seed, "disagreement"))
     rows = order[:MAX_DRAWN].sort().values
     texts = [replay.texts[row] for row in rows.tolist()]

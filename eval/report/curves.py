@@ -1,21 +1,23 @@
 """The curves of a report: which metrics of `metrics.jsonl` are drawn together, with a title and a note.
 
-The horizontal axis is always the number of teacher queries, which is what a run costs. Curves of runs with different
-rollout sizes therefore share one scale.
+The horizontal axis is the number of teacher queries, which is what a run costs. Curves of runs with different rollout sizes
+therefore share one scale. One chart is about the finished student instead: its agreement on the texts of which it is surest.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eval.report.charts import Series, line_chart, percent_mark
-from eval.report.values import mapping, number, short
+from eval.report.values import mapping, number, rows, short
 
 QUERIES = "teacher queries"
 MAX_LINE_NAME = 36  # what fits above a chart
 
 
-def curves(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> list[dict[str, Any]]:
-    """Return the charts that have data, as `title`, `note` and `svg`."""
+def curves(
+    summary: Mapping[str, Any], metrics: Sequence[Mapping], apart: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return the charts that have data, as `title`, `note` and `svg`; `apart` is the content of `disagreement.json`."""
 
     def line(key: str, name: str) -> Series:
         points = [(number(row.get("queries")), number(row.get(key))) for row in metrics]
@@ -61,7 +63,23 @@ def curves(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> list[dict[
         svg = line_chart(title, series, x_label=QUERIES, y_label=y_label, **options)
         if svg:
             charts.append({"title": title, "note": note, "svg": svg})
-    return charts
+    return charts + _coverage(apart or {})
+
+
+def _coverage(apart: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the chart of coverage against agreement on the evaluation texts; [] where it is not known."""
+    found = [(number(row.get("coverage")), number(row.get("agreement"))) for row in rows(apart.get("coverage"))]
+    points = [(100 * x, y) for x, y in found if x is not None and y is not None]
+    title = "Agreement where the student is surest"
+    svg = line_chart(
+        title,
+        [Series("agreement", points)],
+        x_label="texts that it answers (%)",
+        y_label="agreement with the teacher",
+        y_format=percent_mark,
+    )
+    note = "On the evaluation texts, if the teacher is asked about all others."
+    return [{"title": title, "note": note, "svg": svg}] if svg else []
 
 
 def _levels(summary: Mapping[str, Any]) -> list[Series]:

@@ -84,7 +84,7 @@ def render_run(record: Record) -> str:
         health=health_rows(record.health),
         outcome=run_outcome(summary, record.metrics),
         table=headline(summary),
-        charts=curves(summary, record.metrics),
+        charts=curves(summary, record.metrics, record.apart),
         confusion=confusion(record.apart),
         compared=_compared(record.apart),
         apart=most_apart(record.apart),

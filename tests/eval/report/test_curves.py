@@ -26,3 +26,10 @@ def test_final_accuracies_are_levels_beside_the_curve():
     (chart,) = [chart for chart in curves(summary(), metrics()) if chart["title"].startswith("Accuracy")]
     assert chart["svg"].count('class="level') >= 2 and "prompted, at the end" in chart["svg"]
     assert not [chart for chart in curves(summary(), []) if chart["title"].startswith("Accuracy")]
+
+
+def test_coverage_against_agreement_of_the_finished_student():
+    apart = {"coverage": [{"coverage": 0.5, "agreement": 0.98}, {"coverage": 1.0, "agreement": 0.9}, {"coverage": "x"}, 3]}
+    (chart,) = curves({}, [], apart)
+    assert chart["title"] == "Agreement where the student is surest" and "98 %" in chart["svg"] and "90 %" in chart["svg"]
+    assert curves({}, [], {"coverage": "damaged"}) == [] == curves({}, [], {"coverage": [{"coverage": None}]})
