@@ -14,8 +14,9 @@ from prompter.compressing.planning import CRAFTED, PROMPTED, Plan
 from prompter.generation.config import PolicyConfig, WriterConfig
 from prompter.rl.config import CandidateConfig
 from prompter.runtime.parser import fill, names_of
-from prompter.students.config import distill_settings
-from prompter.training.settings import settings_from
+from prompter.runtime.run_folder import default_values
+from prompter.students.config import StudentsConfig, distill_settings
+from prompter.training.settings import PARTS, settings_from
 
 RUN, STUDENT, DATASET = "run", "student", "dataset"
 """Folders in that of the result: the run of a prompter, the student, the texts with the teacher's answers."""
@@ -36,8 +37,9 @@ class Step:
     def command(self) -> str:
         """Return the command line that does the same."""
         words = ["prompter", self.verb]
+        defaults = default_values(*(PARTS if self.verb == "train" else (StudentsConfig, DistillConfig)))
         for name, value in self.values.items():
-            if name in ("resume", "quiet") or value in (None, "", [], {}):
+            if name in ("resume", "quiet") or value == defaults.get(name):
                 continue
             flag = "--from" if name == "sources" else f"--{name}"
             words += [flag, *map(str, value)] if isinstance(value, list) else [flag, str(value)]
