@@ -63,6 +63,7 @@ ROOMS = {
         "prompter.printing",
         "prompter.rl",
         "prompter.runtime",
+        "prompter.saved",
     },
     "prompter.bench": {"prompter.students", "prompter.training", "prompter.runtime"},
 }

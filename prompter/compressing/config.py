@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.common.settings import LongWorkSettings, check, setting
+from distill.common.settings import LongWorkSettings, ModelHubSettings, check, setting
 from distill.config import STUDENT_HELP, StudentTokenizerSettings
 from distill.portable.formats import FORMATS, check_installed
 from distill.teachers.config import MoneySettings, TeacherSettings
@@ -28,7 +28,14 @@ DEFAULT_FORMAT = "onnx"
 
 
 @dataclass
-class CompressConfig(MoneySettings, EvaluationDataSettings, StudentTokenizerSettings, CalibrationSettings, LongWorkSettings):
+class CompressConfig(
+    MoneySettings,
+    EvaluationDataSettings,
+    StudentTokenizerSettings,
+    CalibrationSettings,
+    ModelHubSettings,
+    LongWorkSettings,
+):
     """What to compress, into what.
 
     Raises:
@@ -74,6 +81,7 @@ class CompressConfig(MoneySettings, EvaluationDataSettings, StudentTokenizerSett
         if not self.teacher:
             raise InputError("teacher is missing: prompter compress TEACHER --to DIR")
         check(self)
+        self.check_upload()
         self.budget = self.bought(self.budget, BUDGET)
         self.export = list(dict.fromkeys(self.export))
         if NO_EXPORT in self.export and len(self.export) > 1:
@@ -90,11 +98,13 @@ class CompressConfig(MoneySettings, EvaluationDataSettings, StudentTokenizerSett
         values = {item.name: getattr(self, item.name) for part in parts for item in dataclasses.fields(part)}
         if isinstance(self.teacher, str) and self.teacher.startswith(LANGUAGE_MODELS):  # not every step knows the task
             values["teacher_prompt"] = template(self.asking(self.task_description))
-        return values | {"resume": True, "student_tokenizer": self.student_tokenizer}
+        terms = {"license": self.license, "language": self.language}
+        return values | terms | {"resume": True, "student_tokenizer": self.student_tokenizer}
 
 
 NOT_COMPARED = {
     *("to", "resume", "quiet", "report_to", "teacher_cache", "pilot", "dry_run", "explain", "export"),
+    *("push_to_hub", "public", "license", "language"),
     *("teacher_rate", "teacher_price", "budget_money"),
 }
 """Settings that may differ between a call and the one that goes on with it: they do not change what is learnt."""

@@ -19,13 +19,14 @@ from prompter.compressing.config import NO_EXPORT, NOT_COMPARED, CompressConfig
 from prompter.compressing.looking import Looked, look_at_teacher, open_local, try_student, why_not_crafted
 from prompter.compressing.planning import Plan, make_plan
 from prompter.compressing.result import summarise, write_result
-from prompter.compressing.steps import Step, carry_out, steps
+from prompter.compressing.steps import STUDENT, Step, carry_out, steps
 from prompter.compressing.timing import estimate
 from prompter.compressing.words import plan_lines
 from prompter.runtime.console import Console, quieten
 from prompter.runtime.opening import open_console
 from prompter.runtime.run_folder import LOCK, RunFolder, default_values, differences
 from prompter.runtime.versions import library_versions
+from prompter.saved.hub import upload_model
 
 PLAN, SUMMARY = "plan.json", "summary.json"
 
@@ -56,8 +57,9 @@ def _work(config: CompressConfig, folder: RunFolder) -> dict[str, Any] | None:
     with open_console(config.quiet, folder.path, "run the command again") as console, using_dtype(config.dtype):
         stored = _stored(config, folder.path)
         if stored is not None and (finished := _finished(config, folder.path)):
-            console.say(f"{folder.path} is finished; nothing to do.")
-            return finished
+            if not config.push_to_hub:
+                console.say(f"{folder.path} is finished; nothing to do.")
+            return _uploaded(config, finished, console)
         if stored is None:
             stored, todo = new_plan(config, console)
         else:
@@ -85,6 +87,18 @@ def _work(config: CompressConfig, folder: RunFolder) -> dict[str, Any] | None:
         summary["seconds"] = round(time.perf_counter() - start, 1)
         write_result(folder.path, summary, stored)
         write_json(folder.path / SUMMARY, summary)
+        return _uploaded(config, summary, console)
+
+
+def _uploaded(config: CompressConfig, summary: dict[str, Any], console: Console) -> dict[str, Any]:
+    """Upload the student with its programs, where that is asked for, and return the summary.
+
+    Raises:
+        InputError: The hub refuses; everything here is complete, and the same call tries again.
+    """
+    if config.push_to_hub:
+        url = upload_model(Path(config.to) / STUDENT, config.push_to_hub, config.public, "compress")
+        console.say(f"Uploaded: {url}")
     return summary
 
 

@@ -38,7 +38,10 @@ def write_student_card(
     """
     config, metrics = summary["config"], summary["students"][name]
     single = len(summary["students"]) == 1
-    title = title or (Path(config["to"]).name if single else name)
+    place = Path(config.get("to", ""))
+    if place.name == "student":  # of a compression, whose folder the user has named
+        place = place.parent
+    title = title or (place.name if single else name)
     results = evaluation_results(metrics, config)
     base = origin(metrics["spec"], summary["teacher"])
     datasets = [source for source in summary["sources"] if is_hub_id(source) and not holds_prompter(source)]

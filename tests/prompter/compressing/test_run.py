@@ -13,6 +13,7 @@ from distill.common.errors import InputError
 from prompter.compressing import result
 from tests.distill.tiny import random_texts
 from tests.prompter.compressing.compressions import run, summary_of, write_teacher
+from tests.prompter.saved.hub_server import Hub, hub  # noqa: F401
 from tests.prompter.students.distilling import kill_at
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -37,7 +38,10 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
 
 
 def test_a_teacher_becomes_a_student_with_a_report_and_a_second_call_does_nothing(
-    layered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    layered: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    hub: Hub,  # noqa: F811
 ) -> None:
     to = tmp_path / "small"
     assert run(layered, to, *SMALL) in (0, 3)  # a random teacher is not easily learnt
@@ -50,12 +54,15 @@ def test_a_teacher_becomes_a_student_with_a_report_and_a_second_call_does_nothin
     assert found["high"] == pytest.approx(beta.ppf(0.975, agreed + 1, found["texts"] - agreed))
     assert summary["teacher_queries"] == 400 and list(summary["models"]) == ["teacher", "student"]
     assert summary["models"]["student"]["bytes"] < summary["models"]["teacher"]["bytes"]
-    assert (to / "student" / "README.md").is_file() and "What was written" in (to / "report.html").read_text()
+    assert "# small" in (to / "student" / "README.md").read_text() and "What was written" in (to / "report.html").read_text()
     assert not list(to.glob(".*.work"))
     made = {file: file.stat().st_mtime_ns for file in to.rglob("*") if file.is_file()}
     assert run(layered, to, *SMALL[:-1]) in (0, 3)
     assert "finished; nothing to do" in " ".join(capsys.readouterr().out.split())
     assert made == {file: file.stat().st_mtime_ns for file in made}
+    assert run(layered, to, *SMALL, "--push_to_hub", "me/small") in (0, 3)
+    assert {"config.json", "model.safetensors", "README.md"} <= set(hub.files("me/small"))
+    assert str(tmp_path).encode() not in hub.files("me/small")["README.md"]
     assert run(layered, to, "--budget", 500, "--export", "none", "--quiet") == 2
     assert "budget: 400 there, 500 here" in capsys.readouterr().err
 
