@@ -45,3 +45,29 @@ def test_a_file_of_the_user_is_not_named_in_the_header(tmp_path: Path, monkeypat
 
 def test_without_evaluation_data_there_are_no_figures(tmp_path: Path) -> None:
     assert "model-index" not in header_of(tmp_path, None)
+
+
+@pytest.mark.parametrize(
+    ("spec", "teacher", "base"),
+    [
+        ("teacher-layers:0,2", "org/teacher", "org/teacher"),
+        ("static:from-teacher", "org/teacher", "org/teacher"),
+        ("static:org/vectors", "org/teacher", "org/vectors"),
+        ("org/small", "toy:sentiment", "org/small"),
+        ("bert:layers=1,hidden=16", "org/teacher", None),
+        ("teacher-layers:0", "toy:sentiment", None),
+        ("/home/me/small", "/home/me/teacher", None),
+    ],
+)
+def test_the_base_model_is_what_its_weights_come_from(tmp_path: Path, spec: str, teacher: str, base: str | None) -> None:
+    summary = {
+        "labels": ["good", "bad"], "teacher": teacher, "sources": ["/home/me/texts.txt"], "texts": 100, "teacher_queries": 50,
+        "held_out_texts": 5, "students": {"tiny": METRICS | {"spec": spec}},
+        "config": {"to": "small", "student_batch_size": 16, "eval_data": "org/reviews", "eval_split": "test"},
+    }  # fmt: skip
+    write_student_card(tmp_path, "tiny", summary)
+    text = (tmp_path / "README.md").read_text()
+    head = yaml.safe_load(text.split("---\n")[1])
+    assert head.get("base_model") == base and head.get("base_model_relation") == ("finetune" if base else None)
+    assert head["metrics"] == ["accuracy", "f1"] and "datasets" not in head
+    assert "/home/me" not in text and "texts.txt" in text.replace("\\", "")
