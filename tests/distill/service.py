@@ -53,7 +53,7 @@ def vllm_answer(predictions: list[list[dict]]) -> dict:
 def chat_inputs(asked: dict) -> list[list[str]]:
     [message] = asked["messages"]
     assert message["role"] == "user"
-    return [[message["content"].partition("Text:\n")[2]]]
+    return [[message["content"].partition("Text: ")[2].removesuffix("\n\nLabel:")]]
 
 
 def chat_answer(predictions: list[list[dict]]) -> dict:

@@ -8,6 +8,7 @@ log-probabilities, the class that it names gets most of the probability, which i
 
 import logging
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -30,6 +31,9 @@ LOGGER = logging.getLogger("prompter")
 ALTERNATIVES = (20, 5, 0)
 """Numbers of alternatives to ask for, the next where one is refused: OpenAI's and vLLM's limit is 20, that of
 text-generation-inference 5; 0 asks for no log-probabilities."""
+
+SHARES_LOOKED_AT, LOW_SHARE = 32, 0.3
+"""After how many answers a line says that the labels hold less than this share of them on average."""
 
 SNAPSHOT = re.compile(r"-(\d{4}|\d{4}-?\d{2}-?\d{2})")
 """What services add to the name of a model where it stands for the newest of its versions."""
@@ -77,6 +81,8 @@ class ChatTeacher(Service):
         self._served = ""  # the name that the model gave itself
         self._answered = False
         self._alternatives = 0  # place in ALTERNATIVES
+        self._shares: list[float] = []  # of the labels in the first answers
+        self._lock = threading.Lock()
         longest = max(len(label) for label in self.labels)
         self._options: dict[str, Any] = {"temperature": 0, "max_tokens": min(4 + longest // 2, 64)}
 
@@ -165,7 +171,9 @@ class ChatTeacher(Service):
         places = logprobs.get("content") if isinstance(logprobs, dict) else None
         if isinstance(places, list) and places:
             self._answered = True
-            return label_words.probabilities(places, self._words)
+            row, share, problem = label_words.probabilities(places, self._words)
+            self._note_share(share, content)
+            return row, problem
         index = label_words.named(content, self._words)
         if index is None:
             return None, f"an answer that begins with {one_line(str(content)[:40])!r}, which is none of {self.labels}"
@@ -177,6 +185,21 @@ class ChatTeacher(Service):
         self._answered = True
         rest = SMOOTHING / (len(self.labels) - 1)
         return [1 - SMOOTHING if i == index else rest for i in range(len(self.labels))], ""
+
+    def _note_share(self, share: float, content: Any) -> None:
+        """Say once if the model would rather answer with something else than a label."""
+        with self._lock:
+            if len(self._shares) >= SHARES_LOOKED_AT:
+                return
+            self._shares.append(share)
+            first = len(self._shares) == SHARES_LOOKED_AT
+            mean = sum(self._shares) / len(self._shares) if first else 1.0
+        if mean < LOW_SHARE:
+            LOGGER.warning(
+                "teacher: %s answers with a label in %.0f%% of the cases only, else for instance with '%s': its probabilities "
+                "may mean little. Give another --teacher_prompt, plainer --teacher_labels, or a larger model.",
+                self.path, 100 * mean, one_line(str(content)[:40]),
+            )  # fmt: skip
 
     def _check_model(self, said: Any) -> None:
         """Check that the model that was named has answered, and always the same version of it.

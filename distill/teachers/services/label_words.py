@@ -16,11 +16,8 @@ from typing import Any
 from distill.common.errors import InputError
 from distill.teachers.config import Asking
 
-PROMPT = (
-    "{task}Which of these labels fits the text best?\nLabels: {labels}\n"
-    "Answer with the label alone, word for word.\n\nText:\n{text}"
-)
-"""The request where the user gives none."""
+PROMPT = "{task}Choose the label that fits the text best. The labels are: {labels}.\n\nText: {text}\n\nLabel:"
+"""The request where the user gives none. It ends where the label stands, so that small models, too, begin with one."""
 
 SMALLEST_SHARE = 0.01
 """An answer of which the class names hold less than this probability is none."""
@@ -37,7 +34,7 @@ def template(asking: Asking) -> str:
 
     Examples:
         >>> print(template(Asking(task="a news article")).splitlines()[0])
-        The text below is a news article. Which of these labels fits the text best?
+        The text below is a news article. Choose the label that fits the text best. The labels are: {labels}.
 
     Raises:
         InputError: The user's own has no `{text}`.
@@ -83,8 +80,8 @@ def begun(said: str) -> str:
     return unicodedata.normalize("NFKC", said).lstrip(MARKS).casefold()
 
 
-def probabilities(places: Any, words: Sequence[str]) -> tuple[list[float] | None, str]:
-    """Return the probability of each class name in an answer, and what was wrong if there are none.
+def probabilities(places: Any, words: Sequence[str]) -> tuple[list[float] | None, float, str]:
+    """Return the probability of each class name in an answer, their share of all probability, and what was wrong, or "".
 
     Args:
         places: `logprobs.content` of a chat completion: for each token of the answer its `token`, `logprob` and
@@ -113,14 +110,14 @@ def probabilities(places: Any, words: Sequence[str]) -> tuple[list[float] | None
             for index in fits:
                 scores[index] += path / len(fits)
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
-        return None, "log-probabilities that are not numbers from 0 downwards"
+        return None, 0.0, "log-probabilities that are not numbers from 0 downwards"
     total = sum(scores)
     if not seen and 0 < total <= 1 and sum(score > 0 for score in scores) == 1:  # no alternatives: the others share the rest
         scores = [score or (1 - total) / (len(words) - 1) for score in scores]
         total = sum(scores)
     if total < SMALLEST_SHARE:
-        return None, f"an answer that begins with {said[:40]!r}, of which the labels hold {total:.2%}"
-    return [score / total for score in scores], ""
+        return None, total, f"an answer that begins with {said[:40]!r}, of which the labels hold {total:.2%}"
+    return [score / total for score in scores], total, ""
 
 
 def named(said: Any, words: Sequence[str]) -> int | None:

@@ -43,7 +43,11 @@ def test_a_request_and_its_answer(service: Service) -> None:
     assert service.paths == ["/v1/chat/completions"]
     payload = service.payloads[0]
     content = payload["messages"][0]["content"]
-    assert content.startswith("The text below is a line.") and "Labels: short, long\n" in content and content.endswith("\nxyz")
+    assert (
+        content.startswith("The text below is a line.")
+        and "labels are: short, long." in content
+        and content.endswith("Text: xyz\n\nLabel:")
+    )
     assert (payload["model"], payload["temperature"], payload["logprobs"]) == ("org/model", 0, True)
     assert (payload["top_logprobs"], payload["max_tokens"]) == (20, 6)
     assert (teacher.queries, teacher.invalid, len(service.requests)) == (1, 0, 1)
@@ -146,6 +150,25 @@ def test_a_service_that_names_labels_only(service: Service, caplog: pytest.LogCa
     predictions = connect(service)(["", "x" * 50]).exp()
     torch.testing.assert_close(predictions, torch.tensor([[0.9, 0.1], [0.1, 0.9]]))
     assert caplog.text.count("gives no log-probabilities; the label that it names gets 90%") == 1
+
+
+def test_a_model_that_would_rather_say_something_else_is_told(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    def rarely(said: dict) -> dict:
+        [place] = said["choices"][0]["logprobs"]["content"]
+        top = [item | {"logprob": item["logprob"] - 2} for item in place["top_logprobs"][:2]]
+        top.append({"token": "The", "logprob": -0.2})
+        message = {"role": "assistant", "content": "The text is"}
+        return said | {"choices": [{"message": message, "logprobs": {"content": [top[2] | {"top_logprobs": top}]}}]}
+
+    teacher = connect(service)
+    teacher(["a"] * 40)
+    assert caplog.text == ""
+    service.always = saying(rarely)
+    teacher = connect(service)
+    assert_right(teacher(["a"] * 31), ["a"] * 31)
+    assert caplog.text == ""
+    teacher(["a"] * 40)
+    assert caplog.text.count("answers with a label in 12% of the cases only, else for instance with 'The text is'") == 1
 
 
 def test_a_refused_parameter_is_no_matter_once_the_service_has_answered(service: Service) -> None:

@@ -22,8 +22,8 @@ def test_names_that_begin_differently_are_a_softmax_over_first_tokens() -> None:
     logits = {" World": 1.0, "Sports": 2.5, " business": -1.0, "Sci": 0.0, "The": 3.0}
     total = sum(map(math.exp, logits.values()))
     options = {token: math.exp(value) / total for token, value in logits.items()}
-    found, problem = probabilities([place("Sports", options)], words_of(["World", "Sports", "Business", "Sci/Tech"]))
-    assert not problem
+    found, share, problem = probabilities([place("Sports", options)], words_of(["World", "Sports", "Business", "Sci/Tech"]))
+    assert not problem and share == pytest.approx(1 - options["The"])
     kept = np.array([1.0, 2.5, -1.0, 0.0])
     np.testing.assert_allclose(found, np.exp(kept) / np.exp(kept).sum())
 
@@ -31,12 +31,14 @@ def test_names_that_begin_differently_are_a_softmax_over_first_tokens() -> None:
 def test_the_next_place_decides_between_names_that_begin_alike() -> None:
     first = place("very", {"very": 0.8, "neutral": 0.2})
     second = place(" good", {" good": 0.7, " bad": 0.3})
-    found, _ = probabilities([first, second], words_of(["very good", "very bad", "neutral"]))
+    found, *_ = probabilities([first, second], words_of(["very good", "very bad", "neutral"]))
     np.testing.assert_allclose(found, [0.56, 0.24, 0.2])
 
 
 def test_tokens_not_taken_are_shared_and_a_name_may_begin_another() -> None:
-    found, _ = probabilities([place("neutral", {"neutral": 0.6, "very": 0.4})], words_of(["very good", "very bad", "neutral"]))
+    found, *_ = probabilities(
+        [place("neutral", {"neutral": 0.6, "very": 0.4})], words_of(["very good", "very bad", "neutral"])
+    )
     np.testing.assert_allclose(found, [0.2, 0.2, 0.6])
     words = words_of(["sport", "sports"])
     ends = [place("sport", {"sport": 1.0}), place("<|im_end|>", {"<|im_end|>": 0.9, "s": 0.1})]
@@ -46,12 +48,12 @@ def test_tokens_not_taken_are_shared_and_a_name_may_begin_another() -> None:
 
 def test_marks_before_the_name_are_passed_over() -> None:
     places = [place('"', {'"': 0.9, "good": 0.1}), place("Good", {"Good": 0.75, "bad": 0.25})]
-    found, _ = probabilities(places, words_of(["good", "bad"]))
+    found, *_ = probabilities(places, words_of(["good", "bad"]))
     np.testing.assert_allclose(found, [0.9 * 0.75 + 0.1, 0.9 * 0.25])
 
 
 def test_without_alternatives_the_others_share_the_rest() -> None:
-    found, _ = probabilities([place("good", {"good": 0.7}, alternatives=False)], words_of(["good", "bad", "other"]))
+    found, *_ = probabilities([place("good", {"good": 0.7}, alternatives=False)], words_of(["good", "bad", "other"]))
     np.testing.assert_allclose(found, [0.7, 0.15, 0.15])
 
 
@@ -66,7 +68,7 @@ def test_names_are_scored_as_the_whole_tree_would_where_the_taken_path_holds_all
     p1 = dict(zip(firsts, np.array(shares[:3]) / sum(shares[:3]), strict=True))
     p2 = dict(zip(seconds, np.array(shares[3:5]) / sum(shares[3:5]), strict=True))
     expected = [p1["a"] * p2["x"], p1["a"] * p2["y"], p1["b"], p1["c"]]
-    found, problem = probabilities([place("a", p1), place("xy"[late], p2)], words_of(names))
+    found, share, problem = probabilities([place("a", p1), place("xy"[late], p2)], words_of(names))
     assert not problem
     np.testing.assert_allclose(found, np.array(expected) / sum(expected))
 
@@ -88,8 +90,8 @@ def test_names_are_scored_as_the_whole_tree_would_where_the_taken_path_holds_all
     ],
 )
 def test_what_is_no_answer(places: list) -> None:
-    found, problem = probabilities(places, words_of(["good", "bad"]))
-    assert found is None and problem
+    found, share, problem = probabilities(places, words_of(["good", "bad"]))
+    assert found is None and problem and share < 0.01
 
 
 @settings(max_examples=100, deadline=None)
@@ -104,7 +106,7 @@ def test_what_is_no_answer(places: list) -> None:
     )
 )
 def test_whatever_a_server_says_is_read_or_refused(places: object) -> None:
-    found, problem = probabilities(places if isinstance(places, list) else [places], words_of(["good", "bad"]))
+    found, share, problem = probabilities(places if isinstance(places, list) else [places], words_of(["good", "bad"]))
     assert (found is None) == bool(problem)
     if found is not None:
         assert math.isclose(sum(found), 1.0, rel_tol=1e-6) and min(found) >= 0
@@ -123,8 +125,8 @@ def test_names_that_a_language_model_cannot_tell_apart_are_refused() -> None:
 
 
 def test_the_request() -> None:
-    assert "The text below is a film review. Which" in template(Asking(task=" a film review. "))
-    assert template(Asking()).startswith("Which of these labels")
+    assert "The text below is a film review. Choose" in template(Asking(task=" a film review. "))
+    assert template(Asking()).startswith("Choose the label")
     assert template(Asking(prompt="{text}?", task="x")) == "{text}?"
     with pytest.raises(InputError, match=r"teacher_prompt: 'Classify!' has no \{text\}"):
         template(Asking(prompt="Classify!"))
