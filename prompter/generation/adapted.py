@@ -3,8 +3,6 @@
 from torch import nn
 from transformers import Conv1D, PreTrainedModel
 
-from distill.common.errors import InputError
-
 
 def adapted_modules(model: PreTrainedModel, share: float) -> str | list[str]:
     """Return what PEFT calls `target_modules`: the linear maps in the upper layers, or in all of them.
@@ -13,19 +11,15 @@ def adapted_modules(model: PreTrainedModel, share: float) -> str | list[str]:
 
     Args:
         model: A causal LM.
-        share: Share of its layers, counted from the top, in (0, 1]; at least one layer.
-
-    Raises:
-        InputError: `share` is below 1, and the model's layers are not in one list.
+        share: Share of its layers, counted from the top, in (0, 1]; at least one layer. All of them where the model's layers
+            are not in one list.
     """
-    if share >= 1:
-        return "all-linear"
     count = getattr(model.config, "num_hidden_layers", None)
     stack = next(
         (name for name, part in model.named_modules() if isinstance(part, nn.ModuleList) and len(part) == count), None
     )
-    if count is None or stack is None:
-        raise InputError(f"lora_layers is {share}, but the layers of {type(model).__name__} are not in one list: set it to 1.")
+    if share >= 1 or count is None or stack is None:
+        return "all-linear"
     lowest = count - max(1, round(share * count))
     layers = model.get_submodule(stack)
     return sorted(

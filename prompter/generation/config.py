@@ -1,4 +1,8 @@
-"""Settings of the policy and the writer."""
+"""Settings of the policy and the writer.
+
+The defaults of rollouts, learning rate, lengths and adapted layers were measured with a general language model (`docs/log.md`,
+2026-11-26). Small writers of a narrow domain want others: see `configs/bench` and `configs/toy`.
+"""
 
 import json
 from dataclasses import dataclass
@@ -47,17 +51,22 @@ class PolicyConfig:
     lora_rank: int = setting(16, "Rank of the LoRA adapters; 0 tunes all weights.", POLICY, low=0)
     lora_alpha: int = setting(32, "LoRA's scale times its rank.", POLICY)
     lora_layers: float = setting(
-        1.0, "Share of the layers, from the top, that get adapters; fewer train faster.", POLICY, above=0, high=1
+        0.34,
+        "Share of the layers, from the top, that get adapters; fewer train faster.",
+        POLICY,
+        above=0,
+        high=1,
+        before=1.0,
     )
     topic_min_tokens: int = setting(2, "Fewest tokens of a topic.", POLICY, low=1)
-    topic_max_tokens: int = setting(6, "Most tokens of a topic.", POLICY, low=1)
+    topic_max_tokens: int = setting(8, "Most tokens of a topic.", POLICY, low=1)
     algorithm: str = setting(
         "ppo", "Algorithm that tunes the policy; none: it stays as it is.", POLICY, choices=("ppo", "grpo", "rloo", "none")
     )
-    learning_rate: float = setting(6e-4, "Peak learning rate of the policy.", POLICY, above=0)
+    learning_rate: float = setting(1e-3, "Peak learning rate of the policy.", POLICY, above=0)
     lr_scheduler_type: str = setting("linear", "Learning-rate schedule, a name of transformers.", POLICY)
-    rollout_size: int = setting(256, "Samples per rollout, rounded to a multiple of the classes.", POLICY, low=4)
-    minibatch_size: int = setting(64, "Samples per optimizer step; divides rollout_size.", POLICY, low=2)
+    rollout_size: int = setting(64, "Samples per rollout, rounded to a multiple of the classes.", POLICY, low=4)
+    minibatch_size: int = setting(32, "Samples per optimizer step; divides rollout_size.", POLICY, low=2)
     num_iterations: int = setting(2, "Passes over each rollout.", POLICY, low=1)
     beta: float = setting(0.05, "Weight of the KL divergence from the untuned LM.", POLICY, low=0)
     entropy_coef: float = setting(0.0, "Weight of the entropy bonus.", POLICY, low=0)
@@ -122,7 +131,7 @@ class WriterConfig:
     in_context: bool = setting(
         True, "The writer reads the class prompt before the opening; false: the opening alone.", WRITER, before=False
     )
-    writer_max_new_tokens: int = setting(40, "Most tokens that the writer adds to a topic.", WRITER, low=1)
+    writer_max_new_tokens: int = setting(32, "Most tokens that the writer adds to a topic.", WRITER, low=1)
     writer_min_new_tokens: int = setting(8, "Fewest tokens that it adds; trimming leaves as many.", WRITER, low=0)
     writer_temperature: float = setting(1.0, "Sampling temperature; 0: the likeliest token.", WRITER, low=0)
     writer_top_p: float = setting(0.95, "Nucleus sampling's share of the mass; 1: off.", WRITER, above=0, high=1)

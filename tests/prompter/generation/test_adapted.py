@@ -8,10 +8,10 @@ import torch
 from transformers import GPT2LMHeadModel, PreTrainedModel
 
 from distill.common.adapters import read_adapter_config
-from distill.common.errors import InputError
 from prompter.generation.adapted import adapted_modules
 from prompter.generation.config import PolicyConfig
 from prompter.generation.policy import with_new_adapters
+from prompter.runtime.run_folder import default_values
 from tests.prompter.decoding.test_loop import bloom, gpt2, llama, mistral
 from tests.prompter.decoding.test_prefix import neox
 
@@ -43,8 +43,11 @@ def test_the_adapter_of_a_checkpoint_is_read_again(tmp_path: Path) -> None:
     assert again.target_modules == model.peft_config["default"].target_modules
 
 
-def test_a_model_without_one_list_of_layers() -> None:
+def test_a_model_without_one_list_of_layers_is_adapted_as_a_whole() -> None:
     model: GPT2LMHeadModel = gpt2()  # type: ignore[assignment]
     model.config.n_layer = 5
-    with pytest.raises(InputError, match="lora_layers is 0.5"):
-        adapted_modules(model, 0.5)
+    assert adapted_modules(model, 0.5) == "all-linear"
+
+
+def test_a_run_of_an_older_version_adapted_all_layers() -> None:
+    assert default_values(PolicyConfig)["lora_layers"] == 1.0 > PolicyConfig().lora_layers

@@ -43,11 +43,12 @@ def trainer_of(settings: Settings, folder: Path) -> tuple[TopicPolicy, Any]:
     ],
 )
 def test_a_budget_is_divided_into_whole_rollouts(classes: int, budget: int, expected: Schedule) -> None:
+    config = PolicyConfig(rollout_size=256, minibatch_size=64)
     if not expected.rollouts:
         with pytest.raises(InputError, match=f"budget is {budget}, expected at least one rollout of {expected.size}"):
-            Schedule.of(PolicyConfig(), classes, budget)
+            Schedule.of(config, classes, budget)
     else:
-        assert Schedule.of(PolicyConfig(), classes, budget) == expected
+        assert Schedule.of(config, classes, budget) == expected
 
 
 @pytest.mark.parametrize("algorithm", TRAINERS)
