@@ -94,7 +94,9 @@ class Calibration:
                 f"{self.texts:,} {self.on}"
             )
         if self.coverage is None:
-            return f"no threshold for {what}: {self.texts:,} {self.on} are too few"
+            tested = math.ceil(math.log((1 - self.confidence) / self.states) / math.log(self.rate))
+            least = math.ceil(tested / (1 - FITTED))
+            return f"no threshold for {what}: {self.texts:,} {self.on} are too few, {least:,} would be the least"
         return (
             f"no threshold for {what}: the surest {self.coverage:.0%} of {self.texts:,} {self.on} agree in "
             f"{self.agreement:.1%} (at least {self.at_least:.1%})"

@@ -58,7 +58,8 @@ def calibrate_new(
         found = calibrate(held_out.predictions(student), held_out.logprobs, HELD_OUT, rate, states)
     set_calibration(student.model.config, found)
     if found is not None:
-        console.say(f"{name}: {found}")
+        remedy = "; hold out more texts (held_out), or lower calibrate_to" if found.threshold is None else ""
+        console.say(f"{name}: {found}{remedy}")
         return dataclasses.asdict(found)
     return None
 

@@ -73,14 +73,14 @@ def test_the_statement_holds_on_new_texts_in_95_of_100_draws() -> None:
     fresh, taught = drawn(20_000, 1)
     agrees = fresh.argmax(dim=1) == taught.argmax(dim=1)
     wrong = found = 0
-    for seed in range(2, 102):
+    for seed in range(2, 62):
         calibration = calibrate(*drawn(600, seed), on="texts", rate=0.9)
         assert calibration is not None
         if calibration.threshold is None:
             continue
         found += 1
         wrong += bool(agrees[confidences(fresh, calibration.temperature) >= calibration.threshold].double().mean() < 0.9)
-    assert found > 75 and wrong <= 0.05 * 100 + 5, (found, wrong)  # 5: more than two standard errors
+    assert found > 45 and wrong <= 0.05 * 60 + 4, (found, wrong)  # 4: more than two standard errors
 
 
 def test_more_states_to_choose_from_make_the_statement_harder() -> None:
@@ -103,7 +103,11 @@ def test_where_no_threshold_reaches_the_rate_it_says_so() -> None:
     assert calibration is not None and calibration.threshold is None
     assert "no threshold for 95.0% agreement" in str(calibration) and "of 400 synthetic texts agree in" in str(calibration)
     few = calibrate(*drawn(60, 0), on="texts")
-    assert few is not None and few.threshold is None and few.coverage is None and str(few).endswith("60 texts are too few")
+    assert few is not None and few.threshold is None and few.coverage is None
+    assert str(few).endswith("60 texts are too few, 79 would be the least")
+    student, _ = drawn(79, 0)
+    enough = calibrate(student, student, on="texts")
+    assert enough is not None and enough.threshold == 0.0 and calibrate(student[:78], student[:78], "texts").threshold is None
     assert calibrate(*drawn(39, 0), on="texts") is None
 
 
