@@ -2,10 +2,11 @@
 
 Each verb is a module of `prompter.commands`. They import heavy libraries only when they run, so `--help` answers at once. A
 user's mistake ends with one line on standard error and exit status 2, a worthless result with 3, Ctrl-C with 130, SIGTERM with
-143, SIGHUP with 129.
+143, SIGHUP with 129, and a reader of the output that went away with 141.
 """
 
 import argparse
+import contextlib
 import os
 import shlex
 import sys
@@ -64,6 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         print(f"prompter: {one_line(error)}", file=sys.stderr)
         return 3 if isinstance(error, WorthlessError) else 2
+    except BrokenPipeError:  # as in `prompter tasks ls | head`: the reader has seen enough
+        with contextlib.suppress(OSError, ValueError):  # what is left in the buffer must go somewhere at the exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except OSError as error:  # of a place that no message of our own foresaw: a name too long, a drive that went away
         where = f"{error.filename}: " if error.filename else ""
         line = f"prompter: {where}{error.strerror or error}: check the path, its rights and the disk"

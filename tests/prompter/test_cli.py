@@ -89,3 +89,12 @@ def test_the_demo_shows_its_own_defaults(capsys: pytest.CaptureFixture[str]) -> 
     assert main(["demo", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "(default: 7000)" in shown and "(default: runs/demo)" in shown
+
+
+def test_a_broken_pipe_while_a_verb_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(arguments: list[str]) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("prompter.cli._run", fails)
+    assert main(["tasks", "ls"]) == 141
+    assert capsys.readouterr().err == ""
