@@ -1,13 +1,15 @@
-"""`prompter report`: write the report of a run again."""
+"""`prompter report`: write the report of a run, or of a compression, again."""
 
 import argparse
 import os
+from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.terminal import printable
+from prompter.compressing.config import PLAN
 
-HELP = "write report.html of a run again"
+HELP = "write report.html of a run or a compression again"
 EXAMPLES = ("prompter report runs/demo", "prompter report runs/ag_news")
 
 
@@ -21,7 +23,14 @@ def run(values: dict[str, Any]) -> int:
     if not values.get("run"):
         raise InputError("run is missing: prompter report RUN")
 
-    from eval.report.run_report import write_report
+    folder = Path(os.path.expanduser(values["run"]))
+    if (folder / PLAN).is_file():
+        from prompter.compressing.result import write_result_again
 
-    print(printable(write_report(os.path.expanduser(values["run"]))))
+        page = write_result_again(folder)
+    else:
+        from eval.report.run_report import write_report
+
+        page = write_report(folder)
+    print(printable(page))
     return 0

@@ -22,6 +22,9 @@ GENERATOR = "HuggingFaceTB/SmolLM2-135M-Instruct"
 BUDGET = 6000
 """What the benchmarks compare at."""
 
+PLAN, SUMMARY = "plan.json", "summary.json"
+"""Files of a compression: what is planned, written first, and what came of it, written last."""
+
 NO_EXPORT = "none"
 
 DEFAULT_FORMAT = "onnx"

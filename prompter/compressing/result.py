@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
 from scipy.stats import binomtest
 
 from distill.common.errors import InputError
-from distill.common.files import replace_folder, write_text
+from distill.common.files import read_json, replace_folder, write_text
 from distill.portable.formats import check_installed
 from eval.classifiers.calibration import Calibration
 from eval.classifiers.scoring import size_and_speed
@@ -17,7 +18,7 @@ from eval.data.labelled import load_texts
 from eval.data.recipe import RECIPE_FILE
 from eval.report.page import page
 from eval.report.tables import settings_table
-from prompter.compressing.config import DEFAULT_FORMAT, NO_EXPORT, CompressConfig
+from prompter.compressing.config import DEFAULT_FORMAT, NO_EXPORT, PLAN, SUMMARY, CompressConfig
 from prompter.compressing.looking import SENTENCE, TIMED, open_local
 from prompter.compressing.planning import CRAFTED, PROMPTED, TEXTS
 from prompter.compressing.steps import DATASET, RUN, STUDENT
@@ -220,3 +221,18 @@ def write_result(folder: Path, summary: Mapping[str, Any], stored: Mapping[str, 
         versions=settings_table(summary["versions"]),
     )
     write_text(folder / REPORT, text)
+
+
+def write_result_again(folder: Path) -> Path:
+    """Write the page of a finished compression from its files, and return it.
+
+    Raises:
+        InputError: The compression is not finished, a file is damaged, or the page cannot be written.
+    """
+    if not (folder / SUMMARY).is_file():
+        raise InputError(f"{folder}: is not finished: go on with the command that began it")
+    try:
+        write_result(folder, read_json(folder / SUMMARY), read_json(folder / PLAN))
+    except (KeyError, TypeError, AttributeError, TemplateError) as error:
+        raise InputError(f"{folder}: {SUMMARY} or {PLAN} is damaged ({error}): copy the folder again") from error
+    return folder / REPORT

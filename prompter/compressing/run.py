@@ -15,7 +15,7 @@ from distill.common.files import read_json, write_json
 from distill.common.precision import using_dtype
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import identity
-from prompter.compressing.config import NO_EXPORT, NOT_COMPARED, CompressConfig
+from prompter.compressing.config import NO_EXPORT, NOT_COMPARED, PLAN, SUMMARY, CompressConfig
 from prompter.compressing.looking import Looked, look_at_teacher, open_local, try_student, why_not_crafted
 from prompter.compressing.planning import Plan, make_plan
 from prompter.compressing.result import summarise, write_result
@@ -27,8 +27,6 @@ from prompter.runtime.opening import open_console
 from prompter.runtime.run_folder import LOCK, RunFolder, default_values, differences
 from prompter.runtime.versions import library_versions
 from prompter.saved.hub import upload_model
-
-PLAN, SUMMARY = "plan.json", "summary.json"
 
 
 def compress(config: CompressConfig) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from scipy.stats import beta
 
 from distill.common.errors import InputError
+from prompter.cli import main
 from prompter.compressing import result
 from tests.distill.tiny import random_texts
 from tests.prompter.compressing.compressions import run, summary_of, write_teacher
@@ -60,6 +61,9 @@ def test_a_teacher_becomes_a_student_with_a_report_and_a_second_call_does_nothin
     assert run(layered, to, *SMALL[:-1]) in (0, 3)
     assert "finished; nothing to do" in " ".join(capsys.readouterr().out.split())
     assert made == {file: file.stat().st_mtime_ns for file in made}
+    page = (to / "report.html").read_bytes()
+    (to / "report.html").unlink()
+    assert main(["report", str(to)]) == 0 and (to / "report.html").read_bytes() == page
     assert run(layered, to, *SMALL, "--push_to_hub", "me/small") in (0, 3)
     assert {"config.json", "model.safetensors", "README.md"} <= set(hub.files("me/small"))
     assert str(tmp_path).encode() not in hub.files("me/small")["README.md"]
