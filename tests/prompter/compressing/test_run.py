@@ -181,7 +181,7 @@ def test_a_default_program_that_cannot_be_made_is_a_note(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)  # a busy machine, and the toy teacher is trained first
 def test_the_toy_task_from_the_command_line_to_a_program_without_torch(tmp_path: Path) -> None:
     to = tmp_path / "small"
     done = subprocess.run(
