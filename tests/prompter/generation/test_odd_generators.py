@@ -45,7 +45,7 @@ def saved(folder: Path, tokenizer: PreTrainedTokenizerFast | None = None, model:
 
 
 def opened(folder: Path, labels: list[str] = LABELS, rank: int = 2, control: str = "{label} :") -> tuple[TopicPolicy, Writer]:
-    policy = TopicPolicy.load(str(folder), labels, PolicyConfig(lora_rank=rank, control=control), 6, "cpu")
+    policy = TopicPolicy.load(str(folder), labels, PolicyConfig(lora_rank=rank, control=control, topic_max_tokens=6), 6, "cpu")
     return policy, Writer.beside(policy, str(folder), str(folder), WriterConfig(writer_max_new_tokens=10), "cpu")
 
 

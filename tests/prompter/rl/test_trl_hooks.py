@@ -222,7 +222,11 @@ def test_old_log_probs_come_with_the_tokens(
 
 def trained_with_adapters(folder: Path, ours: bool) -> PPOTrainer:
     """A trainer of the tiny model after a few steps, with adapters made by us before it or by TRL within it."""
-    model = with_new_adapters(tiny_gpt2(), PolicyConfig(lora_rank=8, lora_alpha=16), seed=5) if ours else tiny_gpt2()
+    model = (
+        with_new_adapters(tiny_gpt2(), PolicyConfig(lora_rank=8, lora_alpha=16, lora_layers=1.0), seed=5)
+        if ours
+        else tiny_gpt2()
+    )
     lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
     trainer = PPOTrainer(
         model=model,

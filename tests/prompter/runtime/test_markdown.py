@@ -26,7 +26,7 @@ def test_a_page_begins_with_its_header_and_has_a_utf8_form(monkeypatch: pytest.M
     assert yaml.safe_load(page.split("---\n")[1]) == {"library_name": "peft", "tags": ["ä: b"]}
 
 
-def test_every_template_takes_a_header() -> None:
-    templates = sorted(TEMPLATES.glob("*.j2"))
-    assert len(templates) == 4
+def test_every_card_takes_a_header() -> None:
+    templates = sorted(TEMPLATES.glob("*_card.md.j2"))
+    assert len(templates) == 5
     assert all(file.read_text(encoding="utf-8").startswith("---\n{{ header }}\n---\n") for file in templates)
