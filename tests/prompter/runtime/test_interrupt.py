@@ -42,12 +42,15 @@ def test_another_thread_than_the_main_one_does_not_listen() -> None:
 def test_a_scheduler_asks_as_ctrl_c_does(name: str) -> None:
     request = getattr(signal, name)
     stop = StopRequest(lambda line: None)
-    before = signal.getsignal(request)
-    with stop.listening():
-        for _ in range(2):  # to the job and to each of its processes
-            os.kill(os.getpid(), request)
-        assert stop.made and exit_status() == 128 + request
-    assert signal.getsignal(request) is before
+    inherited = signal.signal(request, signal.SIG_DFL)  # `nohup make test` ignores SIGHUP
+    try:
+        with stop.listening():
+            for _ in range(2):  # to the job and to each of its processes
+                os.kill(os.getpid(), request)
+            assert stop.made and exit_status() == 128 + request
+        assert signal.getsignal(request) is signal.SIG_DFL
+    finally:
+        signal.signal(request, inherited)
 
 
 def test_a_command_under_nohup_goes_on() -> None:
