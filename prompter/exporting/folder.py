@@ -21,13 +21,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
+from datasets import Features
 
 from distill.common.errors import InputError
 from distill.common.files import read_yaml, write_text
 from distill.teachers.stored_answers import means_damage
 from eval.data.recipe import FILES, RECIPE_FILE, checked_entries, file_entry, file_fault
 from prompter.exporting.row_sum import RowSum
-from prompter.exporting.shards import shard_path
+from prompter.exporting.shards import shard_path, write_csv, write_jsonl
 from prompter.runtime.run_folder import differences, take_lock
 
 WORK_FOLDER, STATE_FILE = ".export", "state.sqlite"
@@ -308,6 +309,13 @@ class ExportFolder:
         if FILES in self.recipe:
             entry = file_entry(self.path / name, self.recipe["result"]["rows"])
             self._write_recipe(self.recipe | {FILES: self.recipe[FILES] | {name: entry}})
+
+    def write_further(self, columns: Features, jsonl: bool, csv: bool) -> None:
+        """Write the rows of a finished dataset in further formats too, where they are asked for and missing."""
+        for requested, name, write in ((jsonl, "data.jsonl", write_jsonl), (csv, "data.csv", write_csv)):
+            if requested and self.lacks(name):
+                write(self.path, columns)
+                self.add_file(name)
 
     def close(self) -> None:
         """Let other processes use the folder. Remove the working state if it is empty or no longer needed."""

@@ -24,7 +24,7 @@ from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.exporting.dataset_card import write_dataset_card
 from prompter.exporting.folder import RECIPE_FILE, ExportFolder, ExportProgress
 from prompter.exporting.marks import CLASS_FULL, DUPLICATE, LOW_CONFIDENCE, NEAR_DUPLICATE, NO_ANSWER, Marks, answered
-from prompter.exporting.shards import features, write_csv, write_jsonl, write_shard
+from prompter.exporting.shards import features, write_shard
 from prompter.generation.config import WriterConfig
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_console
@@ -80,10 +80,7 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
                 folder.check_finished()
                 console.say(f"{folder.path} is finished; nothing to generate.")
             columns = features(manifest["labels"], config.teacher != NO_TEACHER)
-            for requested, name, write in ((config.jsonl, "data.jsonl", write_jsonl), (config.csv, "data.csv", write_csv)):
-                if requested and folder.lacks(name):
-                    write(folder.path, columns)
-                    folder.add_file(name)
+            folder.write_further(columns, config.jsonl, config.csv)
     finally:
         folder.close()
     if config.push_to_hub:

@@ -21,7 +21,7 @@ from eval.data.labelled import load_texts
 from prompter.exporting.dataset_card import dataset_header
 from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.marks import NO_ANSWER, Marks, answered
-from prompter.exporting.shards import read_rows, write_csv, write_jsonl, write_shard
+from prompter.exporting.shards import read_rows, write_shard
 from prompter.labelling.config import LabelConfig, identity
 from prompter.runtime.console import Console
 from prompter.runtime.markdown import render
@@ -82,10 +82,7 @@ def label(config: LabelConfig) -> dict[str, Any]:
                 console.say(f"{folder.path} is finished; no text is asked about.")
             assert folder.recipe is not None
             labels: list[str] = folder.recipe["prompter"]["labels"]
-            for requested, name, write in ((config.jsonl, "data.jsonl", write_jsonl), (config.csv, "data.csv", write_csv)):
-                if requested and folder.lacks(name):
-                    write(folder.path, columns_of(labels))
-                    folder.add_file(name)
+            folder.write_further(columns_of(labels), config.jsonl, config.csv)
     finally:
         folder.close()
     if config.push_to_hub:

@@ -1,5 +1,6 @@
 """What teachers behind HTTP have in common: texts are asked at the same time, and each answer counts when it arrives."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -17,7 +18,7 @@ Part = tuple[list[int], Tensor]
 """Numbers of texts, and their (N, K) log-probabilities."""
 
 
-class Service:
+class Service(ABC):
     """A teacher behind HTTP.
 
     Args:
@@ -54,6 +55,7 @@ class Service:
             predictions[rows] = answered
         return self.counted(predictions)
 
+    @abstractmethod
     def answers(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Iterator[Part]:
         """Yield the answers to texts as they arrive, so that none is lost if a later one fails. Count nothing.
 
@@ -61,11 +63,10 @@ class Service:
             InputError: The service cannot be reached or keeps failing, another model answers, or pairs were asked of one that
                 takes none. All answers that had been paid for were yielded before.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def identity(self) -> dict[str, Any]:
         """Return what the answers depend on, beside the labels."""
-        raise NotImplementedError
 
     def counted(self, predictions: Tensor) -> Tensor:
         """Count the queries of one call and its unusable answers.
