@@ -13,6 +13,7 @@ update continues bit for bit (on the CPU).
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from distill.batch import SyntheticBatch
-from distill.common.encode import TokenTable, token_table
+from distill.common.encode import TokenTable, first_position, token_table
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.precision import autocast
@@ -304,7 +305,9 @@ class Distiller:
         rows = self._next_batch()
         inputs = self._inputs(rows)
         teacher_logprobs = self.replay.logprobs[rows].to(student.device)
-        with seeded(self.seed, "student-update", self.updates_done), autocast(student.device, trained=True):
+        # The other terms of the loss read all positions.
+        pooled = nullcontext() if self._terms() else first_position(student.model)
+        with pooled, seeded(self.seed, "student-update", self.updates_done), autocast(student.device, trained=True):
             output = student.model(**inputs, output_hidden_states=self.hidden is not None)
             loss = kd_loss(output.logits, teacher_logprobs, config.student_temperature)
             if config.student_hard_label_weight:

@@ -21,8 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.optimize import minimize_scalar
-from scipy.stats import binomtest
 from torch import Tensor
 from torch.nn.functional import nll_loss
 from transformers import PreTrainedConfig
@@ -172,6 +170,7 @@ def fit_temperature(log_probs: Tensor, classes: Tensor) -> float:
         log_probs: (N, K) float64 log-probabilities (or logits).
         classes: (N,) int64.
     """
+    from scipy.optimize import minimize_scalar  # here, since it takes a while to import
 
     def loss(log_temperature: float) -> float:
         return float(nll_loss((log_probs / math.exp(log_temperature)).log_softmax(dim=1), classes))
@@ -194,6 +193,8 @@ def lower_bound(successes: int, trials: int, confidence: float) -> float:
     """
     if not trials:
         return 0.0
+    from scipy.stats import binomtest  # here, since it takes a while to import
+
     test = binomtest(successes, trials, alternative="greater")
     return float(test.proportion_ci(confidence, "exact").low)
 

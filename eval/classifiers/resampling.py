@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import binomtest
 
 from distill.common.seeding import derive_seed
 from eval.classifiers.metrics import CALIBRATION_BINS, calibration_gaps
@@ -179,6 +178,8 @@ def mcnemar(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> McNema
         second: (N,) class indices predicted by the second.
         labels: (N,) class indices.
     """
+    from scipy.stats import binomtest  # here, since it takes a while to import
+
     right, also_right = first == labels, second == labels
     only, other = int((right & ~also_right).sum()), int((~right & also_right).sum())
     p = float(binomtest(only, only + other, 0.5).pvalue) if only + other else 1.0

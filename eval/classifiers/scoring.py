@@ -17,7 +17,6 @@ from distill.portable.exported import ExportedClassifier
 from distill.student import Student
 from distill.teachers.base import Teacher
 from distill.teachers.transformers_teacher import TransformersTeacher
-from eval.classifiers.metrics import Accuracy, Agreement, MacroF1
 from eval.data.labelled import EvaluationData
 
 
@@ -68,6 +67,8 @@ def score_predictions(log_probs: Tensor, labels: Sequence[int], teacher_log_prob
     Raises:
         ValueError: There are no rows, or the lengths differ.
     """
+    from eval.classifiers.metrics import Accuracy, Agreement, MacroF1  # here, since their library takes a while to import
+
     if not len(labels) or len(labels) != len(log_probs):
         raise ValueError(f"{len(log_probs)} predictions for {len(labels)} labels")
     chosen = choices(log_probs)

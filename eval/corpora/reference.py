@@ -10,11 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import binom
-from sklearn.decomposition import TruncatedSVD
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
 from distill.common.seeding import derive_seed
 from eval.corpora.statistics import Tokens, draw
@@ -69,6 +64,9 @@ def tfidf_embeddings(sides: Sequence[Sequence[str]], seed: int) -> list[np.ndarr
     Returns:
         For each side of N texts (N, d) float64 with rows of length 1 (0 for a text without words); d <= 100.
     """
+    from sklearn.decomposition import TruncatedSVD  # here, since it takes a while to import
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     ends = np.cumsum([len(side) for side in sides])
     vectorizer = TfidfVectorizer(analyzer=words, sublinear_tf=True)
     try:
@@ -157,6 +155,11 @@ def two_sample_test(corpus: Sequence[str], reference: Sequence[str], seed: int, 
     Returns:
         `accuracy` in [0, 1] (0.5: indistinguishable), `p_value` in (0, 1], and `held_out`, the number of texts tested.
     """
+    from scipy.stats import binom  # here, since it takes a while to import
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
     size = min(len(corpus), len(reference), count) // 2 * 2
     mine = [corpus[row] for row in draw(len(corpus), size, seed, "two-sample corpus")]
     theirs = [reference[row] for row in draw(len(reference), size, seed, "two-sample reference")]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
-from scipy.stats import binomtest
 
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_text
@@ -89,6 +88,8 @@ def _agreement(figures: Mapping[str, Any], texts: int, method: str) -> dict[str,
     value = figures.get("held_out_agreement")
     if value is None or not texts:
         return {}
+    from scipy.stats import binomtest  # here, since it takes a while to import
+
     interval = binomtest(round(value * texts), texts).proportion_ci(method="exact")
     return {
         "value": value,
