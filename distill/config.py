@@ -19,10 +19,17 @@ STUDENT_HELP = (
 
 @dataclass
 class StudentTokenizerSettings:
-    """How a student of random weights reads."""
+    """How a student of random weights reads, and which words it knows."""
 
     student_tokenizer: str | None = setting(
         None, "Tokenizer of a student of random weights; default: the teacher's.", "Models"
+    )
+    student_words: str | None = setting(
+        None,
+        "Language model whose word vectors a student of random weights begins with: folder, hub id or GGUF file; "
+        "the generator may serve.",
+        "Models",
+        path=True,
     )
 
 

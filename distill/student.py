@@ -35,6 +35,7 @@ from distill.common.precision import resolve_device
 from distill.common.seeding import seeded
 from distill.students.families import family_config, fields_of, reason_of, set_dropout
 from distill.students.static import FROM_TEACHER, STATIC, open_static, static_model, vectors_of
+from distill.students.word_vectors import give_words
 from distill.teachers.base import Teacher
 from distill.teachers.transformers_teacher import LENGTH_KEY, TransformersTeacher
 
@@ -111,6 +112,7 @@ def load_student(
     labels: Sequence[str] | None = None,
     teacher: Teacher | None = None,
     tokenizer: PreTrainedTokenizerBase | str | None = None,
+    words: str | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
 ) -> Student:
@@ -127,6 +129,7 @@ def load_student(
         labels: The class names, in the teacher's order. None: the teacher's, or those stored in the folder.
         teacher: Needed for "teacher-layers", and to find a tokenizer for "family:...".
         tokenizer: A tokenizer, or a folder or hub id of one, to replace the teacher's (for "family:...") or the folder's own.
+        words: A language model whose word vectors a student of "family:..." begins with: folder, hub id or GGUF file.
         seed: Decides every random weight.
         device: "auto", "cpu", "cuda", "cuda:N".
 
@@ -139,6 +142,9 @@ def load_student(
         labels = teacher.labels
     if isinstance(tokenizer, str):
         tokenizer = load_tokenizer(tokenizer, "student_tokenizer")
+    new = FROM_CONFIG.fullmatch(spec.replace(" ", ""))
+    if words and (new is None or Path(spec).expanduser().is_dir()):
+        raise InputError(f"student_words: {spec} has word vectors of its own; leave it out, or give bert:layers=2,hidden=128.")
     with seeded(seed, "student"):
         if Path(spec).expanduser().is_dir():
             return _from_folder(spec, labels, teacher, tokenizer, target)
@@ -146,8 +152,11 @@ def load_student(
             return _static(spec, labels, teacher, tokenizer, target)
         if spec.startswith(TEACHER_LAYERS):
             return _from_teacher(spec, labels, teacher, tokenizer, target)
-        if match := FROM_CONFIG.fullmatch(spec.replace(" ", "")):
-            return _from_config(spec, match[1], match[2], labels, teacher, tokenizer, target)
+        if new:
+            student = _from_config(spec, new[1], new[2], labels, teacher, tokenizer, target)
+            if words:
+                give_words(student.model, student.tokenizer, words)
+            return student
         if ":" in spec:
             raise InputError(
                 f"student: {spec!r} cannot be read; expected a folder, a hub id, "

@@ -31,7 +31,10 @@ from prompter.training.settings import NOT_COMPARED, Settings
 
 RESULT_FILE = "result.json"
 
-INPUTS = ("teacher", "generator", "policy", "student", "student_tokenizer", "eval_data", "real_data", "corpus", *TOY_MODELS)
+INPUTS = (
+    *("teacher", "generator", "policy", "student", "student_tokenizer", "student_words"),
+    *("eval_data", "real_data", "corpus", *TOY_MODELS),
+)
 """Settings that may name files."""
 
 RESULT_KEYS = (

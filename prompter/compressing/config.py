@@ -101,8 +101,8 @@ class CompressConfig(
         values = {item.name: getattr(self, item.name) for part in parts for item in dataclasses.fields(part)}
         if isinstance(self.teacher, str) and self.teacher.startswith(LANGUAGE_MODELS):  # not every step knows the task
             values["teacher_prompt"] = template(self.asking(self.task_description))
-        terms = {"license": self.license, "language": self.language}
-        return values | terms | {"resume": True, "student_tokenizer": self.student_tokenizer}
+        values |= {"student_tokenizer": self.student_tokenizer, "student_words": self.student_words}
+        return values | {"license": self.license, "language": self.language, "resume": True}
 
 
 NOT_COMPARED = {

@@ -18,6 +18,7 @@ from distill.teachers.names import FUNCTION_NAME, LANGUAGE_MODELS, UNNAMED_CLASS
 from distill.teachers.prediction_cache import CachedTeacher, identity
 from eval.classifiers.opening import open_teacher
 from eval.classifiers.scoring import size_and_speed
+from eval.toy import located
 from prompter.compressing.config import CompressConfig
 from prompter.runtime.console import Console
 from prompter.students.methods import new_synthesizer
@@ -134,6 +135,7 @@ def try_student(spec: str, config: CompressConfig, looked: Looked) -> Student:
         labels=looked.labels or ["first", "second"],
         teacher=looked.teacher.white_box if looked.teacher else None,
         tokenizer=config.student_tokenizer,
+        words=located(config.student_words, "writer") if config.student_words else None,
         seed=config.seed,
         device=config.device,
     )

@@ -12,7 +12,7 @@ from distill.common.seeding import derive_seed
 from distill.config import DistillConfig
 from distill.methods.synthesizer import white_box
 from distill.methods.table import METHODS
-from distill.student import TEACHER_LAYERS, Student, load_student
+from distill.student import FROM_CONFIG, TEACHER_LAYERS, Student, load_student
 from distill.students.static import FROM_TEACHER, STATIC
 from distill.teachers.config import Asking
 from distill.teachers.found import TOY, FoundTeacher
@@ -74,6 +74,7 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
     labels = labels_of(sources, teacher.labels if teacher else config.teacher_labels or None)
     new = any(":" in spec and not spec.startswith((TEACHER_LAYERS, STATIC)) for spec in config.student)
     tokenizer = config.student_tokenizer
+    words = located(config.student_words, "writer", config.quiet) if config.student_words else None
     if teacher is None and found is not None and new and tokenizer is None:
         tokenizer = _tokenizer_of(found, config)
     specs = dict(zip(folder_names(config.student), config.student, strict=True))
@@ -84,6 +85,7 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
             labels=labels,
             teacher=teacher.white_box if teacher else None,
             tokenizer=tokenizer if ":" in specs[name] and not specs[name].startswith(STATIC) else config.student_tokenizer,
+            words=words if FROM_CONFIG.fullmatch(specs[name]) or not new else None,
             seed=config.seed,
             device=config.device,
         )

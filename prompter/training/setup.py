@@ -8,6 +8,7 @@ from eval.classifiers.calibration import set_calibration
 from eval.classifiers.opening import open_teacher
 from eval.data.labelled import EvaluationData, load_labelled, load_texts
 from eval.data.sentences import read_sentences
+from eval.toy import located
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Writer
 from prompter.runtime.console import Console
@@ -107,6 +108,7 @@ def new_student(settings: Settings, loaded: TeacherAndData) -> Student:
         labels=loaded.teacher.labels,
         teacher=loaded.teacher.white_box,
         tokenizer=run.student_tokenizer,
+        words=located(run.student_words, "writer", run.quiet) if run.student_words else None,
         seed=run.seed,
         device=run.device,
     )
