@@ -35,6 +35,17 @@ def test_evaluation_data_is_reported_on(exported: Path, teacher_folder: Path, tm
     assert figures["n"] == 12
 
 
+def test_words_of_a_language_model_are_for_random_students_alone(
+    exported: Path, teacher_folder: Path, lm_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--from", exported, "--teacher", teacher_folder, "--student_words", lm_folder)
+    layers = ("--student", "teacher-layers:0")
+    assert run(*common, "--student", STUDENT, *layers, "--to", tmp_path / "both") == 0
+    assert run(*common, *layers, "--to", tmp_path / "layers") == 2
+    assert "student_words: teacher-layers:0 has word vectors of its own" in capsys.readouterr().err
+    assert not (tmp_path / "layers").exists()
+
+
 def test_folder_names_are_distinct() -> None:
     specs = ["bert:layers=2", "bert:layers=3", "a/tiny", "b/tiny", "c/tiny", "teacher-layers:0,2"]
     assert len(set(folder_names(specs))) == len(specs)
