@@ -45,7 +45,7 @@ def exported(config: ExportConfig, writer: WriterConfig, prompter: Prompter, tea
     begin = seconds_now()
     folder = ExportFolder(to)
     identity = {"prompter_sha256": prompter.sha256, **recipe_settings(config, writer, prompter.manifest)}
-    progress = folder.open_state(identity, len(prompter.labels))
+    progress = folder.open_state(identity, len(prompter.labels), print)
     with Console(quiet=True) as show:
         Export(config, prompter, teacher, folder, progress, show).run()
         finish_dataset(config, folder, progress, prompter.manifest, identity)

@@ -31,7 +31,7 @@ from distill.common import encode
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import replace_folder
 from distill.common.hub import load_config, load_model, load_tokenizer
-from distill.common.precision import resolve_device
+from distill.common.precision import prepared, resolve_device
 from distill.common.seeding import seeded
 from distill.students.families import family_config, fields_of, reason_of, set_dropout
 from distill.students.static import FROM_TEACHER, STATIC, open_static, static_model, vectors_of
@@ -65,7 +65,7 @@ class Student:
         labels: Sequence[str],
         spec: str,
     ) -> None:
-        self.model = model.to(device).eval()
+        self.model = prepared(model.to(device).eval(), f"student: {spec}", compiled=True)
         self.tokenizer = tokenizer
         self.device = device
         self.labels = [str(label) for label in labels]

@@ -73,10 +73,10 @@ def train(
     from prompter.training.settings import settings_from
 
     found = settings_from(_with_teacher(settings, teacher))
-    from distill.common.precision import using_dtype
+    from distill.common.precision import computing_as
     from prompter.training.run import train as run
 
-    with using_dtype(found.run.dtype):
+    with computing_as(found.run):
         summary = run(found, reward_funcs, reward_weights)
     if summary is None:
         raise KeyboardInterrupt
@@ -104,11 +104,11 @@ def export(
 
     config, writer = export_settings(_with_teacher(settings | {"run": str(run)}, teacher))
     from distill.common.files import read_yaml
-    from distill.common.precision import using_dtype
+    from distill.common.precision import computing_as
     from eval.data.recipe import RECIPE_FILE
     from prompter.exporting.loop import export as work
 
-    with using_dtype(config.dtype):
+    with computing_as(config):
         work(config, writer)
     return dict(read_yaml(Path(config.to) / RECIPE_FILE)["result"])
 
@@ -134,10 +134,10 @@ def label(
     from prompter.runtime.parser import fill
 
     (config,) = fill((LabelConfig,), [("", _with_teacher(settings | {"texts": str(texts)}, teacher))])
-    from distill.common.precision import using_dtype
+    from distill.common.precision import computing_as
     from prompter.labelling.loop import label as work
 
-    with using_dtype(config.dtype):
+    with computing_as(config):
         return work(config)
 
 
@@ -159,10 +159,10 @@ def distill(*, teacher: str | Path | Callable[[list[str]], Any] | None = None, *
     from prompter.students.config import distill_settings
 
     found = distill_settings(_with_teacher(settings, teacher))
-    from distill.common.precision import using_dtype
+    from distill.common.precision import computing_as
     from prompter.students.run import distill as run
 
-    with using_dtype(found[0].dtype):
+    with computing_as(found[0]):
         summary = run(*found)
     if summary is None:
         raise KeyboardInterrupt
@@ -216,10 +216,10 @@ def evaluate(
     several = [models] if isinstance(models, str | Path) else list(models)
     values = settings | {"models": [str(model) for model in several], "task": None if task is None else str(task)}
     (config,) = fill((EvaluateConfig,), [("", _with_teacher(values, teacher))])
-    from distill.common.precision import using_dtype
+    from distill.common.precision import computing_as
     from prompter.students.evaluation import evaluate as run
 
-    with using_dtype(config.dtype):
+    with computing_as(config):
         return run(config)
 
 

@@ -248,6 +248,8 @@ def _last_layer(model: PreTrainedModel) -> Any:
     dropout = config.hidden_dropout_prob or config.attention_probs_dropout_prob
     if config.hidden_size < FIRST_FROM or (model.training and dropout):
         return None
+    if model._compiled_call_impl is not None:  # a layer that changes would be compiled again at each call
+        return None
     if config._attn_implementation not in ("sdpa", "eager"):  # flash attention takes masks of another form
         return None
     return model.base_model.encoder.layer[-1]

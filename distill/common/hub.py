@@ -34,6 +34,7 @@ from distill.checkpoints.model_config import drop_foreign_tokens, make_config, r
 from distill.checkpoints.tokenizers import open_tokenizer
 from distill.checkpoints.weights import describe_missing, file_of, find_checkpoint, unwrapped_names
 from distill.common.errors import InputError
+from distill.common.precision import prepared
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
@@ -165,7 +166,7 @@ def load_model(
     if missing and not new_head:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise InputError(f"{field}: {name_or_path} lacks trained weights ({shown}); expected {kind} that was trained.")
-    return model.to(device).eval()
+    return prepared(model.to(device).eval(), about)
 
 
 def _adapter(source: str, revision: str | None, about: str) -> Adapter | None:

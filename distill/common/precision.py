@@ -1,4 +1,4 @@
-"""Choose the device, and the number format of matrix products.
+"""Choose how models compute: the device, the number format of matrix products, attention, and compilation.
 
 bfloat16 halves memory and doubles speed only where the hardware multiplies it: on GPUs since Ampere and on CPUs with AMX or
 AVX512-BF16. Elsewhere it is emulated, and on such a CPU a bf16 matrix product is about a hundred times *slower* than one in
@@ -12,20 +12,34 @@ The choice is one of `DTYPES`, from `use_dtype` or from the environment variable
 - bfloat16: also where the hardware emulates it;
 - float16: for GPUs older than Ampere. Frozen models (teacher, writer) hold weights and compute in float16. Trained models
   (student, policy) compute in float32, because float16 gradients need loss scaling, which would add state to checkpoints.
+
+Attention is computed as each model's configuration says, or for all models by one of `ATTENTION` (`computing_as`). These are
+parts of transformers; the name of any other would be code of a repository on the hub.
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import torch
 
 from distill.common.errors import InputError, did_you_mean
+from distill.common.settings import ATTENTION, CommonSettings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 VARIABLE = "PROMPTER_PRECISION"
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
+PACKAGES = {"flash_attention_2": "flash_attn", "flash_attention_3": "flash_attn_interface"}
+"""Module that an attention needs. Without it, transformers would look for its code on the hub."""
+
 _chosen = "auto"  # by `use_dtype`, for the whole process
+_attention, _compiles = ATTENTION[0], False  # by `computing_as`
 
 
 def use_dtype(name: str) -> None:
@@ -51,6 +65,64 @@ def using_dtype(name: str) -> Iterator[None]:
         yield
     finally:
         use_dtype(before)
+
+
+@contextmanager
+def computing_as(settings: CommonSettings) -> Iterator[None]:
+    """Let models compute as the user said inside a `with` block: `dtype`, `attn_implementation` and `torch_compile`.
+
+    Raises:
+        InputError: The device, or what is installed, lacks something that a setting needs.
+    """
+    global _attention, _compiles
+    _check(settings)
+    before = _attention, _compiles
+    with using_dtype(settings.dtype):
+        _attention, _compiles = settings.attn_implementation, settings.torch_compile
+        try:
+            yield
+        finally:
+            _attention, _compiles = before
+
+
+def _check(settings: CommonSettings) -> None:
+    name = settings.attn_implementation
+    if name not in ("auto", "eager", "sdpa"):
+        device = resolve_device(settings.device)
+        if device.type != "cuda":
+            raise InputError(
+                f"attn_implementation {name} needs a CUDA device, and device is {device.type}: use sdpa or eager."
+            )
+        if (package := PACKAGES.get(name)) and find_spec(package) is None:
+            raise InputError(f"attn_implementation {name} needs the package of {package}: install it, or use sdpa.")
+        with using_dtype(settings.dtype):
+            if name in PACKAGES and compute_dtype(device, trained=True) != torch.bfloat16:
+                raise InputError(f"attn_implementation {name} computes in bfloat16, and dtype is another: use sdpa.")
+    compiler = os.environ.get("CXX", "g++")
+    if settings.torch_compile and resolve_device(settings.device).type == "cpu" and shutil.which(compiler) is None:
+        raise InputError(f"torch_compile needs a C++ compiler on a CPU, and {compiler} is not installed: leave it out.")
+
+
+def prepared(model: "PreTrainedModel", about: str, compiled: bool = False) -> "PreTrainedModel":
+    """Set a model's attention as `computing_as` says, and compile it.
+
+    Args:
+        model: The model, changed in place.
+        about: Setting and name, for the message: "teacher: models/x".
+        compiled: Whether `torch_compile` is for this model.
+
+    Raises:
+        InputError: The model cannot compute attention in that way.
+    """
+    if _attention != "auto":
+        try:
+            model.set_attn_implementation(_attention)
+        except (ValueError, ImportError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"{about} cannot be computed with attn_implementation {_attention} ({reason}).") from error
+    if compiled and _compiles:
+        model.compile(dynamic=True)  # lengths vary, and each would be compiled by itself
+    return model
 
 
 def dtype_name() -> str:

@@ -40,6 +40,9 @@ TRACKERS = (
 )
 """What `report_to` takes in transformers; a test holds that this list is theirs."""
 
+ATTENTION = ("auto", "eager", "sdpa", "flex_attention", "flash_attention_2", "flash_attention_3")
+"""How attention is computed; auto: as each model says. Anything else could be code on the hub."""
+
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 WHOLE = re.compile(r"[+-]?\d{1,40}([,_]\d{3}){0,12}")
@@ -104,6 +107,12 @@ class CommonSettings:
         "Number format to compute in; auto: bfloat16 where the hardware multiplies it, else float32.",
         "Run",
         choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    attn_implementation: str = setting(
+        "auto", "How all models compute attention; auto: as each model says, which is sdpa for most.", "Run", choices=ATTENTION
+    )
+    torch_compile: bool = setting(
+        False, "Compile teacher and student with torch.compile: takes a minute, pays in long work.", "Run"
     )
     quiet: bool = setting(False, "Show no bars and tables, only errors and the result.", "Run")
 

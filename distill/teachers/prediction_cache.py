@@ -123,8 +123,13 @@ class CachedTeacher:
         self.teacher.invalid = value
 
     def state(self) -> dict[str, int]:
-        """Return the counters for a checkpoint: `teacher_queries`, `teacher_invalid` and `teacher_calls`."""
-        return {"teacher_queries": self.queries, "teacher_invalid": self.invalid, "teacher_calls": self.asked}
+        """Return the counters for a checkpoint: `teacher_queries`, `teacher_invalid` and `teacher_calls`.
+
+        Where the memory did not hold a model's batches, `teacher_batch_tokens` is among them.
+        """
+        counters = {"teacher_queries": self.queries, "teacher_invalid": self.invalid, "teacher_calls": self.asked}
+        lowered = self.white_box.batch_tokens if self.white_box is not None else None
+        return counters if lowered is None else counters | {"teacher_batch_tokens": lowered}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from the counters of a checkpoint.
@@ -136,6 +141,8 @@ class CachedTeacher:
         self.queries = state.get("teacher_queries", 0)
         self.invalid = state.get("teacher_invalid", 0)
         self.asked += state.get("teacher_calls", 0)
+        if self.white_box is not None:
+            self.white_box.batch_tokens = state.get("teacher_batch_tokens", self.white_box.batch_tokens)
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
         """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.

@@ -20,6 +20,10 @@ from distill.common.files import make_private_file, make_private_folder
 # Texts per look-up: older builds of SQLite take at most 999 values in one statement.
 LOOKED_UP_AT_ONCE = 500
 
+# A file with more answers of a teacher is not read as a whole when it is opened, which would take a minute for 40 million.
+# Each answer is checked when it is looked up in any case; what a large file has lost is asked again without a notice.
+CHECKED_AT_ONCE = 1_000_000
+
 STORED_ROW = np.dtype("<f4")
 
 # An odd length tells a row with a checksum from a row of an earlier version, whose length is a multiple of four.
@@ -124,10 +128,12 @@ class StoredAnswers:
             database.execute(f"PRAGMA user_version = {WITH_CHECKSUMS}")
 
     def _check(self) -> None:
-        """Remove the teacher's damaged rows, and say how many of its rows were damaged or lost."""
+        """Remove the teacher's damaged rows, and say how many of its rows were damaged or lost; see `CHECKED_AT_ONCE`."""
         stored = "SELECT answers FROM stored WHERE teacher = ?"
         with self._database as database:
             expected = database.execute(stored, (self.teacher,)).fetchone()
+            if expected and expected[0] > CHECKED_AT_ONCE:
+                return
             damaged, whole = [], 0
             for text, row in database.execute("SELECT text, log_probs FROM answers WHERE teacher = ?", (self.teacher,)):
                 if self._whole(text, row):

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from accelerate.utils import find_executable_batch_size
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 
 from distill.common import encode
 from distill.common.errors import InputError
 from distill.common.hub import check_vocabulary, load_config, load_model, load_tokenizer
-from distill.common.precision import autocast, resolve_device, weight_dtype
+from distill.common.precision import autocast, prepared, resolve_device, weight_dtype
 from distill.teachers.probabilities import count
 
 LENGTH_KEY = "prompter_max_length"
@@ -23,7 +24,8 @@ class TransformersTeacher:
     Args:
         path: Model folder or hub id.
         device: "auto", "cpu", "cuda", "cuda:N".
-        batch_tokens: Padded tokens per forward pass; None chooses by device.
+        batch_tokens: Padded tokens per forward pass; None chooses by device. Where the memory does not hold them, they are
+            lowered by tenths until it does, for all later calls too.
         max_length: Longer inputs are cut to this many tokens, and to what the model can read.
         field: Name of the setting, for messages.
 
@@ -58,6 +60,7 @@ class TransformersTeacher:
         self.model = load_model(
             AutoModelForSequenceClassification, path, field, self.device, weight_dtype(self.device)
         ).requires_grad_(False)
+        prepared(self.model, f"{field}: {path}", compiled=True)
         self.tokenizer = load_tokenizer(path, field)
         if self.model.config.pad_token_id is None:  # GPT-style classifiers look for the last token that is not padding
             self.model.config.pad_token_id = self.tokenizer.pad_token_id
@@ -95,18 +98,21 @@ class TransformersTeacher:
         Raises:
             InputError: The model fails on a text.
         """
-        try:
-            return encode.log_probs(
-                self.model,
-                self.tokenizer,
-                texts,
-                text_pairs,
-                max_length=self.max_length,
-                batch_tokens=self.batch_tokens,
-                raw=raw,
+
+        def attempt(tokens: int | None) -> Tensor:
+            answers = encode.log_probs(
+                self.model, self.tokenizer, texts, text_pairs, max_length=self.max_length, batch_tokens=tokens, raw=raw
             )
-        except torch.OutOfMemoryError:
-            raise
+            self.batch_tokens = tokens
+            return answers
+
+        try:
+            try:
+                return attempt(self.batch_tokens)
+            except torch.OutOfMemoryError:
+                most = self.batch_tokens or encode.BATCH_TOKENS.get(self.device.type, encode.BATCH_TOKENS["cpu"])
+            smaller: Tensor = find_executable_batch_size(attempt, starting_batch_size=most * 9 // 10)()
+            return smaller
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
             reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
             raise InputError(

@@ -18,7 +18,7 @@ import eval as eval_package
 import prompter
 from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
-from distill.common.precision import using_dtype
+from distill.common.precision import computing_as
 from distill.methods.table import METHODS
 from distill.teachers.callable_teacher import function_file
 from prompter.bench.suite import PROMPTED, Cell
@@ -104,7 +104,7 @@ def cell_result(cell: Cell, folder: Path) -> dict[str, Any]:
     if (folder / RESULT_FILE).is_file():
         return dict(read_json(folder / RESULT_FILE))
     try:
-        with using_dtype(cell.parsed(folder).run.dtype):
+        with computing_as(cell.parsed(folder).run):
             result = run_cell(cell, folder)
         check_cost(result, cell)
     except Exception as error:  # whatever went wrong, the other cells are still useful

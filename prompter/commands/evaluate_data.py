@@ -28,13 +28,13 @@ def run(values: dict[str, Any]) -> int:
     from rich.console import Console
     from rich.text import Text
 
-    from distill.common.precision import using_dtype
+    from distill.common.precision import computing_as
     from distill.common.terminal import one_line
     from eval.corpora.quality import evaluate_data, write_results
     from eval.corpora.report import print_results
     from prompter.runtime.console import quieten
 
-    with quieten(), using_dtype(config.dtype), Console(stderr=True, quiet=config.quiet).status("") as status:
+    with quieten(), computing_as(config), Console(stderr=True, quiet=config.quiet).status("") as status:
         results = evaluate_data(config, lambda line: status.update(Text(one_line(line))))
     write_results(results, config)
     print_results(results)

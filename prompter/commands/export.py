@@ -28,8 +28,8 @@ def run(values: dict[str, Any]) -> int:
 
     config, writer = export_settings(values)
 
-    from distill.common.precision import using_dtype
+    from distill.common.precision import computing_as
     from prompter.exporting.loop import export
 
-    with using_dtype(config.dtype):
+    with computing_as(config):
         return export(config, writer)

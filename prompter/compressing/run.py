@@ -12,7 +12,7 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
-from distill.common.precision import using_dtype
+from distill.common.precision import computing_as
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import identity
 from prompter.compressing.config import NO_EXPORT, NOT_COMPARED, PLAN, SUMMARY, CompressConfig
@@ -42,7 +42,7 @@ def compress(config: CompressConfig) -> dict[str, Any] | None:
         InputError: Anything that the user can correct. Before the first query nothing is written.
     """
     if config.dry_run:
-        with quieten(), Console(True) as console, using_dtype(config.dtype):
+        with quieten(), Console(True) as console, computing_as(config):
             return new_plan(config, console)[0]
     folder = RunFolder(config.to, "to")
     try:
@@ -52,7 +52,7 @@ def compress(config: CompressConfig) -> dict[str, Any] | None:
 
 
 def _work(config: CompressConfig, folder: RunFolder) -> dict[str, Any] | None:
-    with open_console(config.quiet, folder.path, "run the command again") as console, using_dtype(config.dtype):
+    with open_console(config.quiet, folder.path, "run the command again") as console, computing_as(config):
         stored = _stored(config, folder.path)
         if stored is not None and (finished := _finished(config, folder.path)):
             if not config.push_to_hub:
@@ -69,7 +69,7 @@ def _work(config: CompressConfig, folder: RunFolder) -> dict[str, Any] | None:
     done: dict[str, Any] = {}
     for step in todo:
         if done:
-            with quieten(), Console(True) as silent, using_dtype(config.dtype):
+            with quieten(), Console(True) as silent, computing_as(config):
                 _known(config, stored, silent)  # a teacher may be replaced while the run goes on
         try:
             summary = carry_out(step)
@@ -80,7 +80,7 @@ def _work(config: CompressConfig, folder: RunFolder) -> dict[str, Any] | None:
         if summary is None:
             return None
         done[step.verb] = summary
-    with open_console(config.quiet, folder.path, "run the command again") as console, using_dtype(config.dtype):
+    with open_console(config.quiet, folder.path, "run the command again") as console, computing_as(config):
         summary = summarise(config, stored, done, console)
         summary["seconds"] = round(time.perf_counter() - start, 1)
         write_result(folder.path, summary, stored)

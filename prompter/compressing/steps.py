@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.common.precision import using_dtype
+from distill.common.precision import computing_as
 from distill.config import DistillConfig
 from prompter.compressing.config import CompressConfig
 from prompter.compressing.looking import Looked
@@ -113,10 +113,10 @@ def carry_out(step: Step) -> Mapping[str, Any] | None:
         from prompter.training.run import train
 
         settings = settings_from(step.values)
-        with using_dtype(settings.run.dtype):
+        with computing_as(settings.run):
             return train(settings)
     from prompter.students.run import distill
 
     found = distill_settings(step.values)
-    with using_dtype(found[0].dtype):
+    with computing_as(found[0]):
         return distill(*found)

@@ -11,7 +11,8 @@ from distill.common import encode
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.hub import model_folder
-from distill.common.precision import using_dtype
+from distill.common.precision import computing_as
+from distill.common.settings import CommonSettings
 from distill.portable.exported import ExportedClassifier
 from distill.portable.formats import LIBRARIES, RECORD
 from distill.student import Student, load_student
@@ -106,7 +107,7 @@ def export_programs(
     """
     bar = console.bar("converting", len(targets) + 1)
     records: dict[str, dict[str, Any]] = {}
-    with contextlib.ExitStack() as stack, using_dtype("float32"):
+    with contextlib.ExitStack() as stack, computing_as(CommonSettings(dtype="float32")):
         for parent in {target.parent for target in targets.values() if not target.parent.exists()}:
             stack.callback(_remove_if_empty, parent)
         programs: dict[str, ExportedClassifier] = {}

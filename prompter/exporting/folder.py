@@ -269,6 +269,15 @@ class ExportFolder:
         assert self.connection is not None
         self.connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, json.dumps(value)))
 
+    @property
+    def batch_size(self) -> int | None:
+        """The batch size of the writer that this export has found, or None."""
+        return self._get("writer_batch_size")
+
+    @batch_size.setter
+    def batch_size(self, size: int) -> None:
+        self._set("writer_batch_size", size)
+
     # The end
 
     def finish(self, recipe: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from prompter.exporting.folder import RECIPE_FILE, ExportFolder, ExportProgress
 from prompter.exporting.marks import CLASS_FULL, DUPLICATE, LOW_CONFIDENCE, NEAR_DUPLICATE, NO_ANSWER, Marks, answered
 from prompter.exporting.shards import features, write_shard
 from prompter.generation.config import WriterConfig
+from prompter.generation.writer import Writer
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_console
 from prompter.runtime.run_folder import default_values
@@ -156,6 +157,9 @@ class Export:
         assert folder.connection is not None
         duplicates = DuplicateIndex(folder.connection, config.near_duplicates)
         self.marks = Marks(duplicates, config.min_words, config.max_words, config.min_confidence)
+        writer = getattr(prompter, "writer", None)
+        if isinstance(writer, Writer) and not writer.config.writer_batch_size:
+            folder.batch_size = writer.settle_batch_size(folder.batch_size)
         folder.watch()
         self.columns = features(prompter.labels, teacher is not None)
         self.quotas = quotas(config.rows, len(prompter.labels))
@@ -287,6 +291,8 @@ def finish_dataset(
         },
         "versions": library_versions(libraries),
     }
+    if folder.batch_size is not None:
+        recipe["found"] = {"writer_batch_size": folder.batch_size}
     write_dataset_card(folder.path, recipe)
     folder.finish(recipe)
     if not config.trust_teacher:

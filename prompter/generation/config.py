@@ -139,7 +139,12 @@ class WriterConfig:
     writer_trim_sentence: bool = setting(
         True, "Cut a text that reached the length limit after its last whole sentence.", WRITER
     )
-    writer_batch_size: int = setting(256, "Texts written at once.", WRITER, low=1)
+    writer_batch_size: int = setting(
+        256,
+        "Texts written at once; 0: as many as fit into a GPU's memory, found once and kept for this folder.",
+        WRITER,
+        low=0,
+    )
 
     def __post_init__(self) -> None:
         """Check ranges."""

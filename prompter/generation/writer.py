@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
+from accelerate.utils import find_executable_batch_size
 from peft import PeftModel
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -38,6 +39,12 @@ if TYPE_CHECKING:
 
 # Closing quotes and brackets belong to the sentence. Western marks need a space after them ("3.5" is no end).
 SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+[」』”’）]*")
+
+MOST_AT_ONCE, AT_ONCE_ON_CPU = 1024, 256
+"""Where the search for `writer_batch_size: 0` begins on a GPU, and what a CPU takes, which more would not make faster."""
+
+LONGEST_OPENING = 32
+"""Tokens of an opening for which that search finds room."""
 
 PROMPT_MULTIPLE = 4
 """Prompts of unequal length are padded to a multiple of this, so that there are few different shapes."""
@@ -253,6 +260,39 @@ class Writer:
                 progress(done)
         return Written(texts, logprob_mean, new_tokens)
 
+    def settle_batch_size(self, remembered: int | None = None) -> int:
+        """Return how many texts are written at once; where the setting is 0, find what fits, and keep to it.
+
+        What is written depends on it, so a caller that may go on later remembers the answer.
+
+        Args:
+            remembered: What an earlier call found, for a setting of 0.
+
+        Raises:
+            InputError: The memory does not hold one text.
+        """
+        if not self.config.writer_batch_size:
+            self.config = replace(self.config, writer_batch_size=remembered or self._largest_batch())
+        return self.config.writer_batch_size
+
+    def _largest_batch(self) -> int:
+        """Return how many of the longest texts can be written at once, from `MOST_AT_ONCE` down in steps of a tenth."""
+        if self.device.type == "cpu":
+            return AT_ONCE_ON_CPU
+        contexts = [[self.start]] if self.contexts is None else self.contexts.prompts.ids
+        row: Row = (max(contexts, key=len), [self.start] * LONGEST_OPENING)
+
+        def attempt(size: int) -> int:
+            self._decode([row] * size, random_generator(0, "batch size", device=self.device))
+            return size
+
+        try:
+            return int(find_executable_batch_size(attempt, starting_batch_size=MOST_AT_ONCE)())
+        except RuntimeError as error:
+            if "No executable batch size" not in str(error):
+                raise
+            raise InputError("generator: the memory does not hold one text of this model; use a smaller one.") from error
+
     def sampling(self, config: WriterConfig) -> "Writer":
         """Return a writer on the same model that samples with other settings."""
         made = Writer(self.model, self.tokenizer, config, self.device)
@@ -306,8 +346,9 @@ class Writer:
     def _batches(self, ids: list[list[int]]) -> Iterator[list[int]]:
         """Yield batches of indices of topics, sorted by length."""
         order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
-        for begin in range(0, len(order), self.config.writer_batch_size):
-            yield order[begin : begin + self.config.writer_batch_size]
+        size = self.settle_batch_size()
+        for begin in range(0, len(order), size):
+            yield order[begin : begin + size]
 
     def _frozen(self) -> AbstractContextManager[None]:
         """Switch the adapters off within a block."""

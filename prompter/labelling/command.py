@@ -23,9 +23,9 @@ def run(values: dict[str, Any]) -> int:
     """Label the texts; the status is 3 where no row could be kept."""
     (config,) = fill((LabelConfig,), [("", values)])
 
-    from distill.common.precision import using_dtype
+    from distill.common.precision import computing_as
     from prompter.labelling.loop import label
 
-    with using_dtype(config.dtype):
+    with computing_as(config):
         label(config)
     return 0

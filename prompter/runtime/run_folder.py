@@ -27,6 +27,7 @@ LOGGER = logging.getLogger("prompter")
 
 CHECKPOINT_MANIFEST = "manifest.json"
 LOCK = ".lock"
+BATCH_SIZES = "batch_sizes.json"
 
 
 def take_lock(file: Path, setting: str, folder: str | Path) -> FileLock:
@@ -179,6 +180,15 @@ class RunFolder:
                 f"{self.setting}: '{self.path}' holds a run with another configuration ({'; '.join(differing)}): "
                 "give the same settings, or choose another folder"
             )
+
+    def found_batch_size(self) -> int | None:
+        """Return the batch size of the writer that this run has found, or None."""
+        file = self.path / BATCH_SIZES
+        return int(read_json(file)["writer_batch_size"]) if file.is_file() else None
+
+    def keep_batch_size(self, size: int) -> None:
+        """Remember the batch size of the writer that this run has found, so that it resumes with the same one."""
+        write_json(self.path / BATCH_SIZES, {"writer_batch_size": size})
 
     # Logs
 

@@ -73,9 +73,12 @@ def train(
         clock = Clock()
         with clock("teacher and writer"):
             models = load_models(settings, console)
+            size = models.writer.settle_batch_size(folder.found_batch_size())
         scorer = Scorer(models.teacher, new_student(settings, models), settings.reward, clock, reward_funcs, reward_weights)
         callback, trainer = prepare(settings, models, scorer, folder, console, clock)
         folder.open_config(settings.flat(), run.resume, NOT_COMPARED, default_values(*PARTS))
+        if not settings.writer.writer_batch_size:
+            folder.keep_batch_size(size)
         finished = play(callback, trainer)
         if found := [] if finished else callback.pilot_findings():
             stop_after_pilot(folder, callback, found)

@@ -1,15 +1,18 @@
 """Devices and number formats: what each choice means on each kind of machine."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from distill.common import precision
 from distill.common.errors import InputError
 from distill.common.precision import (
     autocast,
     compute_dtype,
+    computing_as,
     dtype_name,
     has_fast_bf16,
     resolve_device,
@@ -17,12 +20,13 @@ from distill.common.precision import (
     using_dtype,
     weight_dtype,
 )
+from distill.common.settings import ATTENTION, CommonSettings, check
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.methods.synthesizer import white_box
 from distill.student import load_student
 from distill.teachers.transformers_teacher import TransformersTeacher
-from tests.distill.tiny import judged, random_texts
+from tests.distill.tiny import LABELS, judged, random_texts
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
@@ -125,3 +129,62 @@ def test_a_student_learns_in_bf16_what_it_learns_in_float32(
     distiller.run((judged(teacher, random_texts(150, i)) for i in range(1, 11)), online=True)
     assert {weight.dtype for weight in student.model.parameters()} == {torch.float32}
     assert (student.log_probs(texts).argmax(dim=1) == exact.argmax(dim=1)).float().mean() > 0.85
+
+
+def test_attention_is_that_of_the_user_within_the_block(bert_folder: Path) -> None:
+    texts = ["boat cow", "tram"]
+    usual = TransformersTeacher(bert_folder, "cpu")
+    with computing_as(CommonSettings(attn_implementation="eager", device="cpu")):
+        eager = TransformersTeacher(bert_folder, "cpu")
+        student = load_student("bert:layers=1,hidden=32", labels=LABELS, teacher=eager, device="cpu")
+    assert usual.model.config._attn_implementation == "sdpa"
+    assert eager.model.config._attn_implementation == student.model.config._attn_implementation == "eager"
+    torch.testing.assert_close(eager(texts), usual(texts), atol=1e-5, rtol=1e-5)
+    assert TransformersTeacher(bert_folder, "cpu").model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(attn_implementation="flash_attention_2"), "flash_attention_2 needs a CUDA device, and device is cpu: use sdpa"),
+        (dict(attn_implementation="flex_attention"), "flex_attention needs a CUDA device"),
+        (dict(torch_compile=True), r"torch_compile needs a C\+\+ compiler on a CPU, and no-such-compiler is not installed"),
+    ],
+)
+def test_what_a_cpu_lacks_is_refused_before_any_work(changes: dict, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(InputError, match=message), computing_as(CommonSettings(device="cpu", **changes)):
+        pass
+
+
+def test_an_attention_that_transformers_does_not_ship_is_refused() -> None:
+    with pytest.raises(
+        InputError, match="attn_implementation is 'kernels-community/flash-attn', expected one of: auto, eager"
+    ):
+        check(CommonSettings(attn_implementation="kernels-community/flash-attn"))
+    assert set(ATTENTION[1:]) <= {"eager", *ALL_ATTENTION_FUNCTIONS.valid_keys()}
+
+
+def test_teacher_and_student_are_compiled(bert_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[tuple[str, dict]] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda model, **options: compiled.append((type(model).__name__, options)))
+    with computing_as(CommonSettings(torch_compile=True, device="cpu")):
+        load_student("bert:layers=1,hidden=32", labels=LABELS, teacher=TransformersTeacher(bert_folder, "cpu"), device="cpu")
+    assert compiled == [("BertForSequenceClassification", {"dynamic": True})] * 2
+
+
+@pytest.mark.slow
+def test_a_compiled_teacher_answers_as_before(bert_folder: Path) -> None:
+    texts = random_texts(30, 0)
+    usual = TransformersTeacher(bert_folder, "cpu")(texts)
+    with computing_as(CommonSettings(torch_compile=True, device="cpu")):
+        torch.testing.assert_close(TransformersTeacher(bert_folder, "cpu")(texts), usual, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_float16_on_a_gpu_answers_as_float32_on_a_cpu(bert_folder: Path, attention: str) -> None:
+    texts = random_texts(30, 0)
+    usual = TransformersTeacher(bert_folder, "cpu")(texts)
+    with computing_as(CommonSettings(dtype="float16", attn_implementation=attention, device="cuda")):
+        torch.testing.assert_close(TransformersTeacher(bert_folder, "cuda")(texts), usual, atol=0.02, rtol=0.02)

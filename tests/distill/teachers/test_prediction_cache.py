@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.common.errors import InputError
+from distill.teachers import stored_answers
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.loading import load_teacher
 from distill.teachers.prediction_cache import CachedTeacher, identity, predictions_file
@@ -310,6 +311,20 @@ def test_a_damaged_answer_is_asked_for_and_stored_again(tmp_path: Path) -> None:
     assert opened.asked == 2
     assert len(notices) == 1 and "2 of the teacher's stored answers" in notices[0]
     assert cached(file)(["x"]).isfinite().all()
+
+
+def test_a_large_file_is_checked_at_each_look_up_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored_answers, "CHECKED_AT_ONCE", 2)
+    file = tmp_path / "a.sqlite"
+    whole = cached(file)(["x", "y", "z"])
+    with sqlite3.connect(file) as database:
+        (row,) = database.execute("SELECT log_probs FROM answers").fetchone()
+        database.execute("UPDATE answers SET log_probs = ?", (row,))
+    notices: list[str] = []
+    teacher = cached(file, notice=notices.append)
+    assert notices == []
+    torch.testing.assert_close(teacher(["x", "y", "z"]), whole, atol=0.01, rtol=0)
+    assert teacher.asked == 2 and len(notices) == 1
 
 
 def test_an_answer_that_damage_gave_to_another_text_or_teacher_is_missed(tmp_path: Path) -> None:

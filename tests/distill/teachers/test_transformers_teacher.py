@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import pipeline
 
+from distill.common import encode
 from distill.common.errors import InputError
 from distill.teachers.base import Teacher
+from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.tiny import LABELS, random_texts
 
@@ -76,3 +78,28 @@ def test_hidden_states_cost_no_query(teacher: TransformersTeacher) -> None:
     states = teacher.hidden_states(dict(inputs))
     assert [state.shape for state in states] == [(1, 3, 32)] * 4
     assert teacher.queries == 0
+
+
+def test_batches_that_do_not_fit_are_lowered_for_good_and_kept_in_checkpoints(
+    bert_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = random_texts(30, 0)
+    usual = TransformersTeacher(bert_folder, "cpu")(texts)
+    tried: list[int | None] = []
+    whole = encode.log_probs
+
+    def limited(*arguments, batch_tokens: int | None, **options) -> torch.Tensor:
+        tried.append(batch_tokens)
+        if (batch_tokens or 4096) > 3000:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
+        return whole(*arguments, batch_tokens=batch_tokens, **options)
+
+    teacher = CachedTeacher(TransformersTeacher(bert_folder, "cpu"), None, print)
+    assert "teacher_batch_tokens" not in teacher.state()
+    monkeypatch.setattr(encode, "log_probs", limited)
+    torch.testing.assert_close(teacher(texts), usual)
+    teacher(texts)
+    assert tried == [None, 3686, 3317, 2985, 2985]
+    resumed = CachedTeacher(TransformersTeacher(bert_folder, "cpu", batch_tokens=1000), None, print)
+    resumed.restore(teacher.state())
+    assert resumed.white_box is not None and resumed.white_box.batch_tokens == 2985

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,7 @@ from prompter.cli import main
 from prompter.exporting import loop as export_module
 from prompter.exporting.config import ExportConfig
 from prompter.exporting.filters import fault
-from prompter.exporting.folder import ExportFolder
+from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.loop import Export
 from prompter.exporting.shards import read_rows
 from prompter.runtime.console import Console
@@ -276,3 +277,25 @@ def test_marks_hold_what_they_promise(
             assert sum(row["label"] == index for row in kept) == progress.kept_of[index] <= quota
     assert sum(progress.marked.values()) + progress.kept == progress.rows
     assert teacher.queries >= len(found)
+
+
+def test_a_batch_size_that_was_found_is_in_the_recipe_and_used_again(run_folder: Path, tmp_path: Path) -> None:
+    assert run(run_folder, tmp_path / "found", "--writer_batch_size", "0") == 0
+    assert run(run_folder, tmp_path / "given") == 0
+    assert yaml.safe_load((tmp_path / "found" / "recipe.yaml").read_text())["found"] == {"writer_batch_size": 256}
+    found, given = contents(tmp_path / "found" / "data"), contents(tmp_path / "given" / "data")
+    assert found == given
+    assert run(run_folder, tmp_path / "found", "--writer_batch_size", "0") == 0  # finished
+
+
+def test_an_interrupted_export_keeps_the_batch_size_that_it_found(tmp_path: Path) -> None:
+    folder = ExportFolder(tmp_path / "set")
+    folder.commit(folder.open_state({}, 2, print))
+    assert folder.batch_size is None
+    folder.batch_size = 321
+    folder.commit(ExportProgress())
+    folder.close()
+    again = ExportFolder(tmp_path / "set")
+    again.open_state({}, 2, print)
+    assert again.batch_size == 321
+    again.close()

@@ -209,7 +209,7 @@ def test_loads_from_a_folder(lm_folder: Path) -> None:
         (dict(writer_top_p=0.0), "writer_top_p is 0.0, expected a number > 0"),
         (dict(writer_top_p=1.1), "writer_top_p is 1.1"),
         (dict(writer_top_k=-1), "writer_top_k is -1"),
-        (dict(writer_batch_size=0), "writer_batch_size is 0"),
+        (dict(writer_batch_size=-1), "writer_batch_size is -1"),
     ],
 )
 def test_settings_out_of_range(changes: dict, message: str) -> None:
@@ -224,3 +224,30 @@ def test_what_a_generator_cannot_do() -> None:
     nameless.bos_token = nameless.eos_token = None
     with pytest.raises(InputError, match="neither a BOS nor an EOS"):
         Writer(tiny_gpt2(), nameless, small())
+
+
+def test_a_batch_size_of_0_is_found_once_or_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert new_writer(writer_batch_size=7).settle_batch_size(3) == 7
+    assert new_writer(writer_batch_size=0).settle_batch_size(3) == 3
+    found = new_writer(writer_batch_size=0)
+    assert found.write(TOPICS, 0, 0).texts == new_writer(writer_batch_size=256).write(TOPICS, 0, 0).texts  # on a CPU
+    assert found.config.writer_batch_size == 256
+    tried: list[int] = []
+
+    def decode(self: Writer, rows: list, random: torch.Generator) -> None:
+        tried.append(len(rows))
+        if len(rows) > 800:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1 GiB.")
+
+    monkeypatch.setattr(Writer, "_decode", decode)
+    on_gpu = new_writer(writer_batch_size=0)
+    on_gpu.device = torch.device("meta")  # no CPU; nothing is computed
+    monkeypatch.setattr(writer_module, "random_generator", lambda *_, **__: None)
+    assert on_gpu.settle_batch_size() == 745 == on_gpu.settle_batch_size()
+    assert tried == [1024, 921, 828, 745]
+
+
+@pytest.mark.gpu
+def test_a_batch_size_is_found_on_a_gpu() -> None:
+    writer = Writer(tiny_gpt2(), word_tokenizer(), small(writer_batch_size=0), "cuda")
+    assert writer.settle_batch_size() == 1024  # a tiny model: all of it fits

@@ -176,3 +176,13 @@ def test_a_run_of_an_older_version_continues_bare_openings(tmp_path: Path) -> No
     with pytest.raises(InputError, match="in_context: False there, True here"):
         folder.open_config(asked, resume=True, may_differ=set(), defaults=default_values(WriterConfig))
     folder.open_config({"in_context": False}, resume=True, may_differ=set(), defaults=default_values(WriterConfig))
+
+
+def test_a_batch_size_that_was_found_is_remembered(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert folder.found_batch_size() is None
+    folder.keep_batch_size(745)
+    folder.close()
+    again = RunFolder(tmp_path / "run")
+    assert again.found_batch_size() == 745
+    again.close()
