@@ -1,6 +1,7 @@
 """Measure how time and memory grow with rows and classes, on tiny models of random weights: the slopes of docs/scale.md.
 
     OMP_NUM_THREADS=1 python benchmarks/scale.py export --rows 2000 20000 200000
+    OMP_NUM_THREADS=1 python benchmarks/scale.py duplicates --rows 20000 200000
     OMP_NUM_THREADS=1 python benchmarks/scale.py replay --rows 10000 100000 1000000
     OMP_NUM_THREADS=1 python benchmarks/scale.py cache --rows 100000 1000000 10000000
     OMP_NUM_THREADS=1 python benchmarks/scale.py classes --classes 4 150 1000
@@ -13,6 +14,7 @@ import argparse
 import json
 import multiprocessing
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,7 @@ from transformers import BertConfig, BertForSequenceClassification, GPT2Config, 
 from distill.batch import SyntheticBatch
 from distill.replay import Replay
 from distill.teachers.stored_answers import StoredAnswers
+from eval.corpora.duplicates import DuplicateIndex
 from prompter.api import distill, export, train
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Writer
@@ -107,6 +110,40 @@ def of_export(rows: int, folder: Path) -> dict[str, float]:
     seconds = time.process_time() - begin
     data = sum(file.stat().st_size for file in (folder / "set" / "data").iterdir())
     return {"ms a row": 1000 * seconds / rows, "bytes a row": data / rows}
+
+
+def of_duplicates(rows: int, folder: Path) -> dict[str, float]:
+    """Compare each of so many random texts of 20 words with all before it."""
+    named = list(islice(map("".join, product(SYLLABLES, repeat=2)), WORDS))
+    connection, random = sqlite3.connect(folder / "index.sqlite"), np.random.default_rng(0)
+    index = DuplicateIndex(connection, 0.8)
+    sketched = looked_up = added = 0.0
+    for row in range(rows):
+        text = " ".join(named[number] for number in random.integers(0, WORDS, 20))
+        times = [time.process_time()]
+        sketch = index.sketch(text)
+        times.append(time.process_time())
+        found = index.find(sketch)
+        times.append(time.process_time())
+        assert found is None
+        index.add(sketch, row)
+        if row % 256 == 0:
+            connection.commit()
+        times.append(time.process_time())
+        sketched, looked_up, added = (
+            total + later - earlier
+            for total, earlier, later in zip((sketched, looked_up, added), times[:-1], times[1:], strict=True)
+        )
+    connection.commit()
+    size = (folder / "index.sqlite").stat().st_size
+    connection.close()
+    per_row = 1e6 / rows
+    return {
+        "µs to sketch": sketched * per_row,
+        "µs to look up": looked_up * per_row,
+        "µs to add": added * per_row,
+        "bytes a row": size / rows,
+    }
 
 
 def of_replay(rows: int, folder: Path) -> dict[str, float]:
@@ -222,6 +259,7 @@ def of_classes(classes: int, folder: Path) -> dict[str, float]:
 
 PARTS: dict[str, Callable[[int, Path], dict[str, float]]] = {
     "export": of_export,
+    "duplicates": of_duplicates,
     "replay": of_replay,
     "cache": of_cache,
     "classes": of_classes,

@@ -69,7 +69,9 @@ class DistillConfig:
     student_restart: bool = setting(
         True, "Make all student_updates on the full replay, with a fresh student, once all texts are there.", STUDENT
     )
-    replay_capacity: int = setting(50_000, "Texts kept; newer ones replace the oldest.", STUDENT, low=1)
+    replay_capacity: int = setting(
+        50_000, "Texts kept; newer ones replace the oldest.", STUDENT, low=1, high=2**24
+    )  # torch draws from at most so many
     replay_selection: str = setting(
         "balanced",
         "How texts are drawn: balanced over the classes that the teacher chose, or uniform.",

@@ -38,6 +38,7 @@ class Replay:
         embeddings: One (length, H) float16 tensor per row where embeddings are held; else empty.
         texts, text_pairs, topics, sources: Lists with one entry per row; `text_pairs` holds None for single texts.
         logprobs: (capacity or fewer, K) float32, the teacher's log-probabilities; rows 0 to len - 1 are filled.
+        classes: (...,) int64, the class that the teacher chose; kept, as each draw needs it of all rows.
         targets: (...,) int64, the label that the text was written for, or -1.
         inserted: (...,) int64, the update at which the row came in.
     """
@@ -54,6 +55,7 @@ class Replay:
         self.topics: list[str] = []
         self.sources: list[str] = []
         self.logprobs = torch.empty(0, 0)
+        self.classes = torch.empty(0, dtype=torch.int64)
         self.targets = torch.empty(0, dtype=torch.int64)
         self.inserted = torch.empty(0, dtype=torch.int64)
         self.next_row = 0  # the row of the next text
@@ -104,6 +106,7 @@ class Replay:
         index = torch.tensor(list(placed.values()), dtype=torch.int64)
         self._grow(len(self), classes)
         self.logprobs[rows] = batch.teacher_logits[index]
+        self.classes[rows] = self.logprobs[rows].argmax(dim=1)
         self.targets[rows] = batch.targets[index]
         self.inserted[rows] = update
         return rows
@@ -171,6 +174,8 @@ class Replay:
                     replay.sources.append(row["source"])
             tensors = load_file(folder / "answers.safetensors")
             replay.logprobs, replay.targets, replay.inserted = (tensors[n] for n in ("logprobs", "wanted", "inserted"))
+            if len(replay.logprobs):
+                replay.classes = replay.logprobs.argmax(dim=1)
             if "embeddings" in state:
                 parts = load_file(folder / "embeddings.safetensors")
                 # A slice would keep the whole tensor in memory, so each row is a copy.
@@ -223,6 +228,7 @@ class Replay:
         if held:
             logprobs[:held] = self.logprobs
         self.logprobs = logprobs
+        self.classes = torch.nn.functional.pad(self.classes, (0, size - held))
         self.targets = torch.nn.functional.pad(self.targets, (0, size - held), value=-1)
         self.inserted = torch.nn.functional.pad(self.inserted, (0, size - held))
 
@@ -244,8 +250,7 @@ def selection_weights(replay: Replay, selection: str) -> Tensor:
     size = len(replay)
     weights = torch.ones(size, dtype=torch.float64)
     if selection == "balanced":
-        classes = replay.logprobs[:size].argmax(dim=1)
-        weights = _spread(weights, classes, torch.ones(replay.logprobs.shape[1], dtype=torch.float64))
+        weights = _spread(weights, replay.classes[:size], torch.ones(replay.logprobs.shape[1], dtype=torch.float64))
     elif selection != "uniform":
         raise InputError(f"replay_selection: {selection!r}; expected one of {', '.join(SELECTIONS)}.")
     if replay.source_weights:
