@@ -101,7 +101,7 @@ def test_weights_are_the_shares_of_what_is_drawn(
     assert drawn.count(str(own_text)) / len(drawn) == pytest.approx(0.75, abs=0.06)
 
 
-@pytest.mark.parametrize("online", [[], ["--student_restart", "true"]])
+@pytest.mark.parametrize("online", [[], pytest.param(["--student_restart", "true"], marks=pytest.mark.slow)])
 def test_a_killed_call_ends_as_one_never_killed(
     exported: Path, own_text: Path, teacher_folder: Path, tmp_path: Path, online: list[str]
 ) -> None:

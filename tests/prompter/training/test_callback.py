@@ -70,7 +70,14 @@ def test_so_does_one_on_a_gpu(arguments, tmp_path: Path, own_cache: Path, dtype:
     assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
 
 
-@pytest.mark.parametrize("changes", [{"candidates": 3, "candidate_tokens": 2}, {"algorithm": "none"}, {"writes": "subject"}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"candidates": 3, "candidate_tokens": 2},
+        pytest.param({"algorithm": "none"}, marks=pytest.mark.slow),
+        pytest.param({"writes": "subject"}, marks=pytest.mark.slow),
+    ],
+)
 def test_so_does_one_of_another_kind(arguments, tmp_path: Path, own_cache: Path, changes: dict) -> None:
     train(parse_settings(arguments("uninterrupted", **changes)))
     shutil.rmtree(own_cache)  # both begin without known answers
