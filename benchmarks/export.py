@@ -26,7 +26,8 @@ from distill.common.precision import autocast
 from prompter.cli import parsed
 from prompter.exporting.config import ExportConfig, export_settings, recipe_settings
 from prompter.exporting.folder import ExportFolder
-from prompter.exporting.loop import Export, export, finish_dataset, load_prompter_and_teacher
+from prompter.exporting.loop import Export, export, finish_dataset
+from prompter.exporting.opening import load_prompter_and_teacher
 from prompter.generation.config import WriterConfig
 from prompter.generation.writer import Writer
 from prompter.runtime.console import Console

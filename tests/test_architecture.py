@@ -36,8 +36,9 @@ ROOMS = {
     "prompter.generation": {"prompter.decoding", "prompter.runtime"},
     "prompter.rl": {"prompter.decoding", "prompter.generation", "prompter.runtime"},
     "prompter.saved": {"prompter.decoding", "prompter.generation", "prompter.runtime"},
-    "prompter.exporting": {"prompter.saved", "prompter.generation", "prompter.runtime"},
-    "prompter.labelling": {"prompter.exporting", "prompter.runtime", "prompter.saved"},
+    "prompter.exporting": {"prompter.saved", "prompter.cluster", "prompter.generation", "prompter.runtime"},
+    "prompter.cluster": {"prompter.exporting", "prompter.generation", "prompter.runtime", "prompter.saved"},
+    "prompter.labelling": {"prompter.cluster", "prompter.exporting", "prompter.runtime", "prompter.saved"},
     "prompter.deploying": {"prompter.runtime", "prompter.saved"},
     "prompter.training": {
         "prompter.rl",

@@ -59,6 +59,7 @@ class CachedTeacher:
         file: The database; made where it is missing. None: nothing is stored, and every call goes to the teacher unchanged.
         notice: Gets one line for the user where the file cannot be used.
         patience: Seconds to wait for another process that is writing.
+        name: Its identity, where that is known already; see `identity`.
 
     Attributes:
         teacher: The teacher itself, for code that needs its weights.
@@ -72,6 +73,7 @@ class CachedTeacher:
         file: str | Path | None,
         notice: Callable[[str], None],
         patience: float = 30.0,
+        name: str | None = None,
     ) -> None:
         self.teacher = teacher
         self.labels = teacher.labels
@@ -83,7 +85,7 @@ class CachedTeacher:
         if file is None:
             return
         try:
-            name = identity(teacher)
+            name = name or identity(teacher)
         except (ValueError, OSError) as error:  # the hub raises a ValueError for a folder that is gone
             notice(f"The teacher's answers are not kept: {error}. The run continues without a cache.")
             return
@@ -183,6 +185,19 @@ class CachedTeacher:
         self.teacher.invalid += int(predictions[repeated].isnan().any(dim=1).sum())
         stop_if_mostly_unusable(self.teacher)
         return predictions
+
+    @property
+    def keeps(self) -> bool:
+        """Whether answers are stored."""
+        return self._predictions is not None
+
+    def unknown(self, texts: Sequence[str]) -> list[str]:
+        """Return the texts that a call would ask the teacher about now, in their order."""
+        if self._predictions is None:
+            return list(texts)
+        keys = {text: _key(text, None) for text in texts}
+        known = self._look_up(list(keys.values()))
+        return [text for text, key in keys.items() if key not in known]
 
     def _ask_service(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
         """Ask a service, and store each answer when it arrives: what was paid for survives a failure of the next one."""

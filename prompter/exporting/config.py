@@ -12,6 +12,7 @@ from distill.common.settings import CommonSettings, HubSettings, check, setting
 from distill.teachers.config import FoundTeacherSettings
 from distill.teachers.found import found_teacher, made_here
 from distill.teachers.names import teacher_name
+from prompter.cluster.config import ENGINE_SETTINGS, EngineSettings
 from prompter.generation.config import WriterConfig
 from prompter.runtime.parser import combined, fill
 from prompter.runtime.run_folder import default_values
@@ -23,7 +24,7 @@ BACKENDS = ("transformers", "vllm")
 
 
 @dataclass
-class ExportConfig(FoundTeacherSettings, HubSettings, CommonSettings):
+class ExportConfig(FoundTeacherSettings, EngineSettings, HubSettings, CommonSettings):
     """What to export.
 
     Raises:
@@ -78,6 +79,7 @@ class ExportConfig(FoundTeacherSettings, HubSettings, CommonSettings):
         if self.teacher == NO_TEACHER and (self.balance or self.min_confidence):
             name = "balance" if self.balance else "min_confidence"
             raise InputError(f"{name} needs a teacher's predictions, but teacher is 'none': leave one of the two out")
+        self.check_engine()
         self.check_upload()
 
 
@@ -86,6 +88,7 @@ PARTS = (ExportConfig, WriterConfig)
 NOT_COMPARED = {
     *("teacher_cache", "trust_teacher", "teacher_rate", "teacher_price"),
     *("run", "to", "jsonl", "csv", "push_to_hub", "public", "quiet"),
+    *ENGINE_SETTINGS,
 }
 """Settings that may differ between an export and its continuation, because they do not change the rows. The run is known by
 its fingerprint, wherever it lies."""

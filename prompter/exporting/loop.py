@@ -7,23 +7,20 @@ grow with the rows.
 """
 
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import torch
-from torch import Tensor
-
-from distill.common.errors import InputError
 from distill.common.terminal import one_line, printable
 from distill.teachers.found import remember
-from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
-from eval.classifiers.opening import open_teacher
 from eval.corpora.duplicates import DuplicateIndex
 from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.exporting.dataset_card import write_dataset_card
 from prompter.exporting.folder import RECIPE_FILE, ExportFolder, ExportProgress
 from prompter.exporting.marks import CLASS_FULL, DUPLICATE, LOW_CONFIDENCE, NEAR_DUPLICATE, NO_ANSWER, Marks, answered
+from prompter.exporting.opening import load_prompter_and_teacher
+from prompter.exporting.planning import next_targets, quotas, unfinished
 from prompter.exporting.shards import features, write_shard
 from prompter.generation.config import WriterConfig
 from prompter.generation.writer import Writer
@@ -34,6 +31,12 @@ from prompter.runtime.versions import library_versions
 from prompter.saved.manifest import find_prompter, fingerprint
 from prompter.saved.prompter import PromptedTexts, Prompter
 from prompter.saved.rewriter import SavedRewriter, find_source
+
+if TYPE_CHECKING:
+    from prompter.cluster.exports import WrittenAhead
+
+Source: TypeAlias = "Prompter | SavedRewriter | WrittenAhead"
+"""What writes."""
 
 EXPORT_LIBRARIES = ("prompter", "torch", "transformers", "peft", "datasets", "pyarrow", "datasketch")
 
@@ -70,10 +73,10 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
         with open_console(config.quiet, folder.path, "run the same command again") as console:
             folder.compare(identity, default_values(config, writer))
             if folder.recipe is None:
-                prompter, teacher = load_prompter_and_teacher(config, writer, source, manifest, console)
-                progress = folder.open_state(identity, len(prompter.labels), console.say)
-                with folder.damage_named():
-                    Export(config, prompter, teacher, folder, progress, console).run()
+                with opened(config, writer, source, manifest, console) as (prompter, teacher):
+                    progress = folder.open_state(identity, len(prompter.labels), console.say)
+                    with folder.damage_named():
+                        Export(config, prompter, teacher, folder, progress, console).run()
                 finish_dataset(config, folder, progress, manifest, identity)
                 if teacher is not None and (spent := config.spent(teacher.asked)):
                     console.say(spent)
@@ -92,44 +95,19 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
     return report_result(config, folder.path, folder.recipe["result"], manifest["labels"])
 
 
-def load_prompter_and_teacher(
+def opened(
     config: ExportConfig, writer: WriterConfig, source: Path, manifest: dict[str, Any], console: Console
-) -> tuple[Prompter | SavedRewriter, CachedTeacher | None]:
-    """Load the prompter or rewriter, and open its teacher.
+) -> AbstractContextManager[tuple[Source, CachedTeacher | None]]:
+    """Open what writes and what labels: in this process, or in workers of Ray.
 
     Raises:
         InputError: One of them cannot be loaded, or their classes differ.
     """
-    teacher: CachedTeacher | None = None
-    if config.teacher is not None and config.teacher != NO_TEACHER:
-        teacher = open_teacher(
-            config.teacher,
-            labels=config.teacher_labels,
-            device=config.device,
-            cache=config.teacher_cache,
-            max_length=config.teacher_max_length,
-            asking=config.asking(),
-            notice=console.say,
-            quiet=config.quiet,
-            own=not config.trust_teacher,
-        )
-        if teacher.labels != manifest["labels"]:
-            raise InputError(
-                f"teacher: {teacher_name(config.teacher)} answers {teacher.labels}, but the prompter was trained for "
-                f"{manifest['labels']}: "
-                "name a teacher of the same classes in the same order (for a callable one, with --teacher_labels)"
-            )
-    if "rewriter" in manifest:
-        return SavedRewriter(source, manifest, config.corpus, config.base, config.device, config.batch_size), teacher
-    prompter = Prompter.load(
-        config.run,
-        base=config.base,
-        writer=config.generator,
-        device=config.device,
-        backend=config.writer,
-        **vars(writer),
-    )
-    return prompter, teacher
+    if config.engine == "ray":
+        from prompter.cluster.exports import export_workers
+
+        return export_workers(config, writer, source, manifest, console)
+    return nullcontext(load_prompter_and_teacher(config, writer, source, manifest, console))
 
 
 class Export:
@@ -147,7 +125,7 @@ class Export:
     def __init__(
         self,
         config: ExportConfig,
-        prompter: Prompter | SavedRewriter,
+        prompter: Source,
         teacher: CachedTeacher | None,
         folder: ExportFolder,
         progress: ExportProgress,
@@ -162,6 +140,8 @@ class Export:
             folder.batch_size = writer.settle_batch_size(folder.batch_size)
         folder.watch()
         self.columns = features(prompter.labels, teacher is not None)
+        if hasattr(prompter, "follow"):  # it writes ahead, by what the loop will ask for
+            prompter.follow(progress)
         self.quotas = quotas(config.rows, len(prompter.labels))
         self.name = str(prompter.manifest.get("name") or find_prompter(config.run).resolve().parent.name)
         if teacher is not None:  # its share of unusable answers must include the answers before a kill
@@ -172,22 +152,16 @@ class Export:
 
     def run(self) -> None:
         """Write batches until there are enough rows or the export gives up, then the last shard."""
-        while self.unfinished():
+        while unfinished(self.config, self.progress):
             self.step()
         if self._unsharded() > 0:
             self._write_shard()
             self.folder.commit(self.progress)
 
-    def unfinished(self) -> bool:
-        """Return whether rows are missing and the export has tries left."""
-        progress, config = self.progress, self.config
-        most = config.max_tries * max(config.rows, config.batch_size)
-        return progress.kept < config.rows and progress.rows < most and progress.idle < config.max_tries
-
     def step(self) -> None:
         """Write, label and mark one batch, and commit it."""
         progress = self.progress
-        targets = self.targets()
+        targets = next_targets(self.config, progress)
         batch = self.prompter.write(targets, self.config.seed, progress.batches)
         answers = self.teacher(batch.texts).exp().tolist() if self.teacher is not None else None
         before = progress.kept
@@ -204,18 +178,6 @@ class Export:
         self.folder.commit(progress)
         marked = sum(progress.marked.values())
         self.console.step(self._bar, progress.kept, f"{progress.rows:,} written, {marked:,} marked")
-
-    def targets(self) -> Tensor:
-        """Return the target classes of the next batch.
-
-        All classes take turns; with `balance`, only those that still need rows. The size is the number of texts that will
-        probably be needed, at most a batch. It doubles after each batch without a kept row.
-        """
-        progress, config = self.progress, self.config
-        classes = [index for index, quota in enumerate(self.quotas) if not config.balance or progress.kept_of[index] < quota]
-        needed = (config.rows - progress.kept) * (progress.rows + 1) // (progress.kept + 1) + 1
-        size = min(config.batch_size, needed << min(progress.idle, 20))
-        return torch.tensor([classes[number % len(classes)] for number in range(progress.rows, progress.rows + size)])
 
     def row(self, batch: PromptedTexts, answers: list[list[float]] | None, number: int) -> dict[str, Any]:
         """Return one row with its mark, and count it."""
@@ -259,16 +221,6 @@ class Export:
         self.folder.add_shard(self.progress.shards, min(rows, self._unsharded()))
         self.folder.forget(rows)
         self.progress.shards += 1
-
-
-def quotas(rows: int, classes: int) -> list[int]:
-    """Return the rows of each class in a balanced dataset. The first classes take the remainder.
-
-    Examples:
-        >>> quotas(8, 3)
-        [3, 3, 2]
-    """
-    return [rows // classes + (index < rows % classes) for index in range(classes)]
 
 
 def finish_dataset(

@@ -8,10 +8,11 @@ from distill.common.errors import InputError
 from distill.common.settings import CommonSettings, HubSettings, check, setting
 from distill.teachers.config import MoneySettings
 from distill.teachers.names import teacher_name
+from prompter.cluster.config import ENGINE_SETTINGS, EngineSettings, asked_here
 
 
 @dataclass
-class LabelConfig(MoneySettings, HubSettings, CommonSettings):
+class LabelConfig(MoneySettings, EngineSettings, HubSettings, CommonSettings):
     """What to label.
 
     Raises:
@@ -58,6 +59,12 @@ class LabelConfig(MoneySettings, HubSettings, CommonSettings):
             raise InputError("teacher is missing: give --teacher with the classifier that labels the texts")
         if self.max_words and self.max_words < self.min_words:
             raise InputError(f"max_words is {self.max_words}, expected at least min_words = {self.min_words}, or 0")
+        self.check_engine()
+        if self.engine == "ray" and asked_here(self.teacher):
+            raise InputError(
+                f"engine is 'ray', but {teacher_name(self.teacher)} is a service or a function, which this process asks "
+                "alone, so that no answer is paid for twice: leave --engine out"
+            )
         self.budget = self.bought(self.budget, 0)
         self.check_upload()
 
@@ -65,6 +72,7 @@ class LabelConfig(MoneySettings, HubSettings, CommonSettings):
 NOT_COMPARED = {
     *("teacher_cache", "teacher_rate", "teacher_price", "budget_money", "batch_size", "device"),
     *("to", "jsonl", "csv", "push_to_hub", "public", "quiet", "seed"),
+    *ENGINE_SETTINGS,
 }
 """Settings that may differ between a call and its continuation, because they do not change the rows."""
 

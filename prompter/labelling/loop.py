@@ -7,7 +7,8 @@ on where it stopped, asks about no text twice, and ends with the same bytes.
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from datasets import ClassLabel, Features, List, Value
 
@@ -15,7 +16,6 @@ from distill.common.errors import WorthlessError
 from distill.common.files import write_text
 from distill.common.terminal import printable
 from distill.teachers.prediction_cache import CachedTeacher
-from eval.classifiers.opening import open_teacher
 from eval.corpora.duplicates import DuplicateIndex
 from eval.data.labelled import load_texts
 from prompter.exporting.dataset_card import dataset_header
@@ -23,10 +23,14 @@ from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.marks import NO_ANSWER, Marks, answered
 from prompter.exporting.shards import read_rows, write_shard
 from prompter.labelling.config import LabelConfig, identity
+from prompter.labelling.opening import opened_teacher
 from prompter.runtime.console import Console
 from prompter.runtime.markdown import render
 from prompter.runtime.opening import open_console
 from prompter.runtime.versions import library_versions
+
+if TYPE_CHECKING:
+    from prompter.labelling.ahead import TextsAhead
 
 ONE_SIDED = 0.95
 """Share of one class among the kept rows from which the user is told: a student would learn little of the others."""
@@ -70,10 +74,10 @@ def label(config: LabelConfig) -> dict[str, Any]:
         with open_console(config.quiet, folder.path, "run the same command again") as console:
             folder.compare(about, {})
             if folder.recipe is None:
-                teacher = _opened(config, console)
-                progress = folder.open_state(about, len(teacher.labels), console.say)
-                with folder.damage_named():
-                    Labelling(config, texts, teacher, folder, progress, console).run()
+                with _opened(config, texts, console) as (teacher, ahead):
+                    progress = folder.open_state(about, len(teacher.labels), console.say)
+                    with folder.damage_named():
+                        Labelling(config, texts, teacher, folder, progress, console, ahead).run()
                 _finish(folder, progress, teacher, about)
                 if spent := config.spent(teacher.asked):
                     console.say(spent)
@@ -111,17 +115,15 @@ def sha256(texts: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _opened(config: LabelConfig, console: Console) -> CachedTeacher:
-    return open_teacher(
-        config.teacher,
-        labels=config.teacher_labels,
-        device=config.device,
-        cache=config.teacher_cache,
-        max_length=config.teacher_max_length,
-        asking=config.asking(),
-        notice=console.say,
-        quiet=config.quiet,
-    )
+def _opened(
+    config: LabelConfig, texts: Sequence[str], console: Console
+) -> AbstractContextManager[tuple[CachedTeacher, "TextsAhead | None"]]:
+    """Open the teacher: in this process, or in workers of Ray."""
+    if config.engine == "ray":
+        from prompter.labelling.ahead import label_workers
+
+        return label_workers(config, texts, console)
+    return nullcontext((opened_teacher(config, console.say), None))
 
 
 class Labelling:
@@ -134,6 +136,7 @@ class Labelling:
         folder: Folder of the dataset, with its working state open.
         progress: How far it is.
         console: Shows a bar.
+        ahead: Has the answers to the next batches ready, where workers answer.
     """
 
     def __init__(
@@ -144,7 +147,9 @@ class Labelling:
         folder: ExportFolder,
         progress: ExportProgress,
         console: Console,
+        ahead: "TextsAhead | None" = None,
     ) -> None:
+        self.ahead = ahead
         self.config, self.texts, self.teacher, self.folder, self.progress = config, texts, teacher, folder, progress
         assert folder.connection is not None
         duplicates = DuplicateIndex(folder.connection, config.near_duplicates)
@@ -173,6 +178,8 @@ class Labelling:
     def step(self) -> None:
         """Label and mark one batch."""
         progress = self.progress
+        if self.ahead is not None:
+            self.ahead.at(progress)
         batch = self.texts[progress.rows : progress.rows + self.config.batch_size]
         for text, probabilities in zip(batch, self.teacher(batch).exp().tolist(), strict=True):
             label, confidence = answered(probabilities)

@@ -27,6 +27,7 @@ from prompter.exporting.config import ExportConfig
 from prompter.exporting.filters import fault
 from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.loop import Export
+from prompter.exporting.planning import next_targets
 from prompter.exporting.shards import read_rows
 from prompter.runtime.console import Console
 from prompter.saved.prompter import PromptedTexts, Prompter
@@ -224,11 +225,11 @@ def test_a_full_class_is_not_asked_for_again(tmp_path: Path) -> None:
     progress = folder.open_state({}, 3, print)
     with Console(quiet=True) as show:
         loop = Export(config, Scripted(["x"]), Scorer(), folder, progress, show)  # type: ignore[arg-type]
-    assert loop.quotas == [3, 3, 2] and loop.targets().tolist() == [0, 1, 2, 0]
+    assert loop.quotas == [3, 3, 2] and next_targets(config, progress).tolist() == [0, 1, 2, 0]
     progress.kept_of, progress.kept, progress.rows = [3, 1, 2], 6, 6
-    assert loop.targets().tolist() == [1, 1, 1]  # two rows are missing, and nearly every row was kept so far
+    assert next_targets(config, progress).tolist() == [1, 1, 1]  # two rows are missing, and nearly every row was kept so far
     progress.idle = 3
-    assert loop.targets().tolist() == [1, 1, 1, 1]
+    assert next_targets(config, progress).tolist() == [1, 1, 1, 1]
     folder.close()
 
 

@@ -1,0 +1,134 @@
+"""A teacher that workers ask, batch by batch, before the answers are needed.
+
+Each batch is asked about the same texts, in the same order, as one process would ask: those that the cache does not hold and
+that no batch before it holds. So the answers have the same bits, and no text is answered twice.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.teachers.prediction_cache import AnyTeacher, CachedTeacher, identity, predictions_file
+from distill.teachers.probabilities import count
+from prompter.cluster.pool import Job, Pool
+from prompter.runtime.console import LOGGER
+
+URGENT = -1
+"""Rank of the jobs that answer: they wait for nothing, and the next rows wait for them."""
+
+
+class DistantTeacher:
+    """A local model that others hold; see `distill.teachers.base.Teacher`.
+
+    Args:
+        labels: The K class names.
+        path: Its name.
+        ask: Returns (N, K) float32 log-probabilities of N texts.
+    """
+
+    def __init__(self, labels: list[str], path: str, ask: Callable[[Sequence[str]], np.ndarray]) -> None:
+        self.labels, self.path, self._ask = labels, path, ask
+        self.queries = self.invalid = 0
+
+    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
+        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
+
+        Raises:
+            InputError: Most answers are unusable, or the workers cannot answer.
+        """
+        assert text_pairs is None
+        return count(self, torch.from_numpy(self._ask(texts).copy()), "")  # what Ray hands over must not be changed
+
+
+class AnswersAhead:
+    """The answers of the next batches.
+
+    Args:
+        pool: Workers with a method `answer` that takes texts and returns (N, K) float32 log-probabilities. See `facts_of`
+            for their facts.
+        cache: Whether to keep the answers.
+        notice: Gets one line for the user where the cache cannot be used.
+
+    Attributes:
+        teacher: What the loop asks. It must ask about the batches in their order, and call `at` before each.
+    """
+
+    def __init__(self, pool: Pool, cache: bool, notice: Callable[[str], None]) -> None:
+        self._pool = pool
+        self._begun: dict[int, tuple[list[str], Job | None]] = {}  # by batch: what it asks
+        self._now = 0
+        facts = pool.facts
+        file = predictions_file() if cache and facts["identity"] else None
+        if cache and not facts["identity"]:
+            notice("The teacher's answers are not kept: its files cannot be read. The run continues without a cache.")
+        distant = DistantTeacher(facts["labels"], facts["path"], self._ask)
+        # Its identity is known, so the cache needs nothing of it but the interface of a teacher.
+        self.teacher = CachedTeacher(cast(AnyTeacher, distant), file, notice, name=facts["identity"])
+
+    def at(self, number: int) -> None:
+        """Go on to a batch; those before it are stored."""
+        self._now = number
+        for done in [known for known in self._begun if known < number]:
+            del self._begun[done]
+
+    def begun(self, number: int) -> bool:
+        """Return whether the answers to a batch are on their way."""
+        return number in self._begun
+
+    def begin(self, number: int, texts: list[str]) -> None:
+        """Let workers answer a batch. The batches before it have begun."""
+        coming = {text for asked, _ in self._begun.values() for text in asked} if self.teacher.keeps else set()
+        asked = [text for text in self.teacher.unknown(texts) if text not in coming]
+        self._begun[number] = asked, self._pool.submit("answer", asked, rank=URGENT) if asked else None
+
+    def _ask(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the answers to the texts of this batch that the cache lacks."""
+        asked, job = self._begun.get(self._now, ([], None))
+        answers = self._pool.wait(job) if job is not None else np.empty((0, len(self.teacher.labels)), np.float32)
+        if list(texts) == asked:
+            return answers
+        # The cache holds more or fewer answers than when the batch began: another process stores some too, or an earlier
+        # answer to the same text was unusable.
+        found = dict(zip(asked, answers, strict=True))
+        missing = [text for text in dict.fromkeys(texts) if text not in found]
+        if missing:
+            found |= dict(zip(missing, self._pool.wait(self._pool.submit("answer", missing, rank=URGENT)), strict=True))
+        return np.stack([found[text] for text in texts])
+
+
+def facts_of(teacher: CachedTeacher) -> dict[str, Any]:
+    """Return what workers say of their teacher: `labels`, its name `path`, and its `identity`, "" if it cannot be known."""
+    try:
+        known = identity(teacher.teacher)
+    except (ValueError, OSError):  # the hub raises a ValueError for a folder that is gone
+        known = ""
+    return {"labels": teacher.labels, "path": teacher.path, "identity": known}
+
+
+def answered_by(teacher: CachedTeacher, texts: list[str]) -> np.ndarray:
+    """Return a worker's answers, (N, K) float32 log-probabilities. It counts nothing: it sees a part of the rows only."""
+    teacher.restore({"teacher_queries": 1 << 40})  # so the share of unusable answers is judged where all rows are seen
+    return teacher(texts).numpy()
+
+
+@contextlib.contextmanager
+def heard(notes: list[str]) -> Iterator[None]:
+    """Collect what is logged for the user while a worker loads."""
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            notes.append(record.getMessage())
+
+    ear, level = Ear(), LOGGER.level
+    LOGGER.addHandler(ear)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        LOGGER.removeHandler(ear)
+        LOGGER.setLevel(level)

@@ -1,0 +1,148 @@
+"""Connecting to Ray, or starting it on this machine, quietly: no dashboard, no usage statistics, no files of the user's."""
+
+import contextlib
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from distill.common.errors import InputError
+from distill.common.terminal import one_line
+from prompter.cluster.config import EngineSettings
+
+PATIENCE = 10.0
+"""Seconds in which a cluster must answer."""
+
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers run in their machine's own environment
+    "RAY_AUTH_MODE": "token",  # else Ray writes a token into the user's home
+}
+
+
+@contextlib.contextmanager
+def connected(config: EngineSettings, threads: int) -> Iterator[Any]:
+    """Connect to a cluster, or start one of this machine alone; leave or stop it at the end.
+
+    Args:
+        config: Its address, and how many workers there shall be.
+        threads: CPUs of a worker.
+
+    Yields:
+        The module `ray`.
+
+    Raises:
+        InputError: Ray is not installed, nothing answers at the address, or the cluster is of another version.
+    """
+    address = config.ray_address or os.environ.get("RAY_ADDRESS", "")
+    ray = _imported(alone=not address)
+    if ray.is_initialized():
+        raise InputError("engine: this process is connected to Ray already: call ray.shutdown() first")
+    own = "" if address else tempfile.mkdtemp(prefix="ray-", dir="/tmp" if os.path.isdir("/tmp") else None)
+    options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
+    if address:
+        _check_reachable(address)
+        options["address"] = address
+    else:
+        cpus = max(os.cpu_count() or 1, config.ray_workers * threads)
+        options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+        options |= {"_temp_dir": own, "_node_ip_address": "127.0.0.1"}
+    try:
+        with _signals_kept():
+            _init(ray, address, options)
+        yield ray
+    finally:
+        with contextlib.suppress(Exception):
+            ray.shutdown()
+        if own:
+            shutil.rmtree(own, ignore_errors=True)
+
+
+def _imported(alone: bool) -> Any:
+    """Import Ray, told to be quiet: it reads these variables when it is imported, and passes them on to what it starts."""
+    if alone:
+        for name, value in (QUIET | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}).items():
+            os.environ.setdefault(name, value)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError(
+            f"engine is 'ray', which is not installed here ({error}): pip install 'topic-prompter[ray]'"
+        ) from None
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    return ray
+
+
+def _check_reachable(address: str) -> None:
+    """Check that something listens at an address: Ray itself waits for minutes.
+
+    Raises:
+        InputError: Nothing does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address in ("auto", "local") or not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(
+            f"ray_address: no cluster of Ray answers at {address} ({error}): start one there (ray start --head), or leave "
+            "--ray_address out for this machine alone"
+        ) from None
+
+
+def _init(ray: Any, address: str, options: dict[str, Any]) -> None:
+    """Call `ray.init`.
+
+    Raises:
+        InputError: It fails.
+    """
+    try:
+        ray.init(**options)
+    except Exception as error:  # of many kinds: ConnectionError, RuntimeError, ValueError, errors of gRPC
+        reason = one_line(" ".join(str(error).split()))[:300] or type(error).__name__
+        if "ersion mismatch" in reason:
+            raise InputError(f"ray_address: {reason}: install the versions of the cluster here, or these there") from None
+        if not address:
+            raise InputError(f"engine: Ray does not start on this machine ({reason}): leave --engine out") from None
+        raise InputError(
+            f"ray_address: no connection to the cluster at {address} ({reason}): look at `ray status` there, or leave "
+            "--ray_address out for this machine alone"
+        ) from None
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Keep this process's own handlers of requests to stop: Ray sets one of its own."""
+    handlers: dict[int, Any] = {}
+    with contextlib.suppress(ValueError):  # handlers are the main thread's
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            if handler is not None:
+                with contextlib.suppress(ValueError):
+                    signal.signal(number, handler)
+
+
+def room(ray: Any, gpus: int, cpus: int) -> int:
+    """Return how many workers the machines of the cluster carry, whoever uses them now.
+
+    Args:
+        ray: The module, connected.
+        gpus: GPUs of a worker.
+        cpus: CPUs of a worker.
+    """
+
+    def of(machine: Callable[[str, float], float]) -> int:
+        shares = [machine("CPU", 0) // cpus] + ([machine("GPU", 0) // gpus] if gpus else [])
+        return int(min(shares))
+
+    return sum(of(node["Resources"].get) for node in ray.nodes() if node["Alive"])

@@ -1,0 +1,75 @@
+"""Opening what an export needs: what writes, and what labels."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distill.common.errors import InputError
+from distill.teachers.names import teacher_name
+from distill.teachers.prediction_cache import CachedTeacher
+from eval.classifiers.opening import open_teacher
+from prompter.exporting.config import NO_TEACHER, ExportConfig
+from prompter.generation.config import WriterConfig
+from prompter.runtime.console import Console
+from prompter.saved.prompter import Prompter
+from prompter.saved.rewriter import SavedRewriter
+
+
+def load_prompter_and_teacher(
+    config: ExportConfig, writer: WriterConfig, source: Path, manifest: dict[str, Any], console: Console
+) -> tuple[Prompter | SavedRewriter, CachedTeacher | None]:
+    """Load the prompter or rewriter, and open its teacher.
+
+    Raises:
+        InputError: One of them cannot be loaded, or their classes differ.
+    """
+    teacher = open_teacher_of(config, manifest, console.say)
+    return load_prompter(config, writer, source, manifest), teacher
+
+
+def open_teacher_of(config: ExportConfig, manifest: dict[str, Any], say: Callable[[str], None]) -> CachedTeacher | None:
+    """Open the teacher of an export; None where there is none.
+
+    Raises:
+        InputError: It cannot be opened, or its classes are not the prompter's.
+    """
+    if config.teacher is None or config.teacher == NO_TEACHER:
+        return None
+    teacher = open_teacher(
+        config.teacher,
+        labels=config.teacher_labels,
+        device=config.device,
+        cache=config.teacher_cache,
+        max_length=config.teacher_max_length,
+        asking=config.asking(),
+        notice=say,
+        quiet=config.quiet,
+        own=not config.trust_teacher,
+    )
+    if teacher.labels != manifest["labels"]:
+        raise InputError(
+            f"teacher: {teacher_name(config.teacher)} answers {teacher.labels}, but the prompter was trained for "
+            f"{manifest['labels']}: "
+            "name a teacher of the same classes in the same order (for a callable one, with --teacher_labels)"
+        )
+    return teacher
+
+
+def load_prompter(
+    config: ExportConfig, writer: WriterConfig, source: Path, manifest: dict[str, Any]
+) -> Prompter | SavedRewriter:
+    """Load the prompter or rewriter.
+
+    Raises:
+        InputError: It cannot be loaded.
+    """
+    if "rewriter" in manifest:
+        return SavedRewriter(source, manifest, config.corpus, config.base, config.device, config.batch_size)
+    return Prompter.load(
+        config.run,
+        base=config.base,
+        writer=config.generator,
+        device=config.device,
+        backend=config.writer,
+        **vars(writer),
+    )

@@ -1,0 +1,84 @@
+"""Labelling with workers of Ray: the texts are known, so the next batches are answered while the loop commits."""
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from distill.common.precision import compute_dtype, dtype_name, resolve_device, use_dtype
+from distill.teachers.prediction_cache import CachedTeacher
+from prompter.cluster.answers import AnswersAhead, answered_by, facts_of, heard
+from prompter.cluster.opening import opened_pool
+from prompter.cluster.pool import Pool
+from prompter.exporting.folder import ExportProgress
+from prompter.labelling.config import LabelConfig
+from prompter.labelling.opening import opened_teacher
+from prompter.runtime.console import Console
+
+AHEAD = 4
+"""Batches ahead of the loop for each worker."""
+
+
+class LabelWork:
+    """What a worker does; see `prompter.cluster.work.Work`.
+
+    Args:
+        config: Fields of the `LabelConfig`.
+        dtype: Number format to compute in.
+
+    Raises:
+        InputError: The teacher cannot be loaded here.
+    """
+
+    def __init__(self, config: dict[str, Any], dtype: str) -> None:
+        use_dtype(dtype)
+        given = LabelConfig(**config)
+        self.notes: list[str] = []
+        with heard(self.notes):
+            self._teacher = opened_teacher(given, self.notes.append)
+        device = resolve_device(given.device)
+        computes = f"{device.type} ({str(compute_dtype(device)).removeprefix('torch.')})"
+        self.facts = {"device": computes} | facts_of(self._teacher)
+
+    def answer(self, texts: list[str]) -> np.ndarray:
+        """Return the teacher's log-probabilities, (N, K) float32."""
+        return answered_by(self._teacher, texts)
+
+
+class TextsAhead:
+    """Answers to the next texts.
+
+    Args:
+        pool: Workers with a `LabelWork`.
+        config: What to label.
+        texts: All texts.
+        answers: Answers that the workers give.
+    """
+
+    def __init__(self, pool: Pool, config: LabelConfig, texts: Sequence[str], answers: AnswersAhead) -> None:
+        self._pool, self._config, self._texts, self._answers = pool, config, texts, answers
+
+    def at(self, progress: ExportProgress) -> None:
+        """Let workers answer the next batch and those after it."""
+        self._answers.at(progress.batches)
+        size = self._config.batch_size
+        for ahead in range(1 + AHEAD * self._pool.workers):
+            first, number = progress.rows + ahead * size, progress.batches + ahead
+            if first < len(self._texts) and not self._answers.begun(number):
+                self._answers.begin(number, list(self._texts[first : first + size]))
+
+
+@contextlib.contextmanager
+def label_workers(config: LabelConfig, texts: Sequence[str], console: Console) -> Iterator[tuple[CachedTeacher, TextsAhead]]:
+    """Start workers, and yield what stands for the teacher, and what has its answers ready.
+
+    Raises:
+        InputError: See `opened_pool`.
+    """
+    plain = dataclasses.asdict(config) | {"teacher_cache": False, "quiet": True, "push_to_hub": None, "budget_money": 0.0}
+    make = __name__, LabelWork.__name__
+    with opened_pool(config, config.device, make, (plain, dtype_name()), console.say) as pool:
+        answers = AnswersAhead(pool, config.teacher_cache, console.say)
+        yield answers.teacher, TextsAhead(pool, config, texts, answers)
