@@ -89,16 +89,13 @@ class AnswersAhead:
     def _ask(self, texts: Sequence[str]) -> np.ndarray:
         """Return the answers to the texts of this batch that the cache lacks."""
         asked, job = self._begun.get(self._now, ([], None))
-        answers = self._pool.wait(job) if job is not None else np.empty((0, len(self.teacher.labels)), np.float32)
-        if list(texts) == asked:
+        if job is not None and list(texts) == asked:
+            answers: np.ndarray = self._pool.wait(job)
             return answers
         # The cache holds more or fewer answers than when the batch began: another process stores some too, or an earlier
-        # answer to the same text was unusable.
-        found = dict(zip(asked, answers, strict=True))
-        missing = [text for text in dict.fromkeys(texts) if text not in found]
-        if missing:
-            found |= dict(zip(missing, self._pool.wait(self._pool.submit("answer", missing, rank=URGENT)), strict=True))
-        return np.stack([found[text] for text in texts])
+        # answer to the same text was unusable. The bits are those of one process only if the same texts are asked together.
+        again: np.ndarray = self._pool.wait(self._pool.submit("answer", list(texts), rank=URGENT))
+        return again
 
 
 def facts_of(teacher: CachedTeacher) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -65,7 +66,7 @@ def connected(config: EngineSettings, threads: int) -> Iterator[Any]:
 
 def _imported(alone: bool) -> Any:
     """Import Ray, told to be quiet: it reads these variables when it is imported, and passes them on to what it starts."""
-    if alone:
+    if alone and "ray" not in sys.modules:  # later it would read them in part
         for name, value in (QUIET | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}).items():
             os.environ.setdefault(name, value)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
