@@ -150,8 +150,10 @@ def export_workers(
     """Start workers, and yield what stands for the prompter and for its teacher.
 
     Raises:
-        InputError: See `opened_pool`; or a worker has another prompter.
+        InputError: See `opened_pool`; or a worker has another prompter, or would find a batch size of its own.
     """
+    if "rewriter" not in manifest and not writer.writer_batch_size:
+        raise InputError("writer_batch_size is 0, which each worker would find for itself: give a number with --engine ray")
     alone = asked_here(config.teacher)
     teacher = open_teacher_of(config, manifest, console.say) if alone else None
     plain = dataclasses.asdict(config) | {"teacher_cache": False, "quiet": True, "push_to_hub": None}
