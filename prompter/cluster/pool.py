@@ -22,8 +22,8 @@ DEPTH = 2
 LOSSES = 4
 """Workers that may be lost during one job, or one after the other while they load."""
 
-WAIT = 10.0
-"""Seconds without news after which the lost connection of a worker is looked for, and missing workers are spoken of."""
+WAIT = 60.0
+"""Seconds without news after which the user is told what is waited for."""
 
 
 @dataclass(order=True)
@@ -86,6 +86,7 @@ class Pool:
         self._numbers = itertools.count()
         self._busy: dict[Any, list[tuple[Any, Job]]] = {}  # of each worker that has loaded: references and jobs, in order
         self._loading: dict[Any, Any] = {}  # reference to the facts: worker
+        self._waited = False  # whether the user was told so
         self._failures = 0  # workers lost one after the other while they load
         self.facts: dict[str, Any] = {}
         for _ in range(workers):
@@ -136,12 +137,16 @@ class Pool:
         """Handle what is finished; wait for something if nothing is."""
         pending = {reference: (worker, job) for worker, jobs in self._busy.items() for reference, job in jobs}
         finished, _ = self._ray.wait([*self._loading, *pending], num_returns=1, timeout=WAIT)
-        if not finished and not self._busy and not strict:
-            self._say("No worker is left; waiting until the cluster has room for one. Ctrl-C stops; the same command goes on.")
+        if not finished and not self._waited and (strict or not self._busy):
+            self._waited = True
+            self._say(
+                f"{len(self._busy)} of {self.workers} workers are ready; waiting until the cluster has room and the "
+                "others have loaded. Ctrl-C stops; the same command goes on."
+            )
         for reference in finished:
             if reference in self._loading:
                 self._loaded(reference, strict)
-            elif any(reference is known for known, _ in self._busy.get(pending[reference][0], [])):
+            elif any(reference == known for known, _ in self._busy.get(pending[reference][0], [])):
                 self._finish(reference, *pending[reference])
         self._feed()
 
