@@ -110,7 +110,7 @@ class TransformersTeacher:
             try:
                 return attempt(self.batch_tokens)
             except torch.OutOfMemoryError:
-                most = self.batch_tokens or encode.BATCH_TOKENS.get(self.device.type, encode.BATCH_TOKENS["cpu"])
+                most = self.batch_tokens or encode.default_batch_tokens(self.model)
             smaller: Tensor = find_executable_batch_size(attempt, starting_batch_size=most * 9 // 10)()
             return smaller
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:

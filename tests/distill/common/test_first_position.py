@@ -64,6 +64,15 @@ def test_dropout_narrow_models_and_other_families_keep_the_whole_layer() -> None
     assert encode._last_layer(AutoModelForSequenceClassification.from_config(other)) is None
 
 
+def test_wide_models_get_small_batches_on_a_cpu() -> None:
+    narrow = AutoConfig.for_model("bert", **SIZES | {"hidden_size": 64})
+    sizes = [
+        encode.default_batch_tokens(model)
+        for model in (model_of("bert"), AutoModelForSequenceClassification.from_config(narrow))
+    ]
+    assert sizes == [1024, 4096]
+
+
 def test_scores_and_students_are_those_of_the_whole_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = random_texts(40, 0, 1, 20)
     answers = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
