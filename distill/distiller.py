@@ -34,11 +34,10 @@ from distill.hidden import HiddenMatch
 from distill.losses import hard_label_loss, kd_loss
 from distill.masked_embeddings import MaskedEmbeddings
 from distill.optimizer import StudentOptimizer
-from distill.replay import Replay
+from distill.processes.group import ALONE, Processes
+from distill.replay import Replay, pool_batches
 from distill.student import Student
 from distill.teachers.base import Teacher
-
-POOL_BATCHES = 16
 
 
 class Distiller:
@@ -51,6 +50,7 @@ class Distiller:
         seed: Decides every random act of the loop.
         teacher: Needed only for `student_hidden_weight` > 0.
         source_weights: See `distill.replay.Replay`.
+        processes: Those that train this student together, with the same calls; each takes its rows of every batch.
 
     Attributes:
         replay: The texts held.
@@ -70,6 +70,7 @@ class Distiller:
         seed: int,
         teacher: Teacher | None = None,
         source_weights: Mapping[str, float] | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         if planned_queries < 1:
             raise InputError(f"planned_queries: {planned_queries}; expected at least 1.")
@@ -78,6 +79,7 @@ class Distiller:
         self.config = config
         self.planned_queries = planned_queries
         self.seed = seed
+        self.processes = processes
         self.replay = Replay(config.replay_capacity, seed, source_weights)
         self.seen = 0
         self.updates_done = 0
@@ -301,26 +303,30 @@ class Distiller:
 
     def _update(self) -> Tensor:
         """Make one update and return its loss, detached."""
-        config, student = self.config, self.student
-        rows = self._next_batch()
+        config, student, processes = self.config, self.student, self.processes
+        batch = self._next_batch()
+        rows = batch[processes.rank :: processes.size]  # the batch is sorted by length: all get as many tokens
         inputs = self._inputs(rows)
         teacher_logprobs = self.replay.logprobs[rows].to(student.device)
         # The other terms of the loss read all positions.
         pooled = nullcontext() if self._terms() else first_position(student.model)
-        with pooled, seeded(self.seed, "student-update", self.updates_done), autocast(student.device, trained=True):
+        random = seeded(self.seed, processes.purpose("student-update"), self.updates_done)
+        with pooled, random, autocast(student.device, trained=True):
             output = student.model(**inputs, output_hidden_states=self.hidden is not None)
             loss = kd_loss(output.logits, teacher_logprobs, config.student_temperature)
             if config.student_hard_label_weight:
                 hard = hard_label_loss(output.logits, teacher_logprobs)
                 loss = torch.lerp(loss, hard, config.student_hard_label_weight)
+            if processes.size > 1:  # the part of this process in the mean over the batch
+                loss = loss * (len(rows) / len(batch))
             if self.hidden is not None:
-                loss = loss + config.student_hidden_weight * self.hidden.loss(inputs, output.hidden_states)
+                share = float(self._lengths(rows).sum() / self._lengths(batch).sum())  # 1.0 alone; a mean over tokens
+                loss = loss + config.student_hidden_weight * share * self.hidden.loss(inputs, output.hidden_states)
             if self.masked is not None:
                 loss = loss + self.masked.update_loss(student.model, inputs, self.updates_done)
         # Embeddings bypass the student's word table, which then has no gradient. AdamW leaves a weight without gradient as it
         # is (no moments, no weight decay), so the student still reads real texts with the table that it began with.
-        self.optimizer.step(loss, self.updates_done)
-        return loss.detach()
+        return self.optimizer.step(loss, self.updates_done, processes)
 
     def _next_batch(self) -> Tensor:
         """Return the rows of the next batch, (B,); draw a new pool when the last one is used up."""
@@ -387,13 +393,3 @@ class Distiller:
         differing = [f"{k} ({then.get(k)!r}, now {now.get(k)!r})" for k in now | then if now.get(k) != then.get(k)]
         if differing:
             raise InputError(f"{folder}: was made with other settings: {', '.join(differing)}; use the same ones.")
-
-
-def pool_batches(held: int, batch_size: int) -> int:
-    """Return how many batches to draw at once: as many as the held texts fill, between 1 and 16.
-
-    Examples:
-        >>> pool_batches(300, 64), pool_batches(5, 64), pool_batches(10_000, 64)
-        (4, 1, 16)
-    """
-    return max(1, min(POOL_BATCHES, held // batch_size))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from transformers import get_scheduler
 
 from distill.config import DistillConfig
+from distill.processes.group import ALONE, Processes
 
 MAX_GRADIENT_NORM = 1.0
 
@@ -47,14 +48,16 @@ class StudentOptimizer:
         """
         return self.peak * self._schedule.lr_lambdas[0](update + 1 if update < self._warmup else update)
 
-    def step(self, loss: Tensor, update: int) -> None:
-        """Make one update, counted from 0, that lowers the loss."""
+    def step(self, loss: Tensor, update: int, processes: Processes = ALONE) -> Tensor:
+        """Make one update, counted from 0, that lowers the loss, summed over the processes; return it, detached."""
         self.adamw.zero_grad(set_to_none=True)
         loss.backward()
+        whole = processes.sum_gradients(self.parameters, loss)
         nn.utils.clip_grad_norm_(self.parameters, MAX_GRADIENT_NORM)
         for group in self.adamw.param_groups:
             group["lr"] = self.rate(update)
         self.adamw.step()
+        return whole.detach()
 
     def state_dict(self) -> dict[str, Any]:
         """Return AdamW's moments and settings."""

@@ -24,6 +24,9 @@ from distill.common.seeding import random_generator
 from distill.config import SELECTIONS
 from distill.embedded import stored_rows
 
+POOL_BATCHES = 16
+"""Most batches that are drawn at once."""
+
 
 class Replay:
     """A ring buffer of texts with the teacher's answers.
@@ -231,6 +234,16 @@ class Replay:
         self.classes = torch.nn.functional.pad(self.classes, (0, size - held))
         self.targets = torch.nn.functional.pad(self.targets, (0, size - held), value=-1)
         self.inserted = torch.nn.functional.pad(self.inserted, (0, size - held))
+
+
+def pool_batches(held: int, batch_size: int) -> int:
+    """Return how many batches to draw at once: as many as the held texts fill, between 1 and 16.
+
+    Examples:
+        >>> pool_batches(300, 64), pool_batches(5, 64), pool_batches(10_000, 64)
+        (4, 1, 16)
+    """
+    return max(1, min(POOL_BATCHES, held // batch_size))
 
 
 def selection_weights(replay: Replay, selection: str) -> Tensor:

@@ -57,7 +57,7 @@ def train(
         **settings: Settings of `prompter train`; `generator` and `output_dir` are needed, as is `teacher`.
 
     Returns:
-        The summary, as in `summary.json` of the run's folder.
+        The summary, as in `summary.json` of the run's folder; of several processes, the others return {}.
 
     Raises:
         InputError: Anything that you can put right; nothing half-written is left behind.

@@ -16,6 +16,7 @@ from typing import Any
 
 from distill.common.errors import InputError, WorthlessError, did_you_mean
 from distill.common.terminal import one_line, printable
+from distill.processes.launch import launched, may_speak, refuse_launcher
 from prompter import __version__
 from prompter.runtime.interrupt import exit_status, handled, stop_now
 from prompter.runtime.parser import Parser, normalised, placed
@@ -25,6 +26,9 @@ VERBS = (
     *("bench", "tasks", "report", "completion"),
 )
 """The verbs, in the order of the help text; `export-student` is the module `export_student`."""
+
+SEVERAL = "train"
+"""The verb that may run in several processes."""
 
 PLACES = {"compress": "prompter.compressing.command", "label": "prompter.labelling.command"}
 """Modules of verbs that lie in the room of their subject, since `prompter.commands` is full."""
@@ -63,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
         with handled(stop_now):
             return _run(arguments)
     except InputError as error:
-        print(f"prompter: {one_line(error)}", file=sys.stderr)
+        _say(f"prompter: {one_line(error)}")
         return 3 if isinstance(error, WorthlessError) else 2
     except BrokenPipeError:  # as in `prompter tasks ls | head`: the reader has seen enough
         with contextlib.suppress(OSError, ValueError):  # what is left in the buffer must go somewhere at the exit
@@ -72,10 +76,10 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # of a place that no message of our own foresaw: a name too long, a drive that went away
         where = f"{error.filename}: " if error.filename else ""
         line = f"prompter: {where}{error.strerror or error}: check the path, its rights and the disk"
-        print(one_line(line), file=sys.stderr)
+        _say(one_line(line))
         return 2
     except KeyboardInterrupt:
-        print("prompter: stopped", file=sys.stderr)
+        _say("prompter: stopped")
         return exit_status()
     except BaseException as error:
         if type(error) is not Exception and type(error).__name__ != "PanicException":
@@ -85,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         fault = unreadable(error)
         if fault is None:
             raise
-        print(f"prompter: {one_line(fault)}", file=sys.stderr)
+        _say(f"prompter: {one_line(fault)}")
         return 2
 
 
@@ -117,6 +121,8 @@ def _run(arguments: list[str]) -> int:
     # Tokenizers in a forked worker would only warn, and TRL's note about what it calls experimental is for its own users.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    if verb != SEVERAL:
+        refuse_launcher(f"prompter {verb}")
     module = command(verb)
     go_on = getattr(module, "GO_ON", None)
     try:
@@ -128,8 +134,15 @@ def _run(arguments: list[str]) -> int:
     if status is not None:
         return status
     again = shlex.join(["prompter", *arguments, *(flag for flag in go_on or [] if flag not in arguments)])
-    print(f"Stopped. Go on with: {printable(again)}", file=sys.stderr)
+    with_launcher = " (with the same launcher)" if launched() > 1 else ""
+    _say(f"Stopped. Go on with{with_launcher}: {printable(again)}")
     return exit_status()
+
+
+def _say(line: str) -> None:
+    """Print a line on standard error; of several processes that end for the same reason, the first one does."""
+    if may_speak():
+        print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

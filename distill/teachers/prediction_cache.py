@@ -158,9 +158,9 @@ class CachedTeacher:
                 "which is not supported yet; to ask a model of entailment zero-shot, give your own classes as teacher_labels; "
                 "if it reads single texts, name its classes otherwise (teacher_labels)."
             )
-        if self._predictions is None:
+        if not self._keeps_answers():
             self.asked += len(texts)
-            return self.teacher(texts, text_pairs)
+            return self._ask(texts, text_pairs)
         if not len(texts):
             return torch.empty(0, len(self.labels))
         keys = [_key(text, None if text_pairs is None else text_pairs[row]) for row, text in enumerate(texts)]
@@ -175,11 +175,7 @@ class CachedTeacher:
             rows = [first[key] for key in unknown]
             self.asked += len(rows)
             asked = [texts[row] for row in rows], None if text_pairs is None else [text_pairs[row] for row in rows]
-            known |= (
-                self._ask_service(unknown, *asked)
-                if isinstance(self.teacher, Service)
-                else self._keep(dict(zip(unknown, self.teacher(*asked).numpy(), strict=True)))
-            )
+            known |= self._answers(unknown, *asked)
         predictions = torch.from_numpy(np.stack([known[key] for key in keys]))
         repeated = [row for row, key in enumerate(keys) if row != first[key]]
         self.teacher.invalid += int(predictions[repeated].isnan().any(dim=1).sum())
@@ -198,6 +194,20 @@ class CachedTeacher:
         keys = {text: _key(text, None) for text in texts}
         known = self._look_up(list(keys.values()))
         return [text for text, key in keys.items() if key not in known]
+
+    def _keeps_answers(self) -> bool:
+        """Return whether this call looks answers up and stores them; several processes decide it together."""
+        return self.keeps
+
+    def _ask(self, texts: Sequence[str], text_pairs: Sequence[str] | None) -> Tensor:
+        """Ask the teacher itself."""
+        return self.teacher(texts, text_pairs)
+
+    def _answers(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
+        """Ask about texts without a stored answer, and store what comes."""
+        if isinstance(self.teacher, Service):
+            return self._ask_service(keys, texts, text_pairs)
+        return self._keep(dict(zip(keys, self._ask(texts, text_pairs).numpy(), strict=True)))
 
     def _ask_service(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
         """Ask a service, and store each answer when it arrives: what was paid for survives a failure of the next one."""

@@ -8,6 +8,8 @@ for twice.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from distill.processes.group import ALONE, Processes
+from distill.processes.teacher import SharedTeacher
 from distill.teachers.config import Asking
 from distill.teachers.loading import load_teacher
 from distill.teachers.names import teacher_name
@@ -29,6 +31,7 @@ def open_teacher(
     own: bool = True,
     max_length: int = 512,
     asking: Asking = Asking(),  # noqa: B008 (frozen)
+    processes: Processes = ALONE,
 ) -> CachedTeacher:
     """Open a teacher, or any other classifier that is asked for class probabilities.
 
@@ -44,6 +47,7 @@ def open_teacher(
         order: Preferred order of the class names of a service, whose answers have no order of their own.
         max_length: Tokens that a Hugging Face model reads of a text at most.
         asking: How a service, a language model or an NLI model is asked.
+        processes: The processes that will ask it together.
         own: Whether the user named it, and not a file; see `distill.teachers.found`. What a file names is announced.
 
     Raises:
@@ -56,7 +60,8 @@ def open_teacher(
     teacher = load_teacher(name, device, labels=given, field=field, own=own, max_length=max_length, asking=asking)
     if isinstance(teacher, HttpTeacher) and order and teacher.format.names:
         teacher.labels = in_order(teacher.labels, order)
-    return CachedTeacher(teacher, predictions_file() if cache else None, notice)
+    file = predictions_file() if cache else None
+    return CachedTeacher(teacher, file, notice) if processes.size == 1 else SharedTeacher(teacher, file, notice, processes)
 
 
 def in_order(names: Sequence[str], order: Sequence[str]) -> list[str]:

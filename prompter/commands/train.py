@@ -25,6 +25,8 @@ def run(values: dict[str, Any]) -> int:
     from prompter.printing.tables import print_health, print_programs, print_summary
 
     summary = train(**values)
+    if not summary:  # of several processes, the first one says what came of it
+        return 0
     print_summary(summary, summary["config"]["output_dir"])
     print_programs(summary.get("programs", {}))
     return print_health(summary)

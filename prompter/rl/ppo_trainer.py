@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import DistributedType
 from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -29,98 +30,12 @@ from trl import GRPOTrainer
 
 from distill.common.errors import InputError
 from distill.common.seeding import random_generator, seeded
+from distill.processes.group import Processes
 from prompter.decoding.loop import Decoded, decode
 from prompter.decoding.prefix import Prefix
 from prompter.rl.completions import Scores, score_completions
+from prompter.rl.critic import Critic, clipped_value_loss, gae, variance, whiten
 from prompter.rl.ppo_config import PPOConfig
-
-
-def gae(rewards: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float) -> tuple[Tensor, Tensor]:
-    """Estimate advantages over the tokens of each completion by generalized advantage estimation (GAE).
-
-    Args:
-        rewards: (B, T) reward received after each token.
-        values: (B, T) the critic's estimate before each token.
-        mask: (B, T) 1 for the tokens of the completion, 0 for the padding on the right.
-        gamma: Discount per token, in [0, 1].
-        lam: GAE's lambda, in [0, 1].
-
-    Returns:
-        Advantages and returns, both (B, T), zero where the mask is zero.
-
-    References:
-        arXiv 1506.02438, equations 11 and 16. A completion is an episode, so the value after its last token is zero.
-    """
-    mask = mask.to(values.dtype)
-    advantages = torch.zeros_like(values)
-    following_advantage = torch.zeros_like(values[:, 0])
-    following_value = torch.zeros_like(values[:, 0])
-    for t in reversed(range(values.size(1))):
-        delta = rewards[:, t] + gamma * following_value - values[:, t]
-        # The mask keeps values at padding away from the episode's last token.
-        following_advantage = (delta + gamma * lam * following_advantage) * mask[:, t]
-        following_value = values[:, t] * mask[:, t]
-        advantages[:, t] = following_advantage
-    return advantages, (advantages + values) * mask
-
-
-def whiten(x: Tensor, mask: Tensor) -> Tensor:
-    """Shift and scale the unmasked entries of `x` (B, T) to mean 0 and variance 1; the others become 0."""
-    mask = mask.to(x.dtype)
-    count = mask.sum().clamp(min=1.0)
-    mean = (x * mask).sum() / count
-    variance = ((x - mean).square() * mask).sum() / count
-    return (x - mean) * torch.rsqrt(variance + 1e-8) * mask
-
-
-def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, mask: Tensor, cliprange: float) -> Tensor:
-    """Return PPO's value loss: half the larger one of the plain and the clipped squared error, averaged over tokens.
-
-    Args:
-        values: (B, T) the critic's present estimates.
-        old_values: (B, T) the critic's estimates at the time of the rollout.
-        returns: (B, T) targets.
-        mask: (B, T) 1 for tokens that count.
-        cliprange: Distance from the old value at which the gradient stops, > 0.
-
-    Returns:
-        A scalar.
-
-    References:
-        Not in the PPO paper. OpenAI's baselines and TRL's last PPO trainer use this form.
-    """
-    clipped = old_values + (values - old_values).clamp(-cliprange, cliprange)
-    losses = torch.maximum((values - returns).square(), (clipped - returns).square())
-    mask = mask.to(values.dtype)
-    return 0.5 * (losses * mask).sum() / mask.sum().clamp(min=1.0)
-
-
-class Critic(nn.Module):
-    """Estimates state values from hidden states of the policy.
-
-    The last layer starts at zero, so the first advantages equal the rewards.
-
-    Args:
-        input_size: Width of the policy's hidden states.
-        hidden_size: Width of the one hidden layer.
-    """
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(input_size)
-        self.hidden = nn.Linear(input_size, hidden_size)
-        self.value = nn.Linear(hidden_size, 1)
-        nn.init.zeros_(self.value.weight)
-        nn.init.zeros_(self.value.bias)
-
-    def forward(self, hidden_states: Tensor) -> Tensor:
-        """Return the values (B, T) of hidden states (B, T, H)."""
-        return self.value(torch.tanh(self.hidden(self.norm(hidden_states.float())))).squeeze(-1)
-
-
-def variance(values: Tensor) -> Tensor:
-    """Return the mean squared distance from the mean; NaN for an empty tensor, for which `Tensor.var` would warn."""
-    return (values - values.mean()).square().mean()
 
 
 class PPOTrainer(GRPOTrainer):
@@ -129,10 +44,14 @@ class PPOTrainer(GRPOTrainer):
     It takes the arguments of `trl.GRPOTrainer`, and a [`PPOConfig`] as `args`.
 
     - Supported: LoRA (`peft_config`) or full fine-tuning, several reward functions with weights, KL to the reference, an
-      entropy bonus, minibatches and epochs, gradient accumulation, resume, trackers, bf16, one CPU or GPU.
+      entropy bonus, minibatches and epochs, gradient accumulation, resume, trackers, bf16, CPU and GPU.
+    - Several processes, each with its own GPU or CPU (`accelerate launch`, `torchrun`). Each samples and judges its part of a
+      rollout, and the gradients are added up. Advantages are whitened over the whole rollout, and losses are means over all
+      tokens of a minibatch, so an update is that of one process. Only `top_entropy_quantile` together with an entropy bonus
+      takes the mean of the processes' means, as TRL does.
     - A reward function may return `None` or NaN for a completion. Policy and critic do not learn from this completion.
     - Sampling takes `temperature`, `top_k`, `top_p`, and `min_new_tokens` in `generation_kwargs`.
-    - Not supported: several processes, vLLM, Liger kernels, images, tools.
+    - Not supported: models divided over devices (DeepSpeed, FSDP), vLLM, Liger kernels, images, tools.
     - `num_generations` is the number of completions per prompt, as in GRPO. PPO compares no groups, so 2, the least that
       TRL takes, leaves room for the most prompts.
     - Save checkpoints between two rollouts: at multiples of `steps_per_generation * num_iterations` steps. TRL does not
@@ -163,6 +82,7 @@ class PPOTrainer(GRPOTrainer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._processes = Processes(self.accelerator.process_index, self.accelerator.num_processes)
         self._refuse_unsupported()
         base = self.accelerator.unwrap_model(self.model)
         head = base.get_output_embeddings()
@@ -205,8 +125,11 @@ class PPOTrainer(GRPOTrainer):
             )
         if self._is_vlm:
             raise InputError("model reads images, which PPOTrainer does not support: give a causal language model of text")
-        if self.accelerator.num_processes > 1:
-            raise InputError("PPOTrainer runs in one process: start it without a launcher, on one device")
+        if self.accelerator.distributed_type not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
+            raise InputError(
+                f"accelerate is set up for {self.accelerator.distributed_type}, but PPOTrainer holds the model whole in each "
+                "process: choose plain multi-GPU or multi-CPU with accelerate config"
+            )
 
     @property
     def _is_peft(self) -> bool:
@@ -239,7 +162,9 @@ class PPOTrainer(GRPOTrainer):
                 temperature=self.temperature,
                 top_k=self.top_k or 0,
                 top_p=self.top_p,
-                random=random_generator(self.args.seed, "completions", self.state.global_step, device=device),
+                random=random_generator(
+                    self.args.seed, self._processes.purpose("completions"), self.state.global_step, device=device
+                ),
                 return_hidden_states=self.temperature == 1,
             )
         model.train(was_training)
@@ -299,8 +224,9 @@ class PPOTrainer(GRPOTrainer):
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         weights = self.reward_weights.to(rewards_per_func.device)
-        self._rewards = (rewards_per_func * weights).nansum(dim=1)
-        self._rewards[torch.isnan(rewards_per_func).all(dim=1)] = torch.nan
+        rewards = (rewards_per_func * weights).nansum(dim=1)
+        rewards[torch.isnan(rewards_per_func).all(dim=1)] = torch.nan
+        self._rewards = rewards[self._processes.part(len(rewards))]  # TRL has gathered those of all processes
         return rewards_per_func
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
@@ -326,11 +252,14 @@ class PPOTrainer(GRPOTrainer):
         last = (mask.sum(dim=1) - 1).clamp(min=0)
         rewards[torch.arange(len(rewards)), last] = self._rewards.nan_to_num(0.0)
         advantages, returns = gae(rewards, values, mask, self.args.gamma, self.args.lam)
-        output["advantages"] = whiten(advantages, mask) if self.args.whiten_advantages else advantages
+        output["advantages"] = whiten(advantages, mask, self._total) if self.args.whiten_advantages else advantages
         output["old_values"], output["returns"] = values, returns
 
         mode = "train" if self.model.training else "eval"
         unmasked = mask.bool()
+        if self._processes.size > 1:
+            returns, values = (torch.cat(self._processes.gather(part[unmasked].cpu())) for part in (returns, values))
+            unmasked = torch.ones_like(returns, dtype=torch.bool)
         unexplained = variance((returns - values)[unmasked]) / variance(returns[unmasked]).clamp(min=1e-8)
         self._metrics[mode]["critic/explained_variance"].append(1.0 - unexplained.item())
         self._metrics[mode]["critic/value_mean"].append(values[unmasked].mean().item())
@@ -340,23 +269,44 @@ class PPOTrainer(GRPOTrainer):
         self._hidden_states.clear()
         loss = super()._compute_loss(model, inputs)
         values = self.critic(self._hidden_states.pop())
-        value_loss = clipped_value_loss(
-            values, inputs["old_values"], inputs["returns"], inputs["completion_mask"], self.args.cliprange_value
-        )
+        mask = inputs["completion_mask"]
+        value_loss = clipped_value_loss(values, inputs["old_values"], inputs["returns"], mask, self.args.cliprange_value)
+        several = self._processes.size > 1
+        if several:  # means over the rows of this process become its parts of the means over all rows
+            share = mask.sum() / self._total(mask.sum()).clamp(min=1.0)
+            value_loss = value_loss * share
+            loss = loss * (share if self.loss_type == "bnpo" else 1 / self._processes.size)
         mode = "train" if self.model.training else "eval"
-        self._metrics[mode]["critic/loss"].append(value_loss.item())
+        self._metrics[mode]["critic/loss"].append((self._total(value_loss.detach()) if several else value_loss).item())
         if mode == "train":
             # The critic reads detached states, so its step does not affect the policy's, which follows.
             (value_loss / self.current_gradient_accumulation_steps).backward()
             if self.accelerator.sync_gradients:
+                self._processes.sum_gradients(self.critic.parameters(), value_loss)
                 nn.utils.clip_grad_norm_(self.critic.parameters(), self.args.max_grad_norm)
                 self.critic_optimizer.step()
                 self.critic_scheduler.step()
                 self.critic_optimizer.zero_grad(set_to_none=True)
         return loss
 
+    def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Compute the gradients of a minibatch, and add up those of all processes.
+
+        The hooks of torch's DistributedDataParallel rest, since we call the model inside it, and several times for a loss.
+        """
+        loss = super().training_step(model, inputs, num_items_in_batch)
+        if self.accelerator.sync_gradients:
+            self._processes.sum_gradients(self.model.parameters(), loss)
+        return loss * self._processes.size  # transformers logs the mean over the processes
+
+    def _total(self, part: Tensor) -> Tensor:
+        """Return the sum of a number over all processes."""
+        return self.accelerator.reduce(part, reduction="sum") if self._processes.size > 1 else part
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
+        if not self.args.should_save:
+            return
         folder = Path(self._get_output_dir(trial=trial)) / f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}"
         save_file(self.critic.state_dict(), folder / "critic.safetensors")
         torch.save(

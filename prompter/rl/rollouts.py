@@ -3,6 +3,8 @@
 TRL hands over the completions of one rollout and expects one number for each. Here the writer continues the topics, teacher
 and student answer the texts, and the reward is computed. The batch is kept for the distillation loop, so that each
 text is written and answered once.
+
+Several processes judge a rollout together: each writes, reads and answers its part of the texts, and all of them get all rows.
 """
 
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import torch
 
 from distill.common.files import read_json, write_json
+from distill.processes.group import ALONE, Processes
 from prompter.generation.policy import TopicPolicy, clean
 from prompter.generation.writer import Writer
 from prompter.rl.candidate_selection import CandidateSelector
@@ -36,6 +39,7 @@ class Rollouts:
         steps_per_rollout: Optimizer steps between two rollouts.
         seed: Seed of the run.
         clock: Counts the seconds.
+        processes: Those that make the rollouts together.
 
     Attributes:
         latest: The latest scored rollout; None before the first one.
@@ -55,7 +59,9 @@ class Rollouts:
         steps_per_rollout: int,
         seed: int,
         clock: Clock,
+        processes: Processes = ALONE,
     ) -> None:
+        self.processes = processes
         self.policy, self.writer, self.scorer = policy, writer, scorer
         self.candidates, self.steps_per_rollout, self.seed, self.clock = candidates, steps_per_rollout, seed, clock
         self.selector = CandidateSelector(len(policy.labels))
@@ -69,8 +75,16 @@ class Rollouts:
         """Return the rewards of one rollout; None for a topic that has no text with a usable prediction."""
         number = trainer_state.global_step // self.steps_per_rollout
         written = [text if isinstance(text, str) else text[0]["content"] for text in completions]  # of a conversation
-        self.latest = self.score(written, self.policy.targets(prompts), number)
-        return [reward if reward == reward else None for reward in self.latest.topic_rewards.tolist()]
+        parts = self.processes.gather((written, self.policy.targets(prompts)))
+        targets = torch.cat([part for _, part in parts])
+        self.latest = self.score([text for part, _ in parts for text in part], targets, number)
+        own = self.latest.topic_rewards[self.processes.part(len(targets))].tolist()
+        return [reward if reward == reward else None for reward in own]
+
+    def topics(self, targets: torch.Tensor, number: int) -> list[str]:
+        """Sample one topic per target from the policy as it is, for a rollout from which it does not learn."""
+        purpose = self.processes.purpose("topics")
+        return self.processes.share(lambda part: self.policy.sample(part, self.seed, number, purpose)[0], targets)
 
     def score(self, completions: list[str], targets: torch.Tensor, number: int) -> ScoredRollout:
         """Write texts for N completions of the policy, and score them.
@@ -88,8 +102,16 @@ class Rollouts:
         if self.candidates.candidates > 1:
             return self._selected(topics, targets, number)
         with self.clock("writer"):
-            texts = self.writer.write(topics, self.seed, number, targets=targets).texts
+            texts = self._write(self.writer, topics, targets, number)
         return self.scorer(topics, targets, texts, topic_of, "prompted")
+
+    def _write(
+        self, writer: Writer, openings: list[str], targets: torch.Tensor, number: int, purpose: str = "writer"
+    ) -> list[str]:
+        purpose = self.processes.purpose(purpose)
+        return self.processes.share(
+            lambda part, of: writer.write(part, self.seed, number, purpose, targets=of).texts, openings, targets
+        )
 
     def save(self, folder: Path) -> None:
         """Write everything that later rollouts depend on to the folder of a checkpoint."""
@@ -107,14 +129,15 @@ class Rollouts:
         """Write more texts than the teacher is asked about; see `prompter.rl.candidate_selection`."""
         copies = self.candidates.candidates
         with self.clock("writer"):
-            candidates = self._begins.write(topics * copies, self.seed, number, targets=targets.repeat(copies)).texts
+            candidates = self._write(self._begins, topics * copies, targets.repeat(copies), number)
         with self.clock("screen"):
-            features = self._begins.features(candidates)
-            picked = torch.tensor(self.selector.pick(features, candidates, len(topics)))
+            features = self.processes.share(self._begins.features, candidates)
+            pick = self.processes.from_first(lambda: self.selector.pick(features, candidates, len(topics)))
+            picked = torch.tensor(pick)
         texts = [candidates[i] for i in picked.tolist()]
         if self._ends is not None:
             with self.clock("writer"):
-                texts = self._ends.write(texts, self.seed, number, "writer's end", targets=targets[picked % len(topics)]).texts
+                texts = self._write(self._ends, texts, targets[picked % len(topics)], number, "writer's end")
         scored = self.scorer(topics, targets, texts, picked % len(topics), "prompted")
         with self.clock("screen"):
             self.selector.learn(features[picked], scored.batch.teacher_logits)

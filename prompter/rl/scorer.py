@@ -14,6 +14,7 @@ from torch import Tensor
 
 from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
+from distill.processes.group import ALONE, Processes
 from distill.student import Student
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.rl.config import TERMS, RewardConfig
@@ -77,6 +78,7 @@ class Scorer:
         clock: Counts the seconds.
         reward_funcs: Further terms, see `RewardFunction`.
         reward_weights: Weight of each further term; all 1 if None.
+        processes: Those that score texts together, all of them the same texts.
 
     Attributes:
         weights: Weight of every term by name.
@@ -94,7 +96,9 @@ class Scorer:
         clock: Clock,
         reward_funcs: Sequence[RewardFunction] = (),
         reward_weights: Sequence[float] | None = None,
+        processes: Processes = ALONE,
     ) -> None:
+        self.processes = processes
         self.teacher, self.student, self.clock = teacher, student, clock
         self.functions = _named(reward_funcs)
         own_weights = _checked_weights(reward_weights, list(self.functions))
@@ -120,7 +124,7 @@ class Scorer:
         with self.clock("teacher"):
             teacher_log_probs = self.teacher(texts)
         with self.clock("student answers"):
-            student_log_probs = self.student.log_probs(texts)
+            student_log_probs = self.processes.share(self.student.log_probs, texts)
         batch = SyntheticBatch(texts, teacher_log_probs, targets[topic_of], [topics[i] for i in topic_of.tolist()], source)
         terms = {
             "confidence": confidence(teacher_log_probs, batch.targets),
@@ -128,7 +132,7 @@ class Scorer:
             "disagreement": disagreement(teacher_log_probs, student_log_probs),
             "novelty": self.window.score(topics)[topic_of],
         }
-        terms |= self._own_terms(batch, student_log_probs)
+        terms |= self.processes.from_first(lambda: self._own_terms(batch, student_log_probs)) if self.functions else {}
         reward = torch.where(batch.usable, weighted_sum(terms, self.weights), torch.nan)
         usable = torch.isfinite(reward)
         sums = torch.zeros(len(topics)).index_add_(0, topic_of[usable], reward[usable])
@@ -137,8 +141,6 @@ class Scorer:
 
     def _own_terms(self, batch: SyntheticBatch, student_log_probs: Tensor) -> dict[str, Tensor]:
         """Call the user's reward functions."""
-        if not self.functions:
-            return {}
         with self.clock("own rewards"):
             return {
                 name: _checked_rewards(

@@ -24,20 +24,23 @@ def open_console(quiet: bool, path: str | Path, then: str = "continue with --res
 
 
 @contextmanager
-def open_run(path: str | Path, setting: str = "output_dir", quiet: bool = False) -> Iterator[tuple[RunFolder, Console]]:
+def open_run(
+    path: str | Path, setting: str = "output_dir", quiet: bool = False, writes: bool = True
+) -> Iterator[tuple[RunFolder, Console]]:
     """Open the folder of a run, locked for this process, and a console; see `open_console`.
 
     Args:
         path: Folder of the run. It is made if it is missing, and removed if nothing was written into it.
         setting: Name of the setting that gave the folder, for messages.
         quiet: Show neither bars nor tables.
+        writes: See `RunFolder`; a process that does not write is quiet, too.
 
     Raises:
         InputError: The folder cannot be written, or another process uses it.
     """
-    folder = RunFolder(path, setting)
+    folder = RunFolder(path, setting, writes)
     try:
-        with open_console(quiet, path) as console:
+        with open_console(quiet or not writes, path) as console:
             yield folder, console
     finally:
         folder.close()

@@ -120,17 +120,21 @@ class RunFolder:
     Args:
         path: The folder; made if it is missing.
         setting: Name of the setting that gave it, for messages.
+        writes: Whether this process writes into it; of several processes of one run, the first does. The others only read, and
+            take no lock.
 
     Raises:
         InputError: The folder cannot be written, or another process uses it.
     """
 
-    def __init__(self, path: str | Path, setting: str = "output_dir") -> None:
+    def __init__(self, path: str | Path, setting: str = "output_dir", writes: bool = True) -> None:
         self.path, self.setting = Path(path), setting
-        self._lock = take_lock(self.path / LOCK, setting, path)
+        self._lock = take_lock(self.path / LOCK, setting, path) if writes else None
 
     def close(self) -> None:
         """Let other processes use the folder. Remove it if nothing was written into it."""
+        if self._lock is None:
+            return
         empty = [file.name for file in self.path.iterdir()] == [LOCK]
         if empty and os.name == "posix":  # while it is locked, so that no other process can open it in between
             self._remove()

@@ -107,7 +107,8 @@ class RolloutCallback(TrainerCallback):
 
     def ends(self) -> bool:
         """Return whether the run should end after this rollout, before its budget is spent: Ctrl-C, or the pilot."""
-        return self.stop.made or (self.update < self.schedule.rollouts and bool(self.pilot_findings()))
+        stopped = self.rollouts.processes.any(self.stop.made)  # a signal may not reach all of them at the same rollout
+        return stopped or (self.update < self.schedule.rollouts and bool(self.pilot_findings()))
 
     def book(self, scored: ScoredRollout) -> None:
         """Count a rollout, train the student on it, and note its metrics and samples."""
@@ -121,7 +122,8 @@ class RolloutCallback(TrainerCallback):
         self._row = {"update": self.update, "queries": self.queries, **scored.metrics()}
         self._row["student_loss"] = round(learnt["student_loss"], 6) if learnt else None
         self._row |= {"kappa": round(health.pooled(self.looks[-1:]).get("kappa", 0.0), 6), "health": self.looks[-1]}
-        if self.evaluation and run.eval_every and self.update % run.eval_every == 0:
+        first = self.rollouts.processes.first
+        if first and self.evaluation and run.eval_every and self.update % run.eval_every == 0:
             with self.clock("evaluation"):
                 self._row["accuracy"] = score(self.distiller.student, self.evaluation)["accuracy"]
         rows = sample_rows(batch, self.rollouts.policy.labels, scored.terms | {"reward": scored.reward})
@@ -142,7 +144,9 @@ class RolloutCallback(TrainerCallback):
 
     def write_row(self, trainer_metrics: dict[str, float]) -> None:
         """Append the rollout's row and samples to the logs, and show them."""
-        row = self._row | trainer_metrics
+        row, self._row = self._row | trainer_metrics, {}
+        if not self.rollouts.processes.first:
+            return
         self.folder.append("metrics", [row])
         self.folder.append("samples", self._samples)
         loss = f" student loss {row['student_loss']:.3f}" if row["student_loss"] is not None else ""
@@ -151,7 +155,6 @@ class RolloutCallback(TrainerCallback):
         self.console.step(self._bar, self.queries, status)
         if self.update % self.settings.run.sample_every == 0 or self.update == 1:
             self.console.samples(self._samples, f"after {self.queries} queries")
-        self._row = {}
         self._say_findings()
 
     # Health
@@ -181,6 +184,10 @@ class RolloutCallback(TrainerCallback):
 
     def complete(self, checkpoint: Path) -> None:
         """Add everything that TRL does not save to the folder of a checkpoint, and seal it."""
+        self.rollouts.processes.wait()  # each has written the state of its random numbers
+        self.rollouts.processes.from_first(lambda: self._complete(checkpoint))
+
+    def _complete(self, checkpoint: Path) -> None:
         (checkpoint / "README.md").unlink(missing_ok=True)  # PEFT's empty card
         self.distiller.save(checkpoint / DISTILLER)
         self.rollouts.save(checkpoint)
@@ -191,6 +198,7 @@ class RolloutCallback(TrainerCallback):
             **self.rollouts.scorer.teacher.state(),
             "log_sizes": self.folder.log_sizes(LOGS),
             "seconds": self.clock.so_far(),
+            "processes": self.rollouts.processes.size,
         }
         write_json(checkpoint / COUNTERS, counters)
         self.folder.seal(checkpoint)
@@ -199,13 +207,21 @@ class RolloutCallback(TrainerCallback):
         """Continue from a checkpoint: restore everything that TRL does not restore itself.
 
         Raises:
-            InputError: The run was made with other reward functions.
+            InputError: The run was made with other reward functions, or by another number of processes.
         """
+        processes = self.rollouts.processes
         counters = read_json(checkpoint / COUNTERS)
+        if (before := counters.get("processes", 1)) != processes.size:
+            raise InputError(
+                f"output_dir: '{self.folder.path}' holds a run of {before} process{'es' * (before != 1)}, but this one has "
+                f"{processes.size}, whose result would differ: start as many, or choose another folder"
+            )
         self.update, self.queries, self.unusable = counters["update"], counters["queries"], counters["unusable"]
         self.rollouts.scorer.teacher.restore(counters)
         self.clock.seconds.update(counters["seconds"])
-        self.folder.cut_logs(counters["log_sizes"])
+        if processes.first:
+            self.folder.cut_logs(counters["log_sizes"])
+        processes.wait()  # the others read what is left
         self._check_terms()
         self.looks = [row["health"] for row in self.folder.read("metrics") if "health" in row]
         self.rollouts.restore(checkpoint)

@@ -4,8 +4,8 @@ The steps in order: load teacher, policy and writer; alternate rollouts and stud
 student's remaining updates; train the same student on other text, for comparison; measure and write everything.
 """
 
-import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ from distill.checkpoints.checksums import list_files
 from distill.common.errors import InputError, WorthlessError
 from distill.common.files import read_json, write_json
 from distill.distiller import Distiller
+from distill.processes.group import Processes
+from distill.processes.launch import start
 from eval.classifiers import health
 from eval.classifiers.disagreement import disagreements
 from eval.report.run_report import write_report
@@ -26,6 +28,7 @@ from prompter.runtime.clock import Clock
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_run
 from prompter.runtime.run_folder import RunFolder, default_values
+from prompter.runtime.versions import library_versions
 from prompter.saved.hub import upload_model
 from prompter.saved.manifest import PROMPTER_MANIFEST, save_prompter, training_summary
 from prompter.saved.model_card import write_prompter_card
@@ -60,36 +63,82 @@ def train(
         reward_weights: Weight of each further term; all 1 if None.
 
     Returns:
-        The summary, as in `summary.json`, or None if Ctrl-C stopped the run.
+        The summary, as in `summary.json`, or None if Ctrl-C stopped the run. Of several processes, the first one returns it;
+        the others return an empty one when their work is done.
 
     Raises:
         InputError: Anything that the user can correct. A run that has not begun leaves no file behind.
     """
-    refuse_launcher()
     run = settings.run
-    with open_run(run.output_dir, quiet=run.quiet) as (folder, console):
-        if run.resume and (folder.path / SUMMARY).exists():
-            return finish(finished_summary(settings, folder, console), settings, folder, console)
-        clock = Clock()
-        with clock("teacher and writer"):
-            models = load_models(settings, console)
-            size = models.writer.settle_batch_size(folder.found_batch_size())
-        scorer = Scorer(models.teacher, new_student(settings, models), settings.reward, clock, reward_funcs, reward_weights)
-        callback, trainer = prepare(settings, models, scorer, folder, console, clock)
-        folder.open_config(settings.flat(), run.resume, NOT_COMPARED, default_values(*PARTS))
-        if not settings.writer.writer_batch_size:
-            folder.keep_batch_size(size)
-        finished = play(callback, trainer)
-        if found := [] if finished else callback.pilot_findings():
-            stop_after_pilot(folder, callback, found)
-        if not finished:
-            return None
-        with clock("final student updates"):
-            if settings.distill.student_restart:
-                callback.distiller.restart(new_student(settings, models))
-            callback.distiller.finish(show_updates(console, settings.distill.student_updates))
-        summary = write_run_results(settings, models, folder, callback, console)
-        return finish(summary, settings, folder, console)
+    processes = start(run.device)
+    with processes.together():
+        if processes.size > 1:
+            check_processes(settings, reward_funcs, reward_weights, processes)
+        with open_run(run.output_dir, quiet=run.quiet, writes=processes.first) as (folder, console):
+            return _train(settings, reward_funcs, reward_weights, processes, folder, console)
+
+
+def check_processes(
+    settings: Settings,
+    reward_funcs: Sequence[RewardFunction],
+    reward_weights: Sequence[float] | None,
+    processes: Processes,
+) -> None:
+    """Refuse processes that cannot work on the same run.
+
+    Raises:
+        InputError: They have other settings or versions, or there are more of them than texts of a student update.
+    """
+    own = {"reward_funcs": [getattr(function, "__name__", type(function).__name__) for function in reward_funcs]}
+    weights = {"reward_weights": None if reward_weights is None else list(reward_weights)}
+    processes.check_same(settings.flat() | own | weights | library_versions())
+    if settings.distill.student_batch_size < processes.size:
+        raise InputError(
+            f"student_batch_size is {settings.distill.student_batch_size}, expected at least one text for each of the "
+            f"{processes.size} processes: raise it, or start fewer"
+        )
+
+
+def _train(
+    settings: Settings,
+    reward_funcs: Sequence[RewardFunction],
+    reward_weights: Sequence[float] | None,
+    processes: Processes,
+    folder: RunFolder,
+    console: Console,
+) -> dict[str, Any] | None:
+    """Train in an open folder; see `train`."""
+    run = settings.run
+    if processes.from_first(lambda: run.resume and (folder.path / SUMMARY).exists()):
+        if not processes.first:
+            return {}
+        return finish(finished_summary(settings, folder, console), settings, folder, console)
+    clock = Clock()
+    with clock("teacher and writer"):
+        models = load_models(settings, console, processes)
+        remembered = processes.from_first(folder.found_batch_size)
+        size = min(processes.gather(models.writer.settle_batch_size(remembered)))  # what fits for all of them
+        models.writer.config = replace(models.writer.config, writer_batch_size=size)
+    student = new_student(settings, models)
+    scorer = Scorer(models.teacher, student, settings.reward, clock, reward_funcs, reward_weights, processes)
+    callback, trainer = prepare(settings, models, scorer, folder, console, clock)
+    processes.from_first(lambda: folder.open_config(settings.flat(), run.resume, NOT_COMPARED, default_values(*PARTS)))
+    if processes.first and not settings.writer.writer_batch_size:
+        folder.keep_batch_size(size)
+    finished = play(callback, trainer)
+    if found := [] if finished else callback.pilot_findings():
+        stop_after_pilot(folder, callback, found)
+    if not finished:
+        return None
+    with clock("final student updates"):
+        if settings.distill.student_restart:
+            callback.distiller.restart(new_student(settings, models))
+        callback.distiller.finish(show_updates(console, settings.distill.student_updates))
+    processes.leave()
+    if not processes.first:
+        return {}
+    summary = write_run_results(settings, models, folder, callback, console)
+    return finish(summary, settings, folder, console)
 
 
 def finish(summary: dict[str, Any], settings: Settings, folder: RunFolder, console: Console) -> dict[str, Any]:
@@ -140,13 +189,15 @@ def prepare(
         )
     if settings.policy.writes == "subject" and not settings.writer.in_context:
         raise InputError("in_context is false, expected true with writes: subject: the class prompt names the subject")
-    schedule = Schedule.of(settings.policy, len(policy.labels), run.budget)
-    distiller = Distiller(scorer.student, settings.distill, run.budget, run.seed, teacher=models.teacher.white_box)
-    rollouts = Rollouts(policy, models.writer, scorer, settings.candidates, schedule.steps, run.seed, clock)
+    processes = scorer.processes
+    schedule = Schedule.of(settings.policy, len(policy.labels), run.budget, processes.size)
+    teacher = models.teacher.white_box
+    distiller = Distiller(scorer.student, settings.distill, run.budget, run.seed, teacher, processes=processes)
+    rollouts = Rollouts(policy, models.writer, scorer, settings.candidates, schedule.steps, run.seed, clock, processes)
     callback = RolloutCallback(settings, schedule, folder, rollouts, distiller, models.evaluation, console)
     if settings.policy.algorithm == "none":
         return callback, None
-    return callback, policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [callback])
+    return callback, policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [callback], processes.size)
 
 
 def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer | None) -> bool:
@@ -156,14 +207,14 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer | None) -
         False if Ctrl-C or the pilot stopped the run.
     """
     run, schedule, policy = callback.settings.run, callback.schedule, callback.rollouts.policy
-    checkpoint = None
+    processes, checkpoint = callback.rollouts.processes, None
     if run.resume:
-        checkpoint, broken = callback.folder.last_checkpoint()
+        checkpoint, broken = processes.from_first(callback.folder.last_checkpoint)
         for line in broken:
             callback.console.say(f"{line}; falling back to the one before.")
         if checkpoint:
             callback.restore(checkpoint)
-        else:
+        elif processes.first:
             callback.folder.cut_logs(dict.fromkeys(LOGS, 0))
     if callback.update < schedule.rollouts and callback.pilot_findings():
         return False
@@ -178,7 +229,7 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer | None) -
         return False
     if schedule.rest:  # too few queries for a rollout of the trainer, so the policy writes but does not learn
         targets = torch.arange(schedule.rest) % len(policy.labels)
-        completions = policy.topics(targets, run.seed, schedule.rollouts)
+        completions = callback.rollouts.topics(targets, schedule.rollouts)
         callback.update += 1
         callback.book(callback.rollouts.score(completions, targets, schedule.rollouts))
         callback.write_row({})
@@ -191,8 +242,10 @@ def stop_after_pilot(folder: RunFolder, callback: RolloutCallback, found: list[d
     Raises:
         WorthlessError: Always.
     """
-    write_json(folder.path / HEALTH, health.health(callback.looks, callback.rollouts.policy.labels, {}))
-    write_report(folder.path)
+    if callback.rollouts.processes.first:
+        write_json(folder.path / HEALTH, health.health(callback.looks, callback.rollouts.policy.labels, {}))
+        write_report(folder.path)
+    callback.rollouts.processes.wait()  # a launcher ends the others when one has ended
     raise WorthlessError(f"{folder.path}: {health.pilot_line(found, callback.queries)}")
 
 
@@ -217,13 +270,3 @@ def write_run_results(
     list_files(path, [name for name in LISTED if (path / name).is_file()])
     write_report(path)
     return summary
-
-
-def refuse_launcher() -> None:
-    """Refuse to run as one of several processes.
-
-    Raises:
-        InputError: A launcher started more than one process.
-    """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("prompter train runs in one process: start it without a launcher, on one device")

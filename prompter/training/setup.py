@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from distill.processes.group import ALONE, Processes
 from distill.student import Student, load_student
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import set_calibration
@@ -42,27 +43,40 @@ class Models(TeacherAndData):
     labelled: EvaluationData | None
 
 
-def load_teacher_and_data(run: RunConfig, console: Console, task: str | None = None) -> TeacherAndData:
+def load_teacher_and_data(
+    run: RunConfig, console: Console, task: str | None = None, processes: Processes = ALONE
+) -> TeacherAndData:
     """Open the teacher, read the evaluation data, and ask the teacher about it.
 
     Args:
         run: Settings of the run.
         console: Shows what is to be said.
         task: What a text is, for a teacher that is a language model.
+        processes: Those that will ask the teacher together.
 
     Raises:
         InputError: The teacher or the data cannot be opened, or they do not fit each other.
     """
-    teacher = open_teacher(
-        run.teacher,
-        labels=run.teacher_labels,
-        device=run.device,
-        cache=run.teacher_cache,
-        max_length=run.teacher_max_length,
-        asking=run.asking(task),
-        notice=console.say,
-        quiet=run.quiet,
-    )
+
+    def opened(labels: list[str]) -> CachedTeacher:
+        return open_teacher(
+            run.teacher,
+            labels=labels,
+            device=run.device,
+            cache=run.teacher_cache,
+            max_length=run.teacher_max_length,
+            asking=run.asking(task),
+            notice=console.say,
+            quiet=run.quiet or not processes.first,
+            processes=processes,
+        )
+
+    # The first process downloads or trains what is missing, and pays for the query by which a black box tells its classes.
+    teacher = opened(run.teacher_labels) if processes.first else None
+    labels, counters = processes.from_first(lambda: (teacher.labels, teacher.state()) if teacher else ([], {}))
+    if teacher is None:
+        teacher = opened(labels)
+        teacher.restore(counters)
     evaluation = None
     if run.eval_data:
         columns = (run.eval_text_column, run.eval_label_column)
@@ -71,20 +85,30 @@ def load_teacher_and_data(run: RunConfig, console: Console, task: str | None = N
     return TeacherAndData(teacher, evaluation)
 
 
-def load_models(settings: Settings, console: Console) -> Models:
+def load_models(settings: Settings, console: Console, processes: Processes = ALONE) -> Models:
     """Load or make everything that the settings name, except the student.
+
+    Args:
+        settings: All settings of the run.
+        console: Shows what is to be said.
+        processes: Those that make the run together.
 
     Raises:
         InputError: Something cannot be opened, or does not fit.
     """
     run, compare = settings.run, settings.run.compare
-    loaded = load_teacher_and_data(run, console, settings.policy.task_description)
+    loaded = load_teacher_and_data(run, console, settings.policy.task_description, processes)
     labels = loaded.teacher.labels
     length = settings.policy.topic_max_tokens
     if settings.policy.writes == "text":
         length = settings.writer.writer_max_new_tokens
     base = settings.policy.policy or run.generator
+    if not processes.first:
+        processes.wait()  # until the first one has downloaded or trained what is missing
     policy = TopicPolicy.load(base, labels, settings.policy, length, run.device, run.seed, run.quiet)
+    writer = Writer.beside(policy, base, run.generator, settings.writer, run.device, quiet=run.quiet)
+    if processes.first:
+        processes.wait()
     needs_corpus = {"random-words", "corpus"} & set(compare)
     labelled = None
     if "supervised" in compare:
@@ -93,7 +117,7 @@ def load_models(settings: Settings, console: Console) -> Models:
         teacher=loaded.teacher,
         evaluation=loaded.evaluation,
         policy=policy,
-        writer=Writer.beside(policy, base, run.generator, settings.writer, run.device, quiet=run.quiet),
+        writer=writer,
         corpus=read_sentences(str(run.corpus)) if needs_corpus else [],
         real=load_texts(str(run.real_data), run.eval_text_column) if "real" in compare else [],
         labelled=labelled,

@@ -67,15 +67,15 @@ class Schedule:
     rest: int
 
     @classmethod
-    def of(cls, config: PolicyConfig, classes: int, budget: int) -> "Schedule":
-        """Divide a budget of teacher queries into rollouts.
+    def of(cls, config: PolicyConfig, classes: int, budget: int, processes: int = 1) -> "Schedule":
+        """Divide a budget of teacher queries into rollouts, whose minibatches the processes share equally.
 
         Raises:
             InputError: The budget is smaller than one rollout.
         """
         minibatches = max(1, config.rollout_size // config.minibatch_size)
         group = max(2, round(config.rollout_size / classes))
-        while group * classes % minibatches:
+        while group * classes % (minibatches * processes):
             group += 1
         size = group * classes
         if budget < size:
@@ -92,6 +92,7 @@ def policy_trainer(
     reward: Any,
     folder: Path,
     callbacks: list[TrainerCallback],
+    processes: int = 1,
 ) -> GRPOTrainer | RLOOTrainer:
     """Make the trainer that trains the policy in place.
 
@@ -102,6 +103,7 @@ def policy_trainer(
         reward: Reward function in TRL's form.
         folder: Where TRL writes its checkpoints.
         callbacks: What happens between the optimizer steps.
+        processes: How many of them train the policy together.
 
     Raises:
         InputError: `trainer_args` holds a key or value that the trainer's configuration does not accept, or a tracker of
@@ -115,7 +117,7 @@ def policy_trainer(
             trainer = trainer_class(
                 model=policy.model,
                 reward_funcs=reward,
-                args=trainer_config(settings, policy, schedule, folder),
+                args=trainer_config(settings, policy, schedule, folder, processes),
                 train_dataset=prompts,
                 processing_class=policy.tokenizer,
                 callbacks=callbacks,
@@ -146,14 +148,16 @@ def _reference_copied(model: PreTrainedModel | PeftModel) -> Iterator[None]:
         yield
 
 
-def trainer_config(settings: Settings, policy: TopicPolicy, schedule: Schedule, folder: Path) -> GRPOConfig | RLOOConfig:
+def trainer_config(
+    settings: Settings, policy: TopicPolicy, schedule: Schedule, folder: Path, processes: int = 1
+) -> GRPOConfig | RLOOConfig:
     """Make the configuration of the trainer; see `policy_trainer`."""
     config, device = settings.policy, policy.model.device
     _, config_class = TRAINERS[config.algorithm]
     extra = checked_trainer_args(config)
     arguments: dict[str, Any] = {
         "output_dir": str(folder),
-        "per_device_train_batch_size": schedule.size // schedule.minibatches,
+        "per_device_train_batch_size": schedule.size // schedule.minibatches // processes,
         "steps_per_generation": schedule.minibatches,
         "num_generations": schedule.group,
         "num_iterations": config.num_iterations,

@@ -19,7 +19,7 @@ def untrained_rollouts(callback: RolloutCallback) -> None:
     targets = torch.arange(len(policy.labels)).repeat_interleave(schedule.group)
     while callback.update < schedule.rollouts:
         number = callback.update
-        topics = policy.topics(targets, run.seed, number)
+        topics = callback.rollouts.topics(targets, number)
         callback.update += 1
         callback.book(callback.rollouts.score(topics, targets, number))
         callback.write_row({})
@@ -34,8 +34,10 @@ def _save(callback: RolloutCallback) -> None:
     """Save a checkpoint, and delete all but the newest ones."""
     place = callback.folder.checkpoints
     checkpoint = place / f"checkpoint-{callback.update}"
-    checkpoint.mkdir(parents=True, exist_ok=True)
+    first = callback.rollouts.processes.first
+    if first:
+        checkpoint.mkdir(parents=True, exist_ok=True)
     callback.complete(checkpoint)
     found = sorted(place.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
-    for old in found[:-KEPT]:
+    for old in found[:-KEPT] if first else []:
         shutil.rmtree(old)

@@ -1,0 +1,147 @@
+"""What a launcher (`accelerate launch`, `torchrun`) has started: how many processes, and how they find each other.
+
+The command line asks this before anything is loaded, so the slow imports are inside the functions.
+"""
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from distill.common.errors import InputError
+
+if TYPE_CHECKING:
+    from distill.processes.group import Processes
+
+PATIENCE = timedelta(days=1)
+"""How long a process waits for the others. A launcher ends all processes when one has failed, so this need not be short, and
+a service may take hours to answer the first process."""
+
+OTHER_WAYS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG")
+"""Ways of accelerate to divide one model over processes."""
+
+
+def launched() -> int:
+    """Return how many processes a launcher has started for this command, 1 without a launcher.
+
+    Raises:
+        InputError: WORLD_SIZE is no number.
+    """
+    value = os.environ.get("WORLD_SIZE") or "1"
+    if not value.isdecimal():
+        raise InputError(f"the environment variable WORLD_SIZE is {value!r}, expected a number of processes: unset it")
+    return int(value)
+
+
+def may_speak() -> bool:
+    """Return whether this process says why the command ends: of several that fail, the first one to ask does.
+
+    Processes that have not found each other yet speak once for each machine.
+    """
+    if (os.environ.get("WORLD_SIZE") or "1") == "1":
+        return True
+    import torch.distributed as dist
+
+    if dist.is_available() and dist.is_initialized():
+        try:
+            return bool(dist.distributed_c10d._get_default_store().add("prompter/failed", 1) == 1)
+        except RuntimeError:  # the store has gone with the process that held it
+            return True
+    return (os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or "0") == "0"
+
+
+def refuse_launcher(verb: str) -> None:
+    """Refuse to run a command as one of several processes.
+
+    Raises:
+        InputError: A launcher started more than one process.
+    """
+    if (size := launched()) > 1:
+        raise InputError(
+            f"{verb} runs in one process, but a launcher started {size} (WORLD_SIZE): start it without accelerate launch or "
+            "torchrun; only prompter train runs in several"
+        )
+
+
+def start(device: str) -> "Processes":
+    """Meet the other processes that a launcher has started. Without a launcher there are none.
+
+    Args:
+        device: The setting `device`.
+
+    Raises:
+        InputError: They cannot meet, or cannot work together on this device.
+    """
+    from distill.processes.group import Processes
+
+    size = launched()
+    if size == 1:
+        return Processes()
+    from accelerate import PartialState
+
+    kind = _checked_device(device)
+    try:
+        state = PartialState(cpu=kind == "cpu", timeout=PATIENCE)
+    except (RuntimeError, ValueError, OSError) as error:
+        raise InputError(_no_meeting(error)) from error
+    if state.num_processes != size:
+        raise InputError(f"a launcher started {size} processes, but {state.num_processes} have met: start all of them anew")
+    return Processes(state.process_index, state.num_processes)
+
+
+def _checked_device(device: str) -> str:
+    """Return the type of the device, cpu or cuda.
+
+    Raises:
+        InputError: Several processes cannot work on it.
+    """
+    import torch
+    import torch.distributed as dist
+
+    from distill.common.precision import resolve_device
+
+    for way in OTHER_WAYS:
+        if os.environ.get(f"ACCELERATE_USE_{way}", "").lower() in ("true", "1"):
+            raise InputError(
+                f"accelerate is set up for {way}, but prompter train holds its models whole in each process: choose plain "
+                "multi-GPU or multi-CPU with accelerate config, or the file configs/accelerate/multi_gpu.yaml"
+            )
+    place = resolve_device(device)
+    if place.type not in ("cpu", "cuda") or place.index is not None:
+        raise InputError(
+            f"device is {device}, expected auto, cuda or cpu with several processes: each takes the GPU of its own number"
+        )
+    if not dist.is_available():
+        raise InputError("this PyTorch is built without torch.distributed: start one process, or install another build")
+    if place.type == "cpu":
+        if not dist.is_gloo_available():
+            raise InputError("this PyTorch lacks gloo, by which processes on CPUs talk: start one process, or install another")
+        return "cpu"
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("true", "1"):
+        raise InputError(f"accelerate was started with --cpu, but device is {device} and means a GPU: give --device cpu")
+    if not dist.is_nccl_available():
+        raise InputError(
+            "this PyTorch lacks NCCL, by which processes on GPUs talk: install a build with NCCL (Linux), start one process, "
+            "or give --device cpu"
+        )
+    here, gpus = int(os.environ.get("LOCAL_WORLD_SIZE") or launched()), torch.cuda.device_count()
+    if here > gpus:
+        raise InputError(
+            f"{here} processes were started on a machine with {gpus} GPU{'s' * (gpus != 1)}: give --num_processes {gpus} "
+            f"(torchrun: --nproc_per_node {gpus}), or --device cpu"
+        )
+    return "cuda"
+
+
+def _no_meeting(error: Exception) -> str:
+    """Return one line about processes that did not find each other."""
+    reason = " ".join(str(error).split())
+    port = os.environ.get("MASTER_PORT", "29500")
+    if "EADDRINUSE" in reason or "already in use" in reason.lower():
+        return (
+            f"port {port}, by which the processes would meet, is in use: choose another one (accelerate launch "
+            "--main_process_port, torchrun --master_port)"
+        )
+    return (
+        f"the processes cannot meet at {os.environ.get('MASTER_ADDR', 'MASTER_ADDR')}:{port} ({reason[:160]}): start them "
+        "with accelerate launch or torchrun"
+    )
