@@ -1,4 +1,4 @@
 """Several processes that work on one run: how they find each other, and what they exchange.
 
-May import `common` and `teachers`.
+May import `common`, `teachers` and `teachers/services`.
 """

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
 from distill.config import DistillConfig
-from distill.distiller import Distiller, pool_batches
+from distill.distiller import Distiller
 from distill.masked_embeddings import MaskedEmbeddings
+from distill.replay import pool_batches
 from distill.student import Student, load_student
 from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.tiny import LABELS, embedded_batch, judged, make_tokenizer, random_batch, random_texts

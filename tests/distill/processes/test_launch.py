@@ -1,0 +1,88 @@
+"""What a launcher started: who may speak, and what is refused in one line."""
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+import torch
+import torch.distributed
+
+from distill.common.errors import InputError
+from distill.processes.group import Processes
+from distill.processes.launch import launched, may_speak, refuse_launcher, start
+from tests.distill.processes.two import as_launched, free_port, in_two
+
+
+@pytest.fixture
+def launcher(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """A process that believes to be the second of two."""
+    for name, value in as_launched(1, 29500).items():
+        monkeypatch.setenv(name, value)
+    yield monkeypatch
+
+
+def test_without_a_launcher_there_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert launched() == 1
+    assert may_speak()
+    assert start("cpu").size == 1
+    refuse_launcher("prompter export")
+    monkeypatch.setenv("WORLD_SIZE", "two")
+    with pytest.raises(InputError, match="WORLD_SIZE is 'two'"):
+        launched()
+
+
+def test_before_they_meet_one_process_of_each_machine_speaks(launcher: pytest.MonkeyPatch) -> None:
+    assert not may_speak()
+    launcher.setenv("LOCAL_RANK", "0")
+    assert may_speak()
+    with pytest.raises(InputError, match="prompter distill runs in one process, but a launcher started 2"):
+        refuse_launcher("prompter distill")
+
+
+def test_of_processes_that_fail_one_speaks() -> None:
+    assert sorted(in_two(lambda processes: [may_speak(), may_speak()])) == [[False, False], [True, False]]
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "lacking", "variables", "said"),
+    [
+        ("cuda", 1, "", {}, "2 processes were started on a machine with 1 GPU: give --num_processes 1"),
+        ("auto", 2, "is_nccl_available", {}, "lacks NCCL"),
+        ("auto", 2, "", {"ACCELERATE_USE_CPU": "true"}, "give --device cpu"),
+        ("cuda:1", 2, "", {}, "device is cuda:1, expected auto, cuda or cpu"),
+        ("cpu", 0, "is_gloo_available", {}, "lacks gloo"),
+        ("cpu", 0, "", {"ACCELERATE_USE_FSDP": "true"}, "set up for FSDP"),
+    ],
+)
+def test_what_cannot_work_together_is_refused(
+    launcher: pytest.MonkeyPatch, device: str, gpus: int, lacking: str, variables: dict[str, str], said: str
+) -> None:
+    launcher.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    launcher.setattr(torch.cuda, "device_count", lambda: gpus)
+    launcher.setattr(torch.distributed, "is_nccl_available", lambda: lacking != "is_nccl_available")
+    if lacking:
+        launcher.setattr(torch.distributed, lacking, lambda: False)
+    for name, value in variables.items():
+        launcher.setenv(name, value)
+    with pytest.raises(InputError, match=said):
+        start(device)
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port()))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        def refused(processes: Processes) -> str:
+            if processes.rank:
+                return ""
+            import os
+
+            os.environ["MASTER_PORT"] = str(port)
+            with pytest.raises(InputError) as error:
+                start("cpu")
+            return str(error.value)
+
+        assert f"port {port}, by which the processes would meet, is in use" in in_two(refused, meet=False)[0]
