@@ -41,7 +41,7 @@ def may_speak() -> bool:
         return True
     import torch.distributed as dist
 
-    if hasattr(dist, "is_initialized") and dist.is_initialized():
+    if dist.is_available() and dist.is_initialized():
         try:
             return bool(dist.distributed_c10d._get_default_store().add("prompter/failed", 1) == 1)
         except RuntimeError:  # the store has gone with the process that held it
@@ -106,11 +106,11 @@ def _checked_device(device: str) -> str:
                 "multi-GPU or multi-CPU with accelerate config, or the file configs/accelerate/multi_gpu.yaml"
             )
     place = resolve_device(device)
-    if place.type not in ("cpu", "cuda") or place.index is not None:
+    if str(place) not in ("cpu", "cuda"):
         raise InputError(
             f"device is {device}, expected auto, cuda or cpu with several processes: each takes the GPU of its own number"
         )
-    if not hasattr(dist, "init_process_group"):  # a build without it
+    if not dist.is_available():
         raise InputError("this PyTorch is built without torch.distributed: start one process, or install another build")
     if place.type == "cpu":
         if not dist.is_gloo_available():
