@@ -8,6 +8,7 @@ The messages are those of `accelerate` and `torch.distributed`. A single process
 module did not exist.
 """
 
+import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -134,6 +135,8 @@ class Processes:
         except RuntimeError as error:
             if self.size == 1 or not any(word in str(error).lower() for word in LOST):
                 raise
+            if hasattr(signal, "pthread_sigmask"):  # a launcher ends this process now, but it says why first
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
             raise InputError(
                 f"process {self.rank} of {self.size} has lost the others: one of them was killed, or its machine cannot be "
                 "reached; start them again with --resume"
