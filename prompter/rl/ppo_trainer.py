@@ -319,6 +319,6 @@ class PPOTrainer(GRPOTrainer):
         if checkpoint is None:
             return
         self.critic.load_state_dict(load_file(Path(checkpoint) / "critic.safetensors"))
-        state = torch.load(Path(checkpoint) / "critic_optimizer.pt", weights_only=True, map_location=self.accelerator.device)
+        state = torch.load(Path(checkpoint) / "critic_optimizer.pt", weights_only=True, map_location="cpu")
         self.critic_optimizer.load_state_dict(state["optimizer"])
         self.critic_scheduler.load_state_dict(state["scheduler"])
