@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM
 from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import resolve_device, weight_dtype
 from distill.common.seeding import random_generator
+from distill.language_models.special_tokens import start_token
 from prompter.decoding.loop import decode
 
 WAYS = {
@@ -42,7 +43,7 @@ def main() -> None:
     device = resolve_device(args.device)
     model = load_model(AutoModelForCausalLM, args.generator, "generator", device, weight_dtype(device))
     tokenizer = load_tokenizer(args.generator, "generator")
-    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    start = start_token(model.generation_config, tokenizer)
     ids = torch.full((args.batch, 1), start, device=device)
     mask = torch.ones_like(ids)
     pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id

@@ -23,6 +23,7 @@ ROOMS = {
     "distill.teachers.functions": {"distill.common", "distill.teachers"},
     "distill.teachers.services": {"distill.checkpoints", "distill.common", "distill.teachers", "distill.teachers.functions"},
     "distill.students": {"distill.checkpoints", "distill.common"},
+    "distill.language_models": {"distill.checkpoints", "distill.common"},
     "distill.processes": {"distill.common", "distill.teachers", "distill.teachers.services"},
     "distill": {"distill.checkpoints", "distill.common", "distill.processes", "distill.students", "distill.teachers"},
     "distill.methods": {"distill.checkpoints", "distill.common", "distill.teachers", "distill"},

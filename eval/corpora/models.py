@@ -14,6 +14,7 @@ from distill.common import encode
 from distill.common.errors import InputError
 from distill.common.hub import load_config, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device, weight_dtype
+from distill.language_models.special_tokens import start_token
 
 LONGEST = 512
 """Tokens read per text."""
@@ -40,7 +41,7 @@ def mean_logprobs(writer: str, texts: Sequence[str], device: str = "auto") -> np
     place = resolve_device(device)
     model = load_model(AutoModelForCausalLM, writer, "writer", place, weight_dtype(place))
     tokenizer = load_tokenizer(writer, "writer")
-    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    start = start_token(model.generation_config, tokenizer)
     if start is None:
         raise InputError(f"writer: the tokenizer of {writer} has neither a BOS nor an EOS token; set its bos_token.")
     longest = encode.usable_length(model, tokenizer, LONGEST) - 1

@@ -13,18 +13,15 @@ from distill.teachers.config import FoundTeacherSettings
 from distill.teachers.found import found_teacher, made_here
 from distill.teachers.names import teacher_name
 from prompter.cluster.config import ENGINE_SETTINGS, EngineSettings
-from prompter.generation.config import WriterConfig
+from prompter.generation.config import TRANSFORMERS, BackendSettings, WriterConfig, split_writer
 from prompter.runtime.parser import combined, fill
 from prompter.runtime.run_folder import default_values
 
 NO_TEACHER = "none"
 
-BACKENDS = ("transformers", "vllm")
-"""What the frozen writer runs on."""
-
 
 @dataclass
-class ExportConfig(FoundTeacherSettings, EngineSettings, HubSettings, CommonSettings):
+class ExportConfig(BackendSettings, FoundTeacherSettings, EngineSettings, HubSettings, CommonSettings):
     """What to export.
 
     Raises:
@@ -47,7 +44,6 @@ class ExportConfig(FoundTeacherSettings, EngineSettings, HubSettings, CommonSett
         "Budget",
         low=1,
     )
-    writer: str = setting("transformers", "What the frozen writer runs on.", "Writer", choices=BACKENDS)
     batch_size: int = setting(256, "Texts written and labelled at once.", "Writer", low=1)
     corpus: str | None = setting(
         None, "General text that a rewriter (method t3) rewrites; default: what it was trained on.", "Texts", path=True
@@ -74,6 +70,7 @@ class ExportConfig(FoundTeacherSettings, EngineSettings, HubSettings, CommonSett
     def __post_init__(self) -> None:
         """Check ranges, and what goes together."""
         check(self)
+        split_writer(self.writer)
         if self.max_words and self.max_words < self.min_words:
             raise InputError(f"max_words is {self.max_words}, expected at least min_words = {self.min_words}, or 0")
         if self.teacher == NO_TEACHER and (self.balance or self.min_confidence):
@@ -96,7 +93,7 @@ its fingerprint, wherever it lies."""
 
 def recipe_settings(config: ExportConfig, writer: WriterConfig, manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings that decide what the rows are: a prompter's writer, or a rewriter's corpus, among them."""
-    settings = dataclasses.asdict(config) | {"teacher": teacher_name(config.teacher)}
+    settings = dataclasses.asdict(config) | {"teacher": teacher_name(config.teacher), "writer": teacher_name(config.writer)}
     if "rewriter" in manifest:
         settings["corpus"] = config.corpus or manifest["corpus"]
     else:
@@ -122,8 +119,10 @@ def export_settings(values: Mapping[str, Any], where: str = "") -> tuple[ExportC
         before = default_values(WriterConfig)
         defaults = before | {key: value for key, value in manifest["writer_settings"].items() if key in before}
     config, writer = fill(PARTS, [("", defaults), (where, values)])
-    if "rewriter" in manifest and config.writer != "transformers":
-        raise InputError(f"writer is '{config.writer}', but {run} is a rewriter, which runs on transformers: leave it out")
+    if "rewriter" in manifest and config.writer != TRANSFORMERS:
+        raise InputError(
+            f"writer is '{teacher_name(config.writer)}', but {run} is a rewriter, which runs on transformers: leave it out"
+        )
     if "rewriter" not in manifest and config.corpus:
         raise InputError(f"corpus is for a rewriter (method t3), and {run} is a prompter: leave it out")
     if "rewriter" in manifest and not config.corpus and not config.trust_teacher:

@@ -34,6 +34,7 @@ class KeptRows:
         labels: Rows by label, or by target class if there is no teacher.
         confidence: Sum of the teacher's confidence.
         logprob: Sum of the mean log-probabilities.
+        with_logprob: Rows that have one.
         words: Sum of the words.
         samples: The first `SAMPLES_PER_CLASS` rows of each class.
     """
@@ -43,6 +44,7 @@ class KeptRows:
     labels: list[int]
     confidence: float = 0.0
     logprob: float = 0.0
+    with_logprob: int = 0
     words: int = 0
     samples: list[dict[str, Any]] = field(default_factory=list)
 
@@ -59,7 +61,9 @@ def sum_kept_rows(folder: Path, classes: int) -> KeptRows:
             sums.targets[target] += 1
             sums.hits[target] += label == target
         sums.confidence += row.get("confidence") or 0.0
-        sums.logprob += row["lm_logprob"]
+        if row["lm_logprob"] is not None:
+            sums.logprob += row["lm_logprob"]
+            sums.with_logprob += 1
         sums.words += len(words(row["text"]))
         if label < 0:
             continue
@@ -93,7 +97,7 @@ def write_dataset_card(folder: Path, recipe: Mapping[str, Any]) -> None:
         with_teacher=with_teacher,
         sums=sums,
         confidence=sums.confidence / kept,
-        logprob=sums.logprob / kept,
+        logprob=sums.logprob / sums.with_logprob if sums.with_logprob else None,
         words=sums.words / kept,
         hits=sum(sums.hits) / kept,
         rewriter="rewriter" in recipe["prompter"],

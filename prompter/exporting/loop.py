@@ -6,6 +6,7 @@ seed, on k and on the committed counts before it. A killed export therefore cont
 grow with the rows.
 """
 
+import math
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -22,7 +23,8 @@ from prompter.exporting.marks import CLASS_FULL, DUPLICATE, LOW_CONFIDENCE, NEAR
 from prompter.exporting.opening import load_prompter_and_teacher
 from prompter.exporting.planning import next_targets, quotas, unfinished
 from prompter.exporting.shards import features, write_shard
-from prompter.generation.config import WriterConfig
+from prompter.generation.config import TRANSFORMERS, WriterConfig
+from prompter.generation.opening import check_served
 from prompter.generation.writer import Writer
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_console
@@ -39,6 +41,11 @@ Source: TypeAlias = "Prompter | SavedRewriter | WrittenAhead"
 """What writes."""
 
 EXPORT_LIBRARIES = ("prompter", "torch", "transformers", "peft", "datasets", "pyarrow", "datasketch")
+
+NOT_QUITE = (
+    "equal settings usually give equal texts, but not always: what runs the writer decides which texts it computes together"
+)
+"""What the recipe says of an export whose writer decides by itself which texts are computed together."""
 
 REMEDIES = {
     NO_ANSWER: "look at what the teacher returns",
@@ -74,6 +81,7 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
             folder.compare(identity, default_values(config, writer))
             if folder.recipe is None:
                 with opened(config, writer, source, manifest, console) as (prompter, teacher):
+                    check_served(getattr(prompter, "writer", None), folder.work / "writer.json")
                     progress = folder.open_state(identity, len(prompter.labels), console.say)
                     with folder.damage_named():
                         Export(config, prompter, teacher, folder, progress, console).run()
@@ -193,7 +201,7 @@ class Export:
         full = config.balance and label is not None and label >= 0 and progress.kept_of[label] >= self.quotas[label]
         reason, twin = self.marks.of(progress.rows, batch.texts[number], label, confidence, full)
         row |= {
-            "lm_logprob": float(batch.lm_logprob[number]),
+            "lm_logprob": _known(float(batch.lm_logprob[number])),
             "near_duplicate_of": twin,
             "keep": reason is None,
             "drop_reason": reason,
@@ -223,6 +231,11 @@ class Export:
         self.progress.shards += 1
 
 
+def _known(value: float) -> float | None:
+    """Return a number, None for NaN."""
+    return None if math.isnan(value) else value
+
+
 def finish_dataset(
     config: ExportConfig, folder: ExportFolder, progress: ExportProgress, manifest: dict[str, Any], identity: dict[str, Any]
 ) -> None:
@@ -241,6 +254,7 @@ def finish_dataset(
             "answers": progress.answers,
             "marked": dict(sorted(progress.marked.items())),
         },
+        **({} if config.writer == TRANSFORMERS else {"reproducible": NOT_QUITE}),
         "versions": library_versions(libraries),
     }
     if folder.batch_size is not None:

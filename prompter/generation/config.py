@@ -7,11 +7,15 @@ The defaults of rollouts, learning rate, lengths and adapted layers were measure
 import json
 from dataclasses import dataclass
 
-from distill.common.errors import InputError
+from distill.common.errors import InputError, did_you_mean
 from distill.common.settings import check, setting
 from distill.common.yaml_text import YamlFault, as_written, parse_yaml
+from distill.teachers.names import split_address
 
 POLICY, WRITER = "Prompter", "Writer"
+
+TRANSFORMERS, VLLM = "transformers", "vllm"
+"""What the frozen writer runs on, beside the address of a server."""
 
 REQUEST = "Write the beginning of {task} about {label}."
 """What a chat model is asked for; `docs/log.md` says which wordings were measured."""
@@ -118,6 +122,41 @@ class PolicyConfig:
                 )
             made[str(as_written(name))] = " ".join(text.split())
         return made
+
+
+@dataclass
+class BackendSettings:
+    """What the frozen writer runs on."""
+
+    writer: str = setting(
+        TRANSFORMERS,
+        "What the frozen writer runs on: transformers, vllm (on this machine), or a server with a completions endpoint, "
+        "http(s)://HOST/v1#MODEL; default MODEL: the generator's name.",
+        WRITER,
+    )
+
+
+def split_writer(writer: str) -> tuple[str, str]:
+    """Return the address of a server that writes and the model that it names; ("", "") where a library here writes.
+
+    Raises:
+        InputError: It is neither an address nor a library.
+
+    Examples:
+        >>> split_writer("https://host/v1#org/model"), split_writer("http://host/v1"), split_writer("vllm")
+        (('https://host/v1', 'org/model'), ('http://host/v1', ''), ('', ''))
+    """
+    if writer in (TRANSFORMERS, VLLM):
+        return "", ""
+    service, address, model = split_address(writer)  # openai+http:// names the same format
+    if service not in ("", "openai") or not address.startswith(("http://", "https://")):
+        raise InputError(
+            f"writer is '{writer.partition('?')[0]}', expected {TRANSFORMERS}, {VLLM}, or the address of a server with a "
+            f"completions endpoint, such as http://host:8000/v1#MODEL.{did_you_mean(writer, [TRANSFORMERS, VLLM])}"
+        )
+    if address.partition("?")[0].rstrip("/").endswith("/chat/completions"):
+        raise InputError("writer: the address is that of a chat, which cannot go on with a text; give http://HOST/v1")
+    return address, model
 
 
 @dataclass

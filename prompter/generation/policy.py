@@ -18,13 +18,13 @@ from distill.common.errors import InputError
 from distill.common.hub import check_vocabulary, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
 from distill.common.seeding import random_generator
+from distill.language_models.special_tokens import end_tokens
 from eval.toy import located
 from prompter.decoding.loop import context_length, decode
 from prompter.decoding.prefix import Prefix
 from prompter.generation.adapted import adapted_modules
 from prompter.generation.config import PolicyConfig
 from prompter.generation.prompts import class_prompts
-from prompter.generation.special_tokens import end_tokens
 
 
 class TopicPolicy:
@@ -51,7 +51,7 @@ class TopicPolicy:
     ) -> None:
         self.model, self.tokenizer, self.labels, self.config = model, tokenizer, labels, config
         self.max_tokens = max_tokens
-        self.eos_token_ids = end_tokens(model, tokenizer)
+        self.eos_token_ids = end_tokens(model.generation_config, tokenizer, model.get_input_embeddings().weight.shape[0])
         self.prompts = class_prompts(tokenizer, labels, config, subjects=config.writes == "subject")
         self._targets = {prompt: index for index, prompt in enumerate(self.prompts.texts)}
 

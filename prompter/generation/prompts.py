@@ -20,9 +20,8 @@ from distill.common.terminal import one_line
 from prompter.generation.config import PolicyConfig
 
 if TYPE_CHECKING:
+    from prompter.generation.opening import AnyWriter
     from prompter.generation.policy import TopicPolicy
-    from prompter.generation.vllm_writer import VLLMWriter
-    from prompter.generation.writer import Writer
 
 CHAT_OPTIONS = {"enable_thinking": False}
 """Options of chat templates. Models that think aloud would put that into the text; other templates ignore the option."""
@@ -238,7 +237,7 @@ class Contexts:
         return prompt_ids(self.tokenizer, text, self.prompts.chat, checked=False), []
 
 
-def contexts_of(writer: "Writer | VLLMWriter", policy: "TopicPolicy") -> Contexts | None:
+def contexts_of(writer: "AnyWriter", policy: "TopicPolicy") -> Contexts | None:
     """Return what a writer reads before the texts of a policy; None if its settings say: nothing.
 
     Raises:

@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import find_executable_batch_size
@@ -27,12 +27,12 @@ from distill.common.errors import InputError
 from distill.common.hub import check_vocabulary, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device, weight_dtype
 from distill.common.seeding import random_generator
+from distill.language_models.special_tokens import end_tokens, start_token
 from eval.toy import located
 from prompter.decoding.loop import Decoded, context_length, decode, unwrapped
 from prompter.decoding.prefix import Prefix, left_padded
 from prompter.generation.config import WriterConfig
 from prompter.generation.prompts import Contexts, Row, contexts_of
-from prompter.generation.special_tokens import end_tokens, start_token
 
 if TYPE_CHECKING:
     from prompter.generation.policy import TopicPolicy
@@ -133,11 +133,12 @@ class Writer:
     ) -> None:
         self.device = model.device if device is None else resolve_device(device)
         self.model, self.tokenizer, self.config = model.to(self.device), tokenizer, config
-        start = start_token(self.model, tokenizer)
+        settings: Any = self.model.generation_config
+        start = start_token(settings, tokenizer)
         if start is None:
             raise InputError("generator: its tokenizer has neither a BOS nor an EOS token; set its bos_token.")
         self.start: int = start
-        self.eos_token_ids = end_tokens(self.model, tokenizer)
+        self.eos_token_ids = end_tokens(settings, tokenizer, self.model.get_input_embeddings().weight.shape[0])
         self.pad_token_id: int = start if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         context = context_length(model)
         if context is not None and config.writer_max_new_tokens >= context:

@@ -17,7 +17,7 @@ class PPOConfig(GRPOConfig):
     """Configuration of [`PPOTrainer`]. It takes every field of `trl.GRPOConfig`, too.
 
     Raises:
-        InputError: A field of PPO is out of its range. `InputError` is a `ValueError`.
+        InputError: A field of PPO is out of its range, or `use_vllm` is on. `InputError` is a `ValueError`.
 
     References:
         Schulman et al., *Proximal Policy Optimization Algorithms*, arXiv 1707.06347;
@@ -49,4 +49,9 @@ class PPOConfig(GRPOConfig):
         for name in ("cliprange_value", "critic_learning_rate", "critic_hidden_size"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a number above 0")
+        if self.use_vllm:
+            raise InputError(
+                "use_vllm is true, but PPO samples its completions in a loop of its own, which does not use vLLM: leave it "
+                "out (prompter train runs the frozen writer on vLLM: --writer vllm)"
+            )
         super().__post_init__()

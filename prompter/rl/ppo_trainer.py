@@ -110,7 +110,6 @@ class PPOTrainer(GRPOTrainer):
         """
         config = self.args
         wrong = {
-            "use_vllm": self.use_vllm,
             "use_liger_kernel": config.use_liger_kernel,
             "use_transformers_continuous_batching": config.use_transformers_continuous_batching,
             "min_p": config.min_p is not None,

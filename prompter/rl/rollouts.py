@@ -14,8 +14,8 @@ import torch
 
 from distill.common.files import read_json, write_json
 from distill.processes.group import ALONE, Processes
+from prompter.generation.opening import AnyWriter
 from prompter.generation.policy import TopicPolicy, clean
-from prompter.generation.writer import Writer
 from prompter.rl.candidate_selection import CandidateSelector
 from prompter.rl.config import CandidateConfig
 from prompter.rl.scorer import ScoredRollout, Scorer
@@ -53,7 +53,7 @@ class Rollouts:
     def __init__(
         self,
         policy: TopicPolicy,
-        writer: Writer,
+        writer: AnyWriter,
         scorer: Scorer,
         candidates: CandidateConfig,
         steps_per_rollout: int,
@@ -66,8 +66,8 @@ class Rollouts:
         self.candidates, self.steps_per_rollout, self.seed, self.clock = candidates, steps_per_rollout, seed, clock
         self.selector = CandidateSelector(len(policy.labels))
         self.latest: ScoredRollout | None = None
-        self._begins: Writer = writer
-        self._ends: Writer | None = None
+        self._begins: AnyWriter = writer
+        self._ends: AnyWriter | None = None
         if candidates.candidate_tokens:
             self._begins, self._ends = writer.in_two_parts(candidates.candidate_tokens)
 

@@ -22,9 +22,10 @@ from distill.teachers.found import remember
 from distill.teachers.names import LANGUAGE_MODELS, check_stored_name
 from distill.teachers.services.label_words import template
 from prompter.decoding.loop import unwrapped
-from prompter.generation.config import PolicyConfig
+from prompter.generation.config import TRANSFORMERS, PolicyConfig
+from prompter.generation.opening import AnyWriter
+from prompter.generation.outside_writer import OutsideWriter
 from prompter.generation.policy import TopicPolicy
-from prompter.generation.writer import Writer
 from prompter.runtime.versions import library_versions
 from prompter.saved.hub import fetch_prompter, is_hub_id
 
@@ -53,7 +54,7 @@ def save_prompter(
     path: Path,
     settings: "Settings",
     policy: TopicPolicy,
-    writer: Writer,
+    writer: AnyWriter,
     named: Mapping[str, Any],
     training: Mapping[str, Any],
 ) -> None:
@@ -78,7 +79,8 @@ def save_prompter(
         "base_revision": _revision(base),
         "base_parameters": count_base_parameters(base),
         "writer": named["generator"],
-        "writer_revision": _revision(unwrapped(writer.model)),
+        "writer_revision": None if isinstance(writer, OutsideWriter) else _revision(unwrapped(writer.model)),
+        **({} if settings.run.writer == TRANSFORMERS else {"written_by": named["writer"]}),
         "adapter": policy.has_adapters,
         "teacher": named["teacher"],
         "teacher_labels": list(settings.run.teacher_labels),

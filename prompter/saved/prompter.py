@@ -37,11 +37,12 @@ from distill.common.settings import convert
 from distill.common.terminal import one_line
 from distill.methods.rewriter import REWRITER_MANIFEST
 from distill.teachers.found import made_here
+from distill.teachers.names import teacher_name
 from eval.toy import located
-from prompter.generation.config import PolicyConfig, WriterConfig
+from prompter.generation.config import PolicyConfig, WriterConfig, split_writer
+from prompter.generation.opening import open_writer
 from prompter.generation.policy import TopicPolicy
-from prompter.generation.prompts import contexts_of
-from prompter.generation.writer import Writer, Written
+from prompter.generation.writer import Written
 from prompter.runtime.console import LOGGER
 from prompter.runtime.run_folder import default_values
 from prompter.saved.hub import fetch_prompter, is_hub_id
@@ -52,9 +53,6 @@ from prompter.saved.manifest import (
     fingerprint,
     read_prompter_manifest,
 )
-
-BACKENDS = ("transformers", "vllm")
-"""Libraries that can run the frozen writer."""
 
 CHUNK = 256
 """Topics or texts that `Prompter.topics` and `Prompter.texts` write at once."""
@@ -82,7 +80,7 @@ class PromptedTexts:
         topics: The opening of each text. It is the whole text if the policy writes texts itself.
         targets: (N,) int64: the class that each text was asked for.
         lm_logprob: (N,) float32 on the CPU: mean log-probability of the sampled tokens at temperature 1, under the frozen
-            writer, or under the policy if it writes the texts.
+            writer, or under the policy if it writes the texts. NaN where a server that writes gives none.
     """
 
     texts: list[str]
@@ -126,12 +124,14 @@ class Prompter:
             base: Folder or hub id of the model that was tuned. Needed if the model has moved.
             writer: The same for the frozen writer. If policy and writer are one model, `base` is enough.
             device: auto, cpu, cuda or cuda:N.
-            backend: Library that runs the frozen writer: `transformers` or `vllm`.
+            backend: What runs the frozen writer: `transformers`, `vllm`, or the address of a server, `http://HOST/v1#MODEL`.
+                An address that the folder names is never asked.
             **writer_settings: Fields of `WriterConfig` that replace those of the training.
 
         Raises:
             InputError: The folder or a model is missing or damaged, they do not fit each other, or a setting is wrong.
         """
+        split_writer(backend)
         folder = find_prompter(path)
         manifest = read_prompter_manifest(folder)
         policy_config, writer_config = _settings(folder, manifest, writer_settings)
@@ -148,14 +148,9 @@ class Prompter:
         revision = None if writer or (base and one_model) else manifest.get("writer_revision")
         loaded: TextWriter | None = None
         if policy_config.writes != "text":
+            _say_other_writer(manifest, backend)
             with _remedy_for_moved_model("writer= (--generator on the command line)"):
-                if backend == "vllm":
-                    from prompter.generation.vllm_writer import VLLMWriter
-
-                    loaded = engine = VLLMWriter(writer_name, writer_config, revision)
-                    engine.contexts = contexts_of(engine, policy)
-                else:
-                    loaded = Writer.beside(policy, base_name, writer_name, writer_config, device, revision)
+                loaded = open_writer(backend, policy, base_name, writer_name, writer_config, device, revision)
         return cls(policy, loaded, manifest, fingerprint(folder))
 
     @classmethod
@@ -292,6 +287,14 @@ def announce_models(folder: Path, manifest: dict[str, Any], given: Mapping[str, 
                 f"{key}: {folder} names the model {name}, whose weights are a pickle file, and you did not: give {flag} "
                 f"{name} yourself if you trust it"
             )
+
+
+def _say_other_writer(manifest: Mapping[str, Any], backend: str) -> None:
+    """Say what wrote while the prompter was trained, where something else writes now."""
+    trained = manifest.get("written_by")
+    if isinstance(trained, str) and trained != teacher_name(backend):
+        said = f"The prompter was trained with texts of {trained[:200]}; now {teacher_name(backend)} writes (--writer)."
+        LOGGER.info("%s", one_line(said))
 
 
 def _settings(folder: Path, manifest: dict[str, Any], writer_settings: dict[str, Any]) -> tuple[PolicyConfig, WriterConfig]:

@@ -25,7 +25,7 @@ from distill.common.seeding import random_generator
 from distill.methods.corpus import rows_at
 from distill.teachers.base import Teacher
 from eval.data.labelled import EvaluationData
-from prompter.generation.writer import Writer
+from prompter.generation.opening import AnyWriter
 from prompter.rl.candidate_selection import CandidateSelector
 
 CLASS_PROMPTS = ("{label}:", "This is about {label}.", "A text on {label}:", "The latest on {label}:")
@@ -62,7 +62,7 @@ def random_words(sentences: list[str], count: int, seed: int) -> list[str]:
     return [" ".join(words[i] for i in torch.randint(len(words), (n,), generator=random).tolist()) for n in lengths]
 
 
-def random_topics(writer: Writer, count: int, seed: int) -> list[str]:
+def random_topics(writer: AnyWriter, count: int, seed: int) -> list[str]:
     """Make openings of `TOPIC_TOKENS` tokens, drawn uniformly from the writer's vocabulary without special tokens."""
     ordinary = torch.tensor(sorted(set(writer.tokenizer.get_vocab().values()) - set(writer.tokenizer.all_special_ids)))
     drawn = torch.randint(len(ordinary), (count, TOPIC_TOKENS), generator=random_generator(seed, "random topics"))
@@ -92,7 +92,7 @@ def baseline_texts(
     name: str,
     count: int,
     *,
-    writer: Writer,
+    writer: AnyWriter,
     labels: list[str],
     corpus: list[str],
     real: list[str],
@@ -159,7 +159,7 @@ def answered_batches(
 
 
 def screened_batches(
-    writer: Writer, teacher: Teacher, targets: torch.Tensor, candidates: int, seed: int, size: int
+    writer: AnyWriter, teacher: Teacher, targets: torch.Tensor, candidates: int, seed: int, size: int
 ) -> Iterator[SyntheticBatch]:
     """Yield texts of the class prompts in batches of `size`, chosen among `candidates` times as many; with predictions.
 

@@ -22,6 +22,7 @@ from eval.classifiers.disagreement import disagreements
 from eval.report.run_report import write_report
 from prompter.deploying.export import export_new
 from prompter.exporting.run_dataset import write_run_dataset
+from prompter.generation.opening import check_served
 from prompter.rl.rollouts import Rollouts
 from prompter.rl.scorer import RewardFunction, Scorer
 from prompter.runtime.clock import Clock
@@ -123,8 +124,9 @@ def _train(
     scorer = Scorer(models.teacher, student, settings.reward, clock, reward_funcs, reward_weights, processes)
     callback, trainer = prepare(settings, models, scorer, folder, console, clock)
     processes.from_first(lambda: folder.open_config(settings.flat(), run.resume, NOT_COMPARED, default_values(*PARTS)))
-    if processes.first and not settings.writer.writer_batch_size:
+    if processes.first and size and not settings.writer.writer_batch_size:
         folder.keep_batch_size(size)
+    check_served(models.writer, folder.path / "writer.json")
     finished = play(callback, trainer)
     if found := [] if finished else callback.pilot_findings():
         stop_after_pilot(folder, callback, found)

@@ -12,7 +12,7 @@ from distill.teachers.config import MoneySettings
 from distill.teachers.names import teacher_name
 from eval.data.config import EvaluationDataSettings
 from prompter.deploying.config import DeploySettings
-from prompter.generation.config import PolicyConfig, WriterConfig
+from prompter.generation.config import BackendSettings, PolicyConfig, WriterConfig, split_writer
 from prompter.rl.config import CandidateConfig, RewardConfig
 from prompter.runtime.parser import fill, given_flags, settings_parser
 from prompter.training.baseline_names import BASELINE_SOURCES, BASELINES
@@ -23,7 +23,13 @@ BUDGET = 16_000
 
 @dataclass
 class RunConfig(
-    MoneySettings, EvaluationDataSettings, StudentTokenizerSettings, DeploySettings, ModelHubSettings, LongWorkSettings
+    MoneySettings,
+    BackendSettings,
+    EvaluationDataSettings,
+    StudentTokenizerSettings,
+    DeploySettings,
+    ModelHubSettings,
+    LongWorkSettings,
 ):
     """What to compress, with what, at which cost.
 
@@ -68,6 +74,7 @@ class RunConfig(
         if not self.teacher:
             raise InputError("teacher is missing: give --teacher with a classifier, or a line 'teacher: ...' in the config")
         check(self)
+        split_writer(self.writer)
         self.budget = self.bought(self.budget, BUDGET)
         self.check_export()
         self.check_upload()
@@ -93,7 +100,7 @@ class Settings:
         """Return every setting by name, as stored in `config.yaml`."""
         parts = (self.run, self.policy, self.writer, self.candidates, self.reward, self.distill, self.method)
         values = {key: value for part in parts if part for key, value in dataclasses.asdict(part).items()}
-        return values | {"teacher": teacher_name(self.run.teacher)}
+        return values | {"teacher": teacher_name(self.run.teacher), "writer": teacher_name(self.run.writer)}
 
 
 PARTS = (RunConfig, PolicyConfig, WriterConfig, CandidateConfig, RewardConfig, DistillConfig)

@@ -3,16 +3,21 @@
 from dataclasses import dataclass
 
 from distill.processes.group import ALONE, Processes
+from distill.common.errors import InputError
 from distill.student import Student, load_student
+from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import set_calibration
 from eval.classifiers.opening import open_teacher
 from eval.data.labelled import EvaluationData, load_labelled, load_texts
 from eval.data.sentences import read_sentences
 from eval.toy import located
+from prompter.generation.config import TRANSFORMERS
+from prompter.generation.opening import AnyWriter, open_writer
+from prompter.generation.outside_writer import OutsideWriter
 from prompter.generation.policy import TopicPolicy
-from prompter.generation.writer import Writer
 from prompter.runtime.console import Console
+from prompter.training.baseline_texts import SCREENED
 from prompter.training.settings import RunConfig, Settings
 
 
@@ -37,7 +42,7 @@ class Models(TeacherAndData):
     """
 
     policy: TopicPolicy
-    writer: Writer
+    writer: AnyWriter
     corpus: list[str]
     real: list[str]
     labelled: EvaluationData | None
@@ -97,6 +102,8 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
         InputError: Something cannot be opened, or does not fit.
     """
     run, compare = settings.run, settings.run.compare
+    if processes.size > 1 and run.writer != TRANSFORMERS:
+        raise InputError(f"writer is '{teacher_name(run.writer)}', which works for one process: start it without a launcher")
     loaded = load_teacher_and_data(run, console, settings.policy.task_description, processes)
     labels = loaded.teacher.labels
     length = settings.policy.topic_max_tokens
@@ -106,9 +113,15 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
     if not processes.first:
         processes.wait()  # until the first one has downloaded or trained what is missing
     policy = TopicPolicy.load(base, labels, settings.policy, length, run.device, run.seed, run.quiet)
-    writer = Writer.beside(policy, base, run.generator, settings.writer, run.device, quiet=run.quiet)
+    writer = open_writer(run.writer, policy, base, run.generator, settings.writer, run.device, quiet=run.quiet)
     if processes.first:
         processes.wait()
+    chosen = settings.candidates.candidates > 1 or SCREENED in compare
+    if chosen and isinstance(writer, OutsideWriter) and writer.reader is None:
+        raise InputError(
+            f"writer is '{teacher_name(run.writer)}', which gives no hidden states to choose candidates by, and with "
+            "lora_rank 0 no frozen model is here: give a lora_rank above 0, or --candidates 1"
+        )
     needs_corpus = {"random-words", "corpus"} & set(compare)
     labelled = None
     if "supervised" in compare:

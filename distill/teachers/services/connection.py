@@ -23,8 +23,8 @@ from distill.teachers.services.pace import Pace, seconds_to_wait
 
 LOGGER = logging.getLogger("prompter")
 
-TOKEN_VARIABLE = "PROMPTER_TEACHER_TOKEN"
-HOST_VARIABLE = "PROMPTER_TEACHER_HOST"
+EXAMPLES = {"teacher": "http://host:8080/predict", "writer": "http://host:8000/v1"}
+"""What a service can be, and an address of each, for messages. Each has a token of its own."""
 
 # A server answers with one of these where it refuses some texts but may accept others.
 REFUSALS = {400, 413, 422, 424}
@@ -39,10 +39,10 @@ SHORTEST_NOTED = 2.0
 """Pauses of this many seconds are said."""
 
 HTTP_REMEDIES = {
-    401: f"set the environment variable {TOKEN_VARIABLE} to the service's token",
-    403: f"set the environment variable {TOKEN_VARIABLE} to a token that may use the service",
-    404: "give the full address, such as http://host:8080/predict",
-    405: "give the address that takes POST requests, such as http://host:8080/predict",
+    401: "set the environment variable {token} to the service's token",
+    403: "set the environment variable {token} to a token that may use the service",
+    404: "give the full address, such as {example}",
+    405: "give the address that takes POST requests, such as {example}",
 }
 
 AGAIN = "start again (a begun run: with --resume)"
@@ -68,8 +68,9 @@ class Reply:
 class Connection:
     """Requests to one service.
 
-    The environment variable PROMPTER_TEACHER_TOKEN may hold a bearer token. It is sent to the given address only: redirects
-    are not followed. PROMPTER_TEACHER_HOST names the host that the token belongs to; other hosts do not get it.
+    The environment variable PROMPTER_TEACHER_TOKEN (of a writer: PROMPTER_WRITER_TOKEN) may hold a bearer token. It is sent
+    to the given address only: redirects are not followed. PROMPTER_TEACHER_HOST (PROMPTER_WRITER_HOST) names the host that the
+    token belongs to; other hosts do not get it.
 
     Args:
         address: Address that takes the requests.
@@ -80,6 +81,7 @@ class Connection:
             many seconds are added at random.
         rate: Most requests per second; 0 for no limit.
         send_token: Send what the user's environment and `.netrc` hold for the service. Off where a file named the address.
+        role: What the service is, `teacher` or `writer`: which token it gets, and how messages begin.
 
     Attributes:
         path: The address without its query, for messages.
@@ -98,10 +100,12 @@ class Connection:
         backoff: float = 0.5,
         rate: float = 0.0,
         send_token: bool = True,
+        role: str = "teacher",
     ) -> None:
-        self.path = _checked_address(address)
+        self.role = role
+        self.path = _checked_address(address, role)
         self._address = address
-        self.token = _token() if send_token and _token_belongs_to(address) else ""
+        self.token = _token(role) if send_token and _token_belongs_to(address, role) else ""
         self.pace = Pace(rate)
         self._timeout = (min(10.0, timeout), timeout)  # to connect, to answer
         self._retries = retries
@@ -136,17 +140,18 @@ class Connection:
                 waited += pause
                 self._check_wait(pause, waited, failure)
                 if self.pace.hold(pause) and pause >= SHORTEST_NOTED:
-                    LOGGER.warning("teacher: %s asks to wait %.0f s (%s).", self.path, pause, failure)
+                    LOGGER.warning("%s: %s asks to wait %.0f s (%s).", self.role, self.path, pause, failure)
                 continue
             failures += 1
             if failures > self._retries:
                 times = f"{failures} times in a row"
                 if failure.startswith("HTTP "):
                     raise InputError(
-                        f"teacher: {self.path} answered {failure} {times}; wait until the service works again, then {AGAIN}."
+                        f"{self.role}: {self.path} answered {failure} {times}; wait until the service works again, then "
+                        f"{AGAIN}."
                     )
                 raise InputError(
-                    f"teacher: {self.path} cannot be reached ({failure}), {times}; check the address and that the service "
+                    f"{self.role}: {self.path} cannot be reached ({failure}), {times}; check the address and that the service "
                     f"runs, then {AGAIN}."
                 )
             if failures > 1:
@@ -158,15 +163,16 @@ class Connection:
         Raises:
             InputError: Always.
         """
-        remedy = HTTP_REMEDIES.get(reply.status, "check the address")
-        if reply.status in (401, 403) and not self.token and os.environ.get(TOKEN_VARIABLE):
+        token, host = _variables(self.role)
+        remedy = HTTP_REMEDIES.get(reply.status, "check the address").format(token=token, example=EXAMPLES[self.role])
+        if reply.status in (401, 403) and not self.token and os.environ.get(token):
             remedy = (
-                f"{TOKEN_VARIABLE} was not sent, as {HOST_VARIABLE} names another host, or you did not name this address: "
-                "give --teacher yourself"
+                f"{token} was not sent, as {host} names another host, or you did not name this address: "
+                f"give --{self.role} yourself"
             )
         if reply.location:
             remedy = f"it redirects to {self.quoted(reply.location)}, which is not followed; give the final address"
-        raise InputError(f"teacher: {self.path} answered HTTP {reply.status}{self.quoted(reply.body, ': ')}; {remedy}.")
+        raise InputError(f"{self.role}: {self.path} answered HTTP {reply.status}{self.quoted(reply.body, ': ')}; {remedy}.")
 
     def quoted(self, said: str | bytes, before: str = "") -> str:
         """Return what a server said: short, on one line, and without the token."""
@@ -223,11 +229,11 @@ class Connection:
 
     def _check_wait(self, pause: float, waited: float, failure: str) -> None:
         if pause > LONGEST_WAIT:
-            raise InputError(f"teacher: {self.path} asks to wait {pause:,.0f} seconds ({failure}); wait, then {AGAIN}.")
+            raise InputError(f"{self.role}: {self.path} asks to wait {pause:,.0f} seconds ({failure}); wait, then {AGAIN}.")
         if waited > LONGEST_WAIT:
             raise InputError(
-                f"teacher: {self.path} asked to wait {waited:,.0f} seconds in all for one request ({failure}); lower "
-                f"--teacher_rate, then {AGAIN}."
+                f"{self.role}: {self.path} asked to wait {waited:,.0f} seconds in all for one request ({failure}); send fewer "
+                f"requests ({'--teacher_rate' if self.role == 'teacher' else '--writer_batch_size'}), then {AGAIN}."
             )
 
 
@@ -235,7 +241,12 @@ class _TooLongError(requests.RequestException):
     """An answer is longer than what is read."""
 
 
-def _checked_address(url: str) -> str:
+def _variables(role: str) -> tuple[str, str]:
+    """Return the environment variables that hold a service's token, and the host that the token belongs to."""
+    return f"PROMPTER_{role.upper()}_TOKEN", f"PROMPTER_{role.upper()}_HOST"
+
+
+def _checked_address(url: str, role: str) -> str:
     """Return the address without its query, for messages.
 
     Raises:
@@ -247,28 +258,29 @@ def _checked_address(url: str) -> str:
     except ValueError:
         host = None
     if not host:
-        raise InputError("teacher: the URL has no host, or its port is not a number; expected http://host:8080/predict.")
+        raise InputError(f"{role}: the URL has no host, or its port is not a number; expected {EXAMPLES[role]}.")
     if "@" in parts.netloc:
         raise InputError(
-            f"teacher: the URL of {host} holds a user name or password; leave them out and set the environment variable "
-            f"{TOKEN_VARIABLE} to the service's bearer token."
+            f"{role}: the URL of {host} holds a user name or password; leave them out and set the environment variable "
+            f"{_variables(role)[0]} to the service's bearer token."
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
-def _token() -> str:
+def _token(role: str) -> str:
     """Return the bearer token, "" where none is set.
 
     Raises:
         InputError: A header cannot hold the token. The libraries' own error would show it.
     """
-    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    variable, _ = _variables(role)
+    token = os.environ.get(variable, "").strip()
     if not re.fullmatch(r"[\x21-\x7e]*", token):
-        raise InputError(f"{TOKEN_VARIABLE}: holds spaces, line breaks or letters beyond ASCII; set it to the token alone.")
+        raise InputError(f"{variable}: holds spaces, line breaks or letters beyond ASCII; set it to the token alone.")
     return token
 
 
-def _token_belongs_to(url: str) -> bool:
+def _token_belongs_to(url: str, role: str = "teacher") -> bool:
     """Return whether the token may be sent to an address.
 
     Examples:
@@ -278,9 +290,10 @@ def _token_belongs_to(url: str) -> bool:
         >>> del os.environ["PROMPTER_TEACHER_HOST"]
 
     Raises:
-        InputError: PROMPTER_TEACHER_HOST is not HOST, HOST:PORT or https://HOST.
+        InputError: The variable is not HOST, HOST:PORT or https://HOST.
     """
-    said = os.environ.get(HOST_VARIABLE, "").strip()
+    _, variable = _variables(role)
+    said = os.environ.get(variable, "").strip()
     if not said:
         return True
     try:
@@ -289,7 +302,7 @@ def _token_belongs_to(url: str) -> bool:
     except ValueError:
         wanted = ("", None, None)
     if not wanted[1] or host.path.strip("/") or "@" in host.netloc:
-        raise InputError(f"{HOST_VARIABLE}: expected the host that the token belongs to, such as models.example:8080.")
+        raise InputError(f"{variable}: expected the host that the token belongs to, such as models.example:8080.")
     return wanted == (address.scheme, address.hostname, address.port)
 
 

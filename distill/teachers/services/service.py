@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from distill.teachers.probabilities import count
 from distill.teachers.services.connection import Connection
+from distill.teachers.services.together import together
 
 # How often to ask where the answer cannot be read (cut off, not JSON, a wrong count).
 READINGS = 3
@@ -78,40 +78,11 @@ class Service(ABC):
         return count(self, predictions, problem)
 
     def together(self, parts: Sequence[tuple[list[int], Any]], ask: Callable[[Any], Tensor], most: int = 0) -> Iterator[Part]:
-        """Ask parts at the same time, and yield each answer when it arrives.
-
-        A failure ends all waiting and starts no further request. The answers to requests that were already sent are still
-        yielded, because they are paid for; then the failure is raised.
+        """Ask parts at the same time, and yield each answer when it arrives; see `together`.
 
         Args:
             parts: Numbers of texts, and what `ask` gets for them.
             ask: Returns the (N, K) log-probabilities of a part.
             most: Requests at the same time; 0 for the service's.
-
-        Raises:
-            InputError: What `ask` raised first.
         """
-        concurrency = most or self.concurrency
-        self._line.pace.start()
-        failure: BaseException | None = None
-        with ThreadPoolExecutor(concurrency) as pool:
-            running: dict[Future, list[int]] = {}
-            todo = iter(parts)
-            try:
-                while True:
-                    while failure is None and len(running) < concurrency and (part := next(todo, None)) is not None:
-                        running[pool.submit(ask, part[1])] = part[0]
-                    if not running:
-                        break
-                    for future in wait(running, return_when=FIRST_COMPLETED).done:
-                        rows = running.pop(future)
-                        error = future.exception()
-                        if error is None:
-                            yield rows, future.result()
-                        elif failure is None:
-                            failure = error
-                            self._line.pace.stop()
-            finally:
-                self._line.pace.stop()  # an interruption, too, must not wait for pauses
-        if failure is not None:
-            raise failure
+        return together(parts, ask, most or self.concurrency, self._line.pace)

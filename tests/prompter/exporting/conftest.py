@@ -26,6 +26,8 @@ def quick() -> Iterator[None]:
     load, connect = export_module.load_prompter_and_teacher, export_folder._connect
 
     def load_once(config, writer, source, manifest, show):
+        if config.writer != "transformers":
+            return load(config, writer, source, manifest, show)
         key = repr((config.run, config.teacher, config.teacher_labels, writer))
         loaded[key] = loaded.get(key) or load(dataclasses.replace(config, teacher_cache=False), writer, source, manifest, show)
         return loaded[key]

@@ -201,6 +201,11 @@ def test_config_refuses_what_is_out_of_range(tmp_path: Path, field: str, value: 
         ppo_config(tmp_path, **{field: value})
 
 
+def test_config_refuses_vllm_before_anything_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="use_vllm is true, but PPO samples .* in a loop of its own.*: leave it out"):
+        ppo_config(tmp_path, use_vllm=True)
+
+
 def test_it_works_by_itself_for_any_reward(tmp_path: Path) -> None:
     """As TRL's users would call it: a folder, prompts, a reward on strings, and nothing else of this package."""
     import prompter.rl

@@ -112,6 +112,7 @@ def test_a_finished_run_is_left_alone(arguments, tmp_path: Path) -> None:
         ({"candidates": 4, "writes": "text"}, "candidates is 4, expected 1"),
         ({"candidates": 4, "candidate_tokens": 99}, "candidate_tokens is 99, expected less than writer_max_new_tokens"),
         ({"trainer_args": '{"epsilonn": 1}'}, "no field 'epsilonn'. Did you mean 'epsilon'"),
+        ({"trainer_args": '{"use_vllm": true}'}, "trainer_args: use_vllm is true, but PPO samples .*: leave it out"),
         ({"trainer_args": '{"gradient_accumulation_steps": 2}'}, "'gradient_accumulation_steps' follows from the settings"),
     ],
 )

@@ -1,0 +1,1 @@
+"""What all users of a language model need to know about it, wherever it runs."""

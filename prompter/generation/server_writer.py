@@ -1,0 +1,264 @@
+"""The frozen writer behind a completions endpoint: vLLM, the server of llama.cpp, text-generation-inference and others.
+
+The model reads token ids where the server takes them, and text otherwise. The server's tokenizer may then put a token before
+the text that is in it already: the first answer says how many tokens were read, and the text is changed if that is one too
+many or too few. Servers differ in what they allow. What one of them refuses before it has answered once is asked for no more.
+"""
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from distill.common.errors import InputError, did_you_mean
+from distill.teachers.names import teacher_name
+from distill.teachers.services.chat_teacher import SNAPSHOT
+from distill.teachers.services.connection import AGAIN, Connection, Reply
+from distill.teachers.services.formats import read_json
+from distill.teachers.services.service import READINGS
+from distill.teachers.services.together import together
+from eval.toy import located
+from prompter.generation.completions import Completion, further_settings, read_completion, request
+from prompter.generation.config import WriterConfig, split_writer
+from prompter.generation.outside_writer import Asked, OutsideWriter
+from prompter.generation.writer import Written, trim_to_sentence
+
+LOGGER = logging.getLogger("prompter")
+
+MOST_AT_ONCE = 64
+"""Most requests at the same time. Servers compute some of them together, and keep the rest waiting."""
+
+TIMEOUT = 600.0
+"""Seconds for an answer. A small server may keep most of the requests waiting for a long time."""
+
+
+class ServerWriter(OutsideWriter):
+    """A frozen causal LM that continues topics, on a server.
+
+    Args:
+        address: `http://HOST/v1`, or https, as the user named it; `#MODEL` behind it names the model there.
+        name_or_path: Folder or hub id of the same model here, for its tokenizer. It is also the name of the model where the
+            address names none.
+        config: Sampling settings. At most `writer_batch_size` texts are asked for at the same time.
+        revision: Commit of a hub repository.
+        **connecting: Further settings of the `Connection`.
+
+    Attributes:
+        name: The address with the model's name, without a query, as files may show it.
+
+    Raises:
+        InputError: The address is none, the server has no such model, the tokenizer cannot be loaded, or
+            `writer_max_new_tokens` does not fit the model's context.
+    """
+
+    def __init__(
+        self, address: str, name_or_path: str, config: WriterConfig, revision: str | None = None, **connecting: Any
+    ) -> None:
+        url, model = split_writer(address)
+        self.model = model or name_or_path
+        place, question, query = url.partition("?")
+        place = place.rstrip("/")
+        if not place.endswith("/completions"):
+            place += "/completions"
+        settings: dict[str, Any] = {"concurrency": MOST_AT_ONCE, "timeout": TIMEOUT, "role": "writer"} | connecting
+        self._line = Connection(place + question + query, **settings)
+        self.name = teacher_name(f"{url}#{self.model}")
+        entry = self._entry()
+        self.served = {key: str(entry[key]) for key in ("id", "root") if entry.get(key)}
+        super().__init__(located(name_or_path, "writer"), config, revision)
+        length = entry.get("max_model_len")
+        self.context_length = length if type(length) is int and length > 1 else None
+        self.check_lengths()
+        self._answered = False
+        self._as_ids = True  # else as text
+        # Whether a text that is sent holds the token that begins it. A server adds that token where the tokenizer here does.
+        self._begun = self.tokenizer("a")["input_ids"][:1] != [self.start]
+        self._compared = False
+        self._without: set[str] = set()  # settings that the server does not take
+        self._gives_logprobs: bool | None = None
+        self._named = ""  # the name that the model gave itself
+
+    def _entry(self) -> dict[str, Any]:
+        """Return the server's entry of the model in its list of models, {} where it has no list.
+
+        Raises:
+            InputError: The list has no such model.
+        """
+        said = self._line.get("models")
+        listed = said.get("data") if isinstance(said, dict) else None
+        entries = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+        names = [str(item.get("id")) for item in entries]
+        for item, name in zip(entries, names, strict=True):
+            if self._is_wanted(name):
+                return item
+        if names:
+            raise InputError(
+                f"writer: {self._line.path} has no model {self.model!r}, but {self._line.quoted(', '.join(names[:10]))}: name "
+                f"one of them behind the '#' of --writer.{did_you_mean(self.model, names)}"
+            )
+        return {}
+
+    def _is_wanted(self, name: str) -> bool:
+        return name == self.model or (name.startswith(self.model) and bool(SNAPSHOT.fullmatch(name[len(self.model) :])))
+
+    def _written(self, asked: list[Asked], progress: Callable[[int], None] | None) -> Written:
+        texts, logprobs = [""] * len(asked), torch.full((len(asked),), torch.nan)
+        new_tokens = done = 0
+        parts = [([text.number], text) for text in asked]
+        first = 0 if self._answered else 1  # asked alone, to learn what the server takes
+        concurrency = min(self.config.writer_batch_size, MOST_AT_ONCE)
+        for some, most in ((parts[:first], 1), (parts[first:], concurrency)):
+            for [number], completion in together(some, self._ask, most, self._line.pace):
+                texts[number] = self._whole(asked[number].begin, completion)
+                if completion.logprob is not None:
+                    logprobs[number] = completion.logprob
+                tokens = completion.tokens
+                new_tokens += len(self.tokenizer(completion.text)["input_ids"]) if tokens is None else tokens
+                done += 1
+                if progress is not None:
+                    progress(done)
+        return Written(texts, logprobs, new_tokens)
+
+    def _whole(self, begin: list[int], completion: Completion) -> str:
+        """Return a text on one line, trimmed as the settings ask for it."""
+        opening = self.tokenizer.decode(begin, skip_special_tokens=True)
+        text = opening + completion.text
+        if self.config.writer_trim_sentence and not completion.ended:
+            fewest = max(1, self.config.writer_min_new_tokens)
+            ids = self.tokenizer(completion.text, add_special_tokens=False)["input_ids"][:fewest]
+            text = trim_to_sentence(text, len(opening) + len(self.tokenizer.decode(ids)))
+        return " ".join(text.split())
+
+    def _ask(self, asked: Asked) -> Completion:
+        """Ask for one text.
+
+        Raises:
+            InputError: The server cannot be reached, refuses the request, or keeps giving answers that cannot be read.
+        """
+        problem, readings, body = "", 0, b""
+        while readings < READINGS:
+            prompt = self._prompt(asked.prompt)
+            reply = self._line.post(self._payload(prompt, asked.seed))
+            if reply.status != 200 and self._ask_for_less(reply):
+                continue
+            if reply.status != 200:
+                self._line.refuse(reply)
+            readings += 1
+            body = reply.body
+            said, problem = (None, reply.problem) if reply.problem else read_json(body)
+            if not problem:
+                completion, problem = self._read(said)
+                if completion is not None:
+                    if not self._answered and self._begins_otherwise(completion.read, asked.prompt):
+                        continue
+                    self._answered = True
+                    return completion
+        raise InputError(
+            f"writer: {self._line.path} answered {READINGS} times in a row with {problem}{self._line.quoted(body, ': ')}; "
+            f"look into the server's log, then {AGAIN}."
+        )
+
+    def _payload(self, prompt: str | list[int], seed: int) -> dict[str, Any]:
+        payload = request(self.model, prompt, seed, self.config) | further_settings(self.config, self.eos_token_ids)
+        return {name: value for name, value in payload.items() if name not in self._without}
+
+    def _prompt(self, ids: list[int]) -> str | list[int]:
+        """Return what the server is sent for the token ids that the model shall read."""
+        if self._as_ids:
+            return ids
+        # An empty text is sent as the token alone, because some servers refuse it.
+        return self._text(ids if self._begun or ids[:1] != [self.start] else ids[1:] or ids)
+
+    def _text(self, ids: list[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def _begins_otherwise(self, read: int | None, ids: list[int]) -> bool:
+        """Compare how many tokens the server read first with how many were meant; say where they differ.
+
+        Returns:
+            Whether the token that begins a text was read twice or not at all. From now on texts are sent the other way.
+        """
+        if read is None or self._compared:
+            return False
+        self._compared = True
+        meant = len(ids if self._as_ids else self.tokenizer(self._text(ids), add_special_tokens=False)["input_ids"])
+        if not self._as_ids and ids[:1] == [self.start] and read - meant == (1 if self._begun else -1):
+            self._begun = not self._begun
+            return True
+        if read != meant:
+            LOGGER.warning(
+                "writer: %s reads %d tokens where %d are meant: its tokenizer is another one than that of the generator, or "
+                "it changes what it is sent. Name the model that it serves with --generator.", self._line.path, read, meant,
+            )  # fmt: skip
+        return False
+
+    def _ask_for_less(self, reply: Reply) -> bool:
+        """Leave out what a server refuses before it has answered once. Return whether there was something.
+
+        Raises:
+            InputError: It refuses a setting that the user chose.
+        """
+        if self._answered or reply.status not in (400, 403, 422):
+            return False
+        said = reply.body[:20_000].decode("utf-8", "replace").casefold()
+        further = {*further_settings(self.config, self.eos_token_ids)} - self._without
+        named = {name for name in further | ({"seed", "top_p"} - self._without) if re.search(rf"\b{name}\b", said)}
+        if not named and "logprobs" not in self._without and re.search(r"log_?prob", said):
+            named = {"logprobs"}
+        if not named and self._as_ids and re.search(r"prompt|string|token", said):
+            self._as_ids = False
+            return True
+        if left_out := named or further:
+            self._leave_out(left_out)
+            return True
+        self._as_ids, changed = False, self._as_ids
+        return changed
+
+    def _leave_out(self, names: set[str]) -> None:
+        """Send these settings no more.
+
+        Raises:
+            InputError: The user chose one of them.
+        """
+        for name, off in (("top_k", 0), ("top_p", 1.0)):
+            value = getattr(self.config, f"writer_{name}")
+            if name in names and value != off:
+                raise InputError(
+                    f"writer_{name} is {value}, but {self._line.path} does not take {name}: give --writer_{name} {off:g}, or "
+                    "another server"
+                )
+        if "min_tokens" in names and self.config.writer_min_new_tokens > 1:
+            LOGGER.warning(
+                "writer: %s does not take min_tokens: texts may be shorter than writer_min_new_tokens.", self._line.path
+            )
+        self._without |= names
+
+    def _read(self, said: Any) -> tuple[Completion | None, str]:
+        """Return the completion in an answer, or None and what is wrong with it.
+
+        Raises:
+            InputError: Another model answers.
+        """
+        completion, problem = read_completion(said)
+        name = said.get("model") if isinstance(said, dict) else None
+        if isinstance(name, str) and name:
+            self._named = self._named or name
+            if name != self._named or not self._is_wanted(name):
+                raise InputError(
+                    f"writer: {self._line.path} was asked for the model {self.model!r}, but {self._line.quoted(name)!r} "
+                    "answers; name the model behind the '#' of --writer as the server does."
+                )
+        if completion is None or not completion.text:
+            return completion, problem
+        if self._gives_logprobs is None:
+            self._gives_logprobs = completion.logprob is not None
+            if not self._gives_logprobs:
+                LOGGER.warning(
+                    "writer: %s gives no log-probabilities: the texts are the same, and lm_logprob stays empty in a dataset.",
+                    self._line.path,
+                )
+        if self._gives_logprobs and completion.logprob is None:
+            return None, "an answer without log-probabilities"
+        return completion, ""
