@@ -9,10 +9,11 @@ from distill.common.settings import LongWorkSettings, ModelHubSettings, check, s
 from distill.config import STUDENT_HELP, StudentTokenizerSettings
 from distill.portable.formats import FORMATS, check_installed
 from distill.teachers.config import MoneySettings, TeacherSettings
-from distill.teachers.names import LANGUAGE_MODELS
+from distill.teachers.names import LANGUAGE_MODELS, teacher_name
 from distill.teachers.services.label_words import template
 from eval.data.config import EvaluationDataSettings
 from prompter.deploying.config import CalibrationSettings
+from prompter.generation.config import TRANSFORMERS, BackendSettings, split_writer
 
 SIZES = ("tiny", "small", "base")
 
@@ -33,6 +34,7 @@ DEFAULT_FORMAT = "onnx"
 @dataclass
 class CompressConfig(
     MoneySettings,
+    BackendSettings,
     EvaluationDataSettings,
     StudentTokenizerSettings,
     CalibrationSettings,
@@ -84,6 +86,12 @@ class CompressConfig(
         if not self.teacher:
             raise InputError("teacher is missing: prompter compress TEACHER --to DIR")
         check(self)
+        split_writer(self.writer)
+        if self.writer != TRANSFORMERS and not self.generator:
+            raise InputError(
+                f"writer is '{teacher_name(self.writer)}', but no language model is named: give --generator with the model "
+                "that it runs"
+            )
         self.check_upload()
         self.budget = self.bought(self.budget, BUDGET)
         self.export = list(dict.fromkeys(self.export))

@@ -116,7 +116,7 @@ def new_plan(config: CompressConfig, console: Console) -> tuple[dict[str, Any], 
     seconds = estimate(config, plan, looked, students[plan.student])
     student = students[plan.student]
     todo = steps(config, plan, looked)
-    settings = dataclasses.asdict(config) | {"teacher": looked.name}
+    settings = dataclasses.asdict(config) | {"teacher": looked.name, "writer": teacher_name(config.writer)}
     return {
         "settings": settings,
         "teacher": looked.facts(),
@@ -154,7 +154,7 @@ def _stored(config: CompressConfig, folder: Path) -> dict[str, Any] | None:
         others = sorted(file.name for file in folder.iterdir() if file.name != LOCK)
         raise InputError(f"to: '{folder}' already holds something else ({others[0]}): choose another folder")
     stored = dict(read_json(folder / PLAN))
-    given = dataclasses.asdict(config) | {"teacher": teacher_name(config.teacher)}
+    given = dataclasses.asdict(config) | {"teacher": teacher_name(config.teacher), "writer": teacher_name(config.writer)}
     if not isinstance(stored.get("settings"), dict) or not isinstance(stored.get("plan"), dict):
         raise InputError(f"{folder / PLAN}: is damaged: remove the folder and begin again, or choose another")
     if differing := differences(stored["settings"], given, default_values(config), NOT_COMPARED):

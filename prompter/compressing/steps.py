@@ -8,6 +8,7 @@ from typing import Any
 
 from distill.common.precision import computing_as
 from distill.config import DistillConfig
+from distill.teachers.names import teacher_name
 from prompter.compressing.config import CompressConfig
 from prompter.compressing.looking import Looked
 from prompter.compressing.planning import CRAFTED, PROMPTED, Plan
@@ -41,6 +42,7 @@ class Step:
         for name, value in self.values.items():
             if name in ("resume", "quiet") or value == defaults.get(name):
                 continue
+            value = teacher_name(value) if name in ("teacher", "writer") else value  # without a query, which may hold a key
             flag = "--from" if name == "sources" else f"--{name}"
             words += [flag, *map(str, value)] if isinstance(value, list) else [flag, str(value)]
         return shlex.join(words)
@@ -88,7 +90,12 @@ def steps(config: CompressConfig, plan: Plan, looked: Looked) -> list[Step]:
         "student": plan.student, "student_updates": max(1, plan.updates // 2),
         "student_online_share": 1.0, "student_restart": False,
     }  # fmt: skip
-    run = {"generator": plan.generator, "task_description": config.task_description, "budget": config.budget}
+    run = {
+        "generator": plan.generator,
+        "writer": config.writer,
+        "task_description": config.task_description,
+        "budget": config.budget,
+    }
     train = Step("train", {**shared, **guide, **plan.writing, **run, "output_dir": str(folder / RUN)})
     learn = {**shared, **student, **real, "sources": [str(folder / RUN / DATASET)]}
     if not looked.local and not config.eval_data:  # nothing is left to ask a black box

@@ -18,8 +18,8 @@ from prompter.compressing.config import CompressConfig
 from prompter.compressing.looking import SENTENCE, Looked
 from prompter.compressing.planning import CRAFTED, PROMPTED, Plan
 from prompter.compressing.steps import training_settings, writing_settings
+from prompter.generation.opening import open_writer
 from prompter.generation.policy import TopicPolicy
-from prompter.generation.writer import Writer
 from prompter.students.methods import new_synthesizer
 
 UPDATES, CRAFTED_QUERIES, WRITTEN = 3, 64, 16
@@ -82,7 +82,8 @@ def _writing(config: CompressConfig, plan: Plan, looked: Looked) -> float:
     assert plan.generator is not None
     length = policy_settings.topic_max_tokens
     policy = TopicPolicy.load(plan.generator, labels, policy_settings, length, config.device, config.seed, config.quiet)
-    writer = Writer.beside(policy, plan.generator, plan.generator, writer_settings, config.device, quiet=config.quiet)
+    base = plan.generator
+    writer = open_writer(config.writer, policy, base, base, writer_settings, config.device, quiet=config.quiet)
     targets = torch.arange(WRITTEN) % len(labels)
     start = time.perf_counter()
     writer.write(policy.topics(targets, config.seed, 0), config.seed, 0, targets=targets)

@@ -22,6 +22,7 @@ from prompter.generation.config import PolicyConfig
 if TYPE_CHECKING:
     from prompter.generation.opening import AnyWriter
     from prompter.generation.policy import TopicPolicy
+    from prompter.generation.vllm_policy import VLLMPolicy
 
 CHAT_OPTIONS = {"enable_thinking": False}
 """Options of chat templates. Models that think aloud would put that into the text; other templates ignore the option."""
@@ -237,7 +238,7 @@ class Contexts:
         return prompt_ids(self.tokenizer, text, self.prompts.chat, checked=False), []
 
 
-def contexts_of(writer: "AnyWriter", policy: "TopicPolicy") -> Contexts | None:
+def contexts_of(writer: "AnyWriter", policy: "TopicPolicy | VLLMPolicy") -> Contexts | None:
     """Return what a writer reads before the texts of a policy; None if its settings say: nothing.
 
     Raises:

@@ -24,13 +24,14 @@ class VLLMWriter(OutsideWriter):
         name_or_path: Model folder, hub id, or `toy`.
         config: Sampling settings. `writer_batch_size` has no effect, since vLLM makes its own batches.
         revision: Commit of a hub repository.
+        lora_rank: Largest rank of adapters that the engine takes for other requests; 0 for none.
 
     Raises:
         InputError: vLLM is not installed or cannot load the model, the tokenizer has neither BOS nor EOS, or
             `writer_max_new_tokens` does not fit the model's context.
     """
 
-    def __init__(self, name_or_path: str, config: WriterConfig, revision: str | None = None) -> None:
+    def __init__(self, name_or_path: str, config: WriterConfig, revision: str | None = None, lora_rank: int = 0) -> None:
         try:
             from vllm import LLM, SamplingParams
         except ImportError as error:
@@ -51,6 +52,7 @@ class VLLMWriter(OutsideWriter):
                 dtype=dtype_name(),
                 trust_remote_code=False,
                 gpu_memory_utilization=MEMORY_SHARE,
+                **({"enable_lora": True, "max_loras": 1, "max_lora_rank": lora_rank} if lora_rank else {}),
             )
         except (ValueError, RuntimeError, OSError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
@@ -58,23 +60,32 @@ class VLLMWriter(OutsideWriter):
         self.context_length = self.engine.model_config.max_model_len
         self.check_lengths()
 
+    def complete(self, prompts: list[list[int]], sampling: list[dict[str, Any]], **options: Any) -> list[Any]:
+        """Return vLLM's completions of prompts, with the log-probability of the sampled tokens.
+
+        Args:
+            prompts: Token ids of each.
+            sampling: Settings of each, as `SamplingParams` takes them.
+            **options: Further arguments of `LLM.generate`.
+        """
+        rows = [{"prompt_token_ids": prompt} for prompt in prompts]
+        settings = [self._sampling(**each, stop_token_ids=self.eos_token_ids, logprobs=0) for each in sampling]
+        return [request.outputs[0] for request in self.engine.generate(rows, settings, use_tqdm=False, **options)]
+
     def _written(self, asked: list[Asked], progress: Callable[[int], None] | None) -> Written:
         config, ends = self.config, self.eos_token_ids
         sampling = [
-            self._sampling(
-                temperature=config.writer_temperature,
-                top_p=config.writer_top_p,
-                top_k=config.writer_top_k,
-                max_tokens=config.writer_max_new_tokens,
-                min_tokens=max(1, config.writer_min_new_tokens),
-                stop_token_ids=ends,
-                seed=text.seed,
-                logprobs=0,  # of the sampled token alone
-            )
+            {
+                "temperature": config.writer_temperature,
+                "top_p": config.writer_top_p,
+                "top_k": config.writer_top_k,
+                "max_tokens": config.writer_max_new_tokens,
+                "min_tokens": max(1, config.writer_min_new_tokens),
+                "seed": text.seed,
+            }
             for text in asked
         ]
-        prompts = [{"prompt_token_ids": text.prompt} for text in asked]
-        outputs = [request.outputs[0] for request in self.engine.generate(prompts, sampling, use_tqdm=False)]
+        outputs = self.complete([text.prompt for text in asked], sampling)
         # Some outputs lack the token that ended the text; `finish_reason` says what ended it.
         new = [list(output.token_ids) for output in outputs]
         ended = [output.finish_reason == "stop" for output in outputs]

@@ -18,14 +18,16 @@ from distill.checkpoints.checksums import CHECKSUMS, check_folder, seal
 from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
+from distill.common.terminal import one_line
 from distill.teachers.found import remember
-from distill.teachers.names import LANGUAGE_MODELS, check_stored_name
+from distill.teachers.names import LANGUAGE_MODELS, check_stored_name, teacher_name
 from distill.teachers.services.label_words import template
 from prompter.decoding.loop import unwrapped
 from prompter.generation.config import TRANSFORMERS, PolicyConfig
 from prompter.generation.opening import AnyWriter
 from prompter.generation.outside_writer import OutsideWriter
 from prompter.generation.policy import TopicPolicy
+from prompter.runtime.console import LOGGER
 from prompter.runtime.versions import library_versions
 from prompter.saved.hub import fetch_prompter, is_hub_id
 
@@ -191,6 +193,14 @@ def read_prompter_manifest(folder: Path) -> dict[str, Any]:
     if len(labels) < 2 or not all(isinstance(label, str) for label in labels):
         raise InputError(f"{file}: 'labels' is {labels!r}, expected two or more names: copy the folder again from the run")
     return manifest
+
+
+def say_other_writer(manifest: Mapping[str, Any], backend: str) -> None:
+    """Say what wrote while the prompter was trained, where something else writes now."""
+    trained = manifest.get("written_by")
+    if isinstance(trained, str) and trained != teacher_name(backend):
+        said = f"The prompter was trained with texts of {trained[:200]}; now {teacher_name(backend)} writes (--writer)."
+        LOGGER.info("%s", one_line(said))
 
 
 def fingerprint(folder: Path) -> str:

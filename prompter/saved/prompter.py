@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from peft import PeftModel, get_peft_model, set_peft_model_state_dict
@@ -37,9 +37,8 @@ from distill.common.settings import convert
 from distill.common.terminal import one_line
 from distill.methods.rewriter import REWRITER_MANIFEST
 from distill.teachers.found import made_here
-from distill.teachers.names import teacher_name
 from eval.toy import located
-from prompter.generation.config import PolicyConfig, WriterConfig, split_writer
+from prompter.generation.config import VLLM, PolicyConfig, WriterConfig, split_writer
 from prompter.generation.opening import open_writer
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Written
@@ -52,7 +51,11 @@ from prompter.saved.manifest import (
     find_prompter,
     fingerprint,
     read_prompter_manifest,
+    say_other_writer,
 )
+
+if TYPE_CHECKING:
+    from prompter.generation.vllm_policy import VLLMPolicy
 
 CHUNK = 256
 """Topics or texts that `Prompter.topics` and `Prompter.texts` write at once."""
@@ -103,7 +106,9 @@ class Prompter:
         sha256: Fingerprint of the folder.
     """
 
-    def __init__(self, policy: TopicPolicy, writer: TextWriter | None, manifest: dict[str, Any], sha256: str) -> None:
+    def __init__(
+        self, policy: "TopicPolicy | VLLMPolicy", writer: TextWriter | None, manifest: dict[str, Any], sha256: str
+    ) -> None:
         self.policy, self.writer, self.manifest, self.sha256 = policy, writer, manifest, sha256
 
     @classmethod
@@ -142,13 +147,19 @@ class Prompter:
         length = policy_config.topic_max_tokens
         if policy_config.writes == "text":
             length = writer_config.writer_max_new_tokens
-        revision = None if base else manifest.get("base_revision")
+        revision, tokenizer = None if base else manifest.get("base_revision"), _load_tokenizer(folder)
+        if backend == VLLM and manifest["adapter"] and base_name == writer_name and policy_config.writes != "text":
+            from prompter.saved.on_vllm import load_on_vllm
+
+            both = load_on_vllm(folder, manifest, tokenizer, base_name, (policy_config, writer_config), revision)
+            if both is not None:
+                return cls(*both, manifest, fingerprint(folder))
         model = _load_policy(folder, manifest, base_name, revision, device)
-        policy = TopicPolicy(model, _load_tokenizer(folder), manifest["labels"], policy_config, length)
+        policy = TopicPolicy(model, tokenizer, manifest["labels"], policy_config, length)
         revision = None if writer or (base and one_model) else manifest.get("writer_revision")
         loaded: TextWriter | None = None
         if policy_config.writes != "text":
-            _say_other_writer(manifest, backend)
+            say_other_writer(manifest, backend)
             with _remedy_for_moved_model("writer= (--generator on the command line)"):
                 loaded = open_writer(backend, policy, base_name, writer_name, writer_config, device, revision)
         return cls(policy, loaded, manifest, fingerprint(folder))
@@ -287,14 +298,6 @@ def announce_models(folder: Path, manifest: dict[str, Any], given: Mapping[str, 
                 f"{key}: {folder} names the model {name}, whose weights are a pickle file, and you did not: give {flag} "
                 f"{name} yourself if you trust it"
             )
-
-
-def _say_other_writer(manifest: Mapping[str, Any], backend: str) -> None:
-    """Say what wrote while the prompter was trained, where something else writes now."""
-    trained = manifest.get("written_by")
-    if isinstance(trained, str) and trained != teacher_name(backend):
-        said = f"The prompter was trained with texts of {trained[:200]}; now {teacher_name(backend)} writes (--writer)."
-        LOGGER.info("%s", one_line(said))
 
 
 def _settings(folder: Path, manifest: dict[str, Any], writer_settings: dict[str, Any]) -> tuple[PolicyConfig, WriterConfig]:

@@ -113,3 +113,14 @@ def test_every_step_is_a_call_that_its_verb_understands(looked: Looked, values: 
             assert distill_settings(step.values)[1] == training_settings(config, made)
     assert Plan.read(made.stored()) == made
     assert callable(carry_out)
+
+
+def test_a_writer_elsewhere_needs_a_name_and_is_passed_on() -> None:
+    address = "http://host/v1?key=s3cret#m"
+    with pytest.raises(InputError, match=r"^writer is 'http://host/v1#m', but no language model is named: give --generator"):
+        CompressConfig(teacher="https://host/predict", to="small", writer=address)
+    config = CompressConfig(teacher="https://host/predict", to="small", generator="gpt2", writer=address)
+    made = make_plan(config, BLACK_BOX, lambda spec: "", lambda student: "its weights are not here")
+    train, learn = steps(config, made, BLACK_BOX)
+    assert train.values["writer"] == address and "writer" not in learn.values
+    assert "--writer 'http://host/v1#m'" in train.command() and "s3cret" not in train.command()

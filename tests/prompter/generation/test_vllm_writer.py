@@ -1,5 +1,6 @@
 """The vLLM writer, against a stand-in for vLLM: what it asks for, and what it makes of the answers."""
 
+import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -9,7 +10,10 @@ import pytest
 from distill.common.errors import InputError
 from prompter import Prompter
 from prompter.generation.config import WriterConfig
+from prompter.generation.policy import TopicPolicy
+from prompter.generation.vllm_policy import VLLMPolicy
 from prompter.generation.vllm_writer import VLLMWriter
+from prompter.saved.on_vllm import copy_adapter
 from tests.prompter.tiny import WORDS
 
 EOS = WORDS.index("<eos>")
@@ -21,10 +25,11 @@ class FakeLLM:
     model_config = SimpleNamespace(max_model_len=64)
 
     def __init__(self, **options: object) -> None:
-        self.options, self.asked = options, []
+        self.options, self.asked, self.adapters = options, [], []
 
-    def generate(self, prompts: list[dict], sampling: list, use_tqdm: bool) -> list:
+    def generate(self, prompts: list[dict], sampling: list, use_tqdm: bool, lora_request: object = None) -> list:
         self.asked.append((prompts, sampling))
+        self.adapters.append(lora_request)
         predictions = []
         for number, parameters in enumerate(sampling):
             ids = [WORDS.index(word) for word in ("w1", "w2", "w3", ".", "w4", "w5")][: parameters.max_tokens]
@@ -42,6 +47,10 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType("vllm")
     module.LLM, module.SamplingParams = FakeLLM, SimpleNamespace  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "vllm", module)
+    monkeypatch.setitem(sys.modules, "vllm.lora", ModuleType("vllm.lora"))
+    request = ModuleType("vllm.lora.request")
+    request.LoRARequest = lambda name, number, path: SimpleNamespace(name=name, number=number, path=path)  # type: ignore
+    monkeypatch.setitem(sys.modules, "vllm.lora.request", request)
     return module
 
 
@@ -73,8 +82,50 @@ def test_a_long_topic_loses_its_beginning_in_the_prompt_alone(vllm: ModuleType, 
 
 def test_a_prompter_uses_it(vllm: ModuleType, run_folder: Path) -> None:
     prompter = Prompter.load(run_folder, device="cpu", backend="vllm")
-    assert isinstance(prompter.writer, VLLMWriter)
+    assert isinstance(prompter.writer, VLLMWriter) and isinstance(prompter.policy, VLLMPolicy)
     assert all(len(text.split()) > 3 for text in prompter.texts("good", 3))
+    engine = prompter.writer.engine
+    assert (engine.options["enable_lora"], engine.options["max_lora_rank"]) == (True, 8)
+    adapter, none = engine.adapters  # the openings with the adapter, the texts without
+    assert none is None and (adapter.name, adapter.number) == ("prompter", 1)
+    prompts, sampling = engine.asked[0]
+    assert {tuple(prompt["prompt_token_ids"]) for prompt in prompts} == {tuple(prompter.policy.prompts.ids[0])}
+    assert {(s.max_tokens, s.min_tokens, s.temperature) for s in sampling} == {(3, 2, 1.0)}
+    assert len({s.seed for s in sampling}) == 3
+    said = json.loads((Path(adapter.path) / "adapter_config.json").read_text())
+    assert said["r"] == 2 and said["peft_type"] == "LORA" and said["target_modules"]
+    assert (Path(adapter.path) / "adapter_model.safetensors").read_bytes() == (
+        run_folder / "prompter" / "adapter_model.safetensors"
+    ).read_bytes()
+    assert all(name.startswith("transformer.h.") for name in said["target_modules"])
+
+
+def test_an_adapter_that_vllm_cannot_take_stays_here(
+    vllm: ModuleType, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "prompter"
+    folder.mkdir()
+    for file in (run_folder / "prompter").iterdir():
+        if file.name != "checksums.json":
+            (folder / file.name).write_bytes(file.read_bytes())
+    config = folder / "adapter_config.json"
+    said = json.loads(config.read_text())
+    config.write_text(json.dumps(said | {"rank_pattern": {"c_attn": 4}}))
+    assert copy_adapter(folder, tmp_path) == (0, "it uses rank_pattern")
+    config.write_text(json.dumps(said | {"megatron_core": "os"}))  # what is not known is not passed on
+    copy_adapter(folder, tmp_path)
+    assert "megatron_core" not in json.loads((tmp_path / "adapter_config.json").read_text())
+    init = FakeLLM.__init__
+
+    def without_lora(self: FakeLLM, **options: object) -> None:
+        if options.get("enable_lora"):
+            raise ValueError("GPT2LMHeadModel does not support LoRA yet.")
+        init(self, **options)
+
+    monkeypatch.setattr(FakeLLM, "__init__", without_lora)
+    prompter = Prompter.load(run_folder, device="cpu", backend="vllm")
+    assert isinstance(prompter.policy, TopicPolicy) and isinstance(prompter.writer, VLLMWriter)
+    assert "cannot take the prompter's adapter" in caplog.text and "does not support LoRA yet" in caplog.text
 
 
 def test_mistakes_are_named(vllm: ModuleType, lm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
