@@ -53,6 +53,7 @@ def open_writer(
         made = ServerWriter(backend, generator, config, revision)
     if policy.has_adapters:
         made.reader = Writer(policy.model, policy.tokenizer, config)
+        made.reader.settle_batch_size()
     made.contexts = contexts_of(made, policy)
     return made
 

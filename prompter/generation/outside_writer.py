@@ -130,6 +130,10 @@ class OutsideWriter(ABC):
         made.check_lengths()
         return made
 
+    def settle_batch_size(self, remembered: int | None = None) -> int:
+        """Return how many texts are asked for at once, 0 where the other side decides; see `Writer.settle_batch_size`."""
+        return self.config.writer_batch_size
+
     def in_two_parts(self, tokens: int) -> tuple["OutsideWriter", "OutsideWriter"]:
         """Refuse to split the writing of a text: a server need not go on where it stopped.
 

@@ -108,7 +108,7 @@ class ServerWriter(OutsideWriter):
         new_tokens = done = 0
         parts = [([text.number], text) for text in asked]
         first = 0 if self._answered else 1  # asked alone, to learn what the server takes
-        concurrency = min(self.config.writer_batch_size, MOST_AT_ONCE)
+        concurrency = min(self.config.writer_batch_size or MOST_AT_ONCE, MOST_AT_ONCE)
         for some, most in ((parts[:first], 1), (parts[first:], concurrency)):
             for [number], completion in together(some, self._ask, most, self._line.pace):
                 texts[number] = self._whole(asked[number].begin, completion)

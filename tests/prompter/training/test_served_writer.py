@@ -22,7 +22,13 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[CompletionsServer]:
 
 
 def test_a_run_and_its_resumption(arguments: Callable, server: CompletionsServer, tmp_path: Path) -> None:
-    settings = {"budget": 16, "student_updates": 2, "writer": f"{server.url}?key=s3cret#{MODEL}", "candidates": 2}
+    settings = {
+        "budget": 16,
+        "student_updates": 2,
+        "writer_batch_size": 0,
+        "writer": f"{server.url}?key=s3cret#{MODEL}",
+        "candidates": 2,
+    }
     summary = train(parse_settings(arguments(**settings)))
     assert summary is not None
     assert len(server.asked) == 2 * 16  # two candidates for each query
