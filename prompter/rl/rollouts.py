@@ -106,7 +106,7 @@ class Rollouts:
         return self.scorer(topics, targets, texts, topic_of, "prompted")
 
     def _write(
-        self, writer: Writer, openings: list[str], targets: torch.Tensor, number: int, purpose: str = "writer"
+        self, writer: AnyWriter, openings: list[str], targets: torch.Tensor, number: int, purpose: str = "writer"
     ) -> list[str]:
         purpose = self.processes.purpose(purpose)
         return self.processes.share(

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from distill.processes.group import ALONE, Processes
 from distill.common.errors import InputError
+from distill.processes.group import ALONE, Processes
 from distill.student import Student, load_student
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
