@@ -51,7 +51,8 @@ def random_writer(folder: Path, hidden: int, layers: int) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(located("toy", "writer", True))
     torch.manual_seed(0)
     ends = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokenizer.eos_token_id)
-    config = GPT2Config(len(tokenizer), 128, hidden, layers, hidden // 64, **ends)
+    sizes = {"n_embd": hidden, "n_layer": layers, "n_head": hidden // 64, "n_positions": 128}
+    config = GPT2Config(vocab_size=len(tokenizer), **sizes, **ends)
     GPT2LMHeadModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
