@@ -13,7 +13,7 @@ from distill.teachers.config import FoundTeacherSettings
 from distill.teachers.found import found_teacher, made_here
 from distill.teachers.names import teacher_name
 from prompter.cluster.config import ENGINE_SETTINGS, EngineSettings
-from prompter.generation.config import TRANSFORMERS, BackendSettings, WriterConfig, split_writer
+from prompter.generation.config import TRANSFORMERS, VLLM, BackendSettings, WriterConfig, split_writer
 from prompter.runtime.parser import combined, fill
 from prompter.runtime.run_folder import default_values
 
@@ -76,6 +76,8 @@ class ExportConfig(BackendSettings, FoundTeacherSettings, EngineSettings, HubSet
         if self.teacher == NO_TEACHER and (self.balance or self.min_confidence):
             name = "balance" if self.balance else "min_confidence"
             raise InputError(f"{name} needs a teacher's predictions, but teacher is 'none': leave one of the two out")
+        if self.engine == "ray" and self.writer not in (TRANSFORMERS, VLLM):
+            raise InputError("writer is a server, which answers many requests at once by itself: leave --engine ray out")
         self.check_engine()
         self.check_upload()
 

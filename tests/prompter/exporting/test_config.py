@@ -20,6 +20,7 @@ from tests.prompter.exporting.exports import parse_export, run
         (["--teacher", "none", "--balance"], "balance needs a teacher's predictions"),
         (["--public"], "public says how to upload"),
         (["--shard_row", "3"], "unknown argument '--shard_row'. Did you mean 'shard_rows'"),
+        (["--writer", "http://host/v1#m", "--engine", "ray"], "writer is a server, .* leave --engine ray out"),
         (["--writer_top_p", "0"], "writer_top_p is 0"),
     ],
 )
