@@ -98,6 +98,11 @@ class CompressConfig(
         if NO_EXPORT in self.export and len(self.export) > 1:
             raise InputError(f"export names {', '.join(self.export)}, but none is one of them: leave none out")
         check_installed([kind for kind in self.export if kind != NO_EXPORT], "export")
+        if self.student_words and not self.student:
+            raise InputError(
+                "student_words is for a student of random weights, which compress makes only by name: give --student "
+                "bert:layers=2,hidden=128 too, or leave it out"
+            )
         if self.data_free:
             for name in ("texts", "generator", "task_description"):
                 if getattr(self, name):

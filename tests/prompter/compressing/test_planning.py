@@ -124,3 +124,9 @@ def test_a_writer_elsewhere_needs_a_name_and_is_passed_on() -> None:
     train, learn = steps(config, made, BLACK_BOX)
     assert train.values["writer"] == address and "writer" not in learn.values
     assert "--writer 'http://host/v1#m'" in train.command() and "s3cret" not in train.command()
+
+
+def test_word_vectors_are_for_a_student_that_is_named() -> None:
+    with pytest.raises(InputError, match="student_words is for a student of random weights.*give --student"):
+        CompressConfig(teacher="models/teacher", to="small", student_words="models/lm")
+    assert plan(BERT, student="bert:layers=2,hidden=128", student_words="models/lm").student == "bert:layers=2,hidden=128"
