@@ -1,26 +1,26 @@
-"""From predictions to metrics: every metric of a model with its interval, and which of two students is better.
+"""From answers to metrics: every metric of a model with its interval, and which of two students is better.
 
-Each model predicts once, as log-probabilities; everything here is arithmetic on them. The values come from
-`eval.classifiers.metrics` and the intervals from `eval.classifiers.resampling`, which uses the same draws for all models.
+Each model answers once; everything here is arithmetic on its answers. The values come from `eval.classifiers.metrics` and the
+intervals from `eval.classifiers.resampling`, which uses the same draws for all models. What an answer is depends on the kind
+of classifier (`eval.classifiers.kinds`).
 """
 
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from eval.classifiers.metrics import METRICS, Agreement, KLToTeacher, Retention, hub_metric_values, kl_rows
-from eval.classifiers.resampling import Tally, calibration_tally, intervals, label_tallies, mcnemar, mean_tally
-from eval.classifiers.scoring import choices
+from eval.classifiers.kinds.table import MEASURING
+from eval.classifiers.metrics.hub import hub_metric_values
+from eval.classifiers.metrics.table import METRICS
+from eval.classifiers.metrics.teacher import Retention
+from eval.classifiers.resampling import intervals, mcnemar
 from eval.data.labelled import EvaluationData
-
-CALIBRATION = "expected_calibration_error"
 
 
 def measure(
-    log_probs: Tensor,
+    answers: Tensor,
     data: EvaluationData,
     metrics: Sequence[str],
     teacher: Tensor | None = None,
@@ -30,11 +30,12 @@ def measure(
     """Measure one model.
 
     Args:
-        log_probs: (N, K) its predictions; a row with NaN has no usable prediction.
+        answers: Its answers, N rows; a row with NaN is no usable answer.
         data: The N rows.
-        metrics: Names from `METRIC_NAMES`; retention is computed for the first one.
-        teacher: (N, K) the teacher's predictions for the same rows; adds `agreement`, `kl` and `retention`.
-        hub: Metrics of the hub by name (`eval.classifiers.metrics.hub_metric`); they get no interval.
+        metrics: Names from `METRICS_OF_KIND`; retention is computed for the first one.
+        teacher: The teacher's answers for the same rows; adds `agreement`, the distance (`kl`, of scores `squared_distance`)
+            and `retention`.
+        hub: Metrics of the hub by name (`eval.classifiers.metrics.hub`); they get no interval.
         seed: Seed of the bootstrap.
 
     Returns:
@@ -43,36 +44,26 @@ def measure(
     Raises:
         InputError: A metric of the hub cannot be computed.
     """
-    chosen, probabilities = choices(log_probs), log_probs.double().exp().numpy()
-    labels, classes = np.asarray(data.labels), log_probs.shape[1]
-    tallies = label_tallies(np.asarray(chosen), labels, classes)
-    tallies = {name: tallies[name] for name in metrics if name in tallies}
+    kind, known = MEASURING[data.kind], METRICS[data.kind]
+    references = kind.references(data)
     values: dict[str, float] = {}
     for name in metrics:
-        rows = probabilities if name == CALIBRATION else chosen
-        (values[name],) = METRICS[name]().compute(predictions=rows, references=data.labels).values()
-    if CALIBRATION in metrics:
-        tallies[CALIBRATION] = calibration_tally(probabilities, labels)
-    ratios = {}
+        given = kind.predictions(answers, data, name)
+        (values[name],) = known[name]().compute(predictions=given, references=references).values()
+    tallies, ratios = kind.tallies(answers, data, metrics), {}
     if teacher is not None:
-        taught, beliefs, primary = choices(teacher), teacher.double().exp().numpy(), metrics[0]
-        retention = Retention(METRICS[primary]())
-        values |= Agreement().compute(predictions=chosen, references=taught)
-        values |= KLToTeacher().compute(predictions=probabilities, references=beliefs)
-        values |= retention.compute(predictions=chosen, references=data.labels, teacher_predictions=taught)
-        tallies |= _teacher_tallies(np.asarray(chosen), np.asarray(taught), probabilities, beliefs)
-        tallies["teacher"] = label_tallies(np.asarray(taught), labels, classes)[primary]
+        primary, given = metrics[0], kind.predictions(answers, data)
+        for name, (value, tally) in kind.compared(answers, teacher, data).items():
+            values[name], tallies[name] = value, tally
+        values |= Retention(known[primary]()).compute(
+            predictions=given, references=references, teacher_predictions=kind.predictions(teacher, data)
+        )
+        tallies["teacher"] = kind.tallies(teacher, data, [primary])[primary]
         ratios["retention"] = (primary, "teacher")
     ends = intervals(tallies, ratios, seed)
     for name, metric in (hub or {}).items():
-        values |= hub_metric_values(name, metric, chosen, data.labels)
+        values |= hub_metric_values(name, metric, kind.predictions(answers, data), references)
     return {name: _with_interval(value, ends.get(name)) for name, value in values.items()}
-
-
-def _teacher_tallies(chosen: np.ndarray, taught: np.ndarray, student: np.ndarray, teacher: np.ndarray) -> dict[str, Tally]:
-    """Return agreement and KL as tallies, from classes (N,) and probabilities (N, K) of student and teacher."""
-    same = np.where(taught < 0, np.nan, np.equal(chosen, taught))
-    return {"agreement": mean_tally(same), "kl": mean_tally(kl_rows(student, teacher))}
 
 
 def _with_interval(value: float, ends: tuple[float, float] | None) -> dict[str, float]:
@@ -80,28 +71,59 @@ def _with_interval(value: float, ends: tuple[float, float] | None) -> dict[str, 
     return {"value": value, "low": low, "high": high}
 
 
-def pairs(log_probs: Mapping[str, Tensor], labels: Sequence[int]) -> list[dict[str, Any]]:
-    """Run McNemar's test for each pair of models on the same rows.
+def constant_answer(data: EvaluationData, metrics: Sequence[str]) -> dict[str, Any]:
+    """Measure what can be had without reading: the most frequent class or set of labels, the mean, or no entity.
 
     Args:
-        log_probs: (N, K) predictions of each model, by its name.
-        labels: N class indices.
+        data: The rows.
+        metrics: Names from `METRICS_OF_KIND`; those that need probabilities are left out.
 
     Returns:
-        For each pair `first`, `second`, `first_only` and `second_only` (rows that only this one has right), and `p`. The
-        p-values are not corrected for the number of pairs.
+        `answer`, in words, and `metrics`, the values by name.
     """
-    chosen = {name: np.asarray(choices(rows)) for name, rows in log_probs.items()}
-    tests = []
-    for first, second in itertools.combinations(chosen, 2):
-        test = mcnemar(chosen[first], chosen[second], np.asarray(labels))
-        tests.append(
-            {
-                "first": first,
-                "second": second,
-                "first_only": test.first_only,
-                "second_only": test.second_only,
-                "p": test.p,
-            }
-        )
-    return tests
+    kind, values = MEASURING[data.kind], {}
+    answer, given = kind.constant(data)
+    for name in metrics:
+        metric = METRICS[data.kind][name]()
+        if "probabilities" not in metric.inputs:
+            (values[name],) = metric.compute(predictions=given, references=kind.references(data)).values()
+    return {"answer": answer, "metrics": values}
+
+
+def pairs(answers: Mapping[str, Tensor], data: EvaluationData, metric: str, seed: int = 0) -> list[dict[str, Any]]:
+    """Compare each pair of models on the same rows: by McNemar's test where an answer is a class, else by their difference.
+
+    Args:
+        answers: The answers of each model, by its name.
+        data: The rows.
+        metric: The metric whose difference is taken.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        For each pair `first` and `second`. Of classes also `first_only` and `second_only` (rows that only this one has right),
+        and `p`; the p-values are not corrected for the number of pairs. Of other kinds `metric`, `difference` (first minus
+        second), and `low` and `high`, the ends of its 95 % interval on the same draws of rows.
+    """
+    both = list(itertools.combinations(answers, 2))
+    if not both:
+        return []
+    kind = MEASURING[data.kind]
+    right = {name: kind.right(rows, data) for name, rows in answers.items()}
+    if known_right := {name: rows for name, rows in right.items() if rows is not None}:
+        tests = {(a, b): mcnemar(known_right[a], known_right[b]) for a, b in both}
+        return [
+            {"first": a, "second": b, "first_only": test.first_only, "second_only": test.second_only, "p": test.p}
+            for (a, b), test in tests.items()
+        ]
+    tallies = {name: kind.tallies(rows, data, [metric])[metric] for name, rows in answers.items()}
+    ends = intervals(tallies, seed=seed, differences={f"{a}\n{b}": (a, b) for a, b in both})
+    known, references = METRICS[data.kind][metric](), kind.references(data)
+    values = {
+        name: known.compute(predictions=kind.predictions(rows, data), references=references)[metric]
+        for name, rows in answers.items()
+    }
+    return [
+        {"first": a, "second": b, "metric": metric, "difference": values[a] - values[b]}
+        | dict(zip(("low", "high"), ends[f"{a}\n{b}"], strict=True))
+        for a, b in both
+    ]

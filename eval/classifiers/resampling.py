@@ -5,19 +5,20 @@ much it varies: it draws N of the rows with replacement many times and computes 
 reported is the percentile interval.
 
 It is written here because every metric is a function of sums over rows: counts of (label, predicted class) give accuracy,
-macro-F1 and Matthews' correlation, sums per confidence bin give the calibration error, and sums of KL give its mean. One
-draw of row numbers therefore serves all metrics of all models by counting alone; `scipy.stats.bootstrap` would call
-each metric a thousand times. Student and teacher share the draws, so variation common to both does not widen the interval of
-their ratio.
+macro-F1 and Matthews' correlation, sums per confidence bin give the calibration error, and sums of KL give its mean. A
+correlation of ranks is a function of how often each row was drawn. One draw of row numbers therefore serves all metrics of all
+models by counting alone; `scipy.stats.bootstrap` would call each metric a thousand times. Student and teacher share the draws,
+so variation common to both does not widen the interval of their ratio.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from distill.common.seeding import derive_seed
-from eval.classifiers.metrics import CALIBRATION_BINS, calibration_gaps
+from eval.classifiers.metrics.classes import CALIBRATION_BINS, calibration_gaps
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -51,7 +52,7 @@ class Tally:
 
 
 def label_tallies(choices: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Tally]:
-    """Return accuracy, macro-F1 and Matthews' correlation as in `eval.classifiers.metrics`.
+    """Return accuracy, macro-F1 and Matthews' correlation as in `eval.classifiers.metrics.classes`.
 
     Args:
         choices: (N,) predicted class indices; -1 for no usable prediction.
@@ -93,7 +94,7 @@ def calibration_tally(probabilities: np.ndarray, labels: np.ndarray) -> Tally:
     missing = np.isnan(gaps)
 
     def finish(sums: np.ndarray) -> np.ndarray:  # rows without a usable prediction have a cell of their own
-        return _divide(np.abs(sums[:, :-1]).sum(axis=1), len(labels) - sums[:, -1])
+        return quotients(np.abs(sums[:, :-1]).sum(axis=1), len(labels) - sums[:, -1])
 
     cells = np.where(missing, CALIBRATION_BINS, bins)
     return Tally(cells, CALIBRATION_BINS + 1, finish, np.where(missing, 1.0, gaps))
@@ -104,13 +105,38 @@ def mean_tally(values: np.ndarray) -> Tally:
     missing = np.isnan(values)
 
     def finish(sums: np.ndarray) -> np.ndarray:
-        return _divide(sums[:, 0], len(values) - sums[:, 1])
+        return quotients(sums[:, 0], len(values) - sums[:, 1])
 
     return Tally(missing.astype(np.int64), 2, finish, np.where(missing, 1.0, values))
 
 
+def mean_of(values: np.ndarray) -> float:
+    """Return the mean of the values (N,) that are not NaN; NaN if all are."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def row_tally(rows: int, finish: Callable[[np.ndarray], np.ndarray]) -> Tally:
+    """Return a metric as a function of how often each row was drawn, (B, N)."""
+    return Tally(_each_row(rows), rows, finish)
+
+
+def sums_tally(amounts: np.ndarray, finish: Callable[[np.ndarray], np.ndarray]) -> Tally:
+    """Return a metric as a function of several sums at once, (B, S), from what each row adds to them, (N, S) float64."""
+    return row_tally(len(amounts), lambda drawn: finish(drawn @ amounts))
+
+
+@functools.lru_cache(maxsize=1)
+def _each_row(rows: int) -> np.ndarray:
+    """Return the same array each time, so that all metrics share the counts."""
+    return np.arange(rows)
+
+
 def intervals(
-    tallies: Mapping[str, Tally], ratios: Mapping[str, tuple[str, str]] | None = None, seed: int = 0
+    tallies: Mapping[str, Tally],
+    ratios: Mapping[str, tuple[str, str]] | None = None,
+    seed: int = 0,
+    differences: Mapping[str, tuple[str, str]] | None = None,
 ) -> dict[str, tuple[float, float]]:
     """Compute percentile bootstrap intervals at 95 % over 1,000 draws of the rows.
 
@@ -118,9 +144,10 @@ def intervals(
         tallies: Metrics by name, all over the same N rows.
         ratios: Further metrics by name, each the quotient of two tallies; NaN if the divisor is 0 or less.
         seed: Seed of the draws; equal seeds give equal intervals.
+        differences: Further metrics by name, each one tally minus another.
 
     Returns:
-        Lower and upper end for each name of `tallies` and `ratios`; both NaN if a draw has no value.
+        Lower and upper end for each name of `tallies`, `ratios` and `differences`; both NaN if a draw has no value.
     """
     (n,) = {len(tally.cells) for tally in tallies.values()}
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in tallies}
@@ -132,7 +159,9 @@ def intervals(
             drawn[name].append(tally.finish(counted[id(tally.cells)]))
     values = {name: np.concatenate(parts) for name, parts in drawn.items()}
     for name, (part, whole) in (ratios or {}).items():
-        values[name] = _divide(values[part], values[whole])
+        values[name] = quotients(values[part], values[whole])
+    for name, (first, second) in (differences or {}).items():
+        values[name] = values[first] - values[second]
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
     ends = {name: np.quantile(value, tails) for name, value in values.items()}
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
@@ -146,9 +175,9 @@ def _draws(n: int, seed: int) -> Iterator[np.ndarray]:
         yield random.integers(n, size=(min(at_once, RESAMPLES - first), n), dtype=np.int32)
 
 
-def _divide(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """Divide; NaN if the divisor is not positive."""
-    return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
+def quotients(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+    """Divide, shape by shape; NaN if the divisor is not positive."""
+    return np.divide(parts, wholes, out=np.full(np.shape(parts), np.nan), where=wholes > 0)
 
 
 @dataclass(frozen=True)
@@ -166,7 +195,7 @@ class McNemar:
     p: float
 
 
-def mcnemar(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> McNemar:
+def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
     """Test whether one of two classifiers is correct more often than chance explains.
 
     Only rows that exactly one of them has right tell the two apart. If both are equally good, each such row is a coin toss.
@@ -174,13 +203,11 @@ def mcnemar(first: np.ndarray, second: np.ndarray, labels: np.ndarray) -> McNema
     1947; Dietterich 1998 advises it for comparing two trained classifiers on one test set.
 
     Args:
-        first: (N,) class indices predicted by the first; -1 counts as wrong.
-        second: (N,) class indices predicted by the second.
-        labels: (N,) class indices.
+        first: (N,) bool, the rows that the first has right.
+        second: (N,) bool, those that the second has right.
     """
     from scipy.stats import binomtest  # here, since it takes a while to import
 
-    right, also_right = first == labels, second == labels
-    only, other = int((right & ~also_right).sum()), int((~right & also_right).sum())
+    only, other = int((first & ~second).sum()), int((~first & second).sum())
     p = float(binomtest(only, only + other, 0.5).pvalue) if only + other else 1.0
     return McNemar(only, other, p)

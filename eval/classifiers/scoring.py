@@ -1,6 +1,6 @@
 """Scores, size and speed of students and teachers: the metrics of one result row.
 
-Students and teachers both predict log-probabilities (N, K) on the CPU, so one function scores both. The teacher is asked
+Students and teachers give answers of the same form, so one function scores both. The teacher is asked
 once about the evaluation data, and `EvaluationData` keeps its predictions. Agreement with them measures how well a student
 imitates its teacher, whether or not the teacher is right.
 """
@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from distill.portable.exported import ExportedClassifier
@@ -18,12 +17,6 @@ from distill.student import Student
 from distill.teachers.base import Teacher
 from distill.teachers.transformers_teacher import TransformersTeacher
 from eval.data.labelled import EvaluationData
-
-
-def choices(log_probs: Tensor) -> list[int]:
-    """Return the most probable class of each row of (N, K) log-probabilities; -1 for a row with NaN."""
-    usable = ~log_probs.isnan().any(dim=1)
-    return torch.where(usable, log_probs.nan_to_num(nan=0.0).argmax(dim=1), -1).tolist()
 
 
 def predict(model: Student | Teacher, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
@@ -40,8 +33,8 @@ def score(model: Student | Teacher | None, data: EvaluationData) -> dict[str, An
         data: The texts, their labels, and the teacher's predictions if it was asked.
 
     Returns:
-        `accuracy`, `macro_f1` and `n`; also `agreement` for a model if the teacher's predictions are known. All but `n` lie
-        in [0, 1].
+        The headline metrics of the kind (of classes `accuracy` and `macro_f1`) and `n`; also `agreement` for a model if the
+        teacher's predictions are known.
 
     Raises:
         ValueError: `model` is None and the teacher was not asked, or there are no rows.
@@ -49,17 +42,17 @@ def score(model: Student | Teacher | None, data: EvaluationData) -> dict[str, An
     if model is None:
         if data.teacher_log_probs is None:
             raise ValueError("score(None, data) needs data.teacher_log_probs")
-        return score_predictions(data.teacher_log_probs, data.labels)
-    return score_predictions(predict(model, data.texts, data.text_pairs), data.labels, data.teacher_log_probs)
+        return score_predictions(data.teacher_log_probs, data)
+    return score_predictions(predict(model, data.texts, data.text_pairs), data, data.teacher_log_probs)
 
 
-def score_predictions(log_probs: Tensor, labels: Sequence[int], teacher_log_probs: Tensor | None = None) -> dict[str, Any]:
-    """Score predictions that were already made.
+def score_predictions(answers: Tensor, data: EvaluationData, teacher: Tensor | None = None) -> dict[str, Any]:
+    """Score answers that were already given.
 
     Args:
-        log_probs: (N, K) predictions; a row with NaN counts as wrong.
-        labels: N class indices.
-        teacher_log_probs: (N, K) the teacher's predictions for the same texts, or None.
+        answers: The answers for the N rows; a row with NaN counts as wrong.
+        data: The rows.
+        teacher: The teacher's answers for the same rows, or None.
 
     Returns:
         As `score`.
@@ -67,16 +60,19 @@ def score_predictions(log_probs: Tensor, labels: Sequence[int], teacher_log_prob
     Raises:
         ValueError: There are no rows, or the lengths differ.
     """
-    from eval.classifiers.metrics import Accuracy, Agreement, MacroF1  # here, since their library takes a while to import
+    from eval.classifiers.kinds.table import MEASURING  # here, since the library of metrics takes a while to import
+    from eval.classifiers.metrics.table import METRICS
 
-    if not len(labels) or len(labels) != len(log_probs):
-        raise ValueError(f"{len(log_probs)} predictions for {len(labels)} labels")
-    chosen = choices(log_probs)
-    metrics = Accuracy().compute(predictions=chosen, references=labels)
-    metrics |= MacroF1().compute(predictions=chosen, references=labels)
-    if teacher_log_probs is not None:
-        metrics |= Agreement().compute(predictions=chosen, references=choices(teacher_log_probs))
-    return metrics | {"n": len(labels)}
+    if not len(data) or len(data) != len(answers):
+        raise ValueError(f"{len(answers)} predictions for {len(data)} labels")
+    kind = MEASURING[data.kind]
+    metrics: dict[str, Any] = {}
+    given, references = kind.predictions(answers, data), kind.references(data)
+    for name in kind.headline:
+        metrics |= METRICS[data.kind][name]().compute(predictions=given, references=references)
+    if teacher is not None:
+        metrics["agreement"] = kind.compared(answers, teacher, data)["agreement"][0]
+    return metrics | {"n": len(data)}
 
 
 def size_and_speed(

@@ -11,8 +11,20 @@ from distill.common.settings import setting
 HUB = "hub:"
 """Prefix of a metric that is fetched from the Hugging Face hub."""
 
-METRIC_NAMES = ("accuracy", "macro_f1", "matthews_correlation", "expected_calibration_error")
-"""Metrics that compare a classifier with labels, and so can be named in a task."""
+OF_CLASSES = ("accuracy", "macro_f1", "matthews_correlation", "expected_calibration_error")
+
+METRICS_OF_KIND = {
+    "single": OF_CLASSES,
+    "pair": OF_CLASSES,
+    "multi_label": ("micro_f1", "macro_f1", "subset_accuracy"),
+    "score": ("pearson", "spearman", "mse"),
+    "tokens": ("entity_f1", "token_accuracy"),
+}
+"""Metrics that compare a classifier of each kind with labels, and so can be named in a task."""
+
+METRIC_NAMES = tuple(dict.fromkeys(name for names in METRICS_OF_KIND.values() for name in names))
+
+LOWER_IS_BETTER = ("expected_calibration_error", "mse")
 
 
 @dataclass

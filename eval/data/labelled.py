@@ -5,9 +5,9 @@ reads: JSON, CSV, Parquet and Arrow files, folders with one file per split, hub 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from distill.common.errors import InputError
 from eval.data.labels import class_indices
@@ -20,22 +20,32 @@ if TYPE_CHECKING:
 
 @dataclass
 class EvaluationData:
-    """Labelled texts, and the teacher's predictions once it was asked.
+    """Labelled texts, and the teacher's answers once it was asked.
 
     Attributes:
         texts: N texts.
-        labels: N class indices in 0..K-1.
-        teacher_log_probs: (N, K) float32 on the CPU, NaN in rows without a usable prediction; None before the teacher is
-            asked. Students can be compared with the teacher again and again while it is asked only once.
+        labels: N labels: class indices in 0..K-1; of the kind `multi_label` rows of K times 0 or 1; of `score` numbers; of
+            `tokens` the tag indices of each text's words.
+        teacher_log_probs: The teacher's answers, float32 on the CPU, NaN in rows without a usable answer; log-probabilities
+            (N, K) of classes, for the other kinds see `eval.classifiers.kinds`. None before the teacher is asked. Students can
+            be compared with the teacher again and again while it is asked only once.
         text_pairs: N second texts for pair tasks; None for single texts.
         class_names: Class names as the data itself declares and numbers them; None if it declares none.
+        kind: Kind of classifier that the labels are for, one of `eval.data.config.METRICS_OF_KIND`.
+        names: The K names of classes, labels or tags that the labels number.
+        words: The words of the N texts, for `tokens`; the texts are these with spaces between them.
+        range: Lowest and highest score, where they are known.
     """
 
     texts: list[str]
-    labels: list[int]
+    labels: list[Any]
     teacher_log_probs: "Tensor | None" = None
     text_pairs: list[str] | None = None
     class_names: list[str] | None = None
+    kind: str = "single"
+    names: list[str] = field(default_factory=list)
+    words: list[list[str]] | None = None
+    range: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -20,10 +20,12 @@ from distill.teachers.names import UNNAMED_CLASSES, URL_SCHEMES, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import coverage, stored_calibration
 from eval.classifiers.measures import measure, pairs
-from eval.classifiers.metrics import CALIBRATION_BINS, HUB, hub_metric
+from eval.classifiers.metrics.classes import CALIBRATION_BINS
+from eval.classifiers.metrics.hub import hub_metric
 from eval.classifiers.opening import open_teacher
 from eval.classifiers.resampling import LEVEL, RESAMPLES
 from eval.classifiers.scoring import size_and_speed
+from eval.data.config import HUB
 from eval.data.labelled import EvaluationData, load_texts
 from eval.data.tasks import Task, describe, match_labels, task_data
 from prompter.deploying.calibrating import calibrate_again
@@ -101,7 +103,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
     return {
         "task": {"name": task.name, "version": task.version, "data": config.data or task.data} | describe(data, task),
         "models": rows,
-        "pairs": pairs({model.name: predictions[model.name] for model in models if model.student}, data.labels),
+        "pairs": pairs(
+            {model.name: predictions[model.name] for model in models if model.student}, data, metrics[0], config.seed
+        ),
         "notes": notes,
         "interval": {"kind": "percentile bootstrap", "level": LEVEL, "resamples": RESAMPLES, "seed": config.seed},
         "primary_metric": metrics[0],

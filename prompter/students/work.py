@@ -344,7 +344,7 @@ class Distillation:
             }
             if real := inputs.evaluation:
                 answers = predict(student, real.texts, real.text_pairs)
-                results[name] |= score_predictions(answers, real.labels, real.teacher_log_probs)
+                results[name] |= score_predictions(answers, real, real.teacher_log_probs)
                 if real.teacher_log_probs is not None:
                     agreements[name] = agreement.compared(agreement.REAL, real.teacher_log_probs, answers)
             agreements[name] = agreements.get(name) or agreement_of_student(

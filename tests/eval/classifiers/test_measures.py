@@ -64,7 +64,7 @@ def test_a_metric_of_the_hub_has_no_interval():
 
 
 def test_each_pair_of_students_is_tested_once():
-    tests = pairs({"a": predictions(1, 1.0), "b": predictions(2, 4.0), "c": predictions(2, 4.0)}, LABELS)
+    tests = pairs({"a": predictions(1, 1.0), "b": predictions(2, 4.0), "c": predictions(2, 4.0)}, DATA, "accuracy")
     assert [(test["first"], test["second"]) for test in tests] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert tests[0]["second_only"] > tests[0]["first_only"] and tests[0]["p"] < 0.01
     assert (tests[2]["first_only"], tests[2]["second_only"], tests[2]["p"]) == (0, 0, 1.0)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eval.classifiers import resampling
-from eval.classifiers.metrics import Accuracy, ExpectedCalibrationError, MacroF1, MatthewsCorrelation
+from eval.classifiers.metrics.classes import Accuracy, ExpectedCalibrationError, MacroF1, MatthewsCorrelation
 from eval.classifiers.resampling import calibration_tally, intervals, label_tallies, mcnemar, mean_tally
 
 METRICS = {"accuracy": Accuracy(), "macro_f1": MacroF1(), "matthews_correlation": MatthewsCorrelation()}
@@ -93,9 +93,9 @@ def test_mcnemar_counts_coin_tosses(first_only, second_only):
     first, second = labels.copy(), labels.copy()
     second[:first_only] = 1
     first[first_only : first_only + second_only] = -1
-    test = mcnemar(first, second, labels)
+    test = mcnemar(first == labels, second == labels)
     tosses, fewer = first_only + second_only, min(first_only, second_only)
     tail = sum(math.comb(tosses, k) for k in range(fewer + 1)) / 2**tosses
     assert (test.first_only, test.second_only) == (first_only, second_only)
     assert test.p == pytest.approx(min(1.0, 2 * tail)) and 0 < test.p <= 1
-    assert mcnemar(second, first, labels).p == test.p
+    assert mcnemar(second == labels, first == labels).p == test.p

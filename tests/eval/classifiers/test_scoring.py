@@ -9,7 +9,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from distill.student import Student
-from eval.classifiers.scoring import choices, score, score_predictions, size_and_speed
+from eval.classifiers.kinds.classes import choices
+from eval.classifiers.scoring import score, score_predictions, size_and_speed
 from eval.data.labelled import EvaluationData
 
 LABELS = ["no", "yes"]
@@ -66,7 +67,7 @@ def test_a_student_is_scored_by_its_own_answers_and_against_the_teachers(student
     assert figures["accuracy"] == sum(c == y for c, y in zip(chosen, data.labels, strict=True)) / 5
     assert figures["agreement"] == sum(c == y for c, y in zip(chosen[:4], [1, 0, 1, 0], strict=True)) / 4
     assert teacher.queries == 5  # the kept answers were used
-    assert score(None, data) == score_predictions(data.teacher_log_probs, data.labels)
+    assert score(None, data) == score_predictions(data.teacher_log_probs, data)
     assert score(None, data)["accuracy"] == 0.8
 
 
@@ -74,7 +75,7 @@ def test_nothing_to_score_is_refused():
     with pytest.raises(ValueError, match="teacher_log_probs"):
         score(None, EvaluationData(["a"], [0]))
     with pytest.raises(ValueError, match="0 predictions for 0 labels"):
-        score_predictions(torch.empty(0, 2), [])
+        score_predictions(torch.empty(0, 2), EvaluationData([], []))
     with pytest.raises(ValueError, match="at least one text"):
         size_and_speed({}, [])
 

@@ -5,14 +5,18 @@ import sys
 
 import pytest
 
-from eval.classifiers.metrics import METRICS
-from eval.data.config import METRIC_NAMES
+from eval.classifiers.kinds.table import MEASURING
+from eval.classifiers.metrics.table import METRICS
+from eval.data.config import METRIC_NAMES, METRICS_OF_KIND
 
 HEAVY = ("torch", "datasets", "evaluate", "sklearn", "transformers", "pyarrow", "numpy")
 
 
 def test_the_names_are_those_of_the_metrics():
-    assert tuple(METRICS) == METRIC_NAMES
+    assert {kind: tuple(metrics) for kind, metrics in METRICS.items()} == METRICS_OF_KIND
+    assert set(METRIC_NAMES) == {name for metrics in METRICS.values() for name in metrics}
+    for kind, measuring in MEASURING.items():
+        assert set(measuring.headline) <= set(METRICS[kind])
 
 
 @pytest.mark.parametrize(

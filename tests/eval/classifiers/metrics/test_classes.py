@@ -1,4 +1,4 @@
-"""The metrics against a few lines of numpy, offline and in several processes at once."""
+"""Metrics of classes, of a teacher and of the hub against a few lines of numpy, offline, in several processes at once."""
 
 import math
 import os
@@ -12,17 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.common.errors import InputError
-from eval.classifiers.metrics import (
-    Accuracy,
-    Agreement,
-    ExpectedCalibrationError,
-    KLToTeacher,
-    MacroF1,
-    MatthewsCorrelation,
-    Retention,
-    hub_metric,
-    hub_metric_values,
-)
+from eval.classifiers.metrics.classes import Accuracy, ExpectedCalibrationError, MacroF1, MatthewsCorrelation
+from eval.classifiers.metrics.hub import hub_metric, hub_metric_values
+from eval.classifiers.metrics.teacher import Agreement, KLToTeacher, Retention
 
 rows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=60)
 METRICS = {"accuracy": Accuracy(), "macro_f1": MacroF1(), "agreement": Agreement(), "mcc": MatthewsCorrelation()}
@@ -75,7 +67,7 @@ def test_agreement_leaves_out_rows_the_teacher_did_not_answer():
 def test_concurrent_processes_with_a_read_only_home_leave_nothing_behind(tmp_path):
     program = (
         "import multiprocessing\n"
-        "from eval.classifiers.metrics import Accuracy\n"
+        "from eval.classifiers.metrics.classes import Accuracy\n"
         "def measure(number):\n"
         "    return [Accuracy().compute(predictions=[0, 1], references=[0, 0])['accuracy'] for _ in range(20)]\n"
         "with multiprocessing.get_context('fork').Pool(4) as pool:\n"
