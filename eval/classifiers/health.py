@@ -61,7 +61,8 @@ CODES: dict[str, Code] = {
     "H01": Code(
         "one class",
         "Look at the texts: if they are not of the teacher's kind, use a generator or texts nearer to its task; a teacher of "
-        "grammar, spam or toxicity needs texts of its rare class. If the texts are sorted by class, shuffle them.",
+        "spam or toxicity needs texts of its rare class, and one of grammar needs bad sentences: give --edit_labels with the "
+        "class that stands for them. If the texts are sorted by class, shuffle them.",
     ),
     "H02": Code(
         "no agreement",

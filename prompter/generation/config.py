@@ -11,6 +11,7 @@ from distill.common.errors import InputError, did_you_mean
 from distill.common.settings import check, setting
 from distill.common.yaml_text import YamlFault, as_written, parse_yaml
 from distill.teachers.names import split_address
+from prompter.editing.config import EditSettings
 
 POLICY, WRITER = "Prompter", "Writer"
 
@@ -160,8 +161,8 @@ def split_writer(writer: str) -> tuple[str, str]:
 
 
 @dataclass
-class WriterConfig:
-    """How the writer samples.
+class WriterConfig(EditSettings):
+    """How the writer samples, and how its texts are edited.
 
     Raises:
         InputError: A value is out of its range.
@@ -193,3 +194,4 @@ class WriterConfig:
                 f"writer_min_new_tokens is {self.writer_min_new_tokens}, expected a whole number from 0 to "
                 f"writer_max_new_tokens = {self.writer_max_new_tokens}"
             )
+        self.check_edits()

@@ -1,16 +1,20 @@
 """Opening the frozen writer of a policy on what the user chose: in this process, on vLLM, or on a server."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.common.terminal import one_line
+from prompter.editing.edits import Edits
 from prompter.generation.config import TRANSFORMERS, VLLM, WriterConfig
 from prompter.generation.outside_writer import OutsideWriter
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.prompts import contexts_of
 from prompter.generation.writer import Writer
+
+if TYPE_CHECKING:
+    from prompter.generation.vllm_policy import VLLMPolicy
 
 AnyWriter = Writer | OutsideWriter
 
@@ -40,8 +44,11 @@ def open_writer(
     Raises:
         InputError: It cannot be opened, or the class prompts do not fit its context.
     """
+    edits = edits_of(config, policy)
     if backend == TRANSFORMERS:
-        return Writer.beside(policy, base, generator, config, device, revision, quiet)
+        here = Writer.beside(policy, base, generator, config, device, revision, quiet)
+        here.edits = edits
+        return here
     made: OutsideWriter
     if backend == VLLM:
         from prompter.generation.vllm_writer import VLLMWriter
@@ -54,8 +61,21 @@ def open_writer(
     if policy.has_adapters:
         made.reader = Writer(policy.model, policy.tokenizer, config)
         made.reader.settle_batch_size()
-    made.contexts = contexts_of(made, policy)
+    made.contexts, made.edits = contexts_of(made, policy), edits
     return made
+
+
+def edits_of(config: WriterConfig, policy: "TopicPolicy | VLLMPolicy") -> Edits:
+    """Return what edits the texts of a policy.
+
+    Raises:
+        InputError: The policy writes whole texts, which no writer edits; or as `Edits`.
+    """
+    if config.edit_labels and policy.config.writes == "text":
+        raise InputError(
+            "edit_labels names classes, but with 'writes: text' there is no writer that edits: leave one of them out"
+        )
+    return Edits(config, policy.labels)
 
 
 def check_served(writer: object, file: Path) -> None:

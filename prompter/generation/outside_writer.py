@@ -9,7 +9,7 @@ reproducible.
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from torch import Tensor, zeros
@@ -18,6 +18,7 @@ from distill.common.errors import InputError
 from distill.common.hub import load_tokenizer
 from distill.common.seeding import derive_seed
 from distill.language_models.special_tokens import end_tokens, read_generation_settings, start_token
+from prompter.editing.edits import UNEDITED, Edits
 from prompter.generation.config import WriterConfig
 from prompter.generation.prompts import Contexts, Row
 from prompter.generation.writer import Writer, Written
@@ -50,6 +51,7 @@ class OutsideWriter(ABC):
 
     Attributes:
         contexts: What it reads before a text that has a target class; None to read the topic alone.
+        edits: Edits its texts of some classes.
         start: Token that begins a text.
         eos_token_ids: Tokens that end one.
         context_length: Most tokens that the model can read and write; None where that is not known.
@@ -61,6 +63,7 @@ class OutsideWriter(ABC):
     """
 
     contexts: Contexts | None = None
+    edits: Edits = UNEDITED
     context_length: int | None = None
     reader: Writer | None = None
     served: Mapping[str, str] = MappingProxyType({})
@@ -113,7 +116,8 @@ class OutsideWriter(ABC):
             Asked(number, [*read, *begin][-longest:], begin, derive_seed(seed, purpose, counter, number))
             for number, (read, begin) in enumerate(rows)
         ]
-        return self._written(asked, progress)
+        written = self._written(asked, progress)
+        return replace(written, texts=self.edits(written.texts, targets, seed, counter, purpose))
 
     @abstractmethod
     def _written(self, asked: list[Asked], progress: Callable[[int], None] | None) -> Written:

@@ -31,6 +31,7 @@ from distill.language_models.special_tokens import end_tokens, start_token
 from eval.toy import located
 from prompter.decoding.loop import Decoded, context_length, decode, unwrapped
 from prompter.decoding.prefix import Prefix, left_padded
+from prompter.editing.edits import UNEDITED, Edits
 from prompter.generation.config import WriterConfig
 from prompter.generation.prompts import Contexts, Row, contexts_of
 
@@ -55,7 +56,7 @@ class Written:
     """Texts of the writer.
 
     Attributes:
-        texts: N texts, topic and continuation on one line, in the order of the topics.
+        texts: N texts, topic and continuation on one line, edited where asked for, in the order of the topics.
         logprob_mean: (N,) float32 on the CPU: mean log-probability of the sampled tokens, before trimming, under the
             untruncated model at temperature 1. Its negative, exponentiated, is the continuation's perplexity.
         new_tokens: Number of all sampled tokens.
@@ -117,12 +118,14 @@ class Writer:
 
     Attributes:
         contexts: What it reads before a text that has a target class; None to read the topic alone.
+        edits: Edits its texts of some classes.
 
     Raises:
         InputError: `writer_max_new_tokens` does not fit the model's context, or the tokenizer has neither BOS nor EOS.
     """
 
     contexts: Contexts | None = None
+    edits: Edits = UNEDITED
 
     def __init__(
         self,
@@ -230,7 +233,7 @@ class Writer:
             purpose: Keeps the random numbers of different callers apart.
             progress: Called after each batch with the number of texts written so far.
             targets: (N,) target class of each topic, whose class prompt the model reads first; None for no class. It has
-                no effect on a writer without `contexts`.
+                no effect on a writer without `contexts` and `edits`.
 
         Returns:
             The texts, in the order of the topics.
@@ -259,7 +262,7 @@ class Writer:
             done += len(batch)
             if progress is not None:
                 progress(done)
-        return Written(texts, logprob_mean, new_tokens)
+        return Written(self.edits(texts, targets, seed, counter, purpose), logprob_mean, new_tokens)
 
     def settle_batch_size(self, remembered: int | None = None) -> int:
         """Return how many texts are written at once; where the setting is 0, find what fits, and keep to it.
@@ -297,7 +300,7 @@ class Writer:
     def sampling(self, config: WriterConfig) -> "Writer":
         """Return a writer on the same model that samples with other settings."""
         made = Writer(self.model, self.tokenizer, config, self.device)
-        made.contexts = self.contexts
+        made.contexts, made.edits = self.contexts, self.edits
         return made
 
     def in_two_parts(self, tokens: int) -> tuple["Writer", "Writer"]:
@@ -320,7 +323,9 @@ class Writer:
             writer_max_new_tokens=left,
             writer_min_new_tokens=max(0, self.config.writer_min_new_tokens - tokens),
         )
-        return self.sampling(begin), self.sampling(end)
+        first, second = self.sampling(begin), self.sampling(end)
+        first.edits = UNEDITED  # the second one edits the whole text
+        return first, second
 
     def features(self, texts: Sequence[str]) -> Tensor:
         """Compute features of N texts, N >= 1: means over tokens of the frozen model's middle and last hidden states.

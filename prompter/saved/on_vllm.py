@@ -19,6 +19,7 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.common.terminal import one_line
 from prompter.generation.config import PolicyConfig, WriterConfig
+from prompter.generation.opening import edits_of
 from prompter.generation.prompts import contexts_of
 from prompter.generation.vllm_policy import VLLMPolicy
 from prompter.generation.vllm_writer import VLLMWriter
@@ -73,7 +74,7 @@ def load_on_vllm(
         LOGGER.warning("vLLM cannot take the prompter's adapter (%s): transformers writes the openings.", one_line(reason))
         return None
     policy = VLLMPolicy(writer, tokenizer, manifest["labels"], policy_config, copy)
-    writer.contexts = contexts_of(writer, policy)
+    writer.contexts, writer.edits = contexts_of(writer, policy), edits_of(writer_config, policy)
     return policy, writer
 
 

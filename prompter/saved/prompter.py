@@ -39,7 +39,7 @@ from distill.methods.rewriter import REWRITER_MANIFEST
 from distill.teachers.found import made_here
 from eval.toy import located
 from prompter.generation.config import VLLM, PolicyConfig, WriterConfig, split_writer
-from prompter.generation.opening import open_writer
+from prompter.generation.opening import edits_of, open_writer
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Written
 from prompter.runtime.console import LOGGER
@@ -162,6 +162,8 @@ class Prompter:
             say_other_writer(manifest, backend)
             with _remedy_for_moved_model("writer= (--generator on the command line)"):
                 loaded = open_writer(backend, policy, base_name, writer_name, writer_config, device, revision)
+        else:
+            edits_of(writer_config, policy)  # refuses edits, which nobody would make
         return cls(policy, loaded, manifest, fingerprint(folder))
 
     @classmethod

@@ -6,9 +6,11 @@ the policy, and this callback does everything else. The alternation in this form
 alternates the two as well, but its schedule is not known to us.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from distill.common.errors import InputError
@@ -44,6 +46,16 @@ TRAINER_METRICS = {
     "learning_rate": "learning_rate",
 }
 """Metrics of TRL's log that our log takes over, with their names there; the others are timings or follow from these."""
+
+
+def by_class(scored: ScoredRollout, labels: Sequence[str]) -> dict[str, float]:
+    """Return the mean of the term `confidence` over the texts that each class was asked for, as columns of the log.
+
+    A class whose texts are edited earns its reward by other means than the others, so a mean over all says little.
+    """
+    usable, targets = torch.isfinite(scored.reward), scored.batch.targets
+    means = {label: scored.terms["confidence"][usable & (targets == index)].mean() for index, label in enumerate(labels)}
+    return {f"confidence/{label}": round(float(mean), 6) for label, mean in means.items() if torch.isfinite(mean)}
 
 
 class RolloutCallback(TrainerCallback):
@@ -120,6 +132,8 @@ class RolloutCallback(TrainerCallback):
         with self.clock("student"):
             learnt = self.distiller.consume(batch)
         self._row = {"update": self.update, "queries": self.queries, **scored.metrics()}
+        if self.settings.writer.edit_labels:
+            self._row |= by_class(scored, self.rollouts.policy.labels)
         self._row["student_loss"] = round(learnt["student_loss"], 6) if learnt else None
         self._row |= {"kappa": round(health.pooled(self.looks[-1:]).get("kappa", 0.0), 6), "health": self.looks[-1]}
         first = self.rollouts.processes.first

@@ -10,6 +10,7 @@ from peft import LoraConfig, get_peft_model
 
 from distill.common.errors import InputError
 from prompter.decoding.loop import Decoded, decode
+from prompter.editing.edits import Edits
 from prompter.generation import writer as writer_module
 from prompter.generation.config import WriterConfig
 from prompter.generation.writer import Writer, trim_to_sentence
@@ -251,3 +252,20 @@ def test_a_batch_size_of_0_is_found_once_or_remembered(monkeypatch: pytest.Monke
 def test_a_batch_size_is_found_on_a_gpu() -> None:
     writer = Writer(tiny_gpt2(), word_tokenizer(), small(writer_batch_size=0), "cuda")
     assert writer.settle_batch_size() == 1024  # a tiny model: all of it fits
+
+
+def test_texts_of_some_classes_are_edited_after_they_are_written() -> None:
+    plain, edited = new_writer(), new_writer(edit_labels=["bad"], edits=["swap"], edits_max=1)
+    edited.edits = Edits(edited.config, ["good", "bad"])
+    targets = torch.tensor([0, 1] * 3)
+    before, after = plain.write(TOPICS, 0, 0, targets=targets), edited.write(TOPICS, 0, 0, targets=targets)
+    assert after.texts[::2] == before.texts[::2] and torch.equal(after.logprob_mean, before.logprob_mean)
+    for old, new in zip(before.texts[1::2], after.texts[1::2], strict=True):
+        assert old != new and sorted(old.lower()) == sorted(new.lower())
+    assert edited.write(TOPICS, 0, 0).texts == before.texts  # no class
+    assert edited.sampling(edited.config).write(TOPICS, 0, 0, targets=targets).texts == after.texts
+    begin, end = edited.in_two_parts(3)
+    beginnings = begin.write(TOPICS, 0, 0, targets=targets).texts
+    assert beginnings == plain.in_two_parts(3)[0].write(TOPICS, 0, 0, targets=targets).texts
+    whole, edited_whole = (part.write(beginnings, 0, 0, targets=targets).texts for part in (plain.in_two_parts(3)[1], end))
+    assert whole[::2] == edited_whole[::2] and all(a != b for a, b in zip(whole[1::2], edited_whole[1::2], strict=True))

@@ -257,3 +257,30 @@ def test_a_prompter_of_an_older_version_writes_after_bare_openings(copied: Path)
     old = Prompter.load(copied, device="cpu")
     assert old.writer is not None and old.writer.contexts is None
     assert Prompter.load(copied, device="cpu", in_context=True).writer.contexts is not None
+
+
+def test_it_edits_the_texts_of_some_classes_as_in_its_run(lm_folder: Path, teacher_folder: Path, tmp_path: Path) -> None:
+    run = write_prompter(tmp_path / "edited", lm_folder, teacher_folder, edit_labels="bad", edits="swap", edits_max="1")
+    edited, plain = (Prompter.load(run, device="cpu", **changes) for changes in ({}, {"edit_labels": []}))
+    assert edited.texts("good", 5) == plain.texts("good", 5)
+    pairs = list(zip(edited.texts("bad", 5), plain.texts("bad", 5), strict=True))
+    assert all(new != old and sorted(new.lower()) == sorted(old.lower()) for new, old in pairs)
+    assert edited.topics("bad", 5) == plain.topics("bad", 5)
+    assert (
+        edited.write(torch.tensor([0, 1]), 0, 3).texts
+        == Prompter.load(run, device="cpu").write(torch.tensor([0, 1]), 0, 3).texts
+    )
+    with pytest.raises(InputError, match="edit_labels: there is no class 'worse'"):
+        Prompter.load(run, device="cpu", edit_labels=["worse"])
+    # A folder of before there were edits.
+    settings = json.loads((run / "prompter" / "prompter.json").read_text())["writer_settings"]
+    older = {name: value for name, value in settings.items() if "edit" not in name}
+    edit(run / "prompter", writer_settings=older)
+    (run / "prompter" / "checksums.json").unlink(missing_ok=True)
+    assert Prompter.load(run, device="cpu").texts("bad", 5) == plain.texts("bad", 5)
+
+
+def test_edits_need_a_writer(lm_folder: Path, teacher_folder: Path, tmp_path: Path) -> None:
+    run = write_prompter(tmp_path / "texts", lm_folder, teacher_folder, writes="text")
+    with pytest.raises(InputError, match="edit_labels names classes, but with 'writes: text' there is no writer"):
+        Prompter.load(run, device="cpu", edit_labels=["bad"])
