@@ -36,7 +36,7 @@ def disagreements(student: Student, evaluation: EvaluationData | None, replay: R
         for evaluation texts also `coverage`, the agreement on the surest of them (`eval.classifiers.calibration.coverage`).
     """
     if evaluation is not None and evaluation.teacher_log_probs is not None:
-        predictions = student.log_probs(evaluation.texts)
+        predictions = student.log_probs(evaluation.texts, evaluation.text_pairs)
         found = compare_predictions(
             evaluation.texts, evaluation.teacher_log_probs, predictions, student.labels, evaluation.labels
         )

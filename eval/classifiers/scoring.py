@@ -16,12 +16,19 @@ from distill.portable.exported import ExportedClassifier
 from distill.student import Student
 from distill.teachers.base import Teacher
 from distill.teachers.transformers_teacher import TransformersTeacher
+from eval.classifiers.kinds.words import of_given_words
 from eval.data.labelled import EvaluationData
 
 
 def predict(model: Student | Teacher, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
     """Return the (N, K) log-probabilities of a student or a teacher for N texts, or pairs of texts."""
     return model.log_probs(texts, text_pairs) if isinstance(model, Student) else model(texts, text_pairs)
+
+
+def answer(model: Student | Teacher, data: EvaluationData) -> Tensor:
+    """Return the answers of a student or a teacher for evaluation data; those of taggers for the words of the data."""
+    answers = predict(model, data.texts, data.text_pairs)
+    return answers if data.words is None else of_given_words(answers, data.words)
 
 
 def score(model: Student | Teacher | None, data: EvaluationData) -> dict[str, Any]:
@@ -43,7 +50,7 @@ def score(model: Student | Teacher | None, data: EvaluationData) -> dict[str, An
         if data.teacher_log_probs is None:
             raise ValueError("score(None, data) needs data.teacher_log_probs")
         return score_predictions(data.teacher_log_probs, data)
-    return score_predictions(predict(model, data.texts, data.text_pairs), data, data.teacher_log_probs)
+    return score_predictions(answer(model, data), data, data.teacher_log_probs)
 
 
 def score_predictions(answers: Tensor, data: EvaluationData, teacher: Tensor | None = None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ metrics themselves are in `eval.classifiers.metrics`; a test checks that both ag
 
 from dataclasses import dataclass
 
+from distill.common.errors import InputError
 from distill.common.settings import setting
 
 HUB = "hub:"
@@ -24,6 +25,9 @@ METRICS_OF_KIND = {
 
 METRIC_NAMES = tuple(dict.fromkeys(name for names in METRICS_OF_KIND.values() for name in names))
 
+PAIR_COLUMN = "text_pair"
+"""Column of second texts, in what this package writes and where the user names no other."""
+
 LOWER_IS_BETTER = ("expected_calibration_error", "mse")
 
 
@@ -35,6 +39,24 @@ class EvaluationDataSettings:
         None, "Labelled data to report on, never to select by: file, folder, hub id, or toy:TASK.", "Evaluation", path=True
     )
     eval_split: str = setting("test", "Split to read, where eval_data is a folder or hub id.", "Evaluation")
-    eval_text_column: str = setting("text", "Column of the texts.", "Evaluation")
-    eval_label_column: str = setting("label", "Column of the labels.", "Evaluation")
+    eval_text_column: str = setting("text", "Column of the texts; for a teacher of tokens, of their words.", "Evaluation")
+    eval_text_pair_column: str = setting(
+        "", "Column of the second texts; default: text_pair, if the teacher classifies pairs.", "Evaluation"
+    )
+    eval_label_column: str = setting(
+        "label", "Column of the labels; of a multi_label teacher also one column a label: toxic,insult.", "Evaluation"
+    )
     eval_limit: int = setting(0, "Rows to use, drawn by seed 0; 0: all.", "Evaluation", low=0)
+
+    def pair_column(self, pairs: bool) -> str | None:
+        """Return the column of the second texts for a teacher of pairs; None for one of single texts.
+
+        Raises:
+            InputError: A column is named, but the teacher classifies single texts.
+        """
+        if self.eval_text_pair_column and not pairs:
+            raise InputError(
+                f"eval_text_pair_column is '{self.eval_text_pair_column}', but the teacher classifies single texts: leave it "
+                "out"
+            )
+        return (self.eval_text_pair_column or PAIR_COLUMN) if pairs else None

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill.common.errors import InputError
+from eval.data.config import EvaluationDataSettings
 from eval.data.labels import class_indices
-from eval.data.reading import read_columns, report_long, text_lines
+from eval.data.reading import Columns, read_columns, report_long, text_lines
+from eval.data.targets.label_sets import label_sets
+from eval.data.targets.scores import scores
+from eval.data.targets.tags import tags, with_words
 from eval.data.text_files import MAX_TEXT, kind_of
 
 if TYPE_CHECKING:
@@ -56,43 +60,113 @@ def load_labelled(
     source: str | Path,
     split: str,
     text_column: str,
-    label_column: str,
+    label_column: str | Sequence[str],
     labels: Sequence[str],
     limit: int = 0,
     seed: int = 0,
     *,
     pair_column: str | None = None,
     revision: str | None = None,
+    kind: str = "",
+    span: tuple[float, float] | None = None,
 ) -> EvaluationData:
     """Read labelled texts, or pairs of them.
 
     Args:
         source: File, folder, hub id, or `toy:TASK`.
         split: Split of a folder, hub id or toy task; not used for a single file.
-        text_column: Column of the texts.
-        label_column: Column of the labels, see `eval.data.labels`.
+        text_column: Column of the texts; for the kind `tokens` of their words.
+        label_column: Column of the labels, see `eval.data.labels` and `eval.data.targets`; of the kind `multi_label` also one
+            column for each label, in their order.
         labels: The teacher's K class names, in the order of its outputs.
         limit: Number of rows to draw without repetition, kept in their order; 0 for all.
         seed: Seed of that draw.
         pair_column: Column of the second texts, for pair tasks.
         revision: Branch or commit of a hub id; the newest if None.
+        kind: Kind of the labels; by default `pair` with a column of second texts, else `single`.
+        span: Lowest and highest score allowed, for the kind `score`.
 
     Raises:
-        InputError: The data cannot be read, a column is missing, a text is not a string, a label is out of range, or the data
-            has no rows.
+        InputError: The data cannot be read, a column is missing, a text is not a string, a second text is empty, a label is
+            none of the kind's, or the data has no rows.
         NotReachable: The data is on the hub, which cannot be reached.
     """
+    kind = kind or ("single" if pair_column is None else "pair")
+    label_columns = [label_column] if isinstance(label_column, str) else list(label_column)
     text_columns = [text_column] if pair_column is None else [text_column, pair_column]
-    columns = read_columns(str(source), split, [*text_columns, label_column], revision=revision)
-    columns = columns.without_long_texts(text_columns)
-    texts = columns.texts(text_column)
-    pairs = None if pair_column is None else columns.texts(pair_column)
-    classes = class_indices(columns, label_column, list(labels))
+    columns = read_columns(str(source), split, [*text_columns, *label_columns], revision=revision)
+    words: list[list[str]] | None = None
+    if kind == "tokens":
+        columns, words = with_words(columns, text_column)
+        texts = [" ".join(row) for row in words]
+    else:
+        columns = columns.without_long_texts(text_columns)
+        texts = columns.texts(text_column)
+    pairs = None if pair_column is None else _second_texts(columns, pair_column)
+    targets: list[Any]
+    if kind == "multi_label":
+        targets = label_sets(columns, label_columns, list(labels))
+    elif kind == "score":
+        targets = scores(columns, label_columns[0], span)
+    elif words is not None:
+        targets = tags(columns, label_columns[0], list(labels), words)
+    else:
+        targets = class_indices(columns, label_columns[0], list(labels))
     if limit and limit < len(texts):
         drawn = _drawn(len(texts), limit, seed)
-        texts, classes = [texts[i] for i in drawn], [classes[i] for i in drawn]
+        texts, targets = [texts[i] for i in drawn], [targets[i] for i in drawn]
         pairs = None if pairs is None else [pairs[i] for i in drawn]
-    return EvaluationData(texts, classes, text_pairs=pairs, class_names=columns.class_names.get(label_column))
+        words = None if words is None else [words[i] for i in drawn]
+    return EvaluationData(
+        texts,
+        targets,
+        text_pairs=pairs,
+        class_names=columns.class_names.get(label_columns[0]) if len(label_columns) == 1 else None,
+        kind=kind,
+        names=list(labels),
+        words=words,
+        range=span,
+    )
+
+
+def load_evaluation(
+    settings: EvaluationDataSettings, labels: Sequence[str], kind: str = "single", texts: int = 1
+) -> EvaluationData | None:
+    """Read the labelled data that settings name; None where they name none.
+
+    Args:
+        settings: Names of the data and its columns.
+        labels: The teacher's K class names, in the order of its outputs.
+        kind: Kind of the teacher.
+        texts: Texts that one answer of the teacher is about: 1, or 2 for pairs.
+
+    Raises:
+        InputError: See `load_labelled`; or second texts are named for a teacher of single texts.
+    """
+    if not settings.eval_data:
+        return None
+    column: str | list[str] = settings.eval_label_column
+    if kind == "multi_label" and "," in settings.eval_label_column:
+        column = [part.strip() for part in settings.eval_label_column.split(",")]
+    return load_labelled(
+        settings.eval_data,
+        settings.eval_split,
+        settings.eval_text_column,
+        column,
+        labels,
+        settings.eval_limit,
+        pair_column=settings.pair_column(texts == 2),
+        kind=kind,
+    )
+
+
+def _second_texts(columns: Columns, name: str) -> list[str]:
+    """Return a column of texts, none of them empty."""
+    texts = columns.texts(name)
+    for row, text in enumerate(texts):
+        if not text.strip():
+            raise InputError(f"{columns.at(row)}: column '{name}' is empty, expected a second text; fix or remove the row.")
+    return texts
 
 
 def load_texts(source: str | Path, text_column: str, split: str = "train") -> list[str]:

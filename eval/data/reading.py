@@ -214,7 +214,8 @@ def _columns(source: str, data: Any, names: Sequence[str], present: Sequence[str
     for name in names:
         if name not in present:
             raise _missing_column(source, name, present)
-    declared = {name: list(feature.names) for name, feature in data.features.items() if isinstance(feature, ClassLabel)}
+    inner = {name: getattr(feature, "feature", feature) for name, feature in data.features.items()}  # of a Sequence or List
+    declared = {name: list(feature.names) for name, feature in inner.items() if isinstance(feature, ClassLabel)}
     return Columns(source, data[:], list(range(1, len(data) + 1)), declared)
 
 

@@ -76,10 +76,11 @@ def table_columns(source: str, table: pa.Table) -> dict[str, list[Any]]:
 
 
 def class_names(schema: pa.Schema) -> dict[str, list[str]]:
-    """Return the class names that a dataset declares, in its numbering, for each column that has them."""
+    """Return the class names that a dataset declares, in its numbering, for each column of classes or of lists of them."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        found = {name: about["names"] for name, about in features.items() if about.get("_type") == "ClassLabel"}
+        inner = {name: about.get("feature", about) for name, about in features.items()}  # of a Sequence or List
+        found = {name: about["names"] for name, about in inner.items() if about.get("_type") == "ClassLabel"}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
     return {

@@ -18,6 +18,7 @@ Reading a task loads no heavy library, so that listing tasks is fast.
 """
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -28,13 +29,17 @@ from typing import TYPE_CHECKING, Any
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
-from eval.data.config import METRIC_NAMES
+from eval.data.config import LOWER_IS_BETTER, METRICS_OF_KIND
+from eval.data.targets.tags import OUTSIDE, fault_of_tags
 
 if TYPE_CHECKING:
     from eval.data.labelled import EvaluationData
 
-KINDS = {"single": 1, "pair": 2}
-"""Number of text columns of each kind of task."""
+KINDS = {"single": (1,), "pair": (2,), "multi_label": (1,), "score": (1, 2), "tokens": (1,)}
+"""Numbers of text columns that each kind of task may have."""
+
+FEWEST_LABELS = {"multi_label": 1, "score": 1}
+"""Fewest labels of a kind where one is enough."""
 
 NUMBERED = re.compile(r"(?:LABEL_)?(\d+)", re.IGNORECASE)
 
@@ -45,16 +50,20 @@ class Task:
 
     Attributes:
         name: Name of the task, which is that of its file.
-        kind: `single` (one text) or `pair` (two).
-        labels: K >= 2 different class names, in the order in which the data numbers them.
+        kind: `single` (one text, one class), `pair` (two texts, one class), `multi_label` (one text, each label or not),
+            `score` (one text or two, one number), or `tokens` (a tag for each word).
+        labels: K different names, in the order in which the data numbers them: classes (K >= 2), labels, the tags in the IOB
+            format, or the one name of what a score says.
         data: File, folder, hub id, or `toy:TASK`. A relative path is first looked for beside the task's file.
-        text_columns: One column, or two for pairs.
-        label_column: Column of the labels: indices or names.
-        metrics: Names from `METRIC_NAMES`; the first is the primary metric, for which retention is computed.
+        text_columns: One column, or two for pairs; of `tokens` the column of the words.
+        label_column: Column of the labels: indices or names, lists of them, numbers. None where there are `label_columns`.
+        metrics: Names of the kind from `METRICS_OF_KIND`; the first is the primary metric, for which retention is computed.
         version: Number >= 1, raised whenever results before and after are not comparable.
         config: Configuration of a hub id.
         split: Split of a folder or hub id.
         revision: Branch or commit of a hub id.
+        label_columns: Of `multi_label`, K columns of zeros and ones in the order of the labels, instead of `label_column`.
+        range: Of `score`, the lowest and the highest number, if they are known.
 
     Raises:
         InputError: A value has the wrong type or is impossible.
@@ -65,41 +74,88 @@ class Task:
     labels: tuple[str, ...]
     data: str
     text_columns: tuple[str, ...]
-    label_column: str
+    label_column: str | None
     metrics: tuple[str, ...]
     version: int
     config: str | None = None
     split: str = "test"
     revision: str | None = None
+    label_columns: tuple[str, ...] = ()
+    range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Check types, choices and counts."""
         for field in ("kind", "data", "label_column", "split", "config", "revision"):
             value = getattr(self, field)
-            if not (isinstance(value, str) and value) and not (value is None and field in ("config", "revision")):
+            optional = field in ("config", "revision") or (field == "label_column" and self.label_columns)
+            if not (isinstance(value, str) and value) and not (value is None and optional):
                 raise InputError(f"{field} is {value!r}, expected text; put quotes around it")
-        for field in ("labels", "text_columns", "metrics"):
+        for field in ("labels", "text_columns", "metrics", "label_columns"):
             wrong = [item for item in getattr(self, field) if not isinstance(item, str)]
             if wrong:
                 raise InputError(f"{field} holds {wrong[0]!r}, expected text; put quotes around it")
         if self.kind not in KINDS:
             raise InputError(f"kind is '{self.kind}', expected one of: {', '.join(KINDS)}")
-        if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
-            raise InputError(f"labels are {list(self.labels)}, expected two or more different names")
-        if len(self.text_columns) != KINDS[self.kind]:
+        self._check_labels()
+        if len(self.text_columns) not in KINDS[self.kind]:
             raise InputError(
-                f"text_columns are {list(self.text_columns)}, expected {KINDS[self.kind]} for the kind '{self.kind}'"
+                f"text_columns are {list(self.text_columns)}, expected {' or '.join(map(str, KINDS[self.kind]))} for the kind "
+                f"'{self.kind}'"
             )
-        if not self.metrics:
-            raise InputError(f"metrics is empty, expected some of: {', '.join(METRIC_NAMES)}")
-        for metric in self.metrics:
-            if metric not in METRIC_NAMES:
-                known = ", ".join(METRIC_NAMES)
-                raise InputError(f"metrics names '{metric}', expected some of: {known}.{did_you_mean(metric, METRIC_NAMES)}")
-        if self.metrics[0] == "expected_calibration_error":
-            raise InputError("metrics begins with expected_calibration_error; put a metric first for which higher is better")
+        self._check_metrics()
         if isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 1:
             raise InputError(f"version is {self.version!r}, expected a whole number >= 1")
+
+    def _check_labels(self) -> None:
+        """Check what depends on the kind: the labels, their columns, and the range."""
+        fewest = FEWEST_LABELS.get(self.kind, 2)
+        if len(self.labels) < fewest or len(set(self.labels)) < len(self.labels):
+            some = "two" if fewest == 2 else "one"
+            raise InputError(f"labels are {list(self.labels)}, expected {some} or more different names")
+        if self.kind == "score" and len(self.labels) > 1:
+            raise InputError(f"labels are {list(self.labels)}, expected one name for the kind 'score': what the number says")
+        if self.kind == "tokens" and (fault := fault_of_tags(self.labels)):
+            raise InputError(f"labels are {', '.join(self.labels)}, but {fault}; expected tags in the IOB format")
+        if self.label_columns and (self.kind != "multi_label" or self.label_column is not None):
+            raise InputError("label_columns are for the kind 'multi_label', instead of label_column: leave one of them out")
+        if self.label_columns and len(self.label_columns) != len(self.labels):
+            raise InputError(
+                f"label_columns names {len(self.label_columns)}, expected one for each of the {len(self.labels)} labels, in "
+                "their order"
+            )
+        if self.range is not None:
+            self._check_range(self.range)
+
+    def _check_range(self, ends: tuple[float, ...]) -> None:
+        if self.kind != "score":
+            raise InputError(f"range is for the kind 'score', not for '{self.kind}': leave it out")
+        numbers = all(isinstance(end, int | float) and not isinstance(end, bool) and math.isfinite(end) for end in ends)
+        if len(ends) != 2 or not numbers or ends[0] >= ends[1]:
+            raise InputError(f"range is {list(ends)}, expected the lowest and the highest number: [0, 5]")
+
+    def _check_metrics(self) -> None:
+        known = METRICS_OF_KIND[self.kind]
+        if not self.metrics:
+            raise InputError(f"metrics is empty, expected some of: {', '.join(known)}")
+        check_metrics(self.metrics, self.kind, "metrics")
+        if self.metrics[0] in LOWER_IS_BETTER:
+            raise InputError(f"metrics begins with {self.metrics[0]}; put a metric first for which higher is better")
+
+
+def check_metrics(names: Sequence[str], kind: str, field: str) -> None:
+    """Refuse metrics that are unknown, or that another kind of classifier has.
+
+    Raises:
+        InputError: There is one.
+    """
+    known = METRICS_OF_KIND[kind]
+    for name in names:
+        if name not in known:
+            kinds = [other for other, metrics in METRICS_OF_KIND.items() if name in metrics]
+            of_others = f" (it is for the kind {' or '.join(kinds)})" if kinds else ""
+            raise InputError(
+                f"{field} names '{name}'{of_others}, expected some of: {', '.join(known)}.{did_you_mean(name, known)}"
+            )
 
 
 def read_task(file: Path) -> Task:
@@ -115,11 +171,15 @@ def read_task(file: Path) -> Task:
         if key not in fields:
             hint = did_you_mean(str(key), fields) or f" A task has {', '.join(fields)}."
             raise InputError(f"{file}: unknown key '{key}'.{hint}")
+    if "label_columns" in values:
+        values.setdefault("label_column", None)
     for name, field in fields.items():
         if name not in values and field.default is dataclasses.MISSING:
             raise InputError(f"{file}: has no key '{name}'; a task needs it")
-    values = {name: value if name == "version" else as_written(value) for name, value in values.items()}
-    for name in ("labels", "text_columns", "metrics"):
+    values = {name: value if name in ("version", "range") else as_written(value) for name, value in values.items()}
+    for name in ("labels", "text_columns", "metrics", "label_columns", "range"):
+        if name not in values or (name == "range" and values[name] is None):
+            continue
         if not isinstance(values[name], list):
             raise InputError(f"{file}: {name} is {values[name]!r}, expected a list: [first, second]")
         values[name] = tuple(values[name])
@@ -154,11 +214,13 @@ def task_data(task: Task, where: str | None = None, limit: int = 0) -> "Evaluati
         source,
         task.split,
         first,
-        task.label_column,
+        task.label_column or task.label_columns,
         task.labels,
         limit,
         pair_column=second[0] if second else None,
         revision=None if where else task.revision,
+        kind=task.kind,
+        span=task.range,
     )
     names = data.class_names
     if names and not same_names(names, task.labels) and {n.casefold() for n in names} & {n.casefold() for n in task.labels}:
@@ -166,14 +228,25 @@ def task_data(task: Task, where: str | None = None, limit: int = 0) -> "Evaluati
             f"{source}: column '{task.label_column}' numbers its classes {', '.join(names)}, the task {task.name} "
             f"{', '.join(task.labels)}; write the task's labels in the data's order"
         )
-    present = sorted(set(data.labels))
-    if len(present) < 2:
+    if alike := _alike(data, task):
         some = f"all {len(data)} rows drawn have" if limit and limit <= len(data) else f"all {len(data)} rows have"
-        raise InputError(
-            f"{source}: {some} the class '{task.labels[present[0]]}', which cannot measure a classifier; give data of at "
-            "least two classes"
-        )
+        raise InputError(f"{source}: {some} {alike[0]}, which cannot measure a classifier; give data of {alike[1]}")
     return data
+
+
+def _alike(data: "EvaluationData", task: Task) -> tuple[str, str] | None:
+    """Return what all rows have in common, and what is wanted; None where their labels differ."""
+    first = data.labels[0]
+    if task.kind == "tokens":
+        return None if any(map(any, data.labels)) or task.labels[0] != OUTSIDE else (f"no tag but {OUTSIDE}", "some entity")
+    if any(label != first for label in data.labels):
+        return None
+    if task.kind == "score":
+        return f"the score {first:g}", "at least two scores"
+    if task.kind == "multi_label":
+        given = ", ".join(name for name, yes in zip(task.labels, first, strict=True) if yes)
+        return (f"the labels {given}" if given else "no label"), "at least two sets of labels"
+    return f"the class '{task.labels[first]}'", "at least two classes"
 
 
 def match_labels(own: Sequence[str], task: Task, model: str) -> str | None:
@@ -191,7 +264,7 @@ def match_labels(own: Sequence[str], task: Task, model: str) -> str | None:
     Raises:
         InputError: The names, their order or their number differ.
     """
-    if same_names(own, task.labels):
+    if same_names(own, task.labels) or (task.kind == "score" and len(own) == 1):  # a single output needs no name
         return None
     numbers = [NUMBERED.fullmatch(name) for name in own]
     if len(own) == len(task.labels) and [int(n[1]) for n in numbers if n] == list(range(len(own))):
@@ -215,6 +288,20 @@ def same_names(first: Sequence[str], second: Sequence[str]) -> bool:
 
 
 def describe(data: "EvaluationData", task: Task) -> dict[str, Any]:
-    """Return the number of rows, in all and of each class."""
-    counts = [data.labels.count(index) for index in range(len(task.labels))]
+    """Return the number of rows, `rows`, and what they hold.
+
+    This is `classes`, the rows of each class or with each label; of tokens `words` and `entities`, by type; of scores their
+    `lowest`, `mean` and `highest`.
+    """
+    if task.kind == "score":
+        mean = sum(data.labels) / len(data)
+        return {"rows": len(data), "lowest": min(data.labels), "mean": mean, "highest": max(data.labels)}
+    if task.kind == "tokens":
+        tags = [tag for row in data.labels for tag in row]
+        entities = {name[2:]: tags.count(tag) for tag, name in enumerate(task.labels) if name.startswith("B-")}
+        return {"rows": len(data), "words": len(tags), "entities": entities}
+    if task.kind == "multi_label":
+        counts = [sum(column) for column in zip(*data.labels, strict=True)]
+    else:
+        counts = [data.labels.count(index) for index in range(len(task.labels))]
     return {"rows": len(data), "classes": dict(zip(task.labels, counts, strict=True))}

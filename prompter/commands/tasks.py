@@ -121,9 +121,16 @@ def _validate_one(name: str, where: str | None, give_up: Callable[[], None]) -> 
         print(one_line(f"{name}: WRONG: {error}"))
         return 2
     found = describe(data, task)
-    counts = ", ".join(f"{label} {count:,}" for label, count in found["classes"].items())
-    print(one_line(f"{name}: right; {found['rows']:,} rows: {counts}"))
+    print(one_line(f"{name}: right; {found['rows']:,} rows: {_counts(found)}"))
     if data.class_names and not same_names(data.class_names, task.labels):
         line = f"{name}: the data calls its classes {', '.join(data.class_names)}; they were taken in this order"
         print(one_line(line))
     return 0
+
+
+def _counts(found: dict[str, Any]) -> str:
+    """Return what the rows of a task hold, in words."""
+    if "mean" in found:
+        return f"scores from {found['lowest']:g} to {found['highest']:g}, {found['mean']:.3g} on average"
+    counts = ", ".join(f"{label} {count:,}" for label, count in (found.get("classes") or found["entities"]).items())
+    return f"{found['words']:,} words, entities {counts}" if "words" in found else counts

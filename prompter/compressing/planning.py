@@ -36,7 +36,7 @@ QUERIES_PER_UPDATE, FEWEST_UPDATES, MOST_UPDATES = 10, 300, 2400
 
 TASK_KEYS = {
     *("teacher", "teacher_labels", "generator", "student", "budget", "task_description", "label_descriptions", "request"),
-    *("eval_data", "eval_split", "eval_text_column", "eval_label_column", "eval_every", "eval_limit"),
+    *("eval_data", "eval_split", "eval_text_column", "eval_text_pair_column", "eval_label_column", "eval_every", "eval_limit"),
     *("compare", "real_data", "method", "student_updates", "student_learning_rate"),
 }
 """Keys of a shipped configuration that belong to its task or its student, and not to the way of writing."""

@@ -16,10 +16,11 @@ from distill.student import FROM_CONFIG, TEACHER_LAYERS, Student, load_student
 from distill.students.static import FROM_TEACHER, STATIC
 from distill.teachers.config import Asking
 from distill.teachers.found import TOY, FoundTeacher
+from distill.teachers.names import reads_pairs
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_teacher
-from eval.classifiers.scoring import EvaluationData
-from eval.data.labelled import load_labelled
+from eval.classifiers.scoring import answer
+from eval.data.labelled import EvaluationData, load_evaluation
 from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.runtime.console import Console
@@ -139,18 +140,9 @@ def _open_teacher_if_needed(
 
 def _load_evaluation(config: StudentsConfig, labels: list[str], teacher: CachedTeacher | None) -> EvaluationData | None:
     """Load the labelled data of the report, with the teacher's answers if there is a teacher."""
-    if not config.eval_data:
-        return None
-    evaluation = load_labelled(
-        config.eval_data,
-        config.eval_split,
-        config.eval_text_column,
-        config.eval_label_column,
-        labels,
-        config.eval_limit,
-    )
-    if teacher is not None:
-        evaluation.teacher_log_probs = teacher(evaluation.texts)
+    evaluation = load_evaluation(config, labels, *(("pair", 2) if reads_pairs(labels) else ("single", 1)))
+    if evaluation is not None and teacher is not None:
+        evaluation.teacher_log_probs = answer(teacher, evaluation)
     return evaluation
 
 

@@ -26,7 +26,7 @@ from distill.methods.synthesizer import Synthesizer
 from distill.methods.t3 import TextToText
 from distill.teachers.names import teacher_name
 from eval.classifiers import agreement, health
-from eval.classifiers.scoring import predict, score_predictions, size_and_speed
+from eval.classifiers.scoring import answer, score_predictions, size_and_speed
 from prompter.deploying.calibrating import calibrate_new
 from prompter.runtime.console import Console
 from prompter.runtime.interrupt import StopRequest
@@ -343,7 +343,7 @@ class Distillation:
                 **measured[name],
             }
             if real := inputs.evaluation:
-                answers = predict(student, real.texts, real.text_pairs)
+                answers = answer(student, real)
                 results[name] |= score_predictions(answers, real, real.teacher_log_probs)
                 if real.teacher_log_probs is not None:
                     agreements[name] = agreement.compared(agreement.REAL, real.teacher_log_probs, answers)

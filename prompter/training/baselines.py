@@ -160,7 +160,8 @@ def measure_students(models: TeacherAndData, trained: dict[str, Student]) -> dic
     metrics["teacher"] = score(None, models.evaluation)
     # The model itself is timed, without the cache. A service or function is not timed, since its answers may cost money.
     timed = {"teacher": models.teacher.white_box} if models.teacher.white_box else {}
-    for name, sizes in size_and_speed({**timed, **trained}, models.evaluation.texts).items():
+    texts, pairs = models.evaluation.texts, models.evaluation.text_pairs
+    for name, sizes in size_and_speed({**timed, **trained}, texts, text_pairs=pairs).items():
         metrics[name] |= sizes
     return metrics
 
@@ -169,8 +170,9 @@ def measured(loaded: TeacherAndData, student: Student) -> dict[str, Any]:
     """Return a student's scores and size and the teacher's accuracy, without timing; {} without evaluation data."""
     if loaded.evaluation is None:
         return {}
-    accuracy = score(None, loaded.evaluation)["accuracy"]
-    return score(student, loaded.evaluation) | {"parameters": student.num_parameters(), "teacher_accuracy": accuracy}
+    teacher = score(None, loaded.evaluation)
+    accuracy = {"teacher_accuracy": teacher["accuracy"]} if "accuracy" in teacher else {}
+    return score(student, loaded.evaluation) | {"parameters": student.num_parameters()} | accuracy
 
 
 def train_baseline(name: str, settings: Settings) -> dict[str, Any]:

@@ -139,7 +139,8 @@ class RolloutCallback(TrainerCallback):
         first = self.rollouts.processes.first
         if first and self.evaluation and run.eval_every and self.update % run.eval_every == 0:
             with self.clock("evaluation"):
-                self._row["accuracy"] = score(self.distiller.student, self.evaluation)["accuracy"]
+                name, value = next(iter(score(self.distiller.student, self.evaluation).items()))
+                self._row[name] = value
         rows = sample_rows(batch, self.rollouts.policy.labels, scored.terms | {"reward": scored.reward})
         self._samples = [{"update": self.update, "queries": self.queries, **row} for row in rows]
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from distill.common.errors import InputError
 from distill.processes.group import ALONE, Processes
 from distill.student import Student, load_student
-from distill.teachers.names import teacher_name
+from distill.teachers.names import reads_pairs, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import set_calibration
 from eval.classifiers.opening import open_teacher
-from eval.data.labelled import EvaluationData, load_labelled, load_texts
+from eval.classifiers.scoring import answer
+from eval.data.labelled import EvaluationData, load_evaluation, load_labelled, load_texts
 from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.generation.config import TRANSFORMERS
@@ -82,11 +83,9 @@ def load_teacher_and_data(
     if teacher is None:
         teacher = opened(labels)
         teacher.restore(counters)
-    evaluation = None
-    if run.eval_data:
-        columns = (run.eval_text_column, run.eval_label_column)
-        evaluation = load_labelled(run.eval_data, run.eval_split, *columns, teacher.labels, run.eval_limit, 0)
-        evaluation.teacher_log_probs = teacher(evaluation.texts)
+    evaluation = load_evaluation(run, teacher.labels, *(("pair", 2) if reads_pairs(teacher.labels) else ("single", 1)))
+    if evaluation is not None:
+        evaluation.teacher_log_probs = answer(teacher, evaluation)
     return TeacherAndData(teacher, evaluation)
 
 

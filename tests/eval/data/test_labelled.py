@@ -3,8 +3,9 @@
 import pytest
 
 from distill.common.errors import InputError
-from eval.data.labelled import load_texts
-from tests.eval.data_files import jsonl, load, objects
+from eval.data.config import EvaluationDataSettings
+from eval.data.labelled import load_evaluation, load_texts
+from tests.eval.data_files import LABELS, jsonl, load, objects
 
 
 def test_pairs_are_read_and_drawn_together(tmp_path):
@@ -29,3 +30,23 @@ def test_plain_text_holds_a_text_a_line(tmp_path):
     assert load_texts(tmp_path / "texts.txt", "text") == ["one, two", " three "]
     with pytest.raises(InputError, match="other.txt: there is no such file"):
         load_texts("other.txt", "text")
+
+
+def test_an_empty_second_text_is_refused(tmp_path):
+    rows = [{"a": "x", "b": "y", "label": 0}, {"a": "x", "b": " ", "label": 1}]
+    with pytest.raises(InputError, match="row 2: column 'b' is empty, expected a second text; fix or remove the row"):
+        load(jsonl(tmp_path / "a.jsonl", rows), text="a", pair_column="b")
+
+
+def test_settings_name_the_data_of_a_teacher_s_kind(tmp_path):
+    rows = [{"text": "x", "text_pair": "y", "other": "z", "label": i % 3} for i in range(4)]
+    named = {"eval_data": str(jsonl(tmp_path / "a.jsonl", rows)), "eval_limit": 3}
+    single = load_evaluation(EvaluationDataSettings(**named), LABELS)
+    assert (single.text_pairs, single.kind, len(single)) == (None, "single", 3)
+    pair = load_evaluation(EvaluationDataSettings(**named), LABELS, "pair", texts=2)
+    assert (pair.text_pairs, pair.kind) == (["y"] * 3, "pair")
+    other = EvaluationDataSettings(**named, eval_text_pair_column="other")
+    assert load_evaluation(other, LABELS, "pair", texts=2).text_pairs == ["z"] * 3
+    with pytest.raises(InputError, match="eval_text_pair_column is 'other', but the teacher classifies single texts"):
+        load_evaluation(other, LABELS)
+    assert load_evaluation(EvaluationDataSettings(), LABELS) is None

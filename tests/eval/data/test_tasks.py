@@ -6,6 +6,8 @@ from distill.common.errors import InputError
 from eval.data.tasks import Task, describe, match_labels, read_task, task_data
 from tests.eval.task_files import ASKED, ROWS, declared, hub, write
 
+SCORE = {"kind": "score", "labels": ["similarity"], "metrics": ["pearson"]}
+
 
 def task(labels=("negative", "positive")):
     return Task("mood", "single", tuple(labels), "x", ("text",), "label", ("accuracy",), 1)
@@ -16,7 +18,7 @@ def task(labels=("negative", "positive")):
     [
         ({"lables": ["a", "b"]}, ["labels"], "unknown key 'lables'. Did you mean 'labels'?"),
         ({}, ["version"], "has no key 'version'"),
-        ({"kind": "pairs"}, [], "kind is 'pairs', expected one of: single, pair"),
+        ({"kind": "pairs"}, [], "kind is 'pairs', expected one of: single, pair, multi_label, score, tokens"),
         ({"kind": "single"}, [], "text_columns are ['a', 'b'], expected 1 for the kind 'single'"),
         ({"labels": [["a"], "b"]}, [], "labels holds ['a'], expected text; put quotes around it"),
         ({"labels": ["a", "a"]}, [], "labels are ['a', 'a'], expected two or more different names"),
@@ -26,6 +28,17 @@ def task(labels=("negative", "positive")):
         ({"metrics": ["acuracy"]}, [], "Did you mean 'accuracy'?"),
         ({"metrics": []}, [], "metrics is empty"),
         ({"metrics": ["expected_calibration_error"]}, [], "put a metric first for which higher is better"),
+        ({"metrics": ["pearson"]}, [], "metrics names 'pearson' (it is for the kind score), expected some of: accuracy"),
+        ({"range": [0, 5]}, [], "range is for the kind 'score', not for 'pair': leave it out"),
+        ({"label_columns": ["a", "b"]}, [], "label_columns are for the kind 'multi_label'"),
+        ({"label_columns": ["a"], "kind": "multi_label", "text_columns": ["a"]}, ["label_column"], "names 1, expected one"),
+        ({"label_columns": ["a", "b"], "kind": "multi_label"}, [], "instead of label_column: leave one of them out"),
+        ({"kind": "score"}, [], "labels are ['no', 'yes'], expected one name for the kind 'score'"),
+        (SCORE | {"range": [5, 0]}, [], "range is [5, 0], expected the lowest and the highest number: [0, 5]"),
+        (SCORE | {"range": [0, "5"]}, [], "range is [0, '5'], expected"),
+        (SCORE | {"range": 5}, [], "range is 5, expected a list"),
+        (SCORE | {"metrics": ["mse"]}, [], "metrics begins with mse; put a metric first for which higher is better"),
+        ({"kind": "tokens"}, [], "labels are no, yes, but there is no O for words outside of entities; expected tags"),
         ({"version": "1"}, [], "version is '1', expected a whole number >= 1"),
     ],
 )
@@ -53,6 +66,37 @@ def test_a_task_reads_its_pairs_from_beside_its_file_or_from_elsewhere(tmp_path)
     elsewhere.write_text("a,b,same\nx,y,yes\nz,w,no\n")
     assert task_data(found, str(elsewhere)).labels == [1, 0]
     assert len(task_data(found, limit=7)) == 7
+
+
+def test_tasks_of_each_kind_are_read_and_described(tmp_path):
+    rows = [{"a": f"text {i}", "b": f"other {i}", "same": i / 2, "x": i % 2, "y": 1} for i in range(10)]
+    found = read_task(write(tmp_path, SCORE | {"range": [0, 5]}, rows))
+    assert found.range == (0, 5)
+    assert describe(task_data(found), found) == {"rows": 10, "lowest": 0.0, "mean": 2.25, "highest": 4.5}
+    labels = {"kind": "multi_label", "text_columns": ["a"], "label_columns": ["x", "y"], "metrics": ["micro_f1"]}
+    found = read_task(write(tmp_path, labels, rows, without=["label_column"]))
+    data = task_data(found)
+    assert data.labels == [[i % 2, 1] for i in range(10)]
+    assert describe(data, found) == {"rows": 10, "classes": {"no": 5, "yes": 10}}
+    rows = [{"a": ["Ann", "went"], "same": ["B-per", "O"]}, {"a": ["so"], "same": ["O"]}]
+    tags = {"kind": "tokens", "text_columns": ["a"], "labels": ["O", "B-per", "I-per"], "metrics": ["entity_f1"]}
+    found = read_task(write(tmp_path, tags, rows))
+    assert describe(task_data(found), found) == {"rows": 2, "words": 3, "entities": {"per": 1}}
+
+
+@pytest.mark.parametrize(
+    "changes, value, said",
+    [
+        (SCORE, 2.0, "all 3 rows have the score 2, which cannot measure a classifier; give data of at least two scores"),
+        ({"kind": "multi_label", "text_columns": ["a"], "metrics": ["micro_f1"]}, ["yes"], "have the labels yes, which"),
+        ({"kind": "multi_label", "text_columns": ["a"], "metrics": ["micro_f1"]}, [], "have no label, which cannot"),
+    ],
+)
+def test_data_of_one_label_alone_is_refused(tmp_path, changes, value, said):
+    found = read_task(write(tmp_path, changes, [{"a": "x", "b": "y", "same": value}] * 3))
+    with pytest.raises(InputError) as caught:
+        task_data(found)
+    assert said in str(caught.value)
 
 
 def test_the_hub_is_asked_for_configuration_split_and_revision(tmp_path, monkeypatch):
@@ -87,6 +131,13 @@ def test_class_names_of_the_data_are_held_against_the_task_s(monkeypatch):
     for names in (["Negative", "POSITIVE"], ["neg", "pos"]):
         hub(monkeypatch, declared(names, [0, 1], text=["x", "y"]))
         assert task_data(task()).labels == [0, 1]
+
+
+def test_the_only_output_of_a_model_of_scores_needs_no_name():
+    score = Task("near", "score", ("similarity",), "x", ("a", "b"), "score", ("pearson",), 1)
+    assert match_labels(["LABEL_0"], score, "m") is None and match_labels(["whatever"], score, "m") is None
+    with pytest.raises(InputError, match="m predicts 2 classes"):
+        match_labels(["a", "b"], score, "m")
 
 
 def test_class_names_of_a_model_are_held_against_the_task_s():

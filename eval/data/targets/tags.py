@@ -1,0 +1,118 @@
+"""From columns to the words of texts and their tags, in the IOB2 format.
+
+`O` is the tag of a word outside of entities. The first word of an entity of type X has the tag `B-X`, its others have `I-X`.
+"""
+
+import logging
+from collections.abc import Sequence
+
+from distill.common.errors import InputError
+from eval.data.labels import class_indices
+from eval.data.reading import Columns, report_long
+from eval.data.text_files import MAX_TEXT
+
+OUTSIDE = "O"
+
+LOGGER = logging.getLogger("prompter")
+
+
+def fault_of_tags(labels: Sequence[str]) -> str:
+    """Return what is wrong with the names of tags, or "".
+
+    Examples:
+        >>> fault_of_tags(["O", "B-person", "I-person"])
+        ''
+        >>> fault_of_tags(["O", "B-person", "I-place"])
+        'I-place has no B-place'
+    """
+    if OUTSIDE not in labels:
+        return f"there is no {OUTSIDE} for words outside of entities"
+    for label in labels:
+        if label != OUTSIDE and (label[:2] not in ("B-", "I-") or len(label) < 3):
+            return f"{label} is neither {OUTSIDE} nor B-TYPE nor I-TYPE"
+        if label.startswith("I-") and f"B-{label[2:]}" not in labels:
+            return f"{label} has no B-{label[2:]}"
+    return ""
+
+
+def with_words(columns: Columns, name: str) -> tuple[Columns, list[list[str]]]:
+    """Return the rows that have words, and their words; lines say how many rows are left out.
+
+    Raises:
+        InputError: A row is no list of words, or no row is left.
+    """
+    kept, words, long, empty = [], [], 0, 0
+    for row, value in enumerate(columns.values[name]):
+        if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
+            found = "nothing" if value is None else repr(value)[:80]
+            raise InputError(
+                f"{columns.at(row)}: column '{name}' holds {found}, expected a list of words; fix or remove the row."
+            )
+        if sum(map(len, value)) + len(value) > MAX_TEXT:
+            long += 1
+        elif not any(word.strip() for word in value):
+            empty += 1
+        else:
+            kept.append(row)
+            words.append([word.encode("utf-8", "replace").decode("utf-8") for word in value])
+    if long:
+        report_long(columns.source, long, len(columns))
+    if not kept:
+        raise InputError(f"{columns.source}: no row has a word in column '{name}'; check the column.")
+    if empty:
+        LOGGER.warning("%s: %s", columns.source, f"{empty:,} of {len(columns):,} rows have no word and are left out")
+    return (columns if len(kept) == len(columns) else columns.take(kept)), words
+
+
+def tags(columns: Columns, name: str, labels: list[str], words: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Turn a column into the tag indices of each row's words.
+
+    Args:
+        columns: The data.
+        name: The column: lists of indices or names.
+        labels: The K names of tags, in the order of the teacher's outputs.
+        words: The words of the N rows.
+
+    Raises:
+        InputError: The names of the tags are not in the IOB format, a row has not as many tags as words, a tag is none of the
+            names, or an `I-` tag continues no entity of its type.
+    """
+    if fault := fault_of_tags(labels):
+        raise InputError(f"{columns.source}: the tags are {', '.join(labels[:20])}, but {fault}; expected the IOB format")
+    values = columns.values[name]
+    for row, (value, given) in enumerate(zip(values, words, strict=True)):
+        if not isinstance(value, list | tuple):
+            found = "nothing" if value is None else repr(value)[:80]
+            raise InputError(
+                f"{columns.at(row)}: column '{name}' holds {found}, expected a list of tags; fix or remove the row."
+            )
+        if len(value) != len(given):
+            raise InputError(
+                f"{columns.at(row)}: column '{name}' holds {len(value)} tags for {len(given)} words, expected one for each "
+                "word; fix or remove the row."
+            )
+    numbers = [columns.row_numbers[row] for row, value in enumerate(values) for _ in value]
+    flat = Columns(columns.source, {name: [tag for value in values for tag in value]}, numbers, columns.class_names)
+    indices = iter(class_indices(flat, name, labels))
+    numbered = [[next(indices) for _ in value] for value in values]
+    for row, chosen in enumerate(numbered):
+        _check_nesting([labels[tag] for tag in chosen], words[row], f"{columns.at(row)}: column '{name}'")
+    return numbered
+
+
+def _check_nesting(chosen: Sequence[str], words: Sequence[str], where: str) -> None:
+    """Refuse an `I-` tag that continues nothing."""
+    before = OUTSIDE
+    for number, (tag, word) in enumerate(zip(chosen, words, strict=True), start=1):
+        if tag.startswith("I-") and before[2:] != tag[2:]:
+            raise InputError(
+                f"{where} holds {tag} for word {number} ({word[:40]!r}) after {before if number > 1 else 'nothing'}, expected "
+                f"{tag} to follow B-{tag[2:]} or {tag}; write the tags as IOB2, where each entity begins with its B- tag."
+            )
+        before = tag
+
+
+def _no_list(columns: Columns, row: int, name: str, what: str) -> InputError:
+    value = columns.values[name][row]
+    shown = "nothing" if value is None else repr(value)[:80]
+    return InputError(f"{columns.at(row)}: column '{name}' holds {shown}, expected a list of {what}; fix or remove the row.")

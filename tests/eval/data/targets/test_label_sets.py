@@ -1,0 +1,89 @@
+"""Sets of labels in every form that data has them, and what is refused."""
+
+import datasets
+import pytest
+
+from distill.common.errors import InputError
+from eval.data.config import EvaluationDataSettings
+from eval.data.labelled import load_evaluation
+from tests.eval.data_files import jsonl, load
+
+LABELS = ["anger", "joy", "fear"]
+SETS = [[1, 0, 0], [0, 1, 1], [0, 0, 0], [0, 1, 0]]
+NAMED = [["anger"], ["Joy", "fear"], [], ["joy"]]
+FORMS = {
+    "names": NAMED,
+    "indices": [[0], [1, 2], [], [1]],
+    "zeros and ones": SETS,
+    "switches": [[bool(bit) for bit in row] for row in SETS],
+    "decimal fractions": [[float(bit) for bit in row] for row in SETS],
+}
+
+
+def rows(values):
+    return [{"text": f"text {row}", "label": value} for row, value in enumerate(values)]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_lists_are_read_from_json_and_parquet(tmp_path, form):
+    assert load(jsonl(tmp_path / "a.jsonl", rows(FORMS[form])), LABELS, kind="multi_label").labels == SETS
+    datasets.Dataset.from_list(rows(FORMS[form])).to_parquet(tmp_path / "a.parquet")
+    data = load(tmp_path / "a.parquet", LABELS, kind="multi_label")
+    assert (data.labels, data.kind, data.names) == (SETS, "multi_label", LABELS)
+
+
+def test_declared_names_decide_the_order(tmp_path):
+    features = {"text": datasets.Value("string"), "label": datasets.List(datasets.ClassLabel(names=["joy", "fear", "anger"]))}
+    table = datasets.Dataset.from_list(rows([[2], [0, 1], [], [0]]), features=datasets.Features(features))
+    table.to_parquet(tmp_path / "a.parquet")
+    data = load(tmp_path / "a.parquet", LABELS, kind="multi_label")
+    assert data.labels == SETS and data.class_names == ["joy", "fear", "anger"]
+
+
+def test_lists_in_csv_are_json_or_stand_between_commas(tmp_path):
+    (tmp_path / "a.csv").write_text('text,label\na,anger\nb,"joy, fear"\nc,\nd,"[""joy""]"\n')
+    assert load(tmp_path / "a.csv", LABELS, kind="multi_label").labels == SETS
+    (tmp_path / "b.csv").write_text('text,label\na,0\nb,"1,2"\nc,[]\nd,1\n')
+    assert load(tmp_path / "b.csv", LABELS, kind="multi_label").labels == SETS
+
+
+def test_each_label_may_have_a_column_of_its_own(tmp_path):
+    (tmp_path / "a.csv").write_text("text,anger,joy,fear\na,1,0,0\nb,0,TRUE,1.0\nc,0,0,false\nd,0,1,0\n")
+    assert load(tmp_path / "a.csv", LABELS, label=LABELS, kind="multi_label").labels == SETS
+    settings = EvaluationDataSettings(eval_data=str(tmp_path / "a.csv"), eval_label_column="anger, joy,fear")
+    assert load_evaluation(settings, LABELS, "multi_label").labels == SETS
+
+
+@pytest.mark.parametrize(
+    "values, said",
+    [
+        ([[0, 1, 1], [0, 1]], r"row 2: column 'label' holds \[0, 1\], expected 3 zeros and ones"),
+        ([[0, 0, 1], [0, 2, 1]], r"row 2: column 'label' holds \[0, 2, 1\], expected 3 zeros and ones"),
+        ([[0], [3]], "row 2: column 'label' holds 3, expected 0 to 2 or one of anger, joy, fear"),
+        ([["joy"], ["jog"]], "row 2: .* holds 'jog', .*Did you mean 'joy'"),
+        ([["joy"], None], r"row 2: column 'label' holds nothing, expected a list of labels \(\[\] for none\)"),
+        ([["joy"], 1], "row 2: column 'label' holds 1, expected a list"),
+    ],
+)
+def test_what_is_no_set_of_labels_is_refused(tmp_path, values, said):
+    with pytest.raises(InputError, match=said):
+        load(jsonl(tmp_path / "a.jsonl", rows(values)), LABELS, kind="multi_label")
+
+
+def test_two_labels_in_lists_of_two_can_be_read_in_two_ways(tmp_path):
+    path = jsonl(tmp_path / "a.jsonl", rows([[0, 1], [1, 0]]))
+    with pytest.raises(InputError, match="can be read in two ways: .* write names, or true and false"):
+        load(path, ["a", "b"], kind="multi_label")
+    assert load(jsonl(path, rows([[0, 1], [1, 1]])), ["a", "b"], kind="multi_label").labels == [[0, 1], [1, 1]]
+    assert load(jsonl(path, rows([[0, 1], [1]])), ["a", "b"], kind="multi_label").labels == [[1, 1], [0, 1]]
+
+
+def test_mistakes_in_columns_of_labels_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text("text,anger,joy,fear\na,1,0,0\nb,0,2,1\n")
+    with pytest.raises(InputError, match="row 2: column 'joy' holds '2', expected 0 or 1; fix or remove the row"):
+        load(tmp_path / "a.csv", LABELS, label=LABELS, kind="multi_label")
+    with pytest.raises(InputError, match=r"2 label columns are named for 3 labels \(anger, joy, fear\)"):
+        load(tmp_path / "a.csv", LABELS, label=LABELS[:2], kind="multi_label")
+    (tmp_path / "a.csv").write_text("text,anger,joy,fear\na,-1,-1,-1\n")
+    with pytest.raises(InputError, match="-1 marks a split whose labels are kept secret"):
+        load(tmp_path / "a.csv", LABELS, label=LABELS, kind="multi_label")

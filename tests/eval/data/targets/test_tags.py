@@ -1,0 +1,86 @@
+"""Words and their tags: names and indices, and tags that do not nest."""
+
+import datasets
+import pytest
+
+from distill.common.errors import InputError
+from eval.data.targets.tags import fault_of_tags
+from tests.eval.data_files import jsonl, load
+
+TAGS = ["O", "B-per", "I-per", "B-loc", "I-loc"]
+WORDS = [["Ann", "Lee", "in", "Rome"], ["No", "one", "."]]
+NAMED = [["B-per", "I-per", "O", "B-loc"], ["O", "O", "O"]]
+NUMBERED = [[1, 2, 0, 3], [0, 0, 0]]
+
+
+def rows(words, tags):
+    return [{"text": w, "label": t} for w, t in zip(words, tags, strict=True)]
+
+
+def read(path):
+    return load(path, TAGS, kind="tokens")
+
+
+def test_tags_are_read_by_name_by_number_and_as_declared(tmp_path):
+    for tags in (NAMED, NUMBERED):
+        data = read(jsonl(tmp_path / "a.jsonl", rows(WORDS, tags)))
+        assert (data.labels, data.words, data.names, data.kind) == (NUMBERED, WORDS, TAGS, "tokens")
+        assert data.texts == ["Ann Lee in Rome", "No one ."]
+    order = ["B-loc", "I-loc", "B-per", "I-per", "O"]
+    features = {"text": datasets.List(datasets.Value("string")), "label": datasets.List(datasets.ClassLabel(names=order))}
+    tags = [[order.index(tag) for tag in row] for row in NAMED]
+    datasets.Dataset.from_list(rows(WORDS, tags), features=datasets.Features(features)).to_parquet(tmp_path / "a.parquet")
+    assert read(tmp_path / "a.parquet").labels == NUMBERED
+
+
+def test_rows_without_words_are_left_out_and_counted(tmp_path, caplog):
+    path = jsonl(tmp_path / "a.jsonl", rows([*WORDS, [], [" "]], [*NUMBERED, [], [0]]))
+    assert read(path).words == WORDS
+    assert "2 of 4 rows have no word and are left out" in caplog.text
+    with pytest.raises(InputError, match="no row has a word in column 'text'"):
+        read(jsonl(path, rows([[]], [[]])))
+
+
+def test_rows_are_drawn_with_their_words(tmp_path):
+    words = [[f"w{row}", "x"] for row in range(20)]
+    data = load(jsonl(tmp_path / "a.jsonl", rows(words, [[row % 2, 0] for row in range(20)])), TAGS, kind="tokens", limit=5)
+    assert len(data) == 5 and all(row[0] == text.split()[0] for row, text in zip(data.words, data.texts, strict=True))
+    assert [int(row[0][1:]) % 2 for row in data.words] == [row[0] for row in data.labels]
+
+
+@pytest.mark.parametrize(
+    "words, tags, said",
+    [
+        (["a", "b"], ["O"], "row 3: column 'label' holds 1 tags for 2 words, expected one for each word"),
+        (
+            ["a", "b"],
+            ["O", "I-per"],
+            r"row 3: .* holds I-per for word 2 \('b'\) after O, expected I-per to follow B-per",
+        ),
+        (["a", "b"], ["B-loc", "I-per"], "holds I-per for word 2 .* after B-loc, .* each entity begins with its B- tag"),
+        (["a"], ["I-loc"], "row 3: .* holds I-loc for word 1 .* after nothing"),
+        (["a"], ["B-org"], "row 3: column 'label' holds 'B-org', expected 0 to 4 or one of O, B-per"),
+        ("a b", ["O", "O"], "row 3: column 'text' holds 'a b', expected a list of words"),
+        (["a"], "O", "row 3: column 'label' holds 'O', expected a list of tags"),
+        (["a", None], ["O", "O"], "row 3: column 'text' holds .* expected a list of words"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(tmp_path, words, tags, said):
+    with pytest.raises(InputError, match=said):
+        read(jsonl(tmp_path / "a.jsonl", rows([*WORDS, words], [*NAMED, tags])))
+
+
+@pytest.mark.parametrize(
+    "labels, said",
+    [
+        (TAGS, ""),
+        (["O", "B-per"], ""),
+        (["B-per", "I-per"], "there is no O for words outside of entities"),
+        (["O", "I-per"], "I-per has no B-per"),
+        (["O", "S-per"], "S-per is neither O nor B-TYPE nor I-TYPE"),
+        (["O", "B-"], "B- is neither"),
+        (["O", "NOUN"], "NOUN is neither"),
+    ],
+)
+def test_names_of_tags_have_to_nest(labels, said):
+    assert fault_of_tags(labels).startswith(said) and bool(said) == bool(fault_of_tags(labels))
