@@ -40,8 +40,8 @@ def score(model: Student | Teacher | None, data: EvaluationData) -> dict[str, An
         data: The texts, their labels, and the teacher's predictions if it was asked.
 
     Returns:
-        The headline metrics of the kind (of classes `accuracy` and `macro_f1`) and `n`; also `agreement` for a model if the
-        teacher's predictions are known.
+        The headline metrics of the kind (of classes `accuracy` and `macro_f1`), the metric of the data, and `n`; also
+        `agreement` for a model if the teacher's predictions are known.
 
     Raises:
         ValueError: `model` is None and the teacher was not asked, or there are no rows.
@@ -75,11 +75,18 @@ def score_predictions(answers: Tensor, data: EvaluationData, teacher: Tensor | N
     kind = MEASURING[data.kind]
     metrics: dict[str, Any] = {}
     given, references = kind.predictions(answers, data), kind.references(data)
-    for name in kind.headline:
+    for name in dict.fromkeys((*kind.headline, main_metric(data))):
         metrics |= METRICS[data.kind][name]().compute(predictions=given, references=references)
     if teacher is not None:
         metrics["agreement"] = kind.compared(answers, teacher, data)["agreement"][0]
     return metrics | {"n": len(data)}
+
+
+def main_metric(data: EvaluationData) -> str:
+    """Return the name of the metric that results on the data are compared by."""
+    from eval.classifiers.kinds.table import MEASURING  # here, since the library of metrics takes a while to import
+
+    return data.metric or MEASURING[data.kind].headline[0]
 
 
 def size_and_speed(

@@ -31,6 +31,9 @@ PAIR_COLUMN = "text_pair"
 LOWER_IS_BETTER = ("expected_calibration_error", "mse")
 
 
+AUTO = "auto"
+
+
 @dataclass
 class EvaluationDataSettings:
     """Labelled data that results are reported on. Nothing is ever selected by it."""
@@ -47,6 +50,13 @@ class EvaluationDataSettings:
         "label", "Column of the labels; of a multi_label teacher also one column a label: toxic,insult.", "Evaluation"
     )
     eval_limit: int = setting(0, "Rows to use, drawn by seed 0; 0: all.", "Evaluation", low=0)
+    eval_metric: str = setting(
+        AUTO,
+        "Metric that results are compared by: matthews_correlation where classes are unequal; auto: the first that "
+        "classifiers of this kind have, which is accuracy for classes.",
+        "Evaluation",
+        choices=(AUTO, *(name for name in METRIC_NAMES if name not in LOWER_IS_BETTER)),
+    )
 
     def pair_column(self, pairs: bool) -> str | None:
         """Return the column of the second texts for a teacher of pairs; None for one of single texts.

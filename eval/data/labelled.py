@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill.common.errors import InputError
-from eval.data.config import EvaluationDataSettings
+from eval.data.config import AUTO, LOWER_IS_BETTER, METRICS_OF_KIND, EvaluationDataSettings
 from eval.data.labels import class_indices
 from eval.data.reading import Columns, read_columns, report_long, text_lines
 from eval.data.targets.label_sets import label_sets
@@ -39,6 +39,7 @@ class EvaluationData:
         names: The K names of classes, labels or tags that the labels number.
         words: The words of the N texts, for `tokens`; the texts are these with spaces between them.
         range: Lowest and highest score, where they are known.
+        metric: Metric that results are compared by; "" for the first headline metric of the kind.
     """
 
     texts: list[str]
@@ -50,6 +51,25 @@ class EvaluationData:
     names: list[str] = field(default_factory=list)
     words: list[list[str]] | None = None
     range: tuple[float, float] | None = None
+    metric: str = ""
+
+    def compared_by(self, metric: str) -> "EvaluationData":
+        """Name the metric that results are compared by, and return these data.
+
+        Args:
+            metric: The setting `eval_metric`.
+
+        Raises:
+            InputError: Labels of this kind have no such metric.
+        """
+        known = METRICS_OF_KIND[self.kind]
+        if metric != AUTO and metric not in known:
+            raise InputError(
+                f"eval_metric is '{metric}', which a classifier of the kind '{self.kind}' does not have: give one of "
+                f"{', '.join(name for name in known if name not in LOWER_IS_BETTER)}"
+            )
+        self.metric = "" if metric == AUTO else metric
+        return self
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -141,7 +161,8 @@ def load_evaluation(
         texts: Texts that one answer of the teacher is about: 1, or 2 for pairs.
 
     Raises:
-        InputError: See `load_labelled`; or second texts are named for a teacher of single texts.
+        InputError: See `load_labelled`; second texts are named for a teacher of single texts; or the kind has no such
+            metric.
     """
     if not settings.eval_data:
         return None
@@ -157,7 +178,7 @@ def load_evaluation(
         settings.eval_limit,
         pair_column=settings.pair_column(texts == 2),
         kind=kind,
-    )
+    ).compared_by(settings.eval_metric)
 
 
 def _second_texts(columns: Columns, name: str) -> list[str]:

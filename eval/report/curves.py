@@ -29,9 +29,9 @@ def curves(
         line("agreement", "student agrees"),
         line("wanted_share", "target class"),
     ]
-    accuracy = [line("accuracy", "student")]
-    if accuracy[0].points:
-        accuracy += _levels(summary)
+    scores = {key: [line(key, "student")] for key in ("accuracy", "matthews_correlation")}
+    for key, series in scores.items():
+        series += _levels(summary, key) if series[0].points else []
     drawn: list[tuple[str, str, list[Series], str, dict[str, Any]]] = [
         ("Reward", "Mean per rollout of the weighted sum of the terms.", [line("reward", "reward")], "mean reward",
          {"from_zero": True}),
@@ -46,7 +46,9 @@ def curves(
          "Jensen-Shannon divergence of teacher and student: 0 if their predictions are equal, at most 1.",
          [line("reward/disagreement", "disagreement")], "divergence (bits)", {"from_zero": True}),
         ("Accuracy on the evaluation data", "Reported only, never used to select anything. Level lines: final values.",
-         accuracy, "accuracy", {"y_format": percent_mark}),
+         scores["accuracy"], "accuracy", {"y_format": percent_mark}),
+        ("Matthews correlation on the evaluation data", "Reported only. 0: chance, or always the same class.",
+         scores["matthews_correlation"], "Matthews correlation", {"from_zero": True}),
         ("Distinct topics", "It falls when the prompter repeats itself.", [line("distinct_topics", "distinct topics")],
          "share of the rollout", {"from_zero": True, "y_format": percent_mark}),
         ("Student's loss", "Distillation loss on the replay.", [line("student_loss", "student's loss")], "loss (nats)",
@@ -82,11 +84,11 @@ def _coverage(apart: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"title": title, "note": note, "svg": svg}] if svg else []
 
 
-def _levels(summary: Mapping[str, Any]) -> list[Series]:
-    """Return the final accuracies as levels to compare a curve with."""
+def _levels(summary: Mapping[str, Any], metric: str) -> list[Series]:
+    """Return the final values of a metric as levels to compare a curve with."""
     levels = []
     for name, metrics in {"teacher": summary.get("teacher"), **mapping(summary.get("students"))}.items():
-        value = number(mapping(metrics).get("accuracy"))
+        value = number(mapping(metrics).get(metric))
         if value is not None:
             shown = "prompted, at the end" if name == "prompted" else short(name, MAX_LINE_NAME)
             levels.append(Series(shown, [(0.0, value)], level=True))

@@ -106,7 +106,7 @@ def run_outcome(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
     """Summarise the result of the run in one sentence, from measured values only."""
     students = mapping(summary.get("students"))
     prompted = mapping(students.get("prompted"))
-    accuracy = number(prompted.get("accuracy"))
+    accuracy, matthews = number(prompted.get("accuracy")), number(prompted.get("matthews_correlation"))
     queries = number(summary.get("teacher_queries")) or number(prompted.get("queries"))
     spent = f"With {whole(queries)} teacher queries and no training data" if queries else "Without training data"
     if not summary:
@@ -123,6 +123,8 @@ def run_outcome(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
             f"{spent}, the student agrees with its teacher on {percent(agreement)} {where}; "
             "no labelled data was given, so its accuracy is unknown."
         )
+    if summary.get("metric") == "matthews_correlation" and matthews is not None:
+        return f"{spent}, the prompted student reaches {_matthews(summary, matthews)}"
     sentence = f"{spent}, the prompted student reaches {percent(accuracy)} accuracy"
     compared = []
     unprompted = number(mapping(students.get("unprompted")).get("accuracy"))
@@ -137,6 +139,16 @@ def run_outcome(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
         sentence += ": " + " and ".join(compared)
     teacher = number(mapping(summary.get("teacher")).get("accuracy"))
     return sentence + (f"; its teacher has {percent(teacher)}." if teacher is not None else ".")
+
+
+def _matthews(summary: Mapping[str, Any], value: float) -> str:
+    """Return the end of that sentence where the Matthews correlation is what results are compared by."""
+    models = {"its teacher has": summary.get("teacher")}
+    for name, words in (("unprompted", "unprompted text gives the same student"), ("real", "real training text gives it")):
+        models[words] = mapping(summary.get("students")).get(name)
+    found = {words: number(mapping(model).get("matthews_correlation")) for words, model in models.items()}
+    others = [f"{words} {other:.3f}" for words, other in found.items() if other is not None]
+    return f"a Matthews correlation of {value:.3f} (0: always one class)" + "".join(f"; {other}" for other in others) + "."
 
 
 def health_rows(health: Mapping[str, Any]) -> list[dict[str, str]]:

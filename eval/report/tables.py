@@ -59,6 +59,7 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     """
     columns = {
         "accuracy": ("Accuracy", percent),
+        "matthews_correlation": ("Matthews", lambda value: f"{value:.3f}"),
         "agreement": ("Agrees with teacher", percent),
         "macro_f1": ("Macro-F1", lambda value: f"{value:.3f}"),
         "queries": ("Teacher queries", whole),

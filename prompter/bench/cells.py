@@ -39,7 +39,7 @@ INPUTS = (
 
 RESULT_KEYS = (
     *("accuracy", "macro_f1", "agreement", "texts", "queries", "updates", "seconds", "parameters", "n"),
-    "teacher_accuracy",
+    *("teacher_accuracy", "metric", "score", "teacher_score"),
 )
 """Keys of a cell's result."""
 
@@ -125,11 +125,15 @@ def run_cell(cell: Cell, folder: Path) -> dict[str, Any]:
         if summary is None:
             raise KeyboardInterrupt
         found = {"health": " ".join(summary.get("health", {}).get("codes", []))}
-        result = summary["students"][PROMPTED] | {"teacher_accuracy": summary["teacher"].get("accuracy")}
+        metric, teacher = summary["metric"], summary["teacher"]
+        own = {"teacher_accuracy": teacher.get("accuracy"), f"teacher_{metric}": teacher.get(metric), "metric": metric}
+        result = summary["students"][PROMPTED] | own
     elif cell.text in METHODS:
         result = train_method(cell.text, settings)
     else:
         result = train_baseline(cell.text, settings)
+    metric = result["metric"]
+    result |= {"score": result[metric], "teacher_score": result[f"teacher_{metric}"]}
     return {key: result[key] for key in RESULT_KEYS} | found
 
 

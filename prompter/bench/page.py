@@ -8,7 +8,7 @@ from distill.common.files import write_text
 from distill.methods.table import METHODS
 from eval.report.charts import Series, line_chart, percent_mark
 from eval.report.page import page
-from prompter.bench.results import GRADES, Row, Summary, cell_text, comparisons, initialisation
+from prompter.bench.results import GRADES, Row, Summary, cell_text, comparisons, initialisation, metric_name, unit
 from prompter.bench.suite import PROMPTED, PROMPTERS
 from prompter.training.baseline_names import BASELINES
 
@@ -32,14 +32,16 @@ def write_page(name: str, rows: Sequence[Row], file: Path) -> None:
     sections = []
     for (task, student), methods in comparisons(rows).items():
         budgets = sorted({budget for of in methods.values() for budget in of})
+        here = [row for row in rows if (row["task"], row["student"]) == (task, student) and row.get("error") is None]
+        metric = str(here[0]["metric"])
         sections.append(
             {
                 "title": task,
                 "student": student,
                 "initialisation": initialisation(student),
                 "budgets": budgets,
-                "verdict": leading_sentence(methods),
-                "charts": accuracy_charts(methods),
+                "verdict": leading_sentence(methods, unit(metric)),
+                "charts": score_charts(methods, metric),
                 "rows": [
                     {"method": method, "grade": GRADES[texts[method]], "cells": [cell_text(of.get(b)) for b in budgets]}
                     for method, of in methods.items()
@@ -50,27 +52,27 @@ def write_page(name: str, rows: Sequence[Row], file: Path) -> None:
     write_text(file, page("bench.html.j2", title=name, sections=sections, cells=len(rows), failed=failed))
 
 
-def leading_sentence(methods: dict[str, dict[int, Summary]]) -> str:
+def leading_sentence(methods: dict[str, dict[int, Summary]], unit: str) -> str:
     """Return a sentence that compares the prompted student with the baselines, at the largest budget of prompting."""
     if PROMPTED not in methods:
         return ""
     budget = max(methods[PROMPTED])
     own = methods[PROMPTED][budget]
     others = {name: of[budget] for name, of in methods.items() if budget in of and name in BASELINES}
-    sentence = f"With {budget:,} teacher queries the prompted student reaches {100 * own.mean:.1f} %"
+    sentence = f"With {budget:,} teacher queries the prompted student reaches {100 * own.mean:.1f} {unit}"
     rivals = {name: summary for name, summary in others.items() if name not in ("real", "supervised")}
     if rivals:
         best = max(rivals, key=lambda name: rivals[name].mean)
         difference = 100 * (own.mean - rivals[best].mean)
         side = "above" if difference >= 0 else "below"
-        sentence += f", {abs(difference):.1f} points {side} the best baseline ({best}, {100 * rivals[best].mean:.1f} %)"
+        sentence += f", {abs(difference):.1f} points {side} the best baseline ({best}, {100 * rivals[best].mean:.1f} {unit})"
     if "real" in others:
-        sentence += f"; real text gives {100 * others['real'].mean:.1f} %"
+        sentence += f"; real text gives {100 * others['real'].mean:.1f} {unit}"
     return sentence + "."
 
 
-def accuracy_charts(methods: dict[str, dict[int, Summary]]) -> list[dict[str, Any]]:
-    """Draw accuracy over teacher queries: a chart for each of `GROUPS`, all on the same scale."""
+def score_charts(methods: dict[str, dict[int, Summary]], metric: str) -> list[dict[str, Any]]:
+    """Draw the task's metric over teacher queries: a chart for each of `GROUPS`, all on the same scale."""
     known = {PROMPTED, *(name for group in GROUPS.values() for name in group)}
     groups = {**GROUPS, "Methods of this suite's own": tuple(name for name in methods if name not in known)}
     summaries = [summary for of in methods.values() for summary in of.values()]
@@ -80,8 +82,8 @@ def accuracy_charts(methods: dict[str, dict[int, Summary]]) -> list[dict[str, An
         others = [name for name in methods if name in group]
         if others:
             series = [_series(name, methods[name]) for name in [*([PROMPTED] if PROMPTED in methods else []), *others]]
-            options: dict[str, Any] = {"y_format": percent_mark, "reach": reach}
-            svg = line_chart(title, series, x_label="teacher queries", y_label="accuracy", **options)
+            options: dict[str, Any] = {"y_format": percent_mark} if metric == "accuracy" else {}
+            svg = line_chart(title, series, x_label="teacher queries", y_label=metric_name(metric), reach=reach, **options)
             drawn.append({"title": title, "svg": svg})
     return drawn
 

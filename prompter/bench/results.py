@@ -31,6 +31,8 @@ SCHEMA = pa.schema(
         *((name, pa.string()) for name in ("task", "method", "student", "initialisation", "grade", "text", "error", "health")),
         *((name, pa.int64()) for name in ("budget", "seed", "texts", "queries", "updates", "parameters", "n")),
         *((name, pa.float64()) for name in ("accuracy", "macro_f1", "agreement", "teacher_accuracy", "seconds")),
+        *((name, pa.float64()) for name in ("score", "teacher_score")),
+        ("metric", pa.string()),
     ]
 )
 
@@ -40,24 +42,24 @@ class Summary:
     """One method at one budget, over its seeds.
 
     Attributes:
-        accuracies: Accuracy of each seed that did not fail, in [0, 1].
+        scores: The task's metric of each seed that did not fail: accuracy in [0, 1], or another.
         agreements: Agreement with the teacher of each such seed, in [0, 1].
         seconds: Seconds of each such seed.
     """
 
-    accuracies: list[float]
+    scores: list[float]
     agreements: list[float]
     seconds: list[float]
 
     @property
     def mean(self) -> float:
-        """Return the mean accuracy."""
-        return statistics.mean(self.accuracies)
+        """Return the mean score."""
+        return statistics.mean(self.scores)
 
     @property
     def std(self) -> float:
-        """Return the sample standard deviation of the accuracy; 0 for a single seed."""
-        return statistics.stdev(self.accuracies) if len(self.accuracies) > 1 else 0.0
+        """Return the sample standard deviation of the score; 0 for a single seed."""
+        return statistics.stdev(self.scores) if len(self.scores) > 1 else 0.0
 
 
 def initialisation(student: str) -> str:
@@ -89,7 +91,7 @@ def comparisons(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, dict[int
     for pair, methods in found.items():
         summaries = {
             method: {
-                budget: Summary(*([row[key] for row in seeds] for key in ("accuracy", "agreement", "seconds")))
+                budget: Summary(*([row[key] for row in seeds] for key in ("score", "agreement", "seconds")))
                 for budget, seeds in sorted(budgets.items())
             }
             for method, budgets in methods.items()
@@ -100,7 +102,7 @@ def comparisons(rows: Iterable[Row]) -> dict[tuple[str, str], dict[str, dict[int
 
 
 def cell_text(summary: Summary | None) -> str:
-    """Return the accuracy in percent: mean, standard deviation, and the number of seeds.
+    """Return the score times 100: mean, standard deviation, and the number of seeds.
 
     Examples:
         >>> cell_text(Summary([0.8, 0.82], [0.9, 0.9], [1.0, 1.0])), cell_text(None)
@@ -108,7 +110,7 @@ def cell_text(summary: Summary | None) -> str:
     """
     if summary is None:
         return "–"
-    return f"{100 * summary.mean:.1f} ± {100 * summary.std:.1f} ({len(summary.accuracies)})"
+    return f"{100 * summary.mean:.1f} ± {100 * summary.std:.1f} ({len(summary.scores)})"
 
 
 def markdown_tables(name: str, rows: Sequence[Row]) -> str:
@@ -116,7 +118,7 @@ def markdown_tables(name: str, rows: Sequence[Row]) -> str:
     lines = [
         f"# {name}",
         "",
-        "Accuracy in percent on real test data: mean ± standard deviation over seeds (number of seeds). All students of a",
+        f"{_measured_by(rows)} on real test data: mean ± standard deviation over seeds (number of seeds). All students of a",
         "column cost the same number of teacher queries and made the same number of updates. *Grade* is what a method needs",
         "beside the teacher.",
     ]
@@ -145,7 +147,7 @@ def _comparison(task: str, student: str, methods: Mapping[str, Mapping[int, Summ
         "",
         f"## {task}, student `{student}` ({initialisation(student)} weights)",
         "",
-        f"Teacher {100 * rows[0]['teacher_accuracy']:.1f} on {rows[0]['n']:,} rows; student updates: "
+        f"Teacher {100 * rows[0]['teacher_score']:.1f}{_metric_of(rows)} on {rows[0]['n']:,} rows; student updates: "
         + (updates[budgets[0]] if len(set(updates.values())) == 1 else ", ".join(updates[budget] for budget in budgets))
         + ".",
         "",
@@ -163,15 +165,55 @@ def _comparison(task: str, student: str, methods: Mapping[str, Mapping[int, Summ
 
 
 def _cells(rows: Sequence[Row]) -> list[str]:
-    """Return the lines of the table of all cells."""
+    """Return the lines of the table of all cells; a column names and holds the task's metric if it is not always accuracy."""
+    other = not _metrics(rows) <= {"accuracy"}
     lines = [
-        "| task | student | method | queries | seed | accuracy | agreement | macro-F1 |",
-        "|---|---|---|---|---|---|---|---|",
+        f"| task | student | method | queries | seed | accuracy | agreement | macro-F1 |{' metric |' * other}",
+        f"|---|---|---|---|---|---|---|---|{'---|' * other}",
     ]
     for row in rows:
         start = f"| {row['task']} | `{row['student']}` | {row['method']} | {row['budget']:,} | {row['seed']} | "
         if row.get("error") is not None:
-            lines.append(start + "failed | | |")
+            lines.append(start + "failed | | |" + " |" * other)
         else:
-            lines.append(start + " | ".join(f"{100 * row[key]:.1f}" for key in ("accuracy", "agreement", "macro_f1")) + " |")
+            last = f" {metric_name(row['metric'])} {100 * row['score']:.1f} |" if other else ""
+            figures = " | ".join(f"{100 * row[key]:.1f}" for key in ("accuracy", "agreement", "macro_f1"))
+            lines.append(f"{start}{figures} |{last}")
     return lines
+
+
+def metric_name(metric: str) -> str:
+    """Return a metric as people write it.
+
+    Examples:
+        >>> metric_name("matthews_correlation")
+        'Matthews correlation'
+    """
+    return metric.replace("_", " ").replace("matthews", "Matthews")
+
+
+def unit(metric: str) -> str:
+    """Return what stands behind a value times 100.
+
+    Examples:
+        >>> unit("accuracy"), unit("matthews_correlation")
+        ('%', '(Matthews correlation times 100)')
+    """
+    return "%" if metric == "accuracy" else f"({metric_name(metric)} times 100)"
+
+
+def _measured_by(rows: Sequence[Row]) -> str:
+    """Say what the tables hold."""
+    if _metrics(rows) <= {"accuracy"}:
+        return "Accuracy in percent"
+    return "The task's metric (accuracy where no other is named) times 100"
+
+
+def _metric_of(rows: Sequence[Row]) -> str:
+    """Name the metric of a table, unless it is accuracy."""
+    others = _metrics(rows) - {"accuracy"}
+    return f" ({', '.join(sorted(map(metric_name, others)))} times 100)" if others else ""
+
+
+def _metrics(rows: Sequence[Row]) -> set[str]:
+    return {row["metric"] for row in rows if row.get("error") is None}

@@ -10,7 +10,7 @@ from distill.common.terminal import printable
 from prompter.bench.cells import is_finished
 from prompter.bench.config import BenchConfig
 from prompter.bench.page import write_page
-from prompter.bench.results import markdown_tables, write_parquet
+from prompter.bench.results import markdown_tables, unit, write_parquet
 from prompter.bench.suite import Cell, read_suite
 from prompter.bench.workers import default_jobs, run_cells
 from prompter.runtime.console import Console, quieten
@@ -61,7 +61,7 @@ def _run(name: str, cells: list[Cell], root: Path, jobs: int, quiet: bool) -> tu
         bar = console.bar("cells", len(cells))
 
         def report(number: int, cell: Cell, row: dict[str, Any]) -> None:
-            console.say(f"{cell.name}: " + (row.get("error") or f"{100 * row['accuracy']:.1f} %"))
+            console.say(f"{cell.name}: " + (row.get("error") or f"{100 * row['score']:.1f} {unit(row['metric'])}"))
             console.step(bar, number + 1)
 
         rows = run_cells(cells, root, jobs, report)

@@ -37,6 +37,9 @@ CAVEATS = {
 }
 """What a reader of the agreement has to know, by method."""
 
+SCORES = ("accuracy", "macro_f1", "matthews_correlation", "agreement", "n")
+"""What is kept of the scores on labelled data."""
+
 HELD_OUT = {
     TEXTS: "of your texts that were held out",
     CRAFTED: "crafted samples that were held out",
@@ -106,7 +109,7 @@ def _real(config: CompressConfig, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the scores on the user's labelled data; {} where there is none."""
     if "accuracy" not in figures:
         return {}
-    scores = {name: figures[name] for name in ("accuracy", "macro_f1", "agreement", "n") if name in figures}
+    scores = {name: figures[name] for name in SCORES if name in figures}
     return {"data": config.eval_data, **scores}
 
 

@@ -103,7 +103,10 @@ def steps(config: CompressConfig, plan: Plan, looked: Looked) -> list[Step]:
     return [train, Step("distill", learn)]
 
 
-REAL = ("eval_data", "eval_split", "eval_text_column", "eval_text_pair_column", "eval_label_column", "eval_limit")
+REAL = (
+    *("eval_data", "eval_split", "eval_text_column", "eval_text_pair_column", "eval_label_column", "eval_limit"),
+    "eval_metric",
+)
 """Settings of labelled data, which a report is made on."""
 
 

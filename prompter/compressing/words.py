@@ -84,9 +84,11 @@ def result_lines(summary: Mapping[str, Any]) -> list[str]:
             f"{found['texts']:,} {found['on']}. {found['caveat']}"
         )
     if real := summary["real"]:
+        matthews = f", Matthews correlation {real['matthews_correlation']:.3f}" if "matthews_correlation" in real else ""
         of_teacher = f", agreement {real['agreement']:.1%}" if "agreement" in real else ""
         lines.append(
-            f"On {real['data']}: accuracy {real['accuracy']:.1%}{of_teacher} ({real['n']:,} rows, used for nothing else)."
+            f"On {real['data']}: accuracy {real['accuracy']:.1%}{matthews}{of_teacher} ({real['n']:,} rows, used for nothing "
+            "else)."
         )
     if found := summary["calibration"]:
         lines.append(f"When to trust it: {Calibration(**found)}.")

@@ -12,8 +12,11 @@ from distill.common.terminal import one_line, printable
 
 HEALTH_PAGE = "docs/how-to/when-a-run-fails.md"
 
+MATTHEWS = ("matthews_correlation", "Matthews", "{:.3f}")
+
 COLUMNS: list[tuple[str, str, str]] = [
     ("accuracy", "accuracy", "{:.1%}"),
+    MATTHEWS,
     ("agreement", "agreement", "{:.1%}"),
     ("macro_f1", "macro-F1", "{:.3f}"),
     ("queries", "queries", "{:,}"),
@@ -27,6 +30,7 @@ STUDENT_COLUMNS: list[tuple[str, str, str]] = [
     ("held_out_agreement", "agreement", "{:.1%}"),
     ("held_out_kappa", "kappa", "{:.2f}"),
     ("accuracy", "accuracy", "{:.1%}"),
+    MATTHEWS,
     ("selected_update", "update", "{:,}"),
     ("bytes", "size", "{:.1f} MB"),
     ("texts_per_second", "texts/s", "{:,.0f}"),

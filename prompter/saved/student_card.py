@@ -104,7 +104,7 @@ def calibration_section(calibration: Mapping[str, Any]) -> str:
 
 
 def evaluation_results(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[EvalResult]:
-    """Return the accuracy and macro-F1 of a student for the header of its card; none if there was no evaluation data.
+    """Return the scores of a student for the header of its card; none if there was no evaluation data.
 
     The header names the evaluation data only if it is a dataset of the hub, so it holds no path of the user's machine.
     """
@@ -121,4 +121,9 @@ def evaluation_results(metrics: Mapping[str, Any], config: Mapping[str, Any]) ->
     return [
         EvalResult(metric_type="accuracy", metric_value=round(metrics["accuracy"], 4), **place),
         EvalResult(metric_type="f1", metric_name="macro-F1", metric_value=round(metrics["macro_f1"], 4), **place),
+        *(
+            EvalResult(metric_type=name, metric_value=round(metrics[name], 4), **place)
+            for name in ("matthews_correlation",)
+            if name in metrics
+        ),
     ]

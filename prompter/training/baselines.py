@@ -13,7 +13,7 @@ from distill.common.files import read_json, write_json
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.student import Student, load_student
-from eval.classifiers.scoring import score, size_and_speed
+from eval.classifiers.scoring import main_metric, score, size_and_speed
 from prompter.generation.prompts import Contexts
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_run
@@ -167,12 +167,12 @@ def measure_students(models: TeacherAndData, trained: dict[str, Student]) -> dic
 
 
 def measured(loaded: TeacherAndData, student: Student) -> dict[str, Any]:
-    """Return a student's scores and size and the teacher's accuracy, without timing; {} without evaluation data."""
+    """Return a student's scores and size, the task's metric and the teacher's, without timing; {} without evaluation data."""
     if loaded.evaluation is None:
         return {}
-    teacher = score(None, loaded.evaluation)
-    accuracy = {"teacher_accuracy": teacher["accuracy"]} if "accuracy" in teacher else {}
-    return score(student, loaded.evaluation) | {"parameters": student.num_parameters()} | accuracy
+    metric, of_teacher = main_metric(loaded.evaluation), score(None, loaded.evaluation)
+    own = {f"teacher_{name}": of_teacher[name] for name in ("accuracy", metric) if name in of_teacher}
+    return score(student, loaded.evaluation) | {"parameters": student.num_parameters(), "metric": metric} | own
 
 
 def train_baseline(name: str, settings: Settings) -> dict[str, Any]:
@@ -183,7 +183,7 @@ def train_baseline(name: str, settings: Settings) -> dict[str, Any]:
         settings: As for `prompter train`.
 
     Returns:
-        The baseline's row of a summary, and `teacher_accuracy` if there is evaluation data.
+        The baseline's row of a summary, and the teacher's scores if there is evaluation data; see `measured`.
 
     Raises:
         InputError: Anything that the user can correct.

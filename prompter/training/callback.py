@@ -17,7 +17,7 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.distiller import Distiller
 from eval.classifiers import health
-from eval.classifiers.scoring import score
+from eval.classifiers.scoring import main_metric, score
 from eval.data.labelled import EvaluationData
 from prompter.rl.config import TERMS
 from prompter.rl.rollouts import Rollouts
@@ -139,8 +139,8 @@ class RolloutCallback(TrainerCallback):
         first = self.rollouts.processes.first
         if first and self.evaluation and run.eval_every and self.update % run.eval_every == 0:
             with self.clock("evaluation"):
-                name, value = next(iter(score(self.distiller.student, self.evaluation).items()))
-                self._row[name] = value
+                scores = score(self.distiller.student, self.evaluation)
+            self._row |= {name: scores[name] for name in (next(iter(scores)), main_metric(self.evaluation))}
         rows = sample_rows(batch, self.rollouts.policy.labels, scored.terms | {"reward": scored.reward})
         self._samples = [{"update": self.update, "queries": self.queries, **row} for row in rows]
 

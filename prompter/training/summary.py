@@ -7,6 +7,7 @@ from distill.batch import SyntheticBatch
 from distill.distiller import Distiller
 from distill.held_out import HeldOut
 from eval.classifiers import agreement, health
+from eval.classifiers.scoring import main_metric
 from prompter.rl.config import TERMS
 from prompter.runtime.console import Console
 from prompter.runtime.run_folder import RunFolder
@@ -64,6 +65,7 @@ def summarise(
         "labels": models.teacher.labels,
         "class_prompts": dict(zip(models.policy.labels, models.policy.prompts.texts, strict=True)),
         "teacher": teacher,
+        **({"metric": main_metric(models.evaluation)} if models.evaluation else {}),
         "students": students,
         "teacher_queries": callback.queries,
         **run.cost(models.teacher.asked),

@@ -3,14 +3,16 @@
 import math
 import time
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
+from distill.common.errors import InputError
 from distill.student import Student
 from eval.classifiers.kinds.classes import choices
-from eval.classifiers.scoring import score, score_predictions, size_and_speed
+from eval.classifiers.scoring import main_metric, score, score_predictions, size_and_speed
 from eval.data.labelled import EvaluationData
 
 LABELS = ["no", "yes"]
@@ -51,6 +53,21 @@ def student():
 def test_choices_take_minus_infinity_for_an_answer_and_nan_for_none():
     predictions = torch.tensor([[0.0, -torch.inf], [-torch.inf, 0.0], [math.nan, math.nan], [math.nan, 0.0]])
     assert choices(predictions) == [0, 1, -1, -1]
+
+
+def test_the_metric_of_the_data_is_scored_too():
+    labels = [1, 0, 0, 0, 1]
+    data = EvaluationData(TEXTS, labels).compared_by("matthews_correlation")
+    assert main_metric(data) == "matthews_correlation" and main_metric(EvaluationData(TEXTS, labels)) == "accuracy"
+    answers = torch.tensor([[0.1, 0.9], [0.9, 0.1], [0.1, 0.9], [0.9, 0.1], [0.9, 0.1]]).log()
+    found = score_predictions(answers, data)
+    assert found["matthews_correlation"] == pytest.approx(np.corrcoef(labels, [1, 0, 1, 0, 0])[0, 1])
+    assert found.keys() == {"accuracy", "macro_f1", "matthews_correlation", "n"}
+    always = score_predictions(torch.tensor([[0.1, 0.9]] * 5).log(), data)
+    assert always["matthews_correlation"] == 0 and always["accuracy"] == 0.4
+    assert "matthews_correlation" not in score_predictions(answers, EvaluationData(TEXTS, labels).compared_by("auto"))
+    with pytest.raises(InputError, match="eval_metric is 'pearson', which a classifier of the kind 'single' does not have"):
+        data.compared_by("pearson")
 
 
 def test_a_teacher_is_scored_and_its_missing_answer_is_wrong():

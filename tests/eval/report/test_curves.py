@@ -28,6 +28,13 @@ def test_final_accuracies_are_levels_beside_the_curve():
     assert not [chart for chart in curves(summary(), []) if chart["title"].startswith("Accuracy")]
 
 
+def test_the_matthews_correlation_has_a_chart_of_its_own():
+    found = {"teacher": {"matthews_correlation": 0.6}, "students": {"real": {"matthews_correlation": 0.4}, "corpus": {}}}
+    rows = [{"queries": 100 * update, "matthews_correlation": 0.1 * update} for update in (1, 2)]
+    (chart,) = curves(found, rows)
+    assert chart["title"].startswith("Matthews correlation") and chart["svg"].count('class="level') >= 2
+
+
 def test_coverage_against_agreement_of_the_finished_student():
     apart = {"coverage": [{"coverage": 0.5, "agreement": 0.98}, {"coverage": 1.0, "agreement": 0.9}, {"coverage": "x"}, 3]}
     (chart,) = curves({}, [], apart)

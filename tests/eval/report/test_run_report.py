@@ -56,6 +56,11 @@ def test_the_outcome_claims_what_was_measured():
         "its teacher has 96.2 %."
     )
     assert "3.0 points below the same student" in run_outcome(with_students(prompted=0.7, unprompted=0.73), [])
+    matthews = {name: {"accuracy": 0.7, "matthews_correlation": value} for name, value in (("prompted", 0.3), ("real", 0.4))}
+    assert run_outcome({"metric": "matthews_correlation", "students": matthews, "teacher": matthews["real"]}, []) == (
+        "Without training data, the prompted student reaches a Matthews correlation of 0.300 (0: always one class); its "
+        "teacher has 0.400; real training text gives it 0.400."
+    )
     alone = run_outcome(with_students(prompted=0.7), [])
     assert alone.endswith("reaches 70.0 % accuracy.")
     unlabelled = run_outcome({"teacher_queries": 500, "students": {"prompted": {}}}, [{"agreement": 0.5}, {"agreement": 0.83}])

@@ -10,7 +10,8 @@ def test_means_and_deviations_are_numpys() -> None:
     rng = np.random.default_rng(0)
     rows = [
         {"task": "t", "student": "s", "method": method, "budget": budget, "seed": seed, "text": "real", "n": 5, "updates": 1,
-         "teacher_accuracy": 0.9, "seconds": 1.0, **dict.fromkeys(("accuracy", "agreement", "macro_f1"), float(rng.random()))}
+         "teacher_score": 0.9, "seconds": 1.0, "metric": "accuracy",
+         **dict.fromkeys(("accuracy", "score", "agreement", "macro_f1"), float(rng.random()))}
         for method in ("real", "corpus") for budget in (1, 2) for seed in range(3)
     ]  # fmt: skip
     found = comparisons(rows)["t", "s"]
@@ -20,3 +21,19 @@ def test_means_and_deviations_are_numpys() -> None:
             assert summary.mean == pytest.approx(np.mean(values)) and summary.std == pytest.approx(np.std(values, ddof=1))
     assert list(found) == sorted(found, key=lambda name: -found[name][2].mean)
     assert markdown_tables("x", rows).count("\n| real |") == 1
+    assert "Accuracy in percent" in markdown_tables("x", rows) and "Matthews" not in markdown_tables("x", rows)
+
+
+def test_another_metric_is_named_where_a_task_has_one() -> None:
+    shared = {"student": "s", "budget": 1, "seed": 0, "text": "real", "n": 5, "updates": 1, "seconds": 1.0, "accuracy": 0.7,
+              "agreement": 0.7, "macro_f1": 0.4, "method": "real"}  # fmt: skip
+    rows = [
+        shared | {"task": "cola", "metric": "matthews_correlation", "score": 0.412, "teacher_score": 0.5},
+        shared | {"task": "sst2", "metric": "accuracy", "score": 0.7, "teacher_score": 0.9},
+        shared | {"task": "cola", "seed": 1, "error": "broken"},
+    ]
+    page = markdown_tables("x", rows)
+    assert "The task's metric (accuracy where no other is named) times 100 on real" in page
+    assert "Teacher 50.0 (Matthews correlation times 100) on 5 rows" in page and "Teacher 90.0 on 5 rows" in page
+    assert "| real | real text | 41.2 ± 0.0 (1) |" in page
+    assert "| 70.0 | 70.0 | 40.0 | Matthews correlation 41.2 |" in page and "| 70.0 | 70.0 | 40.0 | accuracy 70.0 |" in page
