@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distill.common.errors import InputError
+from distill.common.hub import load_config
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.methods.config import AsDfdConfig
@@ -150,4 +151,13 @@ def why_not_crafted(student: Student, config: CompressConfig, looked: Looked) ->
         new_synthesizer(AsDfdConfig(), looked.teacher, distiller, [], config)  # type: ignore[arg-type]
     except InputError as error:
         return str(error).removesuffix(".")
+    return ""
+
+
+def why_unreachable(generator: str) -> str:
+    """Return why a language model can be had neither here nor from the hub, or "". Only its configuration is read."""
+    try:
+        load_config(generator, "generator")
+    except InputError as error:
+        return str(error).removeprefix(f"generator: {generator} ").partition(";")[0].removesuffix(".")
     return ""

@@ -19,11 +19,12 @@ from eval.report.page import page
 from eval.report.tables import settings_table
 from prompter.compressing.config import DEFAULT_FORMAT, NO_EXPORT, PLAN, SUMMARY, CompressConfig
 from prompter.compressing.looking import SENTENCE, TIMED, open_local
-from prompter.compressing.planning import CRAFTED, PROMPTED, TEXTS
-from prompter.compressing.steps import DATASET, RUN, STUDENT
-from prompter.compressing.words import method_words, plan_lines
+from prompter.compressing.planning import BOTH, CRAFTED, PROMPTED, TEXTS
+from prompter.compressing.steps import DATASET, FIRST, RUN, STUDENT
+from prompter.compressing.words import learnt_words, method_words, plan_lines, query_words
 from prompter.deploying.export import export_new, open_student
 from prompter.runtime.console import Console
+from prompter.saved.student_card import set_queries
 from prompter.students.sources import DatasetSource
 
 REPORT = "report.html"
@@ -35,7 +36,7 @@ CAVEATS = {
     CRAFTED: "They are no text. Real text is another matter: measure on yours.",
     PROMPTED: "Real text will be harder, and the best state was chosen on these too: measure on yours.",
 }
-"""What a reader of the agreement has to know, by method."""
+"""What a reader of the agreement has to know, by what the student learnt from last."""
 
 SCORES = ("accuracy", "macro_f1", "matthews_correlation", "agreement", "n")
 """What is kept of the scores on labelled data."""
@@ -53,29 +54,32 @@ def summarise(config: CompressConfig, stored: dict[str, Any], done: Mapping[str,
     Args:
         config: The call.
         stored: Content of `plan.json`.
-        done: Summary of each step, by verb.
+        done: Summary of each step, by folder.
         console: Shows bars.
 
     Raises:
         InputError: A format that was asked for cannot be written; everything else is complete.
     """
-    folder, plan, learnt = Path(config.to), stored["plan"], done["distill"]
+    folder, plan, learnt = Path(config.to), stored["plan"], done[STUDENT]
     (figures,) = learnt["students"].values()
-    asked = done.get("train", learnt)
-    if plan["method"] == PROMPTED:
+    last = PROMPTED if plan["method"] == BOTH else plan["method"]
+    stages = _stages(folder, plan, done)
+    if last == PROMPTED:
         _copy_dataset(folder / RUN / DATASET, folder / DATASET)
-    texts = _texts_to_time_on(config, folder, plan["method"])
+        set_queries(folder / STUDENT, query_words(stages))
+    texts = _texts_to_time_on(config, folder, last)
     programs, notes = _programs(config, folder / STUDENT, console)
     return {
         "plan": plan,
         "teacher": stored["teacher"],
         "labels": learnt["labels"],
-        "agreement": _agreement(figures, learnt["held_out_texts"], plan["method"]),
+        "agreement": _agreement(figures, learnt["held_out_texts"], last),
         "real": _real(config, figures),
         "models": _models(config, stored, done, texts, programs),
         "programs": programs,
         "calibration": figures.get("calibration"),
-        "teacher_queries": asked["teacher_queries"],
+        "learnt": stages,
+        "teacher_queries": sum(stage["teacher_queries"] for stage in stages),
         **config.cost(sum(summary["teacher_calls"] for summary in done.values())),
         "health": learnt["health"],
         "notes": notes,
@@ -84,6 +88,27 @@ def summarise(config: CompressConfig, stored: dict[str, Any], done: Mapping[str,
         "settings": stored["settings"],
         "versions": stored["versions"],
     }
+
+
+def _stages(folder: Path, plan: Mapping[str, Any], done: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what the student learnt from, in order: `method`, `texts`, `teacher_queries` for them, `updates`, `folder`."""
+    stages = []
+    for name in (FIRST, STUDENT):
+        if name not in done:
+            continue
+        (figures,) = done[name]["students"].values()
+        method = CRAFTED if name == FIRST else PROMPTED if plan["method"] == BOTH else plan["method"]
+        asked = done[RUN] if method == PROMPTED else done[name]
+        stages.append(
+            {
+                "method": method,
+                "texts": done[name]["texts"],
+                "teacher_queries": asked["teacher_queries"],
+                "updates": figures["updates"],
+                "folder": str(folder / name),
+            }
+        )
+    return stages
 
 
 def _agreement(figures: Mapping[str, Any], texts: int, method: str) -> dict[str, Any]:
@@ -172,7 +197,7 @@ def _models(
 
 def _black_box(done: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a black box needed for a text in the run, where that is known."""
-    run = done.get("train", {})
+    run = done.get(RUN, {})
     seconds, calls = run.get("time", {}).get("teacher"), run.get("teacher_calls")
     return {"parameters": None, "bytes": None, "milliseconds": 1000 * seconds / calls if seconds and calls else None}
 
@@ -183,7 +208,9 @@ def _written(folder: Path, method: str, programs: Mapping[str, Any]) -> dict[str
     written |= {
         f"{folder / STUDENT / kind}": f"the student as {kind}: runs without torch and transformers" for kind in programs
     }
-    if method == PROMPTED:
+    if method == BOTH:
+        written[f"{folder / FIRST}"] = "the student of as-dfd, which the student began as"
+    if method in (PROMPTED, BOTH):
         written[f"{folder / DATASET}"] = "the texts with the teacher's answers"
         written[f"{folder / RUN}"] = "the prompter that wrote them, and its report"
     return written | {f"{folder / REPORT}": "this result as a page"}
@@ -208,11 +235,13 @@ def write_result(folder: Path, summary: Mapping[str, Any], stored: Mapping[str, 
     Raises:
         InputError: The file cannot be written.
     """
-    lines = [line.split(None, 1) for line in plan_lines(stored, False)]
+    lines, stages = [line.split(None, 1) for line in plan_lines(stored, False)], summary.get("learnt", [])
     text = page(
         "compress.html.j2",
         title=folder.resolve().name,
         method=method_words(summary["plan"], summary["settings"]),
+        learnt=learnt_words(stages),
+        queries=query_words(stages) if len(stages) > 1 else f"{summary['teacher_queries']:,}",
         summary=summary,
         agreement=summary["agreement"],
         real=summary["real"],

@@ -16,7 +16,15 @@ from distill.common.precision import computing_as
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import identity
 from prompter.compressing.config import NO_EXPORT, NOT_COMPARED, PLAN, SUMMARY, CompressConfig
-from prompter.compressing.looking import Looked, look_at_teacher, open_local, try_student, why_not_crafted
+from prompter.compressing.finished import FINISHED, check_finished, fingerprint
+from prompter.compressing.looking import (
+    Looked,
+    look_at_teacher,
+    open_local,
+    try_student,
+    why_not_crafted,
+    why_unreachable,
+)
 from prompter.compressing.planning import Plan, make_plan
 from prompter.compressing.result import summarise, write_result
 from prompter.compressing.steps import STUDENT, Step, carry_out, steps
@@ -67,10 +75,12 @@ def _work(config: CompressConfig, folder: RunFolder) -> dict[str, Any] | None:
         write_json(folder.path / PLAN, stored)
     start = time.perf_counter()
     done: dict[str, Any] = {}
+    check_finished(config.to, stored.get(FINISHED, {}))
     for step in todo:
         if done:
             with quieten(), Console(True) as silent, computing_as(config):
                 _known(config, stored, silent)  # a teacher may be replaced while the run goes on
+            check_finished(config.to, stored[FINISHED])
         try:
             summary = carry_out(step)
         except InputError:
@@ -79,7 +89,10 @@ def _work(config: CompressConfig, folder: RunFolder) -> dict[str, Any] | None:
             raise
         if summary is None:
             return None
-        done[step.verb] = summary
+        done[step.folder.name] = summary
+        if step is not todo[-1]:
+            stored[FINISHED] = stored.get(FINISHED, {}) | {step.folder.name: fingerprint(step.folder)}
+            write_json(folder.path / PLAN, stored)
     with open_console(config.quiet, folder.path, "run the command again") as console, computing_as(config):
         summary = summarise(config, stored, done, console)
         summary["seconds"] = round(time.perf_counter() - start, 1)
@@ -112,7 +125,7 @@ def new_plan(config: CompressConfig, console: Console) -> tuple[dict[str, Any], 
             return str(error)
         return ""
 
-    plan = make_plan(config, looked, makeable, lambda spec: why_not_crafted(students[spec], config, looked))
+    plan = make_plan(config, looked, makeable, lambda spec: why_not_crafted(students[spec], config, looked), why_unreachable)
     seconds = estimate(config, plan, looked, students[plan.student])
     student = students[plan.student]
     todo = steps(config, plan, looked)

@@ -16,8 +16,8 @@ from distill.student import Student
 from eval.classifiers.scoring import size_and_speed
 from prompter.compressing.config import CompressConfig
 from prompter.compressing.looking import SENTENCE, Looked
-from prompter.compressing.planning import CRAFTED, PROMPTED, Plan
-from prompter.compressing.steps import training_settings, writing_settings
+from prompter.compressing.planning import Plan
+from prompter.compressing.steps import queries_of, training_settings, updates_of, writing_settings
 from prompter.generation.opening import open_writer
 from prompter.generation.policy import TopicPolicy
 from prompter.students.methods import new_synthesizer
@@ -38,28 +38,30 @@ def estimate(config: CompressConfig, plan: Plan, looked: Looked, student: Studen
         looked: The teacher.
         student: An untrained student of the plan; it is spent afterwards.
     """
-    training = training_settings(config, plan)
+    training = training_settings(plan)
     distiller = Distiller(student, training, config.budget, config.seed)
+    crafted, written = queries_of(plan, config.budget)
     seconds: dict[str, float] = {}
-    if plan.method == CRAFTED:
+    if crafted:
         assert looked.teacher is not None
         method = new_synthesizer(AsDfdConfig(), looked.teacher, distiller, [], config)  # type: ignore[arg-type]
         start = time.perf_counter()
         batch = method.step(CRAFTED_QUERIES).batch
-        seconds["crafting"] = (time.perf_counter() - start) / CRAFTED_QUERIES * config.budget
+        seconds["crafting"] = (time.perf_counter() - start) / CRAFTED_QUERIES * crafted
         distiller.add(batch)
     else:
-        if looked.teacher is not None:
-            speed = size_and_speed({"teacher": looked.teacher.teacher}, [SENTENCE] * 64, batch=64, rounds=1)["teacher"]
-            seconds["teacher"] = config.budget / speed["texts_per_second"]
-        if plan.method == PROMPTED:
-            seconds["writing"] = _writing(config, plan, looked) * config.budget * LEARNING
         distiller.add(_made_up(training, len(student.labels)))
+    if looked.teacher is not None and crafted < config.budget:
+        speed = size_and_speed({"teacher": looked.teacher.teacher}, [SENTENCE] * 64, batch=64, rounds=1)["teacher"]
+        seconds["teacher"] = (config.budget - crafted) / speed["texts_per_second"]
+    if written:
+        seconds["writing"] = _writing(config, plan, looked) * written * LEARNING
     distiller.update(1)
     start = time.perf_counter()
     distiller.update(UPDATES)
-    updates = plan.updates * (1.5 if plan.method == PROMPTED else 1 + training.student_online_share * training.student_restart)
-    seconds["student"] = (time.perf_counter() - start) / UPDATES * updates
+    times = 1 + training.student_online_share * training.student_restart if crafted else 1
+    times += (0.5 if not crafted else 1.5) * bool(written)  # the student of the run makes half as many
+    seconds["student"] = (time.perf_counter() - start) / UPDATES * updates_of(plan) * times
     return {name: round(value, 1) for name, value in seconds.items()}
 
 

@@ -1,10 +1,11 @@
 """The plan and the result as lines for a person."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eval.classifiers.calibration import Calibration
-from prompter.compressing.planning import CRAFTED, TEXTS
+from prompter.compressing.planning import BOTH, CRAFTED, PROMPTED, TEXTS, Plan
+from prompter.compressing.steps import FIRST, RUN, STUDENT, queries_of, updates_of
 
 
 def plan_lines(stored: Mapping[str, Any], explain: bool) -> list[str]:
@@ -21,6 +22,7 @@ def plan_lines(stored: Mapping[str, Any], explain: bool) -> list[str]:
         f"Student   {plan['student']}: {stored['student_parameters']:,} parameters, {plan['updates']:,} updates",
         f"Queries   {queries_words(plan, settings)}",
         f"Time      {time_words(stored)}",
+        *(f"Step      {words}" for words in step_words(plan, settings)),
     ]
     for reason in plan["reasons"]:
         source = f" [{reason['source']}]" if reason["source"] else ""
@@ -56,7 +58,45 @@ def method_words(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
         return f"your texts, {settings['texts']}"
     if plan["method"] == CRAFTED:
         return "as-dfd: samples crafted from the teacher's gradients, no text and no language model"
+    if plan["method"] == BOTH:
+        return (
+            "both: half of the queries for samples crafted from the teacher's gradients (as-dfd), then half for texts that "
+            f"{plan['generator']} writes, led by a prompter that learns what to ask for"
+        )
     return f"prompted: texts that {plan['generator']} writes, led by a prompter that learns what to ask for"
+
+
+def step_words(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> list[str]:
+    """Return what is done one after the other, where the student learns from more than one thing."""
+    if plan["method"] != BOTH:
+        return []
+    (crafted, written), updates = queries_of(Plan.read(dict(plan)), settings["budget"]), updates_of(Plan.read(dict(plan)))
+    return [
+        f"1: a prompter learns what to ask {plan['generator']} for, {written:,} queries, into {RUN}/",
+        f"2: as-dfd, {crafted:,} queries, {updates:,} updates at rate {plan['learning_rate']:g}, into {FIRST}/",
+        f"3: that student learns from the texts of step 1, {updates:,} updates at rate {plan['last_rate']:g}, into {STUDENT}/",
+    ]
+
+
+LEARNT = {TEXTS: "your texts", CRAFTED: "crafted samples (as-dfd)", PROMPTED: "a prompter's texts"}
+"""What a student learns from, by method."""
+
+
+def query_words(stages: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many queries the student took in all, and what for."""
+    total = sum(stage["teacher_queries"] for stage in stages)
+    return f"{total:,}: " + ", ".join(f"{stage['teacher_queries']:,} for {LEARNT[stage['method']]}" for stage in stages)
+
+
+def learnt_words(stages: Sequence[Mapping[str, Any]]) -> str:
+    """Return which student the last one went on from, and what each learnt from; "" where there was one stage."""
+    if len(stages) < 2:
+        return ""
+    first, last = stages
+    return (
+        f"The student went on from {first['folder']}, which had learnt from {first['texts']:,} {LEARNT[first['method']]} in "
+        f"{first['updates']:,} updates, and learnt from {last['texts']:,} of {LEARNT[last['method']]} in {last['updates']:,}."
+    )
 
 
 def queries_words(plan: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
@@ -94,7 +134,11 @@ def result_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"When to trust it: {Calibration(**found)}.")
     asked = "" if summary["teacher"]["identity"] else f"; really asked: {summary['teacher_calls']:,}"
     money = f"; spent {summary['money_spent']:,.2f}" if "money_spent" in summary else ""
-    lines.append(f"Teacher queries: {summary['teacher_queries']:,}{asked}{money}.")
+    stages = summary["learnt"]
+    spent = query_words(stages) if len(stages) > 1 else f"{summary['teacher_queries']:,}"
+    lines.append(f"Teacher queries: {spent}{asked}{money}.")
+    if words := learnt_words(stages):
+        lines.append(words)
     lines += summary["notes"]
     lines.append("Written:")
     lines += [f"  {place}  {words}" for place, words in summary["written"].items()]

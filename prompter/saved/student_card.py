@@ -1,5 +1,6 @@
 """The model card of a distilled student. The summary of the run supplies its content."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from distill.students.static import FROM_TEACHER, STATIC
 from eval.classifiers.calibration import HELD_OUT
 from prompter.runtime.markdown import render, render_part
 from prompter.saved.hub import holds_prompter, is_hub_id
+from prompter.saved.past import earliest
 
 
 def write_student_card(
@@ -43,7 +45,8 @@ def write_student_card(
         place = place.parent
     title = title or (place.name if single else name)
     results = evaluation_results(metrics, config)
-    base = origin(metrics["spec"], summary["teacher"])
+    past = metrics.get("went_on_from", {})
+    base = origin(*earliest(metrics["spec"], summary["teacher"], past))
     datasets = [source for source in summary["sources"] if is_hub_id(source) and not holds_prompter(source)]
     header = ModelCardData(
         base_model=base,
@@ -66,6 +69,7 @@ def write_student_card(
         labels=summary["labels"],
         metrics={**metrics, "spec": shown(metrics["spec"]), "bytes": metrics.get("bytes") or _bytes(folder)},
         sources=[shown(source) for source in summary["sources"]],
+        past=past and past | {"spec": shown(past["spec"]), "sources": [shown(source) for source in past["sources"]]},
         texts=summary["texts"],
         teacher_queries=summary["teacher_queries"],
         cost=summary if "money_spent" in summary else None,
@@ -78,6 +82,26 @@ def write_student_card(
         findings=summary.get("health", {}).get("findings", []),
     )
     write_text(folder / "README.md", text)
+
+
+QUERIES = re.compile(r"^\| teacher queries \|.*$", re.MULTILINE)
+"""The row of a card that says how often the teacher was asked."""
+
+
+def set_queries(folder: Path, words: str) -> None:
+    """Write into the card of a finished student how often its teacher was asked in all, by the verbs before `distill` too.
+
+    Args:
+        folder: The student's.
+        words: How often, and what for.
+
+    Raises:
+        InputError: The card cannot be written.
+    """
+    file = folder / "README.md"
+    if file.is_file():
+        text = file.read_text(encoding="utf-8")
+        write_text(file, QUERIES.sub(lambda _: f"| teacher queries | {words} |", text, count=1))
 
 
 def origin(spec: str, teacher: str | None) -> str | None:

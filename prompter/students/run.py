@@ -19,6 +19,7 @@ from prompter.runtime.console import Console
 from prompter.runtime.opening import open_console, open_run
 from prompter.runtime.run_folder import default_values, differences
 from prompter.saved.hub import upload_model
+from prompter.saved.past import past_of
 from prompter.saved.terms import set_terms
 from prompter.students.config import NOT_COMPARED, StudentsConfig
 from prompter.students.inputs import load_inputs, total_texts
@@ -63,6 +64,9 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
         if not work.run():
             return None
         summary = work.summary() | {"config": named}
+        for figures in summary["students"].values():
+            if past := past_of(figures["spec"]):
+                figures["went_on_from"] = past
         work.write(target, summary)
     shutil.rmtree(work_folder, ignore_errors=True)  # the students are complete, whatever comes of the rest
     with open_console(config.quiet, target) as console:

@@ -7,8 +7,19 @@ import pytest
 from distill.common.errors import InputError
 from prompter.compressing.config import GENERATOR, CompressConfig
 from prompter.compressing.looking import FUNCTION, MODEL, SERVICE, Looked
-from prompter.compressing.planning import CRAFTED, PRETRAINED, PROMPTED, TEXTS, Plan, make_plan, teacher_layers
+from prompter.compressing.planning import (
+    BOTH,
+    CRAFTED,
+    FEWEST_EACH,
+    PRETRAINED,
+    PROMPTED,
+    TEXTS,
+    Plan,
+    make_plan,
+    teacher_layers,
+)
 from prompter.compressing.steps import carry_out, steps, training_settings, writing_settings
+from prompter.compressing.words import plan_lines
 from prompter.students.config import distill_settings
 from prompter.training.settings import settings_from
 
@@ -16,9 +27,9 @@ BERT = Looked("models/teacher", MODEL, ["a", "b"], layers=6)
 BLACK_BOX = Looked("https://host/predict", SERVICE)
 
 
-def plan(looked: Looked, unmakeable: str = "", uncraftable: str = "", **values: Any) -> Plan:
+def plan(looked: Looked, unmakeable: str = "", uncraftable: str = "", unreachable: str = "", **values: Any) -> Plan:
     config = CompressConfig(teacher=looked.name, to="small", **values)
-    return make_plan(config, looked, lambda spec: unmakeable, lambda student: uncraftable)
+    return make_plan(config, looked, lambda spec: unmakeable, lambda student: uncraftable, lambda generator: unreachable)
 
 
 def test_weights_at_hand_are_crafted_from_into_layers_of_the_teacher() -> None:
@@ -26,6 +37,49 @@ def test_weights_at_hand_are_crafted_from_into_layers_of_the_teacher() -> None:
     assert (made.method, made.student, made.generator) == (CRAFTED, "teacher-layers:0,2", None)
     assert plan(BERT, size="base").student == "teacher-layers:0,2,4"
     assert all(reason.source.startswith("docs/") for reason in made.reasons)
+    assert "--task_description" in made.notes[0] and not plan(BERT, data_free=True).notes
+
+
+def test_as_dfd_and_then_texts_where_a_language_model_knows_what_to_write() -> None:
+    named, told = plan(BERT, generator="gpt2"), plan(BERT, task_description="a report")
+    assert (named.method, named.generator, named.last_rate) == (BOTH, "gpt2", 3e-4)
+    assert (told.method, told.generator, told.learning_rate) == (BOTH, GENERATOR, 1e-3)
+    offline = plan(BERT, task_description="a report", unreachable="no network")
+    assert offline.method == CRAFTED and "no network" in offline.notes[0]
+    numbered = plan(Looked("t", MODEL, ["LABEL_0", "LABEL_1"], layers=6), task_description="a report")
+    assert numbered.method == CRAFTED and "--teacher_labels" in numbered.notes[0]
+    assert plan(BERT, task_description="a report", uncraftable="x").method == PROMPTED
+
+
+def test_a_budget_that_is_too_small_for_halves_is_said() -> None:
+    few = 2 * FEWEST_EACH - 1
+    alone, named = plan(BERT, budget=few, task_description="a report"), plan(BERT, budget=few, generator="gpt2")
+    assert (alone.method, named.method) == (CRAFTED, PROMPTED)
+    assert "1,023 is too small to be halved" in alone.notes[0] and "too small" in named.reasons[-1].words
+    assert plan(BERT, budget=few + 1, generator="gpt2").method == BOTH
+
+
+def test_the_two_halves_are_the_whole_budget_and_the_last_step_goes_on_from_the_first_student() -> None:
+    made = plan(BERT, generator="gpt2", budget=6001, student="teacher-layers:0", seed=3)
+    config = CompressConfig(teacher=BERT.name, to="small", generator="gpt2", budget=6001, eval_data="test.jsonl")
+    run, craft, learn = steps(config, made, BERT)
+    assert [step.folder.name for step in (run, craft, learn)] == ["run", "first_student", "student"]
+    assert (run.values["budget"], craft.values["budget"], "budget" in learn.values) == (3000, 3001, False)
+    assert craft.values["student"] == ["teacher-layers:0"] and learn.values["student"] == ["small/first_student"]
+    assert learn.values["sources"] == ["small/run/dataset"] and "eval_data" not in craft.values
+    rates = [(step.values["student_updates"], step.values["student_learning_rate"]) for step in (run, craft, learn)]
+    assert rates == [(150, 1e-3), (300, 1e-3), (300, 3e-4)]
+    assert craft.values["student_online_share"] == 0.25 and "student_online_share" not in learn.values
+    stored = {
+        "teacher": BERT.facts(),
+        "plan": made.stored(),
+        "settings": config.__dict__,
+        "student_parameters": 1,
+        "seconds": {},
+    }
+    lines = " ".join(plan_lines(stored, explain=False))
+    assert "3,000 queries, into run/" in lines and "3,001 queries, 300 updates at rate 0.001, into first_student/" in lines
+    assert "300 updates at rate 0.0003, into student/" in lines and "docs/benchmarks/compress.md, row both" in lines
 
 
 def test_own_texts_are_used_alone() -> None:
@@ -42,9 +96,10 @@ def test_a_black_box_gets_prompted_text_and_a_pre_trained_student() -> None:
 
 
 def test_a_language_model_that_the_user_names_is_used() -> None:
-    assert plan(BERT, generator="gpt2").generator == "gpt2"
-    toy = plan(Looked("toy:sentiment", MODEL, ["a", "b"], layers=4), generator="toy")
-    assert toy.method == PROMPTED and toy.writing["in_context"] is False
+    assert plan(BERT, uncraftable="x", generator="gpt2").generator == "gpt2"
+    toy = Looked("toy:sentiment", MODEL, ["a", "b"], layers=4)
+    named = plan(toy, generator="toy")
+    assert named.method == BOTH and named.writing["in_context"] is False and plan(toy).method == CRAFTED
 
 
 def test_random_weights_only_where_they_are_asked_for() -> None:
@@ -93,7 +148,8 @@ def test_a_student_of_layers_is_smaller_than_its_teacher(count: int) -> None:
         (BERT, {}, ["distill"]),
         (BERT, {"texts": "mine.txt"}, ["distill"]),
         (BLACK_BOX, {"uncraftable": "x", "task_description": "a report"}, ["train", "distill"]),
-        (Looked("toy:topic", MODEL, ["a", "b"], layers=4), {"generator": "toy"}, ["train", "distill"]),
+        (Looked("toy:topic", MODEL, ["a", "b"], layers=4), {"generator": "toy"}, ["train", "distill", "distill"]),
+        (BERT, {"task_description": "a report"}, ["train", "distill", "distill"]),
         (Looked("my:function", FUNCTION), {"uncraftable": "x", "eval_data": "test.jsonl"}, ["train", "distill"]),
     ],
 )
@@ -107,10 +163,11 @@ def test_every_step_is_a_call_that_its_verb_understands(looked: Looked, values: 
     for step in todo:
         if step.verb == "train":
             settings = settings_from(step.values)
-            assert settings.run.budget == 6000 and settings.policy == writing_settings(config, made)[0]
+            assert settings.run.budget == 6000 // (len(verbs) - 1) and settings.policy == writing_settings(config, made)[0]
             assert step.command().startswith("prompter train --")
         else:
-            assert distill_settings(step.values)[1] == training_settings(config, made)
+            training = distill_settings(step.values)[1]
+            assert step is todo[-1] and len(verbs) == 3 or training == training_settings(made)
     assert Plan.read(made.stored()) == made
     assert callable(carry_out)
 
@@ -120,7 +177,7 @@ def test_a_writer_elsewhere_needs_a_name_and_is_passed_on() -> None:
     with pytest.raises(InputError, match=r"^writer is 'http://host/v1#m', but no language model is named: give --generator"):
         CompressConfig(teacher="https://host/predict", to="small", writer=address)
     config = CompressConfig(teacher="https://host/predict", to="small", generator="gpt2", writer=address)
-    made = make_plan(config, BLACK_BOX, lambda spec: "", lambda student: "its weights are not here")
+    made = make_plan(config, BLACK_BOX, lambda spec: "", lambda student: "its weights are not here", lambda generator: "")
     train, learn = steps(config, made, BLACK_BOX)
     assert train.values["writer"] == address and "writer" not in learn.values
     assert "--writer 'http://host/v1#m'" in train.command() and "s3cret" not in train.command()

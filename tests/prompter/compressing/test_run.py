@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from scipy.stats import beta
 
 from distill.common.errors import InputError
 from prompter.cli import main
-from prompter.compressing import result
+from prompter.compressing import planning, result
 from tests.distill.tiny import random_texts
 from tests.prompter.compressing.compressions import run, summary_of, write_teacher
 from tests.prompter.saved.hub_server import Hub, hub  # noqa: F401
@@ -103,6 +103,79 @@ def test_texts_of_a_language_model_are_kept(tmp_path: Path, layered: Path, lm_fo
     assert {"student", "dataset", "run", "plan.json", "summary.json", "report.html"} <= {file.name for file in to.iterdir()}
     assert json.loads((to / "run" / "summary.json").read_text())["teacher_queries"] == 96
     assert summary_of(to)["teacher_queries"] == 96 and (to / "dataset" / "recipe.yaml").is_file()
+
+
+def test_as_dfd_and_then_texts_make_one_student_and_its_folder_is_not_to_change_on_the_way(
+    tmp_path: Path, layered: Path, lm_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(planning, "FEWEST_EACH", 32)
+    to = tmp_path / "small"
+    call = ("--generator", lm_folder, "--budget", 133, "--export", "none", "--quiet", "--eval_data", labelled(tmp_path))
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        kill_at(2, patch, within=".student.work")
+        run(layered, to, *call)
+    plan = json.loads((to / "plan.json").read_text())
+    assert plan["plan"]["method"] == "both" and list(plan["finished"]) == ["run", "first_student"]
+    assert {"crafting", "teacher", "writing", "student"} == set(plan["seconds"])
+    weights_of_first = (to / "first_student" / "model.safetensors").read_bytes()
+    for spoil, said in ((gone, "has gone"), (changed, "has changed")):
+        spoil(to / "first_student")
+        capsys.readouterr()
+        assert run(layered, to, *call) == 2
+        error = capsys.readouterr().err
+        assert f"first_student' {said}, and the student goes on from it: put it back" in error and error.count("\n") == 1
+        (to / "aside").exists() and (to / "aside").rename(to / "first_student")
+        (to / "first_student" / "model.safetensors").write_bytes(weights_of_first)
+    assert run(layered, to, *call) in (0, 3)
+    said = "".join(capsys.readouterr().out.split())
+    assert "Teacherqueries:133:67forcraftedsamples(as-dfd),66foraprompter'stexts." in said
+    assert f"Thestudentwentonfrom{to}/first_student" in said
+    summary = summary_of(to)
+    assert summary["teacher_queries"] == 133 and [stage["teacher_queries"] for stage in summary["learnt"]] == [67, 66]
+    assert set(summary["written"]) == {
+        str(to / name) for name in ("student", "first_student", "dataset", "run", "report.html")
+    }
+    assert 0 <= summary["real"]["accuracy"] <= 1
+    card, page = (to / "student" / "README.md").read_text(), (to / "report.html").read_text()
+    assert "| teacher queries | 133: 67 for crafted samples (as-dfd), 66 for a prompter's texts |" in card
+    assert "| went on from | teacher-layers:0,2, after 5 updates on method as-dfd and 67 teacher queries |" in card
+    assert "133: 67 for crafted samples" in page and "went on from" in page
+    (to / "report.html").unlink()
+    assert main(["report", str(to)]) == 0 and (to / "report.html").read_text() == page
+
+
+def labelled(folder: Path) -> Path:
+    """Write labelled data that the student is only measured on."""
+    rows = [{"text": text, "label": row % 3} for row, text in enumerate(random_texts(30, 5))]
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "test.jsonl"
+
+
+def gone(folder: Path) -> None:
+    folder.rename(folder.parent / "aside")
+
+
+def changed(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: value + 1 for name, value in weights.items()}, folder / "model.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_both_methods_killed_in_each_step_go_on_to_the_same_student(
+    tmp_path: Path, layered: Path, lm_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "FEWEST_EACH", 32)
+    call = ("--generator", lm_folder, "--budget", 700, "--export", "none", "--quiet", "--no_pilot")
+    for within in ("run", ".first_student.work", ".student.work"):
+        with monkeypatch.context() as patch, pytest.raises(SystemExit):
+            kill_at(3, patch, within=within)
+            run(layered, tmp_path / "killed", *call)
+    for name in ("killed", "whole"):
+        assert run(layered, tmp_path / name, *call) in (0, 3)
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+    asked = [summary_of(tmp_path / name)["teacher_queries"] for name in ("killed", "whole")]
+    assert asked == [700, 700]
 
 
 def test_own_texts_and_a_function_that_knows_one_answer_end_after_the_pilot(

@@ -52,15 +52,18 @@ def outcome(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     return summary, {name: content for name, content in files.items() if not name.endswith("README.md")}
 
 
-def kill_at(call: int, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """End the work in the middle of step `call`, as if the power had failed: before or after the log was written."""
+def kill_at(call: int, monkeypatch: pytest.MonkeyPatch, within: str = "") -> pytest.MonkeyPatch:
+    """End the work in the middle of step `call`, as if the power had failed: before or after the log was written.
+
+    With `within`, only the steps of the run folder of that name count.
+    """
     calls = 0
     original = RunFolder.append
 
     def append(self: RunFolder, log: str, rows: list[dict]) -> None:
         nonlocal calls
-        calls += 1
-        if calls == call and call % 2:
+        calls += within in ("", self.path.name)
+        if calls == call and call % 2 and within in ("", self.path.name):
             raise SystemExit
         original(self, log, rows)
         if calls == call:
