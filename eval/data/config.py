@@ -14,6 +14,9 @@ HUB = "hub:"
 
 OF_CLASSES = ("accuracy", "macro_f1", "matthews_correlation", "expected_calibration_error")
 
+OF_ONE_CLASS = ("single", "pair")
+"""The kinds whose answer is one class, so that it has a confidence."""
+
 METRICS_OF_KIND = {
     "single": OF_CLASSES,
     "pair": OF_CLASSES,

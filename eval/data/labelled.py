@@ -5,7 +5,7 @@ reads: JSON, CSV, Parquet and Arrow files, folders with one file per split, hub 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,18 @@ class EvaluationData:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.texts)
+
+    def part(self, first: int, last: int) -> "EvaluationData":
+        """Return the rows from `first` up to before `last`, without the teacher's answers."""
+        rows = slice(first, last)
+        return replace(
+            self,
+            texts=self.texts[rows],
+            labels=self.labels[rows],
+            teacher_log_probs=None,
+            text_pairs=self.text_pairs and self.text_pairs[rows],
+            words=self.words and self.words[rows],
+        )
 
 
 def load_labelled(

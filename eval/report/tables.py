@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eval.report.charts import compact, percent
-from eval.report.values import duration, mapping, number, rows, short, two_digits, whole
+from eval.report.values import duration, mapping, number, rows, short, three_digits, two_digits, whole
 
 MAX_TOPICS = 15
 MAX_TOPIC = 200
@@ -59,9 +59,16 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     """
     columns = {
         "accuracy": ("Accuracy", percent),
-        "matthews_correlation": ("Matthews", lambda value: f"{value:.3f}"),
+        "matthews_correlation": ("Matthews", three_digits),
+        "entity_f1": ("Entity F1", three_digits),
+        "token_accuracy": ("Words right", percent),
+        "pearson": ("Pearson", three_digits),
+        "spearman": ("Spearman", three_digits),
+        "mse": ("Squared error", lambda value: f"{value:.3g}"),
+        "micro_f1": ("Micro-F1", three_digits),
+        "subset_accuracy": ("All labels right", percent),
         "agreement": ("Agrees with teacher", percent),
-        "macro_f1": ("Macro-F1", lambda value: f"{value:.3f}"),
+        "macro_f1": ("Macro-F1", three_digits),
         "queries": ("Teacher queries", whole),
         "seconds": ("Time", duration),
         "parameters": ("Parameters", compact),

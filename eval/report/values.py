@@ -54,6 +54,16 @@ def whole(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def three_digits(value: float) -> str:
+    """Format a score that is no share.
+
+    Examples:
+        >>> three_digits(0.8125)
+        '0.812'
+    """
+    return f"{value:.3f}"
+
+
 def two_digits(value: Any) -> str:
     """Format a reward; "–" if there is none.
 

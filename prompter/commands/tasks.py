@@ -54,12 +54,13 @@ def list_tasks() -> int:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    for title in ("task", "kind", "classes", "data", "primary metric"):
-        table.add_column(title, overflow="fold", justify="right" if title == "classes" else "left")
+    for title in ("task", "kind", "labels", "data", "metrics"):
+        whole = title in ("task", "kind", "labels")
+        table.add_column(title, overflow="fold", justify="right" if title == "labels" else "left", no_wrap=whole)
     for file in task_files().values():
         task = read_task(file)
         data = f"{task.data}:{task.config}" if task.config else task.data
-        cells = (task.name, task.kind, str(len(task.labels)), data, task.metrics[0])
+        cells = (task.name, task.kind, str(len(task.labels)), data, " ".join(task.metrics))
         table.add_row(*(Text(one_line(cell)) for cell in cells))
     Console().print(table)
     return 0

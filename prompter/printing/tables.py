@@ -14,9 +14,21 @@ HEALTH_PAGE = "docs/how-to/when-a-run-fails.md"
 
 MATTHEWS = ("matthews_correlation", "Matthews", "{:.3f}")
 
+OTHER_KINDS: list[tuple[str, str, str]] = [
+    ("micro_f1", "micro-F1", "{:.3f}"),
+    ("subset_accuracy", "all labels", "{:.1%}"),
+    ("pearson", "Pearson", "{:.3f}"),
+    ("spearman", "Spearman", "{:.3f}"),
+    ("mse", "sq. error", "{:.3g}"),
+    ("entity_f1", "entity F1", "{:.3f}"),
+    ("token_accuracy", "words right", "{:.1%}"),
+]
+"""Metrics of classifiers whose answer is no single class."""
+
 COLUMNS: list[tuple[str, str, str]] = [
     ("accuracy", "accuracy", "{:.1%}"),
     MATTHEWS,
+    *OTHER_KINDS,
     ("agreement", "agreement", "{:.1%}"),
     ("macro_f1", "macro-F1", "{:.3f}"),
     ("queries", "queries", "{:,}"),
@@ -31,6 +43,7 @@ STUDENT_COLUMNS: list[tuple[str, str, str]] = [
     ("held_out_kappa", "kappa", "{:.2f}"),
     ("accuracy", "accuracy", "{:.1%}"),
     MATTHEWS,
+    *(column for column in OTHER_KINDS if column[0] in ("micro_f1", "pearson", "entity_f1")),
     ("selected_update", "update", "{:,}"),
     ("bytes", "size", "{:.1f} MB"),
     ("texts_per_second", "texts/s", "{:,.0f}"),
@@ -104,7 +117,11 @@ def print_health(summary: dict[str, Any]) -> int:
     return 3 if WORTHLESS in found.get("codes", []) else 0
 
 
-FORMS = {"macro_f1": "{:.3f}", "matthews_correlation": "{:.3f}", "expected_calibration_error": "{:.3f}", "kl": "{:.3f}"}
+FORMS = {
+    **{name: form for name, _, form in OTHER_KINDS},
+    **dict.fromkeys(("macro_f1", "matthews_correlation", "expected_calibration_error", "kl"), "{:.3f}"),
+    "squared_distance": "{:.3g}",
+}
 """How metrics of `prompter evaluate` are written that are no percentages."""
 
 TITLES = {
@@ -112,6 +129,10 @@ TITLES = {
     "matthews_correlation": "Matthews",
     "expected_calibration_error": "calibration error",
     "kl": "KL to teacher",
+    **{name: title for name, title, _ in OTHER_KINDS},
+    "subset_accuracy": "all labels right",
+    "mse": "squared error",
+    "squared_distance": "squared distance",
 }
 
 
@@ -130,19 +151,36 @@ def print_evaluation(result: dict[str, Any]) -> None:
         if any(cells):
             table.add_row(title, *cells)
     console.print(table)
-    if result["pairs"] or result["notes"]:
-        console.line()
+    console.line()
+    if "constant" in result:
+        print_line(_constant(result["constant"]))
     for test in result["pairs"]:
-        print_line(
-            f"{test['first']} against {test['second']}: {test['first_only']:,} rows only the first has right, "
-            f"{test['second_only']:,} only the second; McNemar p = {test['p']:.2g}."
-        )
+        print_line(_test(test))
     _print_coverage(task["name"], {model["model"]: model["coverage"] for model in models if model.get("coverage")})
     for model in models:  # a figure goes nowhere without what it was calibrated on
         if model.get("calibration"):
             print_line(f"{model['model']} was calibrated on {_origin(model['calibration'])}.")
     for note in result["notes"]:
         print_line(f"Note: {note}")
+
+
+def _constant(found: dict[str, Any]) -> str:
+    """Return the scores of the answer that needs no reading, which a model has to beat."""
+    scores = [f"{TITLES.get(name, name)} {_form(name).format(value)}" for name, value in found["metrics"].items()]
+    return f"Without reading, {found['answer']}: {', '.join(scores)}."
+
+
+def _test(test: dict[str, Any]) -> str:
+    """Return the test of two students in words."""
+    both = f"{test['first']} against {test['second']}"
+    if "p" in test:
+        return (
+            f"{both}: {test['first_only']:,} rows only the first has right, {test['second_only']:,} only the second; "
+            f"McNemar p = {test['p']:.2g}."
+        )
+    name = test["metric"]
+    difference, low, high = (f"{100 * test[key]:+.1f}" for key in ("difference", "low", "high"))
+    return f"{both}: {difference} points of {TITLES.get(name, name)}, between {low} and {high} at 95 %."
 
 
 def print_calibration(result: dict[str, Any]) -> None:
@@ -187,10 +225,14 @@ def _with_interval(metric: dict[str, float] | None, name: str) -> str:
     """Return a value and the ends of its interval: `95.3% 93.9–96.5`."""
     if metric is None:
         return ""
-    form = FORMS.get(name, "{:.3f}" if name.startswith("hub:") else "{:.1%}")
+    form = _form(name)
     if math.isnan(metric["low"]):
         return form.format(metric["value"])
     return f"{form.format(metric['value'])} {form.format(metric['low']).rstrip('%')}–{form.format(metric['high']).rstrip('%')}"
+
+
+def _form(name: str) -> str:
+    return FORMS.get(name, "{:.3f}" if name.startswith("hub:") else "{:.1%}")
 
 
 def _cost(models: list[dict[str, Any]]) -> dict[str, list[str]]:

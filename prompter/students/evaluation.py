@@ -10,7 +10,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from distill.common.hub import load_config, model_folder
@@ -19,15 +18,16 @@ from distill.teachers.config import Asking
 from distill.teachers.names import UNNAMED_CLASSES, URL_SCHEMES, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import coverage, stored_calibration
-from eval.classifiers.measures import measure, pairs
+from eval.classifiers.kinds.words import together
+from eval.classifiers.measures import constant_answer, measure, pairs
 from eval.classifiers.metrics.classes import CALIBRATION_BINS
 from eval.classifiers.metrics.hub import hub_metric
 from eval.classifiers.opening import open_teacher
 from eval.classifiers.resampling import LEVEL, RESAMPLES
-from eval.classifiers.scoring import size_and_speed
-from eval.data.config import HUB
+from eval.classifiers.scoring import answer, size_and_speed
+from eval.data.config import HUB, OF_ONE_CLASS
 from eval.data.labelled import EvaluationData, load_texts
-from eval.data.tasks import Task, describe, match_labels, task_data
+from eval.data.tasks import Task, check_metrics, describe, match_labels, task_data
 from prompter.deploying.calibrating import calibrate_again
 from prompter.deploying.texts import origin_of, spread
 from prompter.runtime.console import Console, quieten
@@ -67,8 +67,9 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         config: What to measure, and on what.
 
     Returns:
-        `task`, `models` (one row each, the teacher first), `pairs`, `notes`, and the conditions of the measurement. A metric
-        without a value is NaN. With `calibrate`, what `calibrate_again` returns, as `calibrated`, and `texts` instead.
+        `task`, `models` (one row each, the teacher first), `constant` (what can be had without reading), `pairs`, `notes`, and
+        the conditions of the measurement. A metric without a value is NaN. With `calibrate`, what `calibrate_again` returns,
+        as `calibrated`, and `texts` instead.
 
     Raises:
         InputError: The user can fix the cause; the message says how.
@@ -77,16 +78,19 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         return _calibrate(config)
     task = find_task(config.task)
     with quieten(), Console(config.quiet or config.json == PRINT) as console:
-        metrics = list(dict.fromkeys([*task.metrics, *(name for name in config.metric if not name.startswith(HUB))]))
+        more = [name for name in config.metric if not name.startswith(HUB)]
+        check_metrics(more, task.kind, "metric")
+        metrics = list(dict.fromkeys([*task.metrics, *more]))
         hub = {name: hub_metric(name) for name in config.metric if name.startswith(HUB)}
         data = task_data(task, config.data, config.limit)
         notes: list[str] = []
         models = open_models(config, task, notes)
         predictions = {model.name: predict(model, data, console) for model in models}
+        fate = "are left out" if task.kind == "score" else "count as wrong"
         notes += [
-            f"{name} gave no usable answer to {unusable:,} of {len(data):,} rows; they count as wrong."
+            f"{name} gave no usable answer to {unusable:,} of {len(data):,} rows; they {fate}."
             for name, given in predictions.items()
-            if (unusable := int(given.isnan().any(dim=1).sum()))
+            if (unusable := int(given.flatten(1).isnan().any(dim=1).sum()))
         ]
         notes += filter(None, (cut_note(model.name, model.classifier, data.texts, data.text_pairs) for model in models))
         if config.teacher and (spent := config.spent(models[0].classifier.asked)):
@@ -98,11 +102,13 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             compared = of_teacher if model.student else None
             measured = measure(predictions[model.name], data, metrics, compared, hub, config.seed)
             rows.append(_row(model, measured, speeds[model.name]))
-            if compared is not None:
+            if compared is not None and task.kind in OF_ONE_CLASS:
                 rows[-1] |= _trust(model, predictions[model.name], compared)
     return {
-        "task": {"name": task.name, "version": task.version, "data": config.data or task.data} | describe(data, task),
+        "task": {"name": task.name, "kind": task.kind, "version": task.version, "data": config.data or task.data}
+        | describe(data, task),
         "models": rows,
+        "constant": constant_answer(data, metrics),
         "pairs": pairs(
             {model.name: predictions[model.name] for model in models if model.student}, data, metrics[0], config.seed
         ),
@@ -209,14 +215,14 @@ def open_models(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Me
 
 
 def predict(model: MeasuredModel, data: EvaluationData, console: Console) -> Tensor:
-    """Return a model's log-probabilities (N, K) for all rows."""
+    """Return a model's answers for all rows; those of taggers for the words of the data."""
     bar = console.bar(model.name, len(data))
     parts = []
     for first in range(0, len(data), ROWS_PER_STEP):
-        rows = slice(first, first + ROWS_PER_STEP)
-        parts.append(model.classifier(data.texts[rows], None if data.text_pairs is None else data.text_pairs[rows]))
+        part = data.part(first, first + ROWS_PER_STEP)
+        parts.append(answer(model.classifier, part))
         console.step(bar, min(first + ROWS_PER_STEP, len(data)))
-    return torch.cat(parts)
+    return together(parts)
 
 
 def measure_speed(models: list[MeasuredModel], data: EvaluationData, console: Console) -> dict[str, dict[str, Any]]:
