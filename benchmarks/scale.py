@@ -30,6 +30,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertForSequenceClassification, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 
 from distill.batch import SyntheticBatch
+from distill.kinds.classes import SINGLE
 from distill.replay import Replay
 from distill.teachers.stored_answers import StoredAnswers
 from eval.corpora.duplicates import DuplicateIndex
@@ -98,7 +99,9 @@ def tiny_prompter(folder: Path, classes: int) -> Path:
     labels = [f"class{number}" for number in range(classes)]
     policy = TopicPolicy.load(str(writer), labels, settings.policy, settings.policy.topic_max_tokens, "cpu")
     made = Writer.beside(policy, str(writer), str(writer), settings.writer, "cpu")
-    save_prompter(folder / "run" / "prompter", settings, policy, made, settings.flat(), {"rollouts": 0, "teacher_queries": 0})
+    save_prompter(
+        folder / "run" / "prompter", settings, policy, made, settings.flat(), {"rollouts": 0, "teacher_queries": 0}, SINGLE
+    )
     return folder / "run"
 
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from distill.common.errors import InputError
+from distill.kinds.classes import SINGLE
+from distill.kinds.kind import Kind
 
 
 @dataclass(frozen=True)
@@ -20,16 +22,18 @@ class SyntheticBatch:
 
     Attributes:
         texts: N texts; beside embeddings, the nearest words (see `distill.embedded.nearest_texts`).
-        teacher_logits: (N, K) float32 on the CPU, log-probabilities (`log_softmax` of the teacher's logits, which leaves a
-            softmax at any temperature unchanged). A row of NaN is an unusable answer: it was paid for and is counted, but
-            no model learns from it.
-        targets: (N,) int64, the label that each text was written for, or -1.
+        teacher_logits: (N, C) float32 on the CPU, the teacher's answers. What the numbers are is for `kind` to say; of one
+            class per text, they are log-probabilities (`log_softmax` of the teacher's logits, which leaves a softmax at any
+            temperature unchanged). A row of NaN is an unusable answer: it was paid for and is counted, but no model learns
+            from it.
+        targets: (N,) int64, the target of `kind` that each text was written for, or -1.
         topics: N openings that the texts continue, or "".
         source: Where the texts come from, for instance "prompted", "unprompted", "corpus".
         text_pairs: N second texts for pair tasks, or None; never beside embeddings.
         embeddings: (N, L, H) float32 on the CPU, word embeddings instead of texts, special tokens included, padded on the
             right; or None.
         lengths: (N,) int64 in 1..L, how many embeddings of each row are not padding; given exactly where `embeddings` are.
+        kind: What the teacher's answers are.
 
     Raises:
         InputError: Lengths, shapes, types or ranges disagree.
@@ -43,20 +47,24 @@ class SyntheticBatch:
     text_pairs: list[str] | None = None
     embeddings: Tensor | None = None
     lengths: Tensor | None = None
+    kind: Kind = SINGLE
 
     def __post_init__(self) -> None:
         """Check that all parts belong together."""
         rows = len(self.texts)
         logits = self.teacher_logits
-        if logits.ndim != 2 or logits.shape[0] != rows or logits.shape[1] < 2:
-            raise InputError(f"batch.teacher_logits: shape {tuple(logits.shape)}; expected ({rows}, K) with K >= 2.")
+        if logits.ndim != 2 or logits.shape[0] != rows or logits.shape[1] < self.kind.fewest:
+            raise InputError(
+                f"batch.teacher_logits: shape {tuple(logits.shape)}; expected ({rows}, K) with K >= {self.kind.fewest}."
+            )
         if logits.dtype != torch.float32 or logits.device.type != "cpu":
             raise InputError(f"batch.teacher_logits: {logits.dtype} on {logits.device}; expected float32 on the CPU.")
         if self.targets.shape != (rows,) or self.targets.dtype != torch.int64:
             found = f"{self.targets.dtype} of shape {tuple(self.targets.shape)}"
             raise InputError(f"batch.targets: {found}; expected int64 of shape ({rows},).")
-        if rows and not (-1 <= int(self.targets.min()) and int(self.targets.max()) < logits.shape[1]):
-            raise InputError(f"batch.targets: holds a label outside -1..{logits.shape[1] - 1}.")
+        groups = self.kind.groups(logits.shape[1])
+        if rows and not (-1 <= int(self.targets.min()) and int(self.targets.max()) < groups):
+            raise InputError(f"batch.targets: holds a label outside -1..{groups - 1}.")
         if len(self.topics) != rows:
             raise InputError(f"batch.topics: {len(self.topics)} topics for {rows} texts.")
         if self.text_pairs is not None and len(self.text_pairs) != rows:
@@ -105,6 +113,7 @@ class SyntheticBatch:
             text_pairs=None if self.text_pairs is None else [self.text_pairs[i] for i in index],
             embeddings=None if self.embeddings is None else self.embeddings[index],
             lengths=None if self.lengths is None else self.lengths[index],
+            kind=self.kind,
         )
 
 
@@ -118,4 +127,5 @@ def joined(batches: Sequence[SyntheticBatch]) -> SyntheticBatch:
         topics=[topic for batch in batches for topic in batch.topics],
         source=batches[0].source,
         text_pairs=pairs if batches[0].text_pairs is not None else None,
+        kind=batches[0].kind,
     )

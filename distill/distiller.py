@@ -31,7 +31,6 @@ from distill.common.seeding import random_generator, seeded
 from distill.config import DistillConfig
 from distill.embedded import padded_inputs
 from distill.hidden import HiddenMatch
-from distill.losses import hard_label_loss, kd_loss
 from distill.masked_embeddings import MaskedEmbeddings
 from distill.optimizer import StudentOptimizer
 from distill.processes.group import ALONE, Processes
@@ -80,7 +79,7 @@ class Distiller:
         self.planned_queries = planned_queries
         self.seed = seed
         self.processes = processes
-        self.replay = Replay(config.replay_capacity, seed, source_weights)
+        self.replay = Replay(config.replay_capacity, seed, source_weights, student.kind)
         self.seen = 0
         self.updates_done = 0
         student.max_length = config.student_max_length
@@ -127,9 +126,11 @@ class Distiller:
         """Take in a batch without an update.
 
         Raises:
-            InputError: The batch has other classes than the student.
+            InputError: The batch has other classes than the student, or another kind.
         """
         classes = batch.teacher_logits.shape[1]
+        if batch.kind.problem_type != self.student.kind.problem_type:
+            raise InputError(f"student: it is of the kind {self.student.kind.name}, the answers are {batch.kind.name}.")
         if classes != len(self.student.labels):
             raise InputError(f"student: it has {len(self.student.labels)} classes, but the teacher's answers have {classes}.")
         self.seen += len(batch)
@@ -284,7 +285,7 @@ class Distiller:
             weights = load_file(folder / "student.safetensors")
             pool = load_file(folder / "pool.safetensors")["pool"]
             moments = torch.load(folder / "optimizer.pt", weights_only=True, map_location=self.student.device)
-            replay = Replay.load(folder / "replay")
+            replay = Replay.load(folder / "replay", self.student.kind)
             replay.source_weights = self.replay.source_weights
             if ("masked" in self._terms()) != any(name.startswith("masked.") for name in weights):
                 raise InputError(f"{folder}: was made with another loss (masked embeddings); use the same settings.")
@@ -307,16 +308,13 @@ class Distiller:
         batch = self._next_batch()
         rows = batch[processes.rank :: processes.size]  # the batch is sorted by length: all get as many tokens
         inputs = self._inputs(rows)
-        teacher_logprobs = self.replay.logprobs[rows].to(student.device)
+        answers = self.replay.logprobs[rows].to(student.device)
         # The other terms of the loss read all positions.
         pooled = nullcontext() if self._terms() else first_position(student.model)
         random = seeded(self.seed, processes.purpose("student-update"), self.updates_done)
         with pooled, random, autocast(student.device, trained=True):
             output = student.model(**inputs, output_hidden_states=self.hidden is not None)
-            loss = kd_loss(output.logits, teacher_logprobs, config.student_temperature)
-            if config.student_hard_label_weight:
-                hard = hard_label_loss(output.logits, teacher_logprobs)
-                loss = torch.lerp(loss, hard, config.student_hard_label_weight)
+            loss = student.kind.loss(output.logits, answers, config.student_temperature, config.student_hard_label_weight)
             if processes.size > 1:  # the part of this process in the mean over the batch
                 loss = loss * (len(rows) / len(batch))
             if self.hidden is not None:

@@ -27,6 +27,11 @@ def word_table(model: PreTrainedModel) -> Tensor:
 
 
 def classify(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, types: Tensor | None = None) -> Tensor:
+    """Return (N, K) float32 log-probabilities of one class per text, with gradients; see `raw_outputs` for the arguments."""
+    return raw_outputs(model, embeddings, mask, types).log_softmax(dim=-1)
+
+
+def raw_outputs(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, types: Tensor | None = None) -> Tensor:
     """Classify embedded texts; the model adds its own positions, types and layer norm.
 
     Args:
@@ -36,14 +41,13 @@ def classify(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, types: Te
         types: (N, L), 1 in the second text of a pair, for models that take types.
 
     Returns:
-        (N, K) float32 log-probabilities, with gradients.
+        (N, C) float32 raw outputs, with gradients.
     """
     inputs = {"inputs_embeds": embeddings.to(model.dtype), "attention_mask": mask}
     if types is not None and takes_token_types(model):
         inputs["token_type_ids"] = types
     with autocast(embeddings.device, trained=model.dtype == torch.float32):
-        logits = model(**inputs).logits
-    return logits.float().log_softmax(dim=-1)
+        return model(**inputs).logits.float()
 
 
 def stored_rows(embeddings: Tensor, lengths: Tensor) -> list[Tensor]:
@@ -81,7 +85,7 @@ def inner_positions(mask: Tensor) -> Tensor:
     return inner
 
 
-def embedded_log_probs(model: PreTrainedModel, rows: Sequence[Tensor], max_length: int) -> Tensor:
+def embedded_outputs(model: PreTrainedModel, rows: Sequence[Tensor], max_length: int) -> Tensor:
     """Classify stored samples in evaluation mode.
 
     Args:
@@ -90,7 +94,7 @@ def embedded_log_probs(model: PreTrainedModel, rows: Sequence[Tensor], max_lengt
         max_length: How many tokens the model can read; no sample is longer.
 
     Returns:
-        (N, K) float32 log-probabilities on the CPU, in the order of `rows`.
+        (N, C) float32 raw outputs on the CPU, in the order of `rows`.
     """
     lengths = torch.tensor([len(row) for row in rows])
     order = lengths.argsort(descending=True, stable=True)
@@ -103,7 +107,7 @@ def embedded_log_probs(model: PreTrainedModel, rows: Sequence[Tensor], max_lengt
         part = order[start : start + size]
         inputs = padded_inputs([rows[i] for i in part.tolist()], max_length, device)
         with torch.inference_mode():
-            result[part] = classify(model, inputs["inputs_embeds"], inputs["attention_mask"]).cpu()
+            result[part] = raw_outputs(model, inputs["inputs_embeds"], inputs["attention_mask"]).cpu()
         start += size
     model.train(was_training)
     return result

@@ -21,8 +21,8 @@ from distill.batch import SyntheticBatch
 from distill.common.encode import usable_length
 from distill.common.errors import InputError
 from distill.common.files import replace_folder, write_text
-from distill.embedded import embedded_log_probs, stored_rows
-from distill.losses import kl
+from distill.embedded import embedded_outputs, stored_rows
+from distill.kinds.kind import Kind
 from distill.student import Student
 
 
@@ -54,6 +54,21 @@ def cohen_kappa(same: int, teacher: Sequence[int], student: Sequence[int]) -> fl
     return (same / texts - chance) / (1 - chance) if chance < 1 else 0.0  # both always give one class: nothing was told apart
 
 
+def decided(kind: Kind, teacher: Tensor, student: Tensor) -> tuple[int, list[int], list[int]]:
+    """Return on how many decisions two models agree, and how often the teacher and the student chose each option.
+
+    Args:
+        kind: What the answers are.
+        teacher: (N, C) usable answers.
+        student: (N, C) answers.
+    """
+    wanted, chosen = (kind.decisions(answers).flatten() for answers in (teacher, student))
+    options = kind.options(teacher.shape[-1])
+    counts = (torch.bincount(made, minlength=options).tolist() for made in (wanted, chosen))
+    one, other = counts
+    return int((wanted == chosen).sum()), one, other
+
+
 class HeldOut:
     """The held-out texts of a run, each once, with the teacher's answers.
 
@@ -80,7 +95,7 @@ class HeldOut:
 
     @property
     def logprobs(self) -> Tensor:
-        """The teacher's answers to `texts`, (N, K) float32."""
+        """The teacher's answers to `texts`, (N, C) float32."""
         return torch.cat(self._predictions) if self._predictions else torch.empty(0, 0)
 
     def take(self, batch: SyntheticBatch) -> SyntheticBatch:
@@ -107,31 +122,28 @@ class HeldOut:
         return batch.select(~torch.tensor(held, dtype=torch.bool))
 
     def predictions(self, student: Student) -> Tensor:
-        """Return a student's (N, K) float32 log-probabilities for the held-out texts, or embeddings."""
+        """Return a student's (N, C) float32 answers to the held-out texts, or embeddings."""
         if self.embeddings:
             readable = usable_length(student.model, student.tokenizer, student.max_length)
-            return embedded_log_probs(student.model, self.embeddings, readable)
+            return student.kind.answers(embedded_outputs(student.model, self.embeddings, readable))
         pairs = None if self.text_pairs[0] is None else [pair or "" for pair in self.text_pairs]
-        return student.log_probs(self.texts, pairs)
+        return student.answers(self.texts, pairs)
 
     def measure(self, student: Student) -> dict[str, float]:
         """Compare a student with the teacher on the held-out texts.
 
         Returns:
-            `agreement`, the share of texts for which both choose the same class; `kappa`, see `cohen_kappa`; and `kl`, the
-            mean `KL(p_teacher || p_student)` in nats; {} where no text is held out.
+            `agreement`, the share of decisions on which both agree, see `Kind.decisions`; `kappa`, see `cohen_kappa`; and
+            `kl`, the mean `Kind.divergence`, in nats for classes and labels; {} where no text is held out.
         """
         if not len(self):
             return {}
-        predictions = self.predictions(student)
-        teacher = self.logprobs
-        chosen, wanted = predictions.argmax(dim=1), teacher.argmax(dim=1)
-        same = chosen == wanted
-        counts = [torch.bincount(classes, minlength=teacher.shape[1]).tolist() for classes in (wanted, chosen)]
+        predictions, teacher, kind = self.predictions(student), self.logprobs, student.kind
+        same, *counts = decided(kind, teacher, predictions)
         return {
-            "agreement": same.float().mean().item(),
-            "kappa": cohen_kappa(int(same.sum()), *counts),
-            "kl": kl(teacher, predictions).mean().item(),
+            "agreement": same / sum(counts[0]),
+            "kappa": cohen_kappa(same, *counts),
+            "kl": kind.divergence(teacher, predictions).mean().item(),
         }
 
     def __contains__(self, text: object) -> bool:

@@ -23,6 +23,8 @@ from distill.common.files import read_json, replace_folder, write_json, write_te
 from distill.common.seeding import random_generator
 from distill.config import SELECTIONS
 from distill.embedded import stored_rows
+from distill.kinds.classes import SINGLE
+from distill.kinds.kind import Kind
 
 POOL_BATCHES = 16
 """Most batches that are drawn at once."""
@@ -36,22 +38,27 @@ class Replay:
         seed: Decides every draw, together with the draw's counter.
         source_weights: Weight of each source in the draws; all texts of a source share its weight. None: all texts are drawn
             equally often, whatever their source.
+        kind: What the teacher's answers are.
 
     Attributes:
         embeddings: One (length, H) float16 tensor per row where embeddings are held; else empty.
         texts, text_pairs, topics, sources: Lists with one entry per row; `text_pairs` holds None for single texts.
-        logprobs: (capacity or fewer, K) float32, the teacher's log-probabilities; rows 0 to len - 1 are filled.
-        classes: (...,) int64, the class that the teacher chose; kept, as each draw needs it of all rows.
+        logprobs: (capacity or fewer, C) float32, the teacher's answers; rows 0 to len - 1 are filled.
+        classes: (...,) int64, the group of each answer, such as the class that the teacher chose; kept, as each draw needs it
+            of all rows.
         targets: (...,) int64, the label that the text was written for, or -1.
         inserted: (...,) int64, the update at which the row came in.
     """
 
-    def __init__(self, capacity: int, seed: int, source_weights: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, capacity: int, seed: int, source_weights: Mapping[str, float] | None = None, kind: Kind = SINGLE
+    ) -> None:
         if capacity < 1:
             raise InputError(f"replay_capacity: {capacity}; expected at least 1.")
         self.capacity = capacity
         self.seed = seed
         self.source_weights = source_weights
+        self.kind = kind
         self.embeddings: list[Tensor] = []
         self.texts: list[str] = []
         self.text_pairs: list[str | None] = []
@@ -109,7 +116,7 @@ class Replay:
         index = torch.tensor(list(placed.values()), dtype=torch.int64)
         self._grow(len(self), classes)
         self.logprobs[rows] = batch.teacher_logits[index]
-        self.classes[rows] = self.logprobs[rows].argmax(dim=1)
+        self.classes[rows] = self.kind.group(self.logprobs[rows])
         self.targets[rows] = batch.targets[index]
         self.inserted[rows] = update
         return rows
@@ -155,8 +162,8 @@ class Replay:
             write_json(temporary / "replay.json", state)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "Replay":
-        """Read what `save` wrote.
+    def load(cls, folder: str | Path, kind: Kind = SINGLE) -> "Replay":
+        """Read what `save` wrote, of answers of this kind.
 
         Raises:
             InputError: A file is missing or damaged, or the files disagree.
@@ -164,7 +171,7 @@ class Replay:
         folder = Path(folder)
         state = read_json(folder / "replay.json")
         try:
-            replay = cls(state["capacity"], state["seed"])
+            replay = cls(state["capacity"], state["seed"], kind=kind)
             replay.next_row = state["next_row"]
             with (folder / "texts.jsonl").open(encoding="utf-8") as file:
                 for line in file:
@@ -178,7 +185,7 @@ class Replay:
             tensors = load_file(folder / "answers.safetensors")
             replay.logprobs, replay.targets, replay.inserted = (tensors[n] for n in ("logprobs", "wanted", "inserted"))
             if len(replay.logprobs):
-                replay.classes = replay.logprobs.argmax(dim=1)
+                replay.classes = kind.group(replay.logprobs)
             if "embeddings" in state:
                 parts = load_file(folder / "embeddings.safetensors")
                 # A slice would keep the whole tensor in memory, so each row is a copy.
@@ -249,9 +256,9 @@ def pool_batches(held: int, batch_size: int) -> int:
 def selection_weights(replay: Replay, selection: str) -> Tensor:
     """Return (len(replay),) float64 weights, proportional to the probability that a row is drawn first.
 
-    "uniform" gives every row the same weight. "balanced" gives every class that the teacher chose the same total weight, so
-    that a class that is easy to write for does not dominate the others. The `source_weights` of the replay then scale the rows
-    of each source. A new rule (by age, by target, by confidence) belongs here.
+    "uniform" gives every row the same weight. "balanced" gives every class that the teacher chose (or label, or step of a
+    range) the same total weight, so that a class that is easy to write for does not dominate the others. The `source_weights`
+    of the replay then scale the rows of each source. A new rule (by age, by target, by confidence) belongs here.
 
     Args:
         replay: The replay.
@@ -263,7 +270,8 @@ def selection_weights(replay: Replay, selection: str) -> Tensor:
     size = len(replay)
     weights = torch.ones(size, dtype=torch.float64)
     if selection == "balanced":
-        weights = _spread(weights, replay.classes[:size], torch.ones(replay.logprobs.shape[1], dtype=torch.float64))
+        groups = replay.kind.groups(replay.logprobs.shape[1])
+        weights = _spread(weights, replay.classes[:size], torch.ones(groups, dtype=torch.float64))
     elif selection != "uniform":
         raise InputError(f"replay_selection: {selection!r}; expected one of {', '.join(SELECTIONS)}.")
     if replay.source_weights:

@@ -33,6 +33,9 @@ from distill.common.files import replace_folder
 from distill.common.hub import load_config, load_model, load_tokenizer
 from distill.common.precision import prepared, resolve_device
 from distill.common.seeding import seeded
+from distill.kinds.classes import SINGLE
+from distill.kinds.found import store_kind, stored_kind
+from distill.kinds.kind import Kind
 from distill.students.families import family_config, fields_of, reason_of, set_dropout
 from distill.students.static import FROM_TEACHER, STATIC, open_static, static_model, vectors_of
 from distill.students.word_vectors import give_words
@@ -49,6 +52,7 @@ class Student:
     """A sequence classifier in training, its tokenizer, and the names of its classes.
 
     Attributes:
+        kind: What its answers are, the teacher's kind.
         model: Float32 weights on `device`; `config.id2label` holds `labels`.
         tokenizer: The model's tokenizer.
         device: Device of the model.
@@ -64,7 +68,9 @@ class Student:
         device: torch.device,
         labels: Sequence[str],
         spec: str,
+        kind: Kind = SINGLE,
     ) -> None:
+        self.kind = kind
         self.model = prepared(model.to(device).eval(), f"student: {spec}", compiled=True)
         self.tokenizer = tokenizer
         self.device = device
@@ -72,15 +78,18 @@ class Student:
         self.spec = spec
         self.max_length = 128
         config = model.config
+        if kind.problem_type:  # a pipeline then applies the right function to the outputs
+            config.problem_type = kind.problem_type
         config.id2label = dict(enumerate(self.labels))
         config.label2id = {label: i for i, label in enumerate(self.labels)}
         config.pad_token_id = tokenizer.pad_token_id if config.pad_token_id is None else config.pad_token_id
         # The saved folder holds the length that the model can read, so that a pipeline with truncation=True respects it.
         tokenizer.model_max_length = encode.usable_length(model, tokenizer, 1_000_000)
 
-    def log_probs(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-        """Return (N, K) float32 log-probabilities on the CPU, without dropout or gradients."""
-        return encode.log_probs(self.model, self.tokenizer, texts, text_pairs, max_length=self.max_length)
+    def answers(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
+        """Return (N, C) float32 answers on the CPU, see `kind`, without dropout or gradients."""
+        outputs = encode.outputs(self.model, self.tokenizer, texts, text_pairs, max_length=self.max_length)
+        return self.kind.answers(outputs)
 
     def cut_share(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> float:
         """Return the share of texts that are longer than what is read of them."""
@@ -99,6 +108,7 @@ class Student:
         Raises:
             InputError: The folder holds something else, cannot be written, or the disk is full.
         """
+        store_kind(self.model.config, self.kind)
         setattr(self.model.config, LENGTH_KEY, self.max_length)  # `prompter evaluate` reads as much as it was trained on
         with replace_folder(folder, marker="config.json") as temporary:
             self.model.save_pretrained(temporary)
@@ -115,6 +125,7 @@ def load_student(
     words: str | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
+    kind: Kind | None = None,
 ) -> Student:
     """Make the student that `spec` describes.
 
@@ -132,14 +143,15 @@ def load_student(
         words: A language model whose word vectors a student of "family:..." begins with: folder, hub id or GGUF file.
         seed: Decides every random weight.
         device: "auto", "cpu", "cuda", "cuda:N".
+        kind: What its answers are. None: as the teacher's, or as the folder says.
 
     Raises:
         InputError: The spec cannot be read, names an unknown family, field or layer, needs a teacher of another kind, has
             other classes than the teacher, or the vocabulary does not fit.
     """
     target = resolve_device(device)
-    if labels is None and teacher is not None:
-        labels = teacher.labels
+    if teacher is not None:
+        labels, kind = teacher.labels if labels is None else labels, kind or teacher.kind
     if isinstance(tokenizer, str):
         tokenizer = load_tokenizer(tokenizer, "student_tokenizer")
     new = FROM_CONFIG.fullmatch(spec.replace(" ", ""))
@@ -147,13 +159,13 @@ def load_student(
         raise InputError(f"student_words: {spec} has word vectors of its own; leave it out, or give bert:layers=2,hidden=128.")
     with seeded(seed, "student"):
         if Path(spec).expanduser().is_dir():
-            return _from_folder(spec, labels, teacher, tokenizer, target)
+            return _from_folder(spec, labels, kind, tokenizer, target)
         if spec.startswith(STATIC):
-            return _static(spec, labels, teacher, tokenizer, target)
+            return _static(spec, labels, kind or SINGLE, teacher, tokenizer, target)
         if spec.startswith(TEACHER_LAYERS):
             return _from_teacher(spec, labels, teacher, tokenizer, target)
         if new:
-            student = _from_config(spec, new[1], new[2], labels, teacher, tokenizer, target)
+            student = _from_config(spec, new[1], new[2], labels, kind or SINGLE, teacher, tokenizer, target)
             if words:
                 give_words(student.model, student.tokenizer, words)
             return student
@@ -162,13 +174,13 @@ def load_student(
                 f"student: {spec!r} cannot be read; expected a folder, a hub id, "
                 "teacher-layers:0,2,4, static:from-teacher or family:layers=2,hidden=128."
             )
-        return _from_folder(spec, labels, teacher, tokenizer, target)
+        return _from_folder(spec, labels, kind, tokenizer, target)
 
 
 def _from_folder(
     spec: str,
     labels: Sequence[str] | None,
-    teacher: Teacher | None,
+    kind: Kind | None,
     tokenizer: PreTrainedTokenizerBase | None,
     device: torch.device,
 ) -> Student:
@@ -181,6 +193,11 @@ def _from_folder(
         if own is None:
             raise InputError(f"student: {spec} has no classification head; give the class names (labels).")
         labels = own
+    if own is not None and kind is not None and stored_kind(config).problem_type != kind.problem_type:
+        raise InputError(
+            f"student: {spec} is of the kind {stored_kind(config).name}, but the teacher is of the kind {kind.name}; use a "
+            "student of the same task, or one without a head."
+        )
     if own is not None and len(own) != len(labels):
         raise InputError(
             f"student: {spec} has {len(own)} classes {own}, but the teacher has {len(labels)} {list(labels)}; "
@@ -198,7 +215,7 @@ def _from_folder(
     if tokenizer is None:
         tokenizer = load_tokenizer(spec, "student")
     _check_vocabulary(spec, model, tokenizer)
-    return Student(model, tokenizer, device, labels, spec)
+    return Student(model, tokenizer, device, labels, spec, kind or stored_kind(config))
 
 
 def _from_teacher(
@@ -249,12 +266,13 @@ def _from_teacher(
             f"student: layers of a {config.model_type} teacher cannot be copied; use {config.model_type}:layers=... ."
         ) from error
     # Loaded anew, because the student sets the length that it can read on its tokenizer.
-    return Student(model, load_tokenizer(teacher.path, "teacher"), device, labels or teacher.labels, spec)
+    return Student(model, load_tokenizer(teacher.path, "teacher"), device, labels or teacher.labels, spec, teacher.kind)
 
 
 def _static(
     spec: str,
     labels: Sequence[str] | None,
+    kind: Kind,
     teacher: Teacher | None,
     tokenizer: PreTrainedTokenizerBase | None,
     device: torch.device,
@@ -271,7 +289,7 @@ def _static(
         vectors = vectors_of(teacher.model, tokenizer, spec)
     else:
         vectors, tokenizer, normalize = open_static(spec)
-    return Student(static_model(vectors, tokenizer, len(labels), normalize), tokenizer, device, labels, spec)
+    return Student(static_model(vectors, tokenizer, len(labels), normalize), tokenizer, device, labels, spec, kind)
 
 
 def _from_config(
@@ -279,6 +297,7 @@ def _from_config(
     family: str,
     settings: str,
     labels: Sequence[str] | None,
+    kind: Kind,
     teacher: Teacher | None,
     tokenizer: PreTrainedTokenizerBase | None,
     device: torch.device,
@@ -296,7 +315,7 @@ def _from_config(
     for own_heads in (True, False):
         try:
             config = family_config(spec, family, settings, tokenizer, len(labels), own_heads)
-            return _built(spec, config, tokenizer, labels, device)
+            return _built(spec, config, tokenizer, labels, kind, device)
         except InputError as error:
             failure = failure or error
     assert failure is not None
@@ -308,6 +327,7 @@ def _built(
     config: PreTrainedConfig,
     tokenizer: PreTrainedTokenizerBase,
     labels: Sequence[str],
+    kind: Kind,
     device: torch.device,
 ) -> Student:
     """Return a student of random weights that has classified a text.
@@ -320,9 +340,9 @@ def _built(
         model.get_input_embeddings()
     except Exception as error:  # a family may need a library, or check its fields in its own way
         raise InputError(f"student: no model can be built from {spec} ({reason_of(error)}).") from error
-    student = Student(model, tokenizer, device, labels, spec)
+    student = Student(model, tokenizer, device, labels, spec, kind)
     try:
-        student.log_probs(["A text."])
+        student.answers(["A text."])
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
         hint = "give --dtype float32" if "BFloat16" in str(error) else "give its own fields"
         raise InputError(

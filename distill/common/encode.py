@@ -266,7 +266,7 @@ def default_batch_tokens(model: PreTrainedModel) -> int:
     return BATCH_TOKENS.get(model.device.type, BATCH_TOKENS["cpu"])
 
 
-def log_probs(
+def outputs(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
@@ -274,9 +274,8 @@ def log_probs(
     *,
     max_length: int = 128,
     batch_tokens: int | None = None,
-    raw: bool = False,
 ) -> Tensor:
-    """Return the log-probabilities of a sequence classifier in evaluation mode.
+    """Return the raw outputs of a sequence classifier in evaluation mode.
 
     Args:
         model: A sequence classifier. Its mode (train or eval) is restored afterwards.
@@ -285,10 +284,9 @@ def log_probs(
         text_pairs: N second texts for pair tasks.
         max_length: Longer inputs are cut to this many tokens, and to what the model can read.
         batch_tokens: Padded tokens per forward pass; None chooses by device.
-        raw: Return the logits instead.
 
     Returns:
-        (N, K) float32 log-probabilities on the CPU, in the order of `texts`.
+        (N, C) float32 on the CPU, in the order of `texts`.
     """
     if not len(texts):
         return torch.empty(0, model.config.num_labels)
@@ -307,7 +305,7 @@ def log_probs(
             rows = order[start : start + max(8, budget // width // 8 * 8)]
             with torch.inference_mode(), autocast(device, trained=model.dtype == torch.float32):
                 logits = model(**table.gather(rows, device)).logits
-                scored.append(logits.float() if raw else logits.float().log_softmax(dim=-1))
+                scored.append(logits.float())
             start += len(rows)
     model.train(was_training)
     # A tensor made in inference mode could never take part in a loss, so this one is made outside.

@@ -17,6 +17,8 @@ from distill.checkpoints.model_config import check_tokenizer_files
 from distill.common.encode import COUNTED
 from distill.common.errors import InputError
 from distill.common.hub import load_config
+from distill.kinds.found import kind_of_model
+from distill.kinds.names import NOT_GIVEN, GivenKind
 from distill.portable.formats import find_program
 from distill.teachers.probabilities import count
 
@@ -34,8 +36,10 @@ class ExportedClassifier:
         path: Folder with `model.onnx` or `openvino_model.xml`, `tokenizer.json` and `config.json`.
         field: Name of the setting, for messages.
         max_length: Longer texts are cut to this many tokens, and to what `tokenizer.json` says.
+        given: What the user says about its kind.
 
     Attributes:
+        kind: What its answers are.
         labels: The K class names, in the order of the outputs.
         path: The folder.
         bytes: Size of the program with its weights.
@@ -46,7 +50,7 @@ class ExportedClassifier:
         InputError: A file is missing or damaged, the runtime is not installed, or the program is no text classifier.
     """
 
-    def __init__(self, path: str | Path, field: str = "teacher", max_length: int = 512) -> None:
+    def __init__(self, path: str | Path, field: str = "teacher", max_length: int = 512, given: GivenKind = NOT_GIVEN) -> None:
         self.path, self.queries, self.invalid = str(path), 0, 0
         self._about = f"{field}: {path}"
         folder, program = Path(path).expanduser(), find_program(path)
@@ -56,6 +60,7 @@ class ExportedClassifier:
             )
         check_folder(folder, self._about)
         config = load_config(path, field)
+        self.kind = kind_of_model(config, given, self._about)
         self.labels = [str(config.id2label[i]) for i in range(config.num_labels)]
         self._tokenizer = _read_tokenizer(folder, self._about)
         cut, padding = self._tokenizer.truncation or {}, self._tokenizer.padding or {}
@@ -74,12 +79,12 @@ class ExportedClassifier:
             raise InputError(f"{self._about} gives {width} outputs, but its config.json names {len(self.labels)} classes.")
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-        """Return (N, K) float32 log-probabilities on the CPU; an answer that is not finite is a row of NaN.
+        """Return (N, C) float32 answers on the CPU, see `kind`; an answer that is not finite is a row of NaN.
 
         Raises:
             InputError: Too many answers are unusable, or the program fails.
         """
-        predictions = torch.from_numpy(self.logits(texts, text_pairs)).float().log_softmax(dim=1)
+        predictions = self.kind.answers(torch.from_numpy(self.logits(texts, text_pairs)))
         return count(self, predictions, "NaN or infinite values")
 
     def logits(

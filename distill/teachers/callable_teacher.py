@@ -16,9 +16,12 @@ from torch import Tensor
 
 from distill.checkpoints.model_config import say_once
 from distill.common.errors import InputError, did_you_mean
-from distill.teachers.functions.answers import EXPECTED, describe, read_answer, usable_function
+from distill.kinds.found import kind_of
+from distill.kinds.names import NOT_GIVEN, GivenKind
+from distill.kinds.scores import Score
+from distill.teachers.functions.answers import EXPECTED, describe, read_answer, read_numbers, usable_function
 from distill.teachers.names import FUNCTION_NAME, teacher_name
-from distill.teachers.probabilities import check_labels, count, log_probabilities, matrix
+from distill.teachers.probabilities import check_labels, count, matrix
 
 
 class CallableTeacher:
@@ -35,8 +38,10 @@ class CallableTeacher:
             directory is searched for the module too.
         labels: The K class names. Default: the function's attribute `labels`. A function without that attribute is asked
             about one text (and this query is counted) to find K; the names are then "0" to "K-1".
+        given: What the user says about its kind. Several labels are independent probabilities, and a score is one number.
 
     Attributes:
+        kind: What its answers are.
         path: Name of the function, "module:qualname".
         function: The function itself.
 
@@ -44,7 +49,12 @@ class CallableTeacher:
         InputError: The module or function does not exist, or it has fewer than two labels.
     """
 
-    def __init__(self, function: str | Callable[..., Any], labels: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        function: str | Callable[..., Any],
+        labels: Sequence[str] | None = None,
+        given: GivenKind = NOT_GIVEN,
+    ) -> None:
         self.path = teacher_name(function)
         self.function = _import_function(function) if isinstance(function, str) else function
         self._call, known, said = usable_function(self.function, self.path)
@@ -55,13 +65,14 @@ class CallableTeacher:
         self.invalid = 0
         own = known or getattr(self.function, "labels", None)
         names = labels if labels is not None else own
+        self.kind = kind_of(given, names or [])
         self.labels = [str(name) for name in names] if names is not None else self._ask_for_labels()
-        check_labels(self.labels)
+        check_labels(self.labels, self.kind)
         if known and set(known) == set(self.labels) and known != self.labels:
             raise InputError(f"teacher_labels: {self.labels}, but {self.path} answers in the order {known}; leave them out.")
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
+        """Return (N, C) float32 answers on the CPU, see `kind`; an unusable answer is a row of NaN.
 
         Raises:
             InputError: The function raised an exception, or too many answers are unusable.
@@ -71,7 +82,7 @@ class CallableTeacher:
         rows, problem = self._read(texts, text_pairs, self.labels)
         if rows is None:
             rows = np.full((len(texts), len(self.labels)), np.nan)
-        predictions, bad_rows = log_probabilities(rows)
+        predictions, bad_rows = self.kind.read(rows)
         return count(self, predictions, problem or bad_rows)
 
     def source_file(self) -> Path:
@@ -102,7 +113,7 @@ class CallableTeacher:
         if not self._one_by_one:
             try:
                 answer = self._ask(list(texts), None if text_pairs is None else list(text_pairs))
-                rows, problem, note = read_answer(answer, len(texts), labels)
+                rows, problem, note = self._understood(answer, len(texts), labels)
             except InputError as error:
                 failure = error
         if rows is None and self._one_by_one is not False:
@@ -133,12 +144,16 @@ class CallableTeacher:
             raise _NotOneByOneError(error) from error
         whole = matrix(answer)
         if whole is None or whole.ndim < 2:  # a row, a number, a name, or a dictionary or a list of them
-            rows, _, note = read_answer([answer], 1, labels)
+            rows, _, note = self._understood([answer], 1, labels)
             if rows is not None:
                 return rows, note
         if self._one_by_one:
             return np.full((1, len(self.labels)), np.nan), ""
         raise _NotOneByOneError(None)
+
+    def _understood(self, answer: Any, texts: int, labels: list[str] | None) -> tuple[np.ndarray | None, str, str]:
+        """Read an answer: rows of probabilities of classes in any form, or numbers of another kind."""
+        return (read_answer if self.kind.problem_type is None else read_numbers)(answer, texts, labels)
 
     def _ask(self, texts: str | list[str], text_pairs: str | list[str] | None) -> Any:
         try:
@@ -152,7 +167,11 @@ class CallableTeacher:
             ) from error
 
     def _ask_for_labels(self) -> list[str]:
-        rows, problem = self._read(["A text."], None, None)
+        if isinstance(self.kind, Score):
+            return ["score"]
+        if self.kind.problem_type:
+            raise InputError(f"teacher_labels is missing: give the labels of {self.path} in the order of its probabilities.")
+        rows, problem = self._read(["A text."], ["A text."] if self.kind.texts == 2 else None, None)
         self.queries += 1
         if rows is None:
             raise InputError(

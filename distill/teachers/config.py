@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from distill.common.errors import InputError
 from distill.common.settings import setting
+from distill.kinds.names import AUTO, KINDS, NOT_GIVEN, GivenKind
 
 
 @dataclass(frozen=True)
@@ -16,12 +17,14 @@ class Asking:
         task: What a text is, in the user's words, for that request; "" where they said nothing.
         hypothesis: Sentence about a class for an NLI model, with `{}`; "" for the usual one.
         rate: Most requests per second to a service; 0 for no limit.
+        kind: What the user says about its kind.
     """
 
     prompt: str = ""
     task: str = ""
     hypothesis: str = ""
     rate: float = 0.0
+    kind: GivenKind = NOT_GIVEN
 
 
 @dataclass
@@ -43,6 +46,15 @@ class TeacherSettings:
         "Models",
         commas="alone",
     )
+    kind: str = setting(
+        AUTO,
+        "Kind of classifier: single (one class for a text), pair (one class for two texts), multi_label, score (a number) or "
+        "score_pair; auto: what its files and the names of its classes say.",
+        "Models",
+        choices=(AUTO, *KINDS),
+    )
+    score_low: float = setting(0.0, "Lower end of the values of a teacher that gives numbers.", "Models")
+    score_high: float = setting(1.0, "Upper end of these values.", "Models")
     teacher_max_length: int = setting(
         512,
         "Longer texts are cut to this many tokens by a Hugging Face teacher, or to what it can read.",
@@ -90,8 +102,15 @@ class TeacherSettings:
         return f"{calls:,} texts were sent to the teacher; spent {self.cost(calls)['money_spent']:,.2f}."
 
     def asking(self, task: str | None = None) -> Asking:
-        """Return how the teacher is asked, where a text is `task`."""
-        return Asking(self.teacher_prompt, task or "", self.teacher_hypothesis, self.teacher_rate)
+        """Return how the teacher is asked, where a text is `task`.
+
+        Raises:
+            InputError: The range of a score is empty.
+        """
+        if not self.score_low < self.score_high:
+            raise InputError(f"score_high is {self.score_high:g}, expected more than score_low, {self.score_low:g}")
+        given = GivenKind(self.kind, self.score_low, self.score_high)
+        return Asking(self.teacher_prompt, task or "", self.teacher_hypothesis, self.teacher_rate, given)
 
 
 @dataclass

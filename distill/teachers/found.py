@@ -20,6 +20,8 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.files import POSIX, cache_root, make_private_file, make_private_folder
+from distill.kinds.found import given_by
+from distill.kinds.names import AUTO, GivenKind
 from distill.teachers.config import Asking
 from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, check_stored_name, teacher_name
 
@@ -39,6 +41,7 @@ class FoundTeacher:
         labels: Class names that the file gives for it.
         prompt: Request to a language model that the file gives, "" for none.
         hypothesis: Sentence about a class for an NLI model that the file gives, "" for none.
+        kind: Kind that the file gives; None for none.
 
     Raises:
         InputError: The file holds something else in their places.
@@ -49,6 +52,7 @@ class FoundTeacher:
     labels: list[str] = field(default_factory=list)
     prompt: str = ""
     hypothesis: str = ""
+    kind: GivenKind | None = None
 
     def __post_init__(self) -> None:
         """Check what the file holds."""
@@ -68,7 +72,8 @@ class FoundTeacher:
         """
         if named and teacher_name(named) != self.name:
             return given
-        return replace(given, prompt=given.prompt or self.prompt, hypothesis=given.hypothesis or self.hypothesis)
+        kind = self.kind if self.kind and given.kind.name in (AUTO, self.kind.name) else given.kind
+        return replace(given, prompt=given.prompt or self.prompt, hypothesis=given.hypothesis or self.hypothesis, kind=kind)
 
     def check(self, trust: bool, otherwise: str = "") -> bool:
         """Check that this teacher may be used.
@@ -109,8 +114,8 @@ def found_teacher(values: Mapping[str, Any], file: Path) -> FoundTeacher:
         InputError: See `FoundTeacher`.
     """
     labels = values.get("teacher_labels") or []
-    asked = (values.get(key) or "" for key in ("teacher_prompt", "teacher_hypothesis"))
-    return FoundTeacher(values["teacher"], file, labels, *asked)
+    prompt, hypothesis = (values.get(key) or "" for key in ("teacher_prompt", "teacher_hypothesis"))
+    return FoundTeacher(values["teacher"], file, labels, prompt, hypothesis, given_by(values))
 
 
 def remember(file: Path, teacher: str) -> None:

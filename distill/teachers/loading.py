@@ -8,12 +8,16 @@ no model learns from.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from distill.common.errors import InputError
+from distill.kinds.classes import PAIR, SINGLE
+from distill.kinds.found import kind_of
+from distill.kinds.names import AUTO
 from distill.portable.exported import ExportedClassifier
 from distill.portable.formats import find_program
 from distill.teachers.callable_teacher import CallableTeacher
@@ -45,7 +49,7 @@ def load_teacher(
             replace them (for checkpoints that only say LABEL_0, LABEL_1).
         field: Name of the setting, for messages about a Hugging Face model.
         max_length: Tokens that a Hugging Face teacher reads of a text at most.
-        asking: How a service, a language model or an NLI model is asked.
+        asking: How a service, a language model or an NLI model is asked, and of which kind the teacher is.
         own: Whether the user named it. A name that a file gave is no function, and gets no token.
 
     Raises:
@@ -53,20 +57,22 @@ def load_teacher(
             file names a function.
     """
     if not isinstance(spec, str):
-        return CallableTeacher(spec, labels)
+        return CallableTeacher(spec, labels, asking.kind)
     if spec.startswith(URL_SCHEMES):
         if split_address(spec)[0] == "openai":
             return ChatTeacher(spec, labels, asking, send_token=own)
-        return HttpTeacher(spec, labels, rate=asking.rate, send_token=own)
+        return HttpTeacher(spec, labels, given=asking.kind, rate=asking.rate, send_token=own)
     if FUNCTION_NAME.fullmatch(spec) and not Path(spec).exists():
         if not own:
             raise InputError(f"teacher: a file names the function {spec}, which is never run: give --teacher yourself")
-        return CallableTeacher(spec, labels)
+        return CallableTeacher(spec, labels, asking.kind)
     teacher: TransformersTeacher | ExportedClassifier
     if find_program(spec):
-        teacher = ExportedClassifier(spec, field, max_length)
+        teacher = ExportedClassifier(spec, field, max_length, asking.kind)
     else:
-        teacher = TransformersTeacher(spec, device, max_length=max_length, field=field)
+        zero_shot = labels is not None and asking.kind.name in (AUTO, SINGLE.name)
+        given = replace(asking.kind, name=AUTO) if zero_shot else asking.kind  # a model of entailment reads pairs
+        teacher = TransformersTeacher(spec, device, max_length=max_length, field=field, given=given)
         if labels is not None and is_zero_shot(teacher.labels, labels):
             return ZeroShotTeacher(teacher, labels, asking.hypothesis)
     if asking.hypothesis and field == "teacher":
@@ -81,4 +87,6 @@ def load_teacher(
                 f"{len(teacher.labels)} classes {teacher.labels}; give as many names, in the teacher's order."
             )
         teacher.labels = [str(label) for label in labels]
+        if teacher.kind in (SINGLE, PAIR) and asking.kind.name != PAIR.name:
+            teacher.kind = kind_of(asking.kind, teacher.labels)
     return teacher

@@ -1,7 +1,7 @@
 """How a user names a teacher, and how a name is stored and shown. Free of torch, so that settings may import it."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -57,29 +57,6 @@ def check_stored_name(name: Any, file: Path, key: str) -> str:
     if not fits or len(name.encode("utf-8", "replace")) > LONGEST_NAME or max(map(len, parts)) > LONGEST_PART:
         raise InputError(f"{file}: '{key}' is no name of a model, a service or a file: copy the file again")
     return str(name)
-
-
-PAIR_CLASSES = (
-    {"entailment", "contradiction"},
-    {"entailment", "notentailment"},
-    {"equivalent", "notequivalent"},
-    {"duplicate", "notduplicate"},
-    {"paraphrase", "notparaphrase"},
-)
-"""Names of classes, without case and marks, that only a classifier of two texts has."""
-
-
-def reads_pairs(labels: Iterable[str]) -> bool:
-    """Return whether the names of the classes are those of a classifier of pairs of texts.
-
-    Examples:
-        >>> reads_pairs(["CONTRADICTION", "neutral", "entailment"]), reads_pairs(["not_duplicate", "duplicate"])
-        (True, True)
-        >>> reads_pairs(["positive", "neutral", "negative"])
-        False
-    """
-    names = {re.sub(r"[\W_]+", "", label.casefold()) for label in labels}
-    return any(classes <= names for classes in PAIR_CLASSES)
 
 
 def teacher_name(teacher: str | Callable[..., Any]) -> str:

@@ -30,7 +30,6 @@ from distill.common.hub import model_folders
 from distill.common.precision import compute_dtype
 from distill.portable.exported import ExportedClassifier
 from distill.teachers.callable_teacher import CallableTeacher
-from distill.teachers.names import reads_pairs
 from distill.teachers.probabilities import stop_if_mostly_unusable
 from distill.teachers.services.service import Service
 from distill.teachers.stored_answers import StoredAnswers, means_damage, set_aside
@@ -62,6 +61,7 @@ class CachedTeacher:
         name: Its identity, where that is known already; see `identity`.
 
     Attributes:
+        kind: What its answers are.
         teacher: The teacher itself, for code that needs its weights.
         asked: Texts that the teacher was really asked. `queries` counts every text, stored or not: a budget buys answers, so
             the course of a run does not depend on what the cache happens to hold.
@@ -76,6 +76,7 @@ class CachedTeacher:
         name: str | None = None,
     ) -> None:
         self.teacher = teacher
+        self.kind = teacher.kind
         self.labels = teacher.labels
         self.path = teacher.path
         self.asked = teacher.queries  # a black box without labels was asked for them
@@ -147,16 +148,16 @@ class CachedTeacher:
             self.white_box.batch_tokens = state.get("teacher_batch_tokens", self.white_box.batch_tokens)
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
+        """Return (N, C) float32 answers on the CPU, see `kind`; an unusable answer is a row of NaN.
 
         Raises:
             InputError: See the teacher's own call.
         """
-        if text_pairs is None and len(texts) and reads_pairs(self.labels):
+        if text_pairs is None and len(texts) and self.kind.texts == 2:
             raise InputError(
-                f"teacher: {self.path} classifies pairs of texts ({', '.join(self.labels)}), but single texts are asked, "
-                "which is not supported yet; to ask a model of entailment zero-shot, give your own classes as teacher_labels; "
-                "if it reads single texts, name its classes otherwise (teacher_labels)."
+                f"teacher: {self.path} answers pairs of texts ({', '.join(self.labels)}), but single texts are asked: give "
+                "texts with a column text_pair; to ask a model of entailment zero-shot, give your own classes as "
+                "teacher_labels; if it reads single texts, give --kind single."
             )
         if not self._keeps_answers():
             self.asked += len(texts)
@@ -294,6 +295,8 @@ def identity(teacher: AnyTeacher) -> str:
         OSError: These files cannot be read.
     """
     about: dict[str, Any] = {"labels": teacher.labels}
+    if teacher.kind.problem_type:  # for a kind of one class, caches of earlier versions stay valid
+        about["answers"] = teacher.kind.problem_type
     if isinstance(teacher, ZeroShotTeacher):
         about |= {"hypotheses": teacher.hypotheses, "entailment": teacher.model.labels}
         teacher = teacher.model

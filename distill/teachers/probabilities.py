@@ -1,8 +1,7 @@
-"""Turn what a black box answers into log-probabilities, and count what cannot be used.
+"""Check the form of what a black box answers, and count what cannot be used.
 
-A Python function or an HTTP service may answer anything. A row is usable if it is finite, non-negative and sums to 1 within
-1e-3, or within what the rounding of its numbers explains: services round. Every other row becomes NaN, is counted, and named
-at once. When most answers are unusable, the run stops.
+A Python function or an HTTP service may answer anything. `distill.kinds` says which rows are usable. Every other row becomes
+NaN, is counted, and named at once. When most answers are unusable, the run stops.
 """
 
 import logging
@@ -13,32 +12,28 @@ import torch
 from torch import Tensor
 
 from distill.common.errors import InputError
+from distill.kinds.classes import SINGLE
+from distill.kinds.kind import Kind
 from distill.teachers.base import Teacher
 
 # A run stops when more than this share of the answers is unusable.
 MAX_INVALID_SHARE = 0.5
-
-# Services round to this many decimals at most; a larger rounding error than this is an error of another kind.
-MOST_DECIMALS = 6
-MAX_ROUNDING = 0.25
 
 LOGGER = logging.getLogger("prompter")
 
 # With fewer queries than this, a share of unusable answers says little.
 QUERIES_BEFORE_STOP = 64
 
-# An answer may hold exact zeros. Their logarithm would make every KL term infinite.
-SMALLEST_PROBABILITY = 1e-7
 
-
-def check_labels(labels: list[str]) -> None:
-    """Refuse labels that no classifier can have.
+def check_labels(labels: list[str], kind: Kind = SINGLE) -> None:
+    """Refuse labels that no classifier of a kind can have.
 
     Raises:
-        InputError: Fewer than two labels, or one name twice.
+        InputError: Too few labels, or one name twice.
     """
-    if len(labels) < 2 or len(set(labels)) < len(labels):
-        raise InputError(f"teacher_labels: {labels}; expected two or more different names.")
+    if len(labels) < kind.fewest or len(set(labels)) < len(labels):
+        expected = "two or more different names" if kind.fewest > 1 else "different names"
+        raise InputError(f"teacher_labels: {labels}; expected {expected}.")
 
 
 def matrix(answer: Any) -> np.ndarray | None:
@@ -68,55 +63,24 @@ def rows_of(answer: Any, rows: int, columns: int) -> tuple[np.ndarray, str]:
     return result, f"rows that are not {columns} numbers"
 
 
-def rounding_error(rows: np.ndarray) -> np.ndarray:
-    """Return for each row (N, K) how far rounding may have moved its sum, given the decimals that its numbers have.
-
-    Examples:
-        >>> rounding_error(np.array([[0.33, 0.33, 0.33], [0.5, 0.25, 0.251]]))
-        array([0.015 , 0.0015])
-    """
-    allowed = np.zeros(len(rows))
-    with np.errstate(invalid="ignore"):
-        for decimals in range(MOST_DECIMALS, 0, -1):
-            rounded = (np.abs(rows - rows.round(decimals)) < 1e-7).all(axis=1)  # float32 holds seven digits
-            allowed[rounded] = min(MAX_ROUNDING, rows.shape[1] * 0.5 * 10.0**-decimals)
-    return allowed
-
-
-def log_probabilities(rows: np.ndarray) -> tuple[Tensor, str]:
-    """Return (N, K) float32 log-probabilities of (N, K) float64 probabilities, and what was wrong with unusable rows.
-
-    An unusable row becomes a row of NaN.
-    """
-    with np.errstate(invalid="ignore"):
-        tolerance = np.maximum(rounding_error(rows), 1e-3) + 1e-6
-        valid = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1.0) <= tolerance)
-    problem = ""
-    if not valid.all():
-        first = np.array2string(rows[~valid][0], precision=4, threshold=8)
-        problem = f"rows that are not finite, non-negative and of sum 1, such as {first}"
-    clamped = np.maximum(rows, SMALLEST_PROBABILITY)
-    predictions = np.log(clamped / clamped.sum(axis=1, keepdims=True)).astype(np.float32)
-    predictions[~valid] = np.nan
-    return torch.from_numpy(predictions), problem
-
-
 def count(teacher: Teacher, predictions: Tensor, problem: str) -> Tensor:
     """Count queries and unusable answers, and make each unusable answer a whole row of NaN.
 
     Args:
         teacher: The teacher that answered; its counters grow.
-        predictions: (N, K) log-probabilities, changed in place.
+        predictions: (N, C) answers, changed in place.
         problem: What was wrong with the unusable answers, for the message.
 
     Returns:
         The predictions.
 
     Raises:
-        InputError: See `stop_if_mostly_unusable`.
+        InputError: See `stop_if_mostly_unusable`; or the usable ones are those of another kind.
     """
-    unusable = ~torch.isfinite(predictions).all(dim=1)
+    unusable = ~torch.isfinite(predictions).flatten(1).all(dim=1)
     predictions[unusable] = float("nan")
+    if fault := teacher.kind.fault(predictions[~unusable]):
+        raise InputError(f"teacher: {teacher.path} is taken for the kind {teacher.kind.name}, but {fault}.")
     teacher.queries += len(predictions)
     dropped = int(unusable.sum())
     if dropped and not teacher.invalid:
@@ -138,5 +102,5 @@ def stop_if_mostly_unusable(teacher: Teacher, problem: str = "") -> None:
     if teacher.queries >= QUERIES_BEFORE_STOP and teacher.invalid > MAX_INVALID_SHARE * teacher.queries:
         raise InputError(
             f"teacher: {teacher.invalid} of {teacher.queries} answers of {teacher.path} were unusable "
-            f"({problem or 'most of them earlier'}); expected (N, {len(teacher.labels)}) finite probabilities."
+            f"({problem or 'most of them earlier'}); expected (N, {len(teacher.labels)}) finite numbers."
         )

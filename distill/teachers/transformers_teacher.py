@@ -12,6 +12,8 @@ from distill.common import encode
 from distill.common.errors import InputError
 from distill.common.hub import check_vocabulary, load_config, load_model, load_tokenizer
 from distill.common.precision import autocast, prepared, resolve_device, weight_dtype
+from distill.kinds.found import kind_of_model
+from distill.kinds.names import NOT_GIVEN, GivenKind
 from distill.teachers.probabilities import count
 
 LENGTH_KEY = "prompter_max_length"
@@ -28,13 +30,15 @@ class TransformersTeacher:
             lowered by tenths until it does, for all later calls too.
         max_length: Longer inputs are cut to this many tokens, and to what the model can read.
         field: Name of the setting, for messages.
+        given: What the user says about its kind.
 
     Attributes:
+        kind: What its answers are.
         max_length: As given, and at most what the model was trained to read, where a student's folder says so.
 
     Raises:
-        InputError: The model cannot be loaded, is not a sequence classifier, has no trained head, is a regressor (one output),
-            gives several labels at once, or cannot classify a text.
+        InputError: The model cannot be loaded, is not a sequence classifier, has no trained head, is of another kind
+            than the given one, or cannot classify a text.
     """
 
     def __init__(
@@ -44,19 +48,12 @@ class TransformersTeacher:
         batch_tokens: int | None = None,
         max_length: int = 512,
         field: str = "teacher",
+        given: GivenKind = NOT_GIVEN,
     ) -> None:
         self.path = str(path)
         self.device = resolve_device(device)
         config = load_config(path, field)
-        if config.num_labels < 2:
-            raise InputError(
-                f"{field}: {path} has {config.num_labels} output: a regressor, or the one logit of a binary classifier; 2 or "
-                "more are needed. For one logit, give a function that returns sigmoid(logit) as one column."
-            )
-        if config.problem_type == "multi_label_classification":
-            raise InputError(f"{field}: {path} is a multi-label classifier; expected one label per text.")
-        if config.problem_type == "regression":
-            raise InputError(f"{field}: {path} is a regressor (problem_type: regression); expected a classifier.")
+        self.kind = kind_of_model(config, given, f"{field}: {path}")
         self.model = load_model(
             AutoModelForSequenceClassification, path, field, self.device, weight_dtype(self.device)
         ).requires_grad_(False)
@@ -72,10 +69,10 @@ class TransformersTeacher:
         self.queries = 0
         self.invalid = 0
         self._field = field
-        self.scores(["A text."], None)
+        self.scores(["A text."], ["A text."] if self.kind.texts == 2 else None)
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-        """Return (N, K) float32 log-probabilities on the CPU.
+        """Return (N, C) float32 answers on the CPU, see `kind`.
 
         Raises:
             InputError: Too many answers are unusable (for instance because the weights hold NaN).
@@ -93,18 +90,18 @@ class TransformersTeacher:
         return encode.cut_share(self.tokenizer, self.reads, texts, text_pairs)
 
     def scores(self, texts: Sequence[str], text_pairs: Sequence[str] | None, raw: bool = False) -> Tensor:
-        """Return (N, K) float32 log-probabilities, or logits, on the CPU. Count nothing.
+        """Return (N, C) float32 answers, or raw outputs, on the CPU. Count nothing.
 
         Raises:
             InputError: The model fails on a text.
         """
 
         def attempt(tokens: int | None) -> Tensor:
-            answers = encode.log_probs(
-                self.model, self.tokenizer, texts, text_pairs, max_length=self.max_length, batch_tokens=tokens, raw=raw
+            outputs = encode.outputs(
+                self.model, self.tokenizer, texts, text_pairs, max_length=self.max_length, batch_tokens=tokens
             )
             self.batch_tokens = tokens
-            return answers
+            return outputs if raw else self.kind.answers(outputs)
 
         try:
             try:

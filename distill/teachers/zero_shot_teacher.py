@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 
 from distill.common.errors import InputError
-from distill.teachers.names import reads_pairs
+from distill.kinds.classes import SINGLE
+from distill.kinds.kind import Kind
+from distill.kinds.names import reads_pairs
 from distill.teachers.probabilities import check_labels, count
 from distill.teachers.transformers_teacher import TransformersTeacher
 
@@ -28,12 +30,15 @@ class ZeroShotTeacher:
         hypothesis: Template with `{}` where the class name stands; "" for `HYPOTHESIS`.
 
     Attributes:
+        kind: One class for a text.
         model: As given.
         hypotheses: One sentence for each class.
 
     Raises:
         InputError: The template has no `{}`, or there are fewer than two labels.
     """
+
+    kind: Kind = SINGLE
 
     def __init__(self, model: TransformersTeacher, labels: Sequence[str], hypothesis: str = "") -> None:
         if hypothesis and "{}" not in hypothesis:

@@ -12,7 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from distill.held_out import cohen_kappa
+from distill.held_out import cohen_kappa, decided
+from distill.kinds.classes import SINGLE
+from distill.kinds.kind import Kind
 
 MIN_TEXTS = 100
 """With fewer texts the standard error of kappa is above .1, so .4 could look like .2: it counts then, see `worthless`."""
@@ -27,12 +29,11 @@ REAL = "evaluation texts"
 """What an agreement is measured on, if there is evaluation data."""
 
 
-def compared(where: str, teacher: Tensor, student: Tensor, fewest: int = MIN_TEXTS) -> dict[str, Any]:
-    """Return the agreement of two (N, K) matrices of log-probabilities; see `agreement_of`."""
+def compared(where: str, teacher: Tensor, student: Tensor, fewest: int = MIN_TEXTS, kind: Kind = SINGLE) -> dict[str, Any]:
+    """Return the agreement of two tensors of answers (N, C); see `agreement_of`."""
     usable = torch.isfinite(teacher).all(dim=1)
-    one, other = teacher[usable].argmax(dim=1), student[usable].argmax(dim=1)
-    wanted, chosen = (torch.bincount(answers, minlength=teacher.shape[1]).tolist() for answers in (one, other))
-    return agreement_of(where, int((one == other).sum()), wanted, chosen, fewest)
+    same, wanted, chosen = decided(kind, teacher[usable], student[usable])
+    return agreement_of(where, same, wanted, chosen, fewest)
 
 
 def agreement_of(
@@ -50,16 +51,18 @@ def agreement_of(
     return {"kappa": kappa, "agreement": same / texts, "majority": max(teacher) / texts, "compared": texts, "on": where}
 
 
-def agreement_on_held_out(teacher: Tensor, measured: Mapping[str, Any]) -> dict[str, Any]:
+def agreement_on_held_out(teacher: Tensor, measured: Mapping[str, Any], kind: Kind = SINGLE) -> dict[str, Any]:
     """Return the agreement on held-out texts; {} where there are none.
 
     Args:
-        teacher: (N, K) log-probabilities for these texts.
+        teacher: (N, C) answers to these texts.
         measured: What `distill.held_out.HeldOut.measure` returned for the student.
+        kind: What the answers are.
     """
     if not len(teacher) or "kappa" not in measured:
         return {}
-    majority = int(torch.bincount(teacher.argmax(dim=1)).max()) / len(teacher)
+    decisions = kind.decisions(teacher).flatten()
+    majority = int(torch.bincount(decisions).max()) / len(decisions)
     figures = {"kappa": measured["kappa"], "agreement": measured["agreement"], "majority": majority}
     return figures | {"compared": len(teacher), "on": "held-out texts"}
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from distill.common.seeding import random_generator
+from distill.kinds.classes import SINGLE
+from distill.kinds.kind import Kind
 from distill.replay import Replay
 from distill.student import Student
 from eval.classifiers.calibration import LEVELS, coverage
@@ -35,40 +37,50 @@ def disagreements(student: Student, evaluation: EvaluationData | None, replay: R
         The result of `compare_predictions`, with `source` ("evaluation" or "replay") and `held`, the number of texts there;
         for evaluation texts also `coverage`, the agreement on the surest of them (`eval.classifiers.calibration.coverage`).
     """
+    kind = student.kind
     if evaluation is not None and evaluation.teacher_log_probs is not None:
-        predictions = student.log_probs(evaluation.texts, evaluation.text_pairs)
-        found = compare_predictions(
-            evaluation.texts, evaluation.teacher_log_probs, predictions, student.labels, evaluation.labels
-        )
+        predictions, teacher = student.answers(evaluation.texts, evaluation.text_pairs), evaluation.teacher_log_probs
+        truth = None if kind.problem_type else evaluation.labels
+        found = compare_predictions(evaluation.texts, teacher, predictions, student.labels, truth, kind)
+        if kind.problem_type:  # no class that one of them is surest of
+            return {"source": "evaluation", "held": len(evaluation)} | found
         surest = coverage(predictions, evaluation.teacher_log_probs, shares=LEVELS)["surest"]
         return {"source": "evaluation", "held": len(evaluation)} | found | {"coverage": surest}
     order = torch.randperm(len(replay), generator=random_generator(seed, "disagreement"))
     rows = order[:MAX_DRAWN].sort().values
     texts = [replay.texts[row] for row in rows.tolist()]
-    found = compare_predictions(texts, replay.logprobs[rows], student.log_probs(texts), student.labels)
+    found = compare_predictions(texts, replay.logprobs[rows], student.answers(texts), student.labels, kind=kind)
     return {"source": "replay", "held": len(replay)} | found
 
 
 def compare_predictions(
-    texts: Sequence[str], teacher: Tensor, student: Tensor, labels: Sequence[str], truth: Sequence[int] | None = None
+    texts: Sequence[str],
+    teacher: Tensor,
+    student: Tensor,
+    labels: Sequence[str],
+    truth: Sequence[int] | None = None,
+    kind: Kind = SINGLE,
 ) -> dict[str, Any]:
     """Compare predictions for N texts.
 
     Args:
         texts: N texts.
-        teacher: (N, K) log-probabilities; texts with a row that is not finite are skipped.
-        student: (N, K) log-probabilities.
-        labels: The K class names.
+        teacher: (N, C) answers; texts with a row that is not finite are skipped.
+        student: (N, C) answers.
+        labels: The class names.
         truth: N class indices if the texts are labelled.
+        kind: What the answers are.
 
     Returns:
-        `labels`; `texts`, the number of texts compared; `pairs`, the number of texts for each (teacher's class, student's
-        class) that occurs; and `apart`, the texts with the largest distance, largest first.
+        `labels`, the names of the kind's targets; `texts`, the number of texts compared; `pairs`, the number of texts for
+        each (teacher's class, student's class) that occurs; and `apart`, the texts with the largest distance, largest first.
     """
     usable = torch.isfinite(teacher).all(dim=1).nonzero().flatten()
-    p, q = teacher[usable].double().exp(), student[usable].double().exp()
-    choices = list(zip(p.argmax(dim=1).tolist(), q.argmax(dim=1).tolist(), strict=True))
-    distance = 0.5 * (p - q).abs().sum(dim=1)
+    one, other = teacher[usable], student[usable]
+    labels = kind.targets(labels)
+    p, q = kind.probabilities(one.double()), kind.probabilities(other.double())
+    choices = list(zip(kind.group(one).tolist(), kind.group(other).tolist(), strict=True))
+    distance = kind.disagreement(one, other) if kind.problem_type else 0.5 * (p - q).abs().sum(dim=1)
     furthest = distance.argsort(descending=True, stable=True)[:MAX_KEPT].tolist()
     return {
         "labels": list(labels),

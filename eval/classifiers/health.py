@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from distill.batch import SyntheticBatch
-from distill.held_out import cohen_kappa
+from distill.held_out import cohen_kappa, decided
 from eval.classifiers.agreement import MIN_TEXTS, worthless
 
 PILOT = 256
@@ -98,37 +98,39 @@ STOPS = "H01"
 Look = Mapping[str, Any]
 
 
-def look(batch: SyntheticBatch, known: Sequence[Container], student_log_probs: Tensor | None = None) -> dict[str, Any]:
+def look(batch: SyntheticBatch, known: Sequence[Container], student_answers: Tensor | None = None) -> dict[str, Any]:
     """Count what the health of a run is judged by, in one batch.
 
     Args:
         batch: N texts with the teacher's predictions.
         known: What holds the earlier texts of the run, as (text, second text or None).
-        student_log_probs: (N, K) predictions of the student, before it learnt from the batch.
+        student_answers: (N, C) answers of the student, before it learnt from the batch.
 
     Returns:
         `texts`, `usable` and `new` (counts; a text is new if the run has not had it before), `classes` (count of each class of
         the teacher), `mean` and `square` (of the teacher's probabilities: per class, and in all), `topics` (share of distinct
-        ones, if there are topics); with a student `student_classes` and `same` (counts).
+        ones, if there are topics); with a student `student_classes` and `same` (counts
+        of its decisions, and of those that are the teacher's), and `decisions` where the teacher's are not its classes.
     """
-    usable = batch.usable
-    teacher = batch.teacher_logits[usable].double().exp()
-    classes, rows = batch.teacher_logits.shape[1], int(usable.sum())
-    chosen = teacher.argmax(dim=1)
+    usable, kind = batch.usable, batch.kind
+    answers = batch.teacher_logits[usable]
+    teacher = kind.probabilities(answers.double())
+    rows = int(usable.sum())
+    chosen = kind.group(answers)
     counted: dict[str, Any] = {
         "texts": len(batch),
         "usable": rows,
         "new": _new(batch, known),
-        "classes": torch.bincount(chosen, minlength=classes).tolist(),
+        "classes": torch.bincount(chosen, minlength=kind.groups(answers.shape[1])).tolist(),
         "mean": [round(value, 5) for value in (teacher.sum(dim=0) / max(1, rows)).tolist()],
         "square": round(float(teacher.square().sum()) / max(1, rows), 5),
     }
     if any(batch.topics):
         counted["topics"] = round(len(set(batch.topics)) / len(batch), 4)
-    if student_log_probs is not None:
-        student = student_log_probs[usable].argmax(dim=1)
-        counted["student_classes"] = torch.bincount(student, minlength=classes).tolist()
-        counted["same"] = int((student == chosen).sum())
+    if student_answers is not None:
+        counted["same"], decisions, counted["student_classes"] = decided(kind, answers, student_answers[usable])
+        if decisions != counted["classes"]:  # a text takes several decisions
+            counted["decisions"] = decisions
     return counted
 
 
@@ -164,15 +166,15 @@ def pooled(looks: Sequence[Look]) -> dict[str, Any]:
     found["spread"] = math.sqrt(max(0.0, variance) / 2)
     compared = [row for row in looks if "same" in row and row["usable"]]
     if compared:
-        same, teacher = sum(row["same"] for row in compared), _summed(compared, "classes")
+        same, teacher = sum(row["same"] for row in compared), _summed(compared, "decisions", "classes")
         found["compared"] = sum(teacher)
         found["agreement"] = same / found["compared"]
         found["kappa"] = cohen_kappa(same, teacher, _summed(compared, "student_classes"))
     return found
 
 
-def _summed(looks: Sequence[Look], key: str) -> list[int]:
-    return [sum(column) for column in zip(*(row[key] for row in looks), strict=True)]
+def _summed(looks: Sequence[Look], key: str, otherwise: str = "") -> list[int]:
+    return [sum(column) for column in zip(*(row.get(key) or row[otherwise] for row in looks), strict=True)]
 
 
 def pilot(looks: Sequence[Look]) -> list[Look] | None:

@@ -22,7 +22,7 @@ from eval.data.labelled import EvaluationData
 
 def predict(model: Student | Teacher, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
     """Return the (N, K) log-probabilities of a student or a teacher for N texts, or pairs of texts."""
-    return model.log_probs(texts, text_pairs) if isinstance(model, Student) else model(texts, text_pairs)
+    return model.answers(texts, text_pairs) if isinstance(model, Student) else model(texts, text_pairs)
 
 
 def answer(model: Student | Teacher, data: EvaluationData) -> Tensor:

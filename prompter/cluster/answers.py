@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.kinds.kind import Kind
 from distill.teachers.prediction_cache import AnyTeacher, CachedTeacher, identity, predictions_file
 from distill.teachers.probabilities import count
 from prompter.cluster.pool import Job, Pool
@@ -26,12 +27,14 @@ class DistantTeacher:
     """A local model that others hold; see `distill.teachers.base.Teacher`.
 
     Args:
+        kind: What its answers are.
         labels: The K class names.
         path: Its name.
-        ask: Returns (N, K) float32 log-probabilities of N texts.
+        ask: Returns the answers (N, C) float32 to N texts.
     """
 
-    def __init__(self, labels: list[str], path: str, ask: Callable[[Sequence[str]], np.ndarray]) -> None:
+    def __init__(self, kind: Kind, labels: list[str], path: str, ask: Callable[[Sequence[str]], np.ndarray]) -> None:
+        self.kind = kind
         self.labels, self.path, self._ask = labels, path, ask
         self.queries = self.invalid = 0
 
@@ -66,7 +69,7 @@ class AnswersAhead:
         file = predictions_file() if cache and facts["identity"] else None
         if cache and not facts["identity"]:
             notice("The teacher's answers are not kept: its files cannot be read. The run continues without a cache.")
-        distant = DistantTeacher(facts["labels"], facts["path"], self._ask)
+        distant = DistantTeacher(facts["kind"], facts["labels"], facts["path"], self._ask)
         # Its identity is known, so the cache needs nothing of it but the interface of a teacher.
         self.teacher = CachedTeacher(cast(AnyTeacher, distant), file, notice, name=facts["identity"])
 
@@ -99,12 +102,12 @@ class AnswersAhead:
 
 
 def facts_of(teacher: CachedTeacher) -> dict[str, Any]:
-    """Return what workers say of their teacher: `labels`, its name `path`, and its `identity`, "" if it cannot be known."""
+    """Return what workers say of their teacher: `kind`, `labels`, its `path`, and its `identity`, "" if it cannot be known."""
     try:
         known = identity(teacher.teacher)
     except (ValueError, OSError):  # the hub raises a ValueError for a folder that is gone
         known = ""
-    return {"labels": teacher.labels, "path": teacher.path, "identity": known}
+    return {"kind": teacher.kind, "labels": teacher.labels, "path": teacher.path, "identity": known}
 
 
 def answered_by(teacher: CachedTeacher, texts: list[str]) -> np.ndarray:

@@ -12,10 +12,11 @@ from distill.common.errors import InputError
 from distill.common.hub import load_config
 from distill.config import DistillConfig
 from distill.distiller import Distiller
+from distill.kinds.names import reads_pairs
 from distill.methods.config import AsDfdConfig
 from distill.student import Student, load_student
 from distill.teachers.found import TOY
-from distill.teachers.names import FUNCTION_NAME, LANGUAGE_MODELS, UNNAMED_CLASSES, reads_pairs, teacher_name
+from distill.teachers.names import FUNCTION_NAME, LANGUAGE_MODELS, UNNAMED_CLASSES, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher, identity
 from eval.classifiers.opening import open_teacher
 from eval.classifiers.scoring import size_and_speed

@@ -11,6 +11,7 @@ import torch
 from distill.batch import SyntheticBatch
 from distill.config import DistillConfig
 from distill.distiller import Distiller
+from distill.kinds.kind import Kind
 from distill.methods.config import AsDfdConfig
 from distill.student import Student
 from eval.classifiers.scoring import size_and_speed
@@ -50,7 +51,7 @@ def estimate(config: CompressConfig, plan: Plan, looked: Looked, student: Studen
         seconds["crafting"] = (time.perf_counter() - start) / CRAFTED_QUERIES * crafted
         distiller.add(batch)
     else:
-        distiller.add(_made_up(training, len(student.labels)))
+        distiller.add(_made_up(training, len(student.labels), student.kind))
     if looked.teacher is not None and crafted < config.budget:
         speed = size_and_speed({"teacher": looked.teacher.teacher}, [SENTENCE] * 64, batch=64, rounds=1)["teacher"]
         seconds["teacher"] = (config.budget - crafted) / speed["texts_per_second"]
@@ -65,12 +66,12 @@ def estimate(config: CompressConfig, plan: Plan, looked: Looked, student: Studen
     return {name: round(value, 1) for name, value in seconds.items()}
 
 
-def _made_up(training: DistillConfig, classes: int) -> SyntheticBatch:
+def _made_up(training: DistillConfig, classes: int, kind: Kind) -> SyntheticBatch:
     """Return texts with made-up answers, as many as an update takes."""
     rows = training.student_batch_size
     texts = [f"{SENTENCE} {row}" for row in range(rows)]
-    answers = torch.full((rows, classes), 1 / classes).log()
-    return SyntheticBatch(texts, answers, torch.full((rows,), -1), [""] * rows, "timing")
+    answers = kind.answers(torch.zeros(rows, classes))
+    return SyntheticBatch(texts, answers, torch.full((rows,), -1), [""] * rows, "timing", kind=kind)
 
 
 def _writing(config: CompressConfig, plan: Plan, looked: Looked) -> float:

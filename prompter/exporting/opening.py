@@ -46,9 +46,9 @@ def open_teacher_of(config: ExportConfig, manifest: dict[str, Any], say: Callabl
         quiet=config.quiet,
         own=not config.trust_teacher,
     )
-    if teacher.labels != manifest["labels"]:
+    if (targets := teacher.kind.targets(teacher.labels)) != manifest["labels"]:
         raise InputError(
-            f"teacher: {teacher_name(config.teacher)} answers {teacher.labels}, but the prompter was trained for "
+            f"teacher: {teacher_name(config.teacher)} answers {targets}, but the prompter was trained for "
             f"{manifest['labels']}: "
             "name a teacher of the same classes in the same order (for a callable one, with --teacher_labels)"
         )

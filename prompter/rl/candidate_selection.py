@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from prompter.rl.rewards import certainty
+from distill.kinds.classes import SINGLE
+from distill.kinds.kind import Kind
 
 WINDOW = 4096
 """Most predictions to learn from, the newest ones: this bounds the time of a fit and the size of a checkpoint."""
@@ -57,37 +58,39 @@ class CandidateSelector:
     """The teacher's predictions so far, and estimates for new texts made from them.
 
     Args:
-        classes: Number of classes K.
+        classes: Number of targets G, for instance classes.
+        kind: What the teacher's answers are.
 
     Attributes:
         features: (n, F) float32, the writer's features of the newest texts with a prediction, n up to `WINDOW`.
-        predictions: (n, K) float32, the teacher's probabilities, each row times its certainty.
-        answered: (K,) number of texts that the teacher has put into each class so far.
+        predictions: (n, G) float32, how surely each text belongs to each target, see `Kind.belonging`.
+        answered: (G,) number of texts that the teacher has put into each class so far.
     """
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, kind: Kind = SINGLE) -> None:
+        self.kind = kind
         self.features = torch.empty(0, 0)
         self.predictions = torch.empty(0, classes)
         self.answered = torch.zeros(classes, dtype=torch.int64)
 
-    def learn(self, features: Tensor, log_probs: Tensor) -> None:
+    def learn(self, features: Tensor, answers: Tensor) -> None:
         """Remember predictions.
 
         Args:
             features: (N, F) features of the texts.
-            log_probs: (N, K) the teacher's predictions; rows that are not finite are ignored.
+            answers: (N, C) the teacher's answers; rows that are not finite are ignored.
         """
-        usable = torch.isfinite(log_probs).all(dim=1)
-        features, log_probs = features[usable], log_probs[usable]
+        usable = torch.isfinite(answers).all(dim=1)
+        features, answers = features[usable], answers[usable]
         self.features = torch.cat([self.features.reshape(-1, features.shape[1]), features])[-WINDOW:]
-        self.predictions = torch.cat([self.predictions, log_probs.exp() * certainty(log_probs)[:, None]])[-WINDOW:]
-        self.answered += torch.bincount(log_probs.argmax(dim=1), minlength=len(self.answered))
+        self.predictions = torch.cat([self.predictions, self.kind.belonging(answers)])[-WINDOW:]
+        self.answered += torch.bincount(self.kind.group(answers), minlength=len(self.answered))
 
     def estimate(self, features: Tensor) -> Tensor:
         """Estimate the teacher's predictions for C texts from their features (C, F).
 
         Returns:
-            (C, K) float64: for each class its probability times the certainty of the prediction. The model is linear, so
+            (C, G) float64: for each class its probability times the certainty of the prediction. The model is linear, so
             values may lie outside [0, 1].
         """
         from sklearn.linear_model import Ridge  # here, since it takes a second or two to import

@@ -1,9 +1,10 @@
-"""The terms of the reward: plain functions with values in [0, 1], and their weighted sum.
+"""The novelty of openings, and the weighted sum of the reward's terms, each with values in [0, 1].
 
 Confidence: the teacher puts the text into the target class. Certainty: the teacher is sure of some class. Disagreement: the
-student still differs from the teacher. Novelty: the prompter has not used such an opening lately. With confidence alone,
-a prompter repeats one safe opening; disagreement and novelty make it change. Confidence, disagreement and novelty are
-ideas of PromptDFD (arXiv 2205.07523); certainty and all formulas are ours.
+student still differs from the teacher. These three belong to the kind of classifier, see `distill.kinds`. Novelty: the
+prompter has not used such an opening lately. With confidence alone, a prompter repeats one safe opening; disagreement and
+novelty make it change. Confidence, disagreement and novelty are ideas of PromptDFD (arXiv 2205.07523); certainty and all
+formulas are ours.
 """
 
 import math
@@ -13,75 +14,6 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
-
-
-def confidence(teacher_log_probs: Tensor, targets: Tensor) -> Tensor:
-    """Return how sure the teacher is of the target class, rescaled from log-probability to [0, 1]. Ours.
-
-    `1 + log p_T(y*|x) / log K`, cut off at 0: it is 1 for certainty, and 0 at chance and below. The cut matters early in
-    training. A text outside the teacher's domain scores 0. A text inside the domain, but of a random class, scores 1
-    about once in K times. So the prompter first finds the domain and then the class. Without the cut, the other times would
-    cost as much as this one gains. Without a target the term is `1 - H(p_T) / log K`.
-
-    Args:
-        teacher_log_probs: (N, K) log-probabilities.
-        targets: (N,) index of the target class, or -1 for none.
-
-    Returns:
-        (N,) in [0, 1]; NaN if the teacher's row is not finite.
-
-    Examples:
-        >>> confidence(torch.tensor([[0.5, 0.5], [1.0, 1e-9]]).log(), torch.tensor([0, 0])).tolist()
-        [0.0, 1.0]
-    """
-    log_k = math.log(teacher_log_probs.size(1))
-    asked = teacher_log_probs.gather(1, targets.clamp(min=0)[:, None]).squeeze(1)
-    for_class = 1.0 + asked.clamp(min=-log_k) / log_k
-    return torch.where(targets >= 0, for_class, certainty(teacher_log_probs)).clamp(0.0, 1.0)
-
-
-def certainty(teacher_log_probs: Tensor) -> Tensor:
-    """Return how sure the teacher is of any class: `1 - H(p_T) / log K`. Ours.
-
-    An opening can decide the subject of a text but not its class: a review of a film may be good or bad. Confidence is then
-    high or low by chance. Certainty rewards the opening at once.
-
-    Args:
-        teacher_log_probs: (N, K) log-probabilities.
-
-    Returns:
-        (N,) in [0, 1]; NaN if a row is not finite.
-
-    Examples:
-        >>> certainty(torch.tensor([[0.5, 0.5], [1.0, 1e-9]]).log()).round(decimals=3).tolist()
-        [0.0, 1.0]
-    """
-    entropy = -(teacher_log_probs.exp() * teacher_log_probs.clamp(min=-100.0)).sum(1)
-    return (1.0 - entropy / math.log(teacher_log_probs.size(1))).clamp(0.0, 1.0)
-
-
-def disagreement(teacher_log_probs: Tensor, student_log_probs: Tensor) -> Tensor:
-    """Return the Jensen-Shannon divergence of teacher and student, divided by log 2. Ours; KL divergence has no upper bound.
-
-    Args:
-        teacher_log_probs: (N, K) log-probabilities.
-        student_log_probs: (N, K) log-probabilities.
-
-    Returns:
-        (N,) in [0, 1]; NaN if a row is not finite.
-
-    Examples:
-        >>> p, q = torch.tensor([[1.0, 0.0]]).log(), torch.tensor([[0.0, 1.0]]).log()
-        >>> disagreement(p, q).tolist(), disagreement(p, p).tolist()
-        ([1.0], [0.0])
-    """
-    p, q = teacher_log_probs.double().exp(), student_log_probs.double().exp()
-    middle = 0.5 * (p + q)
-    divergence = 0.5 * (torch.special.xlogy(p, p / middle) + torch.special.xlogy(q, q / middle))
-    # 0 / 0 is a class without any probability in both rows. A row that was NaN stays NaN through `p + q`.
-    divergence = torch.where(middle == 0, 0.0, divergence)
-    return (divergence.sum(1) / math.log(2)).clamp(0.0, 1.0).float()
-
 
 TOPIC_WORD = re.compile(r"[^\W\d_]+|\d+")
 

@@ -64,7 +64,7 @@ class Rollouts:
         self.processes = processes
         self.policy, self.writer, self.scorer = policy, writer, scorer
         self.candidates, self.steps_per_rollout, self.seed, self.clock = candidates, steps_per_rollout, seed, clock
-        self.selector = CandidateSelector(len(policy.labels))
+        self.selector = CandidateSelector(len(policy.labels), scorer.kind)
         self.latest: ScoredRollout | None = None
         self._begins: AnyWriter = writer
         self._ends: AnyWriter | None = None

@@ -18,7 +18,7 @@ from distill.processes.group import ALONE, Processes
 from distill.student import Student
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.rl.config import TERMS, RewardConfig
-from prompter.rl.rewards import NoveltyWindow, certainty, confidence, disagreement, weighted_sum
+from prompter.rl.rewards import NoveltyWindow, weighted_sum
 from prompter.runtime.clock import Clock
 
 RewardFunction = Callable[..., Any]
@@ -27,8 +27,9 @@ RewardFunction = Callable[..., Any]
 - `texts`: N strings;
 - `topics`: N strings, the opening of each text;
 - `targets`: (N,) int64, the target class of each text, -1 for none;
-- `teacher_log_probs`: (N, K) float32, NaN in a row without a usable prediction;
-- `student_log_probs`: (N, K) float32.
+- `teacher_log_probs`: (N, K) float32, NaN in a row without a usable prediction; for a teacher of several labels log-odds, for
+  one of scores the values (N, 1);
+- `student_log_probs`: the same of the student.
 
 It returns N numbers in [0, 1], as a list or a tensor."""
 
@@ -41,7 +42,7 @@ class ScoredRollout:
         topics: The T topics of the rollout.
         topic_rewards: (T,) mean reward over the texts of each topic; NaN if it has no text with a usable prediction.
         batch: All N texts in order, with the teacher's predictions; a row is NaN if the prediction is unusable.
-        student_log_probs: (N, K) the student's predictions at that moment.
+        student_answers: (N, C) the student's answers at that moment.
         terms: Each term of the reward by name, (N,) in [0, 1].
         reward: (N,) weighted sum; NaN if the teacher's prediction is unusable.
     """
@@ -49,20 +50,19 @@ class ScoredRollout:
     topics: list[str]
     topic_rewards: Tensor
     batch: SyntheticBatch
-    student_log_probs: Tensor
+    student_answers: Tensor
     terms: dict[str, Tensor]
     reward: Tensor
 
     def metrics(self) -> dict[str, float]:
         """Return means over the usable texts for the log: reward, its terms, and how teacher and student answered."""
         usable = torch.isfinite(self.reward)
-        teacher = self.batch.teacher_logits[usable]
-        predicted = teacher.argmax(1)
+        kind, teacher, student = self.batch.kind, self.batch.teacher_logits[usable], self.student_answers[usable]
         row = {"reward": self.reward[usable].mean()}
         row |= {f"reward/{name}": values[usable].mean() for name, values in self.terms.items()}
-        row["confidence"] = teacher.exp().max(1).values.mean()
-        row["wanted_share"] = (predicted == self.batch.targets[usable]).float().mean()
-        row["agreement"] = (predicted == self.student_log_probs[usable].argmax(1)).float().mean()
+        row["confidence"] = kind.probabilities(teacher).max(1).values.mean()
+        row["wanted_share"] = (kind.group(teacher) == self.batch.targets[usable]).float().mean()
+        row["agreement"] = (kind.decisions(teacher) == kind.decisions(student)).float().mean()
         metrics = {name: round(float(value), 6) for name, value in row.items()}
         metrics["distinct_topics"] = round(len(set(self.topics)) / len(self.topics), 6)
         return metrics
@@ -72,7 +72,7 @@ class Scorer:
     """Computes the reward of texts; it holds teacher, student and the recent topics.
 
     Args:
-        teacher: Answers texts with log-probabilities and counts the queries.
+        teacher: Answers texts and counts the queries.
         student: The student that is being trained.
         config: Weights of the built-in terms.
         clock: Counts the seconds.
@@ -100,6 +100,7 @@ class Scorer:
     ) -> None:
         self.processes = processes
         self.teacher, self.student, self.clock = teacher, student, clock
+        self.kind = teacher.kind
         self.functions = _named(reward_funcs)
         own_weights = _checked_weights(reward_weights, list(self.functions))
         self.weights = {term: getattr(config, f"reward_{term}") for term in TERMS} | own_weights
@@ -122,24 +123,25 @@ class Scorer:
             InputError: The teacher cannot answer, or a reward function returns something else than N finite numbers.
         """
         with self.clock("teacher"):
-            teacher_log_probs = self.teacher(texts)
+            teacher_answers = self.teacher(texts)
         with self.clock("student answers"):
-            student_log_probs = self.processes.share(self.student.log_probs, texts)
-        batch = SyntheticBatch(texts, teacher_log_probs, targets[topic_of], [topics[i] for i in topic_of.tolist()], source)
+            student_answers = self.processes.share(self.student.answers, texts)
+        of_text = [topics[i] for i in topic_of.tolist()]
+        batch = SyntheticBatch(texts, teacher_answers, targets[topic_of], of_text, source, kind=self.kind)
         terms = {
-            "confidence": confidence(teacher_log_probs, batch.targets),
-            "certainty": certainty(teacher_log_probs),
-            "disagreement": disagreement(teacher_log_probs, student_log_probs),
+            "confidence": self.kind.confidence(teacher_answers, batch.targets),
+            "certainty": self.kind.certainty(teacher_answers),
+            "disagreement": self.kind.disagreement(teacher_answers, student_answers),
             "novelty": self.window.score(topics)[topic_of],
         }
-        terms |= self.processes.from_first(lambda: self._own_terms(batch, student_log_probs)) if self.functions else {}
+        terms |= self.processes.from_first(lambda: self._own_terms(batch, student_answers)) if self.functions else {}
         reward = torch.where(batch.usable, weighted_sum(terms, self.weights), torch.nan)
         usable = torch.isfinite(reward)
         sums = torch.zeros(len(topics)).index_add_(0, topic_of[usable], reward[usable])
         topic_rewards = sums / torch.bincount(topic_of[usable], minlength=len(topics))  # 0 / 0 is NaN
-        return ScoredRollout(topics, topic_rewards, batch, student_log_probs, terms, reward)
+        return ScoredRollout(topics, topic_rewards, batch, student_answers, terms, reward)
 
-    def _own_terms(self, batch: SyntheticBatch, student_log_probs: Tensor) -> dict[str, Tensor]:
+    def _own_terms(self, batch: SyntheticBatch, student_answers: Tensor) -> dict[str, Tensor]:
         """Call the user's reward functions."""
         with self.clock("own rewards"):
             return {
@@ -150,7 +152,7 @@ class Scorer:
                         topics=list(batch.topics),
                         targets=batch.targets.clone(),
                         teacher_log_probs=batch.teacher_logits.clone(),
-                        student_log_probs=student_log_probs.clone(),
+                        student_log_probs=student_answers.clone(),
                     ),
                     batch.usable,
                 )

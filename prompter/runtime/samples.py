@@ -18,14 +18,14 @@ def sample_rows(batch: SyntheticBatch, labels: list[str], metrics: Mapping[str, 
 
     Args:
         batch: Texts with the teacher's predictions.
-        labels: Names of the classes.
+        labels: Names of the targets, for instance classes.
         metrics: Numbers (N,) by name to show beside each text. A row is left out if one of its numbers is not finite.
 
     Returns:
         Rows of `wanted` (the target class or None), `topic`, `text`, `text_pair` (for pairs), `predicted` (the class that
         the teacher predicts) and the metrics, rounded to four places.
     """
-    rows = []
+    rows, belongs = [], batch.kind.group(batch.teacher_logits)
     for i in torch.linspace(0, len(batch) - 1, min(PER_BATCH, len(batch))).long().tolist():
         numbers = {name: round(float(values[i]), 4) for name, values in metrics.items()}
         if not batch.usable[i] or not all(map(math.isfinite, numbers.values())):
@@ -34,5 +34,5 @@ def sample_rows(batch: SyntheticBatch, labels: list[str], metrics: Mapping[str, 
         row = {"wanted": labels[target] if target >= 0 else None, "topic": batch.topics[i], "text": batch.texts[i]}
         if batch.text_pairs is not None:
             row["text_pair"] = batch.text_pairs[i]
-        rows.append(row | {"predicted": labels[int(batch.teacher_logits[i].argmax())], **numbers})
+        rows.append(row | {"predicted": labels[int(belongs[i])], **numbers})
     return rows

@@ -19,6 +19,8 @@ from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.terminal import one_line
+from distill.kinds.found import written
+from distill.kinds.kind import Kind
 from distill.teachers.found import remember
 from distill.teachers.names import LANGUAGE_MODELS, check_stored_name, teacher_name
 from distill.teachers.services.label_words import template
@@ -59,6 +61,7 @@ def save_prompter(
     writer: AnyWriter,
     named: Mapping[str, Any],
     training: Mapping[str, Any],
+    kind: Kind,
 ) -> None:
     """Write the folder of a prompter.
 
@@ -69,6 +72,7 @@ def save_prompter(
         writer: The frozen writer that the policy was tuned with.
         named: All settings by name, with models as the user named them.
         training: Numbers about the training; see `training_summary`.
+        kind: The teacher's kind.
 
     Raises:
         InputError: The folder cannot be written, or holds something else.
@@ -87,6 +91,7 @@ def save_prompter(
         "teacher": named["teacher"],
         "teacher_labels": list(settings.run.teacher_labels),
         **_asked(settings),
+        **written(kind),
         "labels": policy.labels,
         "controls": policy.prompts.texts,
         "policy": {field.name: named[field.name] for field in dataclasses.fields(PolicyConfig)},

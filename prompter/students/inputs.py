@@ -10,6 +10,8 @@ from distill.common.errors import InputError
 from distill.common.hub import HUB_ID
 from distill.common.seeding import derive_seed
 from distill.config import DistillConfig
+from distill.kinds.found import kind_of
+from distill.kinds.kind import Kind
 from distill.methods.synthesizer import white_box
 from distill.methods.table import METHODS
 from distill.student import FROM_CONFIG, TEACHER_LAYERS, Student, load_student
@@ -35,6 +37,7 @@ class Inputs:
     Attributes:
         sources: Sources of texts. Empty if a method makes the texts.
         teacher: The teacher, or None if all texts hold its answers.
+        kind: What the teacher's answers are.
         labels: Class names.
         students: Untrained students by name.
         evaluation: Labelled data for the report, or None.
@@ -44,6 +47,7 @@ class Inputs:
 
     sources: list[Source]
     teacher: CachedTeacher | None
+    kind: Kind
     labels: list[str]
     students: dict[str, Student]
     evaluation: EvaluationData | None
@@ -73,6 +77,7 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
     asking = made_for.asking(config.asking(), config.teacher) if made_for else config.asking()
     teacher = _open_teacher_if_needed(config, training, sources, found, asking, console)
     labels = labels_of(sources, teacher.labels if teacher else config.teacher_labels or None)
+    kind = teacher.kind if teacher else kind_of(asking.kind, labels)
     new = any(":" in spec and not spec.startswith((TEACHER_LAYERS, STATIC)) for spec in config.student)
     tokenizer = config.student_tokenizer
     words = located(config.student_words, "writer", config.quiet) if config.student_words else None
@@ -89,11 +94,12 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
             words=words if FROM_CONFIG.fullmatch(specs[name]) or not new else None,
             seed=config.seed,
             device=config.device,
+            kind=kind,
         )
 
     students = {name: untrained(name) for name in specs}
     corpus = read_sentences(str(config.corpus)) if config.method and METHODS[config.method].needs_corpus else []
-    return Inputs(sources, teacher, labels, students, _load_evaluation(config, labels, teacher), corpus, untrained)
+    return Inputs(sources, teacher, kind, labels, students, _load_evaluation(config, labels, teacher), corpus, untrained)
 
 
 def _tokenizer_of(found: FoundTeacher, config: StudentsConfig) -> str | None:

@@ -52,7 +52,7 @@ def agreement_of_student(
         config: Settings of the call.
         console: Says that further trainings are made.
     """
-    found = agreement.agreement_on_held_out(held_out.logprobs, measured)
+    found = agreement.agreement_on_held_out(held_out.logprobs, measured, distiller.student.kind)
     if len(held_out) >= agreement.MIN_TEXTS or (found and agreement.clearly_fine(found)):
         return found
     texts = _all_texts(held_out, distiller.replay)
@@ -65,7 +65,8 @@ def agreement_of_student(
     )
     answers = [_predictions(name, texts, part, len(parts), distiller, inputs, config) for part in parts]
     teacher = texts.logprobs[torch.tensor([row for part in parts for row in part])]
-    return agreement.compared("texts that were left out", teacher, torch.cat(answers), agreement.FEWEST_TEXTS)
+    kind = distiller.student.kind
+    return agreement.compared("texts that were left out", teacher, torch.cat(answers), agreement.FEWEST_TEXTS, kind)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,10 +125,8 @@ def _predictions(
     for source in dict.fromkeys(texts.sources):
         rows = [row for row in rest if texts.sources[row] == source]
         nothing = torch.full((len(rows),), -1)
-        again.add(
-            SyntheticBatch(
-                [texts.texts[i] for i in rows], texts.logprobs[rows], nothing, [""] * len(rows), source, texts.pairs_at(rows)
-            )
-        )
+        chosen, topics, kind = [texts.texts[i] for i in rows], [""] * len(rows), again.student.kind
+        pairs = texts.pairs_at(rows)
+        again.add(SyntheticBatch(chosen, texts.logprobs[rows], nothing, topics, source, pairs, kind=kind))
     again.finish()
-    return again.student.log_probs([texts.texts[row] for row in left_out], texts.pairs_at(left_out))
+    return again.student.answers([texts.texts[row] for row in left_out], texts.pairs_at(left_out))

@@ -139,7 +139,7 @@ class Distillation:
         """Stop the work after the first queries if the teacher knows only one answer. Answers in a dataset are no queries."""
         if not self.config.pilot or (self.queries >= self.config.budget > 0) or (self.ended and all(self.ended)):
             return
-        if found := health.stops(health.pilot([row for row in self.looks if row["asked"]]), self.inputs.labels):
+        if found := health.stops(health.pilot([row for row in self.looks if row["asked"]]), self._targets):
             if not saved:
                 self._save()
             raise WorthlessError(f"{self.config.to}: {health.pilot_line(found, self.queries)}")
@@ -165,7 +165,7 @@ class Distillation:
             seen: list[Container] = [self.held_out, next(iter(self.distillers.values())).replay]
             self.looks.append(health.look(batch, seen) | {"asked": self.queries - asked})
             asked = self.queries
-            if self.config.pilot and (passed := health.pilot_passed(self.looks, self.inputs.labels)):
+            if self.config.pilot and (passed := health.pilot_passed(self.looks, self._targets)):
                 self.console.say(passed)
             kept = self.held_out.take(batch)
             losses = {name: distiller.take(kept, online) for name, distiller in self.distillers.items()}
@@ -220,7 +220,12 @@ class Distillation:
             self.queries += rows
         self.texts += rows
         batch = SyntheticBatch(
-            portion.texts[:rows], logprobs[:rows], portion.targets[:rows], portion.topics[:rows], source.name
+            portion.texts[:rows],
+            logprobs[:rows],
+            portion.targets[:rows],
+            portion.topics[:rows],
+            source.name,
+            kind=self.inputs.kind,
         )
         self.unusable += int((~batch.usable).sum())
         return batch
@@ -236,9 +241,14 @@ class Distillation:
         self.metrics = {name: round(value, 6) for name, value in step.metrics.items()}
         return step.batch
 
+    @property
+    def _targets(self) -> list[str]:
+        return self.inputs.kind.targets(self.inputs.labels)
+
     def _keep_samples(self, batch: SyntheticBatch, shown: bool) -> None:
         """Log some texts of a method. The user's own texts are never copied."""
-        rows = sample_rows(batch, self.inputs.labels, {"probability": batch.teacher_logits.exp().amax(dim=1)})
+        surest = batch.kind.probabilities(batch.teacher_logits).amax(dim=1)
+        rows = sample_rows(batch, self._targets, {"probability": surest})
         self.folder.append(SAMPLES, [{"queries": self.queries, **row} for row in rows])
         if shown:
             self.console.samples(rows, f"after {self.queries} queries")
@@ -346,7 +356,7 @@ class Distillation:
                 answers = answer(student, real)
                 results[name] |= score_predictions(answers, real, real.teacher_log_probs)
                 if real.teacher_log_probs is not None:
-                    agreements[name] = agreement.compared(agreement.REAL, real.teacher_log_probs, answers)
+                    agreements[name] = agreement.compared(agreement.REAL, real.teacher_log_probs, answers, kind=inputs.kind)
             agreements[name] = agreements.get(name) or agreement_of_student(
                 name, self.held_out, best, self.distillers[name], inputs, self.config, self.console
             )
@@ -364,7 +374,7 @@ class Distillation:
             "held_out_texts": len(self.held_out),
             **cut_shares_of(next(iter(self.distillers.values())).replay, inputs.teacher, students, self.console),
             "students": results,
-            "health": health.health(self.looks, inputs.labels, agreements),
+            "health": health.health(self.looks, self._targets, agreements),
             "seconds": round(self.seconds + time.perf_counter() - self._since, 1),
             "seed": self.config.seed,
             "versions": library_versions(),

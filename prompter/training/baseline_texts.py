@@ -79,10 +79,12 @@ def most_confident(batch: SyntheticBatch, share: float) -> SyntheticBatch:
     Returns:
         The selected rows in their order, without rows that have no usable prediction.
     """
-    confidence, predicted = batch.teacher_logits.max(dim=1)
-    quota = int(share * len(batch) / batch.teacher_logits.shape[1])
+    answers, kind = batch.teacher_logits, batch.kind
+    confidence, predicted = answers.max(dim=1).values, kind.group(answers)
+    groups = kind.groups(answers.shape[1])
+    quota = int(share * len(batch) / groups)
     picked = torch.zeros(len(batch), dtype=torch.bool)
-    for k in range(batch.teacher_logits.shape[1]):
+    for k in range(groups):
         rows = ((predicted == k) & batch.usable).nonzero().flatten()
         picked[rows[confidence[rows].argsort(descending=True, stable=True)[:quota]]] = True
     return batch.select(picked)
@@ -155,7 +157,7 @@ def answered_batches(
     """Yield the texts in batches of `size`, with the teacher's predictions."""
     for start in range(0, len(texts), size):
         part = slice(start, start + size)
-        yield SyntheticBatch(texts[part], teacher(texts[part]), targets[part], topics[part], source)
+        yield SyntheticBatch(texts[part], teacher(texts[part]), targets[part], topics[part], source, kind=teacher.kind)
 
 
 def screened_batches(
@@ -171,7 +173,7 @@ def screened_batches(
         seed: Seed of the writer.
         size: Texts per batch.
     """
-    selector = CandidateSelector(len(teacher.labels))
+    selector = CandidateSelector(len(teacher.kind.targets(teacher.labels)), teacher.kind)
     for number, part in enumerate(targets.split(size)):
         asked_for = part.repeat(candidates)
         written = writer.write([""] * len(asked_for), seed, number, SCREENED, targets=asked_for).texts
@@ -180,4 +182,4 @@ def screened_batches(
         texts = [written[row] for row in picked.tolist()]
         predictions = teacher(texts)
         selector.learn(features[picked], predictions)
-        yield SyntheticBatch(texts, predictions, asked_for[picked], [""] * len(texts), SCREENED)
+        yield SyntheticBatch(texts, predictions, asked_for[picked], [""] * len(texts), SCREENED, kind=teacher.kind)

@@ -68,7 +68,9 @@ def distil_baseline(
     run = settings.run
     path = folder.path / "controls" / name
     if (path / "done.json").exists():
-        done = load_student(str(path), labels=models.teacher.labels, seed=run.seed, device=run.device)
+        done = load_student(
+            str(path), labels=models.teacher.labels, seed=run.seed, device=run.device, kind=models.teacher.kind
+        )
         done.max_length = settings.distill.student_max_length
         return done, read_json(path / "done.json")
     console.say(f"Baseline: the same student from {name} text")
@@ -128,7 +130,7 @@ def _batches(name: str, settings: Settings, models: Models, console: Console) ->
     if name == SCREENED:
         candidates = settings.candidates.candidates
         candidates = candidates if candidates > 1 else SCREENED_CANDIDATES
-        targets = torch.arange(run.budget) % len(models.teacher.labels)
+        targets = torch.arange(run.budget) % len(models.policy.labels)
         return screened_batches(writer, models.teacher, targets, candidates, run.seed, size)
     bar = console.bar(f"{name}: texts", run.budget)
     texts, topics, targets = baseline_texts(

@@ -128,7 +128,7 @@ class RolloutCallback(TrainerCallback):
         batch = scored.batch
         self.queries += len(batch)
         self.unusable += int((~batch.usable).sum())
-        self.looks.append(health.look(batch, [self.distiller.replay], scored.student_log_probs))
+        self.looks.append(health.look(batch, [self.distiller.replay], scored.student_answers))
         with self.clock("student"):
             learnt = self.distiller.consume(batch)
         self._row = {"update": self.update, "queries": self.queries, **scored.metrics()}

@@ -258,7 +258,7 @@ def write_run_results(
     path, named = folder.path, settings.flat()
     student, replay = callback.distiller.student, callback.distiller.replay
     training = training_summary(folder.read("metrics"))
-    save_prompter(path / "prompter", settings, models.policy, models.writer, named, training)
+    save_prompter(path / "prompter", settings, models.policy, models.writer, named, training, models.teacher.kind)
     student.save(path / "student")
     summary = summarise(settings, models, folder, callback, console)
     apart = disagreements(student, models.evaluation, replay, settings.run.seed)

@@ -111,7 +111,8 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
     base = settings.policy.policy or run.generator
     if not processes.first:
         processes.wait()  # until the first one has downloaded or trained what is missing
-    policy = TopicPolicy.load(base, labels, settings.policy, length, run.device, run.seed, run.quiet)
+    targets = loaded.teacher.kind.targets(labels)
+    policy = TopicPolicy.load(base, targets, settings.policy, length, run.device, run.seed, run.quiet)
     writer = open_writer(run.writer, policy, base, run.generator, settings.writer, run.device, quiet=run.quiet)
     if processes.first:
         processes.wait()
@@ -147,6 +148,7 @@ def new_student(settings: Settings, loaded: TeacherAndData) -> Student:
         words=located(run.student_words, "writer", run.quiet) if run.student_words else None,
         seed=run.seed,
         device=run.device,
+        kind=loaded.teacher.kind,
     )
     set_calibration(student.model.config, None)  # it may come from a folder that was calibrated
     return student

@@ -124,7 +124,7 @@ def run_health(
         apart: Content of `disagreement.json`.
         console: Shows bars.
     """
-    labels = models.teacher.labels
+    labels = models.policy.labels
     found: dict[str, Any] = {}
     if apart["source"] == "evaluation":
         teacher, student, same = [0] * len(labels), [0] * len(labels), 0
@@ -147,14 +147,15 @@ def probe(settings: Settings, models: Models, callback: RolloutCallback, console
     replay, run = callback.distiller.replay, settings.run
     held = HeldOut(PROBE_SHARE)
     rows = len(replay)
-    rest = held.take(SyntheticBatch(replay.texts, replay.logprobs[:rows], replay.targets[:rows], replay.topics, "prompted"))
+    answers, targets, kind = replay.logprobs[:rows], replay.targets[:rows], replay.kind
+    rest = held.take(SyntheticBatch(replay.texts, answers, targets, replay.topics, "prompted", kind=kind))
     if len(held) < agreement.MIN_TEXTS:
         return {}
     console.say("Health: the same student once more, without a quarter of the texts, to measure its agreement on them")
     distiller = Distiller(new_student(settings, models), settings.distill, run.budget, run.seed, models.teacher.white_box)
     distiller.add(rest)
     distiller.finish(show_updates(console, settings.distill.student_updates))
-    return agreement.agreement_on_held_out(held.logprobs, held.measure(distiller.student))
+    return agreement.agreement_on_held_out(held.logprobs, held.measure(distiller.student), kind)
 
 
 def seconds_by_part(seconds: dict[str, float]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import torch
 from distill.common.seeding import random_generator
 from distill.embedded import (
     classify,
-    embedded_log_probs,
+    embedded_outputs,
     nearest_texts,
     nearest_tokens,
     padded_inputs,
@@ -51,7 +51,7 @@ def test_stored_texts_are_answered_as_texts(family: str, request: pytest.Fixture
     inputs = teacher.tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)
     rows = stored_rows(word_table(teacher.model)[inputs["input_ids"]], inputs["attention_mask"].sum(dim=1))
     assert {row.dtype for row in rows} == {torch.float16}
-    predictions = embedded_log_probs(teacher.model, rows, 64)
+    predictions = embedded_outputs(teacher.model, rows, 64).log_softmax(dim=1)
     assert torch.allclose(predictions, teacher(texts), atol=5e-3)  # float16 rounds the embeddings
     assert not teacher.model.training
 

@@ -62,7 +62,7 @@ def test_figures_agree_with_an_independent_computation(student: Student) -> None
     for counter in range(3):
         held.take(random_batch(60, counter))
     figures = held.measure(student)
-    predictions = student.log_probs(held.texts).double()
+    predictions = student.answers(held.texts).double()
     teacher = held.logprobs.double()
     same = [int(a.argmax() == t.argmax()) for a, t in zip(predictions, teacher, strict=True)]
     kl = torch.nn.functional.kl_div(predictions, teacher, reduction="batchmean", log_target=True)

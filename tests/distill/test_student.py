@@ -45,12 +45,12 @@ def test_sizes_and_defaults_of_a_built_student() -> None:
 def test_families_build_read_and_reload(family: str, tmp_path: Path) -> None:
     student = build(f"{family}:layers=1,hidden=16,heads=2")
     texts = ["", *random_texts(20, 0, 1, 80)]
-    scores = student.log_probs(texts)
+    scores = student.answers(texts)
     assert torch.isfinite(scores).all()
     student.save(tmp_path / "s")
     again = load_student(str(tmp_path / "s"), device="cpu")
     assert again.labels == LABELS
-    assert torch.equal(again.log_probs(texts), scores)
+    assert torch.equal(again.answers(texts), scores)
 
 
 def test_the_seed_decides_the_weights_and_nothing_else_does() -> None:
@@ -79,7 +79,7 @@ def test_teacher_layers_are_copied(family: str, request: pytest.FixtureRequest) 
     texts = random_texts(20, 0)
     layers = range(teacher.model.config.num_hidden_layers)
     whole = load_student("teacher-layers:" + ",".join(map(str, layers)), teacher=teacher, device="cpu")
-    torch.testing.assert_close(whole.log_probs(texts), teacher(texts))
+    torch.testing.assert_close(whole.answers(texts), teacher(texts))
     picked = load_student("teacher-layers:1,0,1", teacher=teacher, device="cpu")
     found, source = weights(picked), teacher.model.state_dict()
     stack = "transformer.layer." if family == "distilbert" else "encoder.layer."
@@ -111,7 +111,7 @@ def test_saved_folder_is_an_ordinary_pipeline(teacher: TransformersTeacher, tmp_
     assert not list(tmp_path.rglob("*.bin"))
     classify = pipeline("text-classification", model=str(tmp_path / "s"), top_k=None, device="cpu")
     (said,) = classify(["boat cow"])
-    expected = dict(zip(LABELS, student.log_probs(["boat cow"])[0].exp().tolist(), strict=True))
+    expected = dict(zip(LABELS, student.answers(["boat cow"])[0].exp().tolist(), strict=True))
     assert {item["label"]: item["score"] for item in said} == pytest.approx(expected, abs=1e-5)
     assert classify([" ".join(["cow"] * 900)], truncation=True)
     student.save(tmp_path / "s")  # an older student of that name is replaced

@@ -24,7 +24,7 @@ TEXTS = ["boat and cow", "cow " * 200]
 @pytest.mark.parametrize("family", ["deberta", "deberta-v2", "modernbert", "llama", "roberta", "gpt2"])
 def test_a_student_of_random_weights(teacher: TransformersTeacher, tmp_path: Path, family: str) -> None:
     student = load_student(f"{family}:layers=2,hidden=32,heads=2", teacher=teacher, device="cpu")
-    answers = student.log_probs(TEXTS)
+    answers = student.answers(TEXTS)
     table = encode.token_table(student.model, student.tokenizer, student.max_length)
     table.put(torch.arange(2), TEXTS)
     student.model.train()
@@ -64,7 +64,7 @@ def test_layers_of_the_teacher(model: PreTrainedModel, tmp_path: Path) -> None:
     make_tokenizer().save_pretrained(tmp_path)
     teacher = TransformersTeacher(tmp_path, "cpu")
     whole = load_student("teacher-layers:0,1,2", teacher=teacher, device="cpu")
-    torch.testing.assert_close(whole.log_probs(TEXTS[:1]), teacher(TEXTS[:1]))
+    torch.testing.assert_close(whole.answers(TEXTS[:1]), teacher(TEXTS[:1]))
     assert load_student("teacher-layers:0,2", teacher=teacher, device="cpu").model.config.num_hidden_layers == 2
     if model.config.model_type == "modernbert":
         with pytest.raises(InputError, match="first layer of a ModernBERT is of another form; begin with 0"):

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from distill.common.errors import InputError
-from distill.teachers.probabilities import matrix, rounding_error, rows_of
+from distill.kinds.reading import rounding_error
+from distill.teachers.probabilities import matrix, rows_of
 
 SMOOTHING = 0.1
 """Probability that the other classes share where a teacher names the likeliest class alone."""
@@ -49,6 +50,27 @@ def read_answer(answer: Any, texts: int, labels: Sequence[str] | None) -> tuple[
     if np.isnan(rows).all():
         return None, problem, ""
     return rows, problem, ""
+
+
+def read_numbers(answer: Any, texts: int, labels: Sequence[str] | None) -> tuple[np.ndarray | None, str, str]:
+    """Return the numbers of an answer whose rows are no distribution over classes.
+
+    Args:
+        answer: What the function returned for `texts` texts: rows of numbers, one number a text, or the scores of pipelines.
+        texts: Number of texts N.
+        labels: The C labels; None for one number.
+
+    Returns:
+        As `read_answer`.
+    """
+    if _is_list(answer, texts) and all(isinstance(row, list) and _is_scores(row) for row in answer):
+        return _of_scores(answer, labels)
+    columns = len(labels) if labels else 1
+    whole = matrix(answer)
+    if whole is not None and columns == 1 and whole.shape == (texts,):
+        whole = whole[:, None]
+    rows, problem = rows_of(answer if whole is None else whole, texts, columns)
+    return (None if problem and np.isnan(rows).all() else rows), problem, ""
 
 
 def describe(answer: Any) -> str:

@@ -17,10 +17,13 @@ from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.common.terminal import one_line
+from distill.kinds.classes import SINGLE
+from distill.kinds.names import AUTO
+from distill.kinds.reading import log_probabilities
 from distill.teachers.config import Asking
 from distill.teachers.functions.answers import SMOOTHING
 from distill.teachers.names import split_address, teacher_name
-from distill.teachers.probabilities import check_labels, log_probabilities
+from distill.teachers.probabilities import check_labels
 from distill.teachers.services import label_words
 from distill.teachers.services.connection import REFUSALS, Connection, Reply
 from distill.teachers.services.formats import read_json
@@ -75,6 +78,11 @@ class ChatTeacher(Service):
         if not labels:
             raise InputError(f"teacher_labels is missing: give the labels between which {self.path} shall choose.")
         self.labels = [str(label) for label in labels]
+        if asking.kind.name not in (AUTO, SINGLE.name):
+            raise InputError(
+                f"kind is {asking.kind.name}, but the language model {self.path} is asked for one class for a text: leave "
+                "--kind out."
+            )
         check_labels(self.labels)
         self._words = label_words.words_of(self.labels)
         self.template = label_words.template(asking)

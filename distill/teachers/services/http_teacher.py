@@ -13,8 +13,10 @@ import numpy as np
 from torch import Tensor
 
 from distill.common.errors import InputError
+from distill.kinds.found import kind_of
+from distill.kinds.names import NOT_GIVEN, GivenKind
 from distill.teachers.names import split_address
-from distill.teachers.probabilities import check_labels, log_probabilities
+from distill.teachers.probabilities import check_labels
 from distill.teachers.services.connection import REFUSALS, Connection
 from distill.teachers.services.formats import FORMATS, Scores, read_json
 from distill.teachers.services.service import READINGS, Part, Service
@@ -29,6 +31,7 @@ class HttpTeacher(Service):
         labels: The K class names, in the order of the columns; the first answer must have these. Default: the service is asked
             about one text (and this query is counted) to learn them, and they are sorted by name. vLLM does not name its
             classes, so they are needed there, in the order of its outputs.
+        given: What the user says about its kind.
         batch_size: Texts per request.
         concurrency: Requests at the same time.
         connecting: Further settings of the `Connection`.
@@ -47,6 +50,7 @@ class HttpTeacher(Service):
         url: str,
         labels: Sequence[str] | None = None,
         *,
+        given: GivenKind = NOT_GIVEN,
         batch_size: int = 32,
         concurrency: int = 8,
         **connecting: Any,
@@ -66,9 +70,11 @@ class HttpTeacher(Service):
                 "(id2label in the model's config.json)."
             )
         self.labels = [str(label) for label in labels or []]
+        self.kind = kind_of(given, self.labels)
         if labels is None:
             self.labels = self._ask_for_labels()
-        check_labels(self.labels)
+            self.kind = kind_of(given, self.labels)
+        check_labels(self.labels, self.kind)
 
     def answers(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Iterator[Part]:
         """Yield the answers to texts as they arrive; see `Service.answers`.
@@ -100,7 +106,7 @@ class HttpTeacher(Service):
 
     def _part(self, inputs: list[list[str]]) -> Tensor:
         rows, problem = self._rows(inputs)
-        predictions, bad_rows = log_probabilities(rows)
+        predictions, bad_rows = self.kind.read(rows)
         self._problem = self._problem or problem or bad_rows
         return predictions
 
@@ -129,7 +135,7 @@ class HttpTeacher(Service):
         return rows, problem
 
     def _ask_for_labels(self) -> list[str]:
-        [answer], problem = self._ask([["A text."]])
+        [answer], problem = self._ask([["A text."] * self.kind.texts])
         self.queries += 1
         if not answer:
             raise InputError(

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distill.kinds.classes import SINGLE
+from distill.kinds.kind import Kind
 from distill.teachers.probabilities import count
 from distill.teachers.services.connection import Connection
 from distill.teachers.services.together import together
@@ -15,7 +17,7 @@ from distill.teachers.services.together import together
 READINGS = 3
 
 Part = tuple[list[int], Tensor]
-"""Numbers of texts, and their (N, K) log-probabilities."""
+"""Numbers of texts, and their answers, (N, C)."""
 
 
 class Service(ABC):
@@ -27,12 +29,14 @@ class Service(ABC):
         concurrency: Requests at the same time.
 
     Attributes:
+        kind: What its answers are.
         labels: The K class names, in the order of the columns.
         queries: Number of texts asked so far.
         invalid: Number of these texts with an unusable answer.
     """
 
     labels: list[str]
+    kind: Kind = SINGLE
 
     def __init__(self, path: str, line: Connection, concurrency: int) -> None:
         self.path = path
@@ -43,7 +47,7 @@ class Service(ABC):
         self._problem = ""  # of the first unusable answer of a call
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
+        """Return (N, C) float32 answers on the CPU, see `kind`; an unusable answer is a row of NaN.
 
         Each text is one query, however often it is sent.
 
@@ -82,7 +86,7 @@ class Service(ABC):
 
         Args:
             parts: Numbers of texts, and what `ask` gets for them.
-            ask: Returns the (N, K) log-probabilities of a part.
+            ask: Returns the answers to a part, (N, C).
             most: Requests at the same time; 0 for the service's.
         """
         return together(parts, ask, most or self.concurrency, self._line.pace)

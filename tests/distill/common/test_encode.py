@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
 from distill.common import encode
-from distill.common.encode import TokenTable, length_step, log_probs, padded_length, usable_length
+from distill.common.encode import TokenTable, length_step, outputs, padded_length, usable_length
 from distill.student import Student, load_student
 from tests.distill.tiny import make_tokenizer, random_texts
 
@@ -37,7 +37,7 @@ def one_by_one(model: PreTrainedModel, texts: list[str], pairs: list[str] | None
 def test_scores_equal_those_of_each_text_alone(student: Student, paired: bool) -> None:
     texts = ["", "boat", *random_texts(40, 0, 1, 50)]
     pairs = random_texts(42, 1, 1, 40) if paired else None
-    scores = log_probs(student.model, student.tokenizer, texts, pairs, batch_tokens=256)
+    scores = outputs(student.model, student.tokenizer, texts, pairs, batch_tokens=256).log_softmax(dim=1)
     assert scores.dtype == torch.float32
     limit = usable_length(student.model, student.tokenizer, 128)
     torch.testing.assert_close(scores, one_by_one(student.model, texts, pairs, limit), atol=2e-5, rtol=1e-4)
@@ -48,20 +48,20 @@ def test_over_long_texts_are_cut_to_what_the_model_reads(student: Student) -> No
     text = " ".join(["cow"] * 200)
     limit = usable_length(student.model, student.tokenizer, 128)
     assert limit == (63 if student.model.config.model_type == "roberta" else 64)
-    scores = log_probs(student.model, student.tokenizer, [text], [text])
+    scores = outputs(student.model, student.tokenizer, [text], [text])
     assert torch.isfinite(scores).all()
 
 
 def test_no_texts_and_restored_mode(student: Student) -> None:
-    assert log_probs(student.model, student.tokenizer, []).shape == (0, 3)
+    assert outputs(student.model, student.tokenizer, []).shape == (0, 3)
     student.model.train()
-    log_probs(student.model, student.tokenizer, ["boat"])
+    outputs(student.model, student.tokenizer, ["boat"])
     assert student.model.training
     student.model.eval()
 
 
 def test_scores_can_take_part_in_a_loss(student: Student) -> None:
-    scores = log_probs(student.model, student.tokenizer, ["boat"])
+    scores = outputs(student.model, student.tokenizer, ["boat"])
     leaf = torch.ones(3, requires_grad=True)
     (scores * leaf).sum().backward()
     assert leaf.grad is not None
@@ -111,9 +111,9 @@ def test_table_returns_what_was_put_last(history: list[list[tuple[int, int]]], p
 
 def test_token_types_only_where_the_tokenizer_announces_them(bert_folder: Path) -> None:
     student = load_student(str(bert_folder), device="cpu")
-    marked = student.log_probs(["boat"], ["cow hay barn"])
+    marked = student.answers(["boat"], ["cow hay barn"])
     student.tokenizer.model_input_names = ["input_ids", "attention_mask"]
-    assert not torch.allclose(marked, student.log_probs(["boat"], ["cow hay barn"]))
+    assert not torch.allclose(marked, student.answers(["boat"], ["cow hay barn"]))
 
 
 def test_text_without_any_token_is_one_padding_token() -> None:
@@ -148,7 +148,7 @@ def test_few_shapes_and_little_padding(student: Student, monkeypatch: pytest.Mon
     monkeypatch.setattr(encode, "takes_token_types", lambda model: False)
     monkeypatch.setattr(encode, "length_step", lambda device: 16)
     texts = random_texts(500, 2, 3, 60)
-    log_probs(student.model, student.tokenizer, texts, batch_tokens=1024)
+    outputs(student.model, student.tokenizer, texts, batch_tokens=1024)
     tokens = sum(min(len(text.split()) + 2, 64) for text in texts)
     assert {width % 16 for _, width in shapes} <= {0, 15}  # 15: RoBERTa's 63 positions
     assert len(set(shapes)) <= 6

@@ -6,7 +6,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrai
 
 from distill.batch import SyntheticBatch
 from distill.common import encode
-from distill.common.encode import first_position, log_probs
+from distill.common.encode import first_position, outputs
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.student import load_student
@@ -82,11 +82,11 @@ def test_scores_and_students_are_those_of_the_whole_layer(monkeypatch: pytest.Mo
         student = load_student(
             "bert:layers=2,hidden=128", labels=list("abc"), tokenizer=make_tokenizer(), seed=0, device="cpu"
         )
-        before = log_probs(student.model, student.tokenizer, texts)
+        before = outputs(student.model, student.tokenizer, texts)
         distiller = Distiller(student, DistillConfig(student_updates=4, student_batch_size=8), 40, seed=0)
         distiller.consume(SyntheticBatch(texts, answers, torch.full((40,), -1), [""] * 40, "texts"))
         distiller.finish()
-        found.append((before, log_probs(student.model, student.tokenizer, texts)))
+        found.append((before, outputs(student.model, student.tokenizer, texts)))
     torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-3, atol=1e-3)
     assert (found[0][1] - found[0][0]).abs().max() > 0.01  # it has learnt something

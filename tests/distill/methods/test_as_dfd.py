@@ -243,10 +243,10 @@ def test_a_student_learns_its_teacher_without_any_text(bert_folder: Path) -> Non
         replace(config, inner_step_size=0.4, masked_weight=0.02), CachedTeacher(teacher, None, silent), distiller, 0
     )
     table = word_table(student.model).clone()
-    before = float((student.log_probs(texts).argmax(dim=1) == predictions).float().mean())
+    before = float((student.answers(texts).argmax(dim=1) == predictions).float().mean())
     spend(synthesizer, 1500)
     distiller.finish()
-    after = float((student.log_probs(texts).argmax(dim=1) == predictions).float().mean())
+    after = float((student.answers(texts).argmax(dim=1) == predictions).float().mean())
     assert before < 0.85 < 0.9 < after
     # No moment and no weight decay has touched the words that real texts are read with.
     assert distiller.config.student_weight_decay > 0
@@ -403,7 +403,7 @@ def test_crafted_embeddings_teach_more_than_noise_at_equal_cost() -> None:
     predictions = teacher(texts)
 
     def distance(student: Student) -> float:
-        return float((predictions.exp() * (predictions - student.log_probs(texts))).sum(dim=1).mean())
+        return float((predictions.exp() * (predictions - student.answers(texts))).sum(dim=1).mean())
 
     def taught(config: AsDfdConfig) -> float:
         training = DistillConfig(student_updates=300, student_online_share=0.1)

@@ -104,7 +104,7 @@ def test_a_term_alone_moves_what_it_names(base: Path, teacher: TransformersTeach
 
     def measured() -> float:
         texts = t3.write(corpus * (600 // len(corpus)), 99).texts
-        p_teacher, p_student = t3.white_box(texts), t3.distiller.student.log_probs(texts)
+        p_teacher, p_student = t3.white_box(texts), t3.distiller.student.answers(texts)
         if term == "hardness":
             return float(kl(p_teacher, p_student).mean())
         return float(entropy(p_teacher).mean() if term == "specificity" else entropy(p_teacher.exp().mean(0, True).log()))

@@ -73,10 +73,10 @@ def student(request: pytest.FixtureRequest, tmp_path: Path, teacher: Transformer
 
 def test_torch_numpy_and_the_reloaded_student_agree(student: Student, tmp_path: Path) -> None:
     with using_dtype("float32"):
-        scores = student.log_probs(TEXTS)
+        scores = student.answers(TEXTS)
         student.save(tmp_path / "s")
         again = load_student(str(tmp_path / "s"), device="cpu")
-        assert torch.equal(again.log_probs(TEXTS), scores)
+        assert torch.equal(again.answers(TEXTS), scores)
         assert again.labels == LABELS
         as_teacher = load_teacher(str(tmp_path / "s"), "cpu")
         torch.testing.assert_close(as_teacher(TEXTS), scores, atol=1e-6, rtol=0)
@@ -90,7 +90,7 @@ def test_model2vec_reads_the_same_means(student: Student, tmp_path: Path) -> Non
     student.model.dense.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     plain = ["", "unheard of", "boat cow", "the boat near a tram"]
     for text in plain:
-        student.log_probs([text])
+        student.answers([text])
     found = torch.cat(seen).numpy()
     np.testing.assert_allclose(found, model2vec_means(tmp_path / "s", plain), atol=1e-6)
 
@@ -146,10 +146,10 @@ def test_it_learns_the_teacher(teacher: TransformersTeacher) -> None:
     config = DistillConfig(student_updates=150, student_batch_size=32, student_learning_rate=1e-2)
     student, held_out = from_teacher(teacher), random_texts(300, 999)
     predictions = teacher(held_out).argmax(dim=1)
-    before = (student.log_probs(held_out).argmax(dim=1) == predictions).float().mean()
+    before = (student.answers(held_out).argmax(dim=1) == predictions).float().mean()
     distiller = Distiller(student, config, planned_queries=1500, seed=0)
     distiller.run((judged(teacher, random_texts(150, i)) for i in range(10)), online=True)
-    after = (student.log_probs(held_out).argmax(dim=1) == predictions).float().mean()
+    after = (student.answers(held_out).argmax(dim=1) == predictions).float().mean()
     assert before < 0.7
     assert after > 0.85
 

@@ -3,8 +3,8 @@
 import pytest
 
 from distill.common.errors import InputError
+from distill.kinds.names import reads_pairs
 from distill.teachers.callable_teacher import CallableTeacher
-from distill.teachers.names import reads_pairs
 from distill.teachers.prediction_cache import CachedTeacher
 
 NLI = ["contradiction", "neutral", "entailment"]
@@ -20,7 +20,7 @@ def ask(labels: list[str]) -> CachedTeacher:
     "labels", [NLI, ["ENTAILMENT", "Not-Entailment"], ["not_equivalent", "equivalent"], ["duplicate", "not_duplicate"]]
 )
 def test_single_texts_are_refused(labels: list[str]) -> None:
-    with pytest.raises(InputError, match="classifies pairs of texts .*not supported yet.*teacher_labels"):
+    with pytest.raises(InputError, match="answers pairs of texts .*text_pair.*teacher_labels.*--kind single"):
         ask(labels)(["a text"])
     assert ask(labels)(["a text"], ["another"]).shape == (1, len(labels))
     assert ask(labels)([]).shape == (0, len(labels))

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from distill.common.errors import InputError
+from distill.kinds.reading import log_probabilities
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.probabilities import (
     check_labels,
     count,
-    log_probabilities,
     rows_of,
     stop_if_mostly_unusable,
 )

@@ -86,7 +86,7 @@ def test_batches_that_do_not_fit_are_lowered_for_good_and_kept_in_checkpoints(
     texts = random_texts(30, 0)
     usual = TransformersTeacher(bert_folder, "cpu")(texts)
     tried: list[int | None] = []
-    whole = encode.log_probs
+    whole = encode.outputs
 
     def limited(*arguments, batch_tokens: int | None, **options) -> torch.Tensor:
         tried.append(batch_tokens)
@@ -96,7 +96,7 @@ def test_batches_that_do_not_fit_are_lowered_for_good_and_kept_in_checkpoints(
 
     teacher = CachedTeacher(TransformersTeacher(bert_folder, "cpu"), None, print)
     assert "teacher_batch_tokens" not in teacher.state()
-    monkeypatch.setattr(encode, "log_probs", limited)
+    monkeypatch.setattr(encode, "outputs", limited)
     torch.testing.assert_close(teacher(texts), usual)
     teacher(texts)
     assert tried == [None, 3686, 3317, 2985, 2985]

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from distill.batch import SyntheticBatch
+from distill.kinds.classes import SINGLE
 from distill.replay import Replay
 from eval.classifiers import disagreement
 from eval.classifiers.disagreement import compare_predictions, disagreements
@@ -18,11 +19,12 @@ class FakeStudent:
     """Is sure of the class that a text begins with."""
 
     labels = LABELS
+    kind = SINGLE
 
     def __init__(self):
         self.asked = []
 
-    def log_probs(self, texts):
+    def answers(self, texts):
         self.asked += texts
         return predictions(*(0.8 if text.startswith("a") else 0.2 for text in texts))
 

@@ -79,7 +79,7 @@ def test_a_teacher_is_scored_and_its_missing_answer_is_wrong():
 def test_a_student_is_scored_by_its_own_answers_and_against_the_teachers(student):
     teacher = FakeTeacher()
     data = EvaluationData(TEXTS, [1, 0, 1, 0, 1], teacher(TEXTS))
-    chosen = student.log_probs(TEXTS).argmax(1).tolist()
+    chosen = student.answers(TEXTS).argmax(1).tolist()
     figures = score(student, data)
     assert figures["accuracy"] == sum(c == y for c, y in zip(chosen, data.labels, strict=True)) / 5
     assert figures["agreement"] == sum(c == y for c, y in zip(chosen[:4], [1, 0, 1, 0], strict=True)) / 4

@@ -11,7 +11,8 @@ from scipy.spatial.distance import jensenshannon
 
 from distill.common.errors import InputError
 from prompter.rl.config import RewardConfig
-from prompter.rl.rewards import NoveltyWindow, confidence, disagreement, topic_ngrams, weighted_sum
+from distill.kinds.classes import SINGLE
+from prompter.rl.rewards import NoveltyWindow, topic_ngrams, weighted_sum
 
 
 def random_log_probs(seed: int, rows: int = 6, classes: int = 4, scale: float = 5.0) -> torch.Tensor:
@@ -22,7 +23,7 @@ def random_log_probs(seed: int, rows: int = 6, classes: int = 4, scale: float = 
 def test_terms_stay_between_zero_and_one(seed: int, classes: int, scale: float) -> None:
     p, q = random_log_probs(seed, 6, classes, scale), random_log_probs(seed + 1, 6, classes, scale)
     targets = torch.arange(6) % (classes + 1) - 1
-    for term in (confidence(p, targets), disagreement(p, q)):
+    for term in (SINGLE.confidence(p, targets), SINGLE.disagreement(p, q)):
         assert ((term >= 0) & (term <= 1)).all()
 
 
@@ -30,18 +31,18 @@ def test_terms_stay_between_zero_and_one(seed: int, classes: int, scale: float) 
 def test_disagreement_is_scipys_jensen_shannon_divergence(seed: int) -> None:
     p, q = random_log_probs(seed), random_log_probs(seed + 1)
     expected = jensenshannon(p.double().exp(), q.double().exp(), base=2, axis=1) ** 2
-    np.testing.assert_allclose(disagreement(p, q).numpy(), expected, atol=1e-6)
-    np.testing.assert_allclose(disagreement(p, q).numpy(), disagreement(q, p).numpy(), atol=1e-7)
+    np.testing.assert_allclose(SINGLE.disagreement(p, q).numpy(), expected, atol=1e-6)
+    np.testing.assert_allclose(SINGLE.disagreement(p, q).numpy(), SINGLE.disagreement(q, p).numpy(), atol=1e-7)
 
 
 def test_confidence_grows_with_the_wanted_probability_and_has_its_fixed_points() -> None:
     p = torch.tensor([[0.97, 0.01, 0.01, 0.01], [0.25] * 4, [0.5, 0.5, 0, 0], [0.001, 0.999, 0, 0]]).log()
-    values = confidence(p, torch.zeros(4, dtype=torch.long))
+    values = SINGLE.confidence(p, torch.zeros(4, dtype=torch.long))
     assert values[0].item() == pytest.approx(1 + math.log(0.97) / math.log(4), abs=1e-5)
     assert values[1].item() == pytest.approx(0.0, abs=1e-6)
     assert values[2].item() == pytest.approx(0.5, abs=1e-6)
     assert values[3].item() == 0.0
-    free = confidence(p, torch.full((4,), -1))
+    free = SINGLE.confidence(p, torch.full((4,), -1))
     assert free[1].item() == pytest.approx(0.0, abs=1e-6)
     entropy = -(np.array([0.97, 0.01, 0.01, 0.01]) * np.log([0.97, 0.01, 0.01, 0.01])).sum()
     assert free[0].item() == pytest.approx(1 - entropy / math.log(4), abs=1e-5)
@@ -51,8 +52,8 @@ def test_an_unusable_answer_gives_no_reward() -> None:
     p = random_log_probs(0)
     p[2] = torch.nan
     terms = {
-        "confidence": confidence(p, torch.zeros(6, dtype=torch.long)),
-        "disagreement": disagreement(p, random_log_probs(1)),
+        "confidence": SINGLE.confidence(p, torch.zeros(6, dtype=torch.long)),
+        "disagreement": SINGLE.disagreement(p, random_log_probs(1)),
         "novelty": torch.ones(6),
     }
     reward = weighted_sum(terms, dict.fromkeys(terms, 1.0))

@@ -54,7 +54,7 @@ def test_the_best_state_by_held_out_agreement_is_kept(exported: Path, tmp_path: 
     data = Dataset.from_parquet([str(file) for file in sorted((exported / "data").iterdir())])
     teacher = {row["text"]: row["label"] for row in data}
     student = load_student(str(to), labels=["good", "bad"], device="cpu")
-    chosen = student.log_probs(held).argmax(1).tolist()
+    chosen = student.answers(held).argmax(1).tolist()
     agreement = sum(a == teacher[text] for a, text in zip(chosen, held, strict=True)) / len(held)
     assert agreement == pytest.approx(best["agreement"])
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill.common.errors import InputError
+from distill.kinds.reading import log_probabilities
 from distill.teachers.callable_teacher import CallableTeacher, function_file
 from distill.teachers.functions.answers import describe, read_answer
 from distill.teachers.loading import load_teacher
-from distill.teachers.probabilities import log_probabilities
 
 MODULE = """
 import numpy as np

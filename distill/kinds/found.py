@@ -1,0 +1,103 @@
+"""Find out which kind a classifier is: what the user says, and else what its files say."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from distill.common.errors import InputError
+from distill.kinds.classes import PAIR, SINGLE
+from distill.kinds.kind import Kind
+from distill.kinds.labels import MULTI_LABEL
+from distill.kinds.names import AUTO, KINDS, NOT_GIVEN, GivenKind, reads_pairs
+from distill.kinds.scores import Score
+
+KIND_KEY = "prompter_kind"
+"""Field of a student's config.json, see `store_kind`."""
+
+INTERCHANGEABLE = ({"single", "pair"}, {"score", "score_pair"})
+"""Kinds that the files of a model do not tell apart."""
+
+
+def kind_of(given: GivenKind, labels: Sequence[str]) -> Kind:
+    """Return the kind of a black box: the given one, else what the names of its classes say."""
+    return _kind(_by_names(labels) if given.name == AUTO else given.name, given)
+
+
+def kind_of_model(config: Any, given: GivenKind, about: str) -> Kind:
+    """Return the kind of a Hugging Face model.
+
+    Args:
+        config: Its configuration.
+        given: What the user says.
+        about: Setting and name of the model, for messages.
+
+    Raises:
+        InputError: The user says something else than the configuration.
+    """
+    said = _by_config(config)
+    if given.name == AUTO:
+        stored = _stored(config)
+        return _kind(said, stored if stored and (given.low, given.high) == (0.0, 1.0) else given)
+    if given.name == said:
+        return _kind(said, given)
+    free = not config.problem_type and config.num_labels > 1 and given.name == MULTI_LABEL.name
+    if free or any({said, given.name} <= names for names in INTERCHANGEABLE):
+        return _kind(given.name, given)
+    why = f"problem_type {config.problem_type}" if config.problem_type else f"outputs: {config.num_labels}"
+    raise InputError(
+        f"kind is {given.name}, but {about} is of the kind {said} ({why}): leave --kind out, or give another model."
+    )
+
+
+def stored_kind(config: Any) -> Kind:
+    """Return the kind that the configuration of a model stands for."""
+    return _kind(_by_config(config), _stored(config) or NOT_GIVEN)
+
+
+def store_kind(config: Any, kind: Kind) -> None:
+    """Write into a student's configuration what that of a model does not say: how many texts, and the range of a score."""
+    if told := written(kind):
+        setattr(config, KIND_KEY, told)
+
+
+def written(kind: Kind) -> dict[str, Any]:
+    """Return what files hold of a kind: `kind`, and of a score `score_low` and `score_high`; {} for `single`."""
+    if kind == SINGLE:
+        return {}
+    return {"kind": kind.name} | ({"score_low": kind.low, "score_high": kind.high} if isinstance(kind, Score) else {})
+
+
+def given_by(values: Any) -> GivenKind | None:
+    """Return the kind that `written` has put into a file; None where there is nothing that makes sense."""
+    if not isinstance(values, Mapping) or values.get("kind") not in KINDS:
+        return None
+    low, high = values.get("score_low", 0.0), values.get("score_high", 1.0)
+    if not all(isinstance(end, int | float) for end in (low, high)) or not low < high:
+        return None
+    return GivenKind(values["kind"], float(low), float(high))
+
+
+def _stored(config: Any) -> GivenKind | None:
+    return given_by(getattr(config, KIND_KEY, None))
+
+
+def _by_config(config: Any) -> str:
+    """Return the name of the kind that a configuration stands for."""
+    if stored := _stored(config):
+        return stored.name
+    if config.problem_type == MULTI_LABEL.problem_type:
+        return MULTI_LABEL.name
+    if config.problem_type == Score.problem_type or config.num_labels == 1:
+        return "score"
+    return _by_names([str(config.id2label[i]) for i in range(config.num_labels)])
+
+
+def _by_names(labels: Sequence[str]) -> str:
+    return PAIR.name if reads_pairs(labels) else SINGLE.name
+
+
+def _kind(name: str, given: GivenKind) -> Kind:
+    """Return the kind of a name."""
+    if name in ("score", "score_pair"):
+        return Score(given.low, given.high, texts=1 if name == "score" else 2)
+    kinds: dict[str, Kind] = {kind.name: kind for kind in (SINGLE, PAIR, MULTI_LABEL)}
+    return kinds[name]

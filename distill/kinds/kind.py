@@ -1,0 +1,112 @@
+"""The interface of a kind of classifier.
+
+Teacher and student answer N texts with a tensor of *answers*, float32 on the CPU. What its numbers mean is the kind's
+business: log-probabilities of classes, log-odds of labels, or a value. Everything else (replay, rewards, health, balance) asks
+the kind, and so works for all of them.
+
+A text can be asked for one of G *targets*: a class, a label, or a step of a range of values. An answer belongs to one target,
+its *group*, so that texts can be balanced over what was answered.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+
+class Kind(Protocol):
+    """What kind of classifier teacher and student are.
+
+    Attributes:
+        name: As `--kind` takes it.
+        texts: Texts that one answer is about: 1, or 2 for pairs.
+        fewest: Fewest numbers in an answer.
+        problem_type: As the configuration of a Hugging Face model names the kind; None where it need not.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 (an attribute)
+
+    @property
+    def texts(self) -> int: ...  # noqa: D102
+
+    @property
+    def fewest(self) -> int: ...  # noqa: D102
+
+    @property
+    def problem_type(self) -> str | None: ...  # noqa: D102
+
+    def targets(self, labels: Sequence[str]) -> list[str]:
+        """Return the names of the G targets."""
+        ...
+
+    def groups(self, columns: int) -> int:
+        """Return the number G of targets where an answer has `columns` numbers."""
+        ...
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """Return the answers (N, C) that a model's raw outputs (N, C) stand for."""
+        ...
+
+    def read(self, values: np.ndarray) -> tuple[Tensor, str]:
+        """Return the answers (N, C) of what a black box said, (N, C) float64, and what was wrong with unusable rows.
+
+        An unusable row is a row of NaN.
+        """
+        ...
+
+    def fault(self, answers: Tensor) -> str:
+        """Return what shows that usable answers (N, C) are those of another kind, with the remedy; "" for nothing."""
+        ...
+
+    def probabilities(self, answers: Tensor) -> Tensor:
+        """Return numbers in [0, 1] that tell answers apart, (N, C): probabilities, or the place in the range."""
+        ...
+
+    def shown(self, answers: Tensor) -> Tensor:
+        """Return what files and people get, (N, C): probabilities, or values."""
+        ...
+
+    def loss(self, outputs: Tensor, teacher: Tensor, temperature: float, hard_weight: float) -> Tensor:
+        """Return the student's loss, a scalar >= 0.
+
+        Args:
+            outputs: (B, C) raw outputs of the student.
+            teacher: (B, C) the teacher's answers, on the same device.
+            temperature: Softens probabilities; > 0.
+            hard_weight: Share in [0, 1] of the loss against the teacher's decisions alone.
+        """
+        ...
+
+    def group(self, answers: Tensor) -> Tensor:
+        """Return the target that each answer belongs to, (N,) int64."""
+        ...
+
+    def belonging(self, answers: Tensor) -> Tensor:
+        """Return how surely each answer belongs to each target, (N, G) in [0, 1]."""
+        ...
+
+    def confidence(self, answers: Tensor, targets: Tensor) -> Tensor:
+        """Return how well each answer meets its target (N,) int64, -1 for none: (N,) in [0, 1], NaN for an unusable answer."""
+        ...
+
+    def certainty(self, answers: Tensor) -> Tensor:
+        """Return how sure each answer is, of whatever: (N,) in [0, 1], NaN for an unusable answer."""
+        ...
+
+    def disagreement(self, teacher: Tensor, student: Tensor) -> Tensor:
+        """Return how far two answers are apart: (N,) in [0, 1], NaN for an unusable answer."""
+        ...
+
+    def divergence(self, teacher: Tensor, student: Tensor) -> Tensor:
+        """Return what the loss measures, without temperature, (N,) >= 0: nats, or squares of the range."""
+        ...
+
+    def decisions(self, answers: Tensor) -> Tensor:
+        """Return what the answers decide, (N, D) int64 in 0..O-1; agreement and kappa compare these."""
+        ...
+
+    def options(self, columns: int) -> int:
+        """Return O, among how many options each decision chooses."""
+        ...

@@ -1,0 +1,131 @@
+"""Several labels for each text, each true or not by itself. Answers are log-odds (N, K)."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits, logsigmoid
+
+from distill.kinds.classes import jensen_shannon
+from distill.kinds.reading import log_odds
+
+ENOUGH = 8
+"""Rows that do not add up to one by chance."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """K labels, each yes or no; see `distill.kinds.kind.Kind` for what the methods return.
+
+    A text is asked for one label, and may get others beside it.
+    """
+
+    name: str = "multi_label"
+    texts: int = 1
+    fewest: int = 1
+    problem_type: str = "multi_label_classification"
+
+    def targets(self, labels: Sequence[str]) -> list[str]:
+        """Return the labels."""
+        return list(labels)
+
+    def groups(self, columns: int) -> int:
+        """Return K."""
+        return columns
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """Return the log-odds, which are the model's logits."""
+        return outputs.float()
+
+    def read(self, values: np.ndarray) -> tuple[Tensor, str]:
+        """Read probabilities, each by itself in [0, 1]."""
+        return log_odds(values)
+
+    def fault(self, answers: Tensor) -> str:
+        """Return that all rows add up to one, which independent probabilities do not."""
+        sums = answers.double().sigmoid().sum(dim=1)
+        if len(answers) < ENOUGH or answers.shape[1] < 2 or not ((sums - 1.0).abs() < 1e-3).all():
+            return ""
+        return (
+            f"all of its {len(answers)} answers add up to 1, as those of one class per text do; leave --kind out, or give a "
+            "teacher whose probabilities are independent (sigmoid, not softmax)"
+        )
+
+    def probabilities(self, answers: Tensor) -> Tensor:
+        """Return the probability of each label."""
+        return answers.sigmoid()
+
+    def shown(self, answers: Tensor) -> Tensor:
+        """Return the probability of each label."""
+        return answers.sigmoid()
+
+    def loss(self, outputs: Tensor, teacher: Tensor, temperature: float, hard_weight: float) -> Tensor:
+        """Return the binary `τ² KL(p_T^τ || p_S^τ)`, averaged over texts and labels, with `p^τ = sigmoid(z / τ)`.
+
+        With `hard_weight`, that share of it is the cross-entropy against the labels that the teacher gives. Hinton's loss
+        (arXiv 1503.02531) for K questions of two answers each.
+        """
+        soft = (teacher.float() / temperature).sigmoid()
+        student = outputs.float() / temperature
+        loss = binary_cross_entropy_with_logits(student, soft) - binary_cross_entropy(soft, soft)
+        loss = temperature**2 * loss
+        if not hard_weight:
+            return loss
+        hard = binary_cross_entropy_with_logits(outputs.float(), (teacher > 0).float())
+        return torch.lerp(loss, hard, hard_weight)
+
+    def group(self, answers: Tensor) -> Tensor:
+        """Return the likeliest label, given or not."""
+        return answers.argmax(dim=1)
+
+    def belonging(self, answers: Tensor) -> Tensor:
+        """Return the probability of each label."""
+        return answers.sigmoid()
+
+    def confidence(self, answers: Tensor, targets: Tensor) -> Tensor:
+        """Return how sure the teacher is of the target label: `1 + log2 p`, cut off at 0, which is at even odds. Ours.
+
+        Without a target it is the certainty.
+
+        Examples:
+            >>> Labels().confidence(torch.tensor([[0.0, 9.0], [99.0, 0.0]]), torch.tensor([0, 0])).tolist()
+            [0.0, 1.0]
+        """
+        asked = answers.gather(1, targets.clamp(min=0)[:, None]).squeeze(1)
+        for_label = 1.0 + logsigmoid(asked) / math.log(2)
+        return torch.where(targets >= 0, for_label, self.certainty(answers)).clamp(0.0, 1.0)
+
+    def certainty(self, answers: Tensor) -> Tensor:
+        """Return 1 less the mean entropy of the labels in bits. Ours."""
+        p = answers.double().sigmoid()
+        entropy = -(torch.special.xlogy(p, p) + torch.special.xlogy(1 - p, 1 - p)).mean(dim=1) / math.log(2)
+        return (1.0 - entropy).clamp(0.0, 1.0).float()
+
+    def disagreement(self, teacher: Tensor, student: Tensor) -> Tensor:
+        """Return the Jensen-Shannon divergence, over log 2, of the label that they differ in most. Ours.
+
+        A mean over labels would be small wherever there are many, as they agree on most of them.
+        """
+        p, q = (torch.stack([z.double().sigmoid(), (-z.double()).sigmoid()], dim=-1) for z in (teacher, student))
+        return jensen_shannon(p, q).amax(dim=1).float()
+
+    def divergence(self, teacher: Tensor, student: Tensor) -> Tensor:
+        """Return the binary `KL(p_T || p_S)` in nats, averaged over the labels."""
+        p = teacher.double().sigmoid()
+        yes = p * (logsigmoid(teacher.double()) - logsigmoid(student.double()))
+        no = (1 - p) * (logsigmoid(-teacher.double()) - logsigmoid(-student.double()))
+        return (yes + no).mean(dim=1).float()
+
+    def decisions(self, answers: Tensor) -> Tensor:
+        """Return whether each label is given, (N, K) of 0 and 1: its probability is above one half."""
+        return (answers > 0).long()
+
+    def options(self, columns: int) -> int:
+        """Return 2."""
+        return 2
+
+
+MULTI_LABEL = Labels()

@@ -1,0 +1,135 @@
+"""A number for each text, or for each pair of texts: a regressor. Answers are values (N, 1)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from distill.kinds.reading import numbers
+
+STEPS = ("very low", "low", "middle", "high", "very high")
+"""Names of the targets: the range of values in equal parts."""
+
+ENOUGH, MOST_OUTSIDE = 8, 0.5
+"""Values that say something about their range, and the largest share of them beyond it."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A value, mostly in a known range; see `distill.kinds.kind.Kind` for what the methods return.
+
+    Attributes:
+        low: Lower end of the range.
+        high: Upper end. Values beyond the range are learnt as they are, and count as its ends elsewhere.
+        texts: 1, or 2 for pairs.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    texts: int = 1
+    fewest: int = 1
+    problem_type: str = "regression"
+
+    @property
+    def name(self) -> str:
+        """`score` or `score_pair`."""
+        return "score" if self.texts == 1 else "score_pair"
+
+    def targets(self, labels: Sequence[str]) -> list[str]:
+        """Return the names of the five steps."""
+        return list(STEPS)
+
+    def groups(self, columns: int) -> int:
+        """Return 5."""
+        return len(STEPS)
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """Return the values, which are the model's outputs."""
+        return outputs.float()
+
+    def read(self, values: np.ndarray) -> tuple[Tensor, str]:
+        """Read finite numbers."""
+        return numbers(values)
+
+    def fault(self, answers: Tensor) -> str:
+        """Return that most values lie beyond the range."""
+        outside = (answers < self.low) | (answers > self.high)
+        if len(answers) < ENOUGH or outside.float().mean() <= MOST_OUTSIDE:
+            return ""
+        return (
+            f"most of its {len(answers)} values, which go from {float(answers.min()):.3g} to {float(answers.max()):.3g}, lie "
+            f"beyond {self.low:g} to {self.high:g}; give their range: --score_low and --score_high"
+        )
+
+    def probabilities(self, answers: Tensor) -> Tensor:
+        """Return the place in the range."""
+        return self._place(answers)
+
+    def shown(self, answers: Tensor) -> Tensor:
+        """Return the values."""
+        return answers
+
+    def loss(self, outputs: Tensor, teacher: Tensor, temperature: float, hard_weight: float) -> Tensor:
+        """Return the mean squared difference in units of the range. The temperature has no effect.
+
+        With `hard_weight`, that share of it is a loss of ranks: over all pairs of the batch, the cross-entropy of the
+        student's order against the teacher's (RankNet, Burges et al. 2005).
+        """
+        width = self.high - self.low
+        student, target = outputs.float()[:, 0] / width, teacher.float()[:, 0] / width
+        loss = (student - target).square().mean()
+        if not hard_weight or len(target) < 2:
+            return loss
+        order = torch.sign(target[:, None] - target[None, :])
+        pairs = softplus(-order * (student[:, None] - student[None, :])) * order.abs()
+        return torch.lerp(loss, pairs.sum() / order.abs().sum().clamp_min(1.0), hard_weight)
+
+    def group(self, answers: Tensor) -> Tensor:
+        """Return the step that the value lies in."""
+        place = self._place(answers)[:, 0].nan_to_num(nan=0.0)
+        return (place * len(STEPS)).long().clamp(max=len(STEPS) - 1)
+
+    def belonging(self, answers: Tensor) -> Tensor:
+        """Return the nearness to each step: 1 at its middle, 0 at the middle of the next one and beyond."""
+        middles = (torch.arange(len(STEPS)) + 0.5) / len(STEPS)
+        return (1.0 - (self._place(answers) - middles).abs() * len(STEPS)).clamp(0.0, 1.0)
+
+    def confidence(self, answers: Tensor, targets: Tensor) -> Tensor:
+        """Return the nearness to the middle of the wanted step: 0 at half of the range from it and beyond. Ours.
+
+        Without a target it is 1.
+
+        Examples:
+            >>> Score(0, 5).confidence(torch.tensor([[4.5], [2.0]]), torch.tensor([4, 4])).tolist()
+            [1.0, 0.0]
+        """
+        middle = (targets.clamp(min=0) + 0.5) / len(STEPS)
+        near = 1.0 - 2.0 * (self._place(answers)[:, 0] - middle).abs()
+        return torch.where(targets >= 0, near, self.certainty(answers)).clamp(0.0, 1.0)
+
+    def certainty(self, answers: Tensor) -> Tensor:
+        """Return 1: a value does not say how sure it is."""
+        return torch.where(answers[:, 0].isnan(), torch.nan, 1.0)
+
+    def disagreement(self, teacher: Tensor, student: Tensor) -> Tensor:
+        """Return the distance in units of the range. Ours."""
+        return ((teacher - student).abs()[:, 0] / (self.high - self.low)).clamp(0.0, 1.0)
+
+    def divergence(self, teacher: Tensor, student: Tensor) -> Tensor:
+        """Return the squared distance in units of the range."""
+        return ((teacher - student)[:, 0] / (self.high - self.low)).square()
+
+    def decisions(self, answers: Tensor) -> Tensor:
+        """Return the step that the value lies in, (N, 1)."""
+        return self.group(answers)[:, None]
+
+    def options(self, columns: int) -> int:
+        """Return 5."""
+        return len(STEPS)
+
+    def _place(self, answers: Tensor) -> Tensor:
+        """Return values as places in the range, in [0, 1]."""
+        return ((answers - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
