@@ -22,7 +22,7 @@ ROOMS = {
     },
     "distill.kinds": {"distill.common", "distill"},
     "distill.portable": {"distill.checkpoints", "distill.common", "distill.kinds", "distill.teachers"},
-    "distill.teachers.functions": {"distill.common", "distill.teachers"},
+    "distill.teachers.functions": {"distill.common", "distill.kinds", "distill.teachers"},
     "distill.teachers.services": {
         "distill.checkpoints",
         "distill.common",

@@ -103,7 +103,7 @@ class Score:
         Without a target it is 1.
 
         Examples:
-            >>> Score(0, 5).confidence(torch.tensor([[4.5], [2.0]]), torch.tensor([4, 4])).tolist()
+            >>> Score(0, 5).confidence(torch.tensor([[4.5], [1.0]]), torch.tensor([4, 4])).tolist()
             [1.0, 0.0]
         """
         middle = (targets.clamp(min=0) + 0.5) / len(STEPS)

@@ -54,6 +54,11 @@ class Inputs:
     corpus: list[str]
     untrained: Callable[[str], Student]
 
+    @property
+    def targets(self) -> list[str]:
+        """Names of what an answer may belong to, for instance the classes."""
+        return self.kind.targets(self.labels)
+
 
 def load_inputs(config: StudentsConfig, training: DistillConfig, console: Console) -> Inputs:
     """Load or build what the settings name.

@@ -16,9 +16,11 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
 from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
+from distill.kinds.kind import Kind
 from distill.teachers.found import FoundTeacher, found_teacher
 from eval.data.folders import parquet_files, saved_files
 from eval.data.labelled import load_texts
@@ -52,6 +54,11 @@ class Portion:
     topics: list[str]
     targets: Tensor
     logprobs: Tensor | None = None
+
+    def batch(self, rows: int, answers: Tensor, source: str, kind: Kind) -> SyntheticBatch:
+        """Return the first rows with their answers (at least as many rows, C)."""
+        first = slice(rows)
+        return SyntheticBatch(self.texts[first], answers[first], self.targets[first], self.topics[first], source, kind=kind)
 
 
 class Source(Protocol):

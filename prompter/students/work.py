@@ -139,7 +139,7 @@ class Distillation:
         """Stop the work after the first queries if the teacher knows only one answer. Answers in a dataset are no queries."""
         if not self.config.pilot or (self.queries >= self.config.budget > 0) or (self.ended and all(self.ended)):
             return
-        if found := health.stops(health.pilot([row for row in self.looks if row["asked"]]), self._targets):
+        if found := health.stops(health.pilot([row for row in self.looks if row["asked"]]), self.inputs.targets):
             if not saved:
                 self._save()
             raise WorthlessError(f"{self.config.to}: {health.pilot_line(found, self.queries)}")
@@ -165,7 +165,7 @@ class Distillation:
             seen: list[Container] = [self.held_out, next(iter(self.distillers.values())).replay]
             self.looks.append(health.look(batch, seen) | {"asked": self.queries - asked})
             asked = self.queries
-            if self.config.pilot and (passed := health.pilot_passed(self.looks, self._targets)):
+            if self.config.pilot and (passed := health.pilot_passed(self.looks, self.inputs.targets)):
                 self.console.say(passed)
             kept = self.held_out.take(batch)
             losses = {name: distiller.take(kept, online) for name, distiller in self.distillers.items()}
@@ -219,14 +219,7 @@ class Distillation:
             logprobs = self.inputs.teacher(portion.texts[:rows])
             self.queries += rows
         self.texts += rows
-        batch = SyntheticBatch(
-            portion.texts[:rows],
-            logprobs[:rows],
-            portion.targets[:rows],
-            portion.topics[:rows],
-            source.name,
-            kind=self.inputs.kind,
-        )
+        batch = portion.batch(rows, logprobs, source.name, self.inputs.kind)
         self.unusable += int((~batch.usable).sum())
         return batch
 
@@ -241,14 +234,10 @@ class Distillation:
         self.metrics = {name: round(value, 6) for name, value in step.metrics.items()}
         return step.batch
 
-    @property
-    def _targets(self) -> list[str]:
-        return self.inputs.kind.targets(self.inputs.labels)
-
     def _keep_samples(self, batch: SyntheticBatch, shown: bool) -> None:
         """Log some texts of a method. The user's own texts are never copied."""
         surest = batch.kind.probabilities(batch.teacher_logits).amax(dim=1)
-        rows = sample_rows(batch, self._targets, {"probability": surest})
+        rows = sample_rows(batch, self.inputs.targets, {"probability": surest})
         self.folder.append(SAMPLES, [{"queries": self.queries, **row} for row in rows])
         if shown:
             self.console.samples(rows, f"after {self.queries} queries")
@@ -374,7 +363,7 @@ class Distillation:
             "held_out_texts": len(self.held_out),
             **cut_shares_of(next(iter(self.distillers.values())).replay, inputs.teacher, students, self.console),
             "students": results,
-            "health": health.health(self.looks, self._targets, agreements),
+            "health": health.health(self.looks, self.inputs.targets, agreements),
             "seconds": round(self.seconds + time.perf_counter() - self._since, 1),
             "seed": self.config.seed,
             "versions": library_versions(),

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.common.errors import InputError
+from distill.kinds.classes import SINGLE
 from distill.teachers import stored_answers
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.loading import load_teacher
@@ -30,6 +31,8 @@ CLASSES = 3
 
 class PickyTeacher:
     """A teacher whose last bits depend on the whole batch, as those of a neural network do; "bad" texts get NaN."""
+
+    kind = SINGLE
 
     def __init__(self, labels: Sequence[str] = ("a", "b", "c")) -> None:
         self.labels = list(labels)

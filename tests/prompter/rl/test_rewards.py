@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
 from distill.common.errors import InputError
-from prompter.rl.config import RewardConfig
 from distill.kinds.classes import SINGLE
+from prompter.rl.config import RewardConfig
 from prompter.rl.rewards import NoveltyWindow, topic_ngrams, weighted_sum
 
 

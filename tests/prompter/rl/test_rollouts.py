@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from distill.kinds.classes import SINGLE
 from prompter.generation.config import PolicyConfig, WriterConfig
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Writer
@@ -30,8 +31,9 @@ def rollouts(**changes: Any) -> Rollouts:
     candidates = CandidateConfig(**{name: changes.pop(name) for name in list(changes) if name.startswith("candidate")})
     policy = TopicPolicy(tiny_gpt2(), tokenizer, ["good", "bad"], PolicyConfig(**changes), 3)
     writer = Writer(tiny_gpt2(), tokenizer, WriterConfig(writer_max_new_tokens=6, writer_min_new_tokens=2))
-    student: Any = SimpleNamespace(log_probs=lambda texts: torch.full((len(texts), 2), 0.5).log())
+    student: Any = SimpleNamespace(answers=lambda texts: torch.full((len(texts), 2), 0.5).log())
     teacher: Any = log_probs
+    teacher.kind = SINGLE
     return Rollouts(policy, writer, Scorer(teacher, student, RewardConfig(), clock), candidates, 4, 0, clock)
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from distill.common.errors import InputError
+from distill.kinds.classes import SINGLE
 from prompter.rl.config import RewardConfig
 from prompter.rl.scorer import Scorer
 from prompter.runtime.clock import Clock
@@ -23,8 +24,9 @@ def log_probs(texts: list[str]) -> torch.Tensor:
 
 
 def scorer(*functions: Callable[..., Any], weights: list[float] | None = None, **config: float) -> Scorer:
-    student: Any = SimpleNamespace(log_probs=lambda texts: torch.full((len(texts), 2), 0.5).log())
+    student: Any = SimpleNamespace(answers=lambda texts: torch.full((len(texts), 2), 0.5).log())
     teacher: Any = log_probs
+    teacher.kind = SINGLE
     return Scorer(teacher, student, RewardConfig(**config), Clock(), functions, weights)  # type: ignore[arg-type]
 
 
