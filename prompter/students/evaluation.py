@@ -207,6 +207,12 @@ def open_models(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Me
             labels=(not student and config.teacher_labels) or (task.labels if spec.startswith(UNNAMED_CLASSES) else []),
             asking=Asking(rate=config.teacher_rate) if student else config.asking(),
         )
+        kind = classifier.kind.name.removesuffix("_pair")  # a task says by its columns how many texts there are
+        if kind != task.kind and {kind, task.kind} != {"single", "pair"}:
+            raise InputError(
+                f"{'model' if student else 'teacher'}: {spec} is of the kind {kind}, the task {task.name} of the kind "
+                f"{task.kind}: give a model of this task, or a task of its kind"
+            )
         if note := match_labels(classifier.labels, task, teacher_name(spec)):
             notes.append(note)
         name, same = teacher_name(spec), sum(teacher_name(model) == teacher_name(spec) for model in specs[: len(models)])

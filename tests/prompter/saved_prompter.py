@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from distill.kinds.classes import SINGLE
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.writer import Writer
 from prompter.saved.manifest import save_prompter
@@ -30,5 +31,5 @@ def write_prompter(
                 parameter.add_(0.05 * torch.randn_like(parameter))
         writer = Writer.beside(policy, base, str(lm), parsed.writer, "cpu")
         summary = training if training is not None else {"rollouts": 0, "teacher_queries": 0}
-        save_prompter(run / "prompter", parsed, policy, writer, parsed.flat() | (named or {}), summary)
+        save_prompter(run / "prompter", parsed, policy, writer, parsed.flat() | (named or {}), summary, SINGLE)
     return run

@@ -226,7 +226,9 @@ def test_models_that_do_not_fit_are_refused(
     assert f"teacher: {lm_folder} is not a" in refused(capsys, turned, "--teacher", lm_folder, "--task", task)
     assert "there/is/none does not exist" in refused(capsys, "there/is/none", "--task", task)
     many = classifier(tmp_path / "many", problem_type="multi_label_classification")
-    assert f"model: {many} is a multi-label classifier" in refused(capsys, many, "--task", task)
+    assert f"model: {many} is of the kind multi_label, the task mood of the kind single" in refused(
+        capsys, many, "--task", task
+    )
 
 
 @pytest.mark.parametrize(

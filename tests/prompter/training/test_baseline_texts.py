@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from distill.batch import SyntheticBatch
+from distill.kinds.classes import SINGLE
 from prompter.generation.config import WriterConfig
 from prompter.generation.writer import Writer
 from prompter.training.baseline_texts import (
@@ -94,6 +95,7 @@ def test_random_words_keep_frequencies_and_lose_order() -> None:
 
 def test_batches_carry_the_answers_in_order() -> None:
     class Lengths:
+        kind = SINGLE
         labels = ["short", "long"]
 
         def __call__(self, texts: list[str]) -> torch.Tensor:
