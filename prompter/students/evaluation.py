@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from distill.common.errors import InputError
 from distill.common.hub import load_config, model_folder
 from distill.portable.exported import ExportedClassifier
 from distill.teachers.config import Asking

@@ -18,7 +18,6 @@ from distill.student import FROM_CONFIG, TEACHER_LAYERS, Student, load_student
 from distill.students.static import FROM_TEACHER, STATIC
 from distill.teachers.config import Asking
 from distill.teachers.found import TOY, FoundTeacher
-from distill.teachers.names import reads_pairs
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_teacher
 from eval.classifiers.scoring import answer
@@ -104,7 +103,8 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
 
     students = {name: untrained(name) for name in specs}
     corpus = read_sentences(str(config.corpus)) if config.method and METHODS[config.method].needs_corpus else []
-    return Inputs(sources, teacher, kind, labels, students, _load_evaluation(config, labels, teacher), corpus, untrained)
+    evaluation = _load_evaluation(config, labels, kind, teacher)
+    return Inputs(sources, teacher, kind, labels, students, evaluation, corpus, untrained)
 
 
 def _tokenizer_of(found: FoundTeacher, config: StudentsConfig) -> str | None:
@@ -149,9 +149,11 @@ def _open_teacher_if_needed(
     return teacher
 
 
-def _load_evaluation(config: StudentsConfig, labels: list[str], teacher: CachedTeacher | None) -> EvaluationData | None:
+def _load_evaluation(
+    config: StudentsConfig, labels: list[str], kind: Kind, teacher: CachedTeacher | None
+) -> EvaluationData | None:
     """Load the labelled data of the report, with the teacher's answers if there is a teacher."""
-    evaluation = load_evaluation(config, labels, *(("pair", 2) if reads_pairs(labels) else ("single", 1)))
+    evaluation = load_evaluation(config, labels, kind.name.removesuffix("_pair"), kind.texts)
     if evaluation is not None and teacher is not None:
         evaluation.teacher_log_probs = answer(teacher, evaluation)
     return evaluation

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from distill.common.errors import InputError
 from distill.processes.group import ALONE, Processes
 from distill.student import Student, load_student
-from distill.teachers.names import reads_pairs, teacher_name
+from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import set_calibration
 from eval.classifiers.opening import open_teacher
@@ -83,7 +83,7 @@ def load_teacher_and_data(
     if teacher is None:
         teacher = opened(labels)
         teacher.restore(counters)
-    evaluation = load_evaluation(run, teacher.labels, *(("pair", 2) if reads_pairs(teacher.labels) else ("single", 1)))
+    evaluation = load_evaluation(run, teacher.labels, teacher.kind.name.removesuffix("_pair"), teacher.kind.texts)
     if evaluation is not None:
         evaluation.teacher_log_probs = answer(teacher, evaluation)
     return TeacherAndData(teacher, evaluation)
