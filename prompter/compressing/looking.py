@@ -12,7 +12,7 @@ from distill.common.errors import InputError
 from distill.common.hub import load_config
 from distill.config import DistillConfig
 from distill.distiller import Distiller
-from distill.kinds.names import reads_pairs
+from distill.kinds.classes import SINGLE
 from distill.methods.config import AsDfdConfig
 from distill.student import Student, load_student
 from distill.teachers.found import TOY
@@ -90,11 +90,11 @@ def look_at_teacher(config: CompressConfig, console: Console) -> Looked:
     if FUNCTION_NAME.fullmatch(config.teacher) and not config.teacher.startswith(TOY) and not os.path.exists(config.teacher):
         return Looked(name, FUNCTION, config.teacher_labels or None)
     teacher = open_local(config, console)
-    if reads_pairs(teacher.labels):
+    if teacher.kind != SINGLE:
         raise InputError(
-            f"teacher: {name} classifies pairs of texts ({', '.join(teacher.labels)}), which is not supported yet; to ask "
-            "an NLI model zero-shot, give your own classes as teacher_labels; if it reads single texts, name its classes "
-            "otherwise (teacher_labels)."
+            f"teacher: {name} is of the kind {teacher.kind.name} ({', '.join(teacher.labels)}), which compress does not take: "
+            "use train, export and distill; to ask an NLI model zero-shot, give your own classes as teacher_labels; if it "
+            "gives one class for one text, --kind single"
         )
     white = teacher.white_box
     layers = getattr(white.model.config, "num_hidden_layers", None) if white else None

@@ -225,9 +225,9 @@ def test_kinds_that_are_not_supported_are_refused_by_name(tmp_path: Path, capsys
     (words / "config.json").write_text(json.dumps(config | {"architectures": ["BertForTokenClassification"]}))
     capsys.readouterr()
     for teacher, said in (
-        (pairs, "classifies pairs of texts"),
-        (numbers, "a regressor"),
-        (several, "multi-label"),
+        (pairs, "is of the kind pair"),
+        (numbers, "is of the kind score"),
+        (several, "is of the kind multi_label"),
         (words, "labels words"),
         (tmp_path / "nowhere", "does not exist"),
     ):
