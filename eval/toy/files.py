@@ -6,16 +6,17 @@ from pathlib import Path
 from distill.common.errors import InputError
 from distill.common.folder_cache import cached_folder, source_hash
 from eval.toy.models import toy_masked_lm, toy_rewriter, toy_teacher, toy_writer
+from eval.toy.tasks.made import kind_teacher, pair_corpus, pair_writer, task_folder
+from eval.toy.tasks.table import TASKS
+from eval.toy.tasks.world import CORPUS_SENTENCES
 from eval.toy.world import TASK_LABELS, shared_world
-
-CORPUS_SENTENCES = 20_000
 
 
 def toy_path(name: str, kind: str, quiet: bool = False) -> Path:
     """Return the cached file or folder behind a name such as `toy:sentiment`.
 
     Args:
-        name: `toy` (language models and corpus) or `toy:TASK`.
+        name: `toy` (language models and corpus) or `toy:TASK`. `toy:pairs` has a writer and a corpus of its own.
         kind: `teacher`, `writer`, `masked-lm`, `rewriter`, `train`, `test` or `corpus`.
         quiet: Show no progress bar while a model is trained.
 
@@ -24,20 +25,21 @@ def toy_path(name: str, kind: str, quiet: bool = False) -> Path:
     """
     task = name.partition(":")[2]
     if kind == "writer":
-        return toy_writer(quiet=quiet)
+        return pair_writer(quiet=quiet) if task == "pairs" else toy_writer(quiet=quiet)
     if kind == "masked-lm":
         return toy_masked_lm(quiet=quiet)
     if kind == "rewriter":
         return toy_rewriter(quiet=quiet)
     if kind == "corpus":
-        return _files("") / "corpus.txt"
-    if task not in TASK_LABELS:
-        raise InputError(f"'{name}' is not a toy task: expected one of {', '.join('toy:' + task for task in TASK_LABELS)}")
+        return pair_corpus() if task == "pairs" else _files("") / "corpus.txt"
+    known = [*TASK_LABELS, *TASKS]
+    if task not in known:
+        raise InputError(f"'{name}' is not a toy task: expected one of {', '.join('toy:' + task for task in known)}")
     if kind not in ("teacher", "train", "test"):
         raise InputError(f"'{name}' has the splits train and test, no '{kind}'; name one of them.")
     if kind == "teacher":
-        return toy_teacher(task, quiet=quiet)
-    return _files(task) / f"{kind}.jsonl"
+        return kind_teacher(task, quiet=quiet) if task in TASKS else toy_teacher(task, quiet=quiet)
+    return (task_folder(task) if task in TASKS else _files(task)) / f"{kind}.jsonl"
 
 
 def _files(task: str) -> Path:

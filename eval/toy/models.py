@@ -50,7 +50,7 @@ def toy_teacher(
     def build(folder: Path) -> None:
         train_teacher(shared_world(seed), task, settings, folder, quiet)
 
-    return cached_folder(f"teacher-{task}", _key("teacher", settings, seed, task=task), build, cache_dir)
+    return cached_folder(f"teacher-{task}", model_key("teacher", settings, seed, task=task), build, cache_dir)
 
 
 def toy_writer(
@@ -70,7 +70,7 @@ def toy_writer(
     def build(folder: Path) -> None:
         train_writer(shared_world(seed), settings, folder, quiet)
 
-    return cached_folder("writer", _key("writer", settings, seed), build, cache_dir)
+    return cached_folder("writer", model_key("writer", settings, seed), build, cache_dir)
 
 
 def toy_masked_lm(
@@ -89,7 +89,7 @@ def toy_masked_lm(
     def build(folder: Path) -> None:
         train_masked_lm(shared_world(seed), settings, folder, quiet)
 
-    return cached_folder("masked-lm", _key("masked_lm", settings, seed, others=("teacher", "writer")), build, cache_dir)
+    return cached_folder("masked-lm", model_key("masked_lm", settings, seed, others=("teacher", "writer")), build, cache_dir)
 
 
 def toy_rewriter(
@@ -110,17 +110,19 @@ def toy_rewriter(
         train_rewriter(shared_world(seed), settings, folder, quiet)
 
     # Its word vectors are made by the code of the writer.
-    return cached_folder("rewriter", _key("rewriter", settings, seed, others=("writer",)), build, cache_dir)
+    return cached_folder("rewriter", model_key("rewriter", settings, seed, others=("writer",)), build, cache_dir)
 
 
-def _key(
-    name: str,
-    settings: TeacherSettings | WriterSettings | MaskedLMSettings | RewriterSettings,
-    seed: int,
-    others: Sequence[str] = (),
-    **more: Any,
-) -> dict[str, Any]:
-    """Return everything that a trained model depends on; `others` are further modules of this package that make it."""
+def model_key(name: str, settings: Any, seed: int, others: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+    """Return everything that a trained model depends on.
+
+    Args:
+        name: Module of this package that trains it, such as "writer" or "tasks/teachers".
+        settings: Its hyper-parameters, a dataclass.
+        seed: Seed of the world and the model.
+        others: Further modules of this package that make it.
+        more: Whatever else it depends on, as JSON values.
+    """
     here, shared = Path(__file__).parent, Path(distill.common.__file__).parent
     sources = [here / f"{part}.py" for part in ("words", "grammar", "reviews", "world", "fit", name, *others)]
     sources += [shared / f"{part}.py" for part in ("seeding", "precision", "encode")]

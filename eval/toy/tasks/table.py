@@ -1,0 +1,33 @@
+"""The tasks of every kind but `single`, and further tasks of that kind, each with what draws its rows."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from eval.toy.tasks import pairs, score, tags, topics
+from eval.toy.tasks.world import JudgedWorld, Row
+
+
+@dataclass(frozen=True)
+class TaskOfKind:
+    """A toy task.
+
+    Attributes:
+        kind: `single`, `pair`, `multi_label`, `score` or `tokens`.
+        labels: Names of classes, labels or tags; the one name of the number for `score`.
+        draw: Draws a row, given the world, the row's number, and a source of random numbers.
+        module: The module of this package that draws; a change of it makes data and teacher again.
+    """
+
+    kind: str
+    labels: list[str]
+    draw: Callable[[JudgedWorld, int, random.Random], Row]
+    module: str
+
+
+TASKS: dict[str, TaskOfKind] = {
+    "pairs": TaskOfKind("pair", pairs.LABELS, pairs.draw, "pairs"),
+    "score": TaskOfKind("score", ["score"], score.draw, "score"),
+    "tags": TaskOfKind("tokens", tags.LABELS, tags.draw, "tags"),
+    "topics": TaskOfKind("multi_label", topics.LABELS, topics.draw, "topics"),
+}

@@ -1,0 +1,70 @@
+"""The tasks of every kind: their rows are private, balanced, and hold what their kind needs."""
+
+import random
+from collections import Counter
+
+import pytest
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from eval.toy.tasks import pairs, score, tags, topics
+from eval.toy.tasks.table import TASKS
+from eval.toy.tasks.world import JudgedWorld, Row, private_rows
+
+
+@pytest.fixture(scope="module")
+def drawn() -> dict[str, list[Row]]:
+    world = JudgedWorld(0)
+    return {
+        name: [task.draw(world, number, random.Random(f"{name} {number}")) for number in range(1500)]
+        for name, task in TASKS.items()
+    }
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_splits_share_no_text_with_each_other_or_the_public(name):
+    draw = TASKS[name].draw
+    first = private_rows(name, draw, set(), train=300, test=60)
+    assert first == private_rows(name, draw, set(), train=300, test=60)
+    texts = [row["text"] + row.get("text_pair", "") for split in first.values() for row in split]
+    assert len(set(texts)) == len(texts) == 360
+    public = {row["text"] for row in first["train"][:50]}
+    kept = private_rows(name, draw, public, train=300, test=60)
+    if name != "pairs":  # a public sentence may be the half of a pair
+        assert not public & {row["text"] for split in kept.values() for row in split}
+    assert private_rows(name, draw, set(), seed=1, train=20, test=5) != private_rows(name, draw, set(), train=20, test=5)
+
+
+def test_labels_of_topics_are_the_domain_and_what_is_said(drawn):
+    sets = Counter(tuple(row["labels"]) for row in drawn["topics"])
+    assert set(sets) == {(0,), (1,), (2,), (3,), (0, 1), (2, 3)} and min(sets.values()) > 150
+    for row in drawn["topics"]:
+        assert row["label_names"] == [topics.LABELS[label] for label in row["labels"]]
+
+
+def test_scores_fill_the_range_and_follow_the_mind(drawn):
+    scores = [row["label"] for row in drawn["score"]]
+    assert min(scores) == score.LOW and max(scores) == score.HIGH
+    blame, praise = scores[::2], scores[1::2]
+    assert sum(blame) / len(blame) < 2.4 < 3.6 < sum(praise) / len(praise)
+    assert len(set(scores)) > 15
+
+
+def test_tags_nest_and_have_all_types(drawn):
+    for row in drawn["tags"]:
+        assert len(row["tokens"]) == len(row["tags"])
+        for before, tag in zip(["O", *row["tags"]], row["tags"], strict=False):
+            assert tag in tags.LABELS and (tag[0] != "I" or before[2:] == tag[2:])
+    counts = Counter(tag for row in drawn["tags"] for tag in row["tags"])
+    assert all(counts[f"B-{name}"] > 50 for name in tags.TYPES)
+    assert counts["I-praised"] > 50 and counts["I-faulted"] > 50
+
+
+def test_neither_half_of_a_pair_says_the_answer(drawn):
+    rows = drawn["pairs"]
+    labels = [row["label"] for row in rows]
+    assert Counter(labels) == {0: 500, 1: 500, 2: 500} and len(pairs.LABELS) == 3
+    for column in ("text", "text_pair"):
+        counts = CountVectorizer(ngram_range=(1, 2)).fit_transform([row[column] for row in rows])
+        model = LogisticRegression(max_iter=200).fit(counts[:1000], labels[:1000])
+        assert model.score(counts[1000:], labels[1000:]) < 0.42
