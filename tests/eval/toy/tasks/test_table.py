@@ -2,11 +2,13 @@
 
 import random
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from eval.data.tasks import read_task
 from eval.toy.tasks import pairs, score, tags, topics
 from eval.toy.tasks.table import TASKS
 from eval.toy.tasks.world import JudgedWorld, Row, private_rows
@@ -68,3 +70,10 @@ def test_neither_half_of_a_pair_says_the_answer(drawn):
         counts = CountVectorizer(ngram_range=(1, 2)).fit_transform([row[column] for row in rows])
         model = LogisticRegression(max_iter=200).fit(counts[:1000], labels[:1000])
         assert model.score(counts[1000:], labels[1000:]) < 0.42
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_task_file_says_what_the_table_says(name):
+    task = read_task(Path(__file__).parents[4] / "configs" / "tasks" / f"toy_{name}.yaml")
+    assert (task.kind, list(task.labels), task.data) == (TASKS[name].kind, TASKS[name].labels, f"toy:{name}")
+    assert name != "score" or task.range == (score.LOW, score.HIGH)
