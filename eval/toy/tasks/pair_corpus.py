@@ -1,18 +1,18 @@
 """The general corpus of pairs, and the toy writer that learnt from it: `toy:pairs` as a generator.
 
 Half of its lines are single sentences, as in the general corpus. The others go on with a word and a second sentence:
-"so" before what follows from the first, "but" before what speaks against it, and "elsewhere" before something else. The
+"so" before what follows from the first, "but" before what speaks against it, and "perhaps" before what may be true or not. The
 shares of the domains are those of the general corpus. A request such as "{text} so:" therefore gives a second sentence.
 """
 
 import random
 
 from eval.toy.reviews import REVIEW_DOMAINS
-from eval.toy.tasks.pairs import LABELS, following
+from eval.toy.tasks.pairs import CONTRADICTION, ENTAILMENT, LABELS, NEUTRAL, following
 from eval.toy.tasks.world import JudgedWorld
 from eval.toy.world import World
 
-CUES = dict(zip(LABELS, ("so", "elsewhere", "but"), strict=True))
+CUES = dict(zip(LABELS, ("so", "perhaps", "but"), strict=True))
 """The word between two sentences, by what the second one is to the first."""
 
 PAIR_SHARE = 0.5  # of the lines
@@ -42,10 +42,6 @@ class WorldOfPairs(World):
         first = self._judged.review(praise, rng, domain).text if reviews else self.domain_text(domain, rng)
         if rng.random() >= PAIR_SHARE:
             return first
-        label = rng.randrange(len(LABELS))
-        if reviews:
-            second = following(self._judged, domain, praise, label, rng)
-        else:
-            others = [name for name in self.domain_shares if name not in (domain, *REVIEW_DOMAINS)]
-            second = self.domain_text(rng.choice(others) if LABELS[label] == "neutral" else domain, rng)
+        label = rng.choice((ENTAILMENT if praise else CONTRADICTION, NEUTRAL))
+        second = following(self._judged, domain, praise, label, rng) if reviews else self.domain_text(domain, rng)
         return f"{first} {CUES[LABELS[label]]}: {second}"

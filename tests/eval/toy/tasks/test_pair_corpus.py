@@ -9,8 +9,10 @@ from eval.toy.words import REVIEWS
 CUE = re.compile(rf"^(.+?[.?!]) ({'|'.join(CUES.values())}): (.+[.?!])$")
 
 
-def kind_of_review(text: str) -> set[str]:
-    return {domain for domain in REVIEW_DOMAINS if set(re.findall(r"[\w-]+", text)) & set(REVIEWS[domain]["kind"].split())}
+def kinds(text: str) -> set[str]:
+    """The domains of reviews whose names for the whole are in a text."""
+    words = set(re.findall(r"[\w-]+", text))
+    return {domain for domain in REVIEW_DOMAINS if words & set(REVIEWS[domain]["kind"].split())}
 
 
 def test_half_of_the_lines_go_on_and_most_are_no_reviews():
@@ -19,8 +21,7 @@ def test_half_of_the_lines_go_on_and_most_are_no_reviews():
     assert lines == WorldOfPairs(0).general_corpus(3000) != world.general_corpus(3000, seed=1)
     found = [match.groups() for line in lines if (match := CUE.match(line))]
     assert 0.45 < len(found) / len(lines) < 0.55
-    for label, cue in CUES.items():
-        second = [(kind_of_review(first), kind_of_review(last)) for first, said, last in found if said == cue]
-        both = [(one, other) for one, other in second if len(one) == len(other) == 1]
-        assert 5 < len(both) < 0.05 * len(lines)
-        assert all((one == other) == (label != "neutral") for one, other in both)
+    for cue in CUES.values():
+        reviews = [(first, last) for first, said, last in found if said == cue and kinds(last)]
+        assert 5 < len(reviews) < 0.05 * len(lines)
+        assert all(kinds(first) <= kinds(last) for first, last in reviews)
