@@ -2,8 +2,8 @@
 
 The second sentence praises: either some of it ("not every plot was silly") or all of it ("not one plot was silly"). From a
 review that praises the first follows, and the second may be true or not. A review that blames leaves the first open and
-contradicts the second. So neither half alone decides: the answer depends on a sum of what both say. A parity, "of the same mind
-or not", is no task for models that begin with random weights: a teacher of this size stayed at chance.
+contradicts the second. So neither half alone decides: the answer depends on a sum of what both say. A parity, "of the same
+mind or not", is no task for models that begin with random weights: a teacher of this size stayed at chance.
 """
 
 import functools
