@@ -273,7 +273,7 @@ def _why_not_both(config: CompressConfig, looked: Looked, reachable: Callable[[s
     if _only_numbered(looked):
         return "the classes are only numbered: give --teacher_labels with their names"
     if fault := reachable(GENERATOR):
-        return f"{GENERATOR} cannot be had here ({fault}); give --generator with the folder of a language model"
+        return f"{GENERATOR} {fault}: give --generator with the folder of a language model"
     return ""
 
 
