@@ -160,7 +160,8 @@ def pooled(looks: Sequence[Look]) -> dict[str, Any]:
     if not usable:
         return found
     counts = _summed(looks, "classes")
-    mean = [sum(row["mean"][k] * row["usable"] for row in looks) / usable for k in range(len(counts))]
+    numbers = len(looks[0]["mean"])
+    mean = [sum(row["mean"][k] * row["usable"] for row in looks) / usable for k in range(numbers)]
     variance = sum(row["square"] * row["usable"] for row in looks) / usable - sum(value * value for value in mean)
     found |= {"classes": [count / usable for count in counts], "majority": max(counts) / usable}
     found["spread"] = math.sqrt(max(0.0, variance) / 2)

@@ -13,6 +13,8 @@ from sklearn.metrics import cohen_kappa_score
 
 from distill.batch import SyntheticBatch
 from distill.held_out import cohen_kappa
+from distill.kinds.labels import MULTI_LABEL
+from distill.kinds.scores import Score
 from eval.classifiers import agreement, health
 
 LABELS = ["no", "yes"]
@@ -140,3 +142,17 @@ def test_the_thresholds_on_the_page_are_those_of_the_code() -> None:
     assert (health.ONE_CLASS, agreement.WORTHLESS_KAPPA, health.SPREAD, health.LEARNING_KAPPA) == (0.9, 0.2, 0.05, 0.4)
     for words in ("90 % of", "below .2", "spread below .05", "below .4"):
         assert words in text
+
+
+@pytest.mark.parametrize("kind", [MULTI_LABEL, Score(0.0, 1.0)])
+def test_other_kinds_are_looked_at_by_their_groups_and_decisions(kind: Any) -> None:
+    columns = 1 if isinstance(kind, Score) else 3
+    teacher = torch.rand(40, columns, generator=torch.Generator().manual_seed(0))
+    answers = teacher if isinstance(kind, Score) else (teacher * 8 - 4)
+    of_kind = SyntheticBatch([str(i) for i in range(40)], answers, torch.full((40,), -1), [""] * 40, "prompted", kind=kind)
+    found = health.pooled([health.look(of_kind, [], answers), health.look(of_kind, [], -answers)])
+    assert len(found["classes"]) == kind.groups(columns) and sum(found["classes"]) == pytest.approx(1)
+    decided = kind.decisions(answers).numel()
+    assert found["compared"] == 2 * decided and found["agreement"] < 1
+    assert health.pooled([health.look(of_kind, [], answers)])["kappa"] == pytest.approx(1)
+    assert found["spread"] > health.SPREAD
