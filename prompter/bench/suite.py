@@ -13,8 +13,8 @@
       - {budgets: [9000], settings: {student_updates: 1200}}
 
 A method is a named set of settings. It is one of `PROMPTERS`, a baseline, a published method (`distill.methods.table`), or a
-method of the user's own: settings of the prompter or, with a key `method`, of a published method. Every cell is checked like
-the flags of `prompter train` before the first one runs, so a mistake in the last line costs no time.
+method of the user's own: settings of the prompter or, with a key `method`, of a published method or a baseline. Each cell is
+checked like the flags of `prompter train` before the first one runs, so a mistake in the last line costs no time.
 """
 
 import itertools
@@ -188,8 +188,9 @@ def _method(entry: Any, where: str) -> tuple[str, str, dict[str, Any]]:
         ((name, own),) = entry.items()
         if isinstance(own, Mapping) and name not in known:
             text = str(own.get("method", PROMPTED))
-            if text != PROMPTED and text not in METHODS:
-                raise InputError(f"{where}: method '{name}' is of method '{text}', expected one of {', '.join(METHODS)}")
+            if text not in (PROMPTED, *BASELINES, *METHODS):
+                expected = ", ".join((PROMPTED, *METHODS, *BASELINES))
+                raise InputError(f"{where}: method '{name}' is of method '{text}', expected one of {expected}")
             return str(name), text, {key: value for key, value in own.items() if key != "method"}
     raise InputError(f"{where}: method {entry!r}; expected a known name, or a new one with its settings")
 

@@ -84,6 +84,7 @@ def test_a_missing_config_file_is_named() -> None:
         "configs/toy/prompted.yaml",
         "configs/ag_news.yaml",
         "configs/sst2.yaml",
+        "configs/cola.yaml",
         "configs/bench/ag_news.yaml",
         "configs/bench/sst2.yaml",
     ],
