@@ -1,5 +1,6 @@
 """The tasks of `table` as files, their trained teachers, and the writer of pairs: made once, then taken from the cache."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -57,8 +58,8 @@ def kind_teacher(
     Raises:
         InputError: The cache folder cannot be written.
     """
-    settings = settings or KindTeacherSettings()
     task = TASKS[name]
+    settings = settings or dataclasses.replace(KindTeacherSettings(), epochs=task.epochs)
 
     def build(folder: Path) -> None:
         lines = (task_folder(name, cache_dir, seed=seed) / "train.jsonl").read_text(encoding="utf-8").splitlines()

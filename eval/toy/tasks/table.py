@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from eval.toy.tasks import pairs, score, tags, topics
+from eval.toy.tasks import acceptable, pairs, score, tags, topics
 from eval.toy.tasks.world import JudgedWorld, Row
 
 
@@ -17,15 +17,18 @@ class TaskOfKind:
         labels: Names of classes, labels or tags; the one name of the number for `score`.
         draw: Draws a row, given the world, the row's number, and a source of random numbers.
         module: The module of this package that draws; a change of it makes data and teacher again.
+        epochs: Passes of the teacher over its rows.
     """
 
     kind: str
     labels: list[str]
     draw: Callable[[JudgedWorld, int, random.Random], Row]
     module: str
+    epochs: int = 4
 
 
 TASKS: dict[str, TaskOfKind] = {
+    "acceptable": TaskOfKind("single", acceptable.LABELS, acceptable.draw, "acceptable", epochs=8),
     "pairs": TaskOfKind("pair", pairs.LABELS, pairs.draw, "pairs"),
     "score": TaskOfKind("score", ["score"], score.draw, "score"),
     "tags": TaskOfKind("tokens", tags.LABELS, tags.draw, "tags"),

@@ -64,3 +64,10 @@ def test_the_shipped_suites_are_sound() -> None:
     assert {cell.method for cell in toy.cells} >= {*PROMPTERS}
     assert {cell.text for cell in real.cells} >= {*BASELINES}
     assert {cell.task for cell in real.cells} == {"ag_news", "sst2"}
+
+
+def test_an_own_method_may_be_a_baseline(suite) -> None:
+    (cell,) = read_suite(suite(methods=[{"edited": {"method": "unprompted", "writer_temperature": 1.3}}])).cells
+    assert (cell.method, cell.text, cell.parsed("x").run.compare) == ("edited", "unprompted", ["unprompted"])
+    with pytest.raises(InputError, match="method 'edited' is of method 'unpromted', expected one of prompted, .*unprompted"):
+        read_suite(suite(methods=[{"edited": {"method": "unpromted"}}]))

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import matthews_corrcoef
 
 from eval.data.tasks import read_task
-from eval.toy.tasks import pairs, score, tags, topics
+from eval.toy.tasks import acceptable, pairs, score, tags, topics
 from eval.toy.tasks.table import TASKS
 from eval.toy.tasks.world import JudgedWorld, Row, private_rows
 
@@ -60,6 +61,27 @@ def test_tags_nest_and_have_all_types(drawn):
     counts = Counter(tag for row in drawn["tags"] for tag in row["tags"])
     assert all(counts[f"B-{name}"] > 50 for name in tags.TYPES)
     assert counts["I-praised"] > 50 and counts["I-faulted"] > 50
+
+
+def test_three_of_ten_sentences_are_damaged_and_words_alone_do_not_say_which(drawn):
+    rows = drawn["acceptable"]
+    labels = [row["label"] for row in rows]
+    assert Counter(labels) == {0: 450, 1: 1050}
+    assert all(
+        (row["label_name"], row["text"]) == (acceptable.LABELS[row["label"]], " ".join(row["text"].split())) for row in rows
+    )
+    counts = CountVectorizer().fit_transform([row["text"] for row in rows])
+    model = LogisticRegression(max_iter=200, class_weight="balanced").fit(counts[:1000], labels[:1000])
+    assert matthews_corrcoef(labels[1000:], model.predict(counts[1000:])) < 0.55
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_damage_changes_order_agreement_or_leaves_a_word_out(seed):
+    text, draw = "the soup was bland, but we tried a pie.", random.Random(seed)
+    made = {acceptable.damaged(text, draw) for _ in range(60)}
+    assert {"soup was bland, but we tried a pie.", "the soup were bland, but we tried a pie."} <= made
+    assert {"soup the was bland, but we tried a pie.", "the soup was bland, but we tried an pie."} <= made
+    assert text not in made and acceptable.damaged("fine.", draw) == ""
 
 
 def test_neither_half_of_a_pair_alone_says_the_answer(drawn):

@@ -13,7 +13,12 @@ from eval.toy.tasks.teachers import KindTeacherSettings, train_kind_teacher
 from eval.toy.tasks.world import Row, private_rows
 
 SMALL = KindTeacherSettings(layers=1, hidden=24, heads=2, epochs=1)
-PROBLEM = {"topics": "multi_label_classification", "score": "regression", "pairs": "single_label_classification"}
+PROBLEM = {
+    "acceptable": "single_label_classification",
+    "topics": "multi_label_classification",
+    "score": "regression",
+    "pairs": "single_label_classification",
+}
 
 
 @pytest.mark.parametrize("name", TASKS)
