@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eval.report.charts import Series, line_chart, percent_mark
+from eval.report.scores import SCORES
 from eval.report.values import mapping, number, rows, short
 
 QUERIES = "teacher queries"
@@ -29,7 +30,7 @@ def curves(
         line("agreement", "student agrees"),
         line("wanted_share", "target class"),
     ]
-    scores = {key: [line(key, "student")] for key in ("accuracy", "matthews_correlation")}
+    scores = {key: [line(key, "student")] for key in ("accuracy", *SCORES)}
     for key, series in scores.items():
         series += _levels(summary, key) if series[0].points else []
     drawn: list[tuple[str, str, list[Series], str, dict[str, Any]]] = [
@@ -47,8 +48,12 @@ def curves(
          [line("reward/disagreement", "disagreement")], "divergence (bits)", {"from_zero": True}),
         ("Accuracy on the evaluation data", "Reported only, never used to select anything. Level lines: final values.",
          scores["accuracy"], "accuracy", {"y_format": percent_mark}),
-        ("Matthews correlation on the evaluation data", "Reported only. 0: chance, or always the same class.",
-         scores["matthews_correlation"], "Matthews correlation", {"from_zero": True}),
+        *(
+            (f"{shown.name[0].upper()}{shown.name[1:]} on the evaluation data",
+             "Reported only, never used to select anything." + f" {shown.without}.".capitalize() * bool(shown.without),
+             scores[key], shown.name, {"from_zero": True})
+            for key, shown in SCORES.items()
+        ),
         ("Distinct topics", "It falls when the prompter repeats itself.", [line("distinct_topics", "distinct topics")],
          "share of the rollout", {"from_zero": True, "y_format": percent_mark}),
         ("Student's loss", "Distillation loss on the replay.", [line("student_loss", "student's loss")], "loss (nats)",

@@ -21,6 +21,7 @@ from distill.common.files import read_json, read_yaml, write_text
 from eval.report.charts import percent
 from eval.report.curves import curves
 from eval.report.page import page
+from eval.report.scores import SCORES
 from eval.report.tables import budget, confusion, headline, prompt_table, settings_table, time_split, topic_table
 from eval.report.texts import before_and_after, most_apart
 from eval.report.values import duration, mapping, number, rows, short, whole
@@ -106,13 +107,16 @@ def run_outcome(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
     """Summarise the result of the run in one sentence, from measured values only."""
     students = mapping(summary.get("students"))
     prompted = mapping(students.get("prompted"))
-    accuracy, matthews = number(prompted.get("accuracy")), number(prompted.get("matthews_correlation"))
+    accuracy = number(prompted.get("accuracy"))
     queries = number(summary.get("teacher_queries")) or number(prompted.get("queries"))
     spent = f"With {whole(queries)} teacher queries and no training data" if queries else "Without training data"
     if not summary:
         last = _last(metrics, "queries")
         so_far = f"; this page shows it after {whole(last)} teacher queries" if last else ""
         return f"This run is not finished and has no result yet{so_far}."
+    metric = summary.get("metric")
+    if isinstance(metric, str) and metric in SCORES and (value := number(prompted.get(metric))) is not None:
+        return f"{spent}, the prompted student reaches {_by_metric(summary, metric, value)}"
     if accuracy is None:
         agreement, where = number(prompted.get("agreement")), "on the evaluation texts"
         if agreement is None:
@@ -123,8 +127,6 @@ def run_outcome(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
             f"{spent}, the student agrees with its teacher on {percent(agreement)} {where}; "
             "no labelled data was given, so its accuracy is unknown."
         )
-    if summary.get("metric") == "matthews_correlation" and matthews is not None:
-        return f"{spent}, the prompted student reaches {_matthews(summary, matthews)}"
     sentence = f"{spent}, the prompted student reaches {percent(accuracy)} accuracy"
     compared = []
     unprompted = number(mapping(students.get("unprompted")).get("accuracy"))
@@ -141,14 +143,15 @@ def run_outcome(summary: Mapping[str, Any], metrics: Sequence[Mapping]) -> str:
     return sentence + (f"; its teacher has {percent(teacher)}." if teacher is not None else ".")
 
 
-def _matthews(summary: Mapping[str, Any], value: float) -> str:
-    """Return the end of that sentence where the Matthews correlation is what results are compared by."""
-    models = {"its teacher has": summary.get("teacher")}
+def _by_metric(summary: Mapping[str, Any], metric: str, value: float) -> str:
+    """Return the end of that sentence where another metric than the accuracy is what results are compared by."""
+    models, shown = {"its teacher has": summary.get("teacher")}, SCORES[metric]
     for name, words in (("unprompted", "unprompted text gives the same student"), ("real", "real training text gives it")):
         models[words] = mapping(summary.get("students")).get(name)
-    found = {words: number(mapping(model).get("matthews_correlation")) for words, model in models.items()}
-    others = [f"{words} {other:.3f}" for words, other in found.items() if other is not None]
-    return f"a Matthews correlation of {value:.3f} (0: always one class)" + "".join(f"; {other}" for other in others) + "."
+    found = {words: number(mapping(model).get(metric)) for words, model in models.items()}
+    others = [f"{words} {shown.text(other)}" for words, other in found.items() if other is not None]
+    without = f" ({shown.without})" if shown.without else ""
+    return f"{shown.words} of {shown.text(value)}{without}" + "".join(f"; {other}" for other in others) + "."
 
 
 def health_rows(health: Mapping[str, Any]) -> list[dict[str, str]]:

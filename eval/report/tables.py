@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eval.report.charts import compact, percent
-from eval.report.values import duration, mapping, number, rows, short, three_digits, two_digits, whole
+from eval.report.scores import SCORES
+from eval.report.values import duration, mapping, number, rows, short, two_digits, whole
 
 MAX_TOPICS = 15
 MAX_TOPIC = 200
@@ -59,16 +60,9 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     """
     columns = {
         "accuracy": ("Accuracy", percent),
-        "matthews_correlation": ("Matthews", three_digits),
-        "entity_f1": ("Entity F1", three_digits),
-        "token_accuracy": ("Words right", percent),
-        "pearson": ("Pearson", three_digits),
-        "spearman": ("Spearman", three_digits),
-        "mse": ("Squared error", lambda value: f"{value:.3g}"),
-        "micro_f1": ("Micro-F1", three_digits),
-        "subset_accuracy": ("All labels right", percent),
+        **{name: (shown.title, shown.text) for name, shown in SCORES.items() if name != "macro_f1"},
         "agreement": ("Agrees with teacher", percent),
-        "macro_f1": ("Macro-F1", three_digits),
+        "macro_f1": (SCORES["macro_f1"].title, SCORES["macro_f1"].text),
         "queries": ("Teacher queries", whole),
         "seconds": ("Time", duration),
         "parameters": ("Parameters", compact),

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from distill.common.files import replace_file
 from distill.methods.table import METHODS
+from eval.report.scores import SCORES
 from prompter.bench.suite import PROMPTED
 from prompter.training.baseline_names import BASELINE_SOURCES, BASELINES
 
@@ -177,7 +178,8 @@ def _cells(rows: Sequence[Row]) -> list[str]:
             lines.append(start + "failed | | |" + " |" * other)
         else:
             last = f" {metric_name(row['metric'])} {100 * row['score']:.1f} |" if other else ""
-            figures = " | ".join(f"{100 * row[key]:.1f}" for key in ("accuracy", "agreement", "macro_f1"))
+            shown = ("accuracy", "agreement", "macro_f1")
+            figures = " | ".join("–" if row[key] is None else f"{100 * row[key]:.1f}" for key in shown)
             lines.append(f"{start}{figures} |{last}")
     return lines
 
@@ -189,7 +191,7 @@ def metric_name(metric: str) -> str:
         >>> metric_name("matthews_correlation")
         'Matthews correlation'
     """
-    return metric.replace("_", " ").replace("matthews", "Matthews")
+    return SCORES[metric].name if metric in SCORES else metric.replace("_", " ")
 
 
 def unit(metric: str) -> str:

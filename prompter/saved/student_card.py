@@ -1,5 +1,6 @@
 """The model card of a distilled student. The summary of the run supplies its content."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from distill.common.hub import HUB_ID
 from distill.student import TEACHER_LAYERS
 from distill.students.static import FROM_TEACHER, STATIC
 from eval.classifiers.calibration import HELD_OUT
+from eval.report.scores import SCORES
 from prompter.runtime.markdown import render, render_part
 from prompter.saved.hub import holds_prompter, is_hub_id
 from prompter.saved.past import earliest
@@ -74,6 +76,7 @@ def write_student_card(
         teacher_queries=summary["teacher_queries"],
         cost=summary if "money_spent" in summary else None,
         batch_size=config["student_batch_size"],
+        scores=other_scores(metrics),
         held_out=summary["held_out_texts"],
         eval_data=config["eval_data"],
         samples=samples,
@@ -83,6 +86,18 @@ def write_student_card(
     )
     write_text(folder / "README.md", text)
 
+
+HUB_METRICS = {
+    "accuracy": ("accuracy", None),
+    "macro_f1": ("f1", "macro-F1"),
+    "matthews_correlation": ("matthews_correlation", None),
+    "micro_f1": ("f1", "micro-F1"),
+    "pearson": ("pearsonr", None),
+    "spearman": ("spearmanr", None),
+    "mse": ("mse", None),
+    "entity_f1": ("f1", "entity F1"),
+}
+"""Metrics as the hub calls them: type and name."""
 
 QUERIES = re.compile(r"^\| teacher queries \|.*$", re.MULTILINE)
 """The row of a card that says how often the teacher was asked."""
@@ -127,27 +142,36 @@ def calibration_section(calibration: Mapping[str, Any]) -> str:
     return render_part("calibration.md.j2", c=calibration, synthetic=calibration["on"] == HELD_OUT)
 
 
+def other_scores(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the scores beside the accuracy as text: `name`, `text`, and `without`, what can be had without reading."""
+    return [
+        {
+            "name": shown.name,
+            "text": shown.text(metrics[name]) if math.isfinite(metrics[name]) else "–",
+            "without": shown.without,
+        }
+        for name, shown in SCORES.items()
+        if name in metrics and name != "macro_f1"
+    ]
+
+
 def evaluation_results(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[EvalResult]:
     """Return the scores of a student for the header of its card; none if there was no evaluation data.
 
     The header names the evaluation data only if it is a dataset of the hub, so it holds no path of the user's machine.
     """
-    if "accuracy" not in metrics:
+    known = {name: metrics[name] for name in HUB_METRICS if math.isfinite(metrics.get(name, math.nan))}
+    if not known:
         return []
     data = str(config["eval_data"])
     on_hub = "/" in data and HUB_ID.fullmatch(data) is not None and not Path(data).exists()
     place: dict[str, Any] = {
-        "task_type": "text-classification",
+        "task_type": "token-classification" if "entity_f1" in metrics else "text-classification",
         "dataset_type": data if on_hub else "unknown",
         "dataset_name": data if on_hub else "labelled texts of the user",
         "dataset_split": config["eval_split"] if on_hub else None,
     }
     return [
-        EvalResult(metric_type="accuracy", metric_value=round(metrics["accuracy"], 4), **place),
-        EvalResult(metric_type="f1", metric_name="macro-F1", metric_value=round(metrics["macro_f1"], 4), **place),
-        *(
-            EvalResult(metric_type=name, metric_value=round(metrics[name], 4), **place)
-            for name in ("matthews_correlation",)
-            if name in metrics
-        ),
+        EvalResult(metric_type=HUB_METRICS[name][0], metric_name=HUB_METRICS[name][1], metric_value=round(value, 4), **place)
+        for name, value in known.items()
     ]

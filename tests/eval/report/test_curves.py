@@ -35,6 +35,16 @@ def test_the_matthews_correlation_has_a_chart_of_its_own():
     assert chart["title"].startswith("Matthews correlation") and chart["svg"].count('class="level') >= 2
 
 
+def test_each_kind_has_the_chart_of_its_metric():
+    for metric, title in (
+        ("entity_f1", "Entity F1 on the"),
+        ("pearson", "Pearson correlation on the"),
+        ("micro_f1", "Micro-F1 on"),
+    ):
+        (chart,) = curves({"teacher": {metric: 0.6}}, [{"queries": 100, metric: 0.1}, {"queries": 200, metric: 0.3}])
+        assert chart["title"].startswith(title)
+
+
 def test_coverage_against_agreement_of_the_finished_student():
     apart = {"coverage": [{"coverage": 0.5, "agreement": 0.98}, {"coverage": 1.0, "agreement": 0.9}, {"coverage": "x"}, 3]}
     (chart,) = curves({}, [], apart)

@@ -61,6 +61,10 @@ def test_the_outcome_claims_what_was_measured():
         "Without training data, the prompted student reaches a Matthews correlation of 0.300 (0: always one class); its "
         "teacher has 0.400; real training text gives it 0.400."
     )
+    tagged = {"prompted": {"entity_f1": 0.4321}, "unprompted": {"entity_f1": 0.2}}
+    assert run_outcome({"metric": "entity_f1", "students": tagged}, []).endswith(
+        "an entity F1 of 0.432 (0: no entity found); unprompted text gives the same student 0.200."
+    )
     alone = run_outcome(with_students(prompted=0.7), [])
     assert alone.endswith("reaches 70.0 % accuracy.")
     unlabelled = run_outcome({"teacher_queries": 500, "students": {"prompted": {}}}, [{"agreement": 0.5}, {"agreement": 0.83}])

@@ -66,3 +66,10 @@ def test_shares_of_the_time_are_shown_if_parts_do_not_overlap():
     ]  # fmt: skip
     assert all(row["what"] for row in shown)
     assert [row["share"] for row in time_split({"time": {"rounds": 40, "writer": 10}})] == ["", ""]
+
+
+def test_the_headline_shows_the_metrics_of_each_kind():
+    rows = {"teacher": {"pearson": 0.9123, "mse": 0.5}, "students": {"prompted": {"pearson": 0.8, "mse": 0.75}}}
+    table = headline(rows)
+    assert table["columns"] == ["Pearson", "Squared error"]
+    assert [row["cells"] for row in table["rows"]] == [["0.912", "0.5"], ["0.800", "0.75"]]

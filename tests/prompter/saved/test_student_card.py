@@ -48,6 +48,45 @@ def test_without_evaluation_data_there_are_no_figures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("scores", "types", "task", "line"),
+    [
+        (
+            {"entity_f1": 0.51234},
+            ["f1"],
+            "token-classification",
+            "| entity F1 | 0.512 on org/reviews (30 rows), which",
+        ),
+        (
+            {"pearson": 0.9, "mse": 0.25},
+            ["mse", "pearsonr"],
+            "text-classification",
+            "| squared error | 0.25 on the same rows",
+        ),
+        (
+            {"micro_f1": 0.5, "macro_f1": 0.4},
+            ["f1", "f1"],
+            "text-classification",
+            "| micro-F1 | 0.500 on org/reviews",
+        ),
+        ({"pearson": float("nan")}, [], None, "| Pearson correlation | – on"),
+    ],
+)
+def test_each_kind_has_its_scores_on_the_card(tmp_path: Path, scores: dict, types: list, task: str | None, line: str) -> None:
+    kept = {key: value for key, value in METRICS.items() if key not in ("accuracy", "macro_f1")}
+    summary = {
+        "labels": ["good", "bad"], "teacher": "toy:sentiment", "sources": ["data"], "texts": 100, "teacher_queries": 50,
+        "held_out_texts": 5, "students": {"tiny": kept | scores},
+        "config": {"to": "small", "student_batch_size": 16, "eval_data": "org/reviews", "eval_split": "test"},
+    }  # fmt: skip
+    write_student_card(tmp_path, "tiny", summary)
+    text = (tmp_path / "README.md").read_text()
+    results = yaml.safe_load(text.split("---\n")[1]).get("model-index", [{"results": []}])[0]["results"]
+    assert sorted(metric["type"] for result in results for metric in result["metrics"]) == types
+    assert not task or results[0]["task"]["type"] == task
+    assert line in text
+
+
+@pytest.mark.parametrize(
     ("spec", "teacher", "base"),
     [
         ("teacher-layers:0,2", "org/teacher", "org/teacher"),
