@@ -7,6 +7,7 @@ the models are timed in turns, with one text per call and with 32 texts per call
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,10 @@ from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.common.hub import load_config, model_folder
+from distill.kinds.names import AUTO, GivenKind
 from distill.portable.exported import ExportedClassifier
 from distill.teachers.config import Asking
-from distill.teachers.names import UNNAMED_CLASSES, URL_SCHEMES, teacher_name
+from distill.teachers.names import FUNCTION_NAME, UNNAMED_CLASSES, URL_SCHEMES, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import coverage, stored_calibration
 from eval.classifiers.kinds.words import together
@@ -44,6 +46,16 @@ TIMED_TEXTS = {1: 16, 32: 64}
 
 ROUNDS = 15
 """Timed passes of each model; the median counts. Other processes disturb many short passes less than a few long ones."""
+
+FITTING = {
+    "single": ("single",),
+    "pair": ("pair", "single"),
+    "multi_label": ("multi_label",),
+    "score": ("score",),
+    "score_pair": ("score_pair", "score"),
+    "tokens": ("tokens",),
+}
+"""Kinds of models by the kind of the task. The files of a model need not say that it reads pairs of texts."""
 
 
 @dataclass
@@ -206,19 +218,35 @@ def open_models(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Me
             order=task.labels,
             max_length=config.teacher_max_length,
             labels=(not student and config.teacher_labels) or (task.labels if spec.startswith(UNNAMED_CLASSES) else []),
-            asking=Asking(rate=config.teacher_rate) if student else config.asking(),
+            asking=_asking(config, spec, student, task),
         )
-        kind = classifier.kind.name.removesuffix("_pair")  # a task says by its columns how many texts there are
-        if kind != task.kind and {kind, task.kind} != {"single", "pair"}:
+        if classifier.kind.name not in FITTING[_kind_of(task)]:
             raise InputError(
-                f"{'model' if student else 'teacher'}: {spec} is of the kind {kind}, the task {task.name} of the kind "
-                f"{task.kind}: give a model of this task, or a task of its kind"
+                f"{'model' if student else 'teacher'}: {spec} is of the kind {classifier.kind.name}, the task {task.name} of "
+                f"the kind {_kind_of(task)}: give a model of this task, or a task of its kind"
             )
         if note := match_labels(classifier.labels, task, teacher_name(spec)):
             notes.append(note)
         name, same = teacher_name(spec), sum(teacher_name(model) == teacher_name(spec) for model in specs[: len(models)])
         models.append(MeasuredModel(f"{name} ({same + 1})" if same else name, classifier, student))
     return models
+
+
+def _kind_of(task: Task) -> str:
+    """Return the kind of models that a task is for; its columns say how many texts a score is about."""
+    return "score_pair" if task.kind == "score" and len(task.text_columns) == 2 else task.kind
+
+
+def _asking(config: EvaluateConfig, spec: str, student: bool, task: Task) -> Asking:
+    """Return how a model is asked.
+
+    Functions and services do not say what their answers are: it is what the task wants. A score may have any value, as it is
+    only compared.
+    """
+    asking = Asking(rate=config.teacher_rate) if student else config.asking()
+    silent = spec.startswith(URL_SCHEMES) or FUNCTION_NAME.fullmatch(spec) is not None
+    kind = _kind_of(task) if config.kind == AUTO and silent else config.kind
+    return dataclasses.replace(asking, kind=GivenKind(kind, -math.inf, math.inf))
 
 
 def predict(model: MeasuredModel, data: EvaluationData, console: Console) -> Tensor:

@@ -64,7 +64,8 @@ class LabelSets:
     def constant(self, data: EvaluationData) -> tuple[str, list[Any]]:
         """Return the most frequent set of labels."""
         ((most, _),) = Counter(map(tuple, data.labels)).most_common(1)
-        names = ", ".join(f"'{data.names[i]}'" for i, given in enumerate(most) if given) if data.names else "the same labels"
+        given = [f"'{name}'" for name, yes in zip(data.names or map(str, range(len(most))), most, strict=True) if yes]
+        names = " and ".join(given)
         return f"always {names or 'no label'}", [list(most)] * len(data)
 
 

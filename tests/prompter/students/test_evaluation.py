@@ -231,6 +231,67 @@ def test_models_that_do_not_fit_are_refused(
     )
 
 
+FUNCTIONS = """
+def labels(texts):
+    return [[0.9 if "w1" in t else 0.2, 0.7 if "w2" in t else 0.1] for t in texts]
+def blind(texts):
+    return [[0.1, 0.1 if "w3" in t else 0.9] for t in texts]
+labels.labels = blind.labels = ["good", "bad"]
+def length(texts):
+    return [float(len(t)) for t in texts]
+def nearly(texts, pairs):
+    return [[len(t) + 0.5 * (i % 2)] for i, t in enumerate(texts)]
+length.labels = nearly.labels = ["anything"]
+"""
+LABELS = {"kind": "multi_label", "metrics": ["micro_f1", "subset_accuracy"]}
+LENGTH = {"kind": "score", "labels": ["length"], "metrics": ["pearson", "spearman", "mse"], "range": [0, 50]}
+
+
+def test_each_kind_of_task_measures_functions_of_its_kind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "several.py").write_text(FUNCTIONS)
+    monkeypatch.chdir(tmp_path)
+    texts = [f"w{i % 4} w{i % 3} {'w' * (i % 7)}" for i in range(40)]
+    rows = [{"text": t, "other": "x", "label": [int("w1" in t), int("w2" in t)], "length": len(t)} for t in texts]
+    flags = ["--task", write(tmp_path, rows, **LABELS), "--json", "out.json", "--quiet"]
+    assert run("several:blind", "--teacher", "several:labels", *flags) == 0
+    shown, result = " ".join(capsys.readouterr().out.split()), json.loads(Path("out.json").read_text())
+    teacher, student = (model["metrics"] for model in result["models"])
+    assert teacher["micro_f1"]["value"] == 1.0 > student["micro_f1"]["value"] == student["retention"]["value"]
+    assert result["task"]["kind"] == "multi_label" and "coverage" not in result["models"][1]
+    assert "Without reading, always 'good': micro-F1" in shown and "all labels right" in shown
+    for columns, models in ((["text"], ["several:length"]), (["text", "other"], ["several:nearly"])):
+        task = write(tmp_path, rows, **LENGTH, text_columns=columns, label_column="length")
+        assert run(*models, "--task", task, "--json", "out.json", "--quiet") == 0
+        (found,) = json.loads(Path("out.json").read_text())["models"]
+        right = columns == ["text"]
+        assert (found["metrics"]["mse"]["value"] == 0) == right and (found["metrics"]["pearson"]["value"] > 1 - 1e-9) == right
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "Without reading, always 8" in shown and "Pearson 0.000" in shown and "squared error" in shown
+
+
+def test_models_and_metrics_of_another_kind_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"text": f"w{i}", "other": "x", "label": [i % 2, 1 - i % 2, 0], "value": i} for i in range(8)]
+    several = write(tmp_path, rows, **LABELS | {"labels": ["good", "bad", "odd"]})
+    single = classifier(tmp_path / "single")
+    assert f"model: {single} is of the kind single, the task mood of the kind multi_label" in refused(
+        capsys, single, "--task", several
+    )
+    assert "metric names 'accuracy' (it is for the kind single or pair), expected some of: micro_f1" in refused(
+        capsys, single, "--task", several, "--metric", "accuracy"
+    )
+    score = write(tmp_path, rows, **LENGTH, text_columns=["text", "other"], label_column="value")
+    assert "is of the kind single, the task mood of the kind score_pair: give a model of this task" in refused(
+        capsys, single, "--task", score
+    )
+    names = {0: "not_entailment", 1: "entailment"}
+    entails = classifier(tmp_path / "entails", id2label=names, label2id={"not_entailment": 0, "entailment": 1})
+    rows = [{"text": f"w{i}", "label": i % 2} for i in range(8)]
+    task = write(tmp_path, rows, labels=list(names.values()))
+    assert "is of the kind pair, the task mood of the kind single" in refused(capsys, entails, "--task", task)
+
+
 @pytest.mark.parametrize(
     "rows, said",
     [
