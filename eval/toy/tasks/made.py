@@ -64,10 +64,10 @@ def kind_teacher(
     def build(folder: Path) -> None:
         lines = (task_folder(name, cache_dir, seed=seed) / "train.jsonl").read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
-        train_kind_teacher(name, task.kind, task.labels, rows, settings, seed, folder, quiet)
+        train_kind_teacher(name, task.kind, task.labels, rows, settings, seed, folder, quiet, task.range)
 
     others = ("teacher", "fit", *SHARED, f"tasks/{task.module}")
-    key = model_key("tasks/teachers", settings, seed, others, task=name, kind=task.kind, labels=task.labels)
+    key = model_key("tasks/teachers", settings, seed, others, task=name, kind=task.kind, labels=task.labels, range=task.range)
     return cached_folder(f"teacher-{name}", key, build, cache_dir)
 
 

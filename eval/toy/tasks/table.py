@@ -18,6 +18,7 @@ class TaskOfKind:
         draw: Draws a row, given the world, the row's number, and a source of random numbers.
         module: The module of this package that draws; a change of it makes data and teacher again.
         epochs: Passes of the teacher over its rows.
+        range: Lowest and highest number, for `score`.
     """
 
     kind: str
@@ -25,12 +26,13 @@ class TaskOfKind:
     draw: Callable[[JudgedWorld, int, random.Random], Row]
     module: str
     epochs: int = 4
+    range: tuple[float, float] | None = None
 
 
 TASKS: dict[str, TaskOfKind] = {
     "acceptable": TaskOfKind("single", acceptable.LABELS, acceptable.draw, "acceptable", epochs=8),
     "pairs": TaskOfKind("pair", pairs.LABELS, pairs.draw, "pairs"),
-    "score": TaskOfKind("score", ["score"], score.draw, "score"),
+    "score": TaskOfKind("score", ["score"], score.draw, "score", range=(score.LOW, score.HIGH)),
     "tags": TaskOfKind("tokens", tags.LABELS, tags.draw, "tags"),
     "topics": TaskOfKind("multi_label", topics.LABELS, topics.draw, "topics"),
 }

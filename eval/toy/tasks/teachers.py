@@ -16,6 +16,8 @@ from transformers import BertConfig, BertForSequenceClassification, BertForToken
 from distill.common.encode import TokenTable
 from distill.common.precision import resolve_device
 from distill.common.seeding import random_generator, seeded
+from distill.kinds.found import store_kind
+from distill.kinds.scores import Score
 from eval.toy.fit import fit, length_sorted_batches, save
 from eval.toy.tasks.world import Row
 from eval.toy.teacher import PAD_ID, SPECIAL_TOKENS, hide_words, reading_tokenizer
@@ -55,6 +57,7 @@ def train_kind_teacher(
     seed: int,
     folder: Path,
     quiet: bool,
+    span: tuple[float, float] | None = None,
 ) -> None:
     """Train the teacher of a task on its private rows and save it to `folder`.
 
@@ -67,6 +70,7 @@ def train_kind_teacher(
         seed: Seed of the model.
         folder: Where the Hugging Face folder is written.
         quiet: Show no progress bar.
+        span: Lowest and highest number, for `score`; the folder says it.
     """
     texts = [" ".join(row["tokens"]) if kind == "tokens" else row["text"] for row in rows]
     second = [row["text_pair"] for row in rows] if kind == "pair" else None
@@ -88,6 +92,8 @@ def train_kind_teacher(
         label2id={label: index for index, label in enumerate(labels)},
         problem_type=PROBLEMS.get(kind),
     )
+    if span is not None:
+        store_kind(config, Score(*span))
     targets = _targets(kind, labels, rows, settings.max_length)
     with seeded(seed, "toy-kind-teacher", name, "weights"):
         model: PreTrainedModel = (BertForTokenClassification if kind == "tokens" else BertForSequenceClassification)(config)
