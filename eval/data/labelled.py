@@ -178,14 +178,12 @@ def load_evaluation(
     """
     if not settings.eval_data:
         return None
-    column: str | list[str] = settings.eval_label_column
-    if kind == "multi_label" and "," in settings.eval_label_column:
-        column = [part.strip() for part in settings.eval_label_column.split(",")]
+    text_column, column = settings.columns(kind)
     return load_labelled(
         settings.eval_data,
         settings.eval_split,
-        settings.eval_text_column,
-        column,
+        text_column,
+        [part.strip() for part in column.split(",")] if kind == "multi_label" and "," in column else column,
         labels,
         settings.eval_limit,
         pair_column=settings.pair_column(texts == 2),

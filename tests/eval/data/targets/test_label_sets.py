@@ -87,3 +87,14 @@ def test_mistakes_in_columns_of_labels_are_named(tmp_path):
     (tmp_path / "a.csv").write_text("text,anger,joy,fear\na,-1,-1,-1\n")
     with pytest.raises(InputError, match="-1 marks a split whose labels are kept secret"):
         load(tmp_path / "a.csv", LABELS, label=LABELS, kind="multi_label")
+
+
+def test_a_kind_has_columns_of_its_own_where_none_are_named(tmp_path):
+    named = [{"text": row["text"], "labels": row["label"], "own": row["label"]} for row in rows(NAMED)]
+    settings = EvaluationDataSettings(eval_data=str(jsonl(tmp_path / "a.jsonl", named)))
+    assert load_evaluation(settings, LABELS, "multi_label").labels == SETS
+    settings.eval_label_column = "own"
+    assert load_evaluation(settings, LABELS, "multi_label").labels == SETS
+    words = [{"tokens": ["in", "rome"], "tags": ["O", "B-place"]}, {"tokens": ["rome"], "tags": ["B-place"]}]
+    tagged = EvaluationDataSettings(eval_data=str(jsonl(tmp_path / "b.jsonl", words)))
+    assert load_evaluation(tagged, ["O", "B-place"], "tokens").texts == ["in rome", "rome"]
