@@ -26,6 +26,7 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     PreTrainedModel,
+    PreTrainedTokenizerBase,
     get_linear_schedule_with_warmup,
 )
 
@@ -83,7 +84,7 @@ def split(line: str) -> tuple[str, str | None]:
 class Classifier:
     """A model with its tokenizer."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: object, kind: str) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, kind: str) -> None:
         self.model, self.tokenizer, self.kind = model, tokenizer, kind
 
     def outputs(self, texts: Texts) -> tuple[Tensor, Tensor]:

@@ -32,7 +32,7 @@ PAIR_COLUMN = "text_pair"
 """Column of second texts, in what this package writes and where the user names no other."""
 
 OWN_COLUMNS = {"multi_label": ("text", "labels"), "tokens": ("tokens", "tags")}
-"""Columns of the texts and of the labels of kinds whose data is rarely in `text` and `label`, where the user names no others."""
+"""Columns of texts and labels where the user names no others, of kinds whose data is rarely in `text` and `label`."""
 
 LOWER_IS_BETTER = ("expected_calibration_error", "mse")
 
