@@ -82,6 +82,7 @@ ROOMS = {
         "prompter.students",
         "prompter.training",
         "prompter.deploying",
+        "prompter.editing",
         "prompter.generation",
         "prompter.printing",
         "prompter.rl",

@@ -13,6 +13,7 @@ from distill.teachers.names import LANGUAGE_MODELS, teacher_name
 from distill.teachers.services.label_words import template
 from eval.data.config import EvaluationDataSettings
 from prompter.deploying.config import CalibrationSettings
+from prompter.editing.config import EditSettings
 from prompter.generation.config import TRANSFORMERS, BackendSettings, split_writer
 
 SIZES = ("tiny", "small", "base")
@@ -38,6 +39,7 @@ class CompressConfig(
     EvaluationDataSettings,
     StudentTokenizerSettings,
     CalibrationSettings,
+    EditSettings,
     ModelHubSettings,
     LongWorkSettings,
 ):
@@ -92,6 +94,7 @@ class CompressConfig(
                 f"writer is '{teacher_name(self.writer)}', but no language model is named: give --generator with the model "
                 "that it runs"
             )
+        self.check_edits()
         self.check_upload()
         self.budget = self.bought(self.budget, BUDGET)
         self.export = list(dict.fromkeys(self.export))
@@ -104,7 +107,7 @@ class CompressConfig(
                 "bert:layers=2,hidden=128 too, or leave it out"
             )
         if self.data_free:
-            for name in ("texts", "generator", "task_description"):
+            for name in ("texts", "generator", "task_description", "edit_labels"):
                 if getattr(self, name):
                     raise InputError(f"{name} is given, but data_free says to use no text: leave one of the two out")
 

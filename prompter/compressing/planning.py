@@ -4,7 +4,7 @@ The rules follow docs/benchmarks.md and docs/log.md. A rule without a row has no
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from distill.common.errors import InputError
@@ -14,6 +14,7 @@ from distill.students.static import STATIC
 from eval.classifiers.health import PILOT
 from prompter.compressing.config import GENERATOR, CompressConfig
 from prompter.compressing.looking import MODEL, Looked
+from prompter.editing.config import EditSettings
 from prompter.runtime.shipped import config_path
 
 TEXTS, CRAFTED, PROMPTED, BOTH = "texts", "as-dfd", "prompted", "both"
@@ -149,6 +150,13 @@ def make_plan(
         shipped = _shipped("configs/toy/prompted.yaml" if toy else "configs/ag_news.yaml")
         training = {key: value for key, value in shipped.items() if key.startswith("student_")}
         writing = {key: value for key, value in shipped.items() if not key.startswith("student_")}
+        if config.edit_labels:
+            writing |= {item.name: getattr(config, item.name) for item in fields(EditSettings)}
+    elif config.edit_labels:
+        raise InputError(
+            "edit_labels is for texts of a language model, and the plan has none: give --generator with one and leave --texts "
+            "out, or leave edit_labels out"
+        )
     if looked.toy:
         training |= {k: v for k, v in _shipped("configs/toy/as-dfd.yaml").items() if k.startswith("student_")}
     last = min(rate, PRETRAINED_RATE) if method == BOTH else None

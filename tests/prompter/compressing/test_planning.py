@@ -187,3 +187,16 @@ def test_word_vectors_are_for_a_student_that_is_named() -> None:
     with pytest.raises(InputError, match="student_words is for a student of random weights.*give --student"):
         CompressConfig(teacher="models/teacher", to="small", student_words="models/lm")
     assert plan(BERT, student="bert:layers=2,hidden=128", student_words="models/lm").student == "bert:layers=2,hidden=128"
+
+
+def test_edits_go_to_the_run_that_writes() -> None:
+    made = plan(BERT, generator="gpt2", edit_labels=["negative"], edits=["swap"])
+    assert {name: made.writing[name] for name in ("edit_labels", "edits", "edits_min", "edits_max")} == {
+        "edit_labels": ["negative"], "edits": ["swap"], "edits_min": 1, "edits_max": 2
+    }  # fmt: skip
+    assert "edit_labels" not in plan(BERT, generator="gpt2").writing
+    for given in ({}, {"texts": "mine.txt"}):
+        with pytest.raises(InputError, match="edit_labels is for texts of a language model, and the plan has none"):
+            plan(BERT, edit_labels=["negative"], **given)
+    with pytest.raises(InputError, match="edit_labels is given, but data_free says to use no text"):
+        plan(BERT, edit_labels=["negative"], data_free=True)

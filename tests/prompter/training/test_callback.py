@@ -73,7 +73,7 @@ def test_so_does_one_on_a_gpu(arguments, tmp_path: Path, own_cache: Path, dtype:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"candidates": 3, "candidate_tokens": 2},
+        {"candidates": 3, "candidate_tokens": 2, "edit_labels": "bad"},
         pytest.param({"algorithm": "none"}, marks=pytest.mark.slow),
         pytest.param({"writes": "subject"}, marks=pytest.mark.slow),
     ],
@@ -84,6 +84,8 @@ def test_so_does_one_of_another_kind(arguments, tmp_path: Path, own_cache: Path,
     killed(arguments("killed", **changes), 5)
     assert train(parse_settings([*arguments("killed", **changes), "--resume"])) is not None
     assert_same(tmp_path / "uninterrupted", tmp_path / "killed")
+    row = json.loads((tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert ({"confidence/good", "confidence/bad"} <= row.keys()) == ("edit_labels" in changes)
     assert len(list((tmp_path / "killed" / "checkpoints").glob("checkpoint-*"))) == 2
 
 
