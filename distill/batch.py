@@ -14,6 +14,7 @@ from torch import Tensor
 from distill.common.errors import InputError
 from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
+from distill.kinds.rows import below, finite
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class SyntheticBatch:
 
     Attributes:
         texts: N texts; beside embeddings, the nearest words (see `distill.embedded.nearest_texts`).
-        teacher_logits: (N, C) float32 on the CPU, the teacher's answers. What the numbers are is for `kind` to say; of one
+        teacher_logits: (N, C) float32 on the CPU, of words (N, W, C), the teacher's answers. What the numbers are is for `kind` to say; of one
             class per text, they are log-probabilities (`log_softmax` of the teacher's logits, which leaves a softmax at any
             temperature unchanged). A row of NaN is an unusable answer: it was paid for and is counted, but no model learns
             from it.
@@ -53,16 +54,16 @@ class SyntheticBatch:
         """Check that all parts belong together."""
         rows = len(self.texts)
         logits = self.teacher_logits
-        if logits.ndim != 2 or logits.shape[0] != rows or logits.shape[1] < self.kind.fewest:
-            raise InputError(
-                f"batch.teacher_logits: shape {tuple(logits.shape)}; expected ({rows}, K) with K >= {self.kind.fewest}."
-            )
+        sizes = (rows, "W", "K") if self.kind.of_words else (rows, "K")
+        if logits.ndim != len(sizes) or logits.shape[0] != rows or logits.shape[-1] < self.kind.fewest:
+            expected = f"({', '.join(map(str, sizes))}) with K >= {self.kind.fewest}"
+            raise InputError(f"batch.teacher_logits: shape {tuple(logits.shape)}; expected {expected}.")
         if logits.dtype != torch.float32 or logits.device.type != "cpu":
             raise InputError(f"batch.teacher_logits: {logits.dtype} on {logits.device}; expected float32 on the CPU.")
         if self.targets.shape != (rows,) or self.targets.dtype != torch.int64:
             found = f"{self.targets.dtype} of shape {tuple(self.targets.shape)}"
             raise InputError(f"batch.targets: {found}; expected int64 of shape ({rows},).")
-        groups = self.kind.groups(logits.shape[1])
+        groups = self.kind.groups(logits.shape[-1])
         if rows and not (-1 <= int(self.targets.min()) and int(self.targets.max()) < groups):
             raise InputError(f"batch.targets: holds a label outside -1..{groups - 1}.")
         if len(self.topics) != rows:
@@ -94,7 +95,7 @@ class SyntheticBatch:
     @property
     def usable(self) -> Tensor:
         """The rows with a finite teacher answer, (N,) bool."""
-        return torch.isfinite(self.teacher_logits).all(dim=1)
+        return finite(self.teacher_logits)
 
     def select(self, rows: Tensor | Sequence[int]) -> "SyntheticBatch":
         """Return the rows that a (N,) bool mask or a list of indices picks, in that order."""
@@ -122,7 +123,7 @@ def joined(batches: Sequence[SyntheticBatch]) -> SyntheticBatch:
     pairs = [text for batch in batches for text in batch.text_pairs or []]
     return SyntheticBatch(
         texts=[text for batch in batches for text in batch.texts],
-        teacher_logits=torch.cat([batch.teacher_logits for batch in batches]),
+        teacher_logits=below([batch.teacher_logits for batch in batches]),
         targets=torch.cat([batch.targets for batch in batches]),
         topics=[topic for batch in batches for topic in batch.topics],
         source=batches[0].source,

@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from distill.batch import SyntheticBatch
-from distill.common.encode import TokenTable, first_position, token_table
+from distill.common.encode import TokenTable, first_position
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.precision import autocast
@@ -31,6 +31,7 @@ from distill.common.seeding import random_generator, seeded
 from distill.config import DistillConfig
 from distill.embedded import padded_inputs
 from distill.hidden import HiddenMatch
+from distill.kinds.word_table import new_table
 from distill.masked_embeddings import MaskedEmbeddings
 from distill.optimizer import StudentOptimizer
 from distill.processes.group import ALONE, Processes
@@ -128,7 +129,7 @@ class Distiller:
         Raises:
             InputError: The batch has other classes than the student, or another kind.
         """
-        classes = batch.teacher_logits.shape[1]
+        classes = batch.teacher_logits.shape[-1]
         if batch.kind.problem_type != self.student.kind.problem_type:
             raise InputError(f"student: it is of the kind {self.student.kind.name}, the answers are {batch.kind.name}.")
         if classes != len(self.student.labels):
@@ -310,11 +311,12 @@ class Distiller:
         inputs = self._inputs(rows)
         answers = self.replay.logprobs[rows].to(student.device)
         # The other terms of the loss read all positions.
-        pooled = nullcontext() if self._terms() else first_position(student.model)
+        pooled = nullcontext() if self._terms() or student.kind.of_words else first_position(student.model)
         random = seeded(self.seed, processes.purpose("student-update"), self.updates_done)
         with pooled, random, autocast(student.device, trained=True):
             output = student.model(**inputs, output_hidden_states=self.hidden is not None)
-            loss = student.kind.loss(output.logits, answers, config.student_temperature, config.student_hard_label_weight)
+            logits = output.logits if self.replay.embeddings else self.tokens.outputs_of(output.logits, rows)
+            loss = student.kind.loss(logits, answers, config.student_temperature, config.student_hard_label_weight)
             if processes.size > 1:  # the part of this process in the mean over the batch
                 loss = loss * (len(rows) / len(batch))
             if self.hidden is not None:
@@ -361,7 +363,7 @@ class Distiller:
         self.tokens.put(rows, texts, [pair or "" for pair in pairs] if paired else None)
 
     def _new_tokens(self) -> TokenTable:
-        return token_table(self.student.model, self.student.tokenizer, self.config.student_max_length)
+        return new_table(self.student.kind, self.student.model, self.student.tokenizer, self.config.student_max_length)
 
     def _parameters(self) -> list[nn.Parameter]:
         extra = [parameter for term in self._terms().values() for parameter in term.parameters()]

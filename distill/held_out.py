@@ -23,6 +23,7 @@ from distill.common.errors import InputError
 from distill.common.files import replace_folder, write_text
 from distill.embedded import embedded_outputs, stored_rows
 from distill.kinds.kind import Kind
+from distill.kinds.rows import below, widened
 from distill.student import Student
 
 
@@ -50,6 +51,8 @@ def cohen_kappa(same: int, teacher: Sequence[int], student: Sequence[int]) -> fl
         (0.5, 0.0)
     """
     texts = sum(teacher)
+    if not texts:
+        return 0.0
     chance = sum(one * other for one, other in zip(teacher, student, strict=True)) / texts**2
     return (same / texts - chance) / (1 - chance) if chance < 1 else 0.0  # both always give one class: nothing was told apart
 
@@ -61,8 +64,13 @@ def decided(kind: Kind, teacher: Tensor, student: Tensor) -> tuple[int, list[int
         kind: What the answers are.
         teacher: (N, C) usable answers.
         student: (N, C) answers.
+
+    Where either decides nothing, such as about a word that it does not read, nothing is compared.
     """
-    wanted, chosen = (kind.decisions(answers).flatten() for answers in (teacher, student))
+    words = max(teacher.shape[1], student.shape[1])
+    wanted, chosen = (kind.decisions(widened(answers, words)).flatten() for answers in (teacher, student))
+    both = (wanted >= 0) & (chosen >= 0)
+    wanted, chosen = wanted[both], chosen[both]
     options = kind.options(teacher.shape[-1])
     counts = (torch.bincount(made, minlength=options).tolist() for made in (wanted, chosen))
     one, other = counts
@@ -96,7 +104,7 @@ class HeldOut:
     @property
     def logprobs(self) -> Tensor:
         """The teacher's answers to `texts`, (N, C) float32."""
-        return torch.cat(self._predictions) if self._predictions else torch.empty(0, 0)
+        return below(self._predictions) if self._predictions else torch.empty(0, 0)
 
     def take(self, batch: SyntheticBatch) -> SyntheticBatch:
         """Keep the held-out texts of a batch that have a usable answer; return the batch without any held-out text."""
@@ -141,7 +149,7 @@ class HeldOut:
         predictions, teacher, kind = self.predictions(student), self.logprobs, student.kind
         same, *counts = decided(kind, teacher, predictions)
         return {
-            "agreement": same / sum(counts[0]),
+            "agreement": same / max(1, sum(counts[0])),
             "kappa": cohen_kappa(same, *counts),
             "kl": kind.divergence(teacher, predictions).mean().item(),
         }

@@ -25,6 +25,7 @@ from distill.config import SELECTIONS
 from distill.embedded import stored_rows
 from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
+from distill.kinds.rows import widened
 
 POOL_BATCHES = 16
 """Most batches that are drawn at once."""
@@ -43,7 +44,7 @@ class Replay:
     Attributes:
         embeddings: One (length, H) float16 tensor per row where embeddings are held; else empty.
         texts, text_pairs, topics, sources: Lists with one entry per row; `text_pairs` holds None for single texts.
-        logprobs: (capacity or fewer, C) float32, the teacher's answers; rows 0 to len - 1 are filled.
+        logprobs: (capacity or fewer, C) float32, of words (..., W, C), the teacher's answers; rows 0 to len - 1 are filled.
         classes: (...,) int64, the group of each answer, such as the class that the teacher chose; kept, as each draw needs it
             of all rows.
         targets: (...,) int64, the label that the text was written for, or -1.
@@ -95,9 +96,10 @@ class Replay:
             InputError: The batch has another number of classes than the stored rows, or holds texts where embeddings are
                 stored or the reverse, or embeddings of another width.
         """
-        classes = batch.teacher_logits.shape[1]
-        if len(self) and classes != self.logprobs.shape[1]:
-            raise InputError(f"replay: a batch of {classes} classes; the stored texts have {self.logprobs.shape[1]}.")
+        answers = batch.teacher_logits
+        if len(self) and answers.shape[-1] != self.logprobs.shape[-1]:
+            columns = f"{answers.shape[-1]} classes; the stored texts have {self.logprobs.shape[-1]}"
+            raise InputError(f"replay: a batch of {columns}.")
         self._check_same_kind(batch)
         pairs: Sequence[str | None] = batch.text_pairs or [None] * len(batch)
         stored: list[Tensor] | None = None
@@ -114,8 +116,8 @@ class Replay:
             return torch.empty(0, dtype=torch.int64)
         rows = torch.tensor(list(placed), dtype=torch.int64)
         index = torch.tensor(list(placed.values()), dtype=torch.int64)
-        self._grow(len(self), classes)
-        self.logprobs[rows] = batch.teacher_logits[index]
+        self._grow(len(self), answers)
+        self.logprobs[rows] = widened(answers[index], self.logprobs.shape[1])
         self.classes[rows] = self.kind.group(self.logprobs[rows])
         self.targets[rows] = batch.targets[index]
         self.inserted[rows] = update
@@ -228,13 +230,15 @@ class Replay:
         self.next_row = (row + 1) % self.capacity
         return row
 
-    def _grow(self, rows: int, classes: int) -> None:
-        """Make room for `rows` rows. The room doubles, so that the cost per text is constant."""
+    def _grow(self, rows: int, answers: Tensor) -> None:
+        """Make room for `rows` rows like these. The room doubles, so that the cost per text is constant."""
         held = self.logprobs.shape[0]
+        if held:
+            self.logprobs = widened(self.logprobs, answers.shape[1])
         if rows <= held:
             return
         size = min(self.capacity, max(rows, 2 * held, 1024))
-        logprobs = torch.zeros(size, classes)
+        logprobs = torch.zeros(size, *(self.logprobs if held else answers).shape[1:])
         if held:
             logprobs[:held] = self.logprobs
         self.logprobs = logprobs
@@ -270,7 +274,7 @@ def selection_weights(replay: Replay, selection: str) -> Tensor:
     size = len(replay)
     weights = torch.ones(size, dtype=torch.float64)
     if selection == "balanced":
-        groups = replay.kind.groups(replay.logprobs.shape[1])
+        groups = replay.kind.groups(replay.logprobs.shape[-1])
         weights = _spread(weights, replay.classes[:size], torch.ones(groups, dtype=torch.float64))
     elif selection != "uniform":
         raise InputError(f"replay_selection: {selection!r}; expected one of {', '.join(SELECTIONS)}.")

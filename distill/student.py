@@ -17,12 +17,14 @@ import torch
 from torch import Tensor
 from transformers import (
     AutoConfig,
-    AutoModelForSequenceClassification,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES as CLASSIFIERS
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,
+    MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
+)
 
 from distill.checkpoints.checksums import seal
 from distill.checkpoints.static_model import StaticConfig
@@ -30,12 +32,13 @@ from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.common import encode
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import replace_folder
-from distill.common.hub import load_config, load_model, load_tokenizer
+from distill.common.hub import ARCHITECTURES, CLASSIFIERS, load_config, load_model, load_tokenizer
 from distill.common.precision import prepared, resolve_device
 from distill.common.seeding import seeded
 from distill.kinds.classes import SINGLE
 from distill.kinds.found import store_kind, stored_kind
 from distill.kinds.kind import Kind
+from distill.kinds.word_table import outputs
 from distill.students.families import family_config, fields_of, reason_of, set_dropout
 from distill.students.static import FROM_TEACHER, STATIC, open_static, static_model, vectors_of
 from distill.students.word_vectors import give_words
@@ -43,13 +46,16 @@ from distill.teachers.base import Teacher
 from distill.teachers.transformers_teacher import LENGTH_KEY, TransformersTeacher
 
 TEACHER_LAYERS = "teacher-layers:"
+FAMILIES = (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES)
+"""Families of transformers with a classifier of whole texts, and of words."""
+
 FROM_CONFIG = re.compile(r"([\w-]+):(\w+=[^,=]+(,\w+=[^,=]+)*)")
 
 LAYER = re.compile(r"^(.*\.(?:layer|layers|h)\.)(\d+)(\..*)$")
 
 
 class Student:
-    """A sequence classifier in training, its tokenizer, and the names of its classes.
+    """A classifier in training, its tokenizer, and the names of its classes.
 
     Attributes:
         kind: What its answers are, the teacher's kind.
@@ -78,7 +84,7 @@ class Student:
         self.spec = spec
         self.max_length = 128
         config = model.config
-        if kind.problem_type:  # a pipeline then applies the right function to the outputs
+        if kind.problem_type and not kind.of_words:  # a pipeline then applies the right function to the outputs
             config.problem_type = kind.problem_type
         config.id2label = dict(enumerate(self.labels))
         config.label2id = {label: i for i, label in enumerate(self.labels)}
@@ -87,9 +93,8 @@ class Student:
         tokenizer.model_max_length = encode.usable_length(model, tokenizer, 1_000_000)
 
     def answers(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-        """Return (N, C) float32 answers on the CPU, see `kind`, without dropout or gradients."""
-        outputs = encode.outputs(self.model, self.tokenizer, texts, text_pairs, max_length=self.max_length)
-        return self.kind.answers(outputs)
+        """Return (N, C) float32 answers on the CPU, of words (N, W, C), see `kind`, without dropout or gradients."""
+        return self.kind.answers(outputs(self.kind, self.model, self.tokenizer, texts, text_pairs, self.max_length))
 
     def cut_share(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> float:
         """Return the share of texts that are longer than what is read of them."""
@@ -101,7 +106,7 @@ class Student:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
     def save(self, folder: str | Path) -> None:
-        """Write a Hugging Face model folder that `pipeline("text-classification", folder)` opens.
+        """Write a Hugging Face model folder that `pipeline("text-classification", folder)` opens, or "token-classification".
 
         The folder appears whole or not at all, and replaces an older student.
 
@@ -185,7 +190,8 @@ def _from_folder(
     device: torch.device,
 ) -> Student:
     config = load_config(spec, "student")
-    has_head = any(name.endswith("ForSequenceClassification") for name in config.architectures or [])
+    heads = tuple(ending for kind_of_model in CLASSIFIERS for ending in ARCHITECTURES[kind_of_model][0])
+    has_head = any(name.endswith(heads) for name in config.architectures or [])
     own = [str(config.id2label[i]) for i in range(config.num_labels)] if has_head else None
     if own is None and config.model_type == StaticConfig.model_type:
         raise InputError(f"student: {spec} holds token vectors without a head; write {STATIC}{spec}.")
@@ -203,8 +209,9 @@ def _from_folder(
             f"student: {spec} has {len(own)} classes {own}, but the teacher has {len(labels)} {list(labels)}; "
             "use a student of the same task, or one without a head."
         )
+    kind = kind or stored_kind(config)
     model = load_model(
-        AutoModelForSequenceClassification,
+        CLASSIFIERS[kind.of_words],
         spec,
         "student",
         device,
@@ -215,7 +222,7 @@ def _from_folder(
     if tokenizer is None:
         tokenizer = load_tokenizer(spec, "student")
     _check_vocabulary(spec, model, tokenizer)
-    return Student(model, tokenizer, device, labels, spec, kind or stored_kind(config))
+    return Student(model, tokenizer, device, labels, spec, kind)
 
 
 def _from_teacher(
@@ -246,7 +253,7 @@ def _from_teacher(
         plain["layer_types"] = [kinds[layer] for layer in layers]
     config = AutoConfig.for_model(**plain | dict.fromkeys(fields_of(teacher.model.config, "layers", spec), len(layers)))
     set_dropout(config, 0.0)
-    model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+    model = CLASSIFIERS[teacher.kind.of_words].from_config(config, dtype=torch.float32)
     weights = {}
     for name, weight in teacher.model.state_dict().items():
         found = LAYER.match(name)
@@ -278,6 +285,8 @@ def _static(
     device: torch.device,
 ) -> Student:
     normalize = False
+    if kind.of_words:
+        raise InputError(f"student: {spec} reads a text as a whole, but the teacher tags words; give teacher-layers:0,2 or a folder.")
     if labels is None:
         raise InputError(f"student: {spec} needs class names (labels) or a teacher.")
     if tokenizer is not None:
@@ -302,9 +311,10 @@ def _from_config(
     tokenizer: PreTrainedTokenizerBase | None,
     device: torch.device,
 ) -> Student:
-    if family not in CLASSIFIERS:
-        hint = did_you_mean(family, CLASSIFIERS)
-        raise InputError(f"student: {family!r} is not a model family with a sequence classifier.{hint}")
+    families = FAMILIES[kind.of_words]
+    if family not in families:
+        what = "token" if kind.of_words else "sequence"
+        raise InputError(f"student: {family!r} is not a model family with a {what} classifier.{did_you_mean(family, families)}")
     if labels is None:
         raise InputError(f"student: {spec} needs class names (labels) or a teacher.")
     if tokenizer is None:
@@ -336,7 +346,7 @@ def _built(
         InputError: It cannot be built, or cannot classify a text.
     """
     try:
-        model = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+        model = CLASSIFIERS[kind.of_words].from_config(config, dtype=torch.float32)
         model.get_input_embeddings()
     except Exception as error:  # a family may need a library, or check its fields in its own way
         raise InputError(f"student: no model can be built from {spec} ({reason_of(error)}).") from error

@@ -32,7 +32,7 @@ ROOMS = {
     },
     "distill.students": {"distill.checkpoints", "distill.common"},
     "distill.language_models": {"distill.checkpoints", "distill.common"},
-    "distill.processes": {"distill.common", "distill.teachers", "distill.teachers.services"},
+    "distill.processes": {"distill.common", "distill.kinds", "distill.teachers", "distill.teachers.services"},
     "distill": {
         "distill.checkpoints",
         "distill.common",

@@ -12,12 +12,12 @@ positions are needed as keys and values only, see `first_position`.
 import inspect
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
 from distill.common.precision import autocast, compute_dtype
 
@@ -57,7 +57,12 @@ class TokenTable:
         token_types: Whether the model takes `token_type_ids`, which mark the second text of a pair.
         pads_left: Whether the model looks at the last position of a batch, padding or not.
         end_token: Token at which the model looks, and of which each row must hold as many as every other.
+
+    Attributes:
+        offsets: Whether the tokenizer is asked where each token lies in its text.
     """
+
+    offsets = False
 
     def __init__(
         self,
@@ -84,7 +89,11 @@ class TokenTable:
             part = slice(start, start + TOKENISED_AT_ONCE)
             self._put(rows[part], texts[part], None if text_pairs is None else text_pairs[part])
 
-    def _put(self, rows: Tensor, texts: Sequence[str], text_pairs: Sequence[str] | None) -> None:
+    def outputs_of(self, logits: Tensor, rows: Tensor) -> Tensor:
+        """Return the outputs for `rows` from what the model gave for `gather(rows)`."""
+        return logits
+
+    def _put(self, rows: Tensor, texts: Sequence[str], text_pairs: Sequence[str] | None) -> BatchEncoding:
         encoded = self.tokenizer(
             list(texts),
             None if text_pairs is None else list(text_pairs),
@@ -95,6 +104,7 @@ class TokenTable:
             return_tensors="pt",
             return_token_type_ids=self.token_types and (text_pairs is not None or self._types_of_singles),
             return_special_tokens_mask=self.end_token is not None,
+            return_offsets_mapping=self.offsets,
         )
         ids, lengths = encoded["input_ids"].int(), encoded["attention_mask"].sum(dim=1)
         if self.end_token is not None:  # its spelling inside a text is no end
@@ -114,6 +124,7 @@ class TokenTable:
                 self.types = torch.zeros(self.ids.shape, dtype=torch.int8)
             self.types[rows] = 0
             self.types[rows, : ids.shape[1]] = encoded["token_type_ids"].to(torch.int8)
+        return encoded
 
     def gather(self, rows: Tensor, device: torch.device) -> dict[str, Tensor]:
         """Return the model inputs of `rows`, each (N, L) on `device`; L is the length of the longest row, rounded up."""
@@ -274,8 +285,9 @@ def outputs(
     *,
     max_length: int = 128,
     batch_tokens: int | None = None,
+    table: TokenTable | None = None,
 ) -> Tensor:
-    """Return the raw outputs of a sequence classifier in evaluation mode.
+    """Return the raw outputs of a classifier in evaluation mode.
 
     Args:
         model: A sequence classifier. Its mode (train or eval) is restored afterwards.
@@ -284,14 +296,16 @@ def outputs(
         text_pairs: N second texts for pair tasks.
         max_length: Longer inputs are cut to this many tokens, and to what the model can read.
         batch_tokens: Padded tokens per forward pass; None chooses by device.
+        table: An empty table that encodes the texts; None: `token_table`, for a classifier of whole texts.
 
     Returns:
-        (N, C) float32 on the CPU, in the order of `texts`.
+        (N, C) float32 on the CPU, in the order of `texts`; what `table.outputs_of` makes of them where it is given.
     """
     if not len(texts):
         return torch.empty(0, model.config.num_labels)
     device = model.device
-    table = token_table(model, tokenizer, max_length)
+    pooled = first_position(model) if table is None else nullcontext()
+    table = table or token_table(model, tokenizer, max_length)
     table.put(torch.arange(len(texts)), texts, text_pairs)
     budget = batch_tokens or default_batch_tokens(model)
     order = torch.argsort(table.lengths[: len(texts)], descending=True, stable=True)
@@ -299,16 +313,16 @@ def outputs(
     model.eval()
     scored = []
     start, step = 0, length_step(device)
-    with first_position(model):
+    with pooled:
         while start < len(order):
             width = padded_length(int(table.lengths[order[start]]), table.max_length, step)
             rows = order[start : start + max(8, budget // width // 8 * 8)]
             with torch.inference_mode(), autocast(device, trained=model.dtype == torch.float32):
                 logits = model(**table.gather(rows, device)).logits
-                scored.append(logits.float())
+                scored.append(table.outputs_of(logits, rows).float())
             start += len(rows)
     model.train(was_training)
     # A tensor made in inference mode could never take part in a loss, so this one is made outside.
-    result = torch.empty(len(order), scored[0].shape[1])
+    result = torch.empty(len(order), *scored[0].shape[1:])
     result[order] = torch.cat(scored).cpu()
     return result

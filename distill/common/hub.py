@@ -18,6 +18,7 @@ from transformers import (
     AutoModelForMaskedLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     GenerationConfig,
     PreTrainedConfig,
     PreTrainedModel,
@@ -41,14 +42,18 @@ HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 # For each kind of model: how the names in `config.architectures` end, and the name of the kind in messages.
 ARCHITECTURES: dict[type, tuple[tuple[str, ...], str]] = {
     AutoModelForSequenceClassification: (("ForSequenceClassification",), "a sequence classifier"),
+    AutoModelForTokenClassification: (("ForTokenClassification",), "a token classifier"),
     AutoModelForCausalLM: (("ForCausalLM", "LMHeadModel"), "a causal language model"),
     AutoModelForMaskedLM: (("ForMaskedLM", "ForPreTraining"), "a masked language model"),
     AutoModelForSeq2SeqLM: (("ForConditionalGeneration",), "an encoder-decoder"),
     AutoModel: (("",), "a model"),  # any architecture, without its head
 }
 
+CLASSIFIERS = (AutoModelForSequenceClassification, AutoModelForTokenClassification)
+"""Of whole texts, and of words."""
+
 OTHER_KINDS = {
-    "ForTokenClassification": "it labels words, which is not supported",
+    "ForTokenClassification": "it tags words",
     "ForQuestionAnswering": "it marks answers in a text, which is not supported",
     "ForMultipleChoice": "it chooses among texts, which is not supported",
     "ForCausalLM": "it writes text",
@@ -146,7 +151,7 @@ def load_model(
         if adapter is not None:
             say_once(f"{about}: a LoRA adapter of {adapter.base}, which is loaded, and merged with it in memory.")
             base = _base_config(adapter, field)
-            if auto_class is AutoModelForSequenceClassification:
+            if auto_class in CLASSIFIERS:
                 base.num_labels, base.id2label, base.label2id = config.num_labels, config.id2label, config.label2id
             else:
                 _check_kind(base, endings, kind, new_head, f"{field}: {adapter.base}, the base of {name_or_path},")
@@ -240,7 +245,7 @@ def _read_model(
     for key, found, expected in sorted(report["mismatched_keys"]):
         found, expected = tuple(found), tuple(expected)
         if (
-            auto_class is AutoModelForSequenceClassification
+            auto_class in CLASSIFIERS
             and expected[:1] == (config.num_labels,)
             and found[1:] == expected[1:]
         ):

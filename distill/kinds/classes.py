@@ -22,6 +22,7 @@ class Classes:
 
     texts: int = 1
     fewest: int = 2
+    of_words: bool = False
     problem_type: None = None
 
     @property

@@ -9,9 +9,13 @@ from distill.kinds.kind import Kind
 from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.names import AUTO, KINDS, NOT_GIVEN, GivenKind, reads_pairs
 from distill.kinds.scores import Score
+from distill.kinds.tokens import Tokens, fault_of_tags
 
 KIND_KEY = "prompter_kind"
 """Field of a student's config.json, see `store_kind`."""
+
+TAGGER = "ForTokenClassification"
+"""How the architecture of a model that tags words ends."""
 
 INTERCHANGEABLE = ({"single", "pair"}, {"score", "score_pair"})
 """Kinds that the files of a model do not tell apart."""
@@ -19,7 +23,7 @@ INTERCHANGEABLE = ({"single", "pair"}, {"score", "score_pair"})
 
 def kind_of(given: GivenKind, labels: Sequence[str]) -> Kind:
     """Return the kind of a black box: the given one, else what the names of its classes say."""
-    return _kind(_by_names(labels) if given.name == AUTO else given.name, given)
+    return _kind(_by_names(labels) if given.name == AUTO else given.name, given, labels)
 
 
 def kind_of_model(config: Any, given: GivenKind, about: str) -> Kind:
@@ -33,15 +37,20 @@ def kind_of_model(config: Any, given: GivenKind, about: str) -> Kind:
     Raises:
         InputError: The user says something else than the configuration.
     """
-    said = _by_config(config)
+    said, labels = _by_config(config), _labels(config)
+    if said == Tokens.name and (fault := fault_of_tags(labels)):
+        raise InputError(
+            f"{about}: its tags are {', '.join(labels[:20])}, but {fault}; expected the IOB format: name them so in id2label of "
+            "its config.json."
+        )
     if given.name == AUTO:
         stored = _stored(config)
-        return _kind(said, stored if stored and (given.low, given.high) == (0.0, 1.0) else given)
+        return _kind(said, stored if stored and (given.low, given.high) == (0.0, 1.0) else given, labels)
     if given.name == said:
-        return _kind(said, given)
+        return _kind(said, given, labels)
     free = not config.problem_type and config.num_labels > 1 and given.name == MULTI_LABEL.name
     if free or any({said, given.name} <= names for names in INTERCHANGEABLE):
-        return _kind(given.name, given)
+        return _kind(given.name, given, labels)
     why = f"problem_type {config.problem_type}" if config.problem_type else f"outputs: {config.num_labels}"
     raise InputError(
         f"kind is {given.name}, but {about} is of the kind {said} ({why}): leave --kind out, or give another model."
@@ -50,7 +59,7 @@ def kind_of_model(config: Any, given: GivenKind, about: str) -> Kind:
 
 def stored_kind(config: Any) -> Kind:
     """Return the kind that the configuration of a model stands for."""
-    return _kind(_by_config(config), _stored(config) or NOT_GIVEN)
+    return _kind(_by_config(config), _stored(config) or NOT_GIVEN, _labels(config))
 
 
 def store_kind(config: Any, kind: Kind) -> None:
@@ -82,21 +91,29 @@ def _stored(config: Any) -> GivenKind | None:
 
 def _by_config(config: Any) -> str:
     """Return the name of the kind that a configuration stands for."""
+    if any(name.endswith(TAGGER) for name in config.architectures or []):
+        return Tokens.name
     if stored := _stored(config):
         return stored.name
     if config.problem_type == MULTI_LABEL.problem_type:
         return MULTI_LABEL.name
     if config.problem_type == Score.problem_type or config.num_labels == 1:
         return "score"
-    return _by_names([str(config.id2label[i]) for i in range(config.num_labels)])
+    return _by_names(_labels(config))
+
+
+def _labels(config: Any) -> list[str]:
+    return [str(config.id2label[i]) for i in range(config.num_labels)]
 
 
 def _by_names(labels: Sequence[str]) -> str:
     return PAIR.name if reads_pairs(labels) else SINGLE.name
 
 
-def _kind(name: str, given: GivenKind) -> Kind:
+def _kind(name: str, given: GivenKind, labels: Sequence[str]) -> Kind:
     """Return the kind of a name."""
+    if name == Tokens.name:
+        return Tokens(tuple(labels))
     if name in ("score", "score_pair"):
         return Score(given.low, given.high, texts=1 if name == "score" else 2)
     kinds: dict[str, Kind] = {kind.name: kind for kind in (SINGLE, PAIR, MULTI_LABEL)}

@@ -22,6 +22,8 @@ class Kind(Protocol):
         name: As `--kind` takes it.
         texts: Texts that one answer is about: 1, or 2 for pairs.
         fewest: Fewest numbers in an answer.
+        of_words: Whether each word of a text has an answer. Then a tensor of answers is (N, W, C), with a row of zeros where
+            there is no word; see `distill.kinds.words` for what a word is.
         problem_type: As the configuration of a Hugging Face model names the kind; None where it need not.
     """
 
@@ -33,6 +35,9 @@ class Kind(Protocol):
 
     @property
     def fewest(self) -> int: ...  # noqa: D102
+
+    @property
+    def of_words(self) -> bool: ...  # noqa: D102
 
     @property
     def problem_type(self) -> str | None: ...  # noqa: D102
@@ -104,7 +109,7 @@ class Kind(Protocol):
         ...
 
     def decisions(self, answers: Tensor) -> Tensor:
-        """Return what the answers decide, (N, D) int64 in 0..O-1; agreement and kappa compare these."""
+        """Return what the answers decide, (N, D) int64 in 0..O-1, -1 for no decision; agreement and kappa compare these."""
         ...
 
     def options(self, columns: int) -> int:

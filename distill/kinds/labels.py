@@ -26,6 +26,7 @@ class Labels:
     name: str = "multi_label"
     texts: int = 1
     fewest: int = 1
+    of_words: bool = False
     problem_type: str = "multi_label_classification"
 
     def targets(self, labels: Sequence[str]) -> list[str]:

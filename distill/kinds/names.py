@@ -7,8 +7,9 @@ from dataclasses import dataclass
 AUTO = "auto"
 """Find the kind by the teacher's files."""
 
-KINDS = ("single", "pair", "multi_label", "score", "score_pair")
-"""One class for a text, or for two texts; several labels for a text; a number for a text, or for two texts."""
+KINDS = ("single", "pair", "multi_label", "score", "score_pair", "tokens")
+"""One class for a text, or for two texts; several labels for a text; a number for a text, or for two texts; a tag for each
+word of a text."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ class Score:
     high: float = 1.0
     texts: int = 1
     fewest: int = 1
+    of_words: bool = False
     problem_type: str = "regression"
 
     @property

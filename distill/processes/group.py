@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.common.errors import InputError
+from distill.kinds.rows import below
 
 T = TypeVar("T")
 
@@ -86,7 +87,7 @@ class Processes:
         part = self.part(count)
         own = compute(*(column[part] for column in columns)) if part.start < part.stop else None
         rows = [value for value in self.gather(own) if value is not None]
-        return torch.cat(rows) if isinstance(rows[0], Tensor) else [row for values in rows for row in values]
+        return below(rows) if isinstance(rows[0], Tensor) else [row for values in rows for row in values]
 
     def any(self, value: bool) -> bool:
         """Return whether the value is true in any process."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.kinds.rows import finite, of_each
 from distill.processes.group import Processes
 from distill.teachers.prediction_cache import AnyTeacher, CachedTeacher
 from distill.teachers.services.service import Service
@@ -52,7 +53,7 @@ class SharedTeacher(CachedTeacher):
 
     def _answers(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
         if not isinstance(self.teacher, Service):
-            fresh = dict(zip(keys, self._ask(texts, text_pairs).numpy(), strict=True))
+            fresh = dict(zip(keys, of_each(self._ask(texts, text_pairs)), strict=True))
             return self.processes.from_first(lambda: self._keep(fresh))
         queries, invalid = self.queries, self.invalid
         found = self.processes.from_first(lambda: super(SharedTeacher, self)._answers(keys, texts, text_pairs))
@@ -62,4 +63,4 @@ class SharedTeacher(CachedTeacher):
     def _count(self, queries: int, invalid: int, answers: Tensor) -> None:
         """Let the counters of every process grow by all answers, whichever process has asked."""
         self.queries = queries + len(answers)
-        self.invalid = invalid + int((~torch.isfinite(answers).all(dim=1)).sum())
+        self.invalid = invalid + int((~finite(answers)).sum())

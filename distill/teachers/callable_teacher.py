@@ -18,8 +18,10 @@ from distill.checkpoints.model_config import say_once
 from distill.common.errors import InputError, did_you_mean
 from distill.kinds.found import kind_of
 from distill.kinds.names import NOT_GIVEN, GivenKind
+from distill.kinds.rows import below, none
 from distill.kinds.scores import Score
 from distill.teachers.functions.answers import EXPECTED, describe, read_answer, read_numbers, usable_function
+from distill.teachers.functions.words import EXPECTED_OF_WORDS, read_words
 from distill.teachers.names import FUNCTION_NAME, teacher_name
 from distill.teachers.probabilities import check_labels, count, matrix
 
@@ -78,10 +80,10 @@ class CallableTeacher:
             InputError: The function raised an exception, or too many answers are unusable.
         """
         if not len(texts):
-            return torch.empty(0, len(self.labels))
+            return none(len(self.labels), self.kind.of_words)
         rows, problem = self._read(texts, text_pairs, self.labels)
         if rows is None:
-            rows = np.full((len(texts), len(self.labels)), np.nan)
+            rows = np.full((len(texts), *([1] if self.kind.of_words else []), len(self.labels)), np.nan)
         predictions, bad_rows = self.kind.read(rows)
         return count(self, predictions, problem or bad_rows)
 
@@ -113,7 +115,7 @@ class CallableTeacher:
         if not self._one_by_one:
             try:
                 answer = self._ask(list(texts), None if text_pairs is None else list(text_pairs))
-                rows, problem, note = self._understood(answer, len(texts), labels)
+                rows, problem, note = self._understood(answer, texts, labels)
             except InputError as error:
                 failure = error
         if rows is None and self._one_by_one is not False:
@@ -121,7 +123,7 @@ class CallableTeacher:
                 parts = [
                     self._one(text, None if text_pairs is None else text_pairs[i], labels) for i, text in enumerate(texts)
                 ]
-                rows, problem, note = np.concatenate([part[0] for part in parts]), "", parts[0][1]
+                rows, problem, note = below([torch.from_numpy(part[0]) for part in parts]).numpy(), "", parts[0][1]
                 self._one_by_one, failure = True, None
                 say_once(f"teacher: {self.path} takes one text at a time; it is called for each.")
             except _NotOneByOneError as error:
@@ -133,7 +135,8 @@ class CallableTeacher:
         if note:
             say_once(f"{note.replace('teacher:', f'teacher: {self.path}:', 1)}")
         if rows is None:
-            problem = f"{problem or 'no form that is known'}; it returned {describe(answer)}: {EXPECTED}"
+            expected = EXPECTED_OF_WORDS if self.kind.of_words else EXPECTED
+            problem = f"{problem or 'no form that is known'}; it returned {describe(answer)}: {expected}"
         return rows, problem
 
     def _one(self, text: str, pair: str | None, labels: list[str] | None) -> tuple[np.ndarray, str]:
@@ -143,17 +146,19 @@ class CallableTeacher:
         except InputError as error:
             raise _NotOneByOneError(error) from error
         whole = matrix(answer)
-        if whole is None or whole.ndim < 2:  # a row, a number, a name, or a dictionary or a list of them
-            rows, _, note = self._understood([answer], 1, labels)
+        if whole is None or whole.ndim < 2 or self.kind.of_words:  # a row, a number, a name, a dictionary, a list of them
+            rows, _, note = self._understood([answer], [text], labels)
             if rows is not None:
                 return rows, note
         if self._one_by_one:
-            return np.full((1, len(self.labels)), np.nan), ""
+            return np.full((1, *([1] if self.kind.of_words else []), len(self.labels)), np.nan), ""
         raise _NotOneByOneError(None)
 
-    def _understood(self, answer: Any, texts: int, labels: list[str] | None) -> tuple[np.ndarray | None, str, str]:
+    def _understood(self, answer: Any, texts: Sequence[str], labels: list[str] | None) -> tuple[np.ndarray | None, str, str]:
         """Read an answer: rows of probabilities of classes in any form, or numbers of another kind."""
-        return (read_answer if self.kind.problem_type is None else read_numbers)(answer, texts, labels)
+        if self.kind.of_words:
+            return read_words(answer, texts, labels or [])
+        return (read_answer if self.kind.problem_type is None else read_numbers)(answer, len(texts), labels)
 
     def _ask(self, texts: str | list[str], text_pairs: str | list[str] | None) -> Any:
         try:

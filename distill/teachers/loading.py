@@ -17,13 +17,14 @@ import torch
 from distill.common.errors import InputError
 from distill.kinds.classes import PAIR, SINGLE
 from distill.kinds.found import kind_of
-from distill.kinds.names import AUTO
+from distill.kinds.names import AUTO, GivenKind
 from distill.portable.exported import ExportedClassifier
 from distill.portable.formats import find_program
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.config import Asking
 from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, split_address
 from distill.teachers.prediction_cache import AnyTeacher
+from distill.teachers.probabilities import check_labels
 from distill.teachers.services.chat_teacher import ChatTeacher
 from distill.teachers.services.http_teacher import HttpTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -87,6 +88,9 @@ def load_teacher(
                 f"{len(teacher.labels)} classes {teacher.labels}; give as many names, in the teacher's order."
             )
         teacher.labels = [str(label) for label in labels]
+        if teacher.kind.of_words:
+            teacher.kind = kind_of(GivenKind(teacher.kind.name), teacher.labels)
+            check_labels(teacher.labels, teacher.kind)
         if teacher.kind in (SINGLE, PAIR) and asking.kind.name != PAIR.name:
             teacher.kind = kind_of(asking.kind, teacher.labels)
     return teacher

@@ -28,6 +28,7 @@ from distill.common.errors import InputError
 from distill.common.files import cache_root
 from distill.common.hub import model_folders
 from distill.common.precision import compute_dtype
+from distill.kinds.rows import finite, none, of_each, stacked
 from distill.portable.exported import ExportedClassifier
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.probabilities import stop_if_mostly_unusable
@@ -90,7 +91,7 @@ class CachedTeacher:
         except (ValueError, OSError) as error:  # the hub raises a ValueError for a folder that is gone
             notice(f"The teacher's answers are not kept: {error}. The run continues without a cache.")
             return
-        self._open = partial(StoredAnswers, Path(file), name, len(teacher.labels), patience)
+        self._open = partial(StoredAnswers, Path(file), name, len(teacher.labels), patience, teacher.kind.of_words)
         try:
             self._predictions = self._open()
             self._say_damaged(self._predictions)
@@ -163,7 +164,7 @@ class CachedTeacher:
             self.asked += len(texts)
             return self._ask(texts, text_pairs)
         if not len(texts):
-            return torch.empty(0, len(self.labels))
+            return none(len(self.labels), self.kind.of_words)
         keys = [_key(text, None if text_pairs is None else text_pairs[row]) for row, text in enumerate(texts)]
         first: dict[bytes, int] = {}
         for row, key in enumerate(keys):
@@ -177,9 +178,9 @@ class CachedTeacher:
             self.asked += len(rows)
             asked = [texts[row] for row in rows], None if text_pairs is None else [text_pairs[row] for row in rows]
             known |= self._answers(unknown, *asked)
-        predictions = torch.from_numpy(np.stack([known[key] for key in keys]))
+        predictions = stacked([known[key] for key in keys])
         repeated = [row for row, key in enumerate(keys) if row != first[key]]
-        self.teacher.invalid += int(predictions[repeated].isnan().any(dim=1).sum())
+        self.teacher.invalid += int((~finite(predictions[repeated])).sum())
         stop_if_mostly_unusable(self.teacher)
         return predictions
 
@@ -208,7 +209,7 @@ class CachedTeacher:
         """Ask about texts without a stored answer, and store what comes."""
         if isinstance(self.teacher, Service):
             return self._ask_service(keys, texts, text_pairs)
-        return self._keep(dict(zip(keys, self._ask(texts, text_pairs).numpy(), strict=True)))
+        return self._keep(dict(zip(keys, of_each(self._ask(texts, text_pairs)), strict=True)))
 
     def _ask_service(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
         """Ask a service, and store each answer when it arrives: what was paid for survives a failure of the next one."""

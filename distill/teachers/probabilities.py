@@ -8,12 +8,13 @@ import logging
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
+from distill.kinds.rows import finite
+from distill.kinds.tokens import fault_of_tags
 from distill.teachers.base import Teacher
 
 # A run stops when more than this share of the answers is unusable.
@@ -34,6 +35,8 @@ def check_labels(labels: list[str], kind: Kind = SINGLE) -> None:
     if len(labels) < kind.fewest or len(set(labels)) < len(labels):
         expected = "two or more different names" if kind.fewest > 1 else "different names"
         raise InputError(f"teacher_labels: {labels}; expected {expected}.")
+    if kind.of_words and (fault := fault_of_tags(labels)):
+        raise InputError(f"teacher_labels: {labels}, but {fault}; expected tags in the IOB format: O, B-TYPE, I-TYPE.")
 
 
 def matrix(answer: Any) -> np.ndarray | None:
@@ -77,7 +80,7 @@ def count(teacher: Teacher, predictions: Tensor, problem: str) -> Tensor:
     Raises:
         InputError: See `stop_if_mostly_unusable`; or the usable ones are those of another kind.
     """
-    unusable = ~torch.isfinite(predictions).flatten(1).all(dim=1)
+    unusable = ~finite(predictions)
     predictions[unusable] = float("nan")
     if fault := teacher.kind.fault(predictions[~unusable]):
         raise InputError(f"teacher: {teacher.path} is taken for the kind {teacher.kind.name}, but {fault}.")

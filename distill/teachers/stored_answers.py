@@ -69,6 +69,7 @@ class StoredAnswers:
         teacher: Identity of the teacher.
         columns: Number of classes K.
         patience: Seconds to wait for another process that is writing.
+        of_words: Whether an answer is a row of K numbers for each word of the text.
 
     Attributes:
         damaged: Rows of this teacher that were found damaged or lost. The caller says so, and sets it to 0.
@@ -78,8 +79,9 @@ class StoredAnswers:
         OSError: The folder cannot be made.
     """
 
-    def __init__(self, file: Path, teacher: str, columns: int, patience: float) -> None:
+    def __init__(self, file: Path, teacher: str, columns: int, patience: float, of_words: bool = False) -> None:
         self.teacher = teacher
+        self.of_words = of_words
         self.columns = columns
         self.damaged = 0
         make_private_folder(file.parent)
@@ -154,13 +156,18 @@ class StoredAnswers:
         """Return whether a stored answer is what was stored."""
         if not isinstance(text, bytes) or not isinstance(row, bytes):
             return False
-        size = self.columns * STORED_ROW.itemsize
-        return len(row) == size + CHECKSUM_BYTES and row[size:] == _checksum(self.teacher, text, row[:size])
+        size, one = len(row) - CHECKSUM_BYTES, self.columns * STORED_ROW.itemsize
+        fits = size >= 0 and size % one == 0 if self.of_words else size == one
+        return fits and row[size:] == _checksum(self.teacher, text, row[:size])
+
+    def _read(self, row: bytes) -> np.ndarray:
+        answer = np.frombuffer(row, STORED_ROW)
+        return answer.reshape(-1, self.columns) if self.of_words else answer
 
     def look_up(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
-        """Return the stored answers, (K,) float32 each."""
+        """Return the stored answers, (K,) float32 each, of words (W, K)."""
         rows = self._rows(keys)
-        found = {key: np.frombuffer(row[:-CHECKSUM_BYTES], STORED_ROW) for key, row in rows.items() if self._whole(key, row)}
+        found = {key: self._read(row[:-CHECKSUM_BYTES]) for key, row in rows.items() if self._whole(key, row)}
         self.damaged += len(rows) - len(found)
         return found
 
@@ -192,7 +199,7 @@ class StoredAnswers:
                 "INSERT INTO stored VALUES (?, ?) ON CONFLICT DO UPDATE SET answers = answers + excluded.answers",
                 (self.teacher, len(rows.keys() - stored.keys())),
             )
-        return {key: np.frombuffer(row, STORED_ROW) for key, row in (rows | first).items()}
+        return {key: self._read(row) for key, row in (rows | first).items()}
 
 
 def _checksum(teacher: str, text: bytes, row: bytes) -> bytes:

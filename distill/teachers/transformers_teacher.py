@@ -1,4 +1,4 @@
-"""A Hugging Face sequence classifier as teacher."""
+"""A Hugging Face classifier as teacher: of texts, or of the words of texts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 import torch
 from accelerate.utils import find_executable_batch_size
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification
 
 from distill.common import encode
 from distill.common.errors import InputError
-from distill.common.hub import check_vocabulary, load_config, load_model, load_tokenizer
+from distill.common.hub import CLASSIFIERS, check_vocabulary, load_config, load_model, load_tokenizer
 from distill.common.precision import autocast, prepared, resolve_device, weight_dtype
 from distill.kinds.found import kind_of_model
 from distill.kinds.names import NOT_GIVEN, GivenKind
+from distill.kinds.word_table import outputs
 from distill.teachers.probabilities import count
 
 LENGTH_KEY = "prompter_max_length"
@@ -21,7 +21,7 @@ LENGTH_KEY = "prompter_max_length"
 
 
 class TransformersTeacher:
-    """A Hugging Face sequence classifier as teacher.
+    """A Hugging Face classifier as teacher.
 
     Args:
         path: Model folder or hub id.
@@ -37,7 +37,7 @@ class TransformersTeacher:
         max_length: As given, and at most what the model was trained to read, where a student's folder says so.
 
     Raises:
-        InputError: The model cannot be loaded, is not a sequence classifier, has no trained head, is of another kind
+        InputError: The model cannot be loaded, is not a classifier of texts or words, has no trained head, is of another kind
             than the given one, or cannot classify a text.
     """
 
@@ -55,7 +55,7 @@ class TransformersTeacher:
         config = load_config(path, field)
         self.kind = kind_of_model(config, given, f"{field}: {path}")
         self.model = load_model(
-            AutoModelForSequenceClassification, path, field, self.device, weight_dtype(self.device)
+            CLASSIFIERS[self.kind.of_words], path, field, self.device, weight_dtype(self.device)
         ).requires_grad_(False)
         prepared(self.model, f"{field}: {path}", compiled=True)
         self.tokenizer = load_tokenizer(path, field)
@@ -72,7 +72,7 @@ class TransformersTeacher:
         self.scores(["A text."], ["A text."] if self.kind.texts == 2 else None)
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-        """Return (N, C) float32 answers on the CPU, see `kind`.
+        """Return (N, C) float32 answers on the CPU, of words (N, W, C), see `kind`.
 
         Raises:
             InputError: Too many answers are unusable (for instance because the weights hold NaN).
@@ -97,11 +97,9 @@ class TransformersTeacher:
         """
 
         def attempt(tokens: int | None) -> Tensor:
-            outputs = encode.outputs(
-                self.model, self.tokenizer, texts, text_pairs, max_length=self.max_length, batch_tokens=tokens
-            )
+            given = outputs(self.kind, self.model, self.tokenizer, texts, text_pairs, self.max_length, tokens)
             self.batch_tokens = tokens
-            return outputs if raw else self.kind.answers(outputs)
+            return given if raw else self.kind.answers(given)
 
         try:
             try:

@@ -15,6 +15,7 @@ from torch import Tensor
 from distill.held_out import cohen_kappa, decided
 from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
+from distill.kinds.rows import finite
 
 MIN_TEXTS = 100
 """With fewer texts the standard error of kappa is above .1, so .4 could look like .2: it counts then, see `worthless`."""
@@ -31,7 +32,7 @@ REAL = "evaluation texts"
 
 def compared(where: str, teacher: Tensor, student: Tensor, fewest: int = MIN_TEXTS, kind: Kind = SINGLE) -> dict[str, Any]:
     """Return the agreement of two tensors of answers (N, C); see `agreement_of`."""
-    usable = torch.isfinite(teacher).all(dim=1)
+    usable = finite(teacher)
     same, wanted, chosen = decided(kind, teacher[usable], student[usable])
     return agreement_of(where, same, wanted, chosen, fewest)
 
@@ -62,6 +63,9 @@ def agreement_on_held_out(teacher: Tensor, measured: Mapping[str, Any], kind: Ki
     if not len(teacher) or "kappa" not in measured:
         return {}
     decisions = kind.decisions(teacher).flatten()
+    decisions = decisions[decisions >= 0]
+    if not len(decisions):
+        return {}
     majority = int(torch.bincount(decisions).max()) / len(decisions)
     figures = {"kappa": measured["kappa"], "agreement": measured["agreement"], "majority": majority}
     return figures | {"compared": len(teacher), "on": "held-out texts"}

@@ -15,6 +15,7 @@ from torch import Tensor
 from distill.common.seeding import random_generator
 from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
+from distill.kinds.rows import finite
 from distill.replay import Replay
 from distill.student import Student
 from eval.classifiers.calibration import LEVELS, coverage
@@ -75,7 +76,7 @@ def compare_predictions(
         `labels`, the names of the kind's targets; `texts`, the number of texts compared; `pairs`, the number of texts for
         each (teacher's class, student's class) that occurs; and `apart`, the texts with the largest distance, largest first.
     """
-    usable = torch.isfinite(teacher).all(dim=1).nonzero().flatten()
+    usable = finite(teacher).nonzero().flatten()
     one, other = teacher[usable], student[usable]
     labels = kind.targets(labels)
     p, q = kind.probabilities(one.double()), kind.probabilities(other.double())

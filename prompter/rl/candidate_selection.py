@@ -18,6 +18,7 @@ from torch import Tensor
 
 from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
+from distill.kinds.rows import finite
 
 WINDOW = 4096
 """Most predictions to learn from, the newest ones: this bounds the time of a fit and the size of a checkpoint."""
@@ -80,7 +81,7 @@ class CandidateSelector:
             features: (N, F) features of the texts.
             answers: (N, C) the teacher's answers; rows that are not finite are ignored.
         """
-        usable = torch.isfinite(answers).all(dim=1)
+        usable = finite(answers)
         features, answers = features[usable], answers[usable]
         self.features = torch.cat([self.features.reshape(-1, features.shape[1]), features])[-WINDOW:]
         self.predictions = torch.cat([self.predictions, self.kind.belonging(answers)])[-WINDOW:]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
+from distill.held_out import decided
 from distill.processes.group import ALONE, Processes
 from distill.student import Student
 from distill.teachers.prediction_cache import CachedTeacher
@@ -62,7 +63,8 @@ class ScoredRollout:
         row |= {f"reward/{name}": values[usable].mean() for name, values in self.terms.items()}
         row["confidence"] = kind.probabilities(teacher).max(1).values.mean()
         row["wanted_share"] = (kind.group(teacher) == self.batch.targets[usable]).float().mean()
-        row["agreement"] = (kind.decisions(teacher) == kind.decisions(student)).float().mean()
+        same, decisions, _ = decided(kind, teacher, student)
+        row["agreement"] = torch.tensor(same / max(1, sum(decisions)))
         metrics = {name: round(float(value), 6) for name, value in row.items()}
         metrics["distinct_topics"] = round(len(set(self.topics)) / len(self.topics), 6)
         return metrics

@@ -160,9 +160,12 @@ def _class_names(classifier: Any) -> list[str] | None:
 
 
 def _of_pipeline(pipeline: Any, name: str) -> tuple[Callable[..., Any], list[str], str]:
-    if pipeline.task not in ("text-classification", "sentiment-analysis"):
-        raise InputError(f"teacher: {name} is a pipeline for {pipeline.task}; expected one for text-classification.")
     labels = [str(pipeline.model.config.id2label[i]) for i in range(pipeline.model.config.num_labels)]
+    if pipeline.task in ("token-classification", "ner"):
+        said = f"teacher: {name} is a pipeline of transformers; give the folder of its model to learn all its probabilities."
+        return lambda texts: list(pipeline(list(texts))), labels, said
+    if pipeline.task not in ("text-classification", "sentiment-analysis"):
+        raise InputError(f"teacher: {name} is a pipeline for {pipeline.task}; expected one for text- or token-classification.")
 
     def scores(texts: list[str], pairs: list[str] | None = None) -> list[Any]:
         inputs = texts if pairs is None else [{"text": a, "text_pair": b} for a, b in zip(texts, pairs, strict=True)]

@@ -6,18 +6,13 @@ A word of the data takes the answer of the first of the tagger's words that lie 
 take the first piece.
 """
 
-import re
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-WORD = re.compile(r"\w+|[^\w\s]")
-"""A word as taggers divide texts."""
-
-Span = tuple[int, int]
-"""First character and the one after the last."""
+from distill.kinds.rows import below
+from distill.kinds.words import Span, first_within, words_of
 
 
 def joined(words: Sequence[str]) -> tuple[str, list[Span]]:
@@ -32,25 +27,6 @@ def joined(words: Sequence[str]) -> tuple[str, list[Span]]:
         spans.append((start, start + len(word)))
         start += len(word) + 1
     return " ".join(words), spans
-
-
-def first_within(spans: Sequence[Span], own: Sequence[Span]) -> list[int]:
-    """Return for each span the number of the first of a tagger's own words that shares a character with it; -1 for none.
-
-    Args:
-        spans: Words of the data, in their order.
-        own: The tagger's words, in their order.
-
-    Examples:
-        >>> first_within([(0, 2), (3, 5)], [(0, 2), (3, 4), (4, 5)])
-        [0, 1]
-    """
-    found, at = [], 0
-    for start, end in spans:
-        while at < len(own) and own[at][1] <= start:
-            at += 1
-        found.append(at if at < len(own) and own[at][0] < end else -1)
-    return found
 
 
 def of_given_words(answers: Tensor, words: Sequence[Sequence[str]]) -> Tensor:
@@ -68,7 +44,7 @@ def of_given_words(answers: Tensor, words: Sequence[Sequence[str]]) -> Tensor:
     places = torch.full((len(words), longest), -1)
     for row, given in enumerate(words):
         text, spans = joined(given)
-        places[row, : len(given)] = torch.tensor(first_within(spans, [match.span() for match in WORD.finditer(text)]))
+        places[row, : len(given)] = torch.tensor(first_within(spans, words_of(text)))
     places[places >= answers.shape[1]] = -1
     picked = answers.gather(1, places.clamp(min=0)[:, :, None].expand(-1, -1, answers.shape[2]))
     return picked.masked_fill((places < 0)[:, :, None], 0.0)

@@ -7,32 +7,12 @@ import logging
 from collections.abc import Sequence
 
 from distill.common.errors import InputError
+from distill.kinds.tokens import OUTSIDE, fault_of_tags
 from eval.data.labels import class_indices
 from eval.data.reading import Columns, report_long
 from eval.data.text_files import MAX_TEXT
 
-OUTSIDE = "O"
-
 LOGGER = logging.getLogger("prompter")
-
-
-def fault_of_tags(labels: Sequence[str]) -> str:
-    """Return what is wrong with the names of tags, or "".
-
-    Examples:
-        >>> fault_of_tags(["O", "B-person", "I-person"])
-        ''
-        >>> fault_of_tags(["O", "B-person", "I-place"])
-        'I-place has no B-place'
-    """
-    if OUTSIDE not in labels:
-        return f"there is no {OUTSIDE} for words outside of entities"
-    for label in labels:
-        if label != OUTSIDE and (label[:2] not in ("B-", "I-") or len(label) < 3):
-            return f"{label} is neither {OUTSIDE} nor B-TYPE nor I-TYPE"
-        if label.startswith("I-") and f"B-{label[2:]}" not in labels:
-            return f"{label} has no B-{label[2:]}"
-    return ""
 
 
 def with_words(columns: Columns, name: str) -> tuple[Columns, list[list[str]]]:

@@ -1,0 +1,198 @@
+"""A tag for each word of a text, in the IOB2 format: named entities and the like.
+
+Answers are log-probabilities (N, W, K) of the words of each text, see `distill.kinds.words`. A row of zeros stands where there
+is no word, or where the model does not read that far: log-probabilities of two tags or more cannot all be 0. Raw outputs of a
+model have a row of -inf there, see `distill.kinds.word_table`.
+
+What is said of a text as a whole follows from its entities. All formulas are ours.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from distill.kinds.classes import jensen_shannon
+from distill.kinds.reading import log_probabilities
+from distill.kinds.rows import even
+from distill.losses import hard_label_loss, kd_loss
+
+OUTSIDE = "O"
+"""The tag of a word outside of entities."""
+
+NO_ENTITY = "no entity"
+"""The target of a text without an entity."""
+
+
+def fault_of_tags(labels: Sequence[str]) -> str:
+    """Return what is wrong with the names of tags, or "".
+
+    Examples:
+        >>> fault_of_tags(["O", "B-person", "I-person"])
+        ''
+        >>> fault_of_tags(["O", "B-person", "I-place"])
+        'I-place has no B-place'
+    """
+    if OUTSIDE not in labels:
+        return f"there is no {OUTSIDE} for words outside of entities"
+    for label in labels:
+        if label != OUTSIDE and (label[:2] not in ("B-", "I-") or len(label) < 3):
+            return f"{label} is neither {OUTSIDE} nor B-TYPE nor I-TYPE"
+        if label.startswith("I-") and f"B-{label[2:]}" not in labels:
+            return f"{label} has no B-{label[2:]}"
+    return ""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A tag for each word; see `distill.kinds.kind.Kind` for what the methods return.
+
+    A text is asked for a type of entity, or for none. G is the number of types and one more.
+
+    Attributes:
+        tags: The K names of the tags, in the order of the model's outputs.
+    """
+
+    tags: tuple[str, ...] = ()
+    name: str = "tokens"
+    texts: int = 1
+    fewest: int = 2
+    of_words: bool = True
+    problem_type: str = "token_classification"
+
+    @cached_property
+    def types(self) -> list[str]:
+        """The types of entities, in the order of their first tags."""
+        return list(dict.fromkeys(tag[2:] for tag in self.tags if tag != OUTSIDE))
+
+    @cached_property
+    def _membership(self) -> Tensor:
+        """Which tags stand for which target, (K, G) of 0 and 1."""
+        member = torch.zeros(len(self.tags), len(self.types) + 1)
+        for column, tag in enumerate(self.tags):
+            member[column, -1 if tag == OUTSIDE else self.types.index(tag[2:])] = 1.0
+        return member
+
+    def targets(self, labels: Sequence[str]) -> list[str]:
+        """Return the types of entities, and `no entity`."""
+        return [*Tokens(tuple(labels)).types, NO_ENTITY]
+
+    def groups(self, columns: int) -> int:
+        """Return G."""
+        return len(self.types) + 1
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """Return the log-probabilities of each word's tags."""
+        outputs = outputs.float()
+        absent = torch.isneginf(outputs).all(dim=-1, keepdim=True)
+        return outputs.masked_fill(absent, 0.0).log_softmax(dim=-1).masked_fill(absent, 0.0)
+
+    def read(self, values: np.ndarray) -> tuple[Tensor, str]:
+        """Read (N, W, K) probabilities, each row of sum 1; rows of zeros stand for no word."""
+        given = ~(values == 0).all(axis=2)
+        rows, problem = log_probabilities(values[given])
+        answers = torch.zeros(values.shape)
+        answers[torch.from_numpy(given)] = rows
+        return answers, problem
+
+    def fault(self, answers: Tensor) -> str:
+        """Return nothing."""
+        return ""
+
+    def probabilities(self, answers: Tensor) -> Tensor:
+        """Return how surely each target is met, (N, G): the likeliest word of each type, and no entity in any word."""
+        words = answered(answers)[:, :, None]
+        by_word = torch.where(words, answers.exp() @ self._membership.to(answers), 0.0)
+        highest = by_word[:, :, :-1].amax(dim=1)
+        none = torch.where(words[:, :, 0], by_word[:, :, -1], 1.0).amin(dim=1) * words.any(dim=1)[:, 0]
+        unusable = answers.isnan().flatten(1).any(dim=1)
+        return torch.cat([highest, none[:, None]], dim=1).masked_fill(unusable[:, None], math.nan)
+
+    def shown(self, answers: Tensor) -> Tensor:
+        """Return the probabilities of each word's tags, (N, W, K); zeros where there is no word."""
+        return torch.where(answered(answers)[:, :, None] | answers.isnan(), answers.exp(), 0.0)
+
+    def loss(self, outputs: Tensor, teacher: Tensor, temperature: float, hard_weight: float) -> Tensor:
+        """Return Hinton's loss of one class, averaged over the words that teacher and student both answer."""
+        outputs, teacher = even(outputs, teacher, fill=-math.inf)
+        both = answered(teacher) & ~torch.isneginf(outputs).all(dim=-1)
+        student, taught = outputs[both], teacher[both]
+        if not len(student):
+            return student.sum()  # 0, with a gradient of 0
+        loss = kd_loss(student, taught, temperature)
+        return torch.lerp(loss, hard_label_loss(student, taught), hard_weight) if hard_weight else loss
+
+    def group(self, answers: Tensor) -> Tensor:
+        """Return the type of the surest word that is tagged as an entity, or the last target where there is none."""
+        member = self._membership.to(answers)
+        by_word = answers.exp() @ member
+        tagged = answered(answers) & (member[answers.nan_to_num(nan=0.0).argmax(dim=-1), -1] == 0)
+        surest = torch.where(tagged[:, :, None], by_word[:, :, :-1], -1.0).amax(dim=1)
+        return torch.where(tagged.any(dim=1), surest.argmax(dim=1), len(self.types))
+
+    def belonging(self, answers: Tensor) -> Tensor:
+        """Return how surely each target is met."""
+        return self.probabilities(answers)
+
+    def confidence(self, answers: Tensor, targets: Tensor) -> Tensor:
+        """Return how sure the teacher is that the type occurs: `1 + log p / log G` of its likeliest word, cut off at 0.
+
+        For no entity, p is that of the least sure word to be outside of entities. Without a target it is the certainty.
+
+        Examples:
+            >>> sure = torch.tensor([[[0.01, 0.98, 0.01], [0.98, 0.01, 0.01]]]).log()
+            >>> kind = Tokens(("O", "B-person", "I-person"))
+            >>> kind.confidence(sure.repeat(2, 1, 1), torch.tensor([0, 1])).round(decimals=2).tolist()
+            [0.99, 0.0]
+        """
+        met = self.probabilities(answers)
+        asked = met.gather(1, targets.clamp(min=0)[:, None]).squeeze(1)
+        for_target = 1.0 + asked.clamp(min=1e-9).log() / math.log(met.shape[1])
+        return torch.where(targets >= 0, for_target, self.certainty(answers)).clamp(0.0, 1.0)
+
+    def certainty(self, answers: Tensor) -> Tensor:
+        """Return the mean of `1 - H / log K` over words, where all words together weigh as much as one sure entity."""
+        entropy = -(answers.exp() * answers.clamp(min=-100.0)).sum(dim=-1)
+        return self._mean(1.0 - entropy / math.log(answers.shape[-1]), self._weights(answers)).clamp(0.0, 1.0)
+
+    def disagreement(self, teacher: Tensor, student: Tensor) -> Tensor:
+        """Return the mean Jensen-Shannon divergence of words, over log 2, weighted as the certainty by either's entities."""
+        teacher, student = even(teacher, student)
+        apart = jensen_shannon(teacher.double().exp(), student.double().exp()).float()
+        weights = torch.maximum(self._weights(teacher), self._weights(student))
+        return self._mean(apart, weights * (answered(teacher) & answered(student))).clamp(0.0, 1.0)
+
+    def divergence(self, teacher: Tensor, student: Tensor) -> Tensor:
+        """Return `KL(p_T || p_S)` in nats, averaged over the words of each text."""
+        teacher, student = even(teacher, student)
+        apart = (teacher.exp() * (teacher - student)).sum(dim=-1)
+        return self._mean(apart, (answered(teacher) & answered(student)).float())
+
+    def decisions(self, answers: Tensor) -> Tensor:
+        """Return the tag of each word, (N, W); -1 where there is none."""
+        return torch.where(answered(answers), answers.nan_to_num(nan=0.0).argmax(dim=-1), -1)
+
+    def options(self, columns: int) -> int:
+        """Return K."""
+        return columns
+
+    def _weights(self, answers: Tensor) -> Tensor:
+        """Return the weight of each word: the probability of an entity and an equal share, (N, W); 0 where there is none."""
+        words = answered(answers)
+        entity = 1.0 - (answers.exp() @ self._membership[:, -1].to(answers))
+        return torch.where(words, entity.nan_to_num(nan=0.0) + 1.0 / words.sum(dim=1, keepdim=True).clamp(min=1), 0.0)
+
+    def _mean(self, values: Tensor, weights: Tensor) -> Tensor:
+        """Return weighted means over words, (N,); NaN where the answer is unusable, 0 where there is no word."""
+        total = weights.sum(dim=1)
+        mean = torch.where(weights > 0, values * weights, 0.0).sum(dim=1) / total.clamp(min=1e-9)
+        return mean.masked_fill(values.isnan().any(dim=1), math.nan)
+
+
+def answered(answers: Tensor) -> Tensor:
+    """Return which words have an answer, (N, W) bool; a word of NaN has one, which is unusable."""
+    return (answers != 0).any(dim=-1)

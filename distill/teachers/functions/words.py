@@ -1,0 +1,81 @@
+"""Understand what a function says about the words of texts: rows of probabilities, or entities as pipelines give them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from distill.kinds.tokens import OUTSIDE
+from distill.kinds.words import first_within, words_of
+from distill.teachers.functions.answers import SMOOTHING
+from distill.teachers.probabilities import matrix
+
+EXPECTED_OF_WORDS = (
+    "return for each text one row of probabilities of the tags for each word, as distill.kinds.words.words_of finds words, or "
+    "its entities as dictionaries of start, end, entity and score"
+)
+
+
+def read_words(answer: Any, texts: Sequence[str], labels: Sequence[str]) -> tuple[np.ndarray | None, str, str]:
+    """Return the probabilities of the tags of each word.
+
+    Args:
+        answer: What the function returned: for each text a row of K numbers for each word, or a list of entities.
+        texts: N texts.
+        labels: The K tags.
+
+    Returns:
+        (N, W, K) float64, NaN where a text's answer is unusable and 0 after its last word, or None where the form is not
+        understood at all; what is wrong; and how the answer was read where it is not plainly rows of probabilities.
+    """
+    if not hasattr(answer, "__len__") or len(answer) != len(texts):
+        return None, f"an answer that is not {len(texts)} lists", ""
+    spans = [words_of(text) for text in texts]
+    values = np.zeros((len(texts), max(1, *map(len, spans)), len(labels)))
+    problem, note, understood = "", "", 0
+    for place, row, words in zip(values, answer, spans, strict=True):
+        found: np.ndarray | None = None
+        if _is_entities(row):
+            found, unknown = _of_entities(row, words, labels)
+            note = "teacher: it names entities; the other tags share what their scores leave, and all other words get O."
+            problem = problem or unknown
+        elif (whole := matrix(row)) is not None and whole.shape == (len(words), len(labels)):
+            found = whole
+        elif whole is not None:
+            problem = problem or f"{' by '.join(map(str, whole.shape))} numbers for a text of {len(words)} words"
+        if found is None:
+            place[: max(1, len(words))] = np.nan
+            problem = problem or "texts without a row for each word"
+        else:
+            place[: len(words)] = found
+            understood += 1
+    return (values if understood else None), problem, note
+
+
+def _is_entities(row: Any) -> bool:
+    return isinstance(row, list | tuple) and all(isinstance(item, dict) and {"start", "end"} <= item.keys() for item in row)
+
+
+def _of_entities(
+    entities: Sequence[dict[str, Any]], words: Sequence[tuple[int, int]], labels: Sequence[str]
+) -> tuple[np.ndarray | None, str]:
+    """Return (W, K) probabilities, or None and what is wrong."""
+    rows = np.zeros((len(words), len(labels)))
+    _give(rows, range(len(words)), OUTSIDE, 1 - SMOOTHING, labels)
+    taken: set[int] = set()
+    for entity in entities:
+        name, score = str(entity.get("entity_group") or entity.get("entity")), entity.get("score", 1 - SMOOTHING)
+        inside = first_within(words, [(int(entity["start"]), int(entity["end"]))])
+        covered = [number for number, place in enumerate(inside) if place == 0 and number not in taken]
+        tags = [name] if name in labels else [f"B-{name}", f"I-{name}" if f"I-{name}" in labels else f"B-{name}"]
+        if tags[0] not in labels:
+            return None, f"the entity {name[:40]!r}, which is none of {list(labels)}"
+        for number in covered:
+            _give(rows, [number], tags[0] if number == covered[0] else tags[-1], float(score), labels)
+        taken.update(covered)
+    return rows, ""
+
+
+def _give(rows: np.ndarray, numbers: Sequence[int], tag: str, score: float, labels: Sequence[str]) -> None:
+    rows[list(numbers)] = (1 - score) / (len(labels) - 1)
+    rows[list(numbers), labels.index(tag)] = score
