@@ -23,10 +23,10 @@ class SyntheticBatch:
 
     Attributes:
         texts: N texts; beside embeddings, the nearest words (see `distill.embedded.nearest_texts`).
-        teacher_logits: (N, C) float32 on the CPU, of words (N, W, C), the teacher's answers. What the numbers are is for `kind` to say; of one
-            class per text, they are log-probabilities (`log_softmax` of the teacher's logits, which leaves a softmax at any
-            temperature unchanged). A row of NaN is an unusable answer: it was paid for and is counted, but no model learns
-            from it.
+        teacher_logits: (N, C) float32 on the CPU, of words (N, W, C), the teacher's answers. What the numbers are is for
+            `kind` to say; of one class per text, they are log-probabilities (`log_softmax` of the teacher's logits, which
+            leaves a softmax at any temperature unchanged). A row of NaN is an unusable answer: it was paid for and is counted,
+            but no model learns from it.
         targets: (N,) int64, the target of `kind` that each text was written for, or -1.
         topics: N openings that the texts continue, or "".
         source: Where the texts come from, for instance "prompted", "unprompted", "corpus".

@@ -286,7 +286,9 @@ def _static(
 ) -> Student:
     normalize = False
     if kind.of_words:
-        raise InputError(f"student: {spec} reads a text as a whole, but the teacher tags words; give teacher-layers:0,2 or a folder.")
+        raise InputError(
+            f"student: {spec} reads a text as a whole, but the teacher tags words; give teacher-layers:0,2 or a folder."
+        )
     if labels is None:
         raise InputError(f"student: {spec} needs class names (labels) or a teacher.")
     if tokenizer is not None:
@@ -314,7 +316,9 @@ def _from_config(
     families = FAMILIES[kind.of_words]
     if family not in families:
         what = "token" if kind.of_words else "sequence"
-        raise InputError(f"student: {family!r} is not a model family with a {what} classifier.{did_you_mean(family, families)}")
+        raise InputError(
+            f"student: {family!r} is not a model family with a {what} classifier.{did_you_mean(family, families)}"
+        )
     if labels is None:
         raise InputError(f"student: {spec} needs class names (labels) or a teacher.")
     if tokenizer is None:

@@ -244,11 +244,7 @@ def _read_model(
         drop_foreign_tokens(model.generation_config, model.get_input_embeddings().weight.shape[0], about)
     for key, found, expected in sorted(report["mismatched_keys"]):
         found, expected = tuple(found), tuple(expected)
-        if (
-            auto_class in CLASSIFIERS
-            and expected[:1] == (config.num_labels,)
-            and found[1:] == expected[1:]
-        ):
+        if auto_class in CLASSIFIERS and expected[:1] == (config.num_labels,) and found[1:] == expected[1:]:
             raise InputError(
                 f"{about}: config.json says {config.num_labels} classes, but its head ({key}) has {found[0]} outputs; "
                 "correct id2label in config.json."

@@ -40,8 +40,8 @@ def kind_of_model(config: Any, given: GivenKind, about: str) -> Kind:
     said, labels = _by_config(config), _labels(config)
     if said == Tokens.name and (fault := fault_of_tags(labels)):
         raise InputError(
-            f"{about}: its tags are {', '.join(labels[:20])}, but {fault}; expected the IOB format: name them so in id2label of "
-            "its config.json."
+            f"{about}: its tags are {', '.join(labels[:20])}, but {fault}; expected the IOB format: name them so in "
+            "id2label of its config.json."
         )
     if given.name == AUTO:
         stored = _stored(config)
@@ -91,7 +91,7 @@ def _stored(config: Any) -> GivenKind | None:
 
 def _by_config(config: Any) -> str:
     """Return the name of the kind that a configuration stands for."""
-    if any(name.endswith(TAGGER) for name in config.architectures or []):
+    if any(name.endswith(TAGGER) for name in getattr(config, "architectures", None) or []):
         return Tokens.name
     if stored := _stored(config):
         return stored.name

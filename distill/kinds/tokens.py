@@ -110,7 +110,7 @@ class Tokens:
         highest = by_word[:, :, :-1].amax(dim=1)
         none = torch.where(words[:, :, 0], by_word[:, :, -1], 1.0).amin(dim=1) * words.any(dim=1)[:, 0]
         unusable = answers.isnan().flatten(1).any(dim=1)
-        return torch.cat([highest, none[:, None]], dim=1).masked_fill(unusable[:, None], math.nan)
+        return torch.cat([highest, none[:, None]], dim=1).clamp(0.0, 1.0).masked_fill(unusable[:, None], math.nan)
 
     def shown(self, answers: Tensor) -> Tensor:
         """Return the probabilities of each word's tags, (N, W, K); zeros where there is no word."""

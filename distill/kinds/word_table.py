@@ -33,9 +33,10 @@ class WordTable(encode.TokenTable):
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, token_types: bool) -> None:
         if not tokenizer.is_fast:
+            about = tokenizer.name_or_path or type(tokenizer).__name__
             raise InputError(
-                f"tokenizer: {tokenizer.name_or_path or type(tokenizer).__name__} does not say where its tokens lie in a text, "
-                "so no word can be tagged; save its fast version (a tokenizer.json) beside the model."
+                f"tokenizer: {about} does not say where its tokens lie in a text, so no word can be tagged; save its fast "
+                "version (a tokenizer.json) beside the model."
             )
         super().__init__(tokenizer, max_length, token_types)
         self.places = torch.empty(0, 1, dtype=torch.int64)
@@ -58,7 +59,6 @@ class WordTable(encode.TokenTable):
         places = self.places[rows].to(logits.device)
         picked = logits.gather(1, places.clamp(min=0)[:, :, None].expand(-1, -1, logits.shape[2]))
         return picked.masked_fill((places < 0)[:, :, None], -torch.inf)
-
 
 
 def _read(places: list[int]) -> list[int]:
@@ -94,6 +94,4 @@ def outputs(
     if kind.of_words and not len(texts):
         return none(model.config.num_labels, of_words=True)
     table = new_table(kind, model, tokenizer, max_length) if kind.of_words else None
-    return encode.outputs(
-        model, tokenizer, texts, text_pairs, max_length=max_length, batch_tokens=batch_tokens, table=table
-    )
+    return encode.outputs(model, tokenizer, texts, text_pairs, max_length=max_length, batch_tokens=batch_tokens, table=table)

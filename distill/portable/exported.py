@@ -61,6 +61,10 @@ class ExportedClassifier:
         check_folder(folder, self._about)
         config = load_config(path, field)
         self.kind = kind_of_model(config, given, self._about)
+        if self.kind.of_words:
+            raise InputError(
+                f"{self._about} tags words, which programs without PyTorch do not yet do; give the model's own folder."
+            )
         self.labels = [str(config.id2label[i]) for i in range(config.num_labels)]
         self._tokenizer = _read_tokenizer(folder, self._about)
         cut, padding = self._tokenizer.truncation or {}, self._tokenizer.padding or {}

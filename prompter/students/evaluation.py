@@ -16,12 +16,12 @@ from torch import Tensor
 from distill.common.errors import InputError
 from distill.common.hub import load_config, model_folder
 from distill.kinds.names import AUTO, GivenKind
+from distill.kinds.rows import below
 from distill.portable.exported import ExportedClassifier
 from distill.teachers.config import Asking
 from distill.teachers.names import FUNCTION_NAME, UNNAMED_CLASSES, URL_SCHEMES, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import coverage, stored_calibration
-from eval.classifiers.kinds.words import together
 from eval.classifiers.measures import constant_answer, measure, pairs
 from eval.classifiers.metrics.classes import CALIBRATION_BINS
 from eval.classifiers.metrics.hub import hub_metric
@@ -257,7 +257,7 @@ def predict(model: MeasuredModel, data: EvaluationData, console: Console) -> Ten
         part = data.part(first, first + ROWS_PER_STEP)
         parts.append(answer(model.classifier, part))
         console.step(bar, min(first + ROWS_PER_STEP, len(data)))
-    return together(parts)
+    return below(parts)
 
 
 def measure_speed(models: list[MeasuredModel], data: EvaluationData, console: Console) -> dict[str, dict[str, Any]]:

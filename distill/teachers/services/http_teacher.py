@@ -15,6 +15,7 @@ from torch import Tensor
 from distill.common.errors import InputError
 from distill.kinds.found import kind_of
 from distill.kinds.names import NOT_GIVEN, GivenKind
+from distill.kinds.tokens import Tokens
 from distill.teachers.names import split_address
 from distill.teachers.probabilities import check_labels
 from distill.teachers.services.connection import REFUSALS, Connection
@@ -69,6 +70,8 @@ class HttpTeacher(Service):
                 f"teacher_labels is missing: {self.path} does not name its classes; give them in the order of its outputs "
                 "(id2label in the model's config.json)."
             )
+        if given.name == Tokens.name:
+            raise InputError(f"kind is tokens, but {self.path} answers about whole texts; give a model folder or a function.")
         self.labels = [str(label) for label in labels or []]
         self.kind = kind_of(given, self.labels)
         if labels is None:

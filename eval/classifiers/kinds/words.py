@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from distill.kinds.rows import below
 from distill.kinds.words import Span, first_within, words_of
 
 
@@ -48,11 +47,3 @@ def of_given_words(answers: Tensor, words: Sequence[Sequence[str]]) -> Tensor:
     places[places >= answers.shape[1]] = -1
     picked = answers.gather(1, places.clamp(min=0)[:, :, None].expand(-1, -1, answers.shape[2]))
     return picked.masked_fill((places < 0)[:, :, None], 0.0)
-
-
-def together(parts: Sequence[Tensor]) -> Tensor:
-    """Return answers below each other; those of taggers (n, V, K) with rows of zeros where a part has fewer words."""
-    if parts[0].dim() < 3:
-        return torch.cat(list(parts))
-    longest = max(part.shape[1] for part in parts)
-    return torch.cat([pad(part, (0, 0, 0, longest - part.shape[1])) for part in parts])

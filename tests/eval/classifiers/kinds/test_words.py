@@ -4,11 +4,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eval.classifiers.kinds.words import WORD, first_within, joined, of_given_words
-
-
-def own(text):
-    return [match.span() for match in WORD.finditer(text)]
+from distill.kinds.words import first_within
+from distill.kinds.words import words_of as own
+from eval.classifiers.kinds.words import joined, of_given_words
 
 
 def test_a_word_takes_the_first_answer_within_it():
