@@ -15,10 +15,11 @@ from tokenizers import Tokenizer
 
 
 class Classifier:
-    """A list of texts goes in; the probability of each class, for each text, comes out."""
+    """A list of texts goes in; the probability of each class or label, or the value, for each text, comes out."""
 
     def __init__(self, folder):
-        self.labels = json.loads((Path(folder) / "config.json").read_text())["id2label"]
+        config = json.loads((Path(folder) / "config.json").read_text())
+        self.labels, self.kind = config["id2label"], config.get("problem_type")
         self.tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))  # it cuts and pads as in training
         self.session = onnxruntime.InferenceSession(str(Path(folder) / "model.onnx"))
         self.names = [item.name for item in self.session.get_inputs()]
@@ -28,8 +29,12 @@ class Classifier:
         columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
         inputs = {name: np.array([getattr(row, columns[name]) for row in encoded], np.int64) for name in self.names}
         logits = self.session.run(["logits"], inputs)[0]
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return [{self.labels[str(i)]: float(p) for i, p in enumerate(row / row.sum())} for row in odds]
+        if self.kind == "multi_label_classification":
+            logits = 1 / (1 + np.exp(-logits))
+        elif self.kind != "regression":
+            odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+            logits = odds / odds.sum(axis=1, keepdims=True)
+        return [{self.labels[str(i)]: float(p) for i, p in enumerate(row)} for row in logits]
 
 
 if __name__ == "__main__":

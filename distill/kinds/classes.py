@@ -123,6 +123,14 @@ class Classes:
         """Return K."""
         return columns
 
+    def choices(self, answers: Tensor) -> Tensor:
+        """Return the log-probabilities of the classes, (N, 1, K)."""
+        return answers[:, None, :]
+
+    def alike(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return whether the likeliest class is the same."""
+        return first.argmax(dim=1) == second.argmax(dim=1)
+
 
 def jensen_shannon(p: Tensor, q: Tensor) -> Tensor:
     """Return the Jensen-Shannon divergence of distributions (..., K), divided by log 2: (...,) in [0, 1]."""

@@ -115,3 +115,11 @@ class Kind(Protocol):
     def options(self, columns: int) -> int:
         """Return O, among how many options each decision chooses."""
         ...
+
+    def choices(self, answers: Tensor) -> Tensor | None:
+        """Return log-probabilities of the options of each decision, (N, D, O); None where they say not how sure they are."""
+        ...
+
+    def alike(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return whether answers are the same for whoever uses them, (N,) bool: a student's, and those of its program."""
+        ...

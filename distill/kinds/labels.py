@@ -128,5 +128,13 @@ class Labels:
         """Return 2."""
         return 2
 
+    def choices(self, answers: Tensor) -> Tensor:
+        """Return the log-probabilities of no and yes for each label, (N, K, 2)."""
+        return torch.stack([logsigmoid(-answers), logsigmoid(answers)], dim=-1)
+
+    def alike(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return whether the same labels are given."""
+        return (self.decisions(first) == self.decisions(second)).all(dim=1)
+
 
 MULTI_LABEL = Labels()

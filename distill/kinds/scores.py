@@ -13,6 +13,9 @@ from distill.kinds.reading import numbers
 STEPS = ("very low", "low", "middle", "high", "very high")
 """Names of the targets: the range of values in equal parts."""
 
+NO_DIFFERENCE = 0.02
+"""Share of the range that two values may differ by and be the same for whoever uses them. Ours."""
+
 ENOUGH, MOST_OUTSIDE = 8, 0.5
 """Values that say something about their range, and the largest share of them beyond it."""
 
@@ -130,6 +133,14 @@ class Score:
     def options(self, columns: int) -> int:
         """Return 5."""
         return len(STEPS)
+
+    def choices(self, answers: Tensor) -> None:
+        """Return nothing: a value does not say how sure it is."""
+        return None
+
+    def alike(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return whether two values are as near to each other as makes no difference."""
+        return self.disagreement(first, second) <= NO_DIFFERENCE
 
     def _place(self, answers: Tensor) -> Tensor:
         """Return values as places in the range, in [0, 1]."""

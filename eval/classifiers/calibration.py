@@ -10,6 +10,9 @@ are fixed before the test texts are looked at, and nothing is tested after a fai
 If the same texts also chose the student among several states, each state counts as one test: the level is divided by their
 number (Bonferroni). Then the statement holds for whichever state was chosen. The split and its sizes are ours.
 
+An answer of several decisions, as that of a multi-label classifier, is as sure as the least sure of them, and agrees if all of
+them do. A value says not how sure it is, so nothing is calibrated there.
+
 The statement is about texts of the kind that were used. Synthetic text is not the user's.
 """
 
@@ -27,6 +30,8 @@ from transformers import PreTrainedConfig
 
 from distill.common.errors import InputError
 from distill.common.seeding import random_generator
+from distill.kinds.classes import SINGLE
+from distill.kinds.kind import Kind
 
 CALIBRATION_KEY = "prompter_calibration"
 """Field of a student's config.json."""
@@ -59,7 +64,7 @@ class Calibration:
 
     Attributes:
         temperature: What the logits are divided by, above 0.
-        threshold: A text is answered by the student if its highest probability, at this temperature, is at least this; in
+        threshold: A text is answered by the student if its confidence (`confidences`) at this temperature is at least this; in
             [0, 1]. None if no threshold reached the rate.
         rate: Agreement with the teacher that was asked for, in (0, 1).
         confidence: Probability that the rate holds above the threshold for new texts of the same kind, in (0, 1).
@@ -101,27 +106,31 @@ class Calibration:
         )
 
 
-def calibrate(student: Tensor, teacher: Tensor, on: str, rate: float = 0.95, states: int = 1) -> Calibration | None:
+def calibrate(
+    student: Tensor, teacher: Tensor, on: str, rate: float = 0.95, states: int = 1, kind: Kind = SINGLE
+) -> Calibration | None:
     """Calibrate a student on texts that it did not learn from, each of them once.
 
     Args:
-        student: (N, K) log-probabilities of the student.
-        teacher: (N, K) of the teacher; rows that are not finite are left out, as the student's are.
+        student: (N, C) answers of the student.
+        teacher: (N, C) of the teacher; rows that are not finite are left out, as the student's are.
         on: What the texts are, in words.
         rate: Agreement wanted above the threshold, in (0, 1).
         states: Number of states of the student that the same texts chose among, at least 1.
+        kind: What the answers are.
 
     Returns:
-        The calibration; None for fewer than 40 texts.
+        The calibration; None for fewer than 40 texts, and where answers do not say how sure they are.
     """
     usable = torch.isfinite(student).all(dim=1) & torch.isfinite(teacher).all(dim=1)
-    student, classes = student[usable].double(), teacher[usable].argmax(dim=1)
-    if len(student) < FEWEST_TEXTS:
+    student, decided = student[usable].double(), kind.decisions(teacher[usable])
+    choices = kind.choices(student)
+    if len(student) < FEWEST_TEXTS or choices is None:
         return None
     order = torch.randperm(len(student), generator=random_generator(0, "calibration"))
     fitted, tested = order.split([round(FITTED * len(order)), len(order) - round(FITTED * len(order))])
-    temperature = round(fit_temperature(student[fitted], classes[fitted]), 4)
-    sure, agrees = confidences(student, temperature).numpy(), (student.argmax(dim=1) == classes).numpy()
+    temperature = round(fit_temperature(choices[fitted].flatten(0, 1), decided[fitted].flatten()), 4)
+    sure, agrees = confidences(student, temperature, kind).numpy(), (kind.decisions(student) == decided).all(dim=1).numpy()
     level = 1 - (1 - CONFIDENCE) / states
     found: dict[str, Any] = {"threshold": None, "coverage": None, "agreement": None, "at_least": None}
     # If all tested texts agree, the bound is the number whose power of their number is 1 - level.
@@ -179,9 +188,18 @@ def fit_temperature(log_probs: Tensor, classes: Tensor) -> float:
     return math.exp(minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6}).x)
 
 
-def confidences(log_probs: Tensor, temperature: float = 1.0) -> Tensor:
-    """Return the highest probability of each row of (N, K) log-probabilities at a temperature, (N,) float64; NaN stays."""
-    return (log_probs.double() / temperature).softmax(dim=1).amax(dim=1)
+def confidences(answers: Tensor, temperature: float = 1.0, kind: Kind = SINGLE) -> Tensor:
+    """Return how sure answers (N, C) are at a temperature, (N,) float64 in [0, 1]; NaN stays.
+
+    That is the probability of the likeliest class; of several decisions, that of the least sure one.
+
+    Raises:
+        ValueError: The kind's answers do not say how sure they are.
+    """
+    choices = kind.choices(answers.double())
+    if choices is None:
+        raise ValueError(f"answers of the kind {kind.name} do not say how sure they are")
+    return (choices / temperature).softmax(dim=-1).amax(dim=-1).amin(dim=-1)
 
 
 def lower_bound(successes: int, trials: int, confidence: float) -> float:
@@ -200,25 +218,30 @@ def lower_bound(successes: int, trials: int, confidence: float) -> float:
 
 
 def coverage(
-    student: Tensor, teacher: Tensor, calibration: Calibration | None = None, shares: tuple[float, ...] = SHARES
+    student: Tensor,
+    teacher: Tensor,
+    calibration: Calibration | None = None,
+    shares: tuple[float, ...] = SHARES,
+    kind: Kind = SINGLE,
 ) -> dict[str, Any]:
     """Return on how many of the surest texts student and teacher agree.
 
     Args:
-        student: (N, K) log-probabilities; a row with NaN is the least sure, and agrees with nothing.
-        teacher: (N, K) of the teacher; rows with NaN are left out.
+        student: (N, C) answers; a row with NaN is the least sure, and agrees with nothing.
+        teacher: (N, C) of the teacher; rows with NaN are left out.
         calibration: The student's; its temperature decides the order, and its threshold gets a row.
         shares: Shares of the texts, in (0, 1].
+        kind: What the answers are; one whose answers say how sure they are.
 
     Returns:
         `texts`; `surest`, for each share `coverage`, `agreement` and `threshold` (the lowest confidence among them); and
         `sure`, the `coverage` and `agreement` at the calibrated threshold, or None. The agreement with no text is None.
     """
     usable = torch.isfinite(teacher).all(dim=1)
-    student, wanted = student[usable], teacher[usable].argmax(dim=1)
+    student, wanted = student[usable], kind.decisions(teacher[usable])
     unsure = ~torch.isfinite(student).all(dim=1)
-    sure = confidences(student, calibration.temperature if calibration else 1.0).masked_fill(unsure, 0.0)
-    agrees = ((student.nan_to_num(0.0).argmax(dim=1) == wanted) & ~unsure)[
+    sure = confidences(student, calibration.temperature if calibration else 1.0, kind).masked_fill(unsure, 0.0)
+    agrees = ((kind.decisions(student.nan_to_num(0.0)) == wanted).all(dim=1) & ~unsure)[
         (order := sure.argsort(descending=True, stable=True))
     ]
     sure = sure[order]

@@ -26,7 +26,7 @@ from eval.classifiers.calibration import (
     coverage,
     set_calibration,
 )
-from prompter.deploying.cascade import matching_columns
+from prompter.deploying.cascade import matching_columns, refuse_unsure
 from prompter.runtime.console import Console
 from prompter.saved.student_card import calibration_section
 
@@ -51,11 +51,11 @@ def calibrate_new(
         console: Shows the line.
 
     Returns:
-        The fields of the calibration, or None if there are too few texts.
+        The fields of the calibration, or None if there are too few texts, or the student gives values.
     """
     found = None
     if len(held_out) and not held_out.embeddings:
-        found = calibrate(held_out.predictions(student), held_out.logprobs, HELD_OUT, rate, states)
+        found = calibrate(held_out.predictions(student), held_out.logprobs, HELD_OUT, rate, states, student.kind)
     set_calibration(student.model.config, found)
     if found is not None:
         remedy = "; hold out more texts (held_out), or lower calibrate_to" if found.threshold is None else ""
@@ -81,21 +81,26 @@ def calibrate_again(
         For each folder its `calibration` and its `coverage` on these texts.
 
     Raises:
-        InputError: There are too few texts, the classes differ, or a folder cannot be written.
+        InputError: There are too few texts, the classes differ, a student reads two texts or gives values, or a folder cannot
+            be written.
     """
     if len(texts) < FEWEST_TEXTS:
         raise InputError(f"calibrate: {len(texts)} different texts, expected at least {FEWEST_TEXTS}")
-    columns = {name: matching_columns(model.labels, teacher, f"model: {name}") for name, model in students.items()}
+    for name, model in students.items():
+        refuse_unsure(model, f"model: {name}")
+        if model.kind.texts > 1:
+            raise InputError(f"model: {name} reads two texts, and calibrate takes single ones: leave it out")
+    columns = {name: matching_columns(model, teacher, f"model: {name}") for name, model in students.items()}
     answers = {name: _predict(name, model, texts, console) for name, model in {"teacher": teacher, **students}.items()}
     results = {}
     for name in students:
         taught = answers["teacher"][:, columns[name]]
-        found = calibrate(answers[name], taught, on, rate)
+        found = calibrate(answers[name], taught, on, rate, kind=teacher.kind)
         if found is None:
             raise InputError(f"calibrate: fewer than {FEWEST_TEXTS} texts have usable answers of {name} and its teacher")
         results[name] = {
             "calibration": dataclasses.asdict(found),
-            "coverage": coverage(answers[name], taught, found),
+            "coverage": coverage(answers[name], taught, found, kind=teacher.kind),
         }
         write_calibration(Path(name), found)
     return results

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.common.hub import load_config
+from distill.kinds.found import given_by, written
+from distill.kinds.labels import MULTI_LABEL
+from distill.kinds.names import NOT_GIVEN
 from distill.teachers.config import Asking
 from distill.teachers.names import UNNAMED_CLASSES
 from distill.teachers.prediction_cache import CachedTeacher
@@ -30,12 +33,27 @@ class Answer(NamedTuple):
     by: Literal["student", "teacher"]
 
 
+class LabelsAnswer(NamedTuple):
+    """The answer of a multi-label classifier to one text.
+
+    Attributes:
+        labels: Names of the labels that the text has, in the order of the classes; possibly none.
+        probabilities: How likely each label is, by name; as in `Answer`.
+        by: Who answered.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: dict[str, float]
+    by: Literal["student", "teacher"]
+
+
 class Cascade:
     """Answer texts with a student where it is sure, and ask the teacher otherwise.
 
     A student is sure of a text if its highest probability, at its calibrated temperature, is at least its threshold
-    (`eval.classifiers.calibration`). What the threshold promises holds for texts of the kind that it was calibrated on. If the
-    teacher has no usable answer to a text, the student's is given. Not for several threads at once.
+    (`eval.classifiers.calibration`); a multi-label student, if that holds for yes or no of each label. What the threshold
+    promises holds for texts of the kind that it was calibrated on. If the teacher has no usable answer to a text, the
+    student's is given. Not for several threads at once.
 
     Args:
         student: Folder or hub id of a student, or a folder with its ONNX or OpenVINO program.
@@ -58,7 +76,8 @@ class Cascade:
         unusable: Number of these without a usable answer.
 
     Raises:
-        InputError: A model cannot be opened, their classes differ, or there is no threshold.
+        InputError: A model cannot be opened, their classes or kinds differ, there is no threshold, or the student gives
+            values, which do not say how sure it is.
 
     Examples:
         cascade = Cascade("students/small", teacher="path/to/classifier")
@@ -84,6 +103,9 @@ class Cascade:
             raise InputError(f"threshold is {threshold}, expected a number >= 0 and <= 1")
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}, expected a whole number >= 1")
+        self._student = open_teacher(str(student), device=device, cache=False, field="student")
+        self.labels, self.kind = self._student.labels, self._student.kind
+        refuse_unsure(self._student, about)
         self.calibration = stored_calibration(load_config(student, "student"), about)
         if threshold is None:
             if self.calibration is None:
@@ -98,8 +120,6 @@ class Cascade:
             threshold = self.calibration.threshold
         self.threshold = threshold
         self._temperature = self.calibration.temperature if self.calibration else 1.0
-        self._student = open_teacher(str(student), device=device, cache=False, field="student")
-        self.labels = self._student.labels
         # What a cascade answers is the user's: nothing of it is stored.
         nameless = callable(teacher) or str(teacher).startswith(UNNAMED_CLASSES)
         self._teacher = open_teacher(
@@ -109,9 +129,9 @@ class Cascade:
             cache=False,
             order=self.labels,
             max_length=max_length,
-            asking=Asking(prompt=teacher_prompt),
+            asking=Asking(prompt=teacher_prompt, kind=given_by(written(self.kind)) or NOT_GIVEN),
         )
-        self._columns = matching_columns(self.labels, self._teacher, about)
+        self._columns = matching_columns(self._student, self._teacher, about)
         self._batch_size = batch_size
         self.texts = self.asked = self.unusable = 0
 
@@ -120,32 +140,50 @@ class Cascade:
         """Share of the texts that the teacher was asked about; 0 before the first text."""
         return self.asked / self.texts if self.texts else 0.0
 
-    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[Answer]:
+    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[Answer] | list[LabelsAnswer]:
         """Answer N texts, or pairs of texts, in their order.
 
         Raises:
-            InputError: `texts` is one text and no list, or the teacher cannot be reached.
+            InputError: `texts` is one text and no list, second texts are missing, or the teacher cannot be reached.
         """
         if isinstance(texts, str) or isinstance(text_pairs, str):
             raise InputError("texts is one text, expected a list of them: cascade([text])")
         if text_pairs is not None and len(text_pairs) != len(texts):
             raise InputError(f"text_pairs holds {len(text_pairs):,} texts, expected as many as texts: {len(texts):,}")
+        if text_pairs is None and self.kind.texts > 1:
+            raise InputError("text_pairs is missing: the student reads two texts: cascade(texts, text_pairs)")
         own = self._ask(self._student, texts, text_pairs, range(len(texts)))
-        sure = confidences(own, self._temperature) >= self.threshold  # False for NaN
+        sure = confidences(own, self._temperature, self.kind) >= self.threshold  # False for NaN
         unsure = (~sure).nonzero().flatten().tolist()
         asked = self._ask(self._teacher, texts, text_pairs, unsure)[:, self._columns]
         self.texts += len(texts)
         self.asked += len(unsure)
-        probabilities = (own.double() / self._temperature).softmax(dim=1)
+        probabilities = self._probabilities(own, self._temperature)
         taught = torch.isfinite(asked).all(dim=1)
         self.unusable += int((~taught).sum())
         by_teacher = torch.zeros(len(texts), dtype=torch.bool)
         by_teacher[torch.tensor(unsure, dtype=torch.long)[taught]] = True
-        probabilities[by_teacher] = asked[taught].double().exp()
+        probabilities[by_teacher] = self._probabilities(asked[taught], 1.0)
+        if self.kind == MULTI_LABEL:
+            return [
+                LabelsAnswer(
+                    tuple(label for label, value in zip(self.labels, row, strict=True) if value > 0.5),
+                    dict(zip(self.labels, row, strict=True)),
+                    "teacher" if taught else "student",
+                )
+                for row, taught in zip(probabilities.tolist(), by_teacher.tolist(), strict=True)
+            ]
         return [
             Answer(self.labels[int(row.argmax())], float(row.max()), "teacher" if taught else "student")
             for row, taught in zip(probabilities, by_teacher.tolist(), strict=True)
         ]
+
+    def _probabilities(self, answers: Tensor, temperature: float) -> Tensor:
+        """Return the probabilities of the classes or labels at a temperature, (N, K) float64."""
+        choices = self.kind.choices(answers.double())
+        assert choices is not None, self.kind  # refused in the beginning
+        likely = (choices / temperature).softmax(dim=-1)
+        return likely[:, :, 1] if self.kind == MULTI_LABEL else likely[:, 0]
 
     def _ask(
         self, model: CachedTeacher, texts: Sequence[str], text_pairs: Sequence[str] | None, rows: Sequence[int]
@@ -159,12 +197,31 @@ class Cascade:
         return torch.cat(parts)
 
 
-def matching_columns(labels: Sequence[str], teacher: CachedTeacher, about: str) -> list[int]:
+def refuse_unsure(student: CachedTeacher, about: str) -> None:
+    """Refuse a student whose answers do not say how sure it is.
+
+    Raises:
+        InputError: It is such a student.
+    """
+    if student.kind.choices(torch.zeros(1, max(2, len(student.labels)))) is None:
+        raise InputError(
+            f"{about} is of the kind {student.kind.name}: a value does not say how sure it is, so there is no threshold; use "
+            "the student without one, and compare it with its teacher (evaluate)"
+        )
+
+
+def matching_columns(student: CachedTeacher, teacher: CachedTeacher, about: str) -> list[int]:
     """Return where the teacher's answers hold the student's classes, in the student's order.
 
     Raises:
-        InputError: They name other classes.
+        InputError: They name other classes, or are of different kinds.
     """
+    labels = student.labels
+    if {student.kind.name, teacher.kind.name} not in ({student.kind.name}, {"single", "pair"}):
+        raise InputError(
+            f"{about} is of the kind {student.kind.name}, but the teacher {teacher.path} of the kind {teacher.kind.name}: "
+            "give the teacher that it was made for"
+        )
     if sorted(labels) != sorted(teacher.labels) or len(set(labels)) < len(labels):
         raise InputError(
             f"{about} has the classes {', '.join(labels)}, but the teacher {teacher.path} has {', '.join(teacher.labels)}: "

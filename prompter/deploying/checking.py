@@ -20,10 +20,10 @@ BATCH = 16
 TIMED_TEXTS, ROUNDS = 32, 7
 
 
-def student_logits(student: Student, texts: Sequence[str]) -> np.ndarray:
-    """Return the (N, K) float32 logits of the student in PyTorch."""
+def student_logits(student: Student, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> np.ndarray:
+    """Return the (N, C) float32 raw outputs of the student in PyTorch."""
     table = encode.token_table(student.model, student.tokenizer, student.max_length)
-    table.put(torch.arange(len(texts)), texts)
+    table.put(torch.arange(len(texts)), texts, text_pairs)
     parts = []
     with torch.inference_mode():
         for rows in torch.arange(len(texts)).split(BATCH):
@@ -35,7 +35,7 @@ def compare(student: Student, program: ExportedClassifier, texts: Sequence[str],
     """Compare a program with the student that it was made from.
 
     The first text is cut at its first word, and the last one is repeated until it is longer than the student reads, so that
-    the lengths of the texts do not decide what is tested.
+    the lengths of the texts do not decide what is tested. A student of two texts gets the next text as the second one.
 
     Args:
         student: The student in PyTorch.
@@ -44,21 +44,24 @@ def compare(student: Student, program: ExportedClassifier, texts: Sequence[str],
         kind: Its format, for the message.
 
     Returns:
-        `agreement`, the share of texts for which both choose the same class, and `largest_logit_difference`.
+        `agreement`, the share of texts for which both give the same class or labels, or nearly the same value
+            (`distill.kinds.kind.Kind.alike`), and `largest_logit_difference`.
 
     Raises:
         InputError: They agree on less than 99 % of the texts, or differ if a text is asked alone.
     """
     repeats = 2 + student.max_length // max(1, len(texts[-1].split()))
     asked = [*texts, texts[0].split(" ")[0], " ".join([texts[-1]] * repeats)]
-    wanted = student_logits(student, asked)
+    seconds = [*asked[1:], asked[0]] if student.kind.texts > 1 else None
+    wanted = student_logits(student, asked, seconds)
     alone = [0, len(asked) - 2, len(asked) - 1]
-    given = program.logits(asked, batch_rows=BATCH)
-    by_itself = np.concatenate([program.logits([asked[row]]) for row in alone])
-    same = wanted.argmax(axis=1) == given.argmax(axis=1)
-    same[alone] &= by_itself.argmax(axis=1) == wanted[alone].argmax(axis=1)
+    given = program.logits(asked, seconds, BATCH)
+    by_itself = np.concatenate([program.logits([asked[row]], [seconds[row]] if seconds else None) for row in alone])
+    first, second, lone = (student.kind.answers(torch.from_numpy(rows)) for rows in (wanted, given, by_itself))
+    same = student.kind.alike(first, second)
+    same[alone] &= student.kind.alike(first[alone], lone)
     difference = max(float(np.abs(wanted - given).max()), float(np.abs(wanted[alone] - by_itself).max()))
-    agreement = float(same.mean())
+    agreement = float(same.double().mean())
     if not agreement >= LEAST_AGREEMENT:
         raise InputError(
             f"{kind}: the program agrees with the student on {agreement:.1%} of {len(asked):,} texts (largest difference of "

@@ -12,6 +12,8 @@ from torch import Tensor
 from transformers import AutoConfig, BertConfig
 
 from distill.common.errors import InputError
+from distill.kinds.labels import MULTI_LABEL
+from distill.kinds.scores import Score
 from eval.classifiers.calibration import (
     CALIBRATION_KEY,
     Calibration,
@@ -163,3 +165,27 @@ def test_what_is_no_calibration_is_named(damage: dict) -> None:
     setattr(config, CALIBRATION_KEY, [1])
     with pytest.raises(InputError, match="damaged"):
         stored_calibration(config, "model: x")
+
+
+def test_a_set_of_labels_is_as_sure_as_its_least_sure_label_and_agrees_where_all_do() -> None:
+    random = torch.Generator().manual_seed(3)
+    odds = torch.randn(400, 4, generator=random, dtype=torch.float64) * 3
+    teacher = odds + torch.randn(400, 4, generator=random, dtype=torch.float64)
+    p = 1 / (1 + np.exp(-odds.numpy() / 1.7))
+    assert np.allclose(confidences(odds, 1.7, MULTI_LABEL).numpy(), np.maximum(p, 1 - p).min(axis=1))
+    alone, as_classes = odds[:, :1], torch.cat([torch.zeros(400, 1), odds[:, :1]], dim=1).log_softmax(dim=1)
+    taught = torch.cat([torch.zeros(400, 1), teacher[:, :1]], dim=1).log_softmax(dim=1)
+    one = calibrate(alone, teacher[:, :1], "texts", 0.8, kind=MULTI_LABEL)
+    two = calibrate(as_classes, taught, "texts", 0.8)
+    assert one is not None and two is not None and one.threshold is not None
+    numbers = [{k: v for k, v in vars(found).items() if k != "on"} for found in (one, two)]
+    assert numbers[0] == pytest.approx(numbers[1], rel=1e-6)
+    found = coverage(odds, teacher, kind=MULTI_LABEL)["surest"]
+    assert found[0]["agreement"] == pytest.approx(((odds > 0) == (teacher > 0)).all(dim=1).double().mean())
+
+
+def test_a_value_is_not_calibrated() -> None:
+    values = torch.rand(100, 1)
+    assert calibrate(values, values, "texts", kind=Score()) is None
+    with pytest.raises(ValueError, match="score do not say how sure"):
+        confidences(values, kind=Score())
