@@ -233,8 +233,8 @@ def _method(
     alone = why_not or _why_not_both(config, looked, reachable)
     if not alone:
         words = (
-            f"Method both, as-dfd and then texts of {generator}, on one student: it was ahead of either alone, by 1.5 points on "
-            "SST-2 and by 0.4 on AG News (three seeds)."
+            f"Method both, as-dfd and then texts of {generator}, on one student: it was ahead of either alone, by 1.5 points "
+            "on SST-2 and by 0.4 on AG News (three seeds)."
         )
         reasons.append(Reason(words, f"{COMPRESS_PAGE}, row both"))
     elif not why_not and not config.generator:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.common.hub import load_config, model_folder
+from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.names import AUTO, GivenKind
 from distill.kinds.rows import below
 from distill.portable.exported import ExportedClassifier
@@ -115,7 +116,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             compared = of_teacher if model.student else None
             measured = measure(predictions[model.name], data, metrics, compared, hub, config.seed)
             rows.append(_row(model, measured, speeds[model.name]))
-            if compared is not None and task.kind in OF_ONE_CLASS:
+            if compared is not None and task.kind in (*OF_ONE_CLASS, MULTI_LABEL.name):
                 rows[-1] |= _trust(model, predictions[model.name], compared)
     return {
         "task": {"name": task.name, "kind": task.kind, "version": task.version, "data": config.data or task.data}
@@ -161,13 +162,13 @@ def _calibrate(config: EvaluateConfig) -> dict[str, Any]:
 
 def _trust(model: MeasuredModel, answers: Tensor, taught: Tensor) -> dict[str, Any]:
     """Return the entries of a student's row about its confidence: `calibration`, as stored with it, and `coverage`."""
-    calibration = None
+    calibration, kind = None, model.classifier.kind
     if model.classifier.local is not None:
         name = model.classifier.local.path
         calibration = stored_calibration(load_config(name, "model"), f"model: {name}")
     return {
         "calibration": dataclasses.asdict(calibration) if calibration else None,
-        "coverage": coverage(answers, taught, calibration),
+        "coverage": coverage(answers, taught, calibration, kind=kind),
     }
 
 
