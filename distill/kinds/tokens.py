@@ -180,6 +180,15 @@ class Tokens:
         """Return K."""
         return columns
 
+    def choices(self, answers: Tensor) -> None:
+        """Return nothing: a threshold for a whole text would be about its least sure word, which is mostly a trifle."""
+        return None
+
+    def alike(self, first: Tensor, second: Tensor) -> Tensor:
+        """Return whether all words have the same tags."""
+        first, second = even(first, second)
+        return (self.decisions(first) == self.decisions(second)).all(dim=1)
+
     def _weights(self, answers: Tensor) -> Tensor:
         """Return the weight of each word: the probability of an entity and an equal share, (N, W); 0 where there is none."""
         words = answered(answers)

@@ -122,11 +122,14 @@ def calibrate(
     Returns:
         The calibration; None for fewer than 40 texts, and where answers do not say how sure they are.
     """
+    if kind.choices(student) is None:
+        return None
     usable = torch.isfinite(student).all(dim=1) & torch.isfinite(teacher).all(dim=1)
     student, decided = student[usable].double(), kind.decisions(teacher[usable])
-    choices = kind.choices(student)
-    if len(student) < FEWEST_TEXTS or choices is None:
+    if len(student) < FEWEST_TEXTS:
         return None
+    choices = kind.choices(student)
+    assert choices is not None  # as above
     order = torch.randperm(len(student), generator=random_generator(0, "calibration"))
     fitted, tested = order.split([round(FITTED * len(order)), len(order) - round(FITTED * len(order))])
     temperature = round(fit_temperature(choices[fitted].flatten(0, 1), decided[fitted].flatten()), 4)

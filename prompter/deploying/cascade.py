@@ -205,8 +205,8 @@ def refuse_unsure(student: CachedTeacher, about: str) -> None:
     """
     if student.kind.choices(torch.zeros(1, max(2, len(student.labels)))) is None:
         raise InputError(
-            f"{about} is of the kind {student.kind.name}: a value does not say how sure it is, so there is no threshold; use "
-            "the student without one, and compare it with its teacher (evaluate)"
+            f"{about} is of the kind {student.kind.name}, whose answers do not say how sure it is of a text, so there is no "
+            "threshold: use the student without one, and compare it with its teacher (evaluate)"
         )
 
 

@@ -14,6 +14,7 @@ from transformers import AutoConfig, BertConfig
 from distill.common.errors import InputError
 from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.scores import Score
+from distill.kinds.tokens import Tokens
 from eval.classifiers.calibration import (
     CALIBRATION_KEY,
     Calibration,
@@ -184,8 +185,10 @@ def test_a_set_of_labels_is_as_sure_as_its_least_sure_label_and_agrees_where_all
     assert found[0]["agreement"] == pytest.approx(((odds > 0) == (teacher > 0)).all(dim=1).double().mean())
 
 
-def test_a_value_is_not_calibrated() -> None:
+def test_values_and_tags_are_not_calibrated() -> None:
     values = torch.rand(100, 1)
     assert calibrate(values, values, "texts", kind=Score()) is None
     with pytest.raises(ValueError, match="score do not say how sure"):
         confidences(values, kind=Score())
+    tags, kind = torch.randn(60, 3, 3).log_softmax(dim=2), Tokens(("O", "B-a", "I-a"))
+    assert calibrate(tags, tags[:, :2], "texts", kind=kind) is None and not kind.alike(tags, tags.flip(2)).all()

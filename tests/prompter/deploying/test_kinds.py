@@ -123,7 +123,7 @@ def test_what_has_no_threshold_is_refused_by_name(tmp_path: Path, capsys: pytest
     labels = make_student(tmp_path / "labels", MULTI_LABEL, TOPICS)
     (tmp_path / "texts.txt").write_text("\n".join(dict.fromkeys(some_texts(100))))
     for folder, teacher, said in (
-        (score, other_score, f"model: {score} is of the kind score: a value does not say how sure it is"),
+        (score, other_score, f"model: {score} is of the kind score, whose answers do not say how sure it is"),
         (pair, other_pair, f"model: {pair} reads two texts, and calibrate takes single ones"),
         (labels, pair, f"model: {labels} is of the kind multi_label, but the teacher {pair} of the kind pair"),
     ):
@@ -132,7 +132,7 @@ def test_what_has_no_threshold_is_refused_by_name(tmp_path: Path, capsys: pytest
         assert main([*map(str, line), "--quiet", "--device", "cpu"]) == 2
         error = capsys.readouterr().err
         assert error.startswith(f"prompter: {said}") and error.count("\n") == 1, error
-    with pytest.raises(InputError, match="a value does not say how sure it is"):
+    with pytest.raises(InputError, match="whose answers do not say how sure it is"):
         Cascade(score, score, threshold=0.5)
     cascade = Cascade(pair, pair, threshold=0.5, device="cpu")
     with pytest.raises(InputError, match="text_pairs is missing: the student reads two texts"):
