@@ -1,6 +1,6 @@
 """The general corpus of pairs, and the toy writer that learnt from it: `toy:pairs` as a generator.
 
-Half of its lines are single sentences, as in the general corpus. The others go on with a word and a second sentence:
+Most of its lines are single sentences, as in the general corpus. A third go on with a word and a second sentence:
 "so" before what follows from the first, "but" before what speaks against it, and "perhaps" before what may be true or not. The
 shares of the domains are those of the general corpus. A request such as "{text} so:" therefore gives a second sentence.
 """
@@ -15,7 +15,7 @@ from eval.toy.world import World
 CUES = dict(zip(LABELS, ("so", "perhaps", "but"), strict=True))
 """The word between two sentences, by what the second one is to the first."""
 
-PAIR_SHARE = 0.5  # of the lines
+PAIR_SHARE = 1 / 3  # of the lines; a text that nobody prompts goes on as often
 
 
 class WorldOfPairs(World):

@@ -1,4 +1,4 @@
-"""The corpus of pairs: half of its lines go on, and the word between says how."""
+"""The corpus of pairs: a third of its lines go on, and the word between says how."""
 
 import re
 
@@ -15,12 +15,12 @@ def kinds(text: str) -> set[str]:
     return {domain for domain in REVIEW_DOMAINS if words & set(REVIEWS[domain]["kind"].split())}
 
 
-def test_half_of_the_lines_go_on_and_most_are_no_reviews():
+def test_a_third_of_the_lines_go_on_and_most_are_no_reviews():
     world = WorldOfPairs(0)
     lines = world.general_corpus(3000)
     assert lines == WorldOfPairs(0).general_corpus(3000) != world.general_corpus(3000, seed=1)
     found = [match.groups() for line in lines if (match := CUE.match(line))]
-    assert 0.45 < len(found) / len(lines) < 0.55
+    assert 0.3 < len(found) / len(lines) < 0.37
     for cue in CUES.values():
         reviews = [(first, last) for first, said, last in found if said == cue and kinds(last)]
         assert 5 < len(reviews) < 0.05 * len(lines)
