@@ -106,6 +106,11 @@ class HeldOut:
         """The teacher's answers to `texts`, (N, C) float32."""
         return below(self._predictions) if self._predictions else torch.empty(0, 0)
 
+    @property
+    def pairs(self) -> list[str] | None:
+        """The second texts, or None where texts are single ones."""
+        return None if None in self.text_pairs or not self.text_pairs else [str(pair) for pair in self.text_pairs]
+
     def take(self, batch: SyntheticBatch) -> SyntheticBatch:
         """Keep the held-out texts of a batch that have a usable answer; return the batch without any held-out text."""
         pairs: Sequence[str | None] = batch.text_pairs or [None] * len(batch)
@@ -134,8 +139,7 @@ class HeldOut:
         if self.embeddings:
             readable = usable_length(student.model, student.tokenizer, student.max_length)
             return student.kind.answers(embedded_outputs(student.model, self.embeddings, readable))
-        pairs = None if self.text_pairs[0] is None else [pair or "" for pair in self.text_pairs]
-        return student.answers(self.texts, pairs)
+        return student.answers(self.texts, self.pairs)
 
     def measure(self, student: Student) -> dict[str, float]:
         """Compare a student with the teacher on the held-out texts.

@@ -80,6 +80,11 @@ class Replay:
         """Return whether a (text, second text or None) is held."""
         return text in self._rows
 
+    @property
+    def pairs(self) -> list[str] | None:
+        """The second texts, or None where texts are single ones."""
+        return None if None in self.text_pairs or not self.text_pairs else [str(pair) for pair in self.text_pairs]
+
     def add(self, batch: SyntheticBatch, update: int) -> Tensor:
         """Store the new texts of a batch that have a usable answer.
 

@@ -11,6 +11,9 @@ KINDS = ("single", "pair", "multi_label", "score", "score_pair", "tokens")
 """One class for a text, or for two texts; several labels for a text; a number for a text, or for two texts; a tag for each
 word of a text."""
 
+OF_PAIRS = ("pair", "score_pair")
+"""Those of two texts."""
+
 
 @dataclass(frozen=True)
 class GivenKind:

@@ -56,11 +56,16 @@ def second_sentences(corpus: Sequence[str], rows: Sequence[int], seed: int, numb
     seconds = []
     for row, kind, stranger in zip(rows, kinds, strangers, strict=True):
         if kind == 0:
-            words, donors = corpus[row].split(), corpus[stranger].split() or [""]
-            places = torch.randperm(len(words), generator=random)[:REPLACED_WORDS].tolist()
-            for place in places:
-                words[place] = donors[int(torch.randint(len(donors), (1,), generator=random))]
-            seconds.append(" ".join(words))
+            seconds.append(replaced_words(corpus[row], corpus[stranger], random))
         else:
             seconds.append(corpus[(row + 1) % len(corpus)] if kind == 1 else corpus[stranger])
     return seconds
+
+
+def replaced_words(text: str, other: str, random: torch.Generator) -> str:
+    """Return a text with three of its words, or all if it has fewer, replaced by words of another text."""
+    words, donors = text.split(), other.split() or [""]
+    places = torch.randperm(len(words), generator=random)[:REPLACED_WORDS].tolist()
+    for place in places:
+        words[place] = donors[int(torch.randint(len(donors), (1,), generator=random))]
+    return " ".join(words)

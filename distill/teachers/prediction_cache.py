@@ -109,6 +109,11 @@ class CachedTeacher:
         return self.teacher if isinstance(self.teacher, TransformersTeacher | ExportedClassifier) else None
 
     @property
+    def pairs(self) -> bool:
+        """Whether it answers pairs of texts."""
+        return self.kind.texts == 2
+
+    @property
     def queries(self) -> int:
         """Number of texts answered so far."""
         return self.teacher.queries
@@ -189,13 +194,15 @@ class CachedTeacher:
         """Whether answers are stored."""
         return self._predictions is not None
 
-    def unknown(self, texts: Sequence[str]) -> list[str]:
-        """Return the texts that a call would ask the teacher about now, in their order."""
+    def unknown(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[int]:
+        """Return the rows that a call would ask the teacher about now, in their order; each text or pair once."""
         if self._predictions is None:
-            return list(texts)
-        keys = {text: _key(text, None) for text in texts}
-        known = self._look_up(list(keys.values()))
-        return [text for text, key in keys.items() if key not in known]
+            return list(range(len(texts)))
+        first: dict[bytes, int] = {}
+        for row, text in enumerate(texts):
+            first.setdefault(_key(text, None if text_pairs is None else text_pairs[row]), row)
+        known = self._look_up(list(first))
+        return [row for key, row in first.items() if key not in known]
 
     def _keeps_answers(self) -> bool:
         """Return whether this call looks answers up and stores them; several processes decide it together."""

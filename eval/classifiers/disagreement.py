@@ -31,7 +31,7 @@ def disagreements(student: Student, evaluation: EvaluationData | None, replay: R
     Args:
         student: The student; it is asked once about each text.
         evaluation: Labelled texts; all of them are used if they come with the teacher's predictions.
-        replay: Single texts with the teacher's predictions; otherwise at most `MAX_DRAWN` of them are drawn.
+        replay: Texts, or pairs, with the teacher's predictions; otherwise at most `MAX_DRAWN` of them are drawn.
         seed: Seed of that draw.
 
     Returns:
@@ -41,8 +41,8 @@ def disagreements(student: Student, evaluation: EvaluationData | None, replay: R
     kind = student.kind
     if evaluation is not None and evaluation.teacher_log_probs is not None:
         predictions, teacher = student.answers(evaluation.texts, evaluation.text_pairs), evaluation.teacher_log_probs
-        truth = None if kind.problem_type else evaluation.labels
-        found = compare_predictions(evaluation.texts, teacher, predictions, student.labels, truth, kind)
+        truth, pairs = None if kind.problem_type else evaluation.labels, evaluation.text_pairs
+        found = compare_predictions(evaluation.texts, teacher, predictions, student.labels, truth, kind, pairs)
         if kind.problem_type:  # no class that one of them is surest of
             return {"source": "evaluation", "held": len(evaluation)} | found
         surest = coverage(predictions, evaluation.teacher_log_probs, shares=LEVELS)["surest"]
@@ -50,7 +50,9 @@ def disagreements(student: Student, evaluation: EvaluationData | None, replay: R
     order = torch.randperm(len(replay), generator=random_generator(seed, "disagreement"))
     rows = order[:MAX_DRAWN].sort().values
     texts = [replay.texts[row] for row in rows.tolist()]
-    found = compare_predictions(texts, replay.logprobs[rows], student.answers(texts), student.labels, kind=kind)
+    pairs = None if (held := replay.pairs) is None else [held[row] for row in rows.tolist()]
+    answers = student.answers(texts, pairs)
+    found = compare_predictions(texts, replay.logprobs[rows], answers, student.labels, kind=kind, text_pairs=pairs)
     return {"source": "replay", "held": len(replay)} | found
 
 
@@ -61,6 +63,7 @@ def compare_predictions(
     labels: Sequence[str],
     truth: Sequence[int] | None = None,
     kind: Kind = SINGLE,
+    text_pairs: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Compare predictions for N texts.
 
@@ -71,6 +74,7 @@ def compare_predictions(
         labels: The class names.
         truth: N class indices if the texts are labelled.
         kind: What the answers are.
+        text_pairs: N second texts for pair tasks.
 
     Returns:
         `labels`, the names of the kind's targets; `texts`, the number of texts compared; `pairs`, the number of texts for
@@ -90,6 +94,7 @@ def compare_predictions(
         "apart": [
             {
                 "text": texts[int(usable[row])],
+                **({} if text_pairs is None else {"text_pair": text_pairs[int(usable[row])]}),
                 "distance": round(float(distance[row]), 4),
                 "teacher": labels[choices[row][0]],
                 "teacher_probability": round(float(p[row].max()), 4),

@@ -23,6 +23,9 @@ PERMUTATIONS = 128
 WEIGHTS = (0.2, 0.8)
 """Weights of false candidates, which cost a comparison, and of missed ones, which leave a duplicate in the data."""
 
+BETWEEN = "\t"
+"""Stands between the words of a first and of a second text; no word is like it."""
+
 TABLES = """
 CREATE TABLE IF NOT EXISTS exact (key INTEGER PRIMARY KEY, row INTEGER);
 CREATE TABLE IF NOT EXISTS bands (key INTEGER, row INTEGER, PRIMARY KEY (key, row)) WITHOUT ROWID;
@@ -64,9 +67,9 @@ class DuplicateIndex:
         if threshold:
             self._ranges = MinHashLSH(threshold, PERMUTATIONS, weights=WEIGHTS).hashranges
 
-    def sketch(self, text: str) -> Sketch:
-        """Return the sketch of a text, which ignores case and punctuation; see `eval.corpora.words.marks`."""
-        found = marks(text)
+    def sketch(self, text: str, text_pair: str | None = None) -> Sketch:
+        """Return the sketch of a text or a pair, which ignores case and punctuation; see `eval.corpora.words.marks`."""
+        found = marks(text) if text_pair is None else [*marks(text), BETWEEN, *marks(text_pair)]
         exact = _hash(" ".join(found).encode())
         if not self._ranges:
             return Sketch(exact, None, [])

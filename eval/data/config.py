@@ -36,6 +36,8 @@ OWN_COLUMNS = {"multi_label": ("text", "labels"), "tokens": ("tokens", "tags")}
 
 LOWER_IS_BETTER = ("expected_calibration_error", "mse")
 
+PAIR_COLUMN_HELP = "Column of the second texts; default: text_pair, if the teacher classifies pairs."
+
 
 AUTO = "auto"
 

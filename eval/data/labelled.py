@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill.common.errors import InputError
-from eval.data.config import AUTO, LOWER_IS_BETTER, METRICS_OF_KIND, EvaluationDataSettings
+from eval.data.config import AUTO, LOWER_IS_BETTER, METRICS_OF_KIND, PAIR_COLUMN, EvaluationDataSettings
 from eval.data.labels import class_indices
 from eval.data.reading import Columns, read_columns, report_long, text_lines
 from eval.data.targets.label_sets import label_sets
@@ -222,6 +222,63 @@ def load_texts(source: str | Path, text_column: str, split: str = "train") -> li
     if len(texts) < len(lines):
         report_long(str(source), len(lines) - len(texts), len(lines))
     return texts
+
+
+def load_pairs(
+    source: str | Path, text_column: str, split: str = "train", pair_column: str = ""
+) -> tuple[list[str], list[str] | None]:
+    """Read texts with their second texts; labels beside them are ignored.
+
+    Args:
+        source: See `load_texts`.
+        text_column: Column of the texts.
+        split: Split of a folder, hub id or toy task.
+        pair_column: Column of the second texts; "" takes the column `text_pair` if there is one.
+
+    Returns:
+        N texts, and N second texts, or None where the source has single texts.
+
+    Raises:
+        InputError: As `load_texts`; or a second text is empty.
+    """
+    path = Path(source).expanduser()
+    if kind_of(path) == ".txt" and not path.is_dir():
+        if pair_column:
+            raise InputError(
+                f"{source}: one text per line has no column '{pair_column}' of second texts; give JSON lines, CSV or Parquet."
+            )
+        return load_texts(source, text_column, split), None
+    wanted = [text_column, *([pair_column] if pair_column else [])]
+    found = read_columns(str(source), split, wanted, optional=() if pair_column else (PAIR_COLUMN,))
+    second = pair_column or (PAIR_COLUMN if PAIR_COLUMN in found.values else "")
+    found = found.without_long_texts([text_column, *([second] if second else [])])
+    if not second:
+        return found.texts(text_column), None
+    return found.texts(text_column), _second_texts(found, second)
+
+
+def second_texts_for(pairs: bool, second_texts: list[str] | None, source: str, pair_column: str) -> list[str] | None:
+    """Return the second texts that a classifier is asked about; None for a classifier of single texts.
+
+    Args:
+        pairs: Whether it classifies pairs of texts.
+        second_texts: What `load_pairs` found.
+        source: The source, for messages.
+        pair_column: The column of second texts that the user named, or "".
+
+    Raises:
+        InputError: It classifies pairs and there are none, or the user named a column for a classifier of single texts.
+    """
+    if pairs and second_texts is None:
+        raise InputError(
+            f"{source}: holds single texts, but the teacher classifies pairs of texts: name the column of the second texts "
+            "with --text_pair_column."
+        )
+    if not pairs and pair_column:
+        raise InputError(
+            f"text_pair_column is '{pair_column}', but the teacher classifies single texts: leave it out, or give --kind pair."
+        )
+    return second_texts if pairs else None
 
 
 def _drawn(rows: int, limit: int, seed: int) -> list[int]:

@@ -97,13 +97,16 @@ class Columns:
         return [value.encode("utf-8", "replace").decode("utf-8") for value in self.values[name]]
 
 
-def read_columns(source: str, split: str, names: Sequence[str], *, revision: str | None = None) -> Columns:
+def read_columns(
+    source: str, split: str, names: Sequence[str], *, optional: Sequence[str] = (), revision: str | None = None
+) -> Columns:
     """Read columns from wherever the user's data is.
 
     Args:
         source: File, folder with a file per split, hub id (`owner/name` or `owner/name:config`), or `toy:TASK`.
         split: Split of a folder, hub id or toy task. A single file is one split, so it is ignored there.
         names: Columns to read.
+        optional: Columns to read as well if they exist.
         revision: Branch or commit of a hub id; the newest if None.
 
     Raises:
@@ -114,13 +117,13 @@ def read_columns(source: str, split: str, names: Sequence[str], *, revision: str
     path = Path(source)
     if path.is_dir():
         files = split_files(path, split)
-        columns = read_files(str(files[0]) if len(files) == 1 else source, files, names)
+        columns = read_files(str(files[0]) if len(files) == 1 else source, files, names, optional)
     elif path.is_file():
-        columns = read_files(source, [path], names)
+        columns = read_files(source, [path], names, optional)
     elif kind_of(path) or path.is_absolute() or source.startswith(".") or source.count("/") > 1:
         raise InputError(f"{source}: there is no such file; expected {LOCAL_SOURCES}, or a hub id.")
     else:
-        columns = _read_hub(source, split, names, revision)
+        columns = _read_hub(source, split, names, optional, revision)
     if not len(columns):
         raise InputError(f"{columns.source}: holds no rows; give data with at least one.")
     return columns
@@ -133,7 +136,7 @@ def read_files(source: str, files: Sequence[Path], names: Sequence[str], optiona
         source: What to call the files in messages.
         files: One file, or several Parquet or Arrow files in their order.
         names: Columns that must be there.
-        optional: Columns of Parquet and Arrow files to read as well if they exist.
+        optional: Columns to read as well if they exist; in a text file, if its first row has them.
 
     Raises:
         InputError: A file cannot be read, or a column is missing.
@@ -149,6 +152,9 @@ def read_files(source: str, files: Sequence[Path], names: Sequence[str], optiona
     values: dict[str, list[Any]] = {name: [] for name in names}
     with opened(files[0]) as file:
         for number, row in rows_of(source, file, names, kind):
+            if not numbers:
+                names = [*names, *(name for name in optional if name in row)]
+                values = {name: [] for name in names}
             numbers.append(number)
             for name in names:
                 if name not in row:
@@ -187,7 +193,7 @@ def _table_columns(source: str, files: Sequence[Path], names: Sequence[str], opt
     return Columns(source, table_columns(source, table), list(range(1, table.num_rows + 1)), class_names(table.schema))
 
 
-def _read_hub(source: str, split: str, names: Sequence[str], revision: str | None) -> Columns:
+def _read_hub(source: str, split: str, names: Sequence[str], optional: Sequence[str], revision: str | None) -> Columns:
     import datasets
 
     from distill.checkpoints.network import heed_network
@@ -204,6 +210,7 @@ def _read_hub(source: str, split: str, names: Sequence[str], revision: str | Non
             f"elsewhere and give {LOCAL_SOURCES}."
         ) from error
     present = data.column_names
+    names = [*names, *(name for name in optional if name in present)]
     return _columns(source, data.select_columns([name for name in names if name in present]), names, present)
 
 

@@ -30,10 +30,16 @@ class DistantTeacher:
         kind: What its answers are.
         labels: The K class names.
         path: Its name.
-        ask: Returns the answers (N, C) float32 to N texts.
+        ask: Returns the answers (N, C) float32 to N texts, or to N texts and N second texts.
     """
 
-    def __init__(self, kind: Kind, labels: list[str], path: str, ask: Callable[[Sequence[str]], np.ndarray]) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        labels: list[str],
+        path: str,
+        ask: Callable[[Sequence[str], Sequence[str] | None], np.ndarray],
+    ) -> None:
         self.kind = kind
         self.labels, self.path, self._ask = labels, path, ask
         self.queries = self.invalid = 0
@@ -44,16 +50,15 @@ class DistantTeacher:
         Raises:
             InputError: Most answers are unusable, or the workers cannot answer.
         """
-        assert text_pairs is None
-        return count(self, torch.from_numpy(self._ask(texts).copy()), "")  # what Ray hands over must not be changed
+        return count(self, torch.from_numpy(self._ask(texts, text_pairs).copy()), "")
 
 
 class AnswersAhead:
     """The answers of the next batches.
 
     Args:
-        pool: Workers with a method `answer` that takes texts and returns (N, K) float32 log-probabilities. See `facts_of`
-            for their facts.
+        pool: Workers with a method `answer` that takes texts, and second texts or None, and returns (N, K) float32
+            log-probabilities. See `facts_of` for their facts.
         cache: Whether to keep the answers.
         notice: Gets one line for the user where the cache cannot be used.
 
@@ -63,7 +68,7 @@ class AnswersAhead:
 
     def __init__(self, pool: Pool, cache: bool, notice: Callable[[str], None]) -> None:
         self._pool = pool
-        self._begun: dict[int, tuple[list[str], Job | None]] = {}  # by batch: what it asks
+        self._begun: dict[int, tuple[list[tuple[str, str | None]], Job | None]] = {}  # by batch: what it asks
         self._now = 0
         facts = pool.facts
         file = predictions_file() if cache and facts["identity"] else None
@@ -83,22 +88,33 @@ class AnswersAhead:
         """Return whether the answers to a batch are on their way."""
         return number in self._begun
 
-    def begin(self, number: int, texts: list[str]) -> None:
-        """Let workers answer a batch. The batches before it have begun."""
-        coming = {text for asked, _ in self._begun.values() for text in asked} if self.teacher.keeps else set()
-        asked = [text for text in self.teacher.unknown(texts) if text not in coming]
-        self._begun[number] = asked, self._pool.submit("answer", asked, rank=URGENT) if asked else None
+    def begin(self, number: int, texts: list[str], text_pairs: list[str] | None = None) -> None:
+        """Let workers answer a batch of texts, or of pairs. The batches before it have begun."""
+        coming = {key for asked, _ in self._begun.values() for key in asked} if self.teacher.keeps else set()
+        keys = _keys(texts, text_pairs)
+        asked = [keys[row] for row in self.teacher.unknown(texts, text_pairs) if keys[row] not in coming]
+        self._begun[number] = asked, self._submit(asked, text_pairs is not None) if asked else None
 
-    def _ask(self, texts: Sequence[str]) -> np.ndarray:
+    def _submit(self, asked: Sequence[tuple[str, str | None]], pairs: bool) -> Job:
+        seconds = [second for _, second in asked] if pairs else None
+        return self._pool.submit("answer", [text for text, _ in asked], seconds, rank=URGENT)
+
+    def _ask(self, texts: Sequence[str], text_pairs: Sequence[str] | None) -> np.ndarray:
         """Return the answers to the texts of this batch that the cache lacks."""
+        keys = _keys(texts, text_pairs)
         asked, job = self._begun.get(self._now, ([], None))
-        if job is not None and list(texts) == asked:
+        if job is not None and keys == asked:
             answers: np.ndarray = self._pool.wait(job)
             return answers
         # The cache holds more or fewer answers than when the batch began: another process stores some too, or an earlier
         # answer to the same text was unusable. The bits are those of one process only if the same texts are asked together.
-        again: np.ndarray = self._pool.wait(self._pool.submit("answer", list(texts), rank=URGENT))
+        again: np.ndarray = self._pool.wait(self._submit(keys, text_pairs is not None))
         return again
+
+
+def _keys(texts: Sequence[str], text_pairs: Sequence[str] | None) -> list[tuple[str, str | None]]:
+    seconds: Sequence[str | None] = text_pairs or [None] * len(texts)
+    return list(zip(texts, seconds, strict=True))
 
 
 def facts_of(teacher: CachedTeacher) -> dict[str, Any]:
@@ -110,10 +126,10 @@ def facts_of(teacher: CachedTeacher) -> dict[str, Any]:
     return {"kind": teacher.kind, "labels": teacher.labels, "path": teacher.path, "identity": known}
 
 
-def answered_by(teacher: CachedTeacher, texts: list[str]) -> np.ndarray:
+def answered_by(teacher: CachedTeacher, texts: list[str], text_pairs: list[str] | None = None) -> np.ndarray:
     """Return a worker's answers, (N, K) float32 log-probabilities. It counts nothing: it sees a part of the rows only."""
     teacher.restore({"teacher_queries": 1 << 40})  # so the share of unusable answers is judged where all rows are seen
-    return teacher(texts).numpy()
+    return teacher(texts, text_pairs).numpy()
 
 
 @contextlib.contextmanager

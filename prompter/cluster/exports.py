@@ -38,6 +38,9 @@ from prompter.saved.rewriter import find_source
 AHEAD = 4
 """Batches ahead of the loop for each worker: one that it writes, one that waits, and those whose turn has not come."""
 
+Batch = tuple[list[str], list[str], list[int], np.ndarray, list[str] | None]
+"""What a worker sends of a `PromptedTexts`."""
+
 
 class ExportWork:
     """What a worker of an export does; see `prompter.cluster.work.Work`.
@@ -67,15 +70,15 @@ class ExportWork:
         if self._teacher is not None:
             self.facts |= facts_of(self._teacher)
 
-    def write(self, targets: list[int], seed: int, counter: int) -> tuple[list[str], list[str], list[int], np.ndarray]:
-        """Write a batch: texts, topics, target classes and log-probabilities; see `Prompter.write`."""
+    def write(self, targets: list[int], seed: int, counter: int) -> Batch:
+        """Write a batch: texts, topics, target classes, log-probabilities and second texts; see `Prompter.write`."""
         batch = self._prompter.write(torch.tensor(targets), seed, counter)
-        return batch.texts, batch.topics, batch.targets.tolist(), batch.lm_logprob.numpy()
+        return batch.texts, batch.topics, batch.targets.tolist(), batch.lm_logprob.numpy(), batch.text_pairs
 
-    def answer(self, texts: list[str]) -> np.ndarray:
+    def answer(self, texts: list[str], text_pairs: list[str] | None) -> np.ndarray:
         """Return the teacher's log-probabilities, (N, K) float32."""
         assert self._teacher is not None
-        return answered_by(self._teacher, texts)
+        return answered_by(self._teacher, texts, text_pairs)
 
 
 class WrittenAhead:
@@ -112,8 +115,8 @@ class WrittenAhead:
             if job.done:
                 break
             self._pool.advance()
-        texts, topics, aims, logprob = job.value
-        return PromptedTexts(texts, topics, torch.tensor(aims), torch.from_numpy(logprob.copy()))
+        texts, topics, aims, logprob, pairs = job.value
+        return PromptedTexts(texts, topics, torch.tensor(aims), torch.from_numpy(logprob.copy()), pairs)
 
     def _plan(self, counter: int, seed: int) -> int:
         """Let workers write this batch and those after it. Return the first batch whose classes are not certain."""
@@ -140,7 +143,8 @@ class WrittenAhead:
             if not job.done:
                 return
             if not self._answers.begun(number):
-                self._answers.begin(number, job.value[0])
+                texts, _, _, _, pairs = job.value
+                self._answers.begin(number, texts, pairs)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.settings import CommonSettings, HubSettings, check, setting
+from distill.kinds.names import OF_PAIRS
 from distill.teachers.config import FoundTeacherSettings
 from distill.teachers.found import found_teacher, made_here
 from distill.teachers.names import teacher_name
@@ -101,6 +102,8 @@ def recipe_settings(config: ExportConfig, writer: WriterConfig, manifest: Mappin
     else:
         settings |= dataclasses.asdict(writer)
         del settings["corpus"]
+        if manifest.get("kind") not in OF_PAIRS:
+            settings = {key: value for key, value in settings.items() if not key.startswith("pair_")}
     return {key: value for key, value in settings.items() if key not in NOT_COMPARED}
 
 

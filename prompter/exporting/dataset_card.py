@@ -14,6 +14,7 @@ from datasets import DatasetInfo, Features
 from huggingface_hub import DatasetCardData
 
 from distill.common.files import write_text
+from distill.kinds.names import OF_PAIRS
 from eval.corpora.words import words
 from prompter.exporting.config import NO_TEACHER
 from prompter.exporting.shards import features, read_rows
@@ -85,12 +86,12 @@ def write_dataset_card(folder: Path, recipe: Mapping[str, Any]) -> None:
     """
     labels: list[str] = recipe["prompter"]["labels"]
     result = recipe["result"]
-    with_teacher = recipe["export"]["teacher"] != NO_TEACHER
+    with_teacher, pairs = recipe["export"]["teacher"] != NO_TEACHER, recipe["prompter"].get("kind") in OF_PAIRS
     sums = sum_kept_rows(folder, len(labels))
     kept = max(1, result["kept"])
     page = render(
         "dataset_card.md.j2",
-        dataset_header(folder, features(labels, with_teacher), result["rows"]),
+        dataset_header(folder, features(labels, with_teacher, pairs), result["rows"]),
         recipe=recipe,
         labels=labels,
         result=result,
@@ -101,6 +102,7 @@ def write_dataset_card(folder: Path, recipe: Mapping[str, Any]) -> None:
         words=sums.words / kept,
         hits=sum(sums.hits) / kept,
         rewriter="rewriter" in recipe["prompter"],
+        pairs=pairs,
     )
     write_text(folder / "README.md", page)
 

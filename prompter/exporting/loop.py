@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from distill.common.terminal import one_line, printable
+from distill.kinds.names import OF_PAIRS
 from distill.teachers.found import remember
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.corpora.duplicates import DuplicateIndex
+from eval.data.config import PAIR_COLUMN
 from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.exporting.dataset_card import write_dataset_card
 from prompter.exporting.folder import RECIPE_FILE, ExportFolder, ExportProgress
@@ -91,7 +93,7 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
             else:
                 folder.check_finished()
                 console.say(f"{folder.path} is finished; nothing to generate.")
-            columns = features(manifest["labels"], config.teacher != NO_TEACHER)
+            columns = features(manifest["labels"], config.teacher != NO_TEACHER, manifest.get("kind") in OF_PAIRS)
             folder.write_further(columns, config.jsonl, config.csv)
     finally:
         folder.close()
@@ -147,7 +149,7 @@ class Export:
         if isinstance(writer, Writer) and not writer.config.writer_batch_size:
             folder.batch_size = writer.settle_batch_size(folder.batch_size)
         folder.watch()
-        self.columns = features(prompter.labels, teacher is not None)
+        self.columns = features(prompter.labels, teacher is not None, prompter.manifest.get("kind") in OF_PAIRS)
         if hasattr(prompter, "follow"):  # it writes ahead, by what the loop will ask for
             prompter.follow(progress)
         self.quotas = quotas(config.rows, len(prompter.labels))
@@ -171,7 +173,7 @@ class Export:
         progress = self.progress
         targets = next_targets(self.config, progress)
         batch = self.prompter.write(targets, self.config.seed, progress.batches)
-        answers = self.teacher(batch.texts).exp().tolist() if self.teacher is not None else None
+        answers = self.teacher(batch.texts, batch.text_pairs).exp().tolist() if self.teacher is not None else None
         before = progress.kept
         for number in range(len(batch)):
             if progress.kept == self.config.rows:
@@ -190,7 +192,8 @@ class Export:
     def row(self, batch: PromptedTexts, answers: list[list[float]] | None, number: int) -> dict[str, Any]:
         """Return one row with its mark, and count it."""
         config, progress = self.config, self.progress
-        row: dict[str, Any] = {"text": batch.texts[number]}
+        second = None if batch.text_pairs is None else batch.text_pairs[number]
+        row: dict[str, Any] = {"text": batch.texts[number]} | ({} if second is None else {PAIR_COLUMN: second})
         label = confidence = None
         if answers is not None:
             label, confidence = answered(answers[number])
@@ -199,7 +202,7 @@ class Export:
         if answers is not None:
             row["confidence"] = confidence
         full = config.balance and label is not None and label >= 0 and progress.kept_of[label] >= self.quotas[label]
-        reason, twin = self.marks.of(progress.rows, batch.texts[number], label, confidence, full)
+        reason, twin = self.marks.of(progress.rows, batch.texts[number], label, confidence, full, second)
         row |= {
             "lm_logprob": _known(float(batch.lm_logprob[number])),
             "near_duplicate_of": twin,
@@ -242,7 +245,7 @@ def finish_dataset(
     """Write the card, and the recipe that marks the dataset as finished."""
     libraries = [*EXPORT_LIBRARIES, *(["vllm"] if config.writer == "vllm" else [])]
     keys = ("name", "base", "base_revision", "writer", "writer_revision", "teacher", "labels", "training")
-    of_rewriter = {"rewriter": True} if "rewriter" in manifest else {}
+    of_rewriter = {key: manifest[key] for key in ("rewriter", "kind") if key in manifest}
     recipe = {
         "prompter": {key: manifest.get(key) for key in keys} | of_rewriter,
         "export": identity,

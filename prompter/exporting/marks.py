@@ -38,7 +38,13 @@ class Marks:
         self.min_confidence = min_confidence
 
     def of(
-        self, row: int, text: str, label: int | None, confidence: float | None, full: bool = False
+        self,
+        row: int,
+        text: str,
+        label: int | None,
+        confidence: float | None,
+        full: bool = False,
+        text_pair: str | None = None,
     ) -> tuple[str | None, int | None]:
         """Return why a row is not kept, or None, and the number of the kept row that it repeats, or None.
 
@@ -51,17 +57,19 @@ class Marks:
             label: The teacher's class; -1 for an unusable answer, None if no teacher was asked.
             confidence: Probability of that class, or None.
             full: Whether there are enough rows of its class.
+            text_pair: Its second text, for pairs. A pair repeats another if both of its texts do.
         """
         if label == -1:
             return NO_ANSWER, None
-        reason = fault(text, self.min_words, self.max_words)
-        if reason is not None:
-            return reason, None
+        for part in (text,) if text_pair is None else (text, text_pair):
+            reason = fault(part, self.min_words, self.max_words)
+            if reason is not None:
+                return reason, None
         if confidence is not None and confidence < self.min_confidence:
             return LOW_CONFIDENCE, None
         if full:
             return CLASS_FULL, None
-        sketch = self.duplicates.sketch(text)
+        sketch = self.duplicates.sketch(text, text_pair)
         twin = self.duplicates.find(sketch)
         if twin is not None:
             return DUPLICATE if twin[1] else NEAR_DUPLICATE, twin[0]

@@ -21,7 +21,7 @@ from prompter.exporting.dataset_card import dataset_header
 from prompter.exporting.shards import features, shard_path, write_shard
 from prompter.runtime.markdown import render
 
-COLUMNS = ("text", "label", "teacher_probs", "wanted_label", "topic", "confidence")
+COLUMNS = ("text", "text_pair", "label", "teacher_probs", "wanted_label", "topic", "confidence")
 """Columns of an export that a run can fill."""
 
 
@@ -40,8 +40,8 @@ def write_run_dataset(
         InputError: The folder cannot be written, or holds something else.
     """
     labels: list[str] = manifest["labels"]
-    known = features(labels, teacher=True)
-    columns = Features({name: known[name] for name in COLUMNS})
+    known = features(labels, teacher=True, pairs=replay.pairs is not None)
+    columns = Features({name: known[name] for name in known if name in COLUMNS})
     rows = len(replay)
     confidence, predicted = replay.logprobs[:rows].exp().max(dim=1)
     recipe = {
@@ -64,6 +64,7 @@ def write_run_dataset(
             dataset_header(temporary, columns, rows),
             recipe=recipe,
             labels=labels,
+            pairs=replay.pairs is not None,
             findings=findings,
             confidence=float(confidence.mean()),
             hits=float((predicted == replay.targets[:rows]).float().mean()),
@@ -77,13 +78,13 @@ def _rows(replay: Replay) -> Iterator[dict[str, Any]]:
     rows = len(replay)
     probabilities = replay.logprobs[:rows].exp()
     confidence, predicted = probabilities.max(dim=1)
-    table = zip(
-        replay.texts,
-        predicted.tolist(),
-        probabilities.tolist(),
-        replay.targets[:rows].tolist(),
-        replay.topics,
-        confidence.tolist(),
-        strict=True,
-    )
-    return (dict(zip(COLUMNS, row, strict=True)) for row in table)
+    values: dict[str, list[Any]] = {
+        "text": replay.texts,
+        **({} if replay.pairs is None else {"text_pair": replay.pairs}),
+        "label": predicted.tolist(),
+        "teacher_probs": probabilities.tolist(),
+        "wanted_label": replay.targets[:rows].tolist(),
+        "topic": replay.topics,
+        "confidence": confidence.tolist(),
+    }
+    return (dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True))

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, List, Value
 
 from distill.common.files import replace_file
+from eval.data.config import PAIR_COLUMN
 
 ROWS_IN_MEMORY = 1000
 """Rows in memory while a dataset is written or read. Also the rows of a Parquet row group."""
@@ -24,14 +25,17 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet computes a cell that starts with one of these."""
 
 
-def features(labels: list[str], teacher: bool) -> Features:
+def features(labels: list[str], teacher: bool, pairs: bool = False) -> Features:
     """Return the columns of a dataset.
 
     Args:
         labels: Class names.
         teacher: Whether a teacher labelled the rows.
+        pairs: Whether there are second texts.
     """
     columns: dict[str, Any] = {"text": Value("string")}
+    if pairs:
+        columns[PAIR_COLUMN] = Value("string")
     if teacher:
         columns |= {"label": ClassLabel(names=labels), "teacher_probs": List(Value("float32"))}
     columns |= {"wanted_label": ClassLabel(names=labels), "topic": Value("string")}

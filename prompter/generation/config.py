@@ -18,6 +18,18 @@ POLICY, WRITER = "Prompter", "Writer"
 TRANSFORMERS, VLLM = "transformers", "vllm"
 """What the frozen writer runs on, beside the address of a server."""
 
+PAIR_REQUEST = "Here is a text: {text} Write one more sentence that {label}."
+"""What a chat model is asked for after a first text."""
+
+PAIR_CONTROL = "{text} A sentence that {label}:"
+"""The same for a model without a chat template."""
+
+CONTROL = "{label}:"
+"""What a model without a chat template continues."""
+
+WRITTEN, REPLACED, NEIGHBOUR, RANDOM = "written", "replaced", "neighbour", "random"
+"""Second texts of pairs, see `prompter.pairs.second_texts`."""
+
 REQUEST = "Write the beginning of {task} about {label}."
 """What a chat model is asked for; `docs/log.md` says which wordings were measured."""
 
@@ -43,7 +55,7 @@ class PolicyConfig:
         REQUEST, "Class prompt of a model with a chat template: {label} is the target class, {task} the description.", POLICY
     )
     control: str = setting(
-        "{label}:", "Class prompt of any other model, which continues it: {label} and {task} as in the request.", POLICY
+        CONTROL, "Class prompt of any other model, which continues it: {label} and {task} as in the request.", POLICY
     )
     chat_template: bool = setting(True, "Ask through the model's chat template if it has one.", POLICY)
     writes: str = setting(
@@ -185,6 +197,21 @@ class WriterConfig(EditSettings):
         WRITER,
         low=0,
     )
+    pair_texts: list[str] = setting(
+        [WRITTEN],
+        "Second texts for a teacher of pairs, in equal shares: written (for the target class), or the controls replaced "
+        "(three words), neighbour (the writer goes on), random.",
+        WRITER,
+        commas="always",
+        choices=(WRITTEN, REPLACED, NEIGHBOUR, RANDOM),
+    )
+    pair_request: str = setting(
+        PAIR_REQUEST,
+        "Request for a second text to a model with a chat template: {text} is the first text, {label} the target class.",
+        WRITER,
+    )
+    pair_control: str = setting(PAIR_CONTROL, "The same for any other model, which continues it.", WRITER)
+    pair_max_new_tokens: int = setting(32, "Most tokens of a second text.", WRITER, low=1)
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -195,3 +222,11 @@ class WriterConfig(EditSettings):
                 f"writer_max_new_tokens = {self.writer_max_new_tokens}"
             )
         self.check_edits()
+        for name in ("pair_request", "pair_control"):
+            if "{text}" not in getattr(self, name):
+                raise InputError(
+                    f"{name} is '{getattr(self, name)}', expected a text with {{text}} where the first text goes, and "
+                    "{label} where the class goes"
+                )
+        if not self.pair_texts:
+            raise InputError("pair_texts is empty, expected some of: written, replaced, neighbour, random")

@@ -20,7 +20,7 @@ from distill.common.seeding import derive_seed
 from distill.language_models.special_tokens import end_tokens, read_generation_settings, start_token
 from prompter.editing.edits import UNEDITED, Edits
 from prompter.generation.config import WriterConfig
-from prompter.generation.prompts import Contexts, Row
+from prompter.generation.prompts import Reading, Row
 from prompter.generation.writer import Writer, Written
 
 
@@ -62,7 +62,7 @@ class OutsideWriter(ABC):
         InputError: The tokenizer cannot be loaded, or has neither BOS nor EOS.
     """
 
-    contexts: Contexts | None = None
+    contexts: Reading | None = None
     edits: Edits = UNEDITED
     context_length: int | None = None
     reader: Writer | None = None

@@ -9,7 +9,7 @@ is ours; in PromptDFD (arXiv 2205.07523) the model continues the bare opening.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from jinja2 import TemplateError
 from torch import Tensor
@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from distill.common.errors import InputError, did_you_mean
 from distill.common.terminal import one_line
-from prompter.generation.config import PolicyConfig
+from prompter.generation.config import CONTROL, PolicyConfig
 
 if TYPE_CHECKING:
     from prompter.generation.opening import AnyWriter
@@ -152,7 +152,7 @@ def template_of(config: PolicyConfig, chat: bool, subjects: bool) -> str:
     if chat:
         return config.request
     # A user who describes the task wants the model to read it.
-    return TOLD if config.task_description and config.control == "{label}:" else config.control
+    return TOLD if config.task_description and config.control == CONTROL else config.control
 
 
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str, chat: bool, checked: bool = True) -> list[int]:
@@ -185,6 +185,14 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str, chat: bool, checke
             "--chat_template false, and the model continues --control instead"
         ) from error
     return list(ids)
+
+
+class Reading(Protocol):
+    """What a writer reads before it writes."""
+
+    def rows(self, openings: Sequence[str], targets: Tensor) -> list[Row]:
+        """Return what it reads for each of N openings and (N,) target classes."""
+        ...
 
 
 class Contexts:

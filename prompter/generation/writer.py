@@ -33,7 +33,7 @@ from prompter.decoding.loop import Decoded, context_length, decode, unwrapped
 from prompter.decoding.prefix import Prefix, left_padded
 from prompter.editing.edits import UNEDITED, Edits
 from prompter.generation.config import WriterConfig
-from prompter.generation.prompts import Contexts, Row, contexts_of
+from prompter.generation.prompts import Contexts, Reading, Row, contexts_of
 
 if TYPE_CHECKING:
     from prompter.generation.policy import TopicPolicy
@@ -124,7 +124,7 @@ class Writer:
         InputError: `writer_max_new_tokens` does not fit the model's context, or the tokenizer has neither BOS nor EOS.
     """
 
-    contexts: Contexts | None = None
+    contexts: Reading | None = None
     edits: Edits = UNEDITED
 
     def __init__(
@@ -283,7 +283,7 @@ class Writer:
         """Return how many of the longest texts can be written at once, from `MOST_AT_ONCE` down in steps of a tenth."""
         if self.device.type == "cpu":
             return AT_ONCE_ON_CPU
-        contexts = [[self.start]] if self.contexts is None else self.contexts.prompts.ids
+        contexts = self.contexts.prompts.ids if isinstance(self.contexts, Contexts) else [[self.start]]
         row: Row = (max(contexts, key=len), [self.start] * LONGEST_OPENING)
 
         def attempt(size: int) -> int:

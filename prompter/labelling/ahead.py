@@ -42,9 +42,9 @@ class LabelWork:
         computes = f"{device.type} ({str(compute_dtype(device)).removeprefix('torch.')})"
         self.facts = {"device": computes} | facts_of(self._teacher)
 
-    def answer(self, texts: list[str]) -> np.ndarray:
+    def answer(self, texts: list[str], text_pairs: list[str] | None) -> np.ndarray:
         """Return the teacher's log-probabilities, (N, K) float32."""
-        return answered_by(self._teacher, texts)
+        return answered_by(self._teacher, texts, text_pairs)
 
 
 class TextsAhead:
@@ -55,10 +55,19 @@ class TextsAhead:
         config: What to label.
         texts: All texts.
         answers: Answers that the workers give.
+        text_pairs: All second texts, or None.
     """
 
-    def __init__(self, pool: Pool, config: LabelConfig, texts: Sequence[str], answers: AnswersAhead) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        config: LabelConfig,
+        texts: Sequence[str],
+        answers: AnswersAhead,
+        text_pairs: Sequence[str] | None = None,
+    ) -> None:
         self._pool, self._config, self._texts, self._answers = pool, config, texts, answers
+        self._pairs = text_pairs
 
     def at(self, progress: ExportProgress) -> None:
         """Let workers answer the next batch and those after it."""
@@ -67,11 +76,14 @@ class TextsAhead:
         for ahead in range(1 + AHEAD * self._pool.workers):
             first, number = progress.rows + ahead * size, progress.batches + ahead
             if first < len(self._texts) and not self._answers.begun(number):
-                self._answers.begin(number, list(self._texts[first : first + size]))
+                part = slice(first, first + size)
+                self._answers.begin(number, list(self._texts[part]), None if self._pairs is None else list(self._pairs[part]))
 
 
 @contextlib.contextmanager
-def label_workers(config: LabelConfig, texts: Sequence[str], console: Console) -> Iterator[tuple[CachedTeacher, TextsAhead]]:
+def label_workers(
+    config: LabelConfig, texts: Sequence[str], text_pairs: Sequence[str] | None, console: Console
+) -> Iterator[tuple[CachedTeacher, TextsAhead]]:
     """Start workers, and yield what stands for the teacher, and what has its answers ready.
 
     Raises:
@@ -81,4 +93,5 @@ def label_workers(config: LabelConfig, texts: Sequence[str], console: Console) -
     make = __name__, LabelWork.__name__
     with opened_pool(config, config.device, make, (plain, dtype_name()), console.say) as pool:
         answers = AnswersAhead(pool, config.teacher_cache, console.say)
-        yield answers.teacher, TextsAhead(pool, config, texts, answers)
+        pairs = text_pairs if answers.teacher.pairs else None
+        yield answers.teacher, TextsAhead(pool, config, texts, answers, pairs)

@@ -8,6 +8,7 @@ from distill.common.errors import InputError
 from distill.common.settings import CommonSettings, HubSettings, check, setting
 from distill.teachers.config import MoneySettings
 from distill.teachers.names import teacher_name
+from eval.data.config import PAIR_COLUMN_HELP
 from prompter.cluster.config import ENGINE_SETTINGS, EngineSettings, asked_here
 
 
@@ -27,6 +28,7 @@ class LabelConfig(MoneySettings, EngineSettings, HubSettings, CommonSettings):
         path=True,
     )
     text_column: str = setting("text", "Column of the texts.", "Texts")
+    text_pair_column: str = setting("", PAIR_COLUMN_HELP, "Texts")
     text_split: str = setting("train", "Split of a folder or hub dataset.", "Texts")
     min_confidence: float = setting(0.0, "Keep rows that the teacher is at least this sure of.", "Texts", low=0, high=1)
     min_words: int = setting(1, "Fewest words of a kept row.", "Texts", low=0)
@@ -80,4 +82,6 @@ NOT_COMPARED = {
 def identity(config: LabelConfig, texts_sha256: str) -> dict[str, Any]:
     """Return what decides the rows: the settings, and the texts themselves, wherever they lie."""
     settings = dataclasses.asdict(config) | {"teacher": teacher_name(config.teacher), "texts_sha256": texts_sha256}
+    if not config.text_pair_column:
+        del settings["text_pair_column"]  # the hash knows the second texts
     return {key: value for key, value in settings.items() if key not in NOT_COMPARED}

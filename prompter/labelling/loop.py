@@ -17,7 +17,8 @@ from distill.common.files import write_text
 from distill.common.terminal import printable
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.corpora.duplicates import DuplicateIndex
-from eval.data.labelled import load_texts
+from eval.data.config import PAIR_COLUMN
+from eval.data.labelled import load_pairs, second_texts_for
 from prompter.exporting.dataset_card import dataset_header
 from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.marks import NO_ANSWER, Marks, answered
@@ -38,11 +39,12 @@ ONE_SIDED = 0.95
 LIBRARIES = ("prompter", "torch", "transformers", "datasets", "pyarrow", "datasketch")
 
 
-def columns_of(labels: list[str]) -> Features:
-    """Return the columns of a labelled dataset for these classes."""
+def columns_of(labels: list[str], pairs: bool) -> Features:
+    """Return the columns of a labelled dataset for these classes; `pairs` says whether there are second texts."""
     return Features(
         {
             "text": Value("string"),
+            **({PAIR_COLUMN: Value("string")} if pairs else {}),
             "label": ClassLabel(names=labels),
             "teacher_probs": List(Value("float32")),
             "confidence": Value("float32"),
@@ -66,18 +68,22 @@ def label(config: LabelConfig) -> dict[str, Any]:
         InputError: The user can fix the cause; the message says how.
         WorthlessError: No row could be kept. The dataset is written all the same.
     """
-    texts = load_texts(config.texts, config.text_column, config.text_split)
-    texts = texts[: config.budget] if config.budget else texts
+    texts, pairs = load_pairs(config.texts, config.text_column, config.text_split, config.text_pair_column)
+    if config.budget:
+        texts, pairs = texts[: config.budget], None if pairs is None else pairs[: config.budget]
     about = identity(config, sha256(texts))
+    seconds = {} if pairs is None else {"text_pairs_sha256": sha256(pairs)}
     folder = ExportFolder(config.to)
     try:
         with open_console(config.quiet, folder.path, "run the same command again") as console:
-            folder.compare(about, {})
+            folder.compare(about | seconds, seconds)  # a teacher of single texts does not read them
             if folder.recipe is None:
-                with _opened(config, texts, console) as (teacher, ahead):
+                with _opened(config, texts, pairs, console) as (teacher, ahead):
+                    pairs = second_texts_for(teacher.pairs, pairs, config.texts, config.text_pair_column)
+                    about |= {} if pairs is None else seconds
                     progress = folder.open_state(about, len(teacher.labels), console.say)
                     with folder.damage_named():
-                        Labelling(config, texts, teacher, folder, progress, console, ahead).run()
+                        Labelling(config, texts, teacher, folder, progress, console, ahead, pairs).run()
                 _finish(folder, progress, teacher, about)
                 if spent := config.spent(teacher.asked):
                     console.say(spent)
@@ -86,7 +92,8 @@ def label(config: LabelConfig) -> dict[str, Any]:
                 console.say(f"{folder.path} is finished; no text is asked about.")
             assert folder.recipe is not None
             labels: list[str] = folder.recipe["prompter"]["labels"]
-            folder.write_further(columns_of(labels), config.jsonl, config.csv)
+            columns = columns_of(labels, "text_pairs_sha256" in folder.recipe["export"])
+            folder.write_further(columns, config.jsonl, config.csv)
     finally:
         folder.close()
     if config.push_to_hub:
@@ -116,13 +123,13 @@ def sha256(texts: Sequence[str]) -> str:
 
 
 def _opened(
-    config: LabelConfig, texts: Sequence[str], console: Console
+    config: LabelConfig, texts: Sequence[str], text_pairs: Sequence[str] | None, console: Console
 ) -> AbstractContextManager[tuple[CachedTeacher, "TextsAhead | None"]]:
     """Open the teacher: in this process, or in workers of Ray."""
     if config.engine == "ray":
         from prompter.labelling.ahead import label_workers
 
-        return label_workers(config, texts, console)
+        return label_workers(config, texts, text_pairs, console)
     return nullcontext((opened_teacher(config, console.say), None))
 
 
@@ -137,6 +144,7 @@ class Labelling:
         progress: How far it is.
         console: Shows a bar.
         ahead: Has the answers to the next batches ready, where workers answer.
+        text_pairs: All second texts, for a teacher of pairs.
     """
 
     def __init__(
@@ -148,14 +156,15 @@ class Labelling:
         progress: ExportProgress,
         console: Console,
         ahead: "TextsAhead | None" = None,
+        text_pairs: list[str] | None = None,
     ) -> None:
-        self.ahead = ahead
+        self.ahead, self.pairs = ahead, text_pairs
         self.config, self.texts, self.teacher, self.folder, self.progress = config, texts, teacher, folder, progress
         assert folder.connection is not None
         duplicates = DuplicateIndex(folder.connection, config.near_duplicates)
         self.marks = Marks(duplicates, config.min_words, config.max_words, config.min_confidence)
         folder.watch()
-        self.columns = columns_of(teacher.labels)
+        self.columns = columns_of(teacher.labels, text_pairs is not None)
         # The teacher's share of unusable answers must include the answers before a kill.
         teacher.restore({"teacher_queries": progress.rows, "teacher_invalid": progress.marked.get(NO_ANSWER, 0)})
         self.console = console
@@ -180,12 +189,16 @@ class Labelling:
         progress = self.progress
         if self.ahead is not None:
             self.ahead.at(progress)
-        batch = self.texts[progress.rows : progress.rows + self.config.batch_size]
-        for text, probabilities in zip(batch, self.teacher(batch).exp().tolist(), strict=True):
+        part = slice(progress.rows, progress.rows + self.config.batch_size)
+        batch, pairs = self.texts[part], None if self.pairs is None else self.pairs[part]
+        seconds: list[str | None] = [*pairs] if pairs is not None else [None] * len(batch)
+        answers = self.teacher(batch, pairs).exp().tolist()
+        for text, second, probabilities in zip(batch, seconds, answers, strict=True):
             label, confidence = answered(probabilities)
-            reason, twin = self.marks.of(progress.rows, text, label, confidence)
+            reason, twin = self.marks.of(progress.rows, text, label, confidence, text_pair=second)
             row = {
                 "text": text,
+                **({} if second is None else {PAIR_COLUMN: second}),
                 "label": label,
                 "teacher_probs": None if confidence is None else probabilities,
                 "confidence": confidence,
@@ -228,12 +241,14 @@ def _finish(folder: ExportFolder, progress: ExportProgress, teacher: CachedTeach
         },
         "versions": library_versions(LIBRARIES),
     }
-    header = dataset_header(folder.path, columns_of(teacher.labels), progress.rows, synthetic=False)
+    pairs = "text_pairs_sha256" in about
+    header = dataset_header(folder.path, columns_of(teacher.labels, pairs), progress.rows, synthetic=False)
     page = render(
         "labelled_card.md.j2",
         header,
         recipe=recipe,
         labels=teacher.labels,
+        pairs=pairs,
         result=recipe["result"],
         confidence=total / max(1, progress.kept),
     )

@@ -16,6 +16,7 @@ from distill.common.files import read_json, write_json
 from distill.processes.group import ALONE, Processes
 from prompter.generation.opening import AnyWriter
 from prompter.generation.policy import TopicPolicy, clean
+from prompter.pairs.second_texts import SecondTexts
 from prompter.rl.candidate_selection import CandidateSelector
 from prompter.rl.config import CandidateConfig
 from prompter.rl.scorer import ScoredRollout, Scorer
@@ -40,6 +41,7 @@ class Rollouts:
         seed: Seed of the run.
         clock: Counts the seconds.
         processes: Those that make the rollouts together.
+        second_texts: Makes the second texts, for a teacher of pairs.
 
     Attributes:
         latest: The latest scored rollout; None before the first one.
@@ -60,8 +62,9 @@ class Rollouts:
         seed: int,
         clock: Clock,
         processes: Processes = ALONE,
+        second_texts: SecondTexts | None = None,
     ) -> None:
-        self.processes = processes
+        self.processes, self.second_texts = processes, second_texts
         self.policy, self.writer, self.scorer = policy, writer, scorer
         self.candidates, self.steps_per_rollout, self.seed, self.clock = candidates, steps_per_rollout, seed, clock
         self.selector = CandidateSelector(len(policy.labels), scorer.kind)
@@ -103,7 +106,8 @@ class Rollouts:
             return self._selected(topics, targets, number)
         with self.clock("writer"):
             texts = self._write(self.writer, topics, targets, number)
-        return self.scorer(topics, targets, texts, topic_of, "prompted")
+            pairs = self._pairs(texts, targets, number)
+        return self.scorer(topics, targets, texts, topic_of, "prompted", pairs)
 
     def _write(
         self, writer: AnyWriter, openings: list[str], targets: torch.Tensor, number: int, purpose: str = "writer"
@@ -112,6 +116,14 @@ class Rollouts:
         return self.processes.share(
             lambda part, of: writer.write(part, self.seed, number, purpose, targets=of).texts, openings, targets
         )
+
+    def _pairs(self, texts: list[str], targets: torch.Tensor, number: int) -> list[str] | None:
+        """Return the second texts for a teacher of pairs, else None."""
+        made = self.second_texts
+        if made is None:
+            return None
+        purpose = self.processes.purpose("second texts")
+        return self.processes.share(lambda part, of: made.write(part, of, self.seed, number, purpose), texts, targets)
 
     def save(self, folder: Path) -> None:
         """Write everything that later rollouts depend on to the folder of a checkpoint."""
@@ -130,15 +142,19 @@ class Rollouts:
         copies = self.candidates.candidates
         with self.clock("writer"):
             candidates = self._write(self._begins, topics * copies, targets.repeat(copies), number)
+            whole = None if self._ends is not None else self._pairs(candidates, targets.repeat(copies), number)
         with self.clock("screen"):
-            features = self.processes.share(self._begins.features, candidates)
-            pick = self.processes.from_first(lambda: self.selector.pick(features, candidates, len(topics)))
+            shown = candidates if whole is None else [f"{one} {other}" for one, other in zip(candidates, whole, strict=True)]
+            features = self.processes.share(self._begins.features, shown)
+            pick = self.processes.from_first(lambda: self.selector.pick(features, shown, len(topics)))
             picked = torch.tensor(pick)
         texts = [candidates[i] for i in picked.tolist()]
+        pairs = None if whole is None else [whole[i] for i in picked.tolist()]
         if self._ends is not None:
             with self.clock("writer"):
                 texts = self._write(self._ends, texts, targets[picked % len(topics)], number, "writer's end")
-        scored = self.scorer(topics, targets, texts, picked % len(topics), "prompted")
+                pairs = self._pairs(texts, targets[picked % len(topics)], number)
+        scored = self.scorer(topics, targets, texts, picked % len(topics), "prompted", pairs)
         with self.clock("screen"):
             self.selector.learn(features[picked], scored.batch.teacher_logits)
         return scored

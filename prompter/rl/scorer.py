@@ -30,7 +30,8 @@ RewardFunction = Callable[..., Any]
 - `targets`: (N,) int64, the target class of each text, -1 for none;
 - `teacher_log_probs`: (N, K) float32, NaN in a row without a usable prediction; for a teacher of several labels log-odds, for
   one of scores the values (N, 1);
-- `student_log_probs`: the same of the student.
+- `student_log_probs`: the same of the student;
+- for a teacher of pairs also `text_pairs`: N strings, the second texts.
 
 It returns N numbers in [0, 1], as a list or a tensor."""
 
@@ -111,7 +112,15 @@ class Scorer:
             raise InputError(f"all reward weights are 0: give at least one of {names} a value above 0")
         self.window = NoveltyWindow(config.novelty_ngram, config.novelty_window)
 
-    def __call__(self, topics: list[str], targets: Tensor, texts: list[str], topic_of: Tensor, source: str) -> ScoredRollout:
+    def __call__(
+        self,
+        topics: list[str],
+        targets: Tensor,
+        texts: list[str],
+        topic_of: Tensor,
+        source: str,
+        text_pairs: list[str] | None = None,
+    ) -> ScoredRollout:
         """Score the texts of a rollout.
 
         Args:
@@ -120,16 +129,18 @@ class Scorer:
             texts: N texts, as teacher and student read them.
             topic_of: (N,) index of the topic of each text.
             source: Name of the method that wrote the texts.
+            text_pairs: N second texts, for a teacher of pairs.
 
         Raises:
             InputError: The teacher cannot answer, or a reward function returns something else than N finite numbers.
         """
+        columns = (texts,) if text_pairs is None else (texts, text_pairs)
         with self.clock("teacher"):
-            teacher_answers = self.teacher(texts)
+            teacher_answers = self.teacher(*columns)
         with self.clock("student answers"):
-            student_answers = self.processes.share(self.student.answers, texts)
+            student_answers = self.processes.share(self.student.answers, *columns)
         of_text = [topics[i] for i in topic_of.tolist()]
-        batch = SyntheticBatch(texts, teacher_answers, targets[topic_of], of_text, source, kind=self.kind)
+        batch = SyntheticBatch(texts, teacher_answers, targets[topic_of], of_text, source, text_pairs, kind=self.kind)
         terms = {
             "confidence": self.kind.confidence(teacher_answers, batch.targets),
             "certainty": self.kind.certainty(teacher_answers),
@@ -155,6 +166,7 @@ class Scorer:
                         targets=batch.targets.clone(),
                         teacher_log_probs=batch.teacher_logits.clone(),
                         student_log_probs=student_answers.clone(),
+                        **({} if batch.text_pairs is None else {"text_pairs": list(batch.text_pairs)}),
                     ),
                     batch.usable,
                 )

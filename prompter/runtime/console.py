@@ -114,6 +114,8 @@ class Console:
         for row in rows:
             text = Text(printable(row["text"]))  # as many characters as before
             text.stylize("bold", 0, len(row["topic"]) if begun and row["text"].startswith(row["topic"]) else 0)
+            if "text_pair" in row:
+                text.append(f"\n{printable(row['text_pair'])}", "italic")
             target = [Text(one_line(row["wanted"] or ""))] if asked else []
             table.add_row(*target, Text(one_line(row["predicted"])), f"{row[figure]:.2f}", text)
         self.terminal.print(table)

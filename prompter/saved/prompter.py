@@ -11,57 +11,47 @@ The seed and the number of the batch decide every text, so a stream can continue
 import dataclasses
 import itertools
 import operator
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from peft import PeftModel, get_peft_model, set_peft_model_state_dict
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
-from distill.checkpoints.checksums import check_weights
 from distill.checkpoints.gguf import is_gguf
-from distill.checkpoints.tokenizers import open_tokenizer
 from distill.checkpoints.weights import find_checkpoint
-from distill.common.adapters import read_adapter_config
 from distill.common.errors import InputError, did_you_mean
-from distill.common.hub import HUB_ID, load_model
-from distill.common.precision import resolve_device
+from distill.common.hub import HUB_ID
 from distill.common.settings import convert
 from distill.common.terminal import one_line
+from distill.kinds.names import OF_PAIRS
 from distill.methods.rewriter import REWRITER_MANIFEST
 from distill.teachers.found import made_here
-from eval.toy import located
 from prompter.generation.config import VLLM, PolicyConfig, WriterConfig, split_writer
 from prompter.generation.opening import edits_of, open_writer
+from prompter.generation.outside_writer import OutsideWriter
 from prompter.generation.policy import TopicPolicy
-from prompter.generation.writer import Written
+from prompter.generation.writer import Writer, Written
+from prompter.pairs.relations import pair_policy
+from prompter.pairs.second_texts import SecondTexts
 from prompter.runtime.console import LOGGER
 from prompter.runtime.run_folder import default_values
 from prompter.saved.hub import fetch_prompter, is_hub_id
 from prompter.saved.manifest import (
     PROMPTER_MANIFEST,
-    count_base_parameters,
     find_prompter,
     fingerprint,
     read_prompter_manifest,
     say_other_writer,
 )
+from prompter.saved.tuned_model import load_policy, load_saved_tokenizer, remedy_for_moved_model
 
 if TYPE_CHECKING:
     from prompter.generation.vllm_policy import VLLMPolicy
 
 CHUNK = 256
 """Topics or texts that `Prompter.topics` and `Prompter.texts` write at once."""
-
-NOT_FOUND = ("does not exist", "is not a local", "has no config.json")
-"""Parts of the messages with which `distill.common.hub` reports a model that is not at the given place."""
 
 
 class TextWriter(Protocol):
@@ -83,13 +73,16 @@ class PromptedTexts:
         topics: The opening of each text. It is the whole text if the policy writes texts itself.
         targets: (N,) int64: the class that each text was asked for.
         lm_logprob: (N,) float32 on the CPU: mean log-probability of the sampled tokens at temperature 1, under the frozen
-            writer, or under the policy if it writes the texts. NaN where a server that writes gives none.
+            writer, or under the policy if it writes the texts. NaN where a server that writes gives none. Of a pair, that of
+            the first text.
+        text_pairs: N second texts, where the teacher classifies pairs; else None.
     """
 
     texts: list[str]
     topics: list[str]
     targets: Tensor
     lm_logprob: Tensor
+    text_pairs: list[str] | None = None
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -104,12 +97,19 @@ class Prompter:
         writer: Continues the topics. None if the policy writes whole texts.
         manifest: Content of `prompter.json`.
         sha256: Fingerprint of the folder.
+
+    Attributes:
+        second_texts: Makes the second texts, where the teacher classifies pairs; else None.
     """
 
     def __init__(
         self, policy: "TopicPolicy | VLLMPolicy", writer: TextWriter | None, manifest: dict[str, Any], sha256: str
     ) -> None:
         self.policy, self.writer, self.manifest, self.sha256 = policy, writer, manifest, sha256
+        self.second_texts: SecondTexts | None = None
+        if manifest.get("kind") in OF_PAIRS:
+            assert isinstance(writer, Writer | OutsideWriter)
+            self.second_texts = SecondTexts(writer, policy.labels, policy.config)
 
     @classmethod
     def load(
@@ -140,6 +140,8 @@ class Prompter:
         folder = find_prompter(path)
         manifest = read_prompter_manifest(folder)
         policy_config, writer_config = _settings(folder, manifest, writer_settings)
+        if manifest.get("kind") in OF_PAIRS:
+            policy_config = pair_policy(policy_config, manifest["labels"])
         one_model = manifest["base"] == manifest["writer"]
         base_name = base or manifest["base"]
         writer_name = writer or (base if base and one_model else manifest["writer"])
@@ -147,20 +149,20 @@ class Prompter:
         length = policy_config.topic_max_tokens
         if policy_config.writes == "text":
             length = writer_config.writer_max_new_tokens
-        revision, tokenizer = None if base else manifest.get("base_revision"), _load_tokenizer(folder)
+        revision, tokenizer = None if base else manifest.get("base_revision"), load_saved_tokenizer(folder)
         if backend == VLLM and manifest["adapter"] and base_name == writer_name and policy_config.writes != "text":
             from prompter.saved.on_vllm import load_on_vllm
 
             both = load_on_vllm(folder, manifest, tokenizer, base_name, (policy_config, writer_config), revision)
             if both is not None:
                 return cls(*both, manifest, fingerprint(folder))
-        model = _load_policy(folder, manifest, base_name, revision, device)
+        model = load_policy(folder, manifest, base_name, revision, device)
         policy = TopicPolicy(model, tokenizer, manifest["labels"], policy_config, length)
         revision = None if writer or (base and one_model) else manifest.get("writer_revision")
         loaded: TextWriter | None = None
         if policy_config.writes != "text":
             say_other_writer(manifest, backend)
-            with _remedy_for_moved_model("writer= (--generator on the command line)"):
+            with remedy_for_moved_model("writer= (--generator on the command line)"):
                 loaded = open_writer(backend, policy, base_name, writer_name, writer_config, device, revision)
         else:
             edits_of(writer_config, policy)  # refuses edits, which nobody would make
@@ -201,10 +203,24 @@ class Prompter:
         """Write `n` texts for a class, given by name or index.
 
         Raises:
-            InputError: The class is unknown, or `n` is below 1.
+            InputError: The class is unknown, `n` is below 1, or the teacher classifies pairs.
         """
+        if self.second_texts is not None:
+            raise InputError("texts: this prompter writes pairs of texts: call pairs, with the same arguments")
         chunks = enumerate(self._chunks(label, n))
         return [text for number, targets in chunks for text in self.write(targets, seed, number).texts]
+
+    def pairs(self, label: str | int, n: int, seed: int = 0) -> list[tuple[str, str]]:
+        """Write `n` pairs of texts for a class, given by name or index, with a prompter for a teacher of pairs.
+
+        Raises:
+            InputError: The class is unknown, `n` is below 1, or the teacher classifies single texts.
+        """
+        if self.second_texts is None:
+            raise InputError("pairs: this prompter writes single texts: call texts, with the same arguments")
+        chunks = enumerate(self._chunks(label, n))
+        written = [self.write(targets, seed, number) for number, targets in chunks]
+        return [pair for batch in written for pair in zip(batch.texts, batch.text_pairs or [], strict=True)]
 
     def stream(
         self, labels: Sequence[str | int] | None = None, *, seed: int = 0, batch_size: int = CHUNK, start: int = 0
@@ -245,7 +261,11 @@ class Prompter:
         if self.writer is None:
             return PromptedTexts(topics, topics, targets, logprob)
         written = self.writer.write(topics, seed, counter, "saved texts", targets=targets)
-        return PromptedTexts(written.texts, topics, targets, written.logprob_mean)
+        made = PromptedTexts(written.texts, topics, targets, written.logprob_mean)
+        if self.second_texts is None:
+            return made
+        pairs = self.second_texts.write(written.texts, targets, seed, counter, "saved second texts")
+        return dataclasses.replace(made, text_pairs=pairs)
 
     def index(self, label: str | int) -> int:
         """Return the index of a class, given by name or index.
@@ -326,71 +346,3 @@ def _typed(kind: type, values: Mapping[str, Any]) -> Any:
     return kind(**{
         name: value if value is None or name not in known else convert(known[name], value) for name, value in values.items()
     })  # fmt: skip
-
-
-@contextmanager
-def _remedy_for_moved_model(setting: str) -> Iterator[None]:
-    """Add to an error about a missing model how to name the new place of the model."""
-    try:
-        yield
-    except InputError as error:
-        if not any(reason in str(error) for reason in NOT_FOUND):
-            raise
-        raise InputError(f"{error} If the model has moved, name its new place with {setting}.") from error
-
-
-def _load_policy(folder: Path, manifest: dict[str, Any], base: str, revision: str | None, device: str) -> PreTrainedModel:
-    """Load the tuned model: a base with an adapter, or full weights."""
-    place = resolve_device(device)
-    if not manifest["adapter"]:
-        return load_model(AutoModelForCausalLM, folder, "prompter", place, torch.float32)
-    with _remedy_for_moved_model("base= (--base on the command line)"):
-        model = load_model(AutoModelForCausalLM, located(base, "writer"), "base", place, torch.float32, revision=revision)
-    expected = manifest.get("base_parameters", count_base_parameters(model))
-    if count_base_parameters(model) != expected:
-        raise InputError(
-            f"base: {base} has {count_base_parameters(model):,} parameters, but the prompter was tuned on a model with "
-            f"{expected:,} ({manifest['base']}): name that model with base= (--base on the command line)"
-        )
-    return _with_adapter(model, folder, base)
-
-
-def _with_adapter(model: PreTrainedModel, folder: Path, base: str) -> PeftModel:
-    """Put the adapter of the folder on a base model. The adapter must cover every LoRA weight, and nothing else."""
-    damaged = f"{folder}: the adapter is missing or damaged"
-    try:
-        config = read_adapter_config(folder, model)
-        check_weights(folder / "adapter_model.safetensors", f"prompter: {folder}")
-        weights = load_file(folder / "adapter_model.safetensors")
-    except InputError:
-        raise
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{damaged} ({reason}): copy the folder again") from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # PEFT warns about the path of the base and about the layers of GPT-2
-            tuned = get_peft_model(model, config)
-            report = set_peft_model_state_dict(tuned, weights)
-        missing = [name for name in report.missing_keys if ".lora_" in name]
-        fault = f"{len(missing)} weights missing, {len(report.unexpected_keys)} left over"
-        fits = not missing and not report.unexpected_keys
-    except (RuntimeError, ValueError) as error:
-        fits, fault = False, " ".join(str(error).split())[:200]
-    if not fits:
-        raise InputError(
-            f"{folder}: the adapter does not fit {base} ({fault}): name the model it was tuned on with base= "
-            "(--base on the command line)"
-        )
-    return tuned.requires_grad_(False).eval()
-
-
-def _load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load the tokenizer saved with the adapter. `distill.common.hub` would expect a config.json beside it."""
-    try:
-        return open_tokenizer(folder, f"prompter: {folder}")
-    except InputError:
-        raise
-    except Exception as error:  # the Rust tokenizer raises a bare `Exception` for a damaged tokenizer.json
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(f"{folder}: the tokenizer is missing or damaged ({reason}): copy the folder again") from error

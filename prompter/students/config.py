@@ -9,7 +9,7 @@ from distill.common.settings import LongWorkSettings, ModelHubSettings, check, s
 from distill.config import STUDENT_HELP, DistillConfig, StudentTokenizerSettings
 from distill.methods.table import METHODS
 from distill.teachers.config import FoundTeacherSettings, MoneySettings
-from eval.data.config import EvaluationDataSettings
+from eval.data.config import PAIR_COLUMN_HELP, EvaluationDataSettings
 from prompter.deploying.config import CalibrationSettings, DeploySettings
 from prompter.runtime.parser import combined, fill, names_of
 
@@ -48,6 +48,7 @@ class StudentsConfig(
         [], "How often texts of each --from are drawn in training; default: all alike.", "Texts", commas="always"
     )
     text_column: str = setting("text", "Column of your own texts.", "Texts")
+    text_pair_column: str = setting("", PAIR_COLUMN_HELP, "Texts")
     text_split: str = setting("train", "Split of your own texts, in a folder or on the hub.", "Texts")
     base: str | None = setting(None, "Base model of a prompter, where it has moved.", "Models", path=True)
     student: list[str] = setting(

@@ -3,15 +3,17 @@
 import itertools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from distill.common.errors import InputError
 from distill.common.hub import HUB_ID
 from distill.common.seeding import derive_seed
 from distill.config import DistillConfig
+from distill.kinds.classes import Classes
 from distill.kinds.found import kind_of
 from distill.kinds.kind import Kind
+from distill.kinds.scores import Score
 from distill.methods.synthesizer import white_box
 from distill.methods.table import METHODS
 from distill.student import FROM_CONFIG, TEACHER_LAYERS, Student, load_student
@@ -26,7 +28,7 @@ from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.runtime.console import Console
 from prompter.students.config import StudentsConfig
-from prompter.students.sources import Source, labels_of, open_source
+from prompter.students.sources import Source, TextSource, labels_of, open_source
 
 
 @dataclass
@@ -73,6 +75,7 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
             base=config.base,
             column=config.text_column,
             split=config.text_split,
+            pair_column=config.text_pair_column,
         )
         for index, path in enumerate(config.sources)
     ]
@@ -81,7 +84,7 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
     asking = made_for.asking(config.asking(), config.teacher) if made_for else config.asking()
     teacher = _open_teacher_if_needed(config, training, sources, found, asking, console)
     labels = labels_of(sources, teacher.labels if teacher else config.teacher_labels or None)
-    kind = teacher.kind if teacher else kind_of(asking.kind, labels)
+    kind = settle_texts(sources, teacher.kind if teacher else kind_of(asking.kind, labels), teacher is not None)
     new = any(":" in spec and not spec.startswith((TEACHER_LAYERS, STATIC)) for spec in config.student)
     tokenizer = config.student_tokenizer
     words = located(config.student_words, "writer", config.quiet) if config.student_words else None
@@ -105,6 +108,35 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
     corpus = read_sentences(str(config.corpus)) if config.method and METHODS[config.method].needs_corpus else []
     evaluation = _load_evaluation(config, labels, kind, teacher)
     return Inputs(sources, teacher, kind, labels, students, evaluation, corpus, untrained)
+
+
+def settle_texts(sources: list[Source], kind: Kind, certain: bool) -> Kind:
+    """Let all sources hand out single texts, or all of them pairs, and return the kind of their answers.
+
+    Args:
+        sources: The sources.
+        kind: The kind of the teacher.
+        certain: Whether the teacher itself says its kind. Otherwise the texts of the sources count.
+
+    Raises:
+        InputError: A source has the other number of texts.
+    """
+    known = {source.name: source.pairs for source in sources if source.pairs is not None}
+    if certain:
+        known = {"the teacher (--kind)": kind.texts == 2} | known
+    first, pairs = next(iter(known.items()), ("", kind.texts == 2))
+    shown = {True: "pairs of texts", False: "single texts"}
+    for other, found in known.items():
+        if found != pairs:
+            raise InputError(f"from: {first} has {shown[bool(pairs)]}, {other} has {shown[bool(found)]}: give one kind only")
+    for source in sources:
+        if isinstance(source, TextSource):
+            source.settle(bool(pairs))
+    if pairs == (kind.texts == 2):
+        return kind
+    if not isinstance(kind, Classes | Score):
+        raise InputError(f"from: {first} has {shown[bool(pairs)]}, which a teacher of the kind {kind.name} does not read")
+    return replace(kind, texts=2 if pairs else 1)
 
 
 def _tokenizer_of(found: FoundTeacher, config: StudentsConfig) -> str | None:

@@ -22,8 +22,9 @@ from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
 from distill.kinds.kind import Kind
 from distill.teachers.found import FoundTeacher, found_teacher
+from eval.data.config import PAIR_COLUMN
 from eval.data.folders import parquet_files, saved_files
-from eval.data.labelled import load_texts
+from eval.data.labelled import load_pairs, second_texts_for
 from eval.data.reading import report_long
 from eval.data.recipe import RECIPE_FILE, check_dataset
 from eval.data.tables import class_names, columns_of, read_table
@@ -35,7 +36,7 @@ from prompter.students.text_exports import is_text_export, read_text_export
 
 PORTION_ROWS = 256
 
-DATASET_COLUMNS = ("text", "topic", "label", "wanted_label", "teacher_probs", "keep")
+DATASET_COLUMNS = ("text", "text_pair", "topic", "label", "wanted_label", "teacher_probs", "keep")
 """Columns of an exported dataset that are read where they exist."""
 
 
@@ -48,17 +49,23 @@ class Portion:
         topics: The opening of each text, or "".
         targets: (N,) int64: the target class of each text, or -1.
         logprobs: (N, K) float32: log-probabilities of the teacher, or None if it must still be asked.
+        text_pairs: N second texts, or None for single texts.
     """
 
     texts: list[str]
     topics: list[str]
     targets: Tensor
     logprobs: Tensor | None = None
+    text_pairs: list[str] | None = None
 
-    def batch(self, rows: int, answers: Tensor, source: str, kind: Kind) -> SyntheticBatch:
-        """Return the first rows with their answers (at least as many rows, C)."""
-        first = slice(rows)
-        return SyntheticBatch(self.texts[first], answers[first], self.targets[first], self.topics[first], source, kind=kind)
+    def first(self, count: int) -> "Portion":
+        """Return the first rows, at most `count`."""
+        parts = (self.texts, self.topics, self.targets, self.logprobs, self.text_pairs)
+        return Portion(*(None if part is None else part[:count] for part in parts))  # type: ignore[arg-type, index]
+
+    def batch(self, answers: Tensor, source: str, kind: Kind) -> SyntheticBatch:
+        """Return the rows with their answers (N, C)."""
+        return SyntheticBatch(self.texts, answers, self.targets, self.topics, source, self.text_pairs, kind=kind)
 
 
 class Source(Protocol):
@@ -70,6 +77,7 @@ class Source(Protocol):
         answered: Whether the rows hold the teacher's answers.
         labels: Class names of the answers, or of the prompter's teacher. None if they are unknown.
         teacher: The teacher that the source's files name, or None.
+        pairs: Whether it hands out pairs of texts; None if it holds both, and the teacher decides.
     """
 
     name: str
@@ -77,6 +85,7 @@ class Source(Protocol):
     answered: bool
     labels: list[str] | None
     teacher: FoundTeacher | None
+    pairs: bool | None
 
     def portion(self, number: int) -> Portion | None:
         """Return portion `number` of `PORTION_ROWS` rows. The last portion may be smaller; after it comes None."""
@@ -105,13 +114,14 @@ class PrompterSource:
         self.name, self.seed = path, seed
         self.prompter = Prompter.load(path, device=device, base=base)
         self.labels: list[str] | None = self.prompter.labels
+        self.pairs: bool | None = self.prompter.second_texts is not None
         manifest = self.prompter.manifest
         self.teacher: FoundTeacher | None = found_teacher(manifest, find_prompter(path) / PROMPTER_MANIFEST)
 
     def portion(self, number: int) -> Portion | None:
         """Return batch `number` of the prompter."""
         written = next(self.prompter.stream(seed=self.seed, batch_size=PORTION_ROWS, start=number))
-        return Portion(written.texts, written.topics, written.targets)
+        return Portion(written.texts, written.topics, written.targets, None, written.text_pairs)
 
 
 class DatasetSource:
@@ -151,6 +161,7 @@ class DatasetSource:
         if not self.rows:
             raise InputError(f"{path}: holds no kept row: export it with other filters")
         self.answered = "teacher_probs" in table.column_names
+        self.pairs: bool | None = PAIR_COLUMN in table.column_names
         self.labels: list[str] | None = named or declared.get("label") or declared.get("wanted_label") or _labels_of(recipe)
         self.classes = _answered_classes(path, self._table, self.labels) if self.answered else None
         self.teacher: FoundTeacher | None = _teacher_of(recipe)
@@ -170,7 +181,8 @@ class DatasetSource:
             logprobs = torch.from_numpy(probabilities).clamp_min(1e-7).log().log_softmax(dim=1)
         classes = torch.tensor([_target(value) for value in targets], dtype=torch.int64)
         topics = [topic if isinstance(topic, str) else "" for topic in topics]
-        return Portion(table.column("text").to_pylist(), topics, classes, logprobs)
+        seconds = table.column(PAIR_COLUMN).to_pylist() if self.pairs else None
+        return Portion(table.column("text").to_pylist(), topics, classes, logprobs, seconds)
 
 
 def _dataset_files(place: Path) -> list[Path]:
@@ -185,20 +197,26 @@ def _kept(path: str, table: pa.Table) -> pa.Table:
     Raises:
         InputError: A column holds something else than it should.
     """
-    if not (pa.types.is_string(table.schema.field("text").type) or pa.types.is_large_string(table.schema.field("text").type)):
-        raise InputError(f"{path}: column 'text' holds {table.schema.field('text').type}, expected text: export it again")
+    texts = [name for name in ("text", PAIR_COLUMN) if name in table.column_names]
+    for name in texts:
+        kind = table.schema.field(name).type
+        if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+            raise InputError(f"{path}: column '{name}' holds {kind}, expected text: export it again")
     if "keep" in table.column_names:
         keep = table.column("keep")
         if not pa.types.is_boolean(keep.type):
             raise InputError(f"{path}: column 'keep' holds {keep.type}, expected true or false: export it again")
         table = table.filter(keep)
-    if table.column("text").null_count:
-        raise InputError(f"{path}: column 'text' holds nothing in {table.column('text').null_count} rows: remove them")
+    for name in texts:
+        if missing := table.column(name).null_count:
+            raise InputError(f"{path}: column '{name}' holds nothing in {missing} rows: remove them")
     try:
         table.validate(full=True)
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: is damaged ({error}): copy or export it again") from error
-    short = table.filter(pc.less_equal(pc.utf8_length(table.column("text")), MAX_TEXT))
+    short = table
+    for name in texts:
+        short = short.filter(pc.less_equal(pc.utf8_length(short.column(name)), MAX_TEXT))
     if short.num_rows < table.num_rows:
         report_long(path, table.num_rows - short.num_rows, table.num_rows)
     return short
@@ -239,28 +257,46 @@ class TextSource:
         path: See `eval.data.labelled`.
         column: Column of the texts.
         split: Split of a folder or hub dataset.
+        pair_column: Column of the second texts; "" takes the column `text_pair` if there is one.
 
     Raises:
-        InputError: See `eval.data.labelled.load_texts`.
+        InputError: See `eval.data.labelled.load_pairs`.
     """
 
     answered = False
     labels: list[str] | None = None
     teacher: FoundTeacher | None = None
+    pairs: bool | None = None
 
-    def __init__(self, path: str, column: str, split: str) -> None:
-        self.name = path
-        self._texts = load_texts(path, column, split)
+    def __init__(self, path: str, column: str, split: str, pair_column: str = "") -> None:
+        self.name, self.pair_column = path, pair_column
+        self._texts, self._pairs = load_pairs(path, column, split, pair_column)
         self.rows: int | None = len(self._texts)
+
+    def settle(self, pairs: bool) -> None:
+        """Hand out pairs, or single texts.
+
+        Raises:
+            InputError: See `eval.data.labelled.second_texts_for`.
+        """
+        self._pairs, self.pairs = second_texts_for(pairs, self._pairs, self.name, self.pair_column), pairs
 
     def portion(self, number: int) -> Portion | None:
         """Return rows of the file, in its order."""
-        texts = self._texts[number * PORTION_ROWS : (number + 1) * PORTION_ROWS]
-        return Portion(texts, [""] * len(texts), torch.full((len(texts),), -1)) if texts else None
+        part = slice(number * PORTION_ROWS, (number + 1) * PORTION_ROWS)
+        texts, pairs = self._texts[part], None if self._pairs is None else self._pairs[part]
+        return Portion(texts, [""] * len(texts), torch.full((len(texts),), -1), None, pairs) if texts else None
 
 
 def open_source(
-    path: str, *, seed: int = 0, device: str = "auto", base: str | None = None, column: str = "text", split: str = "train"
+    path: str,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    base: str | None = None,
+    column: str = "text",
+    split: str = "train",
+    pair_column: str = "",
 ) -> Source:
     """Open a source. The files at its place decide which kind it is.
 
@@ -271,6 +307,7 @@ def open_source(
         base: Folder or hub id of a prompter's base model. Needed if the model has moved.
         column: Column of the user's own texts.
         split: Split of the user's own texts.
+        pair_column: Column of their second texts; see `TextSource`.
 
     Raises:
         InputError: There is no such source, or it cannot be read.
@@ -284,7 +321,7 @@ def open_source(
         find_prompter(path)  # raises an error that says how to finish the run
     if _is_exported(folder):
         return DatasetSource(path)
-    return TextSource(path, column, split)
+    return TextSource(path, column, split, pair_column)
 
 
 def _teacher_of(recipe: Path) -> FoundTeacher | None:

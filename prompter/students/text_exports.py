@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from distill.common.errors import InputError
+from eval.data.config import PAIR_COLUMN
 from eval.data.reading import read_files
 from eval.data.text_files import csv_rows, json_rows, kind_of, opened
 from prompter.exporting.shards import FORMULA_STARTS
@@ -18,7 +19,7 @@ from prompter.exporting.shards import FORMULA_STARTS
 MARKS = {"text", "keep", "wanted_label"}
 """Columns by which an export is known."""
 
-TAKEN = ("text", "topic", "label", "wanted_label", "teacher_probs", "keep")
+TAKEN = ("text", PAIR_COLUMN, "topic", "label", "wanted_label", "teacher_probs", "keep")
 
 
 def is_text_export(file: Path) -> bool:
@@ -56,6 +57,8 @@ def read_text_export(file: Path, labels: list[str] | None) -> tuple[pa.Table, li
     read = read_files(str(file), [file], names)
     values: dict[str, list[Any]] = {"text": [_unquoted(text) for text in read.texts("text")]}
     values["keep"] = [_truth(value, read.at(row)) for row, value in enumerate(read.values["keep"])]
+    if PAIR_COLUMN in names:
+        values[PAIR_COLUMN] = [_unquoted(text) for text in read.texts(PAIR_COLUMN)]
     if "topic" in names:
         values["topic"] = [_unquoted(topic) if isinstance(topic, str) else "" for topic in read.values["topic"]]
     if "teacher_probs" in names:

@@ -22,6 +22,7 @@ from distill.common.files import read_json, replace_folder, write_json, write_te
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.held_out import HeldOut
+from distill.kinds.found import written
 from distill.methods.synthesizer import Synthesizer
 from distill.methods.t3 import TextToText
 from distill.teachers.names import teacher_name
@@ -212,14 +213,14 @@ class Distillation:
             self.ended[index] = True
             return self._next_batch()
         self.taken[index] += 1
-        rows = len(portion.texts) if left is None or source.answered else min(left, len(portion.texts))
+        portion = portion if left is None or source.answered else portion.first(left)
         logprobs = portion.logprobs
         if logprobs is None:
             assert self.inputs.teacher is not None
-            logprobs = self.inputs.teacher(portion.texts[:rows])
-            self.queries += rows
-        self.texts += rows
-        batch = portion.batch(rows, logprobs, source.name, self.inputs.kind)
+            logprobs = self.inputs.teacher(portion.texts, portion.text_pairs)
+            self.queries += len(portion.texts)
+        self.texts += len(portion.texts)
+        batch = portion.batch(logprobs, source.name, self.inputs.kind)
         self.unusable += int((~batch.usable).sum())
         return batch
 
@@ -326,8 +327,9 @@ class Distillation:
         inputs, students = self.inputs, self.inputs.students
         for name, weights in self.best_weights.items():
             students[name].model.load_state_dict(weights)
-        texts = self.held_out.texts or next(iter(self.distillers.values())).replay.texts[:PORTION_ROWS]
-        measured = size_and_speed(students, texts)
+        replay = next(iter(self.distillers.values())).replay
+        texts, pairs = (self.held_out.texts, self.held_out.pairs) if len(self.held_out) else (replay.texts, replay.pairs)
+        measured = size_and_speed(students, texts[:PORTION_ROWS], text_pairs=pairs)
         results: dict[str, dict[str, Any]] = {}
         agreements: dict[str, dict[str, Any]] = {}
         for spec, (name, student) in zip(self.config.student, students.items(), strict=True):
@@ -361,13 +363,13 @@ class Distillation:
             **self.config.cost(self._teacher_state()["teacher_calls"]),
             "unusable_answers": self.unusable,
             "held_out_texts": len(self.held_out),
-            **cut_shares_of(next(iter(self.distillers.values())).replay, inputs.teacher, students, self.console),
+            **cut_shares_of(replay, inputs.teacher, students, self.console),
             "students": results,
             "health": health.health(self.looks, self.inputs.targets, agreements),
             "seconds": round(self.seconds + time.perf_counter() - self._since, 1),
             "seed": self.config.seed,
             "versions": library_versions(),
-        }
+        } | written(inputs.kind)
 
     def _states(self, name: str) -> int:
         """Return the number of states of a student among which the held-out texts chose."""
@@ -376,7 +378,6 @@ class Distillation:
 
     def write(self, target: Path, summary: dict[str, Any]) -> None:
         """Write the folder of the students in one step."""
-        log = (self.folder.path / f"{LOG}.jsonl").read_text(encoding="utf-8")
         samples = self.folder.read(SAMPLES)[-PER_BATCH:]
         with replace_folder(target, marker=SUMMARY_FILE) as temporary:
             for name, student in self.inputs.students.items():
@@ -386,7 +387,7 @@ class Distillation:
             if isinstance(self.synthesizer, TextToText):
                 names = {"teacher": self.teacher_name, "corpus": str(self.config.corpus)}
                 self.synthesizer.save_rewriter(temporary / REWRITER_FOLDER, self.method.rewriter, **names)
-            write_text(temporary / f"{LOG}.jsonl", log)
+            write_text(temporary / f"{LOG}.jsonl", (self.folder.path / f"{LOG}.jsonl").read_text(encoding="utf-8"))
             if self.synthesizer:
                 shutil.copy(self.folder.path / f"{SAMPLES}.jsonl", temporary)
             if self.config.report_to and (trackers := self.folder.path / TRACKERS).exists():

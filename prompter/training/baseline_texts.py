@@ -22,10 +22,12 @@ import torch
 
 from distill.batch import SyntheticBatch
 from distill.common.seeding import random_generator
-from distill.methods.corpus import rows_at
+from distill.methods.corpus import rows_at, second_sentences
 from distill.teachers.base import Teacher
 from eval.data.labelled import EvaluationData
+from prompter.generation.config import WRITTEN
 from prompter.generation.opening import AnyWriter
+from prompter.pairs.second_texts import CORRUPTIONS, SecondTexts
 from prompter.rl.candidate_selection import CandidateSelector
 
 CLASS_PROMPTS = ("{label}:", "This is about {label}.", "A text on {label}:", "The latest on {label}:")
@@ -138,6 +140,45 @@ def baseline_texts(
     return texts, topics, targets
 
 
+def baseline_pairs(
+    name: str,
+    texts: list[str],
+    targets: torch.Tensor,
+    made: SecondTexts,
+    corpus: list[str],
+    real: list[str],
+    seed: int,
+    size: int,
+) -> list[str]:
+    """Write or draw the second texts of a baseline for a teacher of pairs.
+
+    Where the first texts were written for classes, so are these. Otherwise they are the construction of zero-shot
+    distillation in equal shares: three words replaced, a neighbour, and any other text.
+
+    Args:
+        name: See `baseline_texts`.
+        texts: The N first texts that it returned.
+        targets: Their target classes (N,), which it returned.
+        made: Makes second texts.
+        corpus: General sentences, for `corpus`.
+        real: Second texts of the real pairs, for `real`.
+        seed: Seed of every draw.
+        size: Second texts that are asked for together.
+    """
+    count = len(texts)
+    if name == "real":
+        return draw_texts(real, count, seed)
+    if name in ("corpus", "random-words"):
+        source, rows = (corpus, rows_at(len(corpus), 0, count, seed, "draw")) if name == "corpus" else (texts, range(count))
+        return second_sentences(source, rows, seed, 0)
+    kinds = (WRITTEN,) if bool((targets >= 0).all()) else CORRUPTIONS
+    return [
+        second
+        for number, start in enumerate(range(0, count, size))
+        for second in made.write(texts[start : start + size], targets[start : start + size], seed, number, name, kinds)
+    ]
+
+
 def labelled_batches(data: EvaluationData, count: int, classes: int, seed: int, size: int) -> Iterator[SyntheticBatch]:
     """Yield real texts with their labels in batches of `size`: the texts of the baseline `real`, without a teacher.
 
@@ -148,20 +189,35 @@ def labelled_batches(data: EvaluationData, count: int, classes: int, seed: int, 
     for start in range(0, count, size):
         part = rows[start : start + size]
         targets = torch.tensor([data.labels[row] for row in part])
-        yield SyntheticBatch([data.texts[row] for row in part], certain[targets], targets, [""] * len(part), "supervised")
+        texts, pairs = [data.texts[row] for row in part], data.text_pairs and [data.text_pairs[row] for row in part]
+        yield SyntheticBatch(texts, certain[targets], targets, [""] * len(part), "supervised", pairs)
 
 
 def answered_batches(
-    texts: list[str], topics: list[str], targets: torch.Tensor, teacher: Teacher, source: str, size: int
+    texts: list[str],
+    topics: list[str],
+    targets: torch.Tensor,
+    teacher: Teacher,
+    source: str,
+    size: int,
+    text_pairs: list[str] | None = None,
 ) -> Iterator[SyntheticBatch]:
-    """Yield the texts in batches of `size`, with the teacher's predictions."""
+    """Yield the texts, or pairs, in batches of `size`, with the teacher's predictions."""
     for start in range(0, len(texts), size):
         part = slice(start, start + size)
-        yield SyntheticBatch(texts[part], teacher(texts[part]), targets[part], topics[part], source, kind=teacher.kind)
+        pairs = None if text_pairs is None else text_pairs[part]
+        answers = teacher(texts[part]) if pairs is None else teacher(texts[part], pairs)
+        yield SyntheticBatch(texts[part], answers, targets[part], topics[part], source, pairs, kind=teacher.kind)
 
 
 def screened_batches(
-    writer: AnyWriter, teacher: Teacher, targets: torch.Tensor, candidates: int, seed: int, size: int
+    writer: AnyWriter,
+    teacher: Teacher,
+    targets: torch.Tensor,
+    candidates: int,
+    seed: int,
+    size: int,
+    second_texts: SecondTexts | None = None,
 ) -> Iterator[SyntheticBatch]:
     """Yield texts of the class prompts in batches of `size`, chosen among `candidates` times as many; with predictions.
 
@@ -172,14 +228,21 @@ def screened_batches(
         candidates: Texts written for each one that is chosen.
         seed: Seed of the writer.
         size: Texts per batch.
+        second_texts: Makes the second texts, for a teacher of pairs.
     """
     selector = CandidateSelector(len(teacher.kind.targets(teacher.labels)), teacher.kind)
     for number, part in enumerate(targets.split(size)):
         asked_for = part.repeat(candidates)
         written = writer.write([""] * len(asked_for), seed, number, SCREENED, targets=asked_for).texts
-        features = writer.features(written)
-        picked = torch.tensor(selector.pick(features, written, len(part)))
+        whole, seconds = written, None
+        if second_texts is not None:
+            seconds = second_texts.write(written, asked_for, seed, number, SCREENED, (WRITTEN,))
+            whole = [f"{one} {other}" for one, other in zip(written, seconds, strict=True)]
+        features = writer.features(whole)
+        picked = torch.tensor(selector.pick(features, whole, len(part)))
         texts = [written[row] for row in picked.tolist()]
-        predictions = teacher(texts)
+        pairs = None if seconds is None else [seconds[row] for row in picked.tolist()]
+        predictions = teacher(texts, pairs) if pairs is not None else teacher(texts)
         selector.learn(features[picked], predictions)
-        yield SyntheticBatch(texts, predictions, asked_for[picked], [""] * len(texts), SCREENED, kind=teacher.kind)
+        topics = [""] * len(texts)
+        yield SyntheticBatch(texts, predictions, asked_for[picked], topics, SCREENED, pairs, kind=teacher.kind)

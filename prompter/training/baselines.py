@@ -26,6 +26,7 @@ from prompter.training.baseline_texts import (
     SELECTED,
     SELECTED_SHARE,
     answered_batches,
+    baseline_pairs,
     baseline_texts,
     labelled_batches,
     most_confident,
@@ -101,7 +102,8 @@ def _watched(
     """Yield the batches, show them on a bar, and put the first texts into `samples`."""
     bar, asked = console.bar(f"{name}: queries", budget), 0
     for batch in batches:
-        samples += batch.texts[: BASELINE_SAMPLES - len(samples)]
+        pairs = [""] * len(batch) if batch.text_pairs is None else [f" / {pair}" for pair in batch.text_pairs]
+        samples += [text + pair for text, pair in zip(batch.texts, pairs, strict=True)][: BASELINE_SAMPLES - len(samples)]
         asked += len(batch)
         console.step(bar, asked)
         yield batch
@@ -125,13 +127,13 @@ def _batches(name: str, settings: Settings, models: Models, console: Console) ->
         writer = writer.sampling(dataclasses.replace(settings.writer, **HOT))
     if name in (ASKED, SCREENED):
         writer = writer.sampling(settings.writer)
-        words = dataclasses.replace(settings.policy, writes="topic")  # the prompts name the classes, and no subjects
+        words = dataclasses.replace(models.policy.config, writes="topic")  # the prompts name the classes, and no subjects
         writer.contexts = Contexts(writer.tokenizer, models.policy.labels, words)
     if name == SCREENED:
         candidates = settings.candidates.candidates
         candidates = candidates if candidates > 1 else SCREENED_CANDIDATES
         targets = torch.arange(run.budget) % len(models.policy.labels)
-        return screened_batches(writer, models.teacher, targets, candidates, run.seed, size)
+        return screened_batches(writer, models.teacher, targets, candidates, run.seed, size, models.second_texts)
     bar = console.bar(f"{name}: texts", run.budget)
     texts, topics, targets = baseline_texts(
         name,
@@ -144,7 +146,13 @@ def _batches(name: str, settings: Settings, models: Models, console: Console) ->
         progress=lambda done: console.step(bar, done),
     )
     console.step(bar, run.budget)
-    return answered_batches(texts, topics, targets, models.teacher, name, size)
+    pairs = None
+    if models.second_texts is not None:
+        bar = console.bar(f"{name}: second texts", run.budget)
+        corpora = models.corpus, models.real_pairs or []
+        pairs = baseline_pairs(name, texts, targets, models.second_texts, *corpora, run.seed, size)
+        console.step(bar, run.budget)
+    return answered_batches(texts, topics, targets, models.teacher, name, size, pairs)
 
 
 def measure_students(models: TeacherAndData, trained: dict[str, Student]) -> dict[str, dict[str, Any]]:

@@ -40,5 +40,4 @@ def cut_shares_of(
     """Return the same for the texts, or pairs of texts, of a replay; embeddings are no texts, and have none."""
     if replay.embeddings:
         return {}
-    pairs = None if None in replay.text_pairs else [str(pair) for pair in replay.text_pairs]
-    return cut_shares(teacher, students, replay.texts, console, pairs)
+    return cut_shares(teacher, students, replay.texts, console, replay.pairs)

@@ -195,7 +195,17 @@ def prepare(
     schedule = Schedule.of(settings.policy, len(policy.labels), run.budget, processes.size)
     teacher = models.teacher.white_box
     distiller = Distiller(scorer.student, settings.distill, run.budget, run.seed, teacher, processes=processes)
-    rollouts = Rollouts(policy, models.writer, scorer, settings.candidates, schedule.steps, run.seed, clock, processes)
+    rollouts = Rollouts(
+        policy,
+        models.writer,
+        scorer,
+        settings.candidates,
+        schedule.steps,
+        run.seed,
+        clock,
+        processes,
+        models.second_texts,
+    )
     callback = RolloutCallback(settings, schedule, folder, rollouts, distiller, models.evaluation, console)
     if settings.policy.algorithm == "none":
         return callback, None

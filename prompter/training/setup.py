@@ -10,13 +10,15 @@ from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import set_calibration
 from eval.classifiers.opening import open_teacher
 from eval.classifiers.scoring import answer
-from eval.data.labelled import EvaluationData, load_evaluation, load_labelled, load_texts
+from eval.data.labelled import EvaluationData, load_evaluation, load_labelled, load_pairs, second_texts_for
 from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.generation.config import TRANSFORMERS
 from prompter.generation.opening import AnyWriter, open_writer
 from prompter.generation.outside_writer import OutsideWriter
 from prompter.generation.policy import TopicPolicy
+from prompter.pairs.relations import pair_policy
+from prompter.pairs.second_texts import SecondTexts
 from prompter.runtime.console import Console
 from prompter.training.baseline_texts import SCREENED
 from prompter.training.settings import RunConfig, Settings
@@ -40,6 +42,8 @@ class Models(TeacherAndData):
         corpus: General sentences, for the baselines `corpus` and `random-words`.
         real: Real texts, for the baseline `real`.
         labelled: Real texts with labels, for the baseline `supervised`; else None.
+        second_texts: Makes the second texts, for a teacher of pairs; else None.
+        real_pairs: The second texts of `real`, for a teacher of pairs; else None.
     """
 
     policy: TopicPolicy
@@ -47,6 +51,8 @@ class Models(TeacherAndData):
     corpus: list[str]
     real: list[str]
     labelled: EvaluationData | None
+    second_texts: SecondTexts | None = None
+    real_pairs: list[str] | None = None
 
 
 def load_teacher_and_data(
@@ -112,7 +118,8 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
     if not processes.first:
         processes.wait()  # until the first one has downloaded or trained what is missing
     targets = loaded.teacher.kind.targets(labels)
-    policy = TopicPolicy.load(base, targets, settings.policy, length, run.device, run.seed, run.quiet)
+    words = pair_policy(settings.policy, targets) if loaded.teacher.pairs else settings.policy
+    policy = TopicPolicy.load(base, targets, words, length, run.device, run.seed, run.quiet)
     writer = open_writer(run.writer, policy, base, run.generator, settings.writer, run.device, quiet=run.quiet)
     if processes.first:
         processes.wait()
@@ -125,15 +132,24 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
     needs_corpus = {"random-words", "corpus"} & set(compare)
     labelled = None
     if "supervised" in compare:
-        labelled = load_labelled(str(run.real_data), "train", run.eval_text_column, run.eval_label_column, labels)
+        columns = (run.eval_text_column, run.eval_label_column)
+        pair_column = run.pair_column(loaded.teacher.pairs)
+        labelled = load_labelled(str(run.real_data), "train", *columns, labels, pair_column=pair_column)
+    real: list[str] = []
+    real_pairs: list[str] | None = None
+    if "real" in compare:
+        real, real_pairs = load_pairs(str(run.real_data), run.eval_text_column, pair_column=run.eval_text_pair_column)
+        real_pairs = second_texts_for(loaded.teacher.pairs, real_pairs, str(run.real_data), run.eval_text_pair_column)
     return Models(
         teacher=loaded.teacher,
         evaluation=loaded.evaluation,
         policy=policy,
         writer=writer,
         corpus=read_sentences(str(run.corpus)) if needs_corpus else [],
-        real=load_texts(str(run.real_data), run.eval_text_column) if "real" in compare else [],
+        real=real,
+        real_pairs=real_pairs,
         labelled=labelled,
+        second_texts=SecondTexts(writer, targets, words) if loaded.teacher.pairs else None,
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from distill.batch import SyntheticBatch
 from distill.distiller import Distiller
 from distill.held_out import HeldOut
+from distill.kinds.found import written
 from eval.classifiers import agreement, health
 from eval.classifiers.scoring import main_metric
 from prompter.rl.config import TERMS
@@ -16,7 +17,7 @@ from prompter.runtime.versions import library_versions
 from prompter.saved.student_card import shown, write_student_card
 from prompter.training.baselines import distil_baseline, measure_students, show_updates
 from prompter.training.callback import RolloutCallback
-from prompter.training.cut_texts import cut_shares
+from prompter.training.cut_texts import cut_shares_of
 from prompter.training.settings import Settings
 from prompter.training.setup import Models, new_student
 
@@ -63,6 +64,7 @@ def summarise(
     return {
         "task": named["eval_data"] or named["teacher"],
         "labels": models.teacher.labels,
+        **written(models.teacher.kind),
         "class_prompts": dict(zip(models.policy.labels, models.policy.prompts.texts, strict=True)),
         "teacher": teacher,
         **({"metric": main_metric(models.evaluation)} if models.evaluation else {}),
@@ -70,7 +72,7 @@ def summarise(
         "teacher_queries": callback.queries,
         **run.cost(models.teacher.asked),
         "unusable_answers": callback.unusable,
-        **cut_shares(models.teacher, {"prompted": student}, callback.distiller.replay.texts, console),
+        **cut_shares_of(callback.distiller.replay, models.teacher, {"prompted": student}, console),
         "seconds": round(sum(clock.seconds.get(name, 0.0) for name in PARTS_OF_RUN), 1),
         "time": seconds_by_part(clock.seconds),
         "seed": run.seed,
@@ -95,6 +97,7 @@ def write_run_student_card(folder: Path, summary: dict[str, Any], samples: list[
     rows = [row | {"probability": row["confidence"]} for row in samples[-PER_BATCH:] if "confidence" in row]
     about: dict[str, Any] = {
         "labels": summary["labels"],
+        "kind": summary.get("kind", "single"),
         "teacher": summary["teacher"]["name"],
         "sources": [f"texts of {shown(config['generator'])}, led by a trained prompter"],
         "texts": metrics["texts"],
@@ -148,7 +151,8 @@ def probe(settings: Settings, models: Models, callback: RolloutCallback, console
     held = HeldOut(PROBE_SHARE)
     rows = len(replay)
     answers, targets, kind = replay.logprobs[:rows], replay.targets[:rows], replay.kind
-    rest = held.take(SyntheticBatch(replay.texts, answers, targets, replay.topics, "prompted", kind=kind))
+    whole = SyntheticBatch(replay.texts, answers, targets, replay.topics, "prompted", replay.pairs, kind=kind)
+    rest = held.take(whole)
     if len(held) < agreement.MIN_TEXTS:
         return {}
     console.say("Health: the same student once more, without a quarter of the texts, to measure its agreement on them")

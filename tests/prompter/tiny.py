@@ -51,7 +51,12 @@ def tiny_gpt2(seed: int = 0) -> GPT2LMHeadModel:
     return model.eval()
 
 
-def tiny_teacher(seed: int = 0, scale: float = 8.0) -> BertForSequenceClassification:
+PAIR_LABELS = ("not_equivalent", "equivalent")
+
+
+def tiny_teacher(
+    seed: int = 0, scale: float = 8.0, labels: tuple[str, str] = ("good", "bad")
+) -> BertForSequenceClassification:
     """A random classifier whose answers differ from text to text."""
     torch.manual_seed(seed)
     config = BertConfig(
@@ -62,8 +67,8 @@ def tiny_teacher(seed: int = 0, scale: float = 8.0) -> BertForSequenceClassifica
         intermediate_size=64,
         max_position_embeddings=64,
         pad_token_id=1,
-        id2label={0: "good", 1: "bad"},
-        label2id={"good": 0, "bad": 1},
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
     )
     model = BertForSequenceClassification(config)
     with torch.no_grad():

@@ -90,7 +90,7 @@ class Workers:
 
 def written(targets: list[int], seed: int, counter: int) -> tuple:
     batch = Author().write(torch.tensor(targets), seed, counter)
-    return batch.texts, batch.topics, batch.targets.tolist(), batch.lm_logprob.numpy()
+    return batch.texts, batch.topics, batch.targets.tolist(), batch.lm_logprob.numpy(), batch.text_pairs
 
 
 def exported(config: ExportConfig, to: Path, prompter: Any, teacher: CachedTeacher, steps: int | None = None) -> None:
@@ -141,12 +141,12 @@ def test_the_bytes_and_the_questions_are_those_of_one_process(
     exported(config, tmp_path / "one", Author(), CachedTeacher(alone, tmp_path / "1" if cache else None, print, name="scorer"))
 
     answered("2")
-    pool = Workers(workers, 5, write=written, answer=lambda texts: apart(texts).numpy())
+    pool = Workers(workers, 5, write=written, answer=lambda *texts: apart(*texts).numpy())
     answers = AnswersAhead(pool, cache, print)  # type: ignore[arg-type]
     exported(config, tmp_path / "many", WrittenAhead(pool, config, Author.manifest, answers), answers.teacher, steps=5)
     assert workers == 1 or any(job.kind == "write" and job.arguments[2] > 5 for job in pool.done)  # it worked ahead
     # The driver was killed here. The next one goes on with other workers.
-    pool = Workers(2, 6, write=written, answer=lambda texts: apart(texts).numpy())
+    pool = Workers(2, 6, write=written, answer=lambda *texts: apart(*texts).numpy())
     answers = AnswersAhead(pool, cache, print)  # type: ignore[arg-type]
     exported(config, tmp_path / "many", WrittenAhead(pool, config, Author.manifest, answers), answers.teacher)
     assert contents(tmp_path / "many" / "data") == contents(tmp_path / "one" / "data")
@@ -161,7 +161,7 @@ def test_no_text_of_a_full_class_is_asked_about(tmp_path: Path, answered: Callab
     config = ExportConfig(run="x", to="y", rows=60, batch_size=5, balance=True, max_tries=40, min_words=1, near_duplicates=0.0)
     one, many = Scorer(), Scorer()
     exported(config, tmp_path / "one", Author(), CachedTeacher(one, tmp_path / "2", print, name="scorer"))
-    pool = Workers(4, 1, write=written, answer=lambda texts: many(texts).numpy())
+    pool = Workers(4, 1, write=written, answer=lambda *texts: many(*texts).numpy())
     answers = AnswersAhead(pool, True, print)  # type: ignore[arg-type]
     exported(config, tmp_path / "many", WrittenAhead(pool, config, Author.manifest, answers), answers.teacher)
     assert contents(tmp_path / "many" / "data") == contents(tmp_path / "one" / "data")
@@ -177,7 +177,7 @@ def test_labelling_asks_the_same_questions(tmp_path: Path, answered: Callable[[s
     texts = [" ".join(draw.choices(WORDS, k=2)) for _ in range(200)]
     config = LabelConfig(teacher="scorer", texts="x", to="y", batch_size=9, shard_rows=64)
     one, many = Scorer(), Scorer()
-    pool = Workers(3, 2, answer=lambda texts: many(texts).numpy())
+    pool = Workers(3, 2, answer=lambda *texts: many(*texts).numpy())
     answers = AnswersAhead(pool, True, print)  # type: ignore[arg-type]
     plain = CachedTeacher(one, tmp_path / "2", print, name="scorer")
     for to, teacher, ahead in (

@@ -8,16 +8,21 @@ import torch
 
 from distill.batch import SyntheticBatch
 from distill.kinds.classes import SINGLE
-from prompter.generation.config import WriterConfig
+from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.prediction_cache import CachedTeacher
+from prompter.generation.config import PolicyConfig, WriterConfig
 from prompter.generation.writer import Writer
+from prompter.pairs.second_texts import SecondTexts
 from prompter.training.baseline_texts import (
     CLASS_PROMPTS,
     answered_batches,
+    baseline_pairs,
     baseline_texts,
     draw_texts,
     most_confident,
     random_topics,
     random_words,
+    screened_batches,
 )
 from tests.prompter.tiny import tiny_gpt2, word_tokenizer
 
@@ -109,3 +114,40 @@ def test_batches_carry_the_answers_in_order() -> None:
     logits = torch.cat([batch.teacher_logits for batch in batches])
     assert torch.equal(logits, teacher(texts))
     assert [text for batch in batches for text in batch.texts] == texts
+
+
+def second_texts() -> SecondTexts:
+    config = WriterConfig(
+        writer_max_new_tokens=6, writer_min_new_tokens=2, pair_max_new_tokens=4, pair_control="{text} {label}"
+    )
+    words = PolicyConfig(label_descriptions="{equivalent: good, not_equivalent: bad}")
+    return SecondTexts(Writer(tiny_gpt2(), word_tokenizer(), config), ["equivalent", "not_equivalent"], words)
+
+
+@pytest.mark.parametrize("name", ["unprompted", "class-names", "random-words", "corpus", "real"])
+def test_second_texts_of_baselines(name: str) -> None:
+    corpus, real = [f"w{i} w{i + 1} w{i + 2}" for i in range(20)], [f"real {i}" for i in range(50)]
+    texts, _, targets = texts_of(name, 12, corpus=corpus, real=real)
+    inputs = (second_texts(), corpus, [f"other {i}" for i in range(50)])
+    pairs = baseline_pairs(name, texts, targets, *inputs, 0, 4)
+    assert len(pairs) == 12 and all(pairs) and pairs == baseline_pairs(name, texts, targets, *inputs, 0, 4)
+    if name == "real":  # the halves of a pair stay together
+        assert [text.replace("real", "other") for text in texts] == pairs
+    if name == "corpus":  # three words replaced, the sentence behind it, or any sentence
+        behind = [corpus[(corpus.index(text) + 1) % 20] for text in texts]
+        assert sum(pair == other for pair, other in zip(pairs, behind, strict=True)) >= 1
+    if name == "class-names":  # written for the class
+        assert pairs != baseline_pairs(name, texts, 1 - targets, *inputs, 0, 4)
+
+
+def test_screened_texts_of_pairs_are_asked_about_as_pairs() -> None:
+    made = second_texts()
+    asked: list[tuple[list[str], list[str]]] = []
+
+    def teacher(texts: list[str], pairs: list[str]) -> list[list[float]]:
+        asked.append((texts, pairs))
+        return [[0.25, 0.75]] * len(texts)
+
+    model = CachedTeacher(CallableTeacher(teacher, ["equivalent", "not_equivalent"]), None, print)
+    batches = list(screened_batches(made.writer, model, torch.arange(8) % 2, 3, 0, 4, made))
+    assert [batch.text_pairs for batch in batches] == [pairs for _, pairs in asked] and len(asked) == 2

@@ -1,0 +1,108 @@
+"""The second texts of pairs: written for the class that is asked for, or corruptions of the first texts as controls.
+
+A first text is what a policy's opening becomes. Then the writer is asked for a text whose relation to it is that of the class.
+`pair_texts` names other second texts: the first one with three words replaced, what the writer goes on with (`neighbour`), and
+the first text of another pair (`random`). These three are the construction of zero-shot distillation
+(`distill.methods.corpus`); nobody asks for a class there, so which one comes is chance. All of this is ours.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from distill.common.seeding import random_generator
+from distill.methods.corpus import replaced_words
+from prompter.editing.edits import UNEDITED
+from prompter.generation.config import NEIGHBOUR, RANDOM, REPLACED, WRITTEN, PolicyConfig
+from prompter.generation.opening import AnyWriter
+from prompter.generation.prompts import Reading
+from prompter.pairs.requests import Continued, PairRequests
+
+CORRUPTIONS = (REPLACED, NEIGHBOUR, RANDOM)
+"""Second texts that nobody is asked for."""
+
+QUOTES = {'"': '"', "“": "”", "'": "'", "«": "»"}
+"""What chat models put around an answer, by what opens it."""
+
+
+class SecondTexts:
+    """Makes the second texts of pairs.
+
+    Args:
+        writer: The frozen writer of the first texts, whose settings say what second texts are.
+        labels: Class names of the teacher, in its order.
+        policy: The user's words, see `prompter.pairs.relations.pair_policy`.
+
+    Raises:
+        InputError: Two classes have the same words, or a request leaves no room for a first text.
+    """
+
+    def __init__(self, writer: AnyWriter, labels: Sequence[str], policy: PolicyConfig) -> None:
+        self.writer, config = writer, writer.config
+        context = writer.context_length
+        longest = None if context is None else context - config.pair_max_new_tokens
+        self.requests = PairRequests(writer.tokenizer, labels, policy, config, longest)
+        self.continued = Continued(writer.tokenizer, writer.start, longest)
+        if WRITTEN in config.pair_texts:
+            self.requests.check_room(policy.topic_max_tokens + config.writer_max_new_tokens)
+
+    def write(
+        self,
+        texts: Sequence[str],
+        targets: Tensor,
+        seed: int,
+        counter: int,
+        purpose: str = "second texts",
+        kinds: Sequence[str] = (),
+    ) -> list[str]:
+        """Return a second text for each of N first texts; none of them is empty.
+
+        Args:
+            texts: First texts.
+            targets: (N,) target class of each, -1 for none: such a text gets a corruption.
+            seed: Seed of the run.
+            counter: Number of this call. Seed, counter, purpose and texts together decide the second texts.
+            purpose: Keeps the random numbers of different callers apart.
+            kinds: What second texts are, in equal shares; empty for `pair_texts`.
+        """
+        kinds = list(kinds or self.writer.config.pair_texts)
+        random = random_generator(seed, purpose, "kinds", counter)
+        chosen = torch.randint(len(kinds), (len(texts),), generator=random).tolist()
+        strangers = [texts[row] for row in torch.randint(max(1, len(texts)), (len(texts),), generator=random).tolist()]
+        made = [
+            stranger if kinds[kind] == RANDOM else replaced_words(text, stranger, random)
+            for text, stranger, kind in zip(texts, strangers, chosen, strict=True)
+        ]
+        rows_of = {kind: [row for row, number in enumerate(chosen) if kinds[number] == kind] for kind in (WRITTEN, NEIGHBOUR)}
+        for kind, reading in ((WRITTEN, self.requests), (NEIGHBOUR, self.continued)):
+            if rows := rows_of[kind]:
+                asked = self._written([texts[row] for row in rows], targets[rows], seed, counter, f"{purpose} {kind}", reading)
+                for row, text in zip(rows, asked, strict=True):
+                    made[row] = text or made[row]  # a model may end at once
+        return made
+
+    def _written(
+        self, texts: list[str], targets: Tensor, seed: int, counter: int, purpose: str, reading: Reading
+    ) -> list[str]:
+        config = self.writer.config
+        most = config.pair_max_new_tokens
+        fewest = min(config.writer_min_new_tokens, most)
+        writer = self.writer.sampling(replace(config, writer_max_new_tokens=most, writer_min_new_tokens=fewest))
+        writer.contexts, writer.edits = reading, UNEDITED  # the first text has its class's edits
+        return [unquoted(text) for text in writer.write(texts, seed, counter, purpose, targets=targets).texts]
+
+
+def unquoted(text: str) -> str:
+    """Return a text without quotation marks around all of it.
+
+    Examples:
+        >>> unquoted('"It rained."'), unquoted('"It" rained.'), unquoted('"It rained')
+        ('It rained.', '"It" rained.', 'It rained')
+    """
+    closing = QUOTES.get(text[:1])
+    if closing is None:
+        return text
+    inner = text[1:].removesuffix(closing)
+    return text if closing in inner else inner.strip()
