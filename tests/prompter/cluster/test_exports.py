@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from distill.common.errors import InputError
+from distill.kinds.classes import PAIR, SINGLE, Classes
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.cluster import answers as answers_module
 from prompter.cluster.answers import AnswersAhead
@@ -51,12 +52,14 @@ class Scorer:
 
     labels, path = LABELS, "scorer"
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Classes = SINGLE) -> None:
+        self.kind = kind
         self.queries = self.invalid = 0
         self.calls: list[list[str]] = []
 
     def __call__(self, texts: Any, text_pairs: Any = None) -> Tensor:
         self.queries += len(texts)
+        texts = texts if text_pairs is None else [f"{one}/{two}" for one, two in zip(texts, text_pairs, strict=True)]
         self.calls.append(list(texts))
         weight = len(" ".join(texts)) * 1e-6
         scores = torch.tensor([[sum(map(ord, text)) % (11 + k) + weight for k in range(3)] for text in texts])
@@ -70,7 +73,7 @@ class Workers:
     def __init__(self, workers: int, seed: int, **kinds: Callable[..., Any]) -> None:
         self.workers, self.kinds, self.draw = workers, kinds, random.Random(seed)
         self.jobs: list[Job] = []
-        self.facts = {"labels": LABELS, "path": "scorer", "identity": "scorer"}
+        self.facts = {"kind": SINGLE, "labels": LABELS, "path": "scorer", "identity": "scorer"}
         self.done: list[Job] = []
 
     def submit(self, kind: str, *arguments: Any, rank: int = 0) -> Job:
@@ -171,23 +174,26 @@ def test_no_text_of_a_full_class_is_asked_about(tmp_path: Path, answered: Callab
     assert {text for call in many.calls for text in call} == {text for call in one.calls for text in call}  # and none besides
 
 
-def test_labelling_asks_the_same_questions(tmp_path: Path, answered: Callable[[str], Path]) -> None:
+@pytest.mark.parametrize("kind", [SINGLE, PAIR])
+def test_labelling_asks_the_same_questions(tmp_path: Path, answered: Callable[[str], Path], kind: Classes) -> None:
     answered("1")
     draw = random.Random(0)
     texts = [" ".join(draw.choices(WORDS, k=2)) for _ in range(200)]
     config = LabelConfig(teacher="scorer", texts="x", to="y", batch_size=9, shard_rows=64)
-    one, many = Scorer(), Scorer()
+    pairs = texts[::-1] if kind == PAIR else None
+    one, many = Scorer(kind), Scorer(kind)
     pool = Workers(3, 2, answer=lambda *texts: many(*texts).numpy())
+    pool.facts["kind"] = kind
     answers = AnswersAhead(pool, True, print)  # type: ignore[arg-type]
     plain = CachedTeacher(one, tmp_path / "2", print, name="scorer")
     for to, teacher, ahead in (
         ("one", plain, None),
-        ("many", answers.teacher, TextsAhead(pool, config, texts, answers)),  # type: ignore[arg-type]
+        ("many", answers.teacher, TextsAhead(pool, config, texts, answers, pairs)),  # type: ignore[arg-type]
     ):
         folder = ExportFolder(tmp_path / to)
         progress = folder.open_state({}, 3, print)
         with Console(quiet=True) as show:
-            Labelling(config, texts, teacher, folder, progress, show, ahead).run()
+            Labelling(config, texts, teacher, folder, progress, show, ahead, pairs).run()
         folder.close()
     assert contents(tmp_path / "many" / "data") == contents(tmp_path / "one" / "data")
     assert all(call in many.calls for call in one.calls)
