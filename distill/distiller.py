@@ -29,7 +29,7 @@ from distill.common.files import read_json, replace_folder, write_json
 from distill.common.precision import autocast
 from distill.common.seeding import random_generator, seeded
 from distill.config import DistillConfig
-from distill.embedded import padded_inputs
+from distill.embedded import padded_inputs, segment_types
 from distill.hidden import HiddenMatch
 from distill.kinds.word_table import new_table
 from distill.masked_embeddings import MaskedEmbeddings
@@ -345,7 +345,9 @@ class Distiller:
         """Return the model inputs of rows of the replay, on the student's device."""
         if self.replay.embeddings:
             stored = [self.replay.embeddings[i] for i in rows.tolist()]
-            return padded_inputs(stored, self.tokens.max_length, self.student.device)
+            inputs = padded_inputs(stored, self.tokens.max_length, self.student.device)
+            types = segment_types(self.student.model, inputs["inputs_embeds"], inputs["attention_mask"])
+            return inputs if types is None else inputs | {"token_type_ids": types}
         return self.tokens.gather(rows, self.student.device)
 
     def _lengths(self, rows: Tensor) -> Tensor:

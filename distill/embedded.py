@@ -50,6 +50,29 @@ def raw_outputs(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, types:
         return model(**inputs).logits.float()
 
 
+def segment_types(model: PreTrainedModel, embeddings: Tensor, mask: Tensor) -> Tensor | None:
+    """Return the token types of embedded pairs of texts, 1 in the second text.
+
+    A sample is a pair if the special token that closes it also stands inside it, after the first text. Nothing else is bit for
+    bit equal to it, so pairs need not be marked where samples are stored.
+
+    Args:
+        model: The classifier that reads them.
+        embeddings: (N, L, H).
+        mask: (N, L), 1 at tokens and 0 at padding, which is on the right.
+
+    Returns:
+        (N, L) int64; None for single texts, and for a model without token types.
+    """
+    if not takes_token_types(model) or getattr(model.config, "type_vocab_size", 2) < 2:
+        return None
+    read = embeddings.detach()
+    closing = read[torch.arange(len(read), device=read.device), mask.sum(dim=1) - 1]
+    ends = ((read == closing[:, None]).all(dim=2) & mask.bool()).long()
+    types = (ends.cumsum(dim=1) - ends).clamp(max=1) * mask
+    return types if bool(types.any()) else None
+
+
 def stored_rows(embeddings: Tensor, lengths: Tensor) -> list[Tensor]:
     """Return each sample alone, (length, H) float16, from right-padded embeddings (N, L, H) and their lengths (N,)."""
     return [row[:length].to(torch.float16, copy=True) for row, length in zip(embeddings, lengths.tolist(), strict=True)]
@@ -106,8 +129,9 @@ def embedded_outputs(model: PreTrainedModel, rows: Sequence[Tensor], max_length:
         size = max(8, BATCH_TOKENS.get(device.type, 4096) // int(lengths[order[start]]))
         part = order[start : start + size]
         inputs = padded_inputs([rows[i] for i in part.tolist()], max_length, device)
+        read = inputs["inputs_embeds"], inputs["attention_mask"]
         with torch.inference_mode():
-            result[part] = raw_outputs(model, inputs["inputs_embeds"], inputs["attention_mask"]).cpu()
+            result[part] = raw_outputs(model, *read, segment_types(model, *read)).cpu()
         start += size
     model.train(was_training)
     return result

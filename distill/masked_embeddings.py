@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distill.common.seeding import random_generator, seeded
-from distill.embedded import inner_positions, word_table
+from distill.embedded import inner_positions, segment_types, word_table
 from distill.student import Student
 
 
@@ -74,7 +74,9 @@ class MaskedEmbeddings(nn.Module):
             hidden: (N, L) bool, from `choose`.
         """
         masked = torch.where(hidden.unsqueeze(-1), self.mask_embedding, embeddings)
-        states = model.base_model(inputs_embeds=masked, attention_mask=mask).last_hidden_state
+        types = segment_types(model, embeddings, mask)
+        more = {} if types is None else {"token_type_ids": types}
+        states = model.base_model(inputs_embeds=masked, attention_mask=mask, **more).last_hidden_state
         guesses = self.head(states[hidden].float())
         targets = (embeddings[hidden] - self.mean) / self.std
         return 1 - torch.cosine_similarity(guesses.float(), targets, dim=-1).mean()

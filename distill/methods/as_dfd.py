@@ -15,6 +15,9 @@ The teacher was never trained on noise, and gives almost the same answer to most
 differ: samples cross the borders between the classes, and these borders are what the student has to learn.
 
 Teacher and student must share the space of word embeddings, so the student is built from layers of the teacher.
+
+For a teacher of pairs a sample has two segments: the special tokens between two texts stand at a random place and stay, and
+teacher and student read the token types of a pair.
 """
 
 import math
@@ -32,7 +35,7 @@ from distill.common.files import read_json, replace_folder, write_json
 from distill.common.precision import autocast
 from distill.common.seeding import random_generator
 from distill.distiller import Distiller
-from distill.embedded import classify, inner_positions, nearest_texts, padding_mask, word_table
+from distill.embedded import classify, inner_positions, nearest_texts, padding_mask, segment_types, word_table
 from distill.masked_embeddings import MaskedEmbeddings
 from distill.methods.config import AsDfdConfig
 from distill.methods.synthesizer import Step, white_box
@@ -76,13 +79,17 @@ class AsDfd:
         self._table = word_table(self._teacher.model)
         table = self._table.float()
         self._mean, self._std = table.mean(dim=0), table.std(dim=0)
+        self._between: list[int] = []
+        self._shortest = config.embeddings_min_length
         ends = self._teacher.tokenizer("")["input_ids"]
+        if teacher.pairs and len(ends) == 2:
+            ends, self._between = self._around_pairs()
         if len(ends) != 2:
             raise InputError(
                 f"method: '{self.name}' needs a teacher that puts one special token on either side of a text, as BERT does; "
                 f"the tokenizer of {self._teacher.path} adds {len(ends)}. Use another method."
             )
-        self._first, self._last = table[ends[0]], table[ends[1]]
+        self._first, self._last, self._middle = table[ends[0]], table[ends[1]], table[self._between]
         check_shared_space(self._teacher, distiller.student)
         self._check_length()
         if config.masked_weight:
@@ -143,7 +150,7 @@ class AsDfd:
         """
         config = self.config
         mask = padding_mask(lengths, embeddings.shape[1]).to(embeddings.device)
-        inner = inner_positions(mask)[..., None].float()
+        inner = (inner_positions(mask) & ~self._fixed(embeddings))[..., None].float()
         kept: list[tuple[Tensor, Tensor]] = []
         metrics: dict[str, float] = {}
         for stage in range(stages):
@@ -192,7 +199,7 @@ class AsDfd:
         """Return the first stages (N, L, H) on the teacher's device, their lengths (N,) and their target labels (N,)."""
         config = self.config
         source = random_generator(self.seed, "as-dfd", self.steps)
-        lengths = torch.randint(config.embeddings_min_length, config.embeddings_max_length + 1, (samples,), generator=source)
+        lengths = torch.randint(self._shortest, config.embeddings_max_length + 1, (samples,), generator=source)
         targets = torch.randint(len(self._teacher.labels), (samples,), generator=source)
         device = self._teacher.device
         width = padded_length(int(lengths.max()), config.embeddings_max_length, length_step(device))
@@ -200,6 +207,9 @@ class AsDfd:
         embeddings = self._mean + self._std * noise
         embeddings[:, 0] = self._first
         embeddings[torch.arange(samples), lengths - 1] = self._last
+        for row in range(samples if self._between else 0):
+            begin = int(torch.randint(2, int(lengths[row]) - len(self._between) - 1, (1,), generator=source))
+            embeddings[row, begin : begin + len(self._between)] = self._middle
         return embeddings * padding_mask(lengths, width).to(device)[..., None], lengths, targets
 
     def _ask(self, embeddings: Tensor, mask: Tensor, targets: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
@@ -209,10 +219,38 @@ class AsDfd:
         """
         with torch.set_grad_enabled(differentiate):
             embeddings = embeddings.detach().requires_grad_(differentiate)
-            log_probs = classify(self._teacher.model, embeddings, mask)
+            log_probs = classify(self._teacher.model, embeddings, mask, segment_types(self._teacher.model, embeddings, mask))
             loss = -log_probs.gather(1, targets[:, None]).sum()
         gradient = torch.autograd.grad(loss, embeddings)[0] if differentiate else None
         return log_probs.detach(), gradient
+
+    def _around_pairs(self) -> tuple[list[int], list[int]]:
+        """Return the special tokens at the ends of a pair, and those between its texts.
+
+        Raises:
+            InputError: The one that closes a pair does not stand between its texts.
+        """
+        ids = self._teacher.tokenizer("", "")["input_ids"]
+        ends, between = [ids[0], ids[-1]], ids[1:-1]
+        if ends[1] not in between:
+            raise InputError(
+                f"method: '{self.name}' needs a teacher that closes both texts of a pair with the same special token, as BERT "
+                f"does; that of {self._teacher.path} does not. Use another method."
+            )
+        self._shortest = max(self._shortest, len(between) + 4)
+        if self.config.embeddings_max_length < self._shortest:
+            raise InputError(
+                f"embeddings_max_length is {self.config.embeddings_max_length}, expected at least {self._shortest} for pairs "
+                "of texts"
+            )
+        return ends, between
+
+    def _fixed(self, embeddings: Tensor) -> Tensor:
+        """Return the positions (N, L) bool that hold the special tokens between two texts, which stay as they are."""
+        fixed = torch.zeros(embeddings.shape[:2], dtype=torch.bool, device=embeddings.device)
+        for row in self._middle:
+            fixed |= (embeddings == row).all(dim=2)
+        return fixed
 
     def _ascend(
         self, masked: MaskedEmbeddings, embeddings: Tensor, mask: Tensor, inner: Tensor, stage: int

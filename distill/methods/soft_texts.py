@@ -9,11 +9,12 @@ is written token by token exists before its gradients are needed, so `soft_choic
 shows how a token changed the tokens after it. `score_loss` accounts for that, from the outcome alone.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from distill.embedded import word_table
 from distill.methods.rewriter import RewrittenTokens
@@ -114,6 +115,58 @@ def embed_texts(
     embeddings = torch.cat([opening.expand(len(ids), -1, -1), inside], dim=1)
     ones = torch.ones(len(ids), len(mapped.prefix), dtype=torch.int64, device=device)
     return embeddings, torch.cat([ones, tokens.mask.to(device).long()], dim=1)
+
+
+def before_second(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], mapped: TokenMap, longest: int) -> list[list[int]]:
+    """Return what a classifier reads of N pairs before the second text: special tokens and the first text.
+
+    Args:
+        tokenizer: Tokenizer of the classifier.
+        texts: First texts; each is cut to `longest` tokens.
+        mapped: The map to the classifier's vocabulary, which knows its closing special token.
+        longest: Most tokens of a first text, at least 1.
+    """
+    around = len(tokenizer("", "")["input_ids"])
+    encoded = tokenizer(list(texts), [""] * len(texts), truncation="only_first", max_length=longest + around)["input_ids"]
+    return [ids[: len(ids) - len(mapped.suffix)] for ids in encoded]
+
+
+def embed_pairs(
+    tokens: RewrittenTokens,
+    soft: Tensor,
+    table: Tensor,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    firsts: Sequence[Sequence[int]],
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Embed pairs for a classifier, whose second texts are rewritten texts.
+
+    Args:
+        tokens: The second texts; as the other arguments see `embed_texts`.
+        soft: Their soft choices.
+        table: The embedding that the classifier reads at each token of the rewriter.
+        model: The classifier.
+        tokenizer: Its tokenizer.
+        firsts: From `before_second`.
+
+    Returns:
+        (N, L, H) float32 embeddings, their mask (N, L) int64 with all padding on the right, and token types (N, L), None where
+        the tokenizer gives none.
+    """
+    device = table.device
+    ids, drawn = tokens.ids.to(device), tokens.drawn.to(device)
+    inside = torch.where(drawn[:, :, None], embed_choice(ids, soft.to(device), table), table[ids])
+    rows = [torch.tensor(row, device=device) for row in firsts]
+    before = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows], device=device)
+    seen = (torch.arange(before.shape[1], device=device) < lengths[:, None]).long()
+    embeddings = torch.cat([word_table(model)[before].float(), inside], dim=1)
+    mask = torch.cat([seen, tokens.mask.to(device).long()], dim=1)
+    types = torch.cat([torch.zeros_like(before), torch.ones_like(ids)], dim=1)
+    order = mask.argsort(dim=1, descending=True, stable=True)  # the second text follows the first one at once
+    embeddings = embeddings.gather(1, order[:, :, None].expand_as(embeddings))
+    typed = "token_type_ids" in tokenizer.model_input_names
+    return embeddings, mask.gather(1, order), types.gather(1, order) if typed else None
 
 
 def score_loss(losses: Tensor, log_probs: Tensor) -> Tensor:

@@ -26,8 +26,10 @@ the task, and the last term of the loss forbids that. A rewriter that sees littl
 written anyway.
 
 The teacher has answered each text that moved the rewriter. Where the teacher's own tokenizer splits the text as the token map
-does, this is its answer to the text, so the student learns from it too, and the query serves twice. Texts are single ones:
-the method does not support tasks on pairs of texts.
+does, this is its answer to the text, so the student learns from it too, and the query serves twice.
+
+For a teacher of pairs, the sentence itself is the first text and its rewriting the second, so what is hidden of the sentence
+decides how close the two can be.
 """
 
 import hashlib
@@ -48,17 +50,20 @@ from distill.common.files import read_json, replace_folder, write_json
 from distill.common.seeding import random_generator
 from distill.distiller import Distiller
 from distill.embedded import classify, word_table
+from distill.kinds.found import written
 from distill.losses import entropy, kl
 from distill.methods.config import T3Config
 from distill.methods.corpus import rows_at
 from distill.methods.rewriter import REWRITER_MANIFEST, Rewriter, Rewritten, RewrittenTokens
-from distill.methods.soft_texts import embed_texts, score_loss, soft_choice
+from distill.methods.soft_texts import before_second, embed_pairs, embed_texts, score_loss, soft_choice
 from distill.methods.synthesizer import Step, white_box
 from distill.methods.table import T3
-from distill.methods.token_map import check_coverage, count_tokens, map_tokens
+from distill.methods.token_map import TokenMap, check_coverage, count_tokens, map_tokens
 from distill.optimizer import MAX_GRADIENT_NORM
+from distill.student import Student
 from distill.teachers.found import remember
 from distill.teachers.prediction_cache import CachedTeacher
+from distill.teachers.transformers_teacher import TransformersTeacher
 
 # Sentences used to measure the share of tokens that the token maps carry.
 SAMPLE = 10_000
@@ -102,8 +107,10 @@ class TextToText:
             encode.usable_length(self.white_box.model, self.white_box.tokenizer, self.white_box.max_length),
             encode.usable_length(student.model, student.tokenizer, student.max_length),
         )
-        # Encoders read two special tokens around a text.
-        length = max(1, min(config.rewriter_max_length, readable - 2))
+        # Encoders read two special tokens around a text, and some more between two of them.
+        self.pairs = teacher.pairs
+        self._half = max(1, (readable - 4) // 2)
+        length = max(1, min(config.rewriter_max_length, self._half if self.pairs else readable - 2))
         self.rewriter = Rewriter.untuned(
             config.rewriter, length, config.rewriter_hidden_share, config.rewriter_rank, config.rewriter_alpha, seed, device
         )
@@ -162,8 +169,10 @@ class TextToText:
                 batch, terms = self._update(self._sources(size), student_table)
                 parts.append(batch)
                 measured.append(terms)
-        written = self.write(self._sources(texts), self.steps_done, "t3 batch")
-        parts.append(self._batch(written.texts, self.teacher(written.texts)))
+        sources = self._sources(texts)
+        written = self.write(sources, self.steps_done, "t3 batch")
+        answers = self.teacher(sources, written.texts) if self.pairs else self.teacher(written.texts)
+        parts.append(self._batch(sources, written.texts, answers))
         self.steps_done += 1
         metrics = {name: sum(row[name] for row in measured) / len(measured) for name in measured[0]} if measured else {}
         metrics["rewriter/logprob"] = float(written.logprob_mean.mean())
@@ -188,6 +197,7 @@ class TextToText:
             "method": self.name,
             "teacher": self.teacher.path,
             "labels": list(self.teacher.labels),
+            **written(self.teacher.kind),
             "settings": {name: value for name, value in asdict(self.config).items() if name != "rewriter"},
             "seed": self.seed,
             "updates": self.updates_done,
@@ -266,9 +276,9 @@ class TextToText:
         noise = random_generator(self.seed, "t3", "gumbel", self.updates_done, device=logits.device)
         soft = soft_choice(logits, tokens.ids, self.config.rewriter_temperature, noise)
         p_teacher = classify(
-            self.white_box.model, *embed_texts(tokens, soft, self.teacher_table, self.white_box.model, self.to_teacher)
+            self.white_box.model, *self._embedded(sources, tokens, soft, self.white_box, self.teacher_table, self.to_teacher)
         )
-        loss, parts, terms = self._task_terms(tokens, soft, p_teacher, student_table)
+        loss, parts, terms = self._task_terms(sources, tokens, soft, p_teacher, student_table)
         log_probs = logits.log_softmax(dim=-1)
         if self.config.rewriter_language:
             untuned = rewriter.logits(inputs, tokens, tuned=False).log_softmax(dim=-1)
@@ -282,14 +292,31 @@ class TextToText:
             loss = loss + self.config.rewriter_score * score_loss(parts, of_texts)
         self._descend(loss)
         texts = rewriter.decode(tokens, sources)
-        exact = self._read_alike(tokens, texts)
+        exact = self._read_alike(sources, tokens, texts)
         metrics = {f"rewriter/{name}": float(term.detach()) for name, term in terms.items()}
         metrics["rewriter/reused"] = float(exact.float().mean())
-        kept = [text for text, alike in zip(texts, exact.tolist(), strict=True) if alike]
-        return self._batch(kept, p_teacher.detach().cpu()[exact]), metrics
+        kept = [row for row, alike in enumerate(exact.tolist()) if alike]
+        answers = p_teacher.detach().cpu()[exact]
+        return self._batch([sources[row] for row in kept], [texts[row] for row in kept], answers), metrics
+
+    def _embedded(
+        self,
+        sources: list[str],
+        tokens: RewrittenTokens,
+        soft: Tensor,
+        reader: TransformersTeacher | Student,
+        table: Tensor,
+        mapped: TokenMap,
+    ) -> tuple[Tensor, ...]:
+        """Return what teacher or student reads of rewritten texts, for `classify`."""
+        if not self.pairs:
+            return embed_texts(tokens, soft, table, reader.model, mapped)
+        firsts = before_second(reader.tokenizer, sources, mapped, self._half)
+        embeddings, mask, types = embed_pairs(tokens, soft, table, reader.model, reader.tokenizer, firsts)
+        return (embeddings, mask) if types is None else (embeddings, mask, types)
 
     def _task_terms(
-        self, tokens: RewrittenTokens, soft: Tensor, p_teacher: Tensor, student_table: Tensor
+        self, sources: list[str], tokens: RewrittenTokens, soft: Tensor, p_teacher: Tensor, student_table: Tensor
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Compute specificity, diversity and hardness of a batch of N rewritings.
 
@@ -304,7 +331,8 @@ class TextToText:
         parts = config.rewriter_specificity * entropy(p_teacher)
         parts = parts + config.rewriter_diversity * (p_teacher.exp() * mean_answer).sum(dim=1)
         if config.rewriter_hardness:
-            p_student = classify(student.model, *embed_texts(tokens, soft, student_table, student.model, self.to_student))
+            read = self._embedded(sources, tokens, soft, student, student_table, self.to_student)
+            p_student = classify(student.model, *read)
             divergence = kl(p_teacher, p_student.to(p_teacher.device))
             terms["hardness"] = divergence.mean()
             loss = loss - config.rewriter_hardness * terms["hardness"]
@@ -332,13 +360,16 @@ class TextToText:
         self.optimizer.zero_grad(set_to_none=True)
         self.updates_done += 1
 
-    def _read_alike(self, tokens: RewrittenTokens, texts: list[str]) -> Tensor:
+    def _read_alike(self, sources: list[str], tokens: RewrittenTokens, texts: list[str]) -> Tensor:
         """Return, (N,) bool, whether the teacher's tokenizer splits a text as the map did, so that its answer is known."""
         single = self.to_teacher.single
         rows = [single[ids[mask]].tolist() for ids, mask in zip(tokens.ids.cpu(), tokens.mask.cpu(), strict=True)]
-        own = self.white_box.tokenizer(texts, truncation=True, max_length=self.white_box.max_length)["input_ids"]
-        prefix = self.to_teacher.prefix
-        return torch.tensor([prefix + row == ids for row, ids in zip(rows, own, strict=True)])
+        tokenizer, prefixes = self.white_box.tokenizer, [self.to_teacher.prefix] * len(texts)
+        if self.pairs:
+            prefixes = before_second(tokenizer, sources, self.to_teacher, self._half)
+        columns = (sources, texts) if self.pairs else (texts,)
+        own = tokenizer(*columns, truncation=True, max_length=self.white_box.max_length)["input_ids"]
+        return torch.tensor([prefix + row == ids for prefix, row, ids in zip(prefixes, rows, own, strict=True)])
 
     def _measure_exact_share(self, texts: list[str]) -> float:
         """Return the share of sentences that the teacher's tokenizer splits as the map does."""
@@ -351,5 +382,7 @@ class TextToText:
         ]
         return sum(alike) / len(alike)
 
-    def _batch(self, texts: list[str], predictions: Tensor) -> SyntheticBatch:
-        return SyntheticBatch(texts, predictions, torch.full((len(texts),), -1), [""] * len(texts), "rewritten")
+    def _batch(self, sources: list[str], texts: list[str], predictions: Tensor) -> SyntheticBatch:
+        columns = (sources, texts) if self.pairs else (texts, None)
+        nothing, topics = torch.full((len(texts),), -1), [""] * len(texts)
+        return SyntheticBatch(columns[0], predictions, nothing, topics, "rewritten", columns[1])

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.common.files import read_json
+from distill.kinds.names import OF_PAIRS
 from distill.methods.corpus import rows_at
 from distill.methods.rewriter import REWRITER_MANIFEST, Rewriter
 from distill.teachers.names import check_stored_name
@@ -92,10 +93,14 @@ class SavedRewriter:
             counter: Number of the batch. The same arguments give the same texts.
 
         Returns:
-            The rewritten texts, each with its sentence as the topic and -1 as the target class.
+            The rewritten texts, each with its sentence as the topic and -1 as the target class. For a teacher of pairs the
+            sentence is the first text too.
         """
         rows = rows_at(len(self.corpus), counter * self.batch_size, len(targets), seed, "corpus pass")
         sources = [self.corpus[row] for row in rows]
         written = self.rewriter.write(sources, counter, seed, "saved rewriter")
         texts = [" ".join(text.split()) for text in written.texts]
-        return PromptedTexts(texts, sources, torch.full((len(texts),), -1), written.logprob_mean)
+        nothing = torch.full((len(texts),), -1)
+        if self.manifest.get("kind") in OF_PAIRS:  # the rewriting is the second text of its sentence
+            return PromptedTexts(sources, sources, nothing, written.logprob_mean, texts)
+        return PromptedTexts(texts, sources, nothing, written.logprob_mean)

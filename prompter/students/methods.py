@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from distill.batch import SyntheticBatch
-from distill.common.errors import InputError
 from distill.distiller import Distiller
 from distill.methods.config import ZeroShotConfig
 from distill.methods.synthesizer import Synthesizer, white_box
@@ -47,10 +46,7 @@ def new_synthesizer(
     own = {field.name for field in dataclasses.fields(method)} & set(TOY_MODELS)
     places = {name: located(getattr(method, name), TOY_MODELS[name], config.quiet) for name in own}
     settings = dataclasses.replace(method, **places)
-    if teacher.pairs:
-        if not isinstance(settings, ZeroShotConfig):
-            name = method_of(settings).name
-            raise InputError(f"method is '{name}', which makes single texts, but the teacher classifies pairs: give zero-shot")
+    if teacher.pairs and isinstance(settings, ZeroShotConfig):
         settings = dataclasses.replace(settings, sentence_pairs=True)
     return method_of(settings).new(settings, teacher, distiller, corpus, config.seed, config.device)
 

@@ -15,6 +15,7 @@ from distill.common.errors import InputError
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.embedded import classify, word_table
+from distill.kinds.classes import PAIR
 from distill.methods.as_dfd import AsDfd
 from distill.methods.config import AsDfdConfig
 from distill.methods.synthesizer import Step
@@ -419,3 +420,36 @@ def test_crafted_embeddings_teach_more_than_noise_at_equal_cost() -> None:
     noise = taught(AsDfdConfig(inner_steps=1, masked_weight=0.0))
     assert crafted < 0.7 * noise, (crafted, noise)
     assert crafted < 0.5 * untrained, (crafted, untrained)
+
+
+# --- pairs ----------------------------------------------------------------------------------------------------------
+
+
+def test_samples_of_pairs_have_two_segments(bert_folder: Path) -> None:
+    teacher = TransformersTeacher(bert_folder, "cpu")
+    teacher.kind = PAIR
+    student = load_student("teacher-layers:0,1", teacher=teacher, device="cpu")
+    method = attach(teacher, student)
+    batch = method.step(100).batch
+    assert batch.embeddings is not None and batch.lengths is not None
+    table, closing = word_table(teacher.model), teacher.tokenizer.sep_token_id
+    for row, length in enumerate(batch.lengths.tolist()):
+        sample = batch.embeddings[row, :length]
+        (inside,) = (sample[:-1] == table[closing]).all(dim=1).nonzero().flatten().tolist()
+        assert 2 <= inside <= length - 3  # a word at least on either side
+        types = torch.tensor([[0] * (inside + 1) + [1] * (length - inside - 1)])
+        outputs = teacher.model(inputs_embeds=sample[None], token_type_ids=types).logits.log_softmax(dim=1)
+        assert torch.allclose(outputs[0], batch.teacher_logits[row], atol=1e-5)
+        plain = teacher.model(inputs_embeds=sample[None]).logits.log_softmax(dim=1)
+        assert not torch.allclose(plain[0], batch.teacher_logits[row], atol=1e-6)
+    method.distiller.consume(batch)
+    inputs = method.distiller._inputs(torch.arange(4))
+    assert (inputs["token_type_ids"].sum(dim=1) >= 2).all()  # read again from the replay, in half precision
+
+
+def test_samples_of_pairs_need_room(bert_folder: Path) -> None:
+    teacher = TransformersTeacher(bert_folder, "cpu")
+    teacher.kind = PAIR
+    student = load_student("teacher-layers:0,1", teacher=teacher, device="cpu")
+    with pytest.raises(InputError, match="embeddings_max_length is 4, expected at least 5 for pairs"):
+        attach(teacher, student, replace(SMALL, embeddings_max_length=4))

@@ -1,5 +1,6 @@
 """DFKD-T3: its estimator, what it learns, what it costs, resumes, and what is refused."""
 
+import copy
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from distill.common.errors import InputError
 from distill.common.seeding import random_generator
 from distill.config import DistillConfig
 from distill.distiller import Distiller
-from distill.embedded import classify
+from distill.embedded import classify, word_table
+from distill.kinds.classes import PAIR
 from distill.losses import entropy, kl
 from distill.methods.config import T3Config
 from distill.methods.rewriter import Rewriter
@@ -263,3 +265,38 @@ def test_a_loss_that_is_not_finite_stops_with_a_remedy(base: Path, teacher: Tran
     t3.teacher_table[5:] = float("nan")
     with pytest.raises(InputError, match=r"not finite at update 0; lower rewriter_learning_rate \(0.01\)"):
         t3.step(100)
+
+
+# --- pairs --------------------------------------------------------------------------------------------------------
+
+
+def of_pairs(teacher: TransformersTeacher) -> TransformersTeacher:
+    """The same model as a teacher of pairs."""
+    made = copy.copy(teacher)
+    made.kind = PAIR
+    return made
+
+
+def test_a_sentence_and_its_rewriting_are_read_as_a_pair(base: Path, teacher: TransformersTeacher) -> None:
+    t3 = method(base, of_pairs(teacher))
+    sources = CORPUS[:12]
+    inputs = t3.rewriter.encode(sources, random_generator(0, "hidden"))
+    tokens = t3.rewriter.sample(inputs, 0, "sample")
+    soft = soft_choice(t3.rewriter.logits(inputs, tokens), tokens.ids, 1.0, random_generator(0, "noise"))
+    for reader, table, mapped in (
+        (teacher, t3.teacher_table, t3.to_teacher),
+        (t3.distiller.student, t3.to_student.table(word_table(t3.distiller.student.model)), t3.to_student),
+    ):
+        read = classify(reader.model, *t3._embedded(sources, tokens, soft, reader, table, mapped))
+        texts = t3.rewriter.decode(tokens, sources)
+        alike = t3._read_alike(sources, tokens, texts)
+        own = reader(sources, texts) if reader is teacher else reader.answers(sources, texts)  # type: ignore[operator, union-attr]
+        assert alike.any() and torch.allclose(read.detach()[alike], own[alike], atol=1e-5)
+
+
+def test_its_batches_are_pairs_with_the_answers_to_them(base: Path, teacher: TransformersTeacher) -> None:
+    asked = of_pairs(teacher)
+    step = method(base, asked).step(80)
+    assert step.batch.text_pairs is not None and set(step.batch.texts) <= set(CORPUS) and len(step.batch) > 16
+    assert torch.allclose(step.batch.teacher_logits, asked(step.batch.texts, step.batch.text_pairs), atol=1e-5)
+    assert not torch.allclose(step.batch.teacher_logits, asked(step.batch.texts), atol=1e-3)

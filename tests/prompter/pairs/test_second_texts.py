@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from distill.common.errors import InputError
+from distill.kinds.classes import PAIR
 from prompter import Prompter
 from prompter.cli import main
 from prompter.generation.config import PolicyConfig, WriterConfig
@@ -82,8 +83,8 @@ def test_a_rollout_asks_about_pairs(candidates: dict) -> None:
 
     seconds = second_texts()
     policy = TopicPolicy(tiny_gpt2(), word_tokenizer(), list(PAIR_LABELS), WORDS, 3)
-    teacher: Any = answer
-    student: Any = SimpleNamespace(log_probs=answer)
+    teacher: Any = type("Teacher", (), {"kind": PAIR, "__call__": lambda _, *columns: answer(*columns)})()
+    student: Any = SimpleNamespace(answers=answer, kind=PAIR)
 
     def length(texts: list[str], text_pairs: list[str], **_: Any) -> list[float]:
         return [min(1.0, len(pair) / 100) for pair in text_pairs]
