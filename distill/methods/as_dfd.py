@@ -230,7 +230,7 @@ class AsDfd:
         Raises:
             InputError: The one that closes a pair does not stand between its texts.
         """
-        ids = self._teacher.tokenizer("", "")["input_ids"]
+        (ids,) = self._teacher.tokenizer([""], [""])["input_ids"]  # one empty second text counts as none
         ends, between = [ids[0], ids[-1]], ids[1:-1]
         if ends[1] not in between:
             raise InputError(

@@ -126,7 +126,7 @@ def before_second(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], mapp
         mapped: The map to the classifier's vocabulary, which knows its closing special token.
         longest: Most tokens of a first text, at least 1.
     """
-    around = len(tokenizer("", "")["input_ids"])
+    around = len(tokenizer([""], [""])["input_ids"][0])
     encoded = tokenizer(list(texts), [""] * len(texts), truncation="only_first", max_length=longest + around)["input_ids"]
     return [ids[: len(ids) - len(mapped.suffix)] for ids in encoded]
 

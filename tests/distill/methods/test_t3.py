@@ -86,7 +86,7 @@ def test_the_teacher_reads_the_text_that_was_drawn(base: Path, teacher: Transfor
     inputs = t3.rewriter.encode(CORPUS[:32], random_generator(0, "hidden"))
     tokens = t3.rewriter.sample(inputs, 0, "sample")
     texts = t3.rewriter.decode(tokens, CORPUS[:32])
-    alike = t3._read_alike(tokens, texts)
+    alike = t3._read_alike(CORPUS[:32], tokens, texts)
     assert alike.any()
     soft = soft_choice(t3.rewriter.logits(inputs, tokens), tokens.ids, 1.0, random_generator(0, "noise"))
     found = classify(teacher.model, *embed_texts(tokens, soft, t3.teacher_table, teacher.model, t3.to_teacher))
