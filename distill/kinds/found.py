@@ -7,9 +7,9 @@ from distill.common.errors import InputError
 from distill.kinds.classes import PAIR, SINGLE
 from distill.kinds.kind import Kind
 from distill.kinds.labels import MULTI_LABEL
-from distill.kinds.names import AUTO, KINDS, NOT_GIVEN, GivenKind, reads_pairs
+from distill.kinds.names import AUTO, KINDS, NOT_GIVEN, GivenKind, fault_of_tags, reads_pairs
 from distill.kinds.scores import Score
-from distill.kinds.tokens import Tokens, fault_of_tags
+from distill.kinds.tokens import Tokens
 
 KIND_KEY = "prompter_kind"
 """Field of a student's config.json, see `store_kind`."""

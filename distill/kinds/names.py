@@ -1,7 +1,7 @@
 """The names of the kinds. Free of torch, so that settings may import them."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 AUTO = "auto"
@@ -55,3 +55,26 @@ def reads_pairs(labels: Iterable[str]) -> bool:
     """
     names = {re.sub(r"[\W_]+", "", label.casefold()) for label in labels}
     return any(classes <= names for classes in PAIR_CLASSES)
+
+
+OUTSIDE = "O"
+"""The tag of a word outside of entities."""
+
+
+def fault_of_tags(labels: Sequence[str]) -> str:
+    """Return what is wrong with the names of tags, or "".
+
+    Examples:
+        >>> fault_of_tags(["O", "B-person", "I-person"])
+        ''
+        >>> fault_of_tags(["O", "B-person", "I-place"])
+        'I-place has no B-place'
+    """
+    if OUTSIDE not in labels:
+        return f"there is no {OUTSIDE} for words outside of entities"
+    for label in labels:
+        if label != OUTSIDE and (label[:2] not in ("B-", "I-") or len(label) < 3):
+            return f"{label} is neither {OUTSIDE} nor B-TYPE nor I-TYPE"
+        if label.startswith("I-") and f"B-{label[2:]}" not in labels:
+            return f"{label} has no B-{label[2:]}"
+    return ""

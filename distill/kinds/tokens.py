@@ -17,34 +17,13 @@ import torch
 from torch import Tensor
 
 from distill.kinds.classes import jensen_shannon
+from distill.kinds.names import OUTSIDE
 from distill.kinds.reading import log_probabilities
 from distill.kinds.rows import even
 from distill.losses import hard_label_loss, kd_loss
 
-OUTSIDE = "O"
-"""The tag of a word outside of entities."""
-
 NO_ENTITY = "no entity"
 """The target of a text without an entity."""
-
-
-def fault_of_tags(labels: Sequence[str]) -> str:
-    """Return what is wrong with the names of tags, or "".
-
-    Examples:
-        >>> fault_of_tags(["O", "B-person", "I-person"])
-        ''
-        >>> fault_of_tags(["O", "B-person", "I-place"])
-        'I-place has no B-place'
-    """
-    if OUTSIDE not in labels:
-        return f"there is no {OUTSIDE} for words outside of entities"
-    for label in labels:
-        if label != OUTSIDE and (label[:2] not in ("B-", "I-") or len(label) < 3):
-            return f"{label} is neither {OUTSIDE} nor B-TYPE nor I-TYPE"
-        if label.startswith("I-") and f"B-{label[2:]}" not in labels:
-            return f"{label} has no B-{label[2:]}"
-    return ""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from torch import Tensor
 from distill.common.errors import InputError
 from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
+from distill.kinds.names import fault_of_tags
 from distill.kinds.rows import finite
-from distill.kinds.tokens import fault_of_tags
 from distill.teachers.base import Teacher
 
 # A run stops when more than this share of the answers is unusable.

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING, Any
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
+from distill.kinds.names import OUTSIDE, fault_of_tags
 from eval.data.config import LOWER_IS_BETTER, METRICS_OF_KIND
-from eval.data.targets.tags import OUTSIDE, fault_of_tags
 
 if TYPE_CHECKING:
     from eval.data.labelled import EvaluationData

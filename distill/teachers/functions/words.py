@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from distill.kinds.tokens import OUTSIDE
+from distill.kinds.names import OUTSIDE
 from distill.kinds.words import first_within, words_of
 from distill.teachers.functions.answers import SMOOTHING
 from distill.teachers.probabilities import matrix

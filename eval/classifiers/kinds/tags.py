@@ -11,11 +11,11 @@ from scipy.special import rel_entr
 from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
+from distill.kinds.names import OUTSIDE
+from distill.kinds.tokens import answered
 from eval.classifiers.kinds.measuring import Compared
 from eval.classifiers.resampling import Tally, quotients, sums_tally
 from eval.data.labelled import EvaluationData
-
-OUTSIDE = "O"
 
 
 class Tags:
@@ -30,7 +30,7 @@ class Tags:
     def predictions(self, answers: Tensor, data: EvaluationData, metric: str = "") -> list[Any]:
         """Return the most probable tag of each word by name."""
         best = answers.nan_to_num(nan=0.0).argmax(dim=2)
-        best[~answered(answers)] = data.names.index(OUTSIDE)
+        best[~_usable(answers)] = data.names.index(OUTSIDE)
         return [[data.names[tag] for tag in row[: len(true)]] for row, true in zip(best.tolist(), data.labels, strict=True)]
 
     def tallies(self, answers: Tensor, data: EvaluationData, metrics: Sequence[str]) -> dict[str, Tally]:
@@ -56,7 +56,7 @@ class Tags:
 
         Words that the teacher did not answer are left out, and for the divergence those that the student did not.
         """
-        taught, learnt = answered(teacher).numpy(), answered(student).numpy()
+        taught, learnt = _usable(teacher).numpy(), _usable(student).numpy()
         given, wanted = (self.predictions(answers, data) for answers in (student, teacher))
         same, words = np.zeros(len(data)), np.zeros(len(data))
         for row, (one, other) in enumerate(zip(given, wanted, strict=True)):
@@ -76,9 +76,9 @@ class Tags:
         return f"always {OUTSIDE}", [[OUTSIDE] * len(row) for row in data.labels]
 
 
-def answered(answers: Tensor) -> Tensor:
-    """Return (N, V) whether each word has an answer."""
-    return (answers != 0).any(dim=2) & ~answers.isnan().any(dim=2)
+def _usable(answers: Tensor) -> Tensor:
+    """Return (N, V) whether each word has a usable answer."""
+    return answered(answers) & ~answers.isnan().any(dim=2)
 
 
 def _share(parts: np.ndarray, wholes: np.ndarray) -> tuple[float, Tally]:

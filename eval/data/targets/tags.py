@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from distill.common.errors import InputError
-from distill.kinds.tokens import OUTSIDE, fault_of_tags
+from distill.kinds.names import OUTSIDE, fault_of_tags
 from eval.data.labels import class_indices
 from eval.data.reading import Columns, report_long
 from eval.data.text_files import MAX_TEXT

@@ -4,7 +4,7 @@ import datasets
 import pytest
 
 from distill.common.errors import InputError
-from eval.data.targets.tags import fault_of_tags
+from distill.kinds.names import fault_of_tags
 from tests.eval.data_files import jsonl, load
 
 TAGS = ["O", "B-per", "I-per", "B-loc", "I-loc"]
