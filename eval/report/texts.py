@@ -53,8 +53,13 @@ def most_apart(apart: Mapping[str, Any]) -> list[dict[str, Any]]:
                 notes.append((f"{who}:", short(row[who]) + (f" {percent(share)}" if share is not None else "")))
         if row.get("label") is not None:
             notes.append(("labelled", short(row["label"])))
-        entries.append({"topic": "", "rest": short(row.get("text"), MAX_TEXT), "notes": notes})
+        entries.append({"topic": "", "rest": _whole(row, short(row.get("text"), MAX_TEXT)), "notes": notes})
     return entries
+
+
+def _whole(row: Mapping[str, Any], text: str) -> str:
+    """Return a text with its second text, where the teacher classifies pairs."""
+    return f"{text} / {short(row['text_pair'], MAX_TEXT)}" if isinstance(row.get("text_pair"), str) else text
 
 
 def _cell(found: Iterable[Mapping]) -> dict[str, Any]:
@@ -68,7 +73,7 @@ def _cell(found: Iterable[Mapping]) -> dict[str, Any]:
             for name, key, text_of in (("teacher says", "predicted", short), ("reward", "reward", two_digits))
             if (value := row.get(key)) is not None
         ]
-        rest = text[len(opening) :]
-        entries.append({"topic": short(opening, MAX_TEXT), "rest": short(rest, MAX_TEXT), "notes": notes})
+        rest = _whole(row, short(text[len(opening) :], MAX_TEXT))
+        entries.append({"topic": short(opening, MAX_TEXT), "rest": rest, "notes": notes})
         queries = number(row.get("queries"))
     return {"when": f"after {whole(queries)} queries" if queries is not None else "", "samples": entries}

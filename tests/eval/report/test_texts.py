@@ -29,3 +29,10 @@ def test_predictions_of_teacher_and_student_are_shown():
     assert entry["notes"] == [("teacher:", "a")] and len(entry["rest"]) == 402
     assert len(most_apart({"apart": [row] * 50})) == 10
     assert most_apart({}) == []
+
+
+def test_second_texts_stand_behind_the_first():
+    (entry,) = before_and_after([{"update": 1, "wanted": "x", "text": "A b c", "topic": "A", "text_pair": "D"}])["classes"]
+    assert entry["first"]["samples"][0]["rest"] == " b c / D"
+    (entry,) = most_apart({"apart": [{"text": "t", "text_pair": "u", "teacher": "a"}]})
+    assert entry["rest"] == "t / u"
