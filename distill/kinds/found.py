@@ -69,9 +69,11 @@ def store_kind(config: Any, kind: Kind) -> None:
 
 
 def written(kind: Kind) -> dict[str, Any]:
-    """Return what files hold of a kind: `kind`, and of a score `score_low` and `score_high`; {} for `single`."""
+    """Return what files hold of a kind: `kind`, of a score `score_low` and `score_high`, and `tags`; {} for `single`."""
     if kind == SINGLE:
         return {}
+    if isinstance(kind, Tokens):
+        return {"kind": kind.name, "tags": list(kind.tags)}
     return {"kind": kind.name} | ({"score_low": kind.low, "score_high": kind.high} if isinstance(kind, Score) else {})
 
 
@@ -82,7 +84,10 @@ def given_by(values: Any) -> GivenKind | None:
     low, high = values.get("score_low", 0.0), values.get("score_high", 1.0)
     if not all(isinstance(end, int | float) for end in (low, high)) or not low < high:
         return None
-    return GivenKind(values["kind"], float(low), float(high))
+    tags = values.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        return None
+    return GivenKind(values["kind"], float(low), float(high), tuple(tags))
 
 
 def _stored(config: Any) -> GivenKind | None:
@@ -110,10 +115,10 @@ def _by_names(labels: Sequence[str]) -> str:
     return PAIR.name if reads_pairs(labels) else SINGLE.name
 
 
-def _kind(name: str, given: GivenKind, labels: Sequence[str]) -> Kind:
+def _kind(name: str, given: GivenKind, labels: Sequence[str] = ()) -> Kind:
     """Return the kind of a name."""
     if name == Tokens.name:
-        return Tokens(tuple(labels))
+        return Tokens(tuple(labels) or given.tags)
     if name in ("score", "score_pair"):
         return Score(given.low, given.high, texts=1 if name == "score" else 2)
     kinds: dict[str, Kind] = {kind.name: kind for kind in (SINGLE, PAIR, MULTI_LABEL)}

@@ -23,11 +23,13 @@ class GivenKind:
         name: One of `KINDS`, or `AUTO`.
         low: Lower end of the range of a score.
         high: Upper end.
+        tags: The tags of words, where files say them.
     """
 
     name: str = AUTO
     low: float = 0.0
     high: float = 1.0
+    tags: tuple[str, ...] = ()
 
 
 NOT_GIVEN = GivenKind()

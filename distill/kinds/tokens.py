@@ -8,9 +8,10 @@ What is said of a text as a whole follows from its entities. All formulas are ou
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +19,9 @@ from torch import Tensor
 
 from distill.kinds.classes import jensen_shannon
 from distill.kinds.names import OUTSIDE
-from distill.kinds.reading import log_probabilities
-from distill.kinds.rows import even
+from distill.kinds.reading import SMALLEST_PROBABILITY, log_probabilities
+from distill.kinds.rows import even, stacked
+from distill.kinds.words import words_of
 from distill.losses import hard_label_loss, kd_loss
 
 NO_ENTITY = "no entity"
@@ -42,6 +44,9 @@ class Tokens:
     fewest: int = 2
     of_words: bool = True
     problem_type: str = "token_classification"
+    noun: str = "type"
+    columns: tuple[str, ...] = ("tokens", "tags", "tag_probs", "starts", "ends")
+    stored_in: str = "tag_probs"
 
     @cached_property
     def types(self) -> list[str]:
@@ -59,6 +64,10 @@ class Tokens:
     def targets(self, labels: Sequence[str]) -> list[str]:
         """Return the types of entities, and `no entity`."""
         return [*Tokens(tuple(labels)).types, NO_ENTITY]
+
+    def named_by(self, targets: Sequence[str]) -> list[str]:
+        """Return the tags."""
+        return list(self.tags)
 
     def groups(self, columns: int) -> int:
         """Return G."""
@@ -94,6 +103,55 @@ class Tokens:
     def shown(self, answers: Tensor) -> Tensor:
         """Return the probabilities of each word's tags, (N, W, K); zeros where there is no word."""
         return torch.where(answered(answers)[:, :, None] | answers.isnan(), answers.exp(), 0.0)
+
+    def cells(self, shown: Sequence[Sequence[float]] | None, text: str = "") -> dict[str, Any]:
+        """Return the words, their likeliest tags (-1 for a word without an answer), probabilities, and where the words are.
+
+        The words end with the last one that has an answer.
+
+        Examples:
+            >>> Tokens(("O", "B-a")).cells([[0.25, 0.75], [0.0, 0.0]], "Ann sang")["tags"]
+            [1]
+        """
+        if shown is None:
+            return dict.fromkeys(self.columns)
+        tags = [max(range(len(row)), key=row.__getitem__) if any(row) else -1 for row in shown]
+        while tags and tags[-1] < 0:
+            tags.pop()
+        spans = words_of(text)[: len(tags)]
+        return {
+            "tokens": [text[start:end] for start, end in spans],
+            "tags": tags,
+            "tag_probs": [list(row) for row in shown[: len(tags)]],
+            "starts": [start for start, _ in spans],
+            "ends": [end for _, end in spans],
+        }
+
+    def given(self, cells: Mapping[str, Any]) -> list[int]:
+        """Return the types of the tagged words, or no entity."""
+        if cells["tags"] is None:
+            return []
+        member = self._membership.argmax(dim=1).tolist()
+        return sorted({member[tag] for tag in cells["tags"] if tag >= 0 and self.tags[tag] != OUTSIDE}) or [len(self.types)]
+
+    def said(self, cells: Mapping[str, Any], names: Sequence[str]) -> str:
+        """Return the entities with their types."""
+        found: list[list[str]] = []
+        for word, tag in zip(cells["tokens"], cells["tags"], strict=True):
+            name = self.tags[tag] if tag >= 0 else OUTSIDE
+            if name.startswith("I-") and found and found[-1][0] == name[2:]:
+                found[-1].append(word)
+            elif name != OUTSIDE:
+                found.append([name[2:], word])
+            else:
+                found.append([""])
+        return ", ".join(f"{' '.join(words)}: {kind}" for kind, *words in found if kind) or NO_ENTITY
+
+    def restored(self, values: Sequence[Sequence[Sequence[float]]]) -> Tensor:
+        """Return the log-probabilities of rounded probabilities, rows of words of N texts."""
+        rows = stacked([np.asarray(row, np.float32).reshape(-1, len(self.tags)) for row in values])
+        given = rows.any(dim=-1, keepdim=True)
+        return torch.where(given, rows.clamp_min(SMALLEST_PROBABILITY).log().log_softmax(dim=-1), 0.0)
 
     def loss(self, outputs: Tensor, teacher: Tensor, temperature: float, hard_weight: float) -> Tensor:
         """Return Hinton's loss of one class, averaged over the words that teacher and student both answer."""

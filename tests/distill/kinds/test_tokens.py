@@ -18,6 +18,7 @@ from distill.common.seeding import seeded
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.held_out import HeldOut, decided
+from distill.kinds.found import given_by, written
 from distill.kinds.names import GivenKind, fault_of_tags
 from distill.kinds.tokens import Tokens
 from distill.kinds.words import words_of
@@ -101,6 +102,22 @@ def test_the_loss_is_that_of_a_loop_over_words_that_both_read(seed: int, tempera
     torch.testing.assert_close(loss, expected, atol=1e-4, rtol=1e-3)
     loss.backward()
     assert outputs.grad is not None and outputs.grad.isfinite().all()
+
+
+def test_columns_of_a_dataset_hold_the_answer() -> None:
+    text = "Ann saw the sea, a cow."
+    answers = torch.tensor([[0, 0, 0, 1, 2, 0, 3]])
+    answers = (torch.nn.functional.one_hot(answers, 4) * 5.0).log_softmax(-1)
+    answers = torch.cat([answers, torch.zeros(1, 2, 4)], dim=1)
+    cells = KIND.cells(KIND.shown(answers)[0].tolist(), text)
+    assert cells["tokens"] == ["Ann", "saw", "the", "sea", ",", "a", "cow"] and cells["tags"] == [0, 0, 0, 1, 2, 0, 3]
+    assert [text[a:b] for a, b in zip(cells["starts"], cells["ends"], strict=True)] == cells["tokens"]
+    assert KIND.given(cells) == [0, 1] and KIND.said(cells, []) == "sea ,: sea, cow: farm"
+    torch.testing.assert_close(KIND.restored([cells["tag_probs"], []])[0], answers[0, :7], atol=1e-4, rtol=1e-4)
+    nothing = KIND.cells(KIND.shown(torch.zeros(1, 1, 4))[0].tolist(), "")
+    assert nothing["tags"] == [] and KIND.given(nothing) == [2] and KIND.said(nothing, []) == "no entity"
+    assert set(KIND.cells(None).values()) == {None} and KIND.given(KIND.cells(None)) == []
+    assert given_by(written(KIND)) == GivenKind("tokens", tags=tuple(TAGS))
 
 
 def test_padding_is_no_decision() -> None:
