@@ -46,6 +46,15 @@ def stacked(rows: Sequence[np.ndarray]) -> Tensor:
     return torch.from_numpy(result)
 
 
+def outputs_below(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return raw outputs below each other, those of words (n, W, C) with rows of -inf after the last word."""
+    if parts[0].ndim < 3:
+        return np.concatenate(parts)
+    words = max(part.shape[1] for part in parts)
+    widths = [((0, 0), (0, words - part.shape[1]), (0, 0)) for part in parts]
+    return np.concatenate([np.pad(part, width, constant_values=-np.inf) for part, width in zip(parts, widths, strict=True)])
+
+
 def none(columns: int, of_words: bool) -> Tensor:
     """Return the answers to no text."""
     return torch.empty((0, 1, columns) if of_words else (0, columns))

@@ -11,7 +11,7 @@ from distill.common import encode
 from distill.common.errors import InputError
 from distill.kinds.kind import Kind
 from distill.kinds.rows import none
-from distill.kinds.words import first_within, words_of
+from distill.kinds.words import read_places, words_of
 
 
 class WordTable(encode.TokenTable):
@@ -44,7 +44,7 @@ class WordTable(encode.TokenTable):
     def _put(self, rows: Tensor, texts: Sequence[str], text_pairs: Sequence[str] | None) -> BatchEncoding:
         encoded = super()._put(rows, texts, text_pairs)
         offsets = encoded["offset_mapping"].numpy()
-        found = [_read(first_within(words_of(text), tokens)) for text, tokens in zip(texts, offsets, strict=True)]
+        found = [read_places(words_of(text), tokens) for text, tokens in zip(texts, offsets, strict=True)]
         held, width = self.places.shape
         width = max(width, *map(len, found))
         self.places = pad(self.places, (0, width - self.places.shape[1], 0, len(self.ids) - held), value=-1)
@@ -59,13 +59,6 @@ class WordTable(encode.TokenTable):
         places = self.places[rows].to(logits.device)
         picked = logits.gather(1, places.clamp(min=0)[:, :, None].expand(-1, -1, logits.shape[2]))
         return picked.masked_fill((places < 0)[:, :, None], -torch.inf)
-
-
-def _read(places: list[int]) -> list[int]:
-    """Return the places of words up to the last one that has a token: a long text has many more words than are read."""
-    while places and places[-1] < 0:
-        places.pop()
-    return places
 
 
 def new_table(kind: Kind, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> encode.TokenTable:

@@ -51,3 +51,11 @@ def first_within(spans: Sequence[Span], parts: Sequence[Span]) -> list[int]:
     places = places.clip(max=len(numbers) - 1)
     found &= starts[places] < wanted[:, 1]
     return np.where(found, numbers[places], -1).tolist()
+
+
+def read_places(words: Sequence[Span], tokens: Sequence[Span]) -> list[int]:
+    """Return the token of each word, -1 for none, up to the last word that has one: a long text has more than are read."""
+    places = first_within(words, tokens)
+    while places and places[-1] < 0:
+        places.pop()
+    return places

@@ -4,12 +4,12 @@ It is read as the service that it is meant for would read it: with `tokenizers` 
 what `prompter evaluate` and the check of an export measure is what is deployed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from torch import Tensor
 
 from distill.checkpoints.checksums import check_folder
@@ -19,6 +19,8 @@ from distill.common.errors import InputError
 from distill.common.hub import load_config
 from distill.kinds.found import kind_of_model
 from distill.kinds.names import NOT_GIVEN, GivenKind
+from distill.kinds.rows import none, outputs_below
+from distill.kinds.words import read_places, words_of
 from distill.portable.formats import find_program
 from distill.teachers.probabilities import count
 
@@ -61,10 +63,6 @@ class ExportedClassifier:
         check_folder(folder, self._about)
         config = load_config(path, field)
         self.kind = kind_of_model(config, given, self._about)
-        if self.kind.of_words:
-            raise InputError(
-                f"{self._about} tags words, which programs without PyTorch do not yet do; give the model's own folder."
-            )
         self.labels = [str(config.id2label[i]) for i in range(config.num_labels)]
         self._tokenizer = _read_tokenizer(folder, self._about)
         cut, padding = self._tokenizer.truncation or {}, self._tokenizer.padding or {}
@@ -78,7 +76,7 @@ class ExportedClassifier:
         if "input_ids" not in self._names:
             raise InputError(f"{self._about} takes {', '.join(self._names)}; expected a text classifier that takes input_ids.")
         self.bytes = sum(file.stat().st_size for file in folder.glob(f"{program.stem}*") if file.suffix != ".json")
-        width = self.logits(["A text."]).shape[1]
+        width = self.logits(["A text."]).shape[-1]
         if width != len(self.labels):
             raise InputError(f"{self._about} gives {width} outputs, but its config.json names {len(self.labels)} classes.")
 
@@ -94,7 +92,7 @@ class ExportedClassifier:
     def logits(
         self, texts: Sequence[str], text_pairs: Sequence[str] | None = None, batch_rows: int = BATCH_ROWS
     ) -> np.ndarray:
-        """Return (N, K) float32 logits.
+        """Return (N, K) float32 logits; of words (N, W, K), with -inf where a word has no token.
 
         Args:
             texts: N texts.
@@ -105,7 +103,7 @@ class ExportedClassifier:
             InputError: The program fails.
         """
         if not len(texts):
-            return np.empty((0, len(self.labels)), np.float32)
+            return none(len(self.labels), self.kind.of_words).numpy()
         given = list(texts) if text_pairs is None else list(zip(texts, text_pairs, strict=True))
         encoded = self._tokenizer.encode_batch(given)
         order = sorted(range(len(encoded)), key=lambda row: len(encoded[row].ids))
@@ -119,8 +117,11 @@ class ExportedClassifier:
                     break
                 rows.append(order.pop(0))
             inputs = self._inputs([encoded[row] for row in rows])
-            answers |= dict(zip(rows, self._answer(inputs), strict=True))
-        return np.stack([answers[row] for row in range(len(encoded))])
+            found: Iterable[np.ndarray] = self._answer(inputs)
+            if self.kind.of_words:
+                found = [_words(output, texts[row], encoded[row]) for output, row in zip(found, rows, strict=True)]
+            answers |= dict(zip(rows, found, strict=True))
+        return outputs_below([answers[row][None] for row in range(len(encoded))])
 
     def cut_share(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> float:
         """Return the share of texts that are longer than what is read of them; of many, some are looked at."""
@@ -152,6 +153,12 @@ class ExportedClassifier:
             return self._run(inputs)
         except Exception as error:  # each runtime raises its own
             raise InputError(f"{self._about} cannot classify a text ({_reason(error)}); export the student again.") from error
+
+
+def _words(output: np.ndarray, text: str, encoding: Encoding) -> np.ndarray:
+    """Return the outputs of a text's words, (W, K), of those of its tokens, (L, K)."""
+    places = np.asarray(read_places(words_of(text), encoding.offsets), dtype=np.int64)
+    return np.where(places[:, None] < 0, -np.inf, output[places]).astype(np.float32)
 
 
 def _read_tokenizer(folder: Path, about: str) -> Tokenizer:

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from distill.common import encode
 from distill.common.errors import InputError
+from distill.kinds.rows import outputs_below
+from distill.kinds.word_table import new_table
 from distill.portable.exported import ExportedClassifier
 from distill.student import Student
 from eval.classifiers.scoring import size_and_speed
@@ -21,13 +22,14 @@ TIMED_TEXTS, ROUNDS = 32, 7
 
 
 def student_logits(student: Student, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> np.ndarray:
-    """Return the (N, C) float32 raw outputs of the student in PyTorch."""
-    table = encode.token_table(student.model, student.tokenizer, student.max_length)
+    """Return the (N, C) float32 raw outputs of the student in PyTorch; of words (N, W, C)."""
+    table = new_table(student.kind, student.model, student.tokenizer, student.max_length)
     table.put(torch.arange(len(texts)), texts, text_pairs)
     parts = []
     with torch.inference_mode():
         for rows in torch.arange(len(texts)).split(BATCH):
-            parts.append(student.model(**table.gather(rows, student.device)).logits.float().cpu())
+            logits = student.model(**table.gather(rows, student.device)).logits
+            parts.append(table.outputs_of(logits, rows).float().cpu())
     return torch.cat(parts).numpy()
 
 
@@ -56,11 +58,11 @@ def compare(student: Student, program: ExportedClassifier, texts: Sequence[str],
     wanted = student_logits(student, asked, seconds)
     alone = [0, len(asked) - 2, len(asked) - 1]
     given = program.logits(asked, seconds, BATCH)
-    by_itself = np.concatenate([program.logits([asked[row]], [seconds[row]] if seconds else None) for row in alone])
+    by_itself = outputs_below([program.logits([asked[row]], [seconds[row]] if seconds else None) for row in alone])
     first, second, lone = (student.kind.answers(torch.from_numpy(rows)) for rows in (wanted, given, by_itself))
     same = student.kind.alike(first, second)
     same[alone] &= student.kind.alike(first[alone], lone)
-    difference = max(float(np.abs(wanted - given).max()), float(np.abs(wanted[alone] - by_itself).max()))
+    difference = max(_difference(wanted, given), _difference(wanted[alone], by_itself))
     agreement = float(same.double().mean())
     if not agreement >= LEAST_AGREEMENT:
         raise InputError(
@@ -69,6 +71,13 @@ def compare(student: Student, program: ExportedClassifier, texts: Sequence[str],
             "give --texts with texts of its task."
         )
     return {"agreement": agreement, "largest_logit_difference": difference}
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the largest difference of raw outputs; that of words without a token, which both have as -inf, is 0."""
+    one, other = np.split(outputs_below([one, other]), 2)
+    with np.errstate(invalid="ignore"):
+        return float(np.abs(np.where(one == other, 0.0, one - other)).max())
 
 
 def timings(student: Student, programs: Mapping[str, ExportedClassifier], texts: Sequence[str]) -> dict[str, dict[str, Any]]:

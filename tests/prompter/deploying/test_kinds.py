@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification
 
 from distill.common.errors import InputError
 from distill.kinds.classes import PAIR
 from distill.kinds.kind import Kind
 from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.scores import Score
+from distill.kinds.tokens import Tokens
 from distill.student import Student
 from distill.teachers.loading import load_teacher
 from eval.classifiers.calibration import stored_calibration
@@ -138,3 +139,24 @@ def test_what_has_no_threshold_is_refused_by_name(tmp_path: Path, capsys: pytest
     with pytest.raises(InputError, match="text_pairs is missing: the student reads two texts"):
         cascade(["good"])
     assert len(cascade(["good"], ["bad"])) == 1 and stored_calibration(opened(pair).model.config, "") is None
+
+
+def test_a_program_tags_the_words_that_the_student_tags(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    torch.manual_seed(0)
+    tokenizer, tags = word_tokenizer(), ["O", "B-a", "I-a"]
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=1, intermediate_size=32,
+        max_position_embeddings=64, num_labels=3,
+    )  # fmt: skip
+    student = Student(BertForTokenClassification(config), tokenizer, torch.device("cpu"), tags, "student", Tokens(tuple(tags)))
+    student.max_length = 12
+    student.save(tmp_path / "student")
+    line = ["export-student", str(tmp_path / "student"), "--to", str(tmp_path / "onnx"), "--format", "onnx"]
+    assert main([*line, "--quiet"]) == 0
+    program = load_teacher(str(tmp_path / "onnx"), "cpu")
+    texts = [*some_texts(20), "", "a " * 50, "...!?"]
+    answers, expected = program(texts), student.answers(texts)
+    assert program.kind == student.kind
+    assert torch.equal((answers != 0).any(-1), (expected != 0).any(-1))
+    torch.testing.assert_close(answers, expected, atol=1e-4, rtol=1e-4)
