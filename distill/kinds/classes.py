@@ -115,6 +115,10 @@ class Classes:
         """Return `KL(p_T || p_S)` in nats."""
         return kl(teacher, student)
 
+    def target_loss(self, answers: Tensor, targets: Tensor) -> Tensor:
+        """Return the cross-entropy with the target class."""
+        return -answers.gather(1, targets[:, None]).squeeze(1)
+
     def decisions(self, answers: Tensor) -> Tensor:
         """Return the likeliest class, (N, 1)."""
         return answers.argmax(dim=1, keepdim=True)

@@ -108,6 +108,10 @@ class Kind(Protocol):
         """Return what the loss measures, without temperature, (N,) >= 0: nats, or squares of the range."""
         ...
 
+    def target_loss(self, answers: Tensor, targets: Tensor) -> Tensor:
+        """Return what a sample goes down, by its gradient, to reach its target (N,) int64 in 0..G-1: (N,) >= 0, 0 there."""
+        ...
+
     def decisions(self, answers: Tensor) -> Tensor:
         """Return what the answers decide, (N, D) int64 in 0..O-1, -1 for no decision; agreement and kappa compare these."""
         ...

@@ -120,6 +120,10 @@ class Labels:
         no = (1 - p) * (logsigmoid(-teacher.double()) - logsigmoid(-student.double()))
         return (yes + no).mean(dim=1).float()
 
+    def target_loss(self, answers: Tensor, targets: Tensor) -> Tensor:
+        """Return the cross-entropy with a yes to the target label; the others are free."""
+        return -logsigmoid(answers.gather(1, targets[:, None]).squeeze(1))
+
     def decisions(self, answers: Tensor) -> Tensor:
         """Return whether each label is given, (N, K) of 0 and 1: its probability is above one half."""
         return (answers > 0).long()

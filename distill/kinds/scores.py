@@ -126,6 +126,11 @@ class Score:
         """Return the squared distance in units of the range."""
         return ((teacher - student)[:, 0] / (self.high - self.low)).square()
 
+    def target_loss(self, answers: Tensor, targets: Tensor) -> Tensor:
+        """Return the squared distance from the middle of the target step, in units of the range."""
+        middle = (targets + 0.5) / len(STEPS)
+        return ((answers[:, 0] - self.low) / (self.high - self.low) - middle).square()
+
     def decisions(self, answers: Tensor) -> Tensor:
         """Return the step that the value lies in, (N, 1)."""
         return self.group(answers)[:, None]

@@ -209,6 +209,10 @@ class Tokens:
         apart = (teacher.exp() * (teacher - student)).sum(dim=-1)
         return self._mean(apart, (answered(teacher) & answered(student)).float())
 
+    def target_loss(self, answers: Tensor, targets: Tensor) -> Tensor:
+        """Return how unlikely the target is, `-log` of what `probabilities` says of it."""
+        return -self.probabilities(answers).gather(1, targets[:, None]).squeeze(1).clamp(min=1e-9).log()
+
     def decisions(self, answers: Tensor) -> Tensor:
         """Return the tag of each word, (N, W); -1 where there is none."""
         return torch.where(answered(answers), answers.nan_to_num(nan=0.0).argmax(dim=-1), -1)

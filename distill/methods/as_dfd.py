@@ -7,7 +7,8 @@ adversarially. The student is distilled on them. No text, corpus or language mod
 What is ours: every formula. A sample begins as noise with the mean and spread of the teacher's word embeddings, between the
 embeddings of the tokenizer's two special tokens, which stay. An inner loop then moves it. At each step the teacher is asked
 about the sample and differentiated. The sample goes down the gradient of `CE(T(E), y)` for a class y drawn uniformly, by a
-step of fixed size. After every k-th step it also goes up the gradient of the student's masked-embedding loss
+step of fixed size. (For teachers of other kinds, y is a label that shall be given, or a step of a range of values; see
+`Kind.target_loss`.) After every k-th step it also goes up the gradient of the student's masked-embedding loss
 (`distill.masked_embeddings`), towards what the student understands least. The student learns from the last few stages of each
 sample, whose answers were paid for on the way, and from the masked-embedding loss.
 
@@ -35,7 +36,7 @@ from distill.common.files import read_json, replace_folder, write_json
 from distill.common.precision import autocast
 from distill.common.seeding import random_generator
 from distill.distiller import Distiller
-from distill.embedded import classify, inner_positions, nearest_texts, padding_mask, segment_types, word_table
+from distill.embedded import inner_positions, nearest_texts, padding_mask, raw_outputs, segment_types, word_table
 from distill.masked_embeddings import MaskedEmbeddings
 from distill.methods.config import AsDfdConfig
 from distill.methods.synthesizer import Step, white_box
@@ -114,7 +115,7 @@ class AsDfd:
             as text. Metrics: see `_craft`.
 
         Raises:
-            InputError: The cross-entropy is no longer finite.
+            InputError: The loss is no longer finite.
         """
         config = self.config
         samples = min(config.embeddings_batch_size, max(1, left // config.inner_steps))
@@ -139,14 +140,14 @@ class AsDfd:
         Args:
             embeddings: (N, L, H), the first stages.
             lengths: (N,), their lengths.
-            targets: (N,), the class that each sample is moved to, on the device of the embeddings.
+            targets: (N,), the target that each sample is moved to, on the device of the embeddings.
             stages: Number of stages, at least 1.
 
         Returns:
-            The last `inner_keep` stages with the teacher's answers (N, K), and metrics: `inner_loss_first` and
-            `inner_loss_last`, the cross-entropy with the target at the first and the last stage; `wanted_confidence`, the
-            mean probability of the target at the last stage; `masked_loss` of the student, before the last move that
-            raised it.
+            The last `inner_keep` stages with the teacher's answers (N, C), and metrics: `inner_loss_first` and
+            `inner_loss_last`, the cross-entropy with the target, or its counterpart, at the first and the last stage;
+            `wanted_confidence`, the mean of `exp(-loss)` at the last stage, which is the probability of a target class;
+            `masked_loss` of the student, before the last move that raised it.
         """
         config = self.config
         mask = padding_mask(lengths, embeddings.shape[1]).to(embeddings.device)
@@ -154,13 +155,12 @@ class AsDfd:
         kept: list[tuple[Tensor, Tensor]] = []
         metrics: dict[str, float] = {}
         for stage in range(stages):
-            log_probs, gradient = self._ask(embeddings, mask, targets, stage < stages - 1)
+            answers, losses, gradient = self._ask(embeddings, mask, targets, stage < stages - 1)
             if stage >= stages - config.inner_keep:
-                kept.append((embeddings, log_probs))
+                kept.append((embeddings, answers))
             if stage in (0, stages - 1):
-                chosen = log_probs.gather(1, targets[:, None])
-                metrics["inner_loss_first" if stage == 0 else "inner_loss_last"] = float(-chosen.mean())
-                metrics["wanted_confidence"] = float(chosen.exp().mean())
+                metrics["inner_loss_first" if stage == 0 else "inner_loss_last"] = float(losses.mean())
+                metrics["wanted_confidence"] = float((-losses).exp().mean())
             if gradient is None:
                 continue
             embeddings = embeddings - self._move(gradient, inner)
@@ -200,7 +200,7 @@ class AsDfd:
         config = self.config
         source = random_generator(self.seed, "as-dfd", self.steps)
         lengths = torch.randint(self._shortest, config.embeddings_max_length + 1, (samples,), generator=source)
-        targets = torch.randint(len(self._teacher.labels), (samples,), generator=source)
+        targets = torch.randint(self._teacher.kind.groups(len(self._teacher.labels)), (samples,), generator=source)
         device = self._teacher.device
         width = padded_length(int(lengths.max()), config.embeddings_max_length, length_step(device))
         noise = torch.randn(samples, width, len(self._mean), generator=source).to(device)
@@ -212,17 +212,20 @@ class AsDfd:
             embeddings[row, begin : begin + len(self._between)] = self._middle
         return embeddings * padding_mask(lengths, width).to(device)[..., None], lengths, targets
 
-    def _ask(self, embeddings: Tensor, mask: Tensor, targets: Tensor, differentiate: bool) -> tuple[Tensor, Tensor | None]:
-        """Return the teacher's answers (N, K) and, if asked for, the gradient (N, L, H) of the cross-entropy.
+    def _ask(
+        self, embeddings: Tensor, mask: Tensor, targets: Tensor, differentiate: bool
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return the teacher's answers (N, C), the losses (N,) and, if asked for, the gradient (N, L, H) of the losses.
 
-        The cross-entropy is a sum over the batch, so that the gradient of a sample does not depend on the size of the batch.
+        The loss is a sum over the batch, so that the gradient of a sample does not depend on the size of the batch.
         """
         with torch.set_grad_enabled(differentiate):
             embeddings = embeddings.detach().requires_grad_(differentiate)
-            log_probs = classify(self._teacher.model, embeddings, mask, segment_types(self._teacher.model, embeddings, mask))
-            loss = -log_probs.gather(1, targets[:, None]).sum()
-        gradient = torch.autograd.grad(loss, embeddings)[0] if differentiate else None
-        return log_probs.detach(), gradient
+            types = segment_types(self._teacher.model, embeddings, mask)
+            answers = self._teacher.kind.answers(raw_outputs(self._teacher.model, embeddings, mask, types))
+            losses = self._teacher.kind.target_loss(answers, targets)
+        gradient = torch.autograd.grad(losses.sum(), embeddings)[0] if differentiate else None
+        return answers.detach(), losses.detach(), gradient
 
     def _around_pairs(self) -> tuple[list[int], list[int]]:
         """Return the special tokens at the ends of a pair, and those between its texts.
@@ -283,6 +286,7 @@ class AsDfd:
             source=self.name,
             embeddings=embeddings.cpu(),
             lengths=lengths,
+            kind=self._teacher.kind,
         )
 
     def _masked_embeddings(self, student: Student) -> MaskedEmbeddings:

@@ -16,6 +16,7 @@ import torch
 
 from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
+from distill.methods.table import METHODS
 from distill.teachers.base import Teacher
 from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -84,13 +85,19 @@ def white_box(teacher: Teacher | CachedTeacher, method: str) -> TransformersTeac
     """Return the teacher with its weights.
 
     Raises:
-        InputError: The teacher is a black box, or its weights are in float16.
+        InputError: The teacher is a black box, of a kind that the method is not for, or its weights are in float16.
     """
     inside = teacher.white_box if isinstance(teacher, CachedTeacher) else teacher
     if not isinstance(inside, TransformersTeacher):
         raise InputError(
             f"method: '{method}' follows the teacher's gradients, and {teacher.path} only answers texts; "
             "what works with a black box: prompter train, and prompter distill --from a run, a dataset or a text file"
+        )
+    if inside.kind.name not in METHODS[method].kinds:
+        others = [other.name for other in METHODS.values() if inside.kind.name in other.kinds]
+        raise InputError(
+            f"method: '{method}' is for teachers of the kinds {', '.join(METHODS[method].kinds)}, and {inside.path} is of the "
+            f"kind {inside.kind.name}; choose {' or '.join([*others, 'prompter train'])}."
         )
     if inside.model.dtype == torch.float16:
         raise InputError(

@@ -9,7 +9,8 @@ The loss of a batch of rewritings is
 
     w_s mean H(p_T(x)) - w_d H(mean p_T(x)) - w_h mean KL(p_T(x) || p_S(x)) + w_l mean KL(G || G_0)
 
-with teacher T, student S, the rewriter G, and the untuned rewriter G_0; the last divergence is taken at each token. A token is
+with teacher T, student S, the rewriter G, and the untuned rewriter G_0; the last divergence is taken at each token. Of a
+teacher that gives several labels, the other terms are means over its labels. A token is
 a straight-through Gumbel choice. First x is drawn token by token. Then one parallel pass gives all distributions again, and
 the Gumbel noise is drawn given the tokens, so that choice and sample are the same text (`distill.methods.soft_texts`).
 `distill.methods.token_map` connects the vocabularies.
@@ -49,7 +50,7 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.seeding import random_generator
 from distill.distiller import Distiller
-from distill.embedded import classify, word_table
+from distill.embedded import raw_outputs, word_table
 from distill.kinds.found import written
 from distill.losses import entropy, kl
 from distill.methods.config import T3Config
@@ -275,10 +276,9 @@ class TextToText:
         logits = rewriter.logits(inputs, tokens)
         noise = random_generator(self.seed, "t3", "gumbel", self.updates_done, device=logits.device)
         soft = soft_choice(logits, tokens.ids, self.config.rewriter_temperature, noise)
-        p_teacher = classify(
-            self.white_box.model, *self._embedded(sources, tokens, soft, self.white_box, self.teacher_table, self.to_teacher)
-        )
-        loss, parts, terms = self._task_terms(sources, tokens, soft, p_teacher, student_table)
+        embedded = self._embedded(sources, tokens, soft, self.white_box, self.teacher_table, self.to_teacher)
+        answers = self.white_box.kind.answers(raw_outputs(self.white_box.model, *embedded))
+        loss, parts, terms = self._task_terms(sources, tokens, soft, answers, student_table)
         log_probs = logits.log_softmax(dim=-1)
         if self.config.rewriter_language:
             untuned = rewriter.logits(inputs, tokens, tuned=False).log_softmax(dim=-1)
@@ -296,8 +296,8 @@ class TextToText:
         metrics = {f"rewriter/{name}": float(term.detach()) for name, term in terms.items()}
         metrics["rewriter/reused"] = float(exact.float().mean())
         kept = [row for row, alike in enumerate(exact.tolist()) if alike]
-        answers = p_teacher.detach().cpu()[exact]
-        return self._batch([sources[row] for row in kept], [texts[row] for row in kept], answers), metrics
+        known = answers.detach().cpu()[exact]
+        return self._batch([sources[row] for row in kept], [texts[row] for row in kept], known), metrics
 
     def _embedded(
         self,
@@ -308,7 +308,7 @@ class TextToText:
         table: Tensor,
         mapped: TokenMap,
     ) -> tuple[Tensor, ...]:
-        """Return what teacher or student reads of rewritten texts, for `classify`."""
+        """Return what teacher or student reads of rewritten texts, for `raw_outputs`."""
         if not self.pairs:
             return embed_texts(tokens, soft, table, reader.model, mapped)
         firsts = before_second(reader.tokenizer, sources, mapped, self._half)
@@ -316,24 +316,27 @@ class TextToText:
         return (embeddings, mask) if types is None else (embeddings, mask, types)
 
     def _task_terms(
-        self, sources: list[str], tokens: RewrittenTokens, soft: Tensor, p_teacher: Tensor, student_table: Tensor
+        self, sources: list[str], tokens: RewrittenTokens, soft: Tensor, answers: Tensor, student_table: Tensor
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Compute specificity, diversity and hardness of a batch of N rewritings.
 
         Returns:
             Their sum in the loss, a scalar; what each rewriting adds to it, (N,); and the terms by name.
         """
-        config, student = self.config, self.distiller.student
+        config, student, kind = self.config, self.distiller.student, self.white_box.kind
+        p_teacher = kind.choices(answers)
+        assert p_teacher is not None  # a teacher without was refused
         mean_answer = p_teacher.logsumexp(dim=0, keepdim=True) - math.log(len(p_teacher))
-        terms = {"specificity": entropy(p_teacher).mean(), "diversity": entropy(mean_answer)[0]}
+        unsure = entropy(p_teacher).mean(dim=1)  # over the labels, where there are several
+        terms = {"specificity": unsure.mean(), "diversity": entropy(mean_answer).mean()}
         loss = config.rewriter_specificity * terms["specificity"] - config.rewriter_diversity * terms["diversity"]
         # The share of a rewriting in the entropy of the mean answer is the cross-entropy of its own answer with that mean.
-        parts = config.rewriter_specificity * entropy(p_teacher)
-        parts = parts + config.rewriter_diversity * (p_teacher.exp() * mean_answer).sum(dim=1)
+        parts = config.rewriter_specificity * unsure
+        parts = parts + config.rewriter_diversity * (p_teacher.exp() * mean_answer).sum(dim=2).mean(dim=1)
         if config.rewriter_hardness:
             read = self._embedded(sources, tokens, soft, student, student_table, self.to_student)
-            p_student = classify(student.model, *read)
-            divergence = kl(p_teacher, p_student.to(p_teacher.device))
+            outputs = raw_outputs(student.model, *read)
+            divergence = kind.divergence(answers, kind.answers(outputs).to(answers.device))
             terms["hardness"] = divergence.mean()
             loss = loss - config.rewriter_hardness * terms["hardness"]
             parts = parts - config.rewriter_hardness * divergence
@@ -384,5 +387,5 @@ class TextToText:
 
     def _batch(self, sources: list[str], texts: list[str], predictions: Tensor) -> SyntheticBatch:
         columns = (sources, texts) if self.pairs else (texts, None)
-        nothing, topics = torch.full((len(texts),), -1), [""] * len(texts)
-        return SyntheticBatch(columns[0], predictions, nothing, topics, "rewritten", columns[1])
+        nothing, topics, kind = torch.full((len(texts),), -1), [""] * len(texts), self.white_box.kind
+        return SyntheticBatch(columns[0], predictions, nothing, topics, "rewritten", columns[1], kind=kind)

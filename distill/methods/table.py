@@ -32,6 +32,7 @@ class Method:
         settings: Its settings class.
         needs_corpus: Whether it starts from general text.
         grade: What it needs beside the teacher: "nothing" or "corpus".
+        kinds: Names of the kinds of teachers that it is for, see `distill.kinds`.
         entry: "module:class" of its synthesizer.
     """
 
@@ -39,6 +40,7 @@ class Method:
     settings: type
     needs_corpus: bool
     grade: str
+    kinds: tuple[str, ...]
     entry: str
 
     def new(
@@ -69,9 +71,30 @@ class Method:
         return synthesizer(settings, teacher, distiller, seed=seed, **own_model)
 
 
-AS_DFD = Method("as-dfd", AsDfdConfig, needs_corpus=False, grade="nothing", entry="distill.methods.as_dfd:AsDfd")
-ZERO_SHOT = Method("zero-shot", ZeroShotConfig, needs_corpus=True, grade="corpus", entry="distill.methods.zero_shot:ZeroShot")
-T3 = Method("t3", T3Config, needs_corpus=True, grade="corpus", entry="distill.methods.t3:TextToText")
+AS_DFD = Method(
+    "as-dfd",
+    AsDfdConfig,
+    needs_corpus=False,
+    grade="nothing",
+    kinds=("single", "pair", "multi_label", "score", "score_pair"),
+    entry="distill.methods.as_dfd:AsDfd",
+)
+ZERO_SHOT = Method(
+    "zero-shot",
+    ZeroShotConfig,
+    needs_corpus=True,
+    grade="corpus",
+    kinds=("single", "pair", "multi_label", "score", "score_pair"),
+    entry="distill.methods.zero_shot:ZeroShot",
+)
+T3 = Method(
+    "t3",
+    T3Config,
+    needs_corpus=True,
+    grade="corpus",
+    kinds=("single", "pair", "multi_label"),  # its loss asks how sure the teacher is, which a number does not say
+    entry="distill.methods.t3:TextToText",
+)
 
 METHODS = {method.name: method for method in (AS_DFD, ZERO_SHOT, T3)}
 

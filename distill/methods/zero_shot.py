@@ -12,8 +12,8 @@ of the filler, then 100 steps of the student; the student learns from clean and 
 
 Ours: the filler ascends the true `KL(p_T || p_S) - w L_MLM`, where L_MLM is the cross-entropy of the masked tokens. (The
 published code ascends a cross-entropy. That is larger by the teacher's entropy, and so also rewards texts that the teacher is
-unsure about.) The student also learns from the texts of the filler's steps, whose answers are paid for.
-A token map connects a filler to classifiers with another vocabulary.
+unsure about.) The KL is `Kind.divergence` where the teacher is of another kind. The student also learns from the texts of the
+filler's steps, whose answers are paid for. A token map connects a filler to classifiers with another vocabulary.
 """
 
 import math
@@ -30,8 +30,7 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.common.seeding import random_generator
 from distill.distiller import Distiller
-from distill.embedded import classify, word_table
-from distill.losses import kl
+from distill.embedded import raw_outputs, word_table
 from distill.methods.config import ZeroShotConfig
 from distill.methods.corpus import rows_at, second_sentences
 from distill.methods.filler import Filler, Gaps
@@ -198,7 +197,7 @@ class ZeroShot:
             answered: Gets the texts with the teacher's answers, which are paid for, for the student.
 
         Returns:
-            `disagreement`: mean KL divergence of teacher and student before the step, in nats; `masked_lm_loss`: the
+            `disagreement`: mean divergence of teacher and student before the step, in nats for classes; `masked_lm_loss`: the
             cross-entropy of the masked tokens; `kept`: the share of the texts that the student gets.
         """
         config = self.config
@@ -208,7 +207,7 @@ class ZeroShot:
         random = random_generator(self.seed, "zero-shot choice", self.updates)
         tokens, soft = gumbel_choice(logits, config.fill_temperature, random)
         of_teacher, of_student = (self._predictions(model, table, gaps, tokens, soft) for model, table in classifiers)
-        disagreement = kl(of_teacher, of_student).mean()
+        disagreement = self.white_box.kind.divergence(of_teacher, of_student).mean()
         masked_lm_loss = nn.functional.cross_entropy(logits, gaps.ids[gaps.hidden])
         self._descend(config.masked_lm_weight * masked_lm_loss - disagreement)
         answered.append(self._answered(gaps, tokens, of_teacher.detach().float().cpu()))
@@ -231,10 +230,11 @@ class ZeroShot:
         self.updates += 1
 
     def _predictions(self, model: PreTrainedModel, table: Tensor, gaps: Gaps, tokens: Tensor, soft: Tensor) -> Tensor:
-        """Return a classifier's (N, K) log-probabilities of filled texts, with gradients to the filler."""
+        """Return a classifier's (N, C) answers to filled texts, with gradients to the filler."""
         embeddings = table[gaps.ids]
         embeddings[gaps.hidden] = embed_choice(tokens, soft, table)
-        return classify(model, embeddings, gaps.mask, gaps.types if self.config.sentence_pairs else None)
+        outputs = raw_outputs(model, embeddings, gaps.mask, gaps.types if self.config.sentence_pairs else None)
+        return self.white_box.kind.answers(outputs)
 
     def _answered(self, gaps: Gaps, tokens: Tensor, predictions: Tensor) -> SyntheticBatch:
         """Return the texts of a step of the filler with the teacher's answers.
@@ -248,7 +248,7 @@ class ZeroShot:
         ids = gaps.ids.masked_scatter(gaps.hidden, tokens)
         read = [self.read_as[row[mask]].tolist() for row, mask in zip(ids.cpu(), gaps.mask.bool().cpu(), strict=True)]
         same = [row for row, (one, other) in enumerate(zip(read, again, strict=True)) if one == other]
-        batch = SyntheticBatch(filled, predictions, torch.full((len(filled),), -1), [""] * len(filled), self.name, pairs)
+        batch = self._batch(filled, pairs, predictions)
         return batch.select(same)
 
     def _texts(self, count: int) -> SyntheticBatch:
@@ -264,7 +264,7 @@ class ZeroShot:
         if pairs is not None:
             seconds = [text for row in zip(*(version[1] or [] for version in versions), strict=True) for text in row][:count]
         predictions = self.teacher(mixed, seconds)
-        return SyntheticBatch(mixed, predictions, torch.full((count,), -1), [""] * count, self.name, seconds)
+        return self._batch(mixed, seconds, predictions)
 
     @torch.no_grad()
     def _filled(self, texts: list[str], pairs: list[str] | None) -> tuple[list[str], list[str] | None]:
@@ -290,3 +290,7 @@ class ZeroShot:
         pairs = second_sentences(self.corpus, rows, self.seed, self.read) if self.config.sentence_pairs else None
         self.read += count
         return [self.corpus[row] for row in rows], pairs
+
+    def _batch(self, texts: list[str], pairs: list[str] | None, answers: Tensor) -> SyntheticBatch:
+        none, rows = torch.full((len(texts),), -1), len(texts)
+        return SyntheticBatch(texts, answers, none, [""] * rows, self.name, pairs, kind=self.white_box.kind)

@@ -214,7 +214,8 @@ def test_a_budget_is_spent_exactly(
 def counting(asked: list[int]):
     def ask(embeddings: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor, differentiate: bool):
         asked.append(len(embeddings))
-        return torch.full((len(embeddings), 3), 1 / 3).log(), torch.ones_like(embeddings) if differentiate else None
+        answers = torch.full((len(embeddings), 3), 1 / 3).log()
+        return answers, -answers[:, 0], torch.ones_like(embeddings) if differentiate else None
 
     return ask
 
