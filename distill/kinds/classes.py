@@ -1,14 +1,15 @@
 """One class for each text, or for each pair of texts. Answers are log-probabilities (N, K)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from distill.kinds.reading import log_probabilities
+from distill.kinds.reading import SMALLEST_PROBABILITY, log_probabilities
 from distill.losses import hard_label_loss, kd_loss, kl
 
 
@@ -24,6 +25,9 @@ class Classes:
     fewest: int = 2
     of_words: bool = False
     problem_type: None = None
+    noun: str = "class"
+    columns: tuple[str, ...] = ("label", "teacher_probs", "confidence")
+    stored_in: str = "teacher_probs"
 
     @property
     def name(self) -> str:
@@ -33,6 +37,10 @@ class Classes:
     def targets(self, labels: Sequence[str]) -> list[str]:
         """Return the classes."""
         return list(labels)
+
+    def named_by(self, targets: Sequence[str]) -> list[str]:
+        """Return the targets."""
+        return list(targets)
 
     def groups(self, columns: int) -> int:
         """Return K."""
@@ -57,6 +65,30 @@ class Classes:
     def shown(self, answers: Tensor) -> Tensor:
         """Return the probabilities of the classes."""
         return answers.exp()
+
+    def cells(self, shown: Sequence[float] | None) -> dict[str, Any]:
+        """Return the likeliest class, -1 for none, the probabilities, and the largest of them.
+
+        Examples:
+            >>> Classes().cells([0.25, 0.75])
+            {'label': 1, 'teacher_probs': [0.25, 0.75], 'confidence': 0.75}
+        """
+        if shown is None:
+            return {"label": -1, "teacher_probs": None, "confidence": None}
+        confidence = max(shown)
+        return {"label": list(shown).index(confidence), "teacher_probs": list(shown), "confidence": confidence}
+
+    def given(self, cells: Mapping[str, Any]) -> list[int]:
+        """Return the likeliest class."""
+        return [cells["label"]] if cells["label"] >= 0 else []
+
+    def said(self, cells: Mapping[str, Any], names: Sequence[str]) -> str:
+        """Return the name of the likeliest class."""
+        return names[cells["label"]]
+
+    def restored(self, values: np.ndarray) -> Tensor:
+        """Return the log-probabilities of rounded probabilities."""
+        return torch.from_numpy(values).clamp_min(SMALLEST_PROBABILITY).log().log_softmax(dim=1)
 
     def loss(self, outputs: Tensor, teacher: Tensor, temperature: float, hard_weight: float) -> Tensor:
         """Return Hinton's loss, see `distill.losses.kd_loss`, or its mixture with the cross-entropy of the likeliest class."""

@@ -1,6 +1,6 @@
 """Find out which kind a classifier is: what the user says, and else what its files say."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from distill.common.errors import InputError
@@ -88,6 +88,27 @@ def given_by(values: Any) -> GivenKind | None:
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
         return None
     return GivenKind(values["kind"], float(low), float(high), tuple(tags))
+
+
+def kind_by_columns(columns: Container[str]) -> Kind:
+    """Return the kind that the columns of a dataset stand for, but for how many texts an answer is about, and its range."""
+    return next((kind for kind in (MULTI_LABEL, Score()) if kind.columns[0] in columns), SINGLE)
+
+
+def shown_kind(kind: Kind) -> str:
+    """Return a kind in words.
+
+    Examples:
+        >>> shown_kind(Score(1.0, 5.0))
+        'score from 1 to 5'
+    """
+    return kind.name + (f" from {kind.low:g} to {kind.high:g}" if isinstance(kind, Score) else "")
+
+
+def kind_in(values: Any) -> Kind:
+    """Return the kind that `written` has put into a file: `single` where it has put nothing."""
+    given = given_by(values)
+    return _kind(given.name, given) if given else SINGLE
 
 
 def _stored(config: Any) -> GivenKind | None:

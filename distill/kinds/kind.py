@@ -8,8 +8,8 @@ A text can be asked for one of G *targets*: a class, a label, or a step of a ran
 its *group*, so that texts can be balanced over what was answered.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -25,6 +25,9 @@ class Kind(Protocol):
         of_words: Whether each word of a text has an answer. Then a tensor of answers is (N, W, C), with a row of zeros where
             there is no word; see `distill.kinds.words` for what a word is.
         problem_type: As the configuration of a Hugging Face model names the kind; None where it need not.
+        noun: What people call a target.
+        columns: Columns of a dataset that hold an answer.
+        stored_in: The one of them that `restored` reads answers from again.
     """
 
     @property
@@ -42,8 +45,21 @@ class Kind(Protocol):
     @property
     def problem_type(self) -> str | None: ...  # noqa: D102
 
+    @property
+    def noun(self) -> str: ...  # noqa: D102
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    @property
+    def stored_in(self) -> str: ...  # noqa: D102
+
     def targets(self, labels: Sequence[str]) -> list[str]:
         """Return the names of the G targets."""
+        ...
+
+    def named_by(self, targets: Sequence[str]) -> list[str]:
+        """Return names of the numbers of an answer, where files give those of the targets."""
         ...
 
     def groups(self, columns: int) -> int:
@@ -71,6 +87,22 @@ class Kind(Protocol):
 
     def shown(self, answers: Tensor) -> Tensor:
         """Return what files and people get, (N, C): probabilities, or values."""
+        ...
+
+    def cells(self, shown: Sequence[float] | None) -> dict[str, Any]:
+        """Return a dataset's `columns` for one answer, a row of what `shown` gives; None for an unusable one."""
+        ...
+
+    def given(self, cells: Mapping[str, Any]) -> list[int]:
+        """Return the targets that an answer in a dataset meets: those that it is counted for; none where it is unusable."""
+        ...
+
+    def said(self, cells: Mapping[str, Any], names: Sequence[str]) -> str:
+        """Return a usable answer in a dataset in words, with the names of the targets."""
+        ...
+
+    def restored(self, values: np.ndarray) -> Tensor:
+        """Return the answers (N, C) of what the column `stored_in` holds, (N, C) float32."""
         ...
 
     def loss(self, outputs: Tensor, teacher: Tensor, temperature: float, hard_weight: float) -> Tensor:

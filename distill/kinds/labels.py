@@ -1,8 +1,9 @@
 """Several labels for each text, each true or not by itself. Answers are log-odds (N, K)."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,10 +29,17 @@ class Labels:
     fewest: int = 1
     of_words: bool = False
     problem_type: str = "multi_label_classification"
+    noun: str = "label"
+    columns: tuple[str, ...] = ("labels", "teacher_probs", "confidence")
+    stored_in: str = "teacher_probs"
 
     def targets(self, labels: Sequence[str]) -> list[str]:
         """Return the labels."""
         return list(labels)
+
+    def named_by(self, targets: Sequence[str]) -> list[str]:
+        """Return the targets."""
+        return list(targets)
 
     def groups(self, columns: int) -> int:
         """Return K."""
@@ -62,6 +70,30 @@ class Labels:
     def shown(self, answers: Tensor) -> Tensor:
         """Return the probability of each label."""
         return answers.sigmoid()
+
+    def cells(self, shown: Sequence[float] | None) -> dict[str, Any]:
+        """Return the labels above one half, all probabilities, and that of the answer to the least sure label.
+
+        Examples:
+            >>> Labels().cells([0.75, 0.25, 0.875])
+            {'labels': [0, 2], 'teacher_probs': [0.75, 0.25, 0.875], 'confidence': 0.75}
+        """
+        if shown is None:
+            return {"labels": None, "teacher_probs": None, "confidence": None}
+        given = [index for index, probability in enumerate(shown) if probability > 0.5]
+        return {"labels": given, "teacher_probs": list(shown), "confidence": min(max(p, 1.0 - p) for p in shown)}
+
+    def given(self, cells: Mapping[str, Any]) -> list[int]:
+        """Return the labels above one half."""
+        return list(cells["labels"] or [])
+
+    def said(self, cells: Mapping[str, Any], names: Sequence[str]) -> str:
+        """Return the names of the labels above one half."""
+        return ", ".join(names[index] for index in cells["labels"]) or "none"
+
+    def restored(self, values: np.ndarray) -> Tensor:
+        """Return the log-odds of probabilities."""
+        return self.read(values.astype(np.float64))[0]
 
     def loss(self, outputs: Tensor, teacher: Tensor, temperature: float, hard_weight: float) -> Tensor:
         """Return the binary `τ² KL(p_T^τ || p_S^τ)`, averaged over texts and labels, with `p^τ = sigmoid(z / τ)`.

@@ -1,7 +1,8 @@
 """A number for each text, or for each pair of texts: a regressor. Answers are values (N, 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,9 @@ class Score:
     fewest: int = 1
     of_words: bool = False
     problem_type: str = "regression"
+    noun: str = "step"
+    columns: tuple[str, ...] = ("score",)
+    stored_in: str = "score"
 
     @property
     def name(self) -> str:
@@ -45,6 +49,10 @@ class Score:
     def targets(self, labels: Sequence[str]) -> list[str]:
         """Return the names of the five steps."""
         return list(STEPS)
+
+    def named_by(self, targets: Sequence[str]) -> list[str]:
+        """Return a name for the number."""
+        return ["score"]
 
     def groups(self, columns: int) -> int:
         """Return 5."""
@@ -75,6 +83,27 @@ class Score:
     def shown(self, answers: Tensor) -> Tensor:
         """Return the values."""
         return answers
+
+    def cells(self, shown: Sequence[float] | None) -> dict[str, Any]:
+        """Return the value.
+
+        Examples:
+            >>> Score(1, 5).cells([4.5])
+            {'score': 4.5}
+        """
+        return {"score": None if shown is None else shown[0]}
+
+    def given(self, cells: Mapping[str, Any]) -> list[int]:
+        """Return the step that the value lies in."""
+        return [] if cells["score"] is None else self.group(torch.tensor([[cells["score"]]])).tolist()
+
+    def said(self, cells: Mapping[str, Any], names: Sequence[str]) -> str:
+        """Return the value."""
+        return f"{cells['score']:.2f}"
+
+    def restored(self, values: np.ndarray) -> Tensor:
+        """Return the values."""
+        return self.read(values.astype(np.float64))[0]
 
     def loss(self, outputs: Tensor, teacher: Tensor, temperature: float, hard_weight: float) -> Tensor:
         """Return the mean squared difference in units of the range. The temperature has no effect.

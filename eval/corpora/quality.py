@@ -195,21 +195,31 @@ def dataset_metrics(
     """
     metrics: dict[str, Any] = {}
     classes, labels, classes_are, confidence = corpus.classes, corpus.labels, corpus.classes_are, corpus.confidence
-    asked = confidence is None and teacher is not None
+    scores = corpus.scores
+    asked = confidence is None and scores is None and teacher is not None
     if asked:
         assert teacher is not None
         say(f"the teacher's predictions for {len(corpus.texts):,} texts")
-        predictions = teacher(corpus.texts).double().exp().numpy()
-        confidence = predictions.max(axis=1)  # NaN stays NaN
-        classes = [None if math.isnan(row.max()) else teacher.labels[row.argmax()] for row in predictions]
-        labels, classes_are = teacher.labels, "label"
+        kind, answers = teacher.kind, teacher(corpus.texts)
+        usable = answers.isfinite().all(dim=1).tolist()
+        cells = [
+            kind.cells(row if said else None) for said, row in zip(usable, kind.shown(answers.double()).tolist(), strict=True)
+        ]
+        labels, classes_are = kind.targets(teacher.labels), kind.columns[0]
+        classes = [labels[one] for row in cells for one in kind.given(row)] + [None] * usable.count(False)
+        if "confidence" in kind.columns:
+            confidence = np.array([row["confidence"] for row in cells], dtype=np.float64)  # NaN for None
+        else:
+            scores = np.array([row["score"] for row in cells], dtype=np.float64)
+    if scores is not None:
+        metrics["scores"] = spread(scores) | {"asked_now": asked}
     if classes is None:
         missing["classes"] = "no label or wanted_label is stored: give --teacher, or an exported dataset"
     else:
-        of = {"label": "the teacher's predictions", "wanted_label": "the target labels"}[classes_are]
+        of = "the target labels" if classes_are == "wanted_label" else "the teacher's predictions"
         metrics["classes"] = {"of": of} | class_balance(classes, labels)
     if confidence is None:
-        missing["confidence"] = NO_ANSWERS
+        missing["confidence"] = NO_ANSWERS if scores is None else "a number does not say how sure the teacher is"
     else:
         known = confidence[~np.isnan(confidence)]
         edges = np.linspace(0, 1, 21)

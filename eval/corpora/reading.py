@@ -13,6 +13,8 @@ import numpy as np
 
 from distill.common.errors import InputError
 from distill.common.hub import HUB_ID
+from distill.kinds.found import kind_by_columns
+from distill.kinds.kind import Kind
 from eval.data.folders import parquet_files, saved_files
 from eval.data.labelled import load_texts
 from eval.data.reading import Columns, read_files
@@ -22,7 +24,9 @@ from eval.data.text_files import TABLES, kind_of
 WORK = ".export"
 """The folder that `prompter export` works in until it writes the recipe."""
 
-COLUMNS = ("label", "wanted_label", "teacher_probs", "confidence", "topic", "lm_logprob", "keep", "drop_reason")
+COLUMNS = (
+    *("label", "labels", "score", "wanted_label", "teacher_probs", "confidence", "topic", "lm_logprob", "keep", "drop_reason"),
+)
 """Columns of an exported dataset that are read beside the text."""
 
 
@@ -36,9 +40,11 @@ class Corpus:
         rows: Rows of the dataset, including those left out.
         marked: How many rows the export marked, by its reason.
         labels: Class names in their order; empty if unknown.
-        classes: N class names, None in rows without a prediction; None without such a column.
-        classes_are: "label" for the teacher's predictions, "wanted_label" for the target labels.
-        confidence: (N,) float64, the teacher's largest probability, NaN in rows without a prediction; or None.
+        classes: N class names, None in rows without a prediction; of several labels per text, the names of all of them;
+            None without such a column.
+        classes_are: "label" or "labels" for the teacher's predictions, "wanted_label" for the target labels.
+        confidence: (N,) float64, how sure the teacher is, NaN in rows without a prediction; or None.
+        scores: (N,) float64, the teacher's numbers, NaN in rows without one; or None.
         topics: N topics; or None.
         logprob: (N,) float64, mean log-probability per token under the writer (nats, <= 0); or None.
     """
@@ -53,6 +59,7 @@ class Corpus:
     confidence: np.ndarray | None = None
     topics: list[str] | None = None
     logprob: np.ndarray | None = None
+    scores: np.ndarray | None = None
 
 
 def load_corpus(path: str, text_column: str = "text", all_rows: bool = False, split: str = "train") -> Corpus:
@@ -117,11 +124,13 @@ def _dataset(path: str, columns: Columns, text_column: str, all_rows: bool) -> C
     if not len(columns):
         remedy = "give --all_rows to judge the marked ones" if rows else "give a dataset with at least one"
         raise InputError(f"{path}: holds no kept row ({rows} in all); {remedy}.")
-    classes_are = next((name for name in ("label", "wanted_label") if name in values), "")
+    kind = kind_by_columns(values)
+    classes_are = next((name for name in ("label", "labels", "wanted_label") if name in values), "")
     classes, labels = None, []
     if classes_are:
         declared = columns.class_names.get(classes_are, [])
-        classes = [_class_name(value, declared) for value in values[classes_are]]
+        given = values[classes_are] if classes_are != "labels" else [one for row in values["labels"] for one in row or []]
+        classes = [_class_name(value, declared) for value in given]
         labels = declared or sorted({name for name in classes if name is not None})
     return Corpus(
         name=path,
@@ -131,9 +140,10 @@ def _dataset(path: str, columns: Columns, text_column: str, all_rows: bool) -> C
         labels=labels,
         classes=classes,
         classes_are=classes_are,
-        confidence=_confidence(path, values),
+        confidence=_confidence(path, values, kind),
         topics=[str(topic or "") for topic in values["topic"]] if "topic" in values else None,
         logprob=_numbers(path, "lm_logprob", values["lm_logprob"]) if "lm_logprob" in values else None,
+        scores=_numbers(path, "score", values["score"]) if kind.stored_in == "score" else None,
     )
 
 
@@ -144,14 +154,14 @@ def _class_name(value: Any, declared: list[str]) -> str | None:
     return declared[value] if isinstance(value, int) and 0 <= value < len(declared) else str(value)
 
 
-def _confidence(path: str, columns: dict[str, list[Any]]) -> np.ndarray | None:
-    """Return the largest probability of each row, from the predictions themselves if they are stored."""
+def _confidence(path: str, columns: dict[str, list[Any]], kind: Kind) -> np.ndarray | None:
+    """Return how sure the teacher is of each row, from the predictions themselves if they are stored."""
     if "teacher_probs" in columns:
         try:
-            largest = [None if not probabilities else max(probabilities) for probabilities in columns["teacher_probs"]]
+            sure = [kind.cells(shown or None)["confidence"] for shown in columns["teacher_probs"]]
         except TypeError as error:
             raise InputError(f"{path}: column 'teacher_probs' is not a list of numbers; export it again.") from error
-        return _numbers(path, "teacher_probs", largest)
+        return _numbers(path, "teacher_probs", sure)
     return _numbers(path, "confidence", columns["confidence"]) if "confidence" in columns else None
 
 

@@ -99,6 +99,7 @@ def own_rows(results: Mapping[str, Any]) -> list[Row]:
         rows += row("  entropy (share of the maximum)", "classes", _entropy)
     rows += row("teacher's confidence, mean", "confidence", lambda f: share(f["mean"]))
     rows += row("  0.9 or more", "confidence", lambda f: share(f["sure"]))
+    rows += row("teacher's numbers, mean", "scores", lambda f: f"{f['mean']:.2f}")
     if "perplexity" in mine:
         rows += row(f"perplexity of {mine['perplexity']['of']}", "perplexity",
                     lambda f: f"{decimal(f['perplexity'], 2)}, median {decimal(f['median'], 2)}")  # fmt: skip

@@ -9,7 +9,8 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.settings import CommonSettings, HubSettings, check, setting
-from distill.kinds.names import OF_PAIRS
+from distill.kinds.found import given_by
+from distill.kinds.names import AUTO, OF_PAIRS
 from distill.teachers.config import FoundTeacherSettings
 from distill.teachers.found import found_teacher, made_here
 from distill.teachers.names import teacher_name
@@ -135,6 +136,8 @@ def export_settings(values: Mapping[str, Any], where: str = "") -> tuple[ExportC
     found = found_teacher(manifest, manifest_file(source))
     asking = found.asking(config.asking(), config.teacher)
     config.teacher_prompt, config.teacher_hypothesis = asking.prompt, asking.hypothesis
+    if config.kind == AUTO and (kind := given_by(manifest)):  # of another teacher, too: rows of one kind are written
+        config.kind, config.score_low, config.score_high = kind.name, kind.low, kind.high
     if config.teacher:
         config.trust_teacher = False  # the user's own name needs no trust
     else:

@@ -4,7 +4,7 @@ The card depends only on the shards and the recipe, so the same dataset always g
 computes all numbers and keeps only sums in memory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from datasets import DatasetInfo, Features
 from huggingface_hub import DatasetCardData
 
 from distill.common.files import write_text
-from distill.kinds.names import OF_PAIRS
+from distill.kinds.found import kind_in
+from distill.kinds.kind import Kind
 from eval.corpora.words import words
 from prompter.exporting.config import NO_TEACHER
-from prompter.exporting.shards import features, read_rows
+from prompter.exporting.shards import ABOUT, CONFIDENCE, features, read_rows
 from prompter.runtime.markdown import render
 
 SAMPLES_PER_CLASS = 3
@@ -30,14 +31,14 @@ class KeptRows:
     """Sums over the kept rows.
 
     Attributes:
-        targets: Rows by target class.
-        hits: Rows whose label is the target class, by target class.
-        labels: Rows by label, or by target class if there is no teacher.
+        targets: Rows by target.
+        hits: Rows whose answer meets the target, by target.
+        labels: Rows by what their answers meet, or by target if there is no teacher.
         confidence: Sum of the teacher's confidence.
         logprob: Sum of the mean log-probabilities.
         with_logprob: Rows that have one.
         words: Sum of the words.
-        samples: The first `SAMPLES_PER_CLASS` rows of each class.
+        samples: The first `SAMPLES_PER_CLASS` rows of each target, with `said`, the answer in words.
     """
 
     targets: list[int]
@@ -50,27 +51,26 @@ class KeptRows:
     samples: list[dict[str, Any]] = field(default_factory=list)
 
 
-def sum_kept_rows(folder: Path, classes: int) -> KeptRows:
-    """Read a dataset once and sum over its kept rows."""
-    sums = KeptRows([0] * classes, [0] * classes, [0] * classes)
+def sum_kept_rows(folder: Path, labels: Sequence[str], kind: Kind | None) -> KeptRows:
+    """Read a dataset once and sum over its kept rows, with answers of a kind, or without any."""
+    sums = KeptRows([0] * len(labels), [0] * len(labels), [0] * len(labels))
     for row in read_rows(folder):
         if not row["keep"]:
             continue
         target = row["wanted_label"]
-        label = row.get("label", target)
-        if target >= 0:  # a rewriter has no target class
+        given = kind.given(row) if kind else [target] if target >= 0 else []
+        if target >= 0:  # a rewriter has no target
             sums.targets[target] += 1
-            sums.hits[target] += label == target
+            sums.hits[target] += target in given
         sums.confidence += row.get("confidence") or 0.0
         if row["lm_logprob"] is not None:
             sums.logprob += row["lm_logprob"]
             sums.with_logprob += 1
         sums.words += len(words(row["text"]))
-        if label < 0:
-            continue
-        if sums.labels[label] < SAMPLES_PER_CLASS:
-            sums.samples.append(row)
-        sums.labels[label] += 1
+        if any(sums.labels[label] < SAMPLES_PER_CLASS for label in given):
+            sums.samples.append(row | ({"said": kind.said(row, labels)} if kind else {}))
+        for label in given:
+            sums.labels[label] += 1
     return sums
 
 
@@ -86,23 +86,26 @@ def write_dataset_card(folder: Path, recipe: Mapping[str, Any]) -> None:
     """
     labels: list[str] = recipe["prompter"]["labels"]
     result = recipe["result"]
-    with_teacher, pairs = recipe["export"]["teacher"] != NO_TEACHER, recipe["prompter"].get("kind") in OF_PAIRS
-    sums = sum_kept_rows(folder, len(labels))
+    with_teacher = recipe["export"]["teacher"] != NO_TEACHER
+    kind = kind_in(recipe["prompter"])
+    sums = sum_kept_rows(folder, labels, kind if with_teacher else None)
     kept = max(1, result["kept"])
     page = render(
         "dataset_card.md.j2",
-        dataset_header(folder, features(labels, with_teacher, pairs), result["rows"]),
+        dataset_header(folder, features(labels, with_teacher, kind), result["rows"]),
         recipe=recipe,
         labels=labels,
         result=result,
         with_teacher=with_teacher,
         sums=sums,
-        confidence=sums.confidence / kept,
+        kind=kind,
+        about=ABOUT | {"label": f"{ABOUT['label']}; -1 if its answer was unusable"},
+        confidence=sums.confidence / kept if CONFIDENCE in kind.columns else None,
         logprob=sums.logprob / sums.with_logprob if sums.with_logprob else None,
         words=sums.words / kept,
         hits=sum(sums.hits) / kept,
         rewriter="rewriter" in recipe["prompter"],
-        pairs=pairs,
+        pairs=kind.texts == 2,
     )
     write_text(folder / "README.md", page)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from distill.common.terminal import one_line, printable
-from distill.kinds.names import OF_PAIRS
+from distill.kinds.found import kind_in, written
 from distill.teachers.found import remember
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.corpora.duplicates import DuplicateIndex
@@ -24,7 +24,7 @@ from prompter.exporting.folder import RECIPE_FILE, ExportFolder, ExportProgress
 from prompter.exporting.marks import CLASS_FULL, DUPLICATE, LOW_CONFIDENCE, NEAR_DUPLICATE, NO_ANSWER, Marks, answered
 from prompter.exporting.opening import load_prompter_and_teacher
 from prompter.exporting.planning import next_targets, quotas, unfinished
-from prompter.exporting.shards import features, write_shard
+from prompter.exporting.shards import CONFIDENCE, features, write_shard
 from prompter.generation.config import TRANSFORMERS, WriterConfig
 from prompter.generation.opening import check_served
 from prompter.generation.writer import Writer
@@ -93,7 +93,7 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
             else:
                 folder.check_finished()
                 console.say(f"{folder.path} is finished; nothing to generate.")
-            columns = features(manifest["labels"], config.teacher != NO_TEACHER, manifest.get("kind") in OF_PAIRS)
+            columns = features(manifest["labels"], config.teacher != NO_TEACHER, kind_in(manifest))
             folder.write_further(columns, config.jsonl, config.csv)
     finally:
         folder.close()
@@ -149,7 +149,7 @@ class Export:
         if isinstance(writer, Writer) and not writer.config.writer_batch_size:
             folder.batch_size = writer.settle_batch_size(folder.batch_size)
         folder.watch()
-        self.columns = features(prompter.labels, teacher is not None, prompter.manifest.get("kind") in OF_PAIRS)
+        self.columns = features(prompter.labels, teacher is not None, kind_in(prompter.manifest))
         if hasattr(prompter, "follow"):  # it writes ahead, by what the loop will ask for
             prompter.follow(progress)
         self.quotas = quotas(config.rows, len(prompter.labels))
@@ -173,7 +173,8 @@ class Export:
         progress = self.progress
         targets = next_targets(self.config, progress)
         batch = self.prompter.write(targets, self.config.seed, progress.batches)
-        answers = self.teacher(batch.texts, batch.text_pairs).exp().tolist() if self.teacher is not None else None
+        said = self.teacher(batch.texts, batch.text_pairs) if self.teacher is not None else None
+        answers = answered(self.teacher.kind, said) if self.teacher is not None and said is not None else None
         before = progress.kept
         for number in range(len(batch)):
             if progress.kept == self.config.rows:
@@ -189,18 +190,14 @@ class Export:
         marked = sum(progress.marked.values())
         self.console.step(self._bar, progress.kept, f"{progress.rows:,} written, {marked:,} marked")
 
-    def row(self, batch: PromptedTexts, answers: list[list[float]] | None, number: int) -> dict[str, Any]:
+    def row(self, batch: PromptedTexts, answers: list[tuple[int, dict[str, Any]]] | None, number: int) -> dict[str, Any]:
         """Return one row with its mark, and count it."""
         config, progress = self.config, self.progress
         second = None if batch.text_pairs is None else batch.text_pairs[number]
-        row: dict[str, Any] = {"text": batch.texts[number]} | ({} if second is None else {PAIR_COLUMN: second})
-        label = confidence = None
-        if answers is not None:
-            label, confidence = answered(answers[number])
-            row |= {"label": label, "teacher_probs": None if confidence is None else answers[number]}
+        label, cells = (None, {}) if answers is None else answers[number]
+        row: dict[str, Any] = {"text": batch.texts[number]} | ({} if second is None else {PAIR_COLUMN: second}) | cells
         row |= {"wanted_label": int(batch.targets[number]), "topic": batch.topics[number]}
-        if answers is not None:
-            row["confidence"] = confidence
+        confidence = cells.get(CONFIDENCE)
         full = config.balance and label is not None and label >= 0 and progress.kept_of[label] >= self.quotas[label]
         reason, twin = self.marks.of(progress.rows, batch.texts[number], label, confidence, full, second)
         row |= {
@@ -245,7 +242,7 @@ def finish_dataset(
     """Write the card, and the recipe that marks the dataset as finished."""
     libraries = [*EXPORT_LIBRARIES, *(["vllm"] if config.writer == "vllm" else [])]
     keys = ("name", "base", "base_revision", "writer", "writer_revision", "teacher", "labels", "training")
-    of_rewriter = {key: manifest[key] for key in ("rewriter", "kind") if key in manifest}
+    of_rewriter = ({"rewriter": True} if "rewriter" in manifest else {}) | written(kind_in(manifest))
     recipe = {
         "prompter": {key: manifest.get(key) for key in keys} | of_rewriter,
         "export": identity,

@@ -1,8 +1,11 @@
 """Why a row of a dataset is not kept. Rows are marked, never deleted."""
 
-import math
-from collections.abc import Sequence
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from distill.kinds.kind import Kind
 from eval.corpora.duplicates import DuplicateIndex
 from prompter.exporting.filters import fault
 
@@ -10,17 +13,20 @@ NO_ANSWER, LOW_CONFIDENCE, CLASS_FULL = "no answer", "low confidence", "class fu
 DUPLICATE, NEAR_DUPLICATE = "duplicate", "near duplicate"
 
 
-def answered(probabilities: Sequence[float]) -> tuple[int, float | None]:
-    """Return the likeliest class and its probability; -1 and None if the answer is unusable.
+def answered(kind: Kind, answers: Tensor) -> list[tuple[int, dict[str, Any]]]:
+    """Return of each answer (N, C) the target that it belongs to, -1 for an unusable one, and a dataset's columns of it.
 
     Examples:
-        >>> answered([0.25, 0.75]), answered([float("nan"), 1.0])
-        ((1, 0.75), (-1, None))
+        >>> from distill.kinds.classes import SINGLE
+        >>> answered(SINGLE, torch.tensor([[0.25, 0.75], [float("nan"), 1.0]]).log())[1]
+        (-1, {'label': -1, 'teacher_probs': None, 'confidence': None})
     """
-    if not all(map(math.isfinite, probabilities)):
-        return -1, None
-    confidence = max(probabilities)
-    return list(probabilities).index(confidence), confidence
+    usable = torch.isfinite(answers).all(dim=1).tolist()
+    groups, shown = kind.group(answers).tolist(), kind.shown(answers).tolist()
+    return [
+        (group if there else -1, kind.cells(row if there else None))
+        for there, group, row in zip(usable, groups, shown, strict=True)
+    ]
 
 
 class Marks:
@@ -54,9 +60,10 @@ class Marks:
         Args:
             row: Its number.
             text: Its text.
-            label: The teacher's class; -1 for an unusable answer, None if no teacher was asked.
-            confidence: Probability of that class, or None.
-            full: Whether there are enough rows of its class.
+            label: The target that the teacher's answer belongs to, such as its class; -1 for an unusable answer, None if no
+                teacher was asked.
+            confidence: How sure the teacher is, or None.
+            full: Whether there are enough rows of this target.
             text_pair: Its second text, for pairs. A pair repeats another if both of its texts do.
         """
         if label == -1:

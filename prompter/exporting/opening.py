@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
+from distill.kinds.found import kind_in, shown_kind
+from distill.kinds.kind import Kind
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_teacher
 from prompter.exporting.config import NO_TEACHER, ExportConfig
+from prompter.exporting.shards import CONFIDENCE
 from prompter.generation.config import WriterConfig
 from prompter.runtime.console import Console
 from prompter.saved.prompter import Prompter
@@ -31,7 +34,8 @@ def open_teacher_of(config: ExportConfig, manifest: dict[str, Any], say: Callabl
     """Open the teacher of an export; None where there is none.
 
     Raises:
-        InputError: It cannot be opened, or its classes are not the prompter's.
+        InputError: It cannot be opened, its kind or its classes are not the prompter's, or rows shall be kept by a confidence
+            that its answers do not have.
     """
     if config.teacher is None or config.teacher == NO_TEACHER:
         return None
@@ -46,6 +50,12 @@ def open_teacher_of(config: ExportConfig, manifest: dict[str, Any], say: Callabl
         quiet=config.quiet,
         own=not config.trust_teacher,
     )
+    if teacher.kind != kind_in(manifest):
+        raise InputError(
+            f"teacher: {teacher_name(config.teacher)} is of the kind {shown_kind(teacher.kind)}, but the prompter was trained "
+            f"for {shown_kind(kind_in(manifest))}: name a teacher of that kind, or give --kind"
+        )
+    check_confidence(config.min_confidence, teacher.kind)
     if (targets := teacher.kind.targets(teacher.labels)) != manifest["labels"]:
         raise InputError(
             f"teacher: {teacher_name(config.teacher)} answers {targets}, but the prompter was trained for "
@@ -53,6 +63,16 @@ def open_teacher_of(config: ExportConfig, manifest: dict[str, Any], say: Callabl
             "name a teacher of the same classes in the same order (for a callable one, with --teacher_labels)"
         )
     return teacher
+
+
+def check_confidence(least: float, kind: Kind) -> None:
+    """Refuse to keep rows by a confidence that answers of a kind do not have.
+
+    Raises:
+        InputError: They have none.
+    """
+    if least and CONFIDENCE not in kind.columns:
+        raise InputError("min_confidence is given, but a number does not say how sure the teacher is: leave it out")
 
 
 def load_prompter(

@@ -5,6 +5,8 @@ finished prompter (docs/log.md): they are more diverse, because the prompter was
 selects among candidates.
 """
 
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +16,18 @@ import yaml
 from datasets import Features
 
 from distill.common.files import replace_folder, write_text
+from distill.kinds.found import written
 from distill.replay import Replay
 from distill.teachers.found import remember
+from eval.data.config import PAIR_COLUMN
 from eval.data.recipe import FILES, RECIPE_FILE, file_entry
 from prompter.exporting.dataset_card import dataset_header
-from prompter.exporting.shards import features, shard_path, write_shard
+from prompter.exporting.marks import answered
+from prompter.exporting.shards import ABOUT, CONFIDENCE, features, shard_path, write_shard
 from prompter.runtime.markdown import render
 
-COLUMNS = ("text", "text_pair", "label", "teacher_probs", "wanted_label", "topic", "confidence")
-"""Columns of an export that a run can fill."""
+LACKING = {"lm_logprob", "near_duplicate_of", "keep", "drop_reason", "prompter", "seed"}
+"""Columns of an export that a run cannot fill."""
 
 
 def write_run_dataset(
@@ -40,22 +45,25 @@ def write_run_dataset(
         InputError: The folder cannot be written, or holds something else.
     """
     labels: list[str] = manifest["labels"]
-    known = features(labels, teacher=True, pairs=replay.pairs is not None)
-    columns = Features({name: known[name] for name in known if name in COLUMNS})
+    known = features(labels, teacher=True, kind=replay.kind)
+    columns = Features({name: known[name] for name in known if name not in LACKING})
     rows = len(replay)
-    confidence, predicted = replay.logprobs[:rows].exp().max(dim=1)
+    said = answered(replay.kind, replay.logprobs[:rows])
+    confidence = [cells[CONFIDENCE] for _, cells in said if CONFIDENCE in cells]
+    given = [replay.kind.given(cells) for _, cells in said]
+    counts = Counter(itertools.chain.from_iterable(given))
     recipe = {
-        "prompter": {key: manifest.get(key) for key in ("name", "base", "writer", "teacher", "labels")},
+        "prompter": {key: manifest.get(key) for key in ("name", "base", "writer", "teacher", "labels")} | written(replay.kind),
         "export": {
             "teacher": manifest["teacher"],
             "teacher_labels": manifest.get("teacher_labels", []),
             **{key: manifest[key] for key in ("teacher_prompt", "teacher_hypothesis") if manifest.get(key)},
             "seed": manifest["seed"],
         },
-        "result": {"complete": True, "rows": rows, "labels": torch.bincount(predicted, minlength=len(labels)).tolist()},
+        "result": {"complete": True, "rows": rows, "labels": [counts[target] for target in range(len(labels))]},
     }
     with replace_folder(folder, marker=RECIPE_FILE) as temporary:
-        write_shard(temporary, 0, _rows(replay), columns)
+        write_shard(temporary, 0, _rows(replay, said), columns)
         shard = shard_path(temporary, 0)
         recipe[FILES] = {shard.relative_to(temporary).as_posix(): file_entry(shard, rows)}
         write_text(temporary / RECIPE_FILE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
@@ -66,25 +74,20 @@ def write_run_dataset(
             labels=labels,
             pairs=replay.pairs is not None,
             findings=findings,
-            confidence=float(confidence.mean()),
-            hits=float((predicted == replay.targets[:rows]).float().mean()),
+            kind=replay.kind,
+            confidence=float(torch.tensor(confidence).mean()) if confidence else None,
+            hits=sum(wanted in met for wanted, met in zip(replay.targets[:rows].tolist(), given, strict=True)) / rows,
+            about=ABOUT,
         )
         write_text(temporary / "README.md", page)
     remember(folder / RECIPE_FILE, manifest["teacher"])
 
 
-def _rows(replay: Replay) -> Iterator[dict[str, Any]]:
-    """Yield the texts of a replay as rows of the dataset."""
-    rows = len(replay)
-    probabilities = replay.logprobs[:rows].exp()
-    confidence, predicted = probabilities.max(dim=1)
-    values: dict[str, list[Any]] = {
-        "text": replay.texts,
-        **({} if replay.pairs is None else {"text_pair": replay.pairs}),
-        "label": predicted.tolist(),
-        "teacher_probs": probabilities.tolist(),
-        "wanted_label": replay.targets[:rows].tolist(),
-        "topic": replay.topics,
-        "confidence": confidence.tolist(),
-    }
-    return (dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True))
+def _rows(replay: Replay, said: Sequence[tuple[int, dict[str, Any]]]) -> Iterator[dict[str, Any]]:
+    """Yield the texts of a replay as rows of the dataset, with what `answered` says of the answers."""
+    seconds = [{}] * len(replay) if replay.pairs is None else [{PAIR_COLUMN: pair} for pair in replay.pairs]
+    table = zip(replay.texts, seconds, said, replay.targets[: len(replay)].tolist(), replay.topics, strict=True)
+    return (
+        {"text": text, "wanted_label": wanted, "topic": topic} | second | cells
+        for text, second, (_, cells), wanted, topic in table
+    )

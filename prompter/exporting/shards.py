@@ -16,31 +16,57 @@ import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, List, Value
 
 from distill.common.files import replace_file
+from distill.kinds.classes import SINGLE
+from distill.kinds.kind import Kind
 from eval.data.config import PAIR_COLUMN
 
 ROWS_IN_MEMORY = 1000
 """Rows in memory while a dataset is written or read. Also the rows of a Parquet row group."""
 
+CONFIDENCE = "confidence"
+"""Column of how sure the teacher is, where its answers say so."""
+
+ABOUT = {
+    "label": "class that the teacher answered",
+    "labels": "labels that the teacher gave: those with a probability above one half",
+    "teacher_probs": "the teacher's probabilities, in the order of the labels",
+    "score": "the teacher's number",
+}
+"""What the cards say of the columns of answers."""
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet computes a cell that starts with one of these."""
 
 
-def features(labels: list[str], teacher: bool, pairs: bool = False) -> Features:
+def answer_features(labels: list[str], kind: Kind) -> dict[str, Any]:
+    """Return the columns of a teacher's answers, see `Kind.columns`, for classes or labels of these names."""
+    known = {
+        "label": ClassLabel(names=labels),
+        "labels": List(ClassLabel(names=labels)),
+        "teacher_probs": List(Value("float32")),
+        "score": Value("float32"),
+        "confidence": Value("float32"),
+    }
+    return {name: known[name] for name in kind.columns}
+
+
+def features(labels: list[str], teacher: bool, kind: Kind = SINGLE) -> Features:
     """Return the columns of a dataset.
 
     Args:
-        labels: Class names.
+        labels: Names of the targets, for instance the classes.
         teacher: Whether a teacher labelled the rows.
-        pairs: Whether there are second texts.
+        kind: What its answers are.
     """
+    answers = answer_features(labels, kind) if teacher else {}
+    confidence = answers.pop(CONFIDENCE, None)
     columns: dict[str, Any] = {"text": Value("string")}
-    if pairs:
+    if kind.texts == 2:
         columns[PAIR_COLUMN] = Value("string")
-    if teacher:
-        columns |= {"label": ClassLabel(names=labels), "teacher_probs": List(Value("float32"))}
+    columns |= answers
     columns |= {"wanted_label": ClassLabel(names=labels), "topic": Value("string")}
-    if teacher:
-        columns["confidence"] = Value("float32")
+    if confidence is not None:
+        columns[CONFIDENCE] = confidence
     columns |= {
         "lm_logprob": Value("float32"),
         "near_duplicate_of": Value("int64"),
@@ -117,10 +143,13 @@ def csv_cell(value: Any) -> Any:
 def _readable_rows(folder: Path, columns: Features) -> Iterator[dict[str, Any]]:
     """Yield rows with class names instead of indices, and float32 numbers rounded to their own digits."""
     classes = {name: feature.names for name, feature in columns.items() if isinstance(feature, ClassLabel)}
+    sets = {name: item.names for name, f in columns.items() if isinstance(item := getattr(f, "feature", None), ClassLabel)}
     for row in read_rows(folder):
         for name, value in row.items():
             if name in classes:
                 row[name] = None if value == -1 else classes[name][value]
+            elif name in sets and value is not None:
+                row[name] = [sets[name][index] for index in value]
             elif isinstance(value, float):
                 row[name] = round(value, 7)
             elif isinstance(value, list):

@@ -10,11 +10,13 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from datasets import ClassLabel, Features, List, Value
+from datasets import Features, Value
 
 from distill.common.errors import WorthlessError
 from distill.common.files import write_text
 from distill.common.terminal import printable
+from distill.kinds.found import kind_in, written
+from distill.kinds.kind import Kind
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.corpora.duplicates import DuplicateIndex
 from eval.data.config import PAIR_COLUMN
@@ -22,7 +24,7 @@ from eval.data.labelled import load_pairs, second_texts_for
 from prompter.exporting.dataset_card import dataset_header
 from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.marks import NO_ANSWER, Marks, answered
-from prompter.exporting.shards import read_rows, write_shard
+from prompter.exporting.shards import ABOUT, CONFIDENCE, answer_features, read_rows, write_shard
 from prompter.labelling.config import LabelConfig, identity
 from prompter.labelling.opening import opened_teacher
 from prompter.runtime.console import Console
@@ -39,15 +41,13 @@ ONE_SIDED = 0.95
 LIBRARIES = ("prompter", "torch", "transformers", "datasets", "pyarrow", "datasketch")
 
 
-def columns_of(labels: list[str], pairs: bool) -> Features:
-    """Return the columns of a labelled dataset for these classes; `pairs` says whether there are second texts."""
+def columns_of(labels: list[str], kind: Kind) -> Features:
+    """Return the columns of a labelled dataset for targets of these names."""
     return Features(
         {
             "text": Value("string"),
-            **({PAIR_COLUMN: Value("string")} if pairs else {}),
-            "label": ClassLabel(names=labels),
-            "teacher_probs": List(Value("float32")),
-            "confidence": Value("float32"),
+            **({PAIR_COLUMN: Value("string")} if kind.texts == 2 else {}),
+            **answer_features(labels, kind),
             "near_duplicate_of": Value("int64"),
             "keep": Value("bool"),
             "drop_reason": Value("string"),
@@ -81,7 +81,7 @@ def label(config: LabelConfig) -> dict[str, Any]:
                 with _opened(config, texts, pairs, console) as (teacher, ahead):
                     pairs = second_texts_for(teacher.pairs, pairs, config.texts, config.text_pair_column)
                     about |= {} if pairs is None else seconds
-                    progress = folder.open_state(about, len(teacher.labels), console.say)
+                    progress = folder.open_state(about, len(teacher.kind.targets(teacher.labels)), console.say)
                     with folder.damage_named():
                         Labelling(config, texts, teacher, folder, progress, console, ahead, pairs).run()
                 _finish(folder, progress, teacher, about)
@@ -92,8 +92,8 @@ def label(config: LabelConfig) -> dict[str, Any]:
                 console.say(f"{folder.path} is finished; no text is asked about.")
             assert folder.recipe is not None
             labels: list[str] = folder.recipe["prompter"]["labels"]
-            columns = columns_of(labels, "text_pairs_sha256" in folder.recipe["export"])
-            folder.write_further(columns, config.jsonl, config.csv)
+            kind = kind_in(folder.recipe["prompter"])
+            folder.write_further(columns_of(labels, kind), config.jsonl, config.csv)
     finally:
         folder.close()
     if config.push_to_hub:
@@ -164,7 +164,7 @@ class Labelling:
         duplicates = DuplicateIndex(folder.connection, config.near_duplicates)
         self.marks = Marks(duplicates, config.min_words, config.max_words, config.min_confidence)
         folder.watch()
-        self.columns = columns_of(teacher.labels, text_pairs is not None)
+        self.columns = columns_of(teacher.kind.targets(teacher.labels), teacher.kind)
         # The teacher's share of unusable answers must include the answers before a kill.
         teacher.restore({"teacher_queries": progress.rows, "teacher_invalid": progress.marked.get(NO_ANSWER, 0)})
         self.console = console
@@ -192,16 +192,13 @@ class Labelling:
         part = slice(progress.rows, progress.rows + self.config.batch_size)
         batch, pairs = self.texts[part], None if self.pairs is None else self.pairs[part]
         seconds: list[str | None] = [*pairs] if pairs is not None else [None] * len(batch)
-        answers = self.teacher(batch, pairs).exp().tolist()
-        for text, second, probabilities in zip(batch, seconds, answers, strict=True):
-            label, confidence = answered(probabilities)
-            reason, twin = self.marks.of(progress.rows, text, label, confidence, text_pair=second)
+        answers = answered(self.teacher.kind, self.teacher(batch, pairs))
+        for text, second, (label, cells) in zip(batch, seconds, answers, strict=True):
+            reason, twin = self.marks.of(progress.rows, text, label, cells.get(CONFIDENCE), text_pair=second)
             row = {
                 "text": text,
                 **({} if second is None else {PAIR_COLUMN: second}),
-                "label": label,
-                "teacher_probs": None if confidence is None else probabilities,
-                "confidence": confidence,
+                **cells,
                 "near_duplicate_of": twin,
                 "keep": reason is None,
                 "drop_reason": reason,
@@ -226,10 +223,12 @@ class Labelling:
 
 def _finish(folder: ExportFolder, progress: ExportProgress, teacher: CachedTeacher, about: dict[str, Any]) -> None:
     """Write the card, and the recipe that marks the dataset as finished."""
-    total = sum(row["confidence"] for row in read_rows(folder.path) if row["keep"])
+    kind, labels = teacher.kind, teacher.kind.targets(teacher.labels)
+    sure = CONFIDENCE in kind.columns
+    total = sum(row[CONFIDENCE] for row in read_rows(folder.path) if row["keep"]) if sure else 0.0
     recipe = {
         # Readers of exports look for the classes under this key; no prompter wrote these texts.
-        "prompter": {"name": None, "teacher": about["teacher"], "labels": teacher.labels},
+        "prompter": {"name": None, "teacher": about["teacher"], "labels": labels} | written(kind),
         "export": about,
         "result": {
             "complete": True,
@@ -241,16 +240,17 @@ def _finish(folder: ExportFolder, progress: ExportProgress, teacher: CachedTeach
         },
         "versions": library_versions(LIBRARIES),
     }
-    pairs = "text_pairs_sha256" in about
-    header = dataset_header(folder.path, columns_of(teacher.labels, pairs), progress.rows, synthetic=False)
+    header = dataset_header(folder.path, columns_of(labels, kind), progress.rows, synthetic=False)
     page = render(
         "labelled_card.md.j2",
         header,
         recipe=recipe,
-        labels=teacher.labels,
-        pairs=pairs,
+        labels=labels,
+        pairs=kind.texts == 2,
         result=recipe["result"],
-        confidence=total / max(1, progress.kept),
+        kind=kind,
+        about=ABOUT | {"label": f"{ABOUT['label']}; -1 if its answer was unusable"},
+        confidence=total / max(1, progress.kept) if sure else None,
     )
     write_text(folder.path / "README.md", page)
     folder.finish(recipe)
@@ -266,7 +266,7 @@ def result_lines(result: dict[str, Any], labels: Sequence[str], path: str) -> li
         lines.append(", ".join(f"{name} {count / kept:.0%}" for count, name in shares[:10]) + (", ..." if shares[10:] else ""))
         if len(labels) > 1 and shares[0][0] >= ONE_SIDED * kept:
             lines.append(
-                f"Nearly all kept texts are '{shares[0][1]}': a student would learn little about the other classes. Add texts "
+                f"Nearly all kept texts are '{shares[0][1]}': a student would learn little about the others. Add texts "
                 "that the teacher answers differently."
             )
         lines.append(f"A student learns from it with: prompter distill --from {path} --student SPEC --output_dir FOLDER")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_teacher
+from prompter.exporting.opening import check_confidence
 from prompter.labelling.config import LabelConfig
 
 
@@ -13,7 +14,7 @@ def opened_teacher(config: LabelConfig, say: Callable[[str], None]) -> CachedTea
     Raises:
         InputError: It cannot be opened.
     """
-    return open_teacher(
+    teacher = open_teacher(
         config.teacher,
         labels=config.teacher_labels,
         device=config.device,
@@ -23,3 +24,5 @@ def opened_teacher(config: LabelConfig, say: Callable[[str], None]) -> CachedTea
         notice=say,
         quiet=config.quiet,
     )
+    check_confidence(config.min_confidence, teacher.kind)
+    return teacher

@@ -11,7 +11,6 @@ from distill.common.hub import HUB_ID
 from distill.common.seeding import derive_seed
 from distill.config import DistillConfig
 from distill.kinds.classes import Classes
-from distill.kinds.found import kind_of
 from distill.kinds.kind import Kind
 from distill.kinds.scores import Score
 from distill.methods.synthesizer import white_box
@@ -28,7 +27,8 @@ from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.runtime.console import Console
 from prompter.students.config import StudentsConfig
-from prompter.students.sources import Source, TextSource, labels_of, open_source
+from prompter.students.settling import labels_of, settled_kind
+from prompter.students.sources import Source, TextSource, open_source
 
 
 @dataclass
@@ -84,7 +84,8 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
     asking = made_for.asking(config.asking(), config.teacher) if made_for else config.asking()
     teacher = _open_teacher_if_needed(config, training, sources, found, asking, console)
     labels = labels_of(sources, teacher.labels if teacher else config.teacher_labels or None)
-    kind = settle_texts(sources, teacher.kind if teacher else kind_of(asking.kind, labels), teacher is not None)
+    kind = settled_kind(sources, teacher.kind if teacher else None, asking.kind, labels)
+    kind = settle_texts(sources, kind, teacher is not None)
     new = any(":" in spec and not spec.startswith((TEACHER_LAYERS, STATIC)) for spec in config.student)
     tokenizer = config.student_tokenizer
     words = located(config.student_words, "writer", config.quiet) if config.student_words else None

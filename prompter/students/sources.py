@@ -5,7 +5,6 @@ teacher's answers. For the user's own texts the teacher must be asked. Each sour
 and portion k is always the same, so a resumed run only needs to count.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +19,7 @@ from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
 from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
+from distill.kinds.found import given_by, kind_by_columns, kind_in, written
 from distill.kinds.kind import Kind
 from distill.teachers.found import FoundTeacher, found_teacher
 from eval.data.config import PAIR_COLUMN
@@ -36,7 +36,7 @@ from prompter.students.text_exports import is_text_export, read_text_export
 
 PORTION_ROWS = 256
 
-DATASET_COLUMNS = ("text", "text_pair", "topic", "label", "wanted_label", "teacher_probs", "keep")
+DATASET_COLUMNS = ("text", "text_pair", "topic", "label", "labels", "wanted_label", "teacher_probs", "score", "keep")
 """Columns of an exported dataset that are read where they exist."""
 
 
@@ -48,7 +48,7 @@ class Portion:
         texts: N texts.
         topics: The opening of each text, or "".
         targets: (N,) int64: the target class of each text, or -1.
-        logprobs: (N, K) float32: log-probabilities of the teacher, or None if it must still be asked.
+        logprobs: (N, C) float32: answers of the teacher, or None if it must still be asked.
         text_pairs: N second texts, or None for single texts.
     """
 
@@ -76,6 +76,7 @@ class Source(Protocol):
         rows: Number of rows, or None if the source is endless.
         answered: Whether the rows hold the teacher's answers.
         labels: Class names of the answers, or of the prompter's teacher. None if they are unknown.
+        kind: What the answers are, or those of the prompter's teacher. None if nothing says it.
         teacher: The teacher that the source's files name, or None.
         pairs: Whether it hands out pairs of texts; None if it holds both, and the teacher decides.
     """
@@ -84,6 +85,7 @@ class Source(Protocol):
     rows: int | None
     answered: bool
     labels: list[str] | None
+    kind: Kind | None
     teacher: FoundTeacher | None
     pairs: bool | None
 
@@ -113,9 +115,10 @@ class PrompterSource:
 
         self.name, self.seed = path, seed
         self.prompter = Prompter.load(path, device=device, base=base)
-        self.labels: list[str] | None = self.prompter.labels
         self.pairs: bool | None = self.prompter.second_texts is not None
         manifest = self.prompter.manifest
+        self.kind: Kind | None = kind_in(manifest)
+        self.labels: list[str] | None = self.kind.named_by(self.prompter.labels)
         self.teacher: FoundTeacher | None = found_teacher(manifest, find_prompter(path) / PROMPTER_MANIFEST)
 
     def portion(self, number: int) -> Portion | None:
@@ -133,6 +136,9 @@ class DatasetSource:
     Args:
         path: Folder of the dataset, one Parquet or Arrow file, or the JSON lines or CSV of an export. The Parquet files of a
             folder lie in `data/`, as `prompter export` writes them, or in the folder.
+
+    Attributes:
+        form: The kind, but for what nothing says: how many texts an answer is about, and the range of a score.
 
     Raises:
         InputError: The files cannot be read, have no column `text`, or hold no kept row.
@@ -160,10 +166,13 @@ class DatasetSource:
         self.rows: int | None = self._table.num_rows
         if not self.rows:
             raise InputError(f"{path}: holds no kept row: export it with other filters")
-        self.answered = "teacher_probs" in table.column_names
         self.pairs: bool | None = PAIR_COLUMN in table.column_names
-        self.labels: list[str] | None = named or declared.get("label") or declared.get("wanted_label") or _labels_of(recipe)
-        self.classes = _answered_classes(path, self._table, self.labels) if self.answered else None
+        self.kind: Kind | None = _kind_of(recipe)
+        self.form = self.kind or kind_by_columns(table.column_names)
+        self.answered = self.form.stored_in in table.column_names
+        targets = named or declared.get("label") or declared.get("wanted_label") or _labels_of(recipe)
+        self.labels: list[str] | None = self.form.named_by(targets) if targets else None
+        self.classes = _answered_classes(path, self._table, self.labels, self.form) if self.answered else None
         self.teacher: FoundTeacher | None = _teacher_of(recipe)
 
     def portion(self, number: int) -> Portion | None:
@@ -177,8 +186,8 @@ class DatasetSource:
         targets = table.column("wanted_label").to_pylist() if "wanted_label" in names else [None] * rows
         logprobs = None
         if self.answered:
-            probabilities = np.array(table.column("teacher_probs").to_pylist(), dtype=np.float32)
-            logprobs = torch.from_numpy(probabilities).clamp_min(1e-7).log().log_softmax(dim=1)
+            values = np.array(table.column(self.form.stored_in).to_pylist(), dtype=np.float32)
+            logprobs = self.form.restored(values.reshape(rows, -1))
         classes = torch.tensor([_target(value) for value in targets], dtype=torch.int64)
         topics = [topic if isinstance(topic, str) else "" for topic in topics]
         seconds = table.column(PAIR_COLUMN).to_pylist() if self.pairs else None
@@ -222,20 +231,25 @@ def _kept(path: str, table: pa.Table) -> pa.Table:
     return short
 
 
-def _answered_classes(path: str, table: pa.Table, labels: list[str] | None) -> int:
-    """Return how many classes the answers have.
+def _answered_classes(path: str, table: pa.Table, labels: list[str] | None, of: Kind) -> int:
+    """Return how many numbers the answers have, which are of a kind.
 
     Raises:
-        InputError: They are not one number in 0..1 for each class in every row.
+        InputError: They are not one number in 0..1 for each class in every row, or of a score one finite number.
     """
-    answers = table.column("teacher_probs").combine_chunks()
+    answers = table.column(of.stored_in).combine_chunks()
     kind = answers.type
+    if of.stored_in == "score":
+        numbers = pa.types.is_floating(kind) or pa.types.is_integer(kind)
+        if not numbers or answers.null_count or not pc.all(pc.is_finite(answers)).as_py():
+            raise InputError(f"{path}: column 'score' holds something else than finite numbers: export it again")
+        return 1
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if not lists or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
         raise InputError(f"{path}: column 'teacher_probs' holds no lists of numbers: export it again")
     lengths = pc.unique(pc.list_value_length(answers)).to_pylist()
     wanted = f"{len(labels)} probabilities" if labels else "equally many probabilities"
-    if len(lengths) > 1 or (labels and lengths != [len(labels)]) or lengths[0] in (0, 1, None):
+    if len(lengths) > 1 or (labels and lengths != [len(labels)]) or (lengths[0] or 0) < of.fewest:
         found = ", ".join("nothing" if length is None else str(length) for length in lengths[:5])
         raise InputError(f"{path}: column 'teacher_probs' holds {found}, expected {wanted} in each row: remove the other rows")
     values = answers.flatten()
@@ -265,6 +279,7 @@ class TextSource:
 
     answered = False
     labels: list[str] | None = None
+    kind: Kind | None = None
     teacher: FoundTeacher | None = None
     pairs: bool | None = None
 
@@ -334,9 +349,17 @@ def _teacher_of(recipe: Path) -> FoundTeacher | None:
     made = made or {}
     if not isinstance(made, dict):
         raise InputError(f"{recipe}: 'export' holds no settings: export it again")
+    if kind := _kind_of(recipe):
+        made = made | written(kind)
     name = made.get("teacher") or NO_TEACHER
     labels = {"teacher_labels": as_written(made.get("teacher_labels") or [])}
     return None if name == NO_TEACHER else found_teacher(made | labels | {"teacher": name}, recipe)
+
+
+def _kind_of(recipe: Path) -> Kind | None:
+    """Return the kind that a dataset's recipe names, or None."""
+    made = read_yaml(recipe).get("prompter") if recipe.is_file() else None
+    return kind_in(made) if given_by(made) else None
 
 
 def _labels_of(recipe: Path) -> list[str] | None:
@@ -354,30 +377,4 @@ def _is_exported(place: Path) -> bool:
     if not files or (place / RECIPE_FILE).is_file():
         return bool(files)
     present = columns_of(files)  # none: reading it as a dataset raises an error that says what is wrong with the file
-    return not present or bool({"teacher_probs", "keep"} & set(present))
-
-
-def labels_of(sources: Sequence[Source], teacher_labels: list[str] | None) -> list[str]:
-    """Return the class names that all sources and the teacher share.
-
-    Args:
-        sources: The sources, possibly none.
-        teacher_labels: Class names of the teacher, or those that the user gave. None if no teacher is asked.
-
-    Raises:
-        InputError: The names differ or are unknown.
-    """
-    named = {} if teacher_labels is None else {"the teacher": teacher_labels}
-    named |= {source.name: source.labels for source in sources if source.labels is not None}
-    if not named:
-        raise InputError(
-            "from: the class names are unknown: give --teacher_labels with the names in the order of the answers, or --teacher"
-        )
-    (first, labels), *others = named.items()
-    for source in sources:
-        if isinstance(source, DatasetSource) and source.classes not in (None, len(labels)):
-            raise InputError(f"from: {source.name} has answers for {source.classes} classes, {first} names {len(labels)}")
-    for other, names in others:
-        if names != labels:
-            raise InputError(f"labels differ: {first} has {labels}, {other} has {names}: give sources of one teacher only")
-    return labels
+    return not present or bool({"teacher_probs", "keep"} & set(present)) or {"score", "wanted_label"} <= set(present)

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from distill.common.errors import InputError
+from distill.kinds.scores import STEPS
 from eval.data.config import PAIR_COLUMN
 from eval.data.reading import read_files
 from eval.data.text_files import csv_rows, json_rows, kind_of, opened
@@ -19,7 +20,7 @@ from prompter.exporting.shards import FORMULA_STARTS
 MARKS = {"text", "keep", "wanted_label"}
 """Columns by which an export is known."""
 
-TAKEN = ("text", PAIR_COLUMN, "topic", "label", "wanted_label", "teacher_probs", "keep")
+TAKEN = ("text", PAIR_COLUMN, "topic", "label", "labels", "wanted_label", "teacher_probs", "score", "keep")
 
 
 def is_text_export(file: Path) -> bool:
@@ -64,6 +65,11 @@ def read_text_export(file: Path, labels: list[str] | None) -> tuple[pa.Table, li
     if "teacher_probs" in names:
         values["teacher_probs"] = [_numbers(value, read.at(row)) for row, value in enumerate(read.values["teacher_probs"])]
         labels = labels or _labels(values["teacher_probs"], read.values.get("label", []))
+    if "labels" in names:  # its presence says the kind; the probabilities say what it holds
+        values["labels"] = [str(value) for value in read.values["labels"]]
+    if "score" in names:
+        values["score"] = [_score(value, read.at(row)) for row, value in enumerate(read.values["score"])]
+        labels = labels or list(STEPS)
     place = {name: index for index, name in enumerate(labels or [])}
     values["wanted_label"] = [place.get(str(value), -1) for value in read.values["wanted_label"]]
     return pa.table(values), labels
@@ -90,12 +96,21 @@ def _truth(value: Any, where: str) -> bool:
     raise InputError(f"{where}: column 'keep' holds {str(value)[:40]!r}, expected true or false: export it again")
 
 
+def _score(value: Any, where: str) -> float | None:
+    if value in (None, ""):  # a marked row whose answer was unusable
+        return None
+    try:
+        return float(value)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{where}: column 'score' holds {str(value)[:40]!r}, expected a number: export it again") from error
+
+
 def _numbers(value: Any, where: str) -> list[float]:
     try:
         answer = [float(number) for number in (json.loads(value) if isinstance(value, str) else value)]
     except (ValueError, TypeError, RecursionError):
         answer = []
-    if len(answer) < 2:
+    if not answer:
         raise InputError(
             f"{where}: column 'teacher_probs' holds {str(value)[:40]!r}, expected a list of probabilities: export it again"
         )

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from distill.common.errors import InputError
-from prompter.students.sources import DatasetSource, labels_of, open_source
+from prompter.students.settling import labels_of
+from prompter.students.sources import DatasetSource, open_source
 from tests.eval.exported import write_dataset
 from tests.prompter.students.distilling import STUDENT, kill_at, outcome, run
 
