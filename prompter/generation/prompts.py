@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from distill.common.errors import InputError, did_you_mean
 from distill.common.terminal import one_line
+from distill.kinds.scores import STEPS
 from prompter.generation.config import CONTROL, PolicyConfig
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ SUBJECT_CONTROL = "{task}. A subject of {label}:"
 
 TOLD = "Here is {task} about {label}:"
 """What a model without a chat template continues if the user describes the task and gives no `control`."""
+
+ABOUT = " about {label}"
+"""How the requests name a class. A text is not about a score: it has one."""
 
 PLACEHOLDER = re.compile(r"\{(task|label)\}")
 
@@ -141,8 +145,20 @@ def class_prompts(
     chat = is_chat(tokenizer, config)
     template = template_of(config, chat, subjects)
     task = config.task_description or NO_TASK
-    texts = [filled(template, task, words) for words in described(labels, config.descriptions())]
+    descriptions = config.descriptions()
+    words = zip(labels, described(labels, descriptions), strict=True)
+    texts = [filled(template if label in descriptions else of_steps(template, labels), task, word) for label, word in words]
     return ClassPrompts(texts, [prompt_ids(tokenizer, text, chat) for text in texts], chat)
+
+
+def of_steps(template: str, labels: Sequence[str]) -> str:
+    """Return a template that asks for a step of the range of a score, where the labels are those, and else the template.
+
+    Examples:
+        >>> of_steps("Write {task} about {label}.", STEPS), of_steps("Write {task} about {label}.", ["low", "high"])
+        ('Write {task} with a {label} score.', 'Write {task} about {label}.')
+    """
+    return template.replace(ABOUT, " with a {label} score") if tuple(labels) == STEPS else template
 
 
 def template_of(config: PolicyConfig, chat: bool, subjects: bool) -> str:
