@@ -89,7 +89,7 @@ class Kind(Protocol):
         """Return what files and people get, (N, C): probabilities, or values."""
         ...
 
-    def cells(self, shown: Sequence[float] | None) -> dict[str, Any]:
+    def cells(self, shown: Sequence[Any] | None) -> dict[str, Any]:
         """Return a dataset's `columns` for one answer, a row of what `shown` gives; None for an unusable one."""
         ...
 
@@ -101,7 +101,7 @@ class Kind(Protocol):
         """Return a usable answer in a dataset in words, with the names of the targets."""
         ...
 
-    def restored(self, values: np.ndarray) -> Tensor:
+    def restored(self, values: Any) -> Tensor:
         """Return the answers (N, C) of what the column `stored_in` holds, (N, C) float32."""
         ...
 

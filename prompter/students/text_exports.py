@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from distill.common.errors import InputError
+from distill.kinds.found import kind_by_columns
 from distill.kinds.scores import STEPS
 from eval.data.config import PAIR_COLUMN
 from eval.data.reading import read_files
@@ -63,7 +64,10 @@ def read_text_export(file: Path, labels: list[str] | None) -> tuple[pa.Table, li
     if "topic" in names:
         values["topic"] = [_unquoted(topic) if isinstance(topic, str) else "" for topic in read.values["topic"]]
     if "teacher_probs" in names:
-        values["teacher_probs"] = [_numbers(value, read.at(row)) for row, value in enumerate(read.values["teacher_probs"])]
+        fewest = kind_by_columns(names).fewest
+        values["teacher_probs"] = [
+            _numbers(value, read.at(row), fewest) for row, value in enumerate(read.values["teacher_probs"])
+        ]
         labels = labels or _labels(values["teacher_probs"], read.values.get("label", []))
     if "labels" in names:  # its presence says the kind; the probabilities say what it holds
         values["labels"] = [str(value) for value in read.values["labels"]]
@@ -105,12 +109,12 @@ def _score(value: Any, where: str) -> float | None:
         raise InputError(f"{where}: column 'score' holds {str(value)[:40]!r}, expected a number: export it again") from error
 
 
-def _numbers(value: Any, where: str) -> list[float]:
+def _numbers(value: Any, where: str, fewest: int) -> list[float]:
     try:
         answer = [float(number) for number in (json.loads(value) if isinstance(value, str) else value)]
     except (ValueError, TypeError, RecursionError):
         answer = []
-    if not answer:
+    if len(answer) < fewest:
         raise InputError(
             f"{where}: column 'teacher_probs' holds {str(value)[:40]!r}, expected a list of probabilities: export it again"
         )
