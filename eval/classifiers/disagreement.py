@@ -19,6 +19,7 @@ from distill.kinds.rows import finite
 from distill.replay import Replay
 from distill.student import Student
 from eval.classifiers.calibration import LEVELS, coverage
+from eval.classifiers.scoring import answer
 from eval.data.labelled import EvaluationData
 
 MAX_DRAWN = 2000
@@ -40,7 +41,7 @@ def disagreements(student: Student, evaluation: EvaluationData | None, replay: R
     """
     kind = student.kind
     if evaluation is not None and evaluation.teacher_log_probs is not None:
-        predictions, teacher = student.answers(evaluation.texts, evaluation.text_pairs), evaluation.teacher_log_probs
+        predictions, teacher = answer(student, evaluation), evaluation.teacher_log_probs
         truth, pairs = None if kind.problem_type else evaluation.labels, evaluation.text_pairs
         found = compare_predictions(evaluation.texts, teacher, predictions, student.labels, truth, kind, pairs)
         if kind.problem_type:  # no class that one of them is surest of

@@ -7,9 +7,11 @@ import torch
 
 from distill.batch import SyntheticBatch
 from distill.kinds.classes import SINGLE
+from distill.kinds.tokens import Tokens
 from distill.replay import Replay
 from eval.classifiers import disagreement
 from eval.classifiers.disagreement import compare_predictions, disagreements
+from eval.classifiers.kinds.words import of_given_words
 from eval.data.labelled import EvaluationData
 
 LABELS = ["a", "b"]
@@ -27,6 +29,8 @@ class FakeStudent:
     def answers(self, texts, text_pairs=None):
         self.asked += texts
         return predictions(*(0.8 if text.startswith("a") else 0.2 for text in texts))
+
+    __call__ = answers
 
 
 def predictions(*first):
@@ -84,3 +88,25 @@ def test_else_texts_of_the_replay_are_drawn_by_the_seed(monkeypatch: pytest.Monk
     assert found != disagreements(student, None, replay, 1)
     # All of a small replay, whatever room the tensors behind it have.
     assert disagreements(student, None, replay_of(7), 0)["texts"] == 7
+
+
+class Tagger:
+    """Answers for its own words: "w", "'" and "s" are three."""
+
+    labels = ["O", "B-a", "I-a"]
+    kind = Tokens(("O", "B-a", "I-a"))
+
+    def __call__(self, texts, text_pairs=None):
+        assert texts == ["w's x"]
+        chosen = torch.nn.functional.one_hot(torch.tensor([[1, 2, 0, 0]]), 3)
+        return (5.0 * chosen).log_softmax(dim=2)
+
+
+def test_taggers_are_compared_on_the_words_of_the_data():
+    words = [["w's", "x"]]
+    teacher = of_given_words(Tagger()(["w's x"]), words)
+    data = EvaluationData(["w's x"], [[1, 0]], teacher, kind="tokens", names=Tagger.labels, words=words)
+    found = disagreements(Tagger(), data, None, 0)
+    assert [row["distance"] for row in found["apart"]] == [0.0] and found["texts"] == found["held"] == 1
+    teacher[0, 1] = (5.0 * torch.tensor([0.0, 1.0, 0.0])).log_softmax(dim=0)
+    assert disagreements(Tagger(), data, None, 0)["apart"][0]["distance"] > 0.3
