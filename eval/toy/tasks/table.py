@@ -34,5 +34,5 @@ TASKS: dict[str, TaskOfKind] = {
     "pairs": TaskOfKind("pair", pairs.LABELS, pairs.draw, "pairs"),
     "score": TaskOfKind("score", ["score"], score.draw, "score", range=(score.LOW, score.HIGH)),
     "tags": TaskOfKind("tokens", tags.LABELS, tags.draw, "tags"),
-    "topics": TaskOfKind("multi_label", topics.LABELS, topics.draw, "topics"),
+    "topics": TaskOfKind("multi_label", topics.LABELS, topics.draw, "topics", epochs=6),
 }
