@@ -5,6 +5,7 @@ The defaults of rollouts, learning rate, lengths and adapted layers were measure
 """
 
 import json
+import math
 from dataclasses import dataclass
 
 from distill.common.errors import InputError, did_you_mean
@@ -212,6 +213,12 @@ class WriterConfig(EditSettings):
     )
     pair_control: str = setting(PAIR_CONTROL, "The same for any other model, which continues it.", WRITER)
     pair_max_new_tokens: int = setting(32, "Most tokens of a second text.", WRITER, low=1)
+    pair_temperatures: str = setting(
+        "{}",
+        "Sampling temperature of second texts by class: a YAML map, {equivalent: 0.3}. Default: 0.5 where they say the same or "
+        "follow, else writer_temperature.",
+        WRITER,
+    )
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -228,5 +235,23 @@ class WriterConfig(EditSettings):
                     f"{name} is '{getattr(self, name)}', expected a text with {{text}} where the first text goes, and "
                     "{label} where the class goes"
                 )
+        self.class_temperatures()
         if not self.pair_texts:
             raise InputError("pair_texts is empty, expected some of: written, replaced, neighbour, random")
+
+    def class_temperatures(self) -> dict[str, float]:
+        """Return the user's temperatures by class.
+
+        Raises:
+            InputError: `pair_temperatures` is no map from class names to numbers of at least 0.
+        """
+        try:
+            given = parse_yaml(self.pair_temperatures)
+        except YamlFault:
+            given = None
+        if not isinstance(given, dict) or not all(isinstance(v, int | float) and 0 <= v < math.inf for v in given.values()):
+            raise InputError(
+                f"pair_temperatures is '{self.pair_temperatures}', expected a YAML map from classes to numbers >= 0, such as "
+                "{equivalent: 0.3}"
+            )
+        return {str(as_written(name)): float(value) for name, value in given.items()}

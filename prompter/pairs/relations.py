@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from distill.common.errors import InputError
-from prompter.generation.config import CONTROL, REQUEST, PolicyConfig
+from distill.common.errors import InputError, did_you_mean
+from prompter.generation.config import CONTROL, REQUEST, PolicyConfig, WriterConfig
 
 RELATIONS = {
     "entailment": "must be true if the text is true",
@@ -26,11 +26,43 @@ RELATIONS = {
 }
 """By the name of a class, without case and marks."""
 
+CLOSE = ("entailment", "equivalent", "duplicate", "paraphrase")
+"""Classes whose second text stays with the first one. At temperature 1 a small model leaves it."""
+
+CLOSE_TEMPERATURE = 0.5
+"""Sampling temperature of second texts of these classes. Ours; `docs/log.md` says what was measured."""
+
 FIRST_REQUEST = "Write the beginning of {task}. Afterwards somebody adds a sentence that {label}."
 """What the policy of a teacher of pairs is asked for, and what the writer reads before a first text."""
 
 FIRST_CONTROL = "Here is {task}, and then a sentence that {label}:"
 """The same for a model without a chat template, which continues it."""
+
+
+def temperatures(config: WriterConfig, labels: Sequence[str]) -> list[float]:
+    """Return the sampling temperature of the second texts of each class.
+
+    Raises:
+        InputError: The user names a class that does not exist.
+
+    Examples:
+        >>> temperatures(WriterConfig(), ["not_equivalent", "equivalent"])
+        [1.0, 0.5]
+    """
+    given = config.class_temperatures()
+    for name in given:
+        if name not in labels:
+            raise InputError(
+                f"pair_temperatures: there is no class '{name}', expected some of: {', '.join(labels)}."
+                f"{did_you_mean(name, list(labels))}"
+            )
+    usual = [CLOSE_TEMPERATURE if _folded(label) in CLOSE else config.writer_temperature for label in labels]
+    return [given.get(label, temperature) for label, temperature in zip(labels, usual, strict=True)]
+
+
+def _folded(label: str) -> str:
+    """Return the name of a class without case and marks."""
+    return re.sub(r"[\W_]+", "", label.casefold())
 
 
 def pair_policy(config: PolicyConfig, labels: Sequence[str]) -> PolicyConfig:
@@ -48,7 +80,7 @@ def pair_policy(config: PolicyConfig, labels: Sequence[str]) -> PolicyConfig:
             f"writes is '{config.writes}', expected 'topic' for a teacher of pairs: the policy writes the opening of the "
             "first text"
         )
-    known = {label: RELATIONS[name] for label in labels if (name := re.sub(r"[\W_]+", "", label.casefold())) in RELATIONS}
+    known = {label: RELATIONS[name] for label in labels if (name := _folded(label)) in RELATIONS}
     return replace(
         config,
         label_descriptions=json.dumps(known | config.descriptions()),

@@ -18,6 +18,7 @@ from prompter.editing.edits import UNEDITED
 from prompter.generation.config import NEIGHBOUR, RANDOM, REPLACED, WRITTEN, PolicyConfig
 from prompter.generation.opening import AnyWriter
 from prompter.generation.prompts import Reading
+from prompter.pairs.relations import temperatures
 from prompter.pairs.requests import Continued, PairRequests
 
 CORRUPTIONS = (REPLACED, NEIGHBOUR, RANDOM)
@@ -45,6 +46,7 @@ class SecondTexts:
         longest = None if context is None else context - config.pair_max_new_tokens
         self.requests = PairRequests(writer.tokenizer, labels, policy, config, longest)
         self.continued = Continued(writer.tokenizer, writer.start, longest)
+        self.temperatures = temperatures(config, labels)
         if WRITTEN in config.pair_texts:
             self.requests.check_room(policy.topic_max_tokens + config.writer_max_new_tokens)
 
@@ -77,19 +79,34 @@ class SecondTexts:
         ]
         rows_of = {kind: [row for row, number in enumerate(chosen) if kinds[number] == kind] for kind in (WRITTEN, NEIGHBOUR)}
         for kind, reading in ((WRITTEN, self.requests), (NEIGHBOUR, self.continued)):
-            if rows := rows_of[kind]:
-                asked = self._written([texts[row] for row in rows], targets[rows], seed, counter, f"{purpose} {kind}", reading)
+            for temperature, rows in self._by_temperature(kind, rows_of[kind], targets):
+                used = f"{purpose} {kind} {temperature}"
+                asked = self._written([texts[row] for row in rows], targets[rows], seed, counter, used, reading, temperature)
                 for row, text in zip(rows, asked, strict=True):
                     made[row] = text or made[row]  # a model may end at once
         return made
 
+    def _by_temperature(self, kind: str, rows: list[int], targets: Tensor) -> list[tuple[float, list[int]]]:
+        """Return rows together that are sampled alike, with their temperature."""
+        usual = self.writer.config.writer_temperature
+        of_row = {row: self.temperatures[int(targets[row])] if kind == WRITTEN else usual for row in rows}
+        return [(value, [row for row in rows if of_row[row] == value]) for value in sorted(set(of_row.values()))]
+
     def _written(
-        self, texts: list[str], targets: Tensor, seed: int, counter: int, purpose: str, reading: Reading
+        self,
+        texts: list[str],
+        targets: Tensor,
+        seed: int,
+        counter: int,
+        purpose: str,
+        reading: Reading,
+        temperature: float,
     ) -> list[str]:
         config = self.writer.config
         most = config.pair_max_new_tokens
         fewest = min(config.writer_min_new_tokens, most)
-        writer = self.writer.sampling(replace(config, writer_max_new_tokens=most, writer_min_new_tokens=fewest))
+        sizes = {"writer_max_new_tokens": most, "writer_min_new_tokens": fewest}
+        writer = self.writer.sampling(replace(config, writer_temperature=temperature, **sizes))
         writer.contexts, writer.edits = reading, UNEDITED  # the first text has its class's edits
         return [unquoted(text) for text in writer.write(texts, seed, counter, purpose, targets=targets).texts]
 

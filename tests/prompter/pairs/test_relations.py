@@ -3,8 +3,8 @@
 import pytest
 
 from distill.common.errors import InputError
-from prompter.generation.config import PolicyConfig
-from prompter.pairs.relations import FIRST_REQUEST, pair_policy
+from prompter.generation.config import PolicyConfig, WriterConfig
+from prompter.pairs.relations import FIRST_REQUEST, pair_policy, temperatures
 
 
 def test_known_classes_have_words_and_the_users_win() -> None:
@@ -20,3 +20,14 @@ def test_known_classes_have_words_and_the_users_win() -> None:
 def test_a_policy_that_writes_no_openings_is_refused() -> None:
     with pytest.raises(InputError, match="writes is 'text', expected 'topic' for a teacher of pairs"):
         pair_policy(PolicyConfig(writes="text"), ["a", "b"])
+
+
+def test_temperatures_by_class() -> None:
+    labels = ["Not-Entailment", "entailment", "other"]
+    assert temperatures(WriterConfig(writer_temperature=0.9), labels) == [0.9, 0.5, 0.9]
+    assert temperatures(WriterConfig(pair_temperatures="{entailment: 0, other: 2}"), labels) == [1.0, 0.0, 2.0]
+    with pytest.raises(InputError, match="there is no class 'othr'.*Did you mean 'other'"):
+        temperatures(WriterConfig(pair_temperatures="{othr: 1}"), labels)
+    for wrong in ("{a: -1}", "{a: hot}", "0.5", "{a: [1]}"):
+        with pytest.raises(InputError, match="expected a YAML map from classes to numbers >= 0"):
+            WriterConfig(pair_temperatures=wrong)

@@ -41,10 +41,13 @@ def test_written_ones_follow_the_request_of_the_class() -> None:
     assert len(seconds) == 12 and all(seconds) and made.write(TEXTS, TARGETS, 0, 0) == seconds
     assert made.write(TEXTS, TARGETS, 0, 1) != seconds and made.write(TEXTS, 1 - TARGETS, 0, 0) != seconds
     # The same tokens as a plain continuation of the request, which an independent writer makes.
-    plain = made.writer.sampling(WriterConfig(writer_max_new_tokens=5, writer_min_new_tokens=3))
-    asked = [f"{text} : {'bad' if target == 0 else 'good'}" for text, target in zip(TEXTS, TARGETS.tolist(), strict=True)]
-    plain.contexts = SimpleNamespace(rows=lambda *_: [(plain.tokenizer(text)["input_ids"], []) for text in asked])  # type: ignore
-    assert plain.write(TEXTS, 0, 0, "second texts written", targets=TARGETS).texts == seconds
+    for words, own, temperature in (("bad", slice(0, None, 2), 1.0), ("good", slice(1, None, 2), 0.5)):
+        sampling = {"writer_max_new_tokens": 5, "writer_min_new_tokens": 3, "writer_temperature": temperature}
+        plain = made.writer.sampling(WriterConfig(**sampling))  # type: ignore[arg-type]
+        asked = [plain.tokenizer(f"{text} : {words}")["input_ids"] for text in TEXTS[own]]
+        plain.contexts = SimpleNamespace(rows=lambda *_, asked=asked: [(ids, []) for ids in asked])  # type: ignore
+        found = plain.write(TEXTS[own], 0, 0, f"second texts written {temperature}", targets=TARGETS[own]).texts
+        assert found == seconds[own]
 
 
 def test_corruptions() -> None:
