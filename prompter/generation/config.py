@@ -215,8 +215,8 @@ class WriterConfig(EditSettings):
     pair_max_new_tokens: int = setting(32, "Most tokens of a second text.", WRITER, low=1)
     pair_temperatures: str = setting(
         "{}",
-        "Sampling temperature of second texts by class: a YAML map, {equivalent: 0.3}. Default: 0.5 where they say the same or "
-        "follow, else writer_temperature.",
+        "Sampling temperature of second texts by class: a YAML map, {equivalent: 0.3}. Default: 0.5 where they say the same "
+        "or follow, else writer_temperature.",
         WRITER,
     )
 

@@ -105,8 +105,8 @@ class SecondTexts:
         config = self.writer.config
         most = config.pair_max_new_tokens
         fewest = min(config.writer_min_new_tokens, most)
-        sizes = {"writer_max_new_tokens": most, "writer_min_new_tokens": fewest}
-        writer = self.writer.sampling(replace(config, writer_temperature=temperature, **sizes))
+        shorter = replace(config, writer_max_new_tokens=most, writer_min_new_tokens=fewest)
+        writer = self.writer.sampling(replace(shorter, writer_temperature=temperature))
         writer.contexts, writer.edits = reading, UNEDITED  # the first text has its class's edits
         return [unquoted(text) for text in writer.write(texts, seed, counter, purpose, targets=targets).texts]
 
