@@ -66,7 +66,7 @@ class Classes:
         """Return the probabilities of the classes."""
         return answers.exp()
 
-    def cells(self, shown: Sequence[float] | None) -> dict[str, Any]:
+    def cells(self, shown: Sequence[float] | None, text: str = "") -> dict[str, Any]:
         """Return the likeliest class, -1 for none, the probabilities, and the largest of them.
 
         Examples:

@@ -92,7 +92,8 @@ def given_by(values: Any) -> GivenKind | None:
 
 def kind_by_columns(columns: Container[str]) -> Kind:
     """Return the kind that the columns of a dataset stand for, but for how many texts an answer is about, and its range."""
-    return next((kind for kind in (MULTI_LABEL, Score()) if kind.columns[0] in columns), SINGLE)
+    kinds = (MULTI_LABEL, Score(), Tokens())
+    return next((kind for kind in kinds if kind.columns[0] in columns), SINGLE)
 
 
 def shown_kind(kind: Kind) -> str:

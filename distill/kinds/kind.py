@@ -89,8 +89,11 @@ class Kind(Protocol):
         """Return what files and people get, (N, C): probabilities, or values."""
         ...
 
-    def cells(self, shown: Sequence[Any] | None) -> dict[str, Any]:
-        """Return a dataset's `columns` for one answer, a row of what `shown` gives; None for an unusable one."""
+    def cells(self, shown: Any, text: str = "") -> dict[str, Any]:
+        """Return a dataset's `columns` for one answer, a row of what `shown` gives as lists; None for an unusable one.
+
+        `text` is needed where words have answers.
+        """
         ...
 
     def given(self, cells: Mapping[str, Any]) -> list[int]:
@@ -102,7 +105,7 @@ class Kind(Protocol):
         ...
 
     def restored(self, values: Any) -> Tensor:
-        """Return the answers (N, C) of what the column `stored_in` holds, (N, C) float32."""
+        """Return the answers of what the column `stored_in` holds, (N, C) float32, or lists of words' numbers."""
         ...
 
     def loss(self, outputs: Tensor, teacher: Tensor, temperature: float, hard_weight: float) -> Tensor:

@@ -71,7 +71,7 @@ class Labels:
         """Return the probability of each label."""
         return answers.sigmoid()
 
-    def cells(self, shown: Sequence[float] | None) -> dict[str, Any]:
+    def cells(self, shown: Sequence[float] | None, text: str = "") -> dict[str, Any]:
         """Return the labels above one half, all probabilities, and that of the answer to the least sure label.
 
         Examples:

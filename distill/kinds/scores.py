@@ -84,7 +84,7 @@ class Score:
         """Return the values."""
         return answers
 
-    def cells(self, shown: Sequence[float] | None) -> dict[str, Any]:
+    def cells(self, shown: Sequence[float] | None, text: str = "") -> dict[str, Any]:
         """Return the value.
 
         Examples:

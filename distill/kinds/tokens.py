@@ -45,7 +45,7 @@ class Tokens:
     of_words: bool = True
     problem_type: str = "token_classification"
     noun: str = "type"
-    columns: tuple[str, ...] = ("tokens", "tags", "tag_probs", "starts", "ends")
+    columns: tuple[str, ...] = ("tokens", "tags", "tag_probs", "starts", "ends", "confidence")
     stored_in: str = "tag_probs"
 
     @cached_property
@@ -107,7 +107,7 @@ class Tokens:
     def cells(self, shown: Sequence[Sequence[float]] | None, text: str = "") -> dict[str, Any]:
         """Return the words, their likeliest tags (-1 for a word without an answer), probabilities, and where the words are.
 
-        The words end with the last one that has an answer.
+        The words end with the last one that has an answer. The confidence is the mean probability of the tags.
 
         Examples:
             >>> Tokens(("O", "B-a")).cells([[0.25, 0.75], [0.0, 0.0]], "Ann sang")["tags"]
@@ -118,13 +118,14 @@ class Tokens:
         tags = [max(range(len(row)), key=row.__getitem__) if any(row) else -1 for row in shown]
         while tags and tags[-1] < 0:
             tags.pop()
-        spans = words_of(text)[: len(tags)]
+        spans, sure = words_of(text)[: len(tags)], [max(row) for row in shown if any(row)]
         return {
             "tokens": [text[start:end] for start, end in spans],
             "tags": tags,
             "tag_probs": [list(row) for row in shown[: len(tags)]],
             "starts": [start for start, _ in spans],
             "ends": [end for _, end in spans],
+            "confidence": sum(sure) / max(1, len(sure)),
         }
 
     def given(self, cells: Mapping[str, Any]) -> list[int]:

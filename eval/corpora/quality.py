@@ -15,6 +15,7 @@ import numpy as np
 from distill.common.errors import InputError
 from distill.common.files import without_nan, write_json, write_text
 from distill.common.hub import load_config
+from distill.kinds.rows import finite
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_teacher
 from eval.corpora.config import CorpusConfig
@@ -201,9 +202,10 @@ def dataset_metrics(
         assert teacher is not None
         say(f"the teacher's predictions for {len(corpus.texts):,} texts")
         kind, answers = teacher.kind, teacher(corpus.texts)
-        usable = answers.isfinite().all(dim=1).tolist()
+        usable = finite(answers).tolist()
         cells = [
-            kind.cells(row if said else None) for said, row in zip(usable, kind.shown(answers.double()).tolist(), strict=True)
+            kind.cells(row if said else None, text)
+            for said, row, text in zip(usable, kind.shown(answers.double()).tolist(), corpus.texts, strict=True)
         ]
         labels, classes_are = kind.targets(teacher.labels), kind.columns[0]
         classes = [labels[one] for row in cells for one in kind.given(row)] + [None] * usable.count(False)

@@ -120,7 +120,7 @@ def dataset_header(folder: Path, columns: Features, rows: int, synthetic: bool =
     uncompressed = sum(group["total_byte_size"] for file in files for group in pq.read_metadata(file).to_dict()["row_groups"])
     return DatasetCardData(
         tags=[*(["synthetic"] if synthetic else []), "prompter", "knowledge-distillation"],
-        task_categories=["text-classification"],
+        task_categories=["token-classification" if "tags" in columns else "text-classification"],
         size_categories=[next((name for limit, name in SIZES if rows < limit), "n>10M")],
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
         dataset_info={

@@ -174,7 +174,7 @@ class Export:
         targets = next_targets(self.config, progress)
         batch = self.prompter.write(targets, self.config.seed, progress.batches)
         said = self.teacher(batch.texts, batch.text_pairs) if self.teacher is not None else None
-        answers = answered(self.teacher.kind, said) if self.teacher is not None and said is not None else None
+        answers = answered(self.teacher.kind, said, batch.texts) if self.teacher is not None and said is not None else None
         before = progress.kept
         for number in range(len(batch)):
             if progress.kept == self.config.rows:

@@ -1,11 +1,12 @@
 """Why a row of a dataset is not kept. Rows are marked, never deleted."""
 
+from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from distill.kinds.kind import Kind
+from distill.kinds.rows import finite
 from eval.corpora.duplicates import DuplicateIndex
 from prompter.exporting.filters import fault
 
@@ -13,19 +14,19 @@ NO_ANSWER, LOW_CONFIDENCE, CLASS_FULL = "no answer", "low confidence", "class fu
 DUPLICATE, NEAR_DUPLICATE = "duplicate", "near duplicate"
 
 
-def answered(kind: Kind, answers: Tensor) -> list[tuple[int, dict[str, Any]]]:
-    """Return of each answer (N, C) the target that it belongs to, -1 for an unusable one, and a dataset's columns of it.
+def answered(kind: Kind, answers: Tensor, texts: Sequence[str]) -> list[tuple[int, dict[str, Any]]]:
+    """Return of each answer the target that it belongs to, -1 for an unusable one, and a dataset's columns of it.
 
     Examples:
         >>> from distill.kinds.classes import SINGLE
-        >>> answered(SINGLE, torch.tensor([[0.25, 0.75], [float("nan"), 1.0]]).log())[1]
+        >>> answered(SINGLE, torch.tensor([[0.25, 0.75], [float("nan"), 1.0]]).log(), ["a", "b"])[1]
         (-1, {'label': -1, 'teacher_probs': None, 'confidence': None})
     """
-    usable = torch.isfinite(answers).all(dim=1).tolist()
+    usable = finite(answers).tolist()
     groups, shown = kind.group(answers).tolist(), kind.shown(answers).tolist()
     return [
-        (group if there else -1, kind.cells(row if there else None))
-        for there, group, row in zip(usable, groups, shown, strict=True)
+        (group if there else -1, kind.cells(row if there else None, text))
+        for there, group, row, text in zip(usable, groups, shown, texts, strict=True)
     ]
 
 

@@ -48,7 +48,7 @@ def write_run_dataset(
     known = features(labels, teacher=True, kind=replay.kind)
     columns = Features({name: known[name] for name in known if name not in LACKING})
     rows = len(replay)
-    said = answered(replay.kind, replay.logprobs[:rows])
+    said = answered(replay.kind, replay.logprobs[:rows], replay.texts)
     confidence = [cells[CONFIDENCE] for _, cells in said if CONFIDENCE in cells]
     given = [replay.kind.given(cells) for _, cells in said]
     counts = Counter(itertools.chain.from_iterable(given))

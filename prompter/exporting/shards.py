@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from datasets import ClassLabel, Features, List, Value
 
+from distill.common.errors import InputError
 from distill.common.files import replace_file
 from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
@@ -31,6 +33,11 @@ ABOUT = {
     "labels": "labels that the teacher gave: those with a probability above one half",
     "teacher_probs": "the teacher's probabilities, in the order of the labels",
     "score": "the teacher's number",
+    "tokens": "the words of the text that the teacher reads",
+    "tags": "the likeliest tag of each word, in the IOB format",
+    "tag_probs": "the teacher's probabilities of the tags of each word, in the order of the tags",
+    "starts": "first character of each word",
+    "ends": "character after the last one of each word",
 }
 """What the cards say of the columns of answers."""
 
@@ -45,6 +52,11 @@ def answer_features(labels: list[str], kind: Kind) -> dict[str, Any]:
         "labels": List(ClassLabel(names=labels)),
         "teacher_probs": List(Value("float32")),
         "score": Value("float32"),
+        "tokens": List(Value("string")),
+        "tags": List(ClassLabel(names=kind.named_by(labels))),
+        "tag_probs": List(List(Value("float32"))),
+        "starts": List(Value("int64")),
+        "ends": List(Value("int64")),
         "confidence": Value("float32"),
     }
     return {name: known[name] for name in kind.columns}
@@ -104,6 +116,26 @@ def read_rows(folder: Path) -> Iterator[dict[str, Any]]:
                 yield from batch.to_pylist()
 
 
+def check_tags(path: str, answers: pa.Array, labels: list[str] | None) -> int:
+    """Return how many tags the answers about words in a column `tag_probs` have.
+
+    Raises:
+        InputError: The names of the tags are unknown, or a row is no list of probabilities of the tags for each word.
+    """
+    if not labels:
+        raise InputError(f"{path}: the names of the tags are lost: put its recipe.yaml beside it again")
+    nested = pa.types.is_list(answers.type) and pa.types.is_list(answers.type.value_type)
+    words = answers.flatten() if nested else None
+    if words is None or answers.null_count or words.null_count or not pa.types.is_floating(words.type.value_type):
+        raise InputError(f"{path}: column 'tag_probs' holds no lists of numbers for each word: export it again")
+    values = words.flatten()
+    fits = pc.all(pc.equal(pc.list_value_length(words), len(labels)))
+    inside = pc.all(pc.and_(pc.greater_equal(values, 0), pc.less_equal(values, 1.001)))
+    if values.null_count or not all(found.as_py() in (True, None) for found in (fits, inside)):
+        raise InputError(f"{path}: column 'tag_probs' holds something else than {len(labels)} probabilities: export it again")
+    return len(labels)
+
+
 def write_jsonl(folder: Path, columns: Features) -> None:
     """Write `data.jsonl`: one row per line, with class names."""
 
@@ -149,9 +181,14 @@ def _readable_rows(folder: Path, columns: Features) -> Iterator[dict[str, Any]]:
             if name in classes:
                 row[name] = None if value == -1 else classes[name][value]
             elif name in sets and value is not None:
-                row[name] = [sets[name][index] for index in value]
-            elif isinstance(value, float):
-                row[name] = round(value, 7)
-            elif isinstance(value, list):
-                row[name] = [round(number, 7) for number in value]
+                row[name] = [None if index == -1 else sets[name][index] for index in value]
+            else:
+                row[name] = _rounded(value)
         yield row
+
+
+def _rounded(value: Any) -> Any:
+    """Return numbers, also those in lists, to the digits of float32; other values as they are."""
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return round(value, 7) if isinstance(value, float) else value

@@ -192,7 +192,7 @@ class Labelling:
         part = slice(progress.rows, progress.rows + self.config.batch_size)
         batch, pairs = self.texts[part], None if self.pairs is None else self.pairs[part]
         seconds: list[str | None] = [*pairs] if pairs is not None else [None] * len(batch)
-        answers = answered(self.teacher.kind, self.teacher(batch, pairs))
+        answers = answered(self.teacher.kind, self.teacher(batch, pairs), batch)
         for text, second, (label, cells) in zip(batch, seconds, answers, strict=True):
             reason, twin = self.marks.of(progress.rows, text, label, cells.get(CONFIDENCE), text_pair=second)
             row = {

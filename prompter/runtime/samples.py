@@ -34,5 +34,8 @@ def sample_rows(batch: SyntheticBatch, labels: list[str], metrics: Mapping[str, 
         row = {"wanted": labels[target] if target >= 0 else None, "topic": batch.topics[i], "text": batch.texts[i]}
         if batch.text_pairs is not None:
             row["text_pair"] = batch.text_pairs[i]
+        if batch.kind.of_words:
+            shown = batch.kind.shown(batch.teacher_logits[i : i + 1])[0].tolist()
+            row["entities"] = batch.kind.said(batch.kind.cells(shown, batch.texts[i]), labels)
         rows.append(row | {"predicted": labels[int(belongs[i])], **numbers})
     return rows

@@ -19,6 +19,7 @@ from distill.batch import SyntheticBatch
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.held_out import HeldOut
+from distill.kinds.rows import below
 from distill.replay import Replay
 from eval.classifiers import agreement
 from prompter.runtime.console import Console
@@ -66,7 +67,7 @@ def agreement_of_student(
     answers = [_predictions(name, texts, part, len(parts), distiller, inputs, config) for part in parts]
     teacher = texts.logprobs[torch.tensor([row for part in parts for row in part])]
     kind = distiller.student.kind
-    return agreement.compared("texts that were left out", teacher, torch.cat(answers), agreement.FEWEST_TEXTS, kind)
+    return agreement.compared("texts that were left out", teacher, below(answers), agreement.FEWEST_TEXTS, kind)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _all_texts(held_out: HeldOut, replay: Replay) -> _Texts | None:
     texts, pairs = [*held_out.texts, *replay.texts], [*held_out.text_pairs, *replay.text_pairs]
     sources = [replay.sources[0]] * len(held_out) + replay.sources
     learnt = replay.logprobs[: len(replay)]
-    logprobs = torch.cat([held_out.logprobs, learnt]) if len(held_out) else learnt
+    logprobs = below([held_out.logprobs, learnt]) if len(held_out) else learnt
     keys = [hashlib.sha256(json.dumps(key).encode()).digest() for key in zip(texts, pairs, strict=True)]
     order = sorted(range(len(texts)), key=lambda row: keys[row])
     return _Texts([texts[i] for i in order], [pairs[i] for i in order], [sources[i] for i in order], logprobs[order])

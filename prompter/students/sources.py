@@ -21,6 +21,7 @@ from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
 from distill.kinds.found import given_by, kind_by_columns, kind_in, written
 from distill.kinds.kind import Kind
+from distill.kinds.tokens import Tokens
 from distill.teachers.found import FoundTeacher, found_teacher
 from eval.data.config import PAIR_COLUMN
 from eval.data.folders import parquet_files, saved_files
@@ -30,13 +31,15 @@ from eval.data.recipe import RECIPE_FILE, check_dataset
 from eval.data.tables import class_names, columns_of, read_table
 from eval.data.text_files import MAX_TEXT, TABLES, kind_of
 from prompter.exporting.config import NO_TEACHER
+from prompter.exporting.shards import check_tags
 from prompter.saved.hub import holds_prompter, is_hub_id
 from prompter.saved.manifest import PROMPTER_MANIFEST, find_prompter
 from prompter.students.text_exports import is_text_export, read_text_export
 
 PORTION_ROWS = 256
 
-DATASET_COLUMNS = ("text", "text_pair", "topic", "label", "labels", "wanted_label", "teacher_probs", "score", "keep")
+DATASET_COLUMNS = ("text", "text_pair", "topic", "label", "labels", "wanted_label", "teacher_probs", "score", "tokens", "tags",
+                   "tag_probs", "keep")  # fmt: skip
 """Columns of an exported dataset that are read where they exist."""
 
 
@@ -169,6 +172,8 @@ class DatasetSource:
         self.pairs: bool | None = PAIR_COLUMN in table.column_names
         self.kind: Kind | None = _kind_of(recipe)
         self.form = self.kind or kind_by_columns(table.column_names)
+        if self.form.of_words and self.kind is None:
+            self.form = Tokens(tuple(declared.get("tags", [])))
         self.answered = self.form.stored_in in table.column_names
         targets = named or declared.get("label") or declared.get("wanted_label") or _labels_of(recipe)
         self.labels: list[str] | None = self.form.named_by(targets) if targets else None
@@ -186,8 +191,10 @@ class DatasetSource:
         targets = table.column("wanted_label").to_pylist() if "wanted_label" in names else [None] * rows
         logprobs = None
         if self.answered:
-            values = np.array(table.column(self.form.stored_in).to_pylist(), dtype=np.float32)
-            logprobs = self.form.restored(values.reshape(rows, -1))
+            values = table.column(self.form.stored_in).to_pylist()
+            if not self.form.of_words:
+                values = np.array(values, dtype=np.float32).reshape(rows, -1)
+            logprobs = self.form.restored(values)
         classes = torch.tensor([_target(value) for value in targets], dtype=torch.int64)
         topics = [topic if isinstance(topic, str) else "" for topic in topics]
         seconds = table.column(PAIR_COLUMN).to_pylist() if self.pairs else None
@@ -244,6 +251,8 @@ def _answered_classes(path: str, table: pa.Table, labels: list[str] | None, of: 
         if not numbers or answers.null_count or not pc.all(pc.is_finite(answers)).as_py():
             raise InputError(f"{path}: column 'score' holds something else than finite numbers: export it again")
         return 1
+    if of.of_words:
+        return check_tags(path, answers, labels)
     lists = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     if not lists or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
         raise InputError(f"{path}: column 'teacher_probs' holds no lists of numbers: export it again")

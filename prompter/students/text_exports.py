@@ -55,7 +55,9 @@ def read_text_export(file: Path, labels: list[str] | None) -> tuple[pa.Table, li
     Raises:
         InputError: A value is not what an export writes.
     """
-    names = [name for name in TAKEN if name in _columns(file)]
+    if "tag_probs" in (present := _columns(file)):
+        raise InputError(f"{file}: answers about words are read from Parquet files: give the folder of the dataset")
+    names = [name for name in TAKEN if name in present]
     read = read_files(str(file), [file], names)
     values: dict[str, list[Any]] = {"text": [_unquoted(text) for text in read.texts("text")]}
     values["keep"] = [_truth(value, read.at(row)) for row, value in enumerate(read.values["keep"])]

@@ -1,0 +1,71 @@
+"""Datasets of a teacher that tags words: what a run writes, what `datasets` opens, and what a student learns from again."""
+
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from distill.batch import SyntheticBatch
+from distill.common.errors import InputError
+from distill.kinds.tokens import Tokens
+from distill.kinds.words import words_of
+from distill.replay import Replay
+from prompter.exporting.run_dataset import write_run_dataset
+from prompter.exporting.shards import read_rows, write_csv, write_jsonl
+from prompter.students.sources import DatasetSource
+
+KIND = Tokens(("O", "B-sea", "I-sea", "B-farm"))
+TEXTS = ["Ann saw the sea.", "a cow", "...", "the end, of a long day: \u00e9t\u00e9"]
+
+
+def run_dataset(folder: Path) -> torch.Tensor:
+    answers = torch.zeros(len(TEXTS), 9, 4)
+    for row, text in enumerate(TEXTS):
+        words = min(7, len(words_of(text)))  # the last text is cut
+        answers[row, :words] = (torch.randn(words, 4, generator=torch.Generator().manual_seed(row)) * 3).log_softmax(-1)
+    targets = torch.tensor([0, 1, 2, -1])
+    replay = Replay(10, 0, kind=KIND)
+    replay.add(SyntheticBatch(TEXTS, answers, targets, [""] * len(TEXTS), "prompted", kind=KIND), 0)
+    manifest = {"name": "x", "labels": KIND.targets(KIND.tags), "teacher": "models/tagger", "seed": 0, "base": "toy"}
+    write_run_dataset(folder, replay, manifest)
+    return answers
+
+
+def test_a_run_of_tags_is_opened_by_datasets_and_learnt_from_again(tmp_path: Path) -> None:
+    answers = run_dataset(tmp_path / "set")
+    opened = datasets.load_dataset(str(tmp_path / "set"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert opened.features["tags"].feature.names == list(KIND.tags)
+    for row, text in zip(opened, TEXTS, strict=True):
+        assert [text[a:b] for a, b in zip(row["starts"], row["ends"], strict=True)] == row["tokens"]
+        assert len(row["tokens"]) == len(row["tags"]) == len(row["tag_probs"]) == min(7, len(words_of(text)))
+    source = DatasetSource(str(tmp_path / "set"))
+    portion = source.portion(0)
+    assert source.kind == KIND and source.labels == list(KIND.tags) and portion is not None and portion.logprobs is not None
+    torch.testing.assert_close(portion.logprobs, answers[:, :7], atol=1e-4, rtol=1e-4)
+    assert "token-classification" in (tmp_path / "set" / "README.md").read_text()
+
+
+def test_tags_are_known_without_the_recipe_and_written_by_name(tmp_path: Path) -> None:
+    run_dataset(tmp_path / "set")
+    (tmp_path / "set" / "recipe.yaml").unlink()
+    source = DatasetSource(str(next((tmp_path / "set" / "data").iterdir())))
+    assert source.form == KIND and source.labels == list(KIND.tags)
+    columns = datasets.Features.from_arrow_schema(pq.read_schema(next((tmp_path / "set" / "data").iterdir())))
+    write_jsonl(tmp_path / "set", columns)
+    write_csv(tmp_path / "set", columns)
+    first = (tmp_path / "set" / "data.jsonl").read_text().splitlines()[0]
+    assert '"Ann"' in first and set(KIND.tags) & set(first.replace('"', " ").split())
+
+
+def test_damaged_answers_about_words_are_named(tmp_path: Path) -> None:
+    run_dataset(tmp_path / "set")
+    file = next((tmp_path / "set" / "data").iterdir())
+    rows = list(read_rows(tmp_path / "set"))
+    for change, said in (([[2.0, 0, 0, 0]], "something else than 4 prob"), ([[0.5, 0.5]], "than 4 prob"), (None, "no lists")):
+        changed = [row | {"tag_probs": change} for row in rows]
+        pq.write_table(pa.Table.from_pylist(changed, schema=pq.read_schema(file)), tmp_path / "bad.parquet")
+        with pytest.raises(InputError, match=said):
+            DatasetSource(str(tmp_path / "bad.parquet"))
