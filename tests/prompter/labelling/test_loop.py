@@ -127,7 +127,7 @@ def test_a_teacher_without_usable_answers_ends_with_status_3(
 ) -> None:
     assert main(flags(texts, teacher_folder, tmp_path / "d", "--min_words", "9")) == 3
     assert "too short" in capsys.readouterr().err and (tmp_path / "d" / "recipe.yaml").is_file()
-    monkeypatch.setattr(loop, "answered", lambda kind, answers: [(-1, kind.cells(None))] * len(answers))
+    monkeypatch.setattr(loop, "answered", lambda kind, answers, texts: [(-1, kind.cells(None))] * len(answers))
     with pytest.raises(WorthlessError, match="no answer"):
         label_function(texts, teacher=str(teacher_folder), to=str(tmp_path / "n"), device="cpu", quiet=True)
 
