@@ -17,7 +17,7 @@ from distill.common.seeding import seeded
 from prompter.cli import main
 from tests.distill.rewriters import save_rewriter_base
 from tests.distill.tiny import make_tokenizer, random_texts, save_masked_lm
-from tests.prompter.tiny import tiny_gpt2, word_tokenizer
+from tests.prompter.tiny import LETTERS, tiny_gpt2, word_tokenizer
 
 README = Path(__file__).parents[1] / "README.md"
 YES, NO = "yes", "–"
@@ -78,7 +78,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model.save_pretrained(root / kind)
         make_tokenizer().save_pretrained(root / kind)
     tiny_gpt2().save_pretrained(root / "lm")
-    word_tokenizer().save_pretrained(root / "lm")
+    word_tokenizer(LETTERS).save_pretrained(root / "lm")
     (root / "corpus.txt").write_text("".join(text + "\n" for text in random_texts(120, 1, shortest=6, longest=12)))
     rows = zip(random_texts(100, 2, shortest=3), random_texts(100, 3, shortest=3), strict=True)
     (root / "pair.jsonl").write_text("".join(json.dumps({"text": a, "text_pair": b}) + "\n" for a, b in rows))
