@@ -40,6 +40,7 @@ from distill.kinds.found import store_kind, stored_kind
 from distill.kinds.kind import Kind
 from distill.kinds.word_table import outputs
 from distill.students.families import family_config, fields_of, reason_of, set_dropout
+from distill.students.heads import begin_at
 from distill.students.static import FROM_TEACHER, STATIC, open_static, static_model, vectors_of
 from distill.students.word_vectors import give_words
 from distill.teachers.base import Teacher
@@ -222,6 +223,8 @@ def _from_folder(
     if tokenizer is None:
         tokenizer = load_tokenizer(spec, "student")
     _check_vocabulary(spec, model, tokenizer)
+    if own is None:
+        begin_at(model, kind.start)
     return Student(model, tokenizer, device, labels, spec, kind)
 
 
@@ -300,7 +303,9 @@ def _static(
         vectors = vectors_of(teacher.model, tokenizer, spec)
     else:
         vectors, tokenizer, normalize = open_static(spec)
-    return Student(static_model(vectors, tokenizer, len(labels), normalize), tokenizer, device, labels, spec, kind)
+    model = static_model(vectors, tokenizer, len(labels), normalize)
+    begin_at(model, kind.start)
+    return Student(model, tokenizer, device, labels, spec, kind)
 
 
 def _from_config(
@@ -352,6 +357,7 @@ def _built(
     try:
         model = CLASSIFIERS[kind.of_words].from_config(config, dtype=torch.float32)
         model.get_input_embeddings()
+        begin_at(model, kind.start)
     except Exception as error:  # a family may need a library, or check its fields in its own way
         raise InputError(f"student: no model can be built from {spec} ({reason_of(error)}).") from error
     student = Student(model, tokenizer, device, labels, spec, kind)

@@ -25,6 +25,7 @@ class Classes:
     fewest: int = 2
     of_words: bool = False
     problem_type: None = None
+    start: float = 0.0
     noun: str = "class"
     columns: tuple[str, ...] = ("label", "teacher_probs", "confidence")
     stored_in: str = "teacher_probs"

@@ -26,6 +26,7 @@ class Kind(Protocol):
             there is no word; see `distill.kinds.words` for what a word is.
         problem_type: As the configuration of a Hugging Face model names the kind; None where it need not.
         noun: What people call a target.
+        start: What an untrained student shall answer, as a raw output; 0 is the middle of probabilities.
         columns: Columns of a dataset that hold an answer.
         stored_in: The one of them that `restored` reads answers from again.
     """
@@ -44,6 +45,9 @@ class Kind(Protocol):
 
     @property
     def problem_type(self) -> str | None: ...  # noqa: D102
+
+    @property
+    def start(self) -> float: ...  # noqa: D102
 
     @property
     def noun(self) -> str: ...  # noqa: D102

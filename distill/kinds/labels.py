@@ -29,6 +29,7 @@ class Labels:
     fewest: int = 1
     of_words: bool = False
     problem_type: str = "multi_label_classification"
+    start: float = 0.0
     noun: str = "label"
     columns: tuple[str, ...] = ("labels", "teacher_probs", "confidence")
     stored_in: str = "teacher_probs"

@@ -46,6 +46,11 @@ class Score:
         """`score` or `score_pair`."""
         return "score" if self.texts == 1 else "score_pair"
 
+    @property
+    def start(self) -> float:
+        """The middle of the range."""
+        return (self.low + self.high) / 2
+
     def targets(self, labels: Sequence[str]) -> list[str]:
         """Return the names of the five steps."""
         return list(STEPS)

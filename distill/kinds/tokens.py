@@ -44,6 +44,7 @@ class Tokens:
     fewest: int = 2
     of_words: bool = True
     problem_type: str = "token_classification"
+    start: float = 0.0
     noun: str = "type"
     columns: tuple[str, ...] = ("tokens", "tags", "tag_probs", "starts", "ends", "confidence")
     stored_in: str = "tag_probs"

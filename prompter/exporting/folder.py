@@ -137,6 +137,8 @@ class ExportFolder:
         """Turn an error about a damaged working state into an `InputError`."""
         try:
             yield
+        except InputError:  # a ValueError, about something else than the state
+            raise
         except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError) as error:
             if isinstance(error, sqlite3.Error) and not means_damage(error):
                 raise

@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from distill.common.files import write_text
 from distill.common.hub import HUB_ID
+from distill.kinds.found import kind_in
 from distill.kinds.names import OF_PAIRS
 from distill.student import TEACHER_LAYERS
 from distill.students.static import FROM_TEACHER, STATIC
@@ -82,6 +83,7 @@ def write_student_card(
         eval_data=config["eval_data"],
         samples=samples,
         pairs=summary.get("kind") in OF_PAIRS,
+        kind=kind_in(summary),
         calibration=calibration_section(metrics["calibration"]) if metrics.get("calibration") else "",
         measured_on=None if "held_out_agreement" in metrics else summary.get("health", {}).get("agreement", {}).get(name),
         findings=summary.get("health", {}).get("findings", []),

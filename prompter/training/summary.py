@@ -6,7 +6,7 @@ from typing import Any
 from distill.batch import SyntheticBatch
 from distill.distiller import Distiller
 from distill.held_out import HeldOut
-from distill.kinds.found import written
+from distill.kinds.found import kind_in, written
 from eval.classifiers import agreement, health
 from eval.classifiers.scoring import main_metric
 from prompter.rl.config import TERMS
@@ -97,7 +97,7 @@ def write_run_student_card(folder: Path, summary: dict[str, Any], samples: list[
     rows = [row | {"probability": row["confidence"]} for row in samples[-PER_BATCH:] if "confidence" in row]
     about: dict[str, Any] = {
         "labels": summary["labels"],
-        "kind": summary.get("kind", "single"),
+        **written(kind_in(summary)),
         "teacher": summary["teacher"]["name"],
         "sources": [f"texts of {shown(config['generator'])}, led by a trained prompter"],
         "texts": metrics["texts"],

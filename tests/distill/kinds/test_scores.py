@@ -7,6 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill.kinds.scores import STEPS, Score
+from distill.student import load_student
+from tests.distill.tiny import make_tokenizer
 
 STARS = Score(1.0, 5.0)
 
@@ -53,3 +55,9 @@ def test_values_beyond_the_range_are_told_with_the_settings() -> None:
     assert "from 0 to 8" in told and "--score_low and --score_high" in told
     answers, problem = STARS.read(np.array([[1.0], [np.nan]]))
     assert answers.isnan().tolist() == [[False], [True]] and "not finite" in problem
+
+
+def test_an_untrained_student_answers_the_middle_of_the_range() -> None:
+    for spec in ("bert:layers=1,hidden=16,heads=1", "distilbert:layers=1,hidden=16,heads=1"):
+        student = load_student(spec, labels=["stars"], tokenizer=make_tokenizer(), kind=Score(10.0, 50.0), device="cpu")
+        assert student.answers(["boat cow", "tram"]).flatten().tolist() == pytest.approx([30.0, 30.0], abs=1.0)

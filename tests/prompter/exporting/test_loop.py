@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.common.errors import InputError
+from distill.kinds.classes import SINGLE
 from eval.corpora.duplicates import DuplicateIndex
 from prompter.cli import main
 from prompter.exporting import loop as export_module
@@ -203,6 +204,7 @@ class Scripted:
 class Scorer:
     """A teacher that answers by the hash of a text."""
 
+    kind = SINGLE
     labels = Scripted.labels
     queries = invalid = 0
 

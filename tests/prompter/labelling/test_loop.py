@@ -155,3 +155,67 @@ def test_mistakes_are_one_line_and_leave_nothing(teacher_folder: Path, texts: Pa
     with pytest.raises(InputError, match="other files"):
         label_function(texts, teacher=str(teacher_folder), to=str(to), device="cpu", quiet=True)
     assert [file.name for file in to.iterdir()] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "more", "said"),
+    [
+        ("[[0.2, 0.3, 0.5]] * len(texts)", ["--kind", "multi_label"], "all of its 50 answers add up to 1"),
+        ("[[float('nan')]] * 90", ["--kind", "score"], "unusable"),
+        ("[[float(7 + i)] for i in range(len(texts))]", ["--kind", "score"], "--score_low and --score_high"),
+        (
+            "[[0.5]] * len(texts)",
+            ["--kind", "score", "--score_low", "5", "--score_high", "5"],
+            "expected more than score_low, 5",
+        ),
+        ("[[0.5]] * len(texts)", ["--kind", "score", "--min_confidence", "0.5"], "a number does not say how sure"),
+    ],
+)
+def test_answers_of_another_kind_are_refused_in_one_line(
+    answer: str,
+    more: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = ["a", "b", "c"] if "multi_label" in more else ["stars"]
+    (tmp_path / "odd_teacher.py").write_text(f"def ask(texts):\n    return ({answer})[: len(texts)]\n")
+    file = tmp_path / "texts.txt"
+    file.write_text(
+        "\n".join([f"{text} again {i}" for i, text in enumerate(TEXTS + TEXTS)]) if "nan" in answer else "\n".join(TEXTS)
+    )
+    monkeypatch.chdir(tmp_path)
+    given = ["--texts", str(file), "--teacher", "odd_teacher.py:ask", "--to", "d", "--quiet", "--teacher_labels", *names]
+    assert main(["label", *given, *more]) == 2
+    err = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said in err and "damaged" not in err
+
+
+def test_several_labels_and_scores_are_labelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "def topics(texts):\n    return [[len(t) % 10 / 10, 0.75, 0.2] for t in texts]\n"
+        "def stars(texts):\n    return [[1 + len(t) % 5] for t in texts]\n"
+    )
+    (tmp_path / "kinds_teacher.py").write_text(code)
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    monkeypatch.chdir(tmp_path)
+    common = {"to": "d", "quiet": True, "jsonl": True}
+    result = label_function(
+        "texts.txt", **common, teacher="kinds_teacher.py:topics", teacher_labels=["a", "b", "c"], kind="multi_label"
+    )
+    assert result["kept"] == 50 and sum(result["answers"]) == 50
+    rows = [json.loads(line) for line in Path("d/data.jsonl").read_text().splitlines()]
+    assert all(row["labels"] == (["a", "b"] if len(row["text"]) % 10 > 5 else ["b"]) for row in rows)
+    common |= {"to": "s", "score_low": 1, "score_high": 5}
+    label_function(
+        "texts.txt",
+        **common,
+        teacher="kinds_teacher.py:stars",
+        teacher_labels=["stars"],
+        kind="score",
+        score_low=1,
+        score_high=5,
+    )
+    frame = pd.read_parquet("s/data")
+    assert frame["score"].tolist() == [1 + len(text) % 5 for text in TEXTS] and "teacher_probs" not in frame
