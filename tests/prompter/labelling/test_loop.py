@@ -207,15 +207,7 @@ def test_several_labels_and_scores_are_labelled(tmp_path: Path, monkeypatch: pyt
     assert result["kept"] == 50 and sum(result["answers"]) == 50
     rows = [json.loads(line) for line in Path("d/data.jsonl").read_text().splitlines()]
     assert all(row["labels"] == (["a", "b"] if len(row["text"]) % 10 > 5 else ["b"]) for row in rows)
-    common |= {"to": "s", "score_low": 1, "score_high": 5}
-    label_function(
-        "texts.txt",
-        **common,
-        teacher="kinds_teacher.py:stars",
-        teacher_labels=["stars"],
-        kind="score",
-        score_low=1,
-        score_high=5,
-    )
+    common |= {"to": "s", "kind": "score", "score_low": 1, "score_high": 5}
+    label_function("texts.txt", **common, teacher="kinds_teacher.py:stars", teacher_labels=["stars"])
     frame = pd.read_parquet("s/data")
     assert frame["score"].tolist() == [1 + len(text) % 5 for text in TEXTS] and "teacher_probs" not in frame
