@@ -5,6 +5,7 @@ answer may cost money already.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from distill.common.hub import load_config
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.kinds.classes import SINGLE
+from distill.kinds.found import kind_of
+from distill.kinds.kind import Kind
 from distill.methods.config import AsDfdConfig
 from distill.student import Student, load_student
 from distill.teachers.found import TOY
@@ -47,6 +50,7 @@ class Looked:
         parameters, bytes, milliseconds: Size, and time of a call with one text on this machine; None for a black box.
         identity: Changes when the answers of a local teacher may change.
         teacher: The opened teacher; None for a black box.
+        answers: Name of the kind of its answers, see `distill.kinds`.
     """
 
     name: str
@@ -58,6 +62,7 @@ class Looked:
     milliseconds: float | None = None
     identity: str | None = None
     teacher: CachedTeacher | None = None
+    answers: str = SINGLE.name
 
     @property
     def toy(self) -> bool:
@@ -71,7 +76,7 @@ class Looked:
 
     def facts(self) -> dict[str, Any]:
         """Return what a file may hold of it."""
-        names = ("name", "kind", "labels", "layers", "parameters", "bytes", "milliseconds", "identity")
+        names = ("name", "kind", "answers", "labels", "layers", "parameters", "bytes", "milliseconds", "identity")
         return {name: getattr(self, name) for name in names}
 
 
@@ -81,27 +86,25 @@ def look_at_teacher(config: CompressConfig, console: Console) -> Looked:
     Raises:
         InputError: The teacher cannot be opened, or classifies something else than single texts.
     """
-    name = teacher_name(config.teacher)
+    name, black_box = teacher_name(config.teacher), kind_of(config.asking().kind, config.teacher_labels)
     if "://" in config.teacher:
         if config.teacher.startswith(UNNAMED_CLASSES):
             open_local(config, console)  # asks nothing, but checks what was given
         kind = LANGUAGE_MODEL if config.teacher.startswith(LANGUAGE_MODELS) else SERVICE
-        return Looked(name, kind, config.teacher_labels or None)
+        _check_kind(name, black_box, config.teacher_labels)
+        return Looked(name, kind, config.teacher_labels or None, answers=black_box.name)
     if FUNCTION_NAME.fullmatch(config.teacher) and not config.teacher.startswith(TOY) and not os.path.exists(config.teacher):
-        return Looked(name, FUNCTION, config.teacher_labels or None)
+        _check_kind(name, black_box, config.teacher_labels)
+        return Looked(name, FUNCTION, config.teacher_labels or None, answers=black_box.name)
     teacher = open_local(config, console)
-    if teacher.kind != SINGLE:
-        raise InputError(
-            f"teacher: {name} is of the kind {teacher.kind.name} ({', '.join(teacher.labels)}), which compress does not take: "
-            "use train, export and distill; to ask an NLI model zero-shot, give your own classes as teacher_labels; if it "
-            "gives one class for one text, --kind single"
-        )
+    _check_kind(name, teacher.kind, teacher.labels)
     white = teacher.white_box
     layers = getattr(white.model.config, "num_hidden_layers", None) if white else None
     measured = size_and_speed({"teacher": teacher.teacher}, [SENTENCE] * TIMED, batch=1)["teacher"]
     return Looked(
         name=name,
         kind=MODEL if white else PROGRAM if teacher.local else ZERO_SHOT,
+        answers=teacher.kind.name,
         labels=list(teacher.labels),
         layers=layers if isinstance(layers, int) else None,
         parameters=measured["parameters"],
@@ -109,6 +112,22 @@ def look_at_teacher(config: CompressConfig, console: Console) -> Looked:
         milliseconds=measured["milliseconds_per_call"],
         identity=identity(teacher.teacher),
         teacher=teacher,
+    )
+
+
+def _check_kind(name: str, kind: Kind, labels: Sequence[str]) -> None:
+    """Refuse a kind of answers that no plan is for.
+
+    Raises:
+        InputError: The teacher reads two texts, or tags words.
+    """
+    if kind.texts == 1 and not kind.of_words:
+        return
+    named = f" ({', '.join(labels)})" if labels else ""
+    raise InputError(
+        f"teacher: {name} is of the kind {kind.name}{named}, which compress does not take: use train, export and distill; "
+        "to ask an NLI model zero-shot, give your own classes as teacher_labels; if it gives one class for one text, "
+        "--kind single"
     )
 
 
@@ -132,14 +151,16 @@ def try_student(spec: str, config: CompressConfig, looked: Looked) -> Student:
     Raises:
         InputError: It cannot be made.
     """
+    kind = looked.teacher.kind if looked.teacher else kind_of(config.asking().kind, looked.labels or [])
     return load_student(
         spec,
-        labels=looked.labels or ["first", "second"],
+        labels=looked.labels or ["first", "second"][: kind.fewest],
         teacher=looked.teacher.white_box if looked.teacher else None,
         tokenizer=config.student_tokenizer,
         words=located(config.student_words, "writer") if config.student_words else None,
         seed=config.seed,
         device=config.device,
+        kind=kind,
     )
 
 

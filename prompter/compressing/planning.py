@@ -9,6 +9,7 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.files import read_yaml
+from distill.kinds.classes import SINGLE
 from distill.student import FROM_CONFIG, TEACHER_LAYERS
 from distill.students.static import STATIC
 from eval.classifiers.health import PILOT
@@ -140,6 +141,8 @@ def make_plan(
         InputError: No method fits what was given; the message says what to give.
     """
     student, reasons, notes = _student(config, looked, makeable)
+    if looked.answers != SINGLE.name:
+        notes.append(f"The rows behind the plan are of one class for a text; of the kind {looked.answers} none is measured.")
     method, generator = _method(config, looked, craftable(student), reachable, reasons, notes)
     updates = max(FEWEST_UPDATES, min(MOST_UPDATES, config.budget // QUERIES_PER_UPDATE))
     fresh = student.startswith((TEACHER_LAYERS, STATIC)) or FROM_CONFIG.fullmatch(student) is not None
@@ -252,7 +255,7 @@ def _method(
         reasons.append(Reason(words, "docs/log.md, 2026-11-26, 'learning, in context'"))
     if _only_numbered(looked):
         notes.append("The classes are only numbered, and the language model is asked for them by name: give --teacher_labels.")
-    if looked.labels is None:
+    if looked.labels is None and looked.answers != "score":
         notes.append("The language model is asked for the classes by name: give --teacher_labels if the teacher names none.")
     if not config.task_description and generator != "toy":
         notes.append('Say what a text is, for the language model: --task_description "a short news report".')
@@ -286,8 +289,10 @@ def _why_not_both(config: CompressConfig, looked: Looked, reachable: Callable[[s
 
 
 def _only_numbered(looked: Looked) -> bool:
-    """Return whether the teacher's classes have no names."""
-    return bool(looked.labels) and all(label.startswith("LABEL_") or label.isdigit() for label in looked.labels or [])
+    """Return whether the teacher's classes have no names; a score is not asked for by its name."""
+    if looked.answers == "score" or not looked.labels:
+        return False
+    return all(label.startswith("LABEL_") or label.isdigit() for label in looked.labels)
 
 
 def _shipped(name: str) -> dict[str, Any]:

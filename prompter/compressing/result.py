@@ -10,18 +10,21 @@ from jinja2 import TemplateError
 
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_text
+from distill.kinds.classes import SINGLE
+from distill.kinds.labels import MULTI_LABEL
 from distill.portable.formats import check_installed
 from eval.classifiers.calibration import Calibration
 from eval.classifiers.scoring import size_and_speed
 from eval.data.labelled import load_texts
 from eval.data.recipe import RECIPE_FILE
 from eval.report.page import page
+from eval.report.scores import SCORES
 from eval.report.tables import settings_table
 from prompter.compressing.config import DEFAULT_FORMAT, NO_EXPORT, PLAN, SUMMARY, CompressConfig
 from prompter.compressing.looking import SENTENCE, TIMED, open_local
 from prompter.compressing.planning import BOTH, CRAFTED, PROMPTED, TEXTS
 from prompter.compressing.steps import DATASET, FIRST, RUN, STUDENT
-from prompter.compressing.words import learnt_words, method_words, plan_lines, query_words
+from prompter.compressing.words import learnt_words, method_words, plan_lines, query_words, score_words
 from prompter.deploying.export import export_new, open_student
 from prompter.runtime.console import Console
 from prompter.saved.student_card import set_queries
@@ -38,8 +41,11 @@ CAVEATS = {
 }
 """What a reader of the agreement has to know, by what the student learnt from last."""
 
-SCORES = ("accuracy", "macro_f1", "matthews_correlation", "agreement", "n")
+KEPT = ("accuracy", *SCORES, "agreement", "n")
 """What is kept of the scores on labelled data."""
+
+AGREED = {MULTI_LABEL.name: " (each label counts)", "score": " (the same fifth of the range)"}
+"""What the agreement counts, by the kind of answers; for classes it need not be said."""
 
 HELD_OUT = {
     TEXTS: "of your texts that were held out",
@@ -73,7 +79,7 @@ def summarise(config: CompressConfig, stored: dict[str, Any], done: Mapping[str,
         "plan": plan,
         "teacher": stored["teacher"],
         "labels": learnt["labels"],
-        "agreement": _agreement(figures, learnt["held_out_texts"], last),
+        "agreement": _agreement(figures, learnt["held_out_texts"], last, stored["teacher"].get("answers", SINGLE.name)),
         "real": _real(config, figures),
         "models": _models(config, stored, done, texts, programs),
         "programs": programs,
@@ -111,7 +117,7 @@ def _stages(folder: Path, plan: Mapping[str, Any], done: Mapping[str, Any]) -> l
     return stages
 
 
-def _agreement(figures: Mapping[str, Any], texts: int, method: str) -> dict[str, Any]:
+def _agreement(figures: Mapping[str, Any], texts: int, method: str, answers: str) -> dict[str, Any]:
     """Return the agreement on held-out texts with its Clopper-Pearson interval; {} where no text was held out."""
     value = figures.get("held_out_agreement")
     if value is None or not texts:
@@ -125,16 +131,16 @@ def _agreement(figures: Mapping[str, Any], texts: int, method: str) -> dict[str,
         "low": float(interval.low),
         "high": float(interval.high),
         "texts": texts,
-        "on": HELD_OUT[method],
+        "on": HELD_OUT[method] + AGREED.get(answers, ""),
         "caveat": CAVEATS[method],
     }
 
 
 def _real(config: CompressConfig, figures: Mapping[str, Any]) -> dict[str, Any]:
     """Return the scores on the user's labelled data; {} where there is none."""
-    if "accuracy" not in figures:
+    scores = {name: figures[name] for name in KEPT if name in figures}
+    if not config.eval_data or not scores:
         return {}
-    scores = {name: figures[name] for name in SCORES if name in figures}
     return {"data": config.eval_data, **scores}
 
 
@@ -223,7 +229,9 @@ def _next(config: CompressConfig, folder: Path, stored: Mapping[str, Any], progr
     task = f"toy_{name.partition(':')[2]}" if name.startswith("toy:") else "YOUR_TASK.yaml"
     models = shlex.join([str(student), *(str(student / kind) for kind in programs)])
     lines = [f"prompter evaluate {models} --task {task} --teacher {shlex.quote(name)}"]
-    lines.append(f"prompter evaluate {shlex.quote(str(student))} --teacher {shlex.quote(name)} --calibrate YOUR_TEXTS.txt")
+    if stored["teacher"].get("answers") != "score":  # a value does not say how sure it is
+        again = f"prompter evaluate {shlex.quote(str(student))} --teacher {shlex.quote(name)} --calibrate YOUR_TEXTS.txt"
+        lines.append(again)
     if DEFAULT_FORMAT in programs:
         lines.append(f"python examples/run_without_torch.py {shlex.quote(str(student / DEFAULT_FORMAT))} 'A text.'")
     return lines
@@ -245,6 +253,7 @@ def write_result(folder: Path, summary: Mapping[str, Any], stored: Mapping[str, 
         summary=summary,
         agreement=summary["agreement"],
         real=summary["real"],
+        scores=score_words(summary["real"]),
         trust=f"When to trust it: {Calibration(**found)}." if (found := summary["calibration"]) else "",
         models=summary["models"],
         health=summary["health"].get("findings", []),

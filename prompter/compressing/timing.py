@@ -56,7 +56,7 @@ def estimate(config: CompressConfig, plan: Plan, looked: Looked, student: Studen
         speed = size_and_speed({"teacher": looked.teacher.teacher}, [SENTENCE] * 64, batch=64, rounds=1)["teacher"]
         seconds["teacher"] = (config.budget - crafted) / speed["texts_per_second"]
     if written:
-        seconds["writing"] = _writing(config, plan, looked) * written * LEARNING
+        seconds["writing"] = _writing(config, plan, student.kind.targets(student.labels)) * written * LEARNING
     distiller.update(1)
     start = time.perf_counter()
     distiller.update(UPDATES)
@@ -74,14 +74,13 @@ def _made_up(training: DistillConfig, classes: int, kind: Kind) -> SyntheticBatc
     return SyntheticBatch(texts, answers, torch.full((rows,), -1), [""] * rows, "timing", kind=kind)
 
 
-def _writing(config: CompressConfig, plan: Plan, looked: Looked) -> float:
-    """Return the seconds that the language model needs for one text, its opening included.
+def _writing(config: CompressConfig, plan: Plan, labels: list[str]) -> float:
+    """Return the seconds that the language model needs for one text about one of `labels`, its opening included.
 
     Raises:
         InputError: The language model cannot be loaded, or does not fit.
     """
     policy_settings, writer_settings, candidates = writing_settings(config, plan)
-    labels = looked.labels or ["first", "second"]
     assert plan.generator is not None
     length = policy_settings.topic_max_tokens
     policy = TopicPolicy.load(plan.generator, labels, policy_settings, length, config.device, config.seed, config.quiet)

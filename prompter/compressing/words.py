@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from distill.kinds.classes import SINGLE
+from distill.kinds.labels import MULTI_LABEL
 from eval.classifiers.calibration import Calibration
 from prompter.compressing.planning import BOTH, CRAFTED, PROMPTED, TEXTS, Plan
 from prompter.compressing.steps import FIRST, RUN, STUDENT, queries_of, updates_of
+from prompter.saved.student_card import other_scores
 
 
 def plan_lines(stored: Mapping[str, Any], explain: bool) -> list[str]:
@@ -35,10 +38,13 @@ def plan_lines(stored: Mapping[str, Any], explain: bool) -> list[str]:
 
 def teacher_words(teacher: Mapping[str, Any]) -> str:
     """Return what is known of a teacher."""
-    parts = [teacher["kind"]]
+    parts, answers = [teacher["kind"]], teacher.get("answers", SINGLE.name)
+    if answers != SINGLE.name:
+        parts.append(f"of the kind {answers}")
     if teacher["labels"]:
         shown = ", ".join(teacher["labels"][:6]) + (", ..." if len(teacher["labels"]) > 6 else "")
-        parts.append(f"{len(teacher['labels'])} classes ({shown})")
+        what = {SINGLE.name: "classes", MULTI_LABEL.name: "labels"}.get(answers, "value")
+        parts.append(f"{len(teacher['labels'])} {what} ({shown})")
     if teacher["layers"]:
         parts.append(f"{teacher['layers']} layers")
     if teacher["parameters"]:
@@ -115,6 +121,13 @@ def time_words(stored: Mapping[str, Any]) -> str:
     return f"{in_words(sum(seconds.values()))} on this machine, by a short timing ({parts}){black_box}"
 
 
+def score_words(real: Mapping[str, Any]) -> str:
+    """Return the scores on labelled data, and the agreement with the teacher there."""
+    parts = [f"accuracy {real['accuracy']:.1%}"] if "accuracy" in real else []
+    parts += [f"{score['name']} {score['text']}" for score in other_scores(real)]
+    return ", ".join(parts + ([f"agreement {real['agreement']:.1%}"] if "agreement" in real else []))
+
+
 def result_lines(summary: Mapping[str, Any]) -> list[str]:
     """Return the result, line by line; a table of sizes and times is printed apart."""
     lines = []
@@ -124,12 +137,7 @@ def result_lines(summary: Mapping[str, Any]) -> list[str]:
             f"{found['texts']:,} {found['on']}. {found['caveat']}"
         )
     if real := summary["real"]:
-        matthews = f", Matthews correlation {real['matthews_correlation']:.3f}" if "matthews_correlation" in real else ""
-        of_teacher = f", agreement {real['agreement']:.1%}" if "agreement" in real else ""
-        lines.append(
-            f"On {real['data']}: accuracy {real['accuracy']:.1%}{matthews}{of_teacher} ({real['n']:,} rows, used for nothing "
-            "else)."
-        )
+        lines.append(f"On {real['data']}: {score_words(real)} ({real['n']:,} rows, used for nothing else).")
     if found := summary["calibration"]:
         lines.append(f"When to trust it: {Calibration(**found)}.")
     asked = "" if summary["teacher"]["identity"] else f"; really asked: {summary['teacher_calls']:,}"

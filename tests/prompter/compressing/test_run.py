@@ -12,7 +12,7 @@ from scipy.stats import beta
 from distill.common.errors import InputError
 from prompter.cli import main
 from prompter.compressing import planning, result
-from tests.distill.tiny import random_texts
+from tests.distill.tiny import LABELS, random_texts
 from tests.prompter.compressing.compressions import run, summary_of, write_teacher
 from tests.prompter.saved.hub_server import Hub, hub  # noqa: F401
 from tests.prompter.students.distilling import kill_at
@@ -217,24 +217,46 @@ def test_a_language_model_and_a_model_of_entailment_are_planned_with_their_cost(
 
 def test_kinds_that_are_not_supported_are_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = write_teacher(tmp_path / "pairs", ["entailment", "neutral", "contradiction"])
-    numbers = write_teacher(tmp_path / "numbers", ["score"])
-    several = write_teacher(tmp_path / "several")
-    config = json.loads((several / "config.json").read_text())
-    (several / "config.json").write_text(json.dumps(config | {"problem_type": "multi_label_classification"}))
-    words = write_teacher(tmp_path / "words")
+    words = write_teacher(tmp_path / "words", ["O", "B-sea", "I-sea"])
+    config = json.loads((words / "config.json").read_text())
     (words / "config.json").write_text(json.dumps(config | {"architectures": ["BertForTokenClassification"]}))
     capsys.readouterr()
     for teacher, said in (
         (pairs, "is of the kind pair"),
-        (numbers, "is of the kind score"),
-        (several, "is of the kind multi_label"),
-        (words, "labels words"),
+        ("tests.prompter.training.acceptability:acceptability --kind pair", "is of the kind pair"),
+        (words, "is of the kind tokens (O, B-sea, I-sea), which compress does not take"),
         (tmp_path / "nowhere", "does not exist"),
     ):
-        assert run(teacher, tmp_path / "small", *SMALL) == 2
+        name, *more = str(teacher).split()
+        assert run(name, tmp_path / "small", *more, *SMALL) == 2
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1, teacher
         assert not (tmp_path / "small").exists()
+
+
+@pytest.mark.parametrize(("labels", "problem"), [(LABELS, "multi_label_classification"), (["stars"], "regression")])
+def test_labels_and_scores_are_learnt_from_own_texts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], labels: list[str], problem: str
+) -> None:
+    teacher, to = write_teacher(tmp_path / "teacher", labels), tmp_path / "small"
+    config = json.loads((teacher / "config.json").read_text())
+    (teacher / "config.json").write_text(json.dumps(config | {"problem_type": problem}))
+    (tmp_path / "mine.txt").write_text("\n".join(random_texts(900, 1)))
+    several = len(labels) > 1
+    truth = [[1, 0, 1], [0, 1, 0]] if several else [0.5, 0.1]
+    column = "labels" if several else "label"
+    rows = [{"text": text, column: truth[row % 2]} for row, text in enumerate(random_texts(30, 5))]
+    (tmp_path / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    more = ["--score_low", -60, "--score_high", 60] if not several else []
+    call = ("--texts", tmp_path / "mine.txt", "--eval_data", tmp_path / "test.jsonl", *more)
+    assert run(teacher, to, *call, "--budget", 900, "--export", "none", "--quiet", "--no_pilot") in (0, 3)
+    said, summary = " ".join(capsys.readouterr().out.split()), summary_of(to)
+    assert summary["teacher"]["answers"] == ("multi_label" if several else "score")
+    assert ("each label counts" if several else "the same fifth of the range") in said
+    assert (summary["calibration"] is not None) == several == ("--calibrate YOUR_TEXTS.txt" in said)
+    assert ("micro-F1" if several else "squared error") in said
+    assert "one class for a text" in summary["plan"]["notes"][0]
+    assert json.loads((to / "student" / "config.json").read_text())["problem_type"] == problem
 
 
 def test_a_default_program_that_cannot_be_made_is_a_note(
