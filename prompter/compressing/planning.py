@@ -38,6 +38,9 @@ FRESH_RATE, PRETRAINED_RATE = 1e-3, 3e-4
 FEWEST_EACH = 2 * PILOT
 """Fewest queries of either half of `BOTH`: with less, a pilot would take most of it, and a prompter learns next to nothing."""
 
+WITHOUT_TEXTS = {SINGLE.name}
+"""Kinds of answers that a plan without texts of the user's is for."""
+
 QUERIES_PER_UPDATE, FEWEST_UPDATES, MOST_UPDATES = 10, 300, 2400
 """Student updates: 600 for 6,000 queries and 1,200 for 16,000 in docs/benchmarks/real.md."""
 
@@ -230,6 +233,11 @@ def _method(
         if config.generator:
             notes.append(f"The language model {config.generator} is not used: your texts are.")
         return TEXTS, None
+    if looked.answers not in WITHOUT_TEXTS:
+        raise InputError(
+            f"teacher: {looked.name} is of the kind {looked.answers}, which compress learns from your own texts alone: give "
+            "--texts, or use train and distill"
+        )
     if config.data_free and why_not:
         raise InputError(f"data_free leaves as-dfd alone, which is impossible here ({why_not}): give --texts, or leave it out")
     generator = config.generator or ("toy" if looked.toy else GENERATOR)

@@ -24,6 +24,7 @@ from prompter.students.config import distill_settings
 from prompter.training.settings import settings_from
 
 BERT = Looked("models/teacher", MODEL, ["a", "b"], layers=6)
+SEVERAL = Looked("models/several", MODEL, ["a", "b"], layers=6, answers="multi_label")
 BLACK_BOX = Looked("https://host/predict", SERVICE)
 
 
@@ -86,6 +87,7 @@ def test_own_texts_are_used_alone() -> None:
     made = plan(BERT, texts="mine.txt", generator="gpt2")
     assert (made.method, made.student) == (TEXTS, "teacher-layers:0,2")
     assert "gpt2 is not used" in made.notes[0]
+    assert "multi_label none is measured" in plan(SEVERAL, texts="mine.txt").notes[0]
 
 
 def test_a_black_box_gets_prompted_text_and_a_pre_trained_student() -> None:
@@ -117,6 +119,7 @@ def test_random_weights_only_where_they_are_asked_for() -> None:
         ),
         (BLACK_BOX, {"uncraftable": "no weights", "data_free": True}, "data_free .*no weights"),
         (BERT, {"unmakeable": "no such folder", "student": "x"}, "no such folder"),
+        (SEVERAL, {}, "teacher: models/several is of the kind multi_label, .*: give --texts"),
     ],
 )
 def test_what_cannot_be_planned_is_said(looked: Looked, values: dict[str, Any], said: str) -> None:
