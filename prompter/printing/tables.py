@@ -225,6 +225,8 @@ def _with_interval(metric: dict[str, float] | None, name: str) -> str:
     """Return a value and the ends of its interval: `95.3% 93.9–96.5`."""
     if metric is None:
         return ""
+    if math.isnan(metric["value"]):  # such as a share of a teacher's score of 0
+        return "–"
     form = _form(name)
     if math.isnan(metric["low"]):
         return form.format(metric["value"])

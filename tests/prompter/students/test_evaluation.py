@@ -242,6 +242,14 @@ def length(texts):
 def nearly(texts, pairs):
     return [[len(t) + 0.5 * (i % 2)] for i, t in enumerate(texts)]
 length.labels = nearly.labels = ["anything"]
+def people(texts):  # a row for each word that is a run of letters, or one other character
+    import re
+    words = [re.findall(r"\\w+|[^\\w\\s]", t) for t in texts]
+    return [[[0.1, 0.9, 0.0] if word == "Ann" else [0.9, 0.1, 0.0] for word in row] for row in words]
+def nobody(texts):
+    import re
+    return [[[0.9, 0.05, 0.05] for word in re.findall(r"\\w+|[^\\w\\s]", t)] for t in texts]
+people.labels = nobody.labels = ["O", "B-per", "I-per"]
 """
 LABELS = {"kind": "multi_label", "metrics": ["micro_f1", "subset_accuracy"]}
 LENGTH = {"kind": "score", "labels": ["length"], "metrics": ["pearson", "spearman", "mse"], "range": [0, 50]}
@@ -269,6 +277,29 @@ def test_each_kind_of_task_measures_functions_of_its_kind(
         assert (found["metrics"]["mse"]["value"] == 0) == right and (found["metrics"]["pearson"]["value"] > 1 - 1e-9) == right
     shown = " ".join(capsys.readouterr().out.split())
     assert "Without reading, always 8" in shown and "Pearson 0.000" in shown and "squared error" in shown
+
+
+def test_taggers_are_measured_on_the_words_of_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "several.py").write_text(FUNCTIONS)
+    monkeypatch.chdir(tmp_path)
+    rows: list[dict[str, Any]] = [{"tokens": ["Ann's", "cat", "(Tom)"], "tags": ["B-per", "O", "O"]}] * 3
+    rows += [{"tokens": ["so", "Ann", "Lee"], "tags": ["O", "B-per", "I-per"]}] * 2
+    task = write(
+        tmp_path, rows, kind="tokens", labels=["O", "B-per", "I-per"], text_columns=["tokens"], label_column="tags",
+        metrics=["entity_f1", "token_accuracy"],
+    )  # fmt: skip
+    flags = ["--task", task, "--json", "out.json", "--quiet"]
+    assert run("several:nobody", "--teacher", "several:people", *flags) == 0
+    teacher, student = (model["metrics"] for model in json.loads(Path("out.json").read_text())["models"])
+    assert teacher["entity_f1"]["value"] == pytest.approx(2 * 3 / (5 + 5)) and student["entity_f1"]["value"] == 0
+    assert teacher["token_accuracy"]["value"] == pytest.approx(13 / 15) and student["agreement"]["value"] == pytest.approx(
+        10 / 15
+    )
+    assert "Without reading, always O: entity F1 0.000, words right 53.3%" in " ".join(capsys.readouterr().out.split())
+    assert run("several:people", "--teacher", "several:nobody", *flags) == 0
+    assert "retention –" in " ".join(capsys.readouterr().out.split())
 
 
 def test_models_and_metrics_of_another_kind_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
