@@ -18,7 +18,8 @@ from distill.replay import Replay
 from eval.corpora.config import CorpusConfig
 from eval.corpora.quality import evaluate_data
 from eval.corpora.reading import load_corpus
-from prompter.exporting.opening import check_confidence
+from prompter.exporting.config import ExportConfig
+from prompter.exporting.opening import check_confidence, open_teacher_of
 from prompter.exporting.run_dataset import write_run_dataset
 from prompter.exporting.shards import read_rows, write_csv, write_jsonl
 from prompter.students.settling import labels_of, settled_kind
@@ -112,6 +113,16 @@ def test_sources_of_two_kinds_are_refused_in_one_line(tmp_path: Path) -> None:
         settled_kind([labels], None, GivenKind("single"), TOPICS)
     with pytest.raises(InputError, match="a number does not say how sure"):
         check_confidence(0.9, STARS)
+
+
+def test_a_teacher_of_another_kind_than_the_prompters_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "one_class.py").write_text("def ask(texts):\n    return [[0.2, 0.3, 0.5]] * len(texts)\n")
+    monkeypatch.chdir(tmp_path)
+    config = ExportConfig(run="x", to="y", rows=5, teacher="one_class.py:ask", teacher_labels=TOPICS, quiet=True)
+    with pytest.raises(
+        InputError, match="is of the kind single, but the prompter was trained for multi_label: name a teacher"
+    ):
+        open_teacher_of(config, {"labels": TOPICS, "kind": "multi_label"}, print)
 
 
 @pytest.mark.parametrize("kind", [MULTI_LABEL, STARS])
