@@ -363,6 +363,8 @@ def _built(
     student = Student(model, tokenizer, device, labels, spec, kind)
     try:
         student.answers(["A text."])
+    except InputError:
+        raise
     except (ValueError, TypeError, AttributeError, LookupError, RuntimeError) as error:
         hint = "give --dtype float32" if "BFloat16" in str(error) else "give its own fields"
         raise InputError(

@@ -108,6 +108,8 @@ class TransformersTeacher:
                 most = self.batch_tokens or encode.default_batch_tokens(self.model)
             smaller: Tensor = find_executable_batch_size(attempt, starting_batch_size=most * 9 // 10)()
             return smaller
+        except InputError:
+            raise
         except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
             reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
             raise InputError(

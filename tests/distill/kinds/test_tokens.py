@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.special import rel_entr
-from transformers import BertConfig, BertForTokenClassification, pipeline
+from transformers import BertConfig, BertForTokenClassification, PreTrainedTokenizerFast, pipeline
 
 from distill.batch import SyntheticBatch, joined
 from distill.common.errors import InputError
@@ -334,3 +334,11 @@ def test_what_cannot_tag_words_is_refused(tmp_path: Path, tagger: TransformersTe
         load_student("static:from-teacher", teacher=tagger, device="cpu")
     with pytest.raises(InputError, match="kind is single"):
         load_teacher(tagger.path, "cpu", asking=asking("single"))
+
+
+def test_a_teacher_whose_tokenizer_has_no_offsets_is_refused(
+    tagger: TransformersTeacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(PreTrainedTokenizerFast, "is_fast", False)
+    with pytest.raises(InputError, match="^tokenizer: .* does not say where its tokens lie in a text"):
+        load_teacher(tagger.path, "cpu")
