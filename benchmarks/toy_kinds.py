@@ -166,9 +166,10 @@ def main() -> None:
     parser.add_argument("tasks", nargs="+", choices=sorted(TASKS))
     parser.add_argument("--queries", type=int, default=2000)
     parser.add_argument("--updates", type=int, default=600)
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     args = parser.parse_args()
-    lines = ["| task | metric | teacher | " + " | ".join(ROWS) + " |", "|---|---|---|" + "---|" * len(ROWS)]
+    lines = ["| task | metric | teacher | " + " | ".join(args.rows) + " |", "|---|---|---|" + "---|" * len(args.rows)]
     for name in args.tasks:
         kind = TASKS[name].kind
         opened = AutoModelForTokenClassification if kind == "tokens" else AutoModelForSequenceClassification
@@ -176,7 +177,7 @@ def main() -> None:
         model = opened.from_pretrained(folder, dtype=torch.float32)
         teacher = Classifier(model, AutoTokenizer.from_pretrained(folder), kind)
         cells = [f"{measured(teacher, name):.1f}"]
-        for row in ROWS:
+        for row in args.rows:
             values = []
             for seed in args.seeds:
                 values.append(measured(taught(teacher, texts_of(row, name, args.queries, seed), args.updates, seed), name))
