@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 from transformers import BertConfig, BertForSequenceClassification
 
+from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
 from distill.common.seeding import seeded
 from distill.config import DistillConfig
@@ -111,3 +112,17 @@ def test_a_method_for_other_kinds_is_refused_with_those_that_take_it(tmp_path: P
         white_box(scores, "t3")
     for name in METHODS:
         assert "single" in METHODS[name].kinds
+
+
+@pytest.mark.parametrize("spec", ["teacher-layers:0", "static:from-teacher", "bert:layers=1,hidden=16,heads=2"])
+def test_students_of_every_make_learn_both_kinds(spec: str, teacher: TransformersTeacher) -> None:
+    hidden = 0.0 if spec.startswith("static") else 0.1
+    student = load_student(spec, teacher=teacher, device="cpu")
+    config = DistillConfig(student_updates=20, student_batch_size=16, student_learning_rate=1e-2, student_hidden_weight=hidden)
+    distiller = Distiller(student, config, 64, 0, teacher)
+    texts = random_texts(64, 9, 3, 8)
+    none = torch.full((64,), -1)
+    distiller.add(SyntheticBatch(texts, teacher(texts), none, [""] * 64, "random", kind=teacher.kind))
+    before = teacher.kind.divergence(teacher(texts), student.answers(texts)).mean()
+    distiller.finish()
+    assert teacher.kind.divergence(teacher(texts), student.answers(texts)).mean() < before
