@@ -11,6 +11,8 @@ from transformers import pipeline
 
 from distill.common import encode
 from distill.common.errors import InputError
+from distill.kinds.labels import MULTI_LABEL
+from distill.kinds.names import GivenKind
 from distill.teachers.base import Teacher
 from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -58,19 +60,15 @@ def test_teacher_with_nan_weights_is_stopped(bert_folder: Path, tmp_path: Path) 
         teacher(random_texts(100, 0))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"id2label": {"0": "score"}, "label2id": {"score": 0}}, "has 1 output"),
-        ({"problem_type": "multi_label_classification"}, "multi-label"),
-    ],
-)
-def test_classifiers_of_another_kind_are_refused(bert_folder: Path, tmp_path: Path, change: dict, message: str) -> None:
+def test_a_classifier_of_several_labels_answers_with_their_log_odds(bert_folder: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(bert_folder, tmp_path / "changed"))
-    settings = json.loads((folder / "config.json").read_text()) | change
+    settings = json.loads((folder / "config.json").read_text()) | {"problem_type": "multi_label_classification"}
     (folder / "config.json").write_text(json.dumps(settings))
-    with pytest.raises(InputError, match=message):
-        TransformersTeacher(folder, "cpu")
+    teacher, texts = TransformersTeacher(folder, "cpu"), random_texts(5, 0)
+    assert teacher.kind == MULTI_LABEL
+    torch.testing.assert_close(teacher(texts).log_softmax(dim=1), TransformersTeacher(bert_folder, "cpu")(texts))
+    with pytest.raises(InputError, match="kind is single, but teacher: .* is of the kind multi_label"):
+        TransformersTeacher(folder, "cpu", given=GivenKind("single"))
 
 
 def test_hidden_states_cost_no_query(teacher: TransformersTeacher) -> None:

@@ -53,7 +53,7 @@ def test_answers_are_those_of_the_pipeline(nli_folder: Path, hypothesis: str) ->
 def test_labels_of_nli_rename_and_none_refuse_single_texts(nli_folder: Path) -> None:
     renamed = load_teacher(str(nli_folder), "cpu", ["contradiction", "neutral", "entailment"])
     assert isinstance(renamed, TransformersTeacher)
-    with pytest.raises(InputError, match="classifies pairs .*to ask a model of entailment zero-shot, give your own classes"):
+    with pytest.raises(InputError, match="answers pairs .*to ask a model of entailment zero-shot, give your own classes"):
         CachedTeacher(load_teacher(str(nli_folder), "cpu"), None, print)(["a text"])
 
 
