@@ -5,7 +5,6 @@ answer may cost money already.
 """
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,54 +80,42 @@ class Looked:
 
 
 def look_at_teacher(config: CompressConfig, console: Console) -> Looked:
-    """Open the teacher if it is local, time it, and refuse a kind that is not supported.
+    """Open the teacher if it is local, and time it.
 
     Raises:
-        InputError: The teacher cannot be opened, or classifies something else than single texts.
+        InputError: The teacher cannot be opened.
     """
     name, black_box = teacher_name(config.teacher), kind_of(config.asking().kind, config.teacher_labels)
     if "://" in config.teacher:
         if config.teacher.startswith(UNNAMED_CLASSES):
             open_local(config, console)  # asks nothing, but checks what was given
         kind = LANGUAGE_MODEL if config.teacher.startswith(LANGUAGE_MODELS) else SERVICE
-        _check_kind(name, black_box, config.teacher_labels)
         return Looked(name, kind, config.teacher_labels or None, answers=black_box.name)
     if FUNCTION_NAME.fullmatch(config.teacher) and not config.teacher.startswith(TOY) and not os.path.exists(config.teacher):
-        _check_kind(name, black_box, config.teacher_labels)
         return Looked(name, FUNCTION, config.teacher_labels or None, answers=black_box.name)
     teacher = open_local(config, console)
-    _check_kind(name, teacher.kind, teacher.labels)
     white = teacher.white_box
     layers = getattr(white.model.config, "num_hidden_layers", None) if white else None
-    measured = size_and_speed({"teacher": teacher.teacher}, [SENTENCE] * TIMED, batch=1)["teacher"]
+    measured = size_and_speed(
+        {"teacher": teacher.teacher}, [SENTENCE] * TIMED, 1, text_pairs=second_texts(teacher.kind, TIMED)
+    )
     return Looked(
         name=name,
         kind=MODEL if white else PROGRAM if teacher.local else ZERO_SHOT,
         answers=teacher.kind.name,
         labels=list(teacher.labels),
         layers=layers if isinstance(layers, int) else None,
-        parameters=measured["parameters"],
-        bytes=measured["bytes"],
-        milliseconds=measured["milliseconds_per_call"],
+        parameters=measured["teacher"]["parameters"],
+        bytes=measured["teacher"]["bytes"],
+        milliseconds=measured["teacher"]["milliseconds_per_call"],
         identity=identity(teacher.teacher),
         teacher=teacher,
     )
 
 
-def _check_kind(name: str, kind: Kind, labels: Sequence[str]) -> None:
-    """Refuse a kind of answers that no plan is for.
-
-    Raises:
-        InputError: The teacher reads two texts, or tags words.
-    """
-    if kind.texts == 1 and not kind.of_words:
-        return
-    named = f" ({', '.join(labels)})" if labels else ""
-    raise InputError(
-        f"teacher: {name} is of the kind {kind.name}{named}, which compress does not take: use train, export and distill; "
-        "to ask an NLI model zero-shot, give your own classes as teacher_labels; if it gives one class for one text, "
-        "--kind single"
-    )
+def second_texts(kind: Kind, count: int) -> list[str] | None:
+    """Return second texts to time a teacher with; None where it reads one."""
+    return [SENTENCE] * count if kind.texts == 2 else None
 
 
 def open_local(config: CompressConfig, console: Console) -> CachedTeacher:

@@ -9,7 +9,7 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.files import read_yaml
-from distill.kinds.classes import SINGLE
+from distill.kinds.classes import PAIR, SINGLE
 from distill.student import FROM_CONFIG, TEACHER_LAYERS
 from distill.students.static import STATIC
 from eval.classifiers.health import PILOT
@@ -38,11 +38,14 @@ FRESH_RATE, PRETRAINED_RATE = 1e-3, 3e-4
 FEWEST_EACH = 2 * PILOT
 """Fewest queries of either half of `BOTH`: with less, a pilot would take most of it, and a prompter learns next to nothing."""
 
-WITHOUT_TEXTS = {SINGLE.name}
-"""Kinds of answers that a plan without texts of the user's is for."""
-
 QUERIES_PER_UPDATE, FEWEST_UPDATES, MOST_UPDATES = 10, 300, 2400
 """Student updates: 600 for 6,000 queries and 1,200 for 16,000 in docs/benchmarks/real.md."""
+
+TOY_PAIRS = "toy:pairs"
+"""A toy teacher of pairs, and the toy language model that writes them."""
+
+WRITING = {"toy": "configs/toy/prompted.yaml", TOY_PAIRS: "configs/toy/pairs.yaml"}
+"""Configurations that say how the toy language models write; others write as in configs/ag_news.yaml."""
 
 TASK_KEYS = {
     *("teacher", "teacher_labels", "generator", "student", "budget", "task_description", "label_descriptions", "request"),
@@ -146,14 +149,20 @@ def make_plan(
     student, reasons, notes = _student(config, looked, makeable)
     if looked.answers != SINGLE.name:
         notes.append(f"The rows behind the plan are of one class for a text; of the kind {looked.answers} none is measured.")
+    if looked.answers == PAIR.name:
+        notes.append(
+            "It is taken for a teacher of two texts. To ask an NLI model zero-shot, give your own classes as teacher_labels; "
+            "if it reads one text, --kind single."
+        )
     method, generator = _method(config, looked, craftable(student), reachable, reasons, notes)
     updates = max(FEWEST_UPDATES, min(MOST_UPDATES, config.budget // QUERIES_PER_UPDATE))
     fresh = student.startswith((TEACHER_LAYERS, STATIC)) or FROM_CONFIG.fullmatch(student) is not None
     rate = FRESH_RATE if fresh else PRETRAINED_RATE
     training, writing = {}, {}
     if method in (PROMPTED, BOTH):
-        toy = generator == "toy"
-        shipped = _shipped("configs/toy/prompted.yaml" if toy else "configs/ag_news.yaml")
+        shipped = _shipped(WRITING.get(generator or "", "configs/ag_news.yaml"))
+        if generator == TOY_PAIRS:  # the words by which this language model knows the classes
+            shipped["label_descriptions"] = read_yaml(config_path(WRITING[TOY_PAIRS]))["label_descriptions"]
         training = {key: value for key, value in shipped.items() if key.startswith("student_")}
         writing = {key: value for key, value in shipped.items() if not key.startswith("student_")}
         if config.edit_labels:
@@ -233,14 +242,9 @@ def _method(
         if config.generator:
             notes.append(f"The language model {config.generator} is not used: your texts are.")
         return TEXTS, None
-    if looked.answers not in WITHOUT_TEXTS:
-        raise InputError(
-            f"teacher: {looked.name} is of the kind {looked.answers}, which compress learns from your own texts alone: give "
-            "--texts, or use train and distill"
-        )
     if config.data_free and why_not:
         raise InputError(f"data_free leaves as-dfd alone, which is impossible here ({why_not}): give --texts, or leave it out")
-    generator = config.generator or ("toy" if looked.toy else GENERATOR)
+    generator = config.generator or (_toy_generator(looked) if looked.toy else GENERATOR)
     alone = why_not or _why_not_both(config, looked, reachable)
     if not alone:
         words = (
@@ -265,9 +269,14 @@ def _method(
         notes.append("The classes are only numbered, and the language model is asked for them by name: give --teacher_labels.")
     if looked.labels is None and looked.answers != "score":
         notes.append("The language model is asked for the classes by name: give --teacher_labels if the teacher names none.")
-    if not config.task_description and generator != "toy":
+    if not config.task_description and generator not in WRITING:
         notes.append('Say what a text is, for the language model: --task_description "a short news report".')
     return (PROMPTED if alone else BOTH), generator
+
+
+def _toy_generator(looked: Looked) -> str:
+    """Return the language model of the embedded world for a toy teacher."""
+    return TOY_PAIRS if looked.name == TOY_PAIRS else "toy"
 
 
 def _why_not_both(config: CompressConfig, looked: Looked, reachable: Callable[[str], str]) -> str:

@@ -12,11 +12,12 @@ from distill.batch import SyntheticBatch
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.kinds.kind import Kind
+from distill.kinds.words import words_of
 from distill.methods.config import AsDfdConfig
 from distill.student import Student
 from eval.classifiers.scoring import size_and_speed
 from prompter.compressing.config import CompressConfig
-from prompter.compressing.looking import SENTENCE, Looked
+from prompter.compressing.looking import SENTENCE, Looked, second_texts
 from prompter.compressing.planning import Plan
 from prompter.compressing.steps import queries_of, training_settings, updates_of, writing_settings
 from prompter.generation.opening import open_writer
@@ -53,10 +54,12 @@ def estimate(config: CompressConfig, plan: Plan, looked: Looked, student: Studen
     else:
         distiller.add(_made_up(training, len(student.labels), student.kind))
     if looked.teacher is not None and crafted < config.budget:
-        speed = size_and_speed({"teacher": looked.teacher.teacher}, [SENTENCE] * 64, batch=64, rounds=1)["teacher"]
-        seconds["teacher"] = (config.budget - crafted) / speed["texts_per_second"]
+        pairs = second_texts(student.kind, 64)
+        speed = size_and_speed({"teacher": looked.teacher.teacher}, [SENTENCE] * 64, 64, text_pairs=pairs, rounds=1)
+        seconds["teacher"] = (config.budget - crafted) / speed["teacher"]["texts_per_second"]
     if written:
-        seconds["writing"] = _writing(config, plan, student.kind.targets(student.labels)) * written * LEARNING
+        each = _writing(config, plan, student.kind.targets(student.labels)) * student.kind.texts
+        seconds["writing"] = each * written * LEARNING
     distiller.update(1)
     start = time.perf_counter()
     distiller.update(UPDATES)
@@ -70,8 +73,9 @@ def _made_up(training: DistillConfig, classes: int, kind: Kind) -> SyntheticBatc
     """Return texts with made-up answers, as many as an update takes."""
     rows = training.student_batch_size
     texts = [f"{SENTENCE} {row}" for row in range(rows)]
-    answers = kind.answers(torch.zeros(rows, classes))
-    return SyntheticBatch(texts, answers, torch.full((rows,), -1), [""] * rows, "timing", kind=kind)
+    shape = (rows, len(words_of(texts[0])), classes) if kind.of_words else (rows, classes)
+    answers, pairs = kind.answers(torch.zeros(shape)), second_texts(kind, rows)
+    return SyntheticBatch(texts, answers, torch.full((rows,), -1), [""] * rows, "timing", pairs, kind=kind)
 
 
 def _writing(config: CompressConfig, plan: Plan, labels: list[str]) -> float:

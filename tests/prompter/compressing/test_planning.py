@@ -88,6 +88,15 @@ def test_own_texts_are_used_alone() -> None:
     assert (made.method, made.student) == (TEXTS, "teacher-layers:0,2")
     assert "gpt2 is not used" in made.notes[0]
     assert "multi_label none is measured" in plan(SEVERAL, texts="mine.txt").notes[0]
+    made = plan(SEVERAL)
+    assert made.method == CRAFTED and "multi_label none is measured" in made.notes[0]
+
+
+def test_a_toy_teacher_of_pairs_gets_texts_of_the_language_model_that_writes_pairs() -> None:
+    pairs = Looked("toy:pairs", MODEL, ["entailment", "neutral", "contradiction"], layers=4, answers="pair")
+    made = plan(pairs, uncraftable="x")
+    assert (made.method, made.generator) == (PROMPTED, "toy:pairs")
+    assert made.writing["label_descriptions"] == "{entailment: so, neutral: perhaps, contradiction: but}"
 
 
 def test_a_black_box_gets_prompted_text_and_a_pre_trained_student() -> None:
@@ -119,7 +128,6 @@ def test_random_weights_only_where_they_are_asked_for() -> None:
         ),
         (BLACK_BOX, {"uncraftable": "no weights", "data_free": True}, "data_free .*no weights"),
         (BERT, {"unmakeable": "no such folder", "student": "x"}, "no such folder"),
-        (SEVERAL, {}, "teacher: models/several is of the kind multi_label, .*: give --texts"),
     ],
 )
 def test_what_cannot_be_planned_is_said(looked: Looked, values: dict[str, Any], said: str) -> None:

@@ -211,27 +211,23 @@ def test_a_language_model_and_a_model_of_entailment_are_planned_with_their_cost(
     nli = write_teacher(tmp_path / "nli", ["contradiction", "neutral", "entailment"])
     assert run(nli, to, *more, *writer) == 0
     assert "an NLI model that is asked about each class, 2 classes (sea, town)" in " ".join(capsys.readouterr().out.split())
-    assert run(nli, to, "--dry_run", *writer) == 2
-    assert "to ask an NLI model zero-shot, give your own classes" in capsys.readouterr().err
+    assert run(nli, to, "--dry_run", *writer) == 0
+    assert "To ask an NLI model zero-shot, give your own classes" in " ".join(capsys.readouterr().out.split())
 
 
-def test_kinds_that_are_not_supported_are_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_says_the_kind_of_the_teacher(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = write_teacher(tmp_path / "pairs", ["entailment", "neutral", "contradiction"])
     words = write_teacher(tmp_path / "words", ["O", "B-sea", "I-sea"])
     config = json.loads((words / "config.json").read_text())
     (words / "config.json").write_text(json.dumps(config | {"architectures": ["BertForTokenClassification"]}))
-    capsys.readouterr()
-    for teacher, said in (
-        (pairs, "is of the kind pair"),
-        ("tests.prompter.training.acceptability:acceptability --kind pair", "is of the kind pair"),
-        (words, "is of the kind tokens (O, B-sea, I-sea), which compress does not take"),
-        (tmp_path / "nowhere", "does not exist"),
-    ):
-        name, *more = str(teacher).split()
-        assert run(name, tmp_path / "small", *more, *SMALL) == 2
-        error = capsys.readouterr().err
-        assert said in error and error.count("\n") == 1, teacher
-        assert not (tmp_path / "small").exists()
+    (tmp_path / "mine.txt").write_text("\n".join(random_texts(900, 1)))
+    for teacher, kind, more in ((pairs, "pair", ()), (words, "tokens", ("--texts", tmp_path / "mine.txt"))):
+        capsys.readouterr()
+        assert run(teacher, tmp_path / "small", *SMALL, "--dry_run", *more) == 0
+        assert f"of the kind {kind} none is measured" in " ".join(capsys.readouterr().out.split())
+    assert run(tmp_path / "nowhere", tmp_path / "small", *SMALL) == 2
+    assert "does not exist" in capsys.readouterr().err
+    assert not (tmp_path / "small").exists()
 
 
 @pytest.mark.parametrize(("labels", "problem"), [(LABELS, "multi_label_classification"), (["stars"], "regression")])
