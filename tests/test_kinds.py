@@ -105,7 +105,8 @@ def export(world: Path, kind: str, to: Path) -> int:
     rows = ["--rows", "24", "--batch_size", "12", "--device", "cpu", "--quiet", "--to", str(to / "data")]
     if (status := main(["export", str(to / "run"), *rows])) not in DONE:
         return status
-    return main(["distill", "--from", str(to / "data"), *STUDENT, "--no_pilot", "--to", str(to / "student")])
+    few = ["--held_out", "0.3", "--no_pilot"]  # of so few texts
+    return main(["distill", "--from", str(to / "data"), *STUDENT, *few, "--to", str(to / "student")])
 
 
 def texts(world: Path, kind: str, to: Path) -> int:
