@@ -1,13 +1,13 @@
 """Find out which kind a classifier is: what the user says, and else what its files say."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from distill.common.errors import InputError
 from distill.kinds.classes import PAIR, SINGLE
 from distill.kinds.kind import Kind
 from distill.kinds.labels import MULTI_LABEL
-from distill.kinds.names import AUTO, KINDS, NOT_GIVEN, GivenKind, fault_of_tags, reads_pairs
+from distill.kinds.names import AUTO, NOT_GIVEN, GivenKind, fault_of_tags, given_by, reads_pairs
 from distill.kinds.scores import Score
 from distill.kinds.tokens import Tokens
 
@@ -38,6 +38,11 @@ def kind_of_model(config: Any, given: GivenKind, about: str) -> Kind:
         InputError: The user says something else than the configuration.
     """
     said, labels = _by_config(config), _labels(config)
+    if said in ("score", "score_pair") and config.num_labels > 1:
+        raise InputError(
+            f"{about} gives {config.num_labels} numbers for a text (problem_type {config.problem_type}); expected a regressor "
+            "of one. For several, give a function that returns one of them."
+        )
     if said == Tokens.name and (fault := fault_of_tags(labels)):
         raise InputError(
             f"{about}: its tags are {', '.join(labels[:20])}, but {fault}; expected the IOB format: name them so in "
@@ -75,19 +80,6 @@ def written(kind: Kind) -> dict[str, Any]:
     if isinstance(kind, Tokens):
         return {"kind": kind.name, "tags": list(kind.tags)}
     return {"kind": kind.name} | ({"score_low": kind.low, "score_high": kind.high} if isinstance(kind, Score) else {})
-
-
-def given_by(values: Any) -> GivenKind | None:
-    """Return the kind that `written` has put into a file; None where there is nothing that makes sense."""
-    if not isinstance(values, Mapping) or values.get("kind") not in KINDS:
-        return None
-    low, high = values.get("score_low", 0.0), values.get("score_high", 1.0)
-    if not all(isinstance(end, int | float) for end in (low, high)) or not low < high:
-        return None
-    tags = values.get("tags", [])
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        return None
-    return GivenKind(values["kind"], float(low), float(high), tuple(tags))
 
 
 def kind_by_columns(columns: Container[str]) -> Kind:

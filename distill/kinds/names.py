@@ -1,8 +1,9 @@
 """The names of the kinds. Free of torch, so that settings may import them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 AUTO = "auto"
 """Find the kind by the teacher's files."""
@@ -34,6 +35,19 @@ class GivenKind:
 
 NOT_GIVEN = GivenKind()
 """The user says nothing."""
+
+
+def given_by(values: Any) -> GivenKind | None:
+    """Return the kind that `distill.kinds.found.written` has put into a file; None where there is nothing that makes sense."""
+    if not isinstance(values, Mapping) or values.get("kind") not in KINDS:
+        return None
+    low, high = values.get("score_low", 0.0), values.get("score_high", 1.0)
+    if not all(isinstance(end, int | float) for end in (low, high)) or not low < high:
+        return None
+    tags = values.get("tags", [])
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        return None
+    return GivenKind(values["kind"], float(low), float(high), tuple(tags))
 
 
 PAIR_CLASSES = (

@@ -185,8 +185,8 @@ class Tokens:
         Examples:
             >>> sure = torch.tensor([[[0.01, 0.98, 0.01], [0.98, 0.01, 0.01]]]).log()
             >>> kind = Tokens(("O", "B-person", "I-person"))
-            >>> kind.confidence(sure.repeat(2, 1, 1), torch.tensor([0, 1])).round(decimals=2).tolist()
-            [0.99, 0.0]
+            >>> kind.confidence(sure.repeat(2, 1, 1), torch.tensor([0, 1])).tolist()  # doctest: +ELLIPSIS
+            [0.98..., 0.0]
         """
         met = self.probabilities(answers)
         asked = met.gather(1, targets.clamp(min=0)[:, None]).squeeze(1)

@@ -20,8 +20,7 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.files import POSIX, cache_root, make_private_file, make_private_folder
-from distill.kinds.found import given_by
-from distill.kinds.names import AUTO, GivenKind
+from distill.kinds.names import AUTO, GivenKind, given_by
 from distill.teachers.config import Asking
 from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, check_stored_name, teacher_name
 

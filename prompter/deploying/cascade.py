@@ -9,9 +9,9 @@ from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.common.hub import load_config
-from distill.kinds.found import given_by, written
+from distill.kinds.found import written
 from distill.kinds.labels import MULTI_LABEL
-from distill.kinds.names import NOT_GIVEN
+from distill.kinds.names import NOT_GIVEN, given_by
 from distill.teachers.config import Asking
 from distill.teachers.names import UNNAMED_CLASSES
 from distill.teachers.prediction_cache import CachedTeacher

@@ -9,8 +9,7 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.settings import CommonSettings, HubSettings, check, setting
-from distill.kinds.found import given_by
-from distill.kinds.names import AUTO, OF_PAIRS
+from distill.kinds.names import AUTO, OF_PAIRS, given_by
 from distill.teachers.config import FoundTeacherSettings
 from distill.teachers.found import found_teacher, made_here
 from distill.teachers.names import teacher_name

@@ -18,6 +18,7 @@ def answered(kind: Kind, answers: Tensor, texts: Sequence[str]) -> list[tuple[in
     """Return of each answer the target that it belongs to, -1 for an unusable one, and a dataset's columns of it.
 
     Examples:
+        >>> import torch
         >>> from distill.kinds.classes import SINGLE
         >>> answered(SINGLE, torch.tensor([[0.25, 0.75], [float("nan"), 1.0]]).log(), ["a", "b"])[1]
         (-1, {'label': -1, 'teacher_probs': None, 'confidence': None})

@@ -19,8 +19,9 @@ from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
 from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
-from distill.kinds.found import given_by, kind_by_columns, kind_in, written
+from distill.kinds.found import kind_by_columns, kind_in, written
 from distill.kinds.kind import Kind
+from distill.kinds.names import given_by
 from distill.kinds.tokens import Tokens
 from distill.teachers.found import FoundTeacher, found_teacher
 from eval.data.config import PAIR_COLUMN

@@ -6,9 +6,9 @@ import pytest
 
 from distill.common.errors import InputError
 from distill.kinds.classes import PAIR, SINGLE
-from distill.kinds.found import given_by, kind_of, kind_of_model, store_kind, stored_kind, written
+from distill.kinds.found import kind_of, kind_of_model, store_kind, stored_kind, written
 from distill.kinds.labels import MULTI_LABEL
-from distill.kinds.names import NOT_GIVEN, GivenKind
+from distill.kinds.names import NOT_GIVEN, GivenKind, given_by
 from distill.kinds.scores import Score
 
 

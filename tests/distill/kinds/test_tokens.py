@@ -18,8 +18,8 @@ from distill.common.seeding import seeded
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.held_out import HeldOut, decided
-from distill.kinds.found import given_by, written
-from distill.kinds.names import GivenKind, fault_of_tags
+from distill.kinds.found import written
+from distill.kinds.names import GivenKind, fault_of_tags, given_by
 from distill.kinds.tokens import Tokens
 from distill.kinds.words import words_of
 from distill.student import load_student
