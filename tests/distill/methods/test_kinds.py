@@ -108,9 +108,7 @@ def test_distributions_are_those_of_the_decisions() -> None:
 
 def test_a_method_for_other_kinds_is_refused_with_those_that_take_it(tmp_path: Path) -> None:
     scores = teacher_of("score", tmp_path)
-    with pytest.raises(
-        InputError, match=r"'t3' is for .* pair, multi_label.* kind score; choose as-dfd or zero-shot or"
-    ):
+    with pytest.raises(InputError, match=r"'t3' is for .* pair, multi_label.* kind score; choose as-dfd or zero-shot or"):
         white_box(scores, "t3")
     for name in METHODS:
         assert "single" in METHODS[name].kinds
