@@ -132,6 +132,11 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
     needs_corpus = {"random-words", "corpus"} & set(compare)
     labelled = None
     if "supervised" in compare:
+        if loaded.teacher.kind.problem_type or loaded.teacher.kind.of_words:
+            raise InputError(
+                f"compare names supervised, which learns one class for a text, and the teacher is of the kind "
+                f"{loaded.teacher.kind.name}: leave it out; real is the same texts with the teacher's answers"
+            )
         columns = (run.eval_text_column, run.eval_label_column)
         pair_column = run.pair_column(loaded.teacher.pairs)
         labelled = load_labelled(str(run.real_data), "train", *columns, labels, pair_column=pair_column)

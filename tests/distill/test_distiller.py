@@ -200,6 +200,7 @@ torch.save(state_of(distiller), sys.argv[3])
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_continues_inside_a_pool(
     bert_folder: Path, uninterrupted: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ def whole(world: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, di
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_damaged_files(seed: int, world: Path, whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not trial(world, tmp_path / "w", seed, whole, monkeypatch)

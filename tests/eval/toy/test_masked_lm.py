@@ -19,6 +19,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+@pytest.mark.slow
 def test_masked_lm_fills_gaps_with_words_that_fit(cache: Path) -> None:
     settings = MaskedLMSettings(layers=1, hidden=64, heads=2, corpus_texts=4000)
     folder = toy_masked_lm(cache, settings=settings, quiet=True)

@@ -22,6 +22,7 @@ def rewriter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return toy_rewriter(tmp_path_factory.mktemp("cache"), settings=SMALL_REWRITER, quiet=True)
 
 
+@pytest.mark.slow
 def test_rewriter_reads_what_it_rewrites(rewriter):
     """It writes a sentence more easily beside that sentence than beside another, and more easily the less is hidden."""
     texts = shared_world(0).general_corpus(200, seed=4)
@@ -40,6 +41,7 @@ def test_rewriter_reads_what_it_rewrites(rewriter):
     assert shown < 0.9 * loss(hidden, mask) < 0.9 * other, (shown, loss(hidden, mask), other)
 
 
+@pytest.mark.slow
 def test_rewriter_spells_the_known_by_words_and_the_unknown_by_letters(rewriter):
     tokenizer = AutoTokenizer.from_pretrained(rewriter)
     for text, tokens in (("the lawyer, a boat.", 7), ("note: mind the gap?", None)):

@@ -45,6 +45,7 @@ def test_what_is_done_is_not_done_again(suite, tmp_path: Path, monkeypatch: pyte
     assert bench(other, tmp_path / "out") == 1  # other settings are other cells
 
 
+@pytest.mark.slow
 def test_a_suite_that_was_stopped_ends_with_the_same_table(suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = suite()
     assert bench(file, tmp_path / "whole") == 0

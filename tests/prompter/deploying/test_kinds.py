@@ -141,6 +141,7 @@ def test_what_has_no_threshold_is_refused_by_name(tmp_path: Path, capsys: pytest
     assert len(cascade(["good"], ["bad"])) == 1 and stored_calibration(opened(pair).model.config, "") is None
 
 
+@pytest.mark.slow
 def test_a_program_tags_the_words_that_the_student_tags(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     torch.manual_seed(0)

@@ -227,6 +227,7 @@ def test_what_a_generator_cannot_do() -> None:
         Writer(tiny_gpt2(), nameless, small())
 
 
+@pytest.mark.slow
 def test_a_batch_size_of_0_is_found_once_or_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert new_writer(writer_batch_size=7).settle_batch_size(3) == 7
     assert new_writer(writer_batch_size=0).settle_batch_size(3) == 3

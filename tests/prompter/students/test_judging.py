@@ -40,6 +40,7 @@ def test_a_small_call_with_a_good_student_has_no_finding(count: int, lm_folder: 
     assert status == 0 and health["codes"] == [] and found["kappa"] > 0.4
 
 
+@pytest.mark.slow
 def test_enough_held_out_texts_and_clear_ones_need_no_further_training(
     lm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

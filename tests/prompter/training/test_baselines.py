@@ -3,11 +3,14 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from prompter.training.baselines import train_baseline
 from prompter.training.run import train
 from prompter.training.settings import parse_settings
 
 
+@pytest.mark.slow
 def test_a_finished_baseline_is_read_as_it_was_taught(arguments, labelled: Path, tmp_path: Path) -> None:
     flags = arguments(
         eval_data=labelled, eval_metric="matthews_correlation", eval_every=1, compare=["unprompted"], student_max_length=3

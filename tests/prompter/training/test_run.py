@@ -52,6 +52,7 @@ def test_a_run_spends_the_budget_exactly_and_writes_what_it_promises(arguments, 
     assert answer[0]["label"] in ("good", "bad")
 
 
+@pytest.mark.slow
 def test_the_seed_decides_everything(arguments, tmp_path: Path) -> None:
     for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
         train(parse_settings(arguments(folder, seed=seed, budget=48, teacher_cache=False)))

@@ -158,3 +158,12 @@ def test_unusable_answers_are_dropped_and_counted(arguments, tmp_path: Path, mon
     train(parse_settings([*flags, "--resume"]))
     ((queries, unusable),) = counted  # the share of bad answers goes on where it was
     assert queries == 36 and 0 < unusable <= summary["unusable_answers"]
+
+
+def test_real_labels_teach_one_class_for_a_text_only(arguments, labelled: Path, teacher_folder: Path, tmp_path: Path) -> None:
+    several = Path(shutil.copytree(teacher_folder, tmp_path / "several"))
+    config = json.loads((several / "config.json").read_text()) | {"problem_type": "multi_label_classification"}
+    (several / "config.json").write_text(json.dumps(config))
+    flags = arguments(teacher=several, compare=["supervised"], real_data=labelled)
+    with pytest.raises(InputError, match="compare names supervised, .* kind multi_label: leave it out"):
+        train(parse_settings(flags))

@@ -33,6 +33,7 @@ def tagger(tmp_path: Path) -> Path:
     return tmp_path / "tagger"
 
 
+@pytest.mark.slow
 def test_a_run_of_tags_writes_entities_and_a_student_of_words(tagger: Path, lm_folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     changes = {"student": "teacher-layers:0"}
