@@ -128,7 +128,8 @@ def look(batch: SyntheticBatch, known: Sequence[Container], student_answers: Ten
     if any(batch.topics):
         counted["topics"] = round(len(set(batch.topics)) / len(batch), 4)
     if student_answers is not None:
-        counted["same"], decisions, counted["student_classes"] = decided(kind, answers, student_answers[usable])
+        same, decisions, chosen_by_student = decided(kind, answers, student_answers[usable])
+        counted |= {"student_classes": chosen_by_student, "same": same}
         if decisions != counted["classes"]:  # a text takes several decisions
             counted["decisions"] = decisions
     return counted
