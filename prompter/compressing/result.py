@@ -229,10 +229,11 @@ def _next(config: CompressConfig, folder: Path, stored: Mapping[str, Any], progr
     task = f"toy_{name.partition(':')[2]}" if name.startswith("toy:") else "YOUR_TASK.yaml"
     models = shlex.join([str(student), *(str(student / kind) for kind in programs)])
     lines = [f"prompter evaluate {models} --task {task} --teacher {shlex.quote(name)}"]
-    if stored["teacher"].get("answers") != "score":  # a value does not say how sure it is
+    answers = stored["teacher"].get("answers", SINGLE.name)
+    if answers in (SINGLE.name, MULTI_LABEL.name):  # others do not say how sure they are of a text, or read two
         again = f"prompter evaluate {shlex.quote(str(student))} --teacher {shlex.quote(name)} --calibrate YOUR_TEXTS.txt"
         lines.append(again)
-    if DEFAULT_FORMAT in programs:
+    if DEFAULT_FORMAT in programs and answers in (SINGLE.name, MULTI_LABEL.name, "score"):
         lines.append(f"python examples/run_without_torch.py {shlex.quote(str(student / DEFAULT_FORMAT))} 'A text.'")
     return lines
 
