@@ -7,7 +7,7 @@ from distill.common.errors import InputError
 from distill.kinds.classes import PAIR, SINGLE
 from distill.kinds.kind import Kind
 from distill.kinds.labels import MULTI_LABEL
-from distill.kinds.names import AUTO, NOT_GIVEN, GivenKind, fault_of_tags, given_by, reads_pairs
+from distill.kinds.names import AUTO, NOT_GIVEN, OF_SCORES, GivenKind, fault_of_tags, given_by, reads_pairs
 from distill.kinds.scores import Score
 from distill.kinds.tokens import Tokens
 
@@ -38,7 +38,7 @@ def kind_of_model(config: Any, given: GivenKind, about: str) -> Kind:
         InputError: The user says something else than the configuration.
     """
     said, labels = _by_config(config), _labels(config)
-    if said in ("score", "score_pair") and config.num_labels > 1:
+    if said in OF_SCORES and config.num_labels > 1:
         raise InputError(
             f"{about} gives {config.num_labels} numbers for a text (problem_type {config.problem_type}); expected a regressor "
             "of one. For several, give a function that returns one of them."
@@ -133,7 +133,7 @@ def _kind(name: str, given: GivenKind, labels: Sequence[str] = ()) -> Kind:
     """Return the kind of a name."""
     if name == Tokens.name:
         return Tokens(tuple(labels) or given.tags)
-    if name in ("score", "score_pair"):
+    if name in OF_SCORES:
         return Score(given.low, given.high, texts=1 if name == "score" else 2)
     kinds: dict[str, Kind] = {kind.name: kind for kind in (SINGLE, PAIR, MULTI_LABEL)}
     return kinds[name]

@@ -12,6 +12,9 @@ KINDS = ("single", "pair", "multi_label", "score", "score_pair", "tokens")
 """One class for a text, or for two texts; several labels for a text; a number for a text, or for two texts; a tag for each
 word of a text."""
 
+OF_SCORES = ("score", "score_pair")
+"""Kinds whose answer is a number."""
+
 OF_PAIRS = ("pair", "score_pair")
 """Those of two texts."""
 

@@ -71,12 +71,15 @@ class Method:
         return synthesizer(settings, teacher, distiller, seed=seed, **own_model)
 
 
+OF_TEXTS = ("single", "pair", "multi_label", "score", "score_pair")
+"""Kinds whose answer is about a whole text, or two."""
+
 AS_DFD = Method(
     "as-dfd",
     AsDfdConfig,
     needs_corpus=False,
     grade="nothing",
-    kinds=("single", "pair", "multi_label", "score", "score_pair"),
+    kinds=OF_TEXTS,
     entry="distill.methods.as_dfd:AsDfd",
 )
 ZERO_SHOT = Method(
@@ -84,7 +87,7 @@ ZERO_SHOT = Method(
     ZeroShotConfig,
     needs_corpus=True,
     grade="corpus",
-    kinds=("single", "pair", "multi_label", "score", "score_pair"),
+    kinds=OF_TEXTS,
     entry="distill.methods.zero_shot:ZeroShot",
 )
 T3 = Method(

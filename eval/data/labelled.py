@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill.common.errors import InputError
+from distill.kinds.names import OF_PAIRS, OF_SCORES
 from eval.data.config import AUTO, LOWER_IS_BETTER, METRICS_OF_KIND, PAIR_COLUMN, EvaluationDataSettings
 from eval.data.labels import class_indices
 from eval.data.reading import Columns, read_columns, report_long, text_lines
@@ -161,16 +162,13 @@ def load_labelled(
     )
 
 
-def load_evaluation(
-    settings: EvaluationDataSettings, labels: Sequence[str], kind: str = "single", texts: int = 1
-) -> EvaluationData | None:
+def load_evaluation(settings: EvaluationDataSettings, labels: Sequence[str], kind: str = "single") -> EvaluationData | None:
     """Read the labelled data that settings name; None where they name none.
 
     Args:
         settings: Names of the data and its columns.
         labels: The teacher's K class names, in the order of its outputs.
-        kind: Kind of the teacher.
-        texts: Texts that one answer of the teacher is about: 1, or 2 for pairs.
+        kind: Name of the teacher's kind.
 
     Raises:
         InputError: See `load_labelled`; second texts are named for a teacher of single texts; or the kind has no such
@@ -186,8 +184,8 @@ def load_evaluation(
         [part.strip() for part in column.split(",")] if kind == "multi_label" and "," in column else column,
         labels,
         settings.eval_limit,
-        pair_column=settings.pair_column(texts == 2),
-        kind=kind,
+        pair_column=settings.pair_column(kind in OF_PAIRS),
+        kind="score" if kind in OF_SCORES else kind,
     ).compared_by(settings.eval_metric)
 
 

@@ -12,6 +12,7 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_text
 from distill.kinds.classes import SINGLE
 from distill.kinds.labels import MULTI_LABEL
+from distill.kinds.names import OF_SCORES
 from distill.portable.formats import check_installed
 from eval.classifiers.calibration import Calibration
 from eval.classifiers.scoring import size_and_speed
@@ -44,7 +45,7 @@ CAVEATS = {
 KEPT = ("accuracy", *SCORES, "agreement", "n")
 """What is kept of the scores on labelled data."""
 
-AGREED = {MULTI_LABEL.name: " (each label counts)", "score": " (the same fifth of the range)"}
+AGREED = {MULTI_LABEL.name: " (each label counts)"} | dict.fromkeys(OF_SCORES, " (the same fifth of the range)")
 """What the agreement counts, by the kind of answers; for classes it need not be said."""
 
 HELD_OUT = {

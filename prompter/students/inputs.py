@@ -189,7 +189,7 @@ def _load_evaluation(
     config: StudentsConfig, labels: list[str], kind: Kind, teacher: CachedTeacher | None
 ) -> EvaluationData | None:
     """Load the labelled data of the report, with the teacher's answers if there is a teacher."""
-    evaluation = load_evaluation(config, labels, kind.name.removesuffix("_pair"), kind.texts)
+    evaluation = load_evaluation(config, labels, kind.name)
     if evaluation is not None and teacher is not None:
         evaluation.teacher_log_probs = answer(teacher, evaluation)
     return evaluation

@@ -89,7 +89,7 @@ def load_teacher_and_data(
     if teacher is None:
         teacher = opened(labels)
         teacher.restore(counters)
-    evaluation = load_evaluation(run, teacher.labels, teacher.kind.name.removesuffix("_pair"), teacher.kind.texts)
+    evaluation = load_evaluation(run, teacher.labels, teacher.kind.name)
     if evaluation is not None:
         evaluation.teacher_log_probs = answer(teacher, evaluation)
     return TeacherAndData(teacher, evaluation)

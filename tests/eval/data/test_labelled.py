@@ -43,10 +43,10 @@ def test_settings_name_the_data_of_a_teacher_s_kind(tmp_path):
     named = {"eval_data": str(jsonl(tmp_path / "a.jsonl", rows)), "eval_limit": 3}
     single = load_evaluation(EvaluationDataSettings(**named), LABELS)
     assert (single.text_pairs, single.kind, len(single)) == (None, "single", 3)
-    pair = load_evaluation(EvaluationDataSettings(**named), LABELS, "pair", texts=2)
+    pair = load_evaluation(EvaluationDataSettings(**named), LABELS, "pair")
     assert (pair.text_pairs, pair.kind) == (["y"] * 3, "pair")
     other = EvaluationDataSettings(**named, eval_text_pair_column="other")
-    assert load_evaluation(other, LABELS, "pair", texts=2).text_pairs == ["z"] * 3
+    assert load_evaluation(other, LABELS, "pair").text_pairs == ["z"] * 3
     with pytest.raises(InputError, match="eval_text_pair_column is 'other', but the teacher classifies single texts"):
         load_evaluation(other, LABELS)
     assert load_evaluation(EvaluationDataSettings(), LABELS) is None

@@ -211,3 +211,9 @@ def test_edits_go_to_the_run_that_writes() -> None:
             plan(BERT, edit_labels=["negative"], **given)
     with pytest.raises(InputError, match="edit_labels is given, but data_free says to use no text"):
         plan(BERT, edit_labels=["negative"], data_free=True)
+
+
+@pytest.mark.parametrize("kind", ["score", "score_pair"])
+def test_a_number_needs_no_name(kind: str) -> None:
+    made = plan(Looked("models/stars", MODEL, ["LABEL_0"], layers=6, answers=kind), generator="gpt2")
+    assert made.method == BOTH and not any("numbered" in note for note in made.notes)
