@@ -149,8 +149,16 @@ class Score:
         return torch.where(targets >= 0, near, self.certainty(answers)).clamp(0.0, 1.0)
 
     def certainty(self, answers: Tensor) -> Tensor:
-        """Return 1: a value does not say how sure it is."""
-        return torch.where(answers[:, 0].isnan(), torch.nan, 1.0)
+        """Return how far the value is from the middle of the range: 0 there, 1 at its ends. Ours.
+
+        A value does not say how sure it is. But whoever learnt to predict a number with a squared loss answers with the
+        mean where a text tells nothing, so a value far from the middle says that the text was about the matter.
+
+        Examples:
+            >>> Score(1, 5).certainty(torch.tensor([[3.0], [4.0], [1.0]])).tolist()
+            [0.0, 0.5, 1.0]
+        """
+        return 2.0 * (self._place(answers)[:, 0] - 0.5).abs()
 
     def disagreement(self, teacher: Tensor, student: Tensor) -> Tensor:
         """Return the distance in units of the range. Ours."""

@@ -49,6 +49,12 @@ def test_steps_cut_the_range_in_equal_parts() -> None:
     torch.testing.assert_close(near, torch.tensor([[1.0, 0, 0, 0, 0], [0.5, 0.5, 0, 0, 0]]), atol=1e-6, rtol=0)
 
 
+def test_a_number_in_the_middle_is_no_sign_of_the_task() -> None:
+    certainty = STARS.certainty(values(3.0, 4.0, 2.0, 5.0, 9.0))
+    torch.testing.assert_close(certainty, torch.tensor([0.0, 0.5, 0.5, 1.0, 1.0]))
+    assert STARS.certainty(values(float("nan"))).isnan().all()  # an unusable answer earns nothing
+
+
 def test_values_beyond_the_range_are_told_with_the_settings() -> None:
     assert "0 to 4" not in STARS.fault(values(*range(1, 6), 1, 2, 3))
     told = Score().fault(values(*range(9)))

@@ -70,9 +70,24 @@ def test_three_of_ten_sentences_are_damaged_and_words_alone_do_not_say_which(dra
     assert all(
         (row["label_name"], row["text"]) == (acceptable.LABELS[row["label"]], " ".join(row["text"].split())) for row in rows
     )
-    counts = CountVectorizer().fit_transform([row["text"] for row in rows])
+    counts = CountVectorizer(binary=True).fit_transform([row["text"] for row in rows])
     model = LogisticRegression(max_iter=200, class_weight="balanced").fit(counts[:1000], labels[:1000])
-    assert matthews_corrcoef(labels[1000:], model.predict(counts[1000:])) < 0.55
+    assert matthews_corrcoef(labels[1000:], model.predict(counts[1000:])) < 0.35
+    good, bad = (counts[[place for place, one in enumerate(labels) if one == label]].sum(0).A1 for label in (1, 0))
+    assert not ((bad > 10) & (good == 0)).any()  # no word that damaged sentences alone have
+
+
+def test_some_subjects_are_plural_and_their_verbs_agree():
+    draw = random.Random(0)
+    for text, several in {
+        "the soup was bland.": "the soups were bland.",
+        "this fine bistro is dull.": "these fine bistros are dull.",
+        "yet the comedy saves the whole film.": "yet the comedies save the whole film.",
+        "the actress was not poor.": "the actresses were not poor.",
+    }.items():
+        made = [acceptable.SUBJECT.sub(lambda found: acceptable.plural(found, draw), text) for _ in range(60)]
+        assert set(made) == {text, several} and 5 < made.count(several) < 35
+    assert not acceptable.SUBJECT.search("a film that is dull, and it is hard to like.")
 
 
 @pytest.mark.parametrize("seed", range(3))
