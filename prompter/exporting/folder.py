@@ -171,7 +171,7 @@ class ExportFolder:
                     shard_path(self.path, number).unlink(missing_ok=True)
             if faults or not progress:
                 self._begin(identity, classes)
-            self.files = self._get("files") or self._entries_of_older_export(self._get("progress"))
+            self.files = self._listed() or self._entries_of_older_export(self._get("progress"))
             found = ExportProgress(**self._get("progress"))
         for number in itertools.count(found.shards):  # shards that were written but not committed before a kill
             if not shard_path(self.path, number).is_file():
@@ -192,9 +192,9 @@ class ExportFolder:
     def _faults(self, progress: dict[str, Any]) -> list[str]:
         """Return what is missing or damaged, of the shards and of the state."""
         assert self.connection is not None
-        checksum, files = self._get("checksum"), self._get("files")
+        checksum, files = self._get("checksum"), self._listed()
         faults = [] if checksum is None or checksum == self._checksum() else [f"{WORK_FOLDER}/{STATE_FILE} is damaged"]
-        if files is None:
+        if progress["shards"] and not files:
             names = [self._shard(number) for number in range(progress["shards"])]
             if missing := [f"{name} is missing" for name in names if not (self.path / name).is_file()]:
                 return missing
@@ -202,6 +202,12 @@ class ExportFolder:
             pending = self.connection.execute("SELECT count(*) FROM pending").fetchone()[0]
             return [] if found + pending == progress["rows"] else [f"{found + pending} rows instead of {progress['rows']}"]
         return faults + [fault for name, entry in files.items() if (fault := file_fault(self.path, name, entry))]
+
+    def _listed(self) -> dict[str, dict[str, Any]]:
+        """Return the entries of the shards, see `file_entry`. Exports begun by an older version have some in their state."""
+        assert self.connection is not None
+        rows = self.connection.execute("SELECT name, entry FROM shards ORDER BY rowid")
+        return (self._get("files") or {}) | {name: json.loads(entry) for name, entry in rows}
 
     def _entries_of_older_export(self, progress: dict[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the entries of shards whose checksums were not stored; see `file_entry`."""
@@ -230,7 +236,11 @@ class ExportFolder:
 
     def add_shard(self, number: int, rows: int) -> None:
         """Note the checksum of a shard that was written."""
-        self.files[self._shard(number)] = file_entry(shard_path(self.path, number), rows)
+        assert self.connection is not None
+        name, entry = self._shard(number), file_entry(shard_path(self.path, number), rows)
+        self.files[name] = entry
+        # A row of its own, so that a batch costs the same after ten thousand shards.
+        self.connection.execute("INSERT INTO shards VALUES (?, ?)", (name, json.dumps(entry)))
 
     def add(self, number: int, row: dict[str, Any]) -> None:
         """Add a row to the shard that is not full yet."""
@@ -252,7 +262,6 @@ class ExportFolder:
         """Make all changes since the last call permanent, in one step."""
         assert self.connection is not None
         self._set("progress", asdict(progress))
-        self._set("files", self.files)
         self._set("checksum", self._checksum())
         self.connection.commit()
 
@@ -345,6 +354,7 @@ def _connect(file: Path) -> sqlite3.Connection:
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     connection.execute("CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value TEXT)")
     connection.execute("CREATE TABLE IF NOT EXISTS pending (row INTEGER PRIMARY KEY, value TEXT)")
+    connection.execute("CREATE TABLE IF NOT EXISTS shards (name TEXT PRIMARY KEY, entry TEXT)")
     return connection
 
 

@@ -1,5 +1,6 @@
 """An interrupted export whose folder was damaged ends as one that nothing touched, or says what is wrong."""
 
+import json
 import random
 import shutil
 import sqlite3
@@ -10,6 +11,7 @@ import yaml
 
 from distill.common.errors import InputError
 from prompter.exporting.folder import ExportFolder
+from prompter.exporting.shards import shard_path
 from tests.prompter.exporting.exports import contents, run
 
 FLAGS = ("--balance", "--min_confidence", "0.6")
@@ -99,14 +101,38 @@ def test_a_file_of_something_else_is_refused(half: Path, whole: Path, run_folder
 
 
 def test_an_export_of_an_earlier_version_goes_on(half: Path, whole: Path, run_folder: Path, tmp_path: Path) -> None:
-    for number, lost in enumerate((False, True)):
+    for number, (listed, lost) in enumerate(((False, False), (False, True), (True, False), (True, True))):
         to = Path(shutil.copytree(half, tmp_path / str(number) / "set"))
         with sqlite3.connect(to / ".export" / "state.sqlite") as database:
-            database.execute("DELETE FROM state WHERE key IN ('checksum', 'files')")
+            entries = {name: json.loads(entry) for name, entry in database.execute("SELECT name, entry FROM shards")}
+            assert len(entries) >= 2
+            database.execute("DELETE FROM state WHERE key = 'checksum'")
+            database.execute("DROP TABLE shards")
+            if listed:
+                database.execute("INSERT INTO state VALUES ('files', ?)", (json.dumps(entries),))
         if lost:
             removed(to)
         assert run(run_folder, to, *FLAGS) == 0
         assert contents(to) == contents(whole)
+
+
+def test_a_batch_writes_as_much_after_many_shards(tmp_path: Path) -> None:
+    folder = ExportFolder(tmp_path / "set")
+    progress = folder.open_state({}, 2, pytest.fail)
+    folder.watch()
+    sizes = []
+    for number in range(40):
+        shard_path(folder.path, number).parent.mkdir(exist_ok=True)
+        shard_path(folder.path, number).write_bytes(b"rows")
+        folder.add_shard(number, 1)
+        progress.shards += 1
+        folder.commit(progress)
+        sizes.append(folder.connection.execute("SELECT sum(length(value)) FROM state").fetchone()[0])
+    assert sizes[-1] - sizes[0] < 10  # the number of shards has a digit more
+    folder.close()
+    again = ExportFolder(tmp_path / "set")
+    assert again.open_state({}, 2, pytest.fail).shards == 40 and len(again.files) == 40
+    again.close()
 
 
 @pytest.mark.parametrize("seed", range(25))
