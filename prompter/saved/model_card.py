@@ -13,6 +13,7 @@ from huggingface_hub import ModelCardData
 from distill.common.files import read_json, write_text
 from prompter.runtime.markdown import render
 from prompter.saved.manifest import PROMPTER_MANIFEST
+from prompter.saved.student_card import other_scores
 
 MAX_TOPICS = 20
 SAMPLE_TEXTS = 8
@@ -63,10 +64,19 @@ def render_prompter_card(
         topics=[] if manifest["policy"]["writes"] == "text" else frequent_topics(late),
         late=len(late),
         texts=late[-SAMPLE_TEXTS:],
-        student=summary.get("students", {}).get("prompted", {}),
+        student=student_scores(summary.get("students", {}).get("prompted", {})),
         findings=summary.get("health", {}).get("findings", []),
         summary=summary,
     )
+
+
+def student_scores(metrics: Mapping[str, Any]) -> str:
+    """Return the scores of the student of the same run in words; "" without evaluation data."""
+    scores = [f"accuracy {100 * metrics['accuracy']:.1f} %"] if "accuracy" in metrics else []
+    scores += [f"{score['name']} {score['text']}" for score in other_scores(metrics)]
+    if scores and "agreement" in metrics:
+        scores.append(f"agreement with the teacher {100 * metrics['agreement']:.1f} %")
+    return ", ".join(scores)
 
 
 def reward_table(manifest: Mapping[str, Any], metrics: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:

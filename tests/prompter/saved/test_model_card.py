@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompter.saved.manifest import read_prompter_manifest, training_summary
-from prompter.saved.model_card import frequent_topics, render_prompter_card, sparkline, write_prompter_card
+from prompter.saved.model_card import frequent_topics, render_prompter_card, sparkline, student_scores, write_prompter_card
 from tests.eval.run_folder import metrics, samples, summary
 
 
@@ -33,13 +33,26 @@ def test_the_card_tells_the_run(card: str, run_folder: Path) -> None:
     head = yaml.safe_load(card.split("---")[1])
     assert head["library_name"] == "peft" and "base_model" not in head  # a toy is on no hub
     assert "| teacher | toy:sentiment |" in card and "| teacher queries | 8,000 in 40 rollouts |" in card
-    assert "accuracy 87.2%, agreement with the teacher 88.1%" in card
+    assert "accuracy 87.2 %, agreement with the teacher 88.1 %" in card
     assert "Prompter.load(" in card and '.texts("good", 5)' in card
     assert "| reward/confidence | 0." in card and "█" in card
     assert "## Topics" in card and "| This camera is |" in card
     assert "a \\| &lt;b&gt;bold&lt;/b&gt; \\`code\\` \\# heading" in card
     assert str(run_folder.parent) not in card
     assert "{{" not in card and "None" not in card
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ({"entity_f1": 0.4567, "token_accuracy": 0.9, "agreement": 0.85}, ("entity F1 0.457", "85.0 %")),
+        ({"spearman": 0.5, "pearson": 0.625}, ("Spearman correlation 0.500", "Pearson correlation 0.625")),
+        ({"accuracy": 0.8, "matthews_correlation": 0.3}, ("accuracy 80.0 %", "Matthews correlation 0.300")),
+    ],
+)
+def test_the_student_is_told_by_the_metrics_of_its_kind(scores: dict[str, float], said: tuple[str, ...]) -> None:
+    told = student_scores(scores)
+    assert all(words in told for words in said) and student_scores({"texts": 9, "agreement": 0.5}) == ""
 
 
 def test_a_base_from_the_hub_is_named_in_the_header(run_folder: Path) -> None:
