@@ -204,7 +204,7 @@ def load_texts(source: str | Path, text_column: str, split: str = "train") -> li
     Args:
         source: File, folder, hub id, or `toy:TASK`; or a text file (`.txt`, also `.gz`, `.xz` or `.bz2`) with one text per
             line.
-        text_column: Column of the texts.
+        text_column: Column of the texts, or of the words of texts, which are joined by spaces.
         split: Split of a folder, hub id or toy task.
 
     Raises:
@@ -212,7 +212,7 @@ def load_texts(source: str | Path, text_column: str, split: str = "train") -> li
     """
     path = Path(source).expanduser()
     if kind_of(path) != ".txt" or path.is_dir():
-        return read_columns(str(source), split, [text_column]).without_long_texts([text_column]).texts(text_column)
+        return _texts(read_columns(str(source), split, [text_column]), text_column)
     lines = [line if len(line) <= MAX_TEXT else None for line in text_lines(path) if line.strip()]
     texts = [line for line in lines if line is not None]
     if not lines:
@@ -220,6 +220,13 @@ def load_texts(source: str | Path, text_column: str, split: str = "train") -> li
     if len(texts) < len(lines):
         report_long(str(source), len(lines) - len(texts), len(lines))
     return texts
+
+
+def _texts(columns: Columns, name: str) -> list[str]:
+    """Return a column of texts, or of lists of words as data with tags holds them; too long ones are left out."""
+    if columns.values[name] and isinstance(columns.values[name][0], list | tuple):
+        return [" ".join(words) for words in with_words(columns, name)[1]]
+    return columns.without_long_texts([name]).texts(name)
 
 
 def load_pairs(
@@ -249,9 +256,9 @@ def load_pairs(
     wanted = [text_column, *([pair_column] if pair_column else [])]
     found = read_columns(str(source), split, wanted, optional=() if pair_column else (PAIR_COLUMN,))
     second = pair_column or (PAIR_COLUMN if PAIR_COLUMN in found.values else "")
-    found = found.without_long_texts([text_column, *([second] if second else [])])
     if not second:
-        return found.texts(text_column), None
+        return _texts(found, text_column), None
+    found = found.without_long_texts([text_column, second])
     return found.texts(text_column), _second_texts(found, second)
 
 

@@ -143,7 +143,8 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
     real: list[str] = []
     real_pairs: list[str] | None = None
     if "real" in compare:
-        real, real_pairs = load_pairs(str(run.real_data), run.eval_text_column, pair_column=run.eval_text_pair_column)
+        text_column, _ = run.columns(loaded.teacher.kind.name)
+        real, real_pairs = load_pairs(str(run.real_data), text_column, pair_column=run.eval_text_pair_column)
         real_pairs = second_texts_for(loaded.teacher.pairs, real_pairs, str(run.real_data), run.eval_text_pair_column)
     return Models(
         teacher=loaded.teacher,

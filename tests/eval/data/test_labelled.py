@@ -4,7 +4,7 @@ import pytest
 
 from distill.common.errors import InputError
 from eval.data.config import EvaluationDataSettings
-from eval.data.labelled import load_evaluation, load_texts
+from eval.data.labelled import load_evaluation, load_pairs, load_texts
 from tests.eval.data_files import LABELS, jsonl, load, objects
 
 
@@ -50,3 +50,14 @@ def test_settings_name_the_data_of_a_teacher_s_kind(tmp_path):
     with pytest.raises(InputError, match="eval_text_pair_column is 'other', but the teacher classifies single texts"):
         load_evaluation(other, LABELS)
     assert load_evaluation(EvaluationDataSettings(), LABELS) is None
+
+
+def test_words_of_texts_are_read_as_texts(tmp_path, caplog):
+    rows = [{"tokens": ["Ann", "lives", "here", "."], "tags": [1, 0, 0, 0]}, {"tokens": []}, {"tokens": ["Yes"], "tags": [0]}]
+    file = jsonl(tmp_path / "tags.jsonl", rows)
+    assert load_texts(file, "tokens") == ["Ann lives here .", "Yes"]
+    assert "1 of 3 rows have no word" in caplog.text
+    assert load_pairs(file, "tokens") == (["Ann lives here .", "Yes"], None)
+    jsonl(file, [{"tokens": ["a"]}, {"tokens": ["b", None]}, {"tokens": ["c"]}])
+    with pytest.raises(InputError, match="row 2: column 'tokens' holds .*expected a list of words; fix or remove the row"):
+        load_texts(file, "tokens")
