@@ -67,8 +67,8 @@ def test_terms_are_those_of_a_loop_over_words(seed: int) -> None:
             assert not KIND.certainty(teacher)[row] and not KIND.disagreement(teacher, student)[row]
             continue
         weights = np.array([1 - word[0] + 1 / len(p) for word in p])
-        sure = [1 + (word * np.log(word)).sum() / math.log(4) for word in p]
-        np.testing.assert_allclose(KIND.certainty(teacher)[row], np.average(sure, weights=weights), atol=1e-4)
+        expected = max(w[1] + w[2] for w in p) + max(w[3] for w in p)
+        np.testing.assert_allclose(KIND.certainty(teacher)[row], 1 - 0.5**expected, atol=1e-4)
         weights = np.maximum(weights, [1 - word[0] + 1 / len(q) for word in q])
         apart = [jensenshannon(a, b, base=2) ** 2 for a, b in zip(p, q, strict=True)]
         np.testing.assert_allclose(KIND.disagreement(teacher, student)[row], np.average(apart, weights=weights), atol=1e-4)
