@@ -64,6 +64,9 @@ class CompressConfig(
     task_description: str | None = setting(
         None, "What a text is, in your words, for the language model: a short news report.", "Prompter"
     )
+    label_descriptions: str | None = setting(
+        None, "Your words for classes, for the language model: a YAML map, {World: world events}.", "Prompter"
+    )
     size: str = setting("tiny", "Size of the student, where --student names none.", "Models", choices=SIZES)
     student: str | None = setting(None, f"{STUDENT_HELP}; instead of --size.", "Models", path=True)
     budget: int = setting(BUDGET, "Texts that the teacher may be asked about.", "Budget", low=1)
@@ -107,7 +110,7 @@ class CompressConfig(
                 "bert:layers=2,hidden=128 too, or leave it out"
             )
         if self.data_free:
-            for name in ("texts", "generator", "task_description", "edit_labels"):
+            for name in ("texts", "generator", "task_description", "label_descriptions", "edit_labels"):
                 if getattr(self, name):
                     raise InputError(f"{name} is given, but data_free says to use no text: leave one of the two out")
 

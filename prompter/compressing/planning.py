@@ -166,12 +166,14 @@ def make_plan(
             shipped["label_descriptions"] = read_yaml(config_path(WRITING[TOY_PAIRS]))["label_descriptions"]
         training = {key: value for key, value in shipped.items() if key.startswith("student_")}
         writing = {key: value for key, value in shipped.items() if not key.startswith("student_")}
+        if config.label_descriptions:
+            writing["label_descriptions"] = config.label_descriptions
         if config.edit_labels:
             writing |= {item.name: getattr(config, item.name) for item in fields(EditSettings)}
-    elif config.edit_labels:
+    elif given := [name for name in ("edit_labels", "label_descriptions") if getattr(config, name)]:
         raise InputError(
-            "edit_labels is for texts of a language model, and the plan has none: give --generator with one and leave --texts "
-            "out, or leave edit_labels out"
+            f"{given[0]} is for texts of a language model, and the plan has none: give --generator with one and leave --texts "
+            f"out, or leave {given[0]} out"
         )
     if looked.toy:
         training |= {k: v for k, v in _shipped("configs/toy/as-dfd.yaml").items() if k.startswith("student_")}

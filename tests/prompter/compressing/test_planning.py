@@ -213,6 +213,16 @@ def test_edits_go_to_the_run_that_writes() -> None:
         plan(BERT, edit_labels=["negative"], data_free=True)
 
 
+def test_words_for_classes_go_to_the_run_that_writes() -> None:
+    made = plan(BERT, generator="gpt2", label_descriptions="{negative: bad}")
+    assert made.writing["label_descriptions"] == "{negative: bad}"
+    assert "label_descriptions" not in plan(BERT, generator="gpt2").writing
+    with pytest.raises(InputError, match="label_descriptions is for texts of a language model, and the plan has none"):
+        plan(BERT, label_descriptions="{negative: bad}")
+    with pytest.raises(InputError, match="label_descriptions is given, but data_free says to use no text"):
+        plan(BERT, label_descriptions="{negative: bad}", data_free=True)
+
+
 @pytest.mark.parametrize("kind", ["score", "score_pair"])
 def test_a_number_needs_no_name(kind: str) -> None:
     made = plan(Looked("models/stars", MODEL, ["LABEL_0"], layers=6, answers=kind), generator="gpt2")
