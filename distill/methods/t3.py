@@ -10,9 +10,10 @@ The loss of a batch of rewritings is
     w_s mean H(p_T(x)) - w_d H(mean p_T(x)) - w_h mean KL(p_T(x) || p_S(x)) + w_l mean KL(G || G_0)
 
 with teacher T, student S, the rewriter G, and the untuned rewriter G_0; the last divergence is taken at each token. Of a
-teacher that gives several labels, the other terms are means over its labels. A token is
-a straight-through Gumbel choice. First x is drawn token by token. Then one parallel pass gives all distributions again, and
-the Gumbel noise is drawn given the tokens, so that choice and sample are the same text (`distill.methods.soft_texts`).
+teacher that gives several labels, the other terms are means over its labels; of one that tags words, the first two are means
+over the types of entities (does the text hold one?), and the third is the mean over words. A token is a straight-through Gumbel
+choice. First x is drawn token by token. Then one parallel pass gives all distributions again, and the Gumbel noise is drawn
+given the tokens, so that choice and sample are the same text (`distill.methods.soft_texts`).
 `distill.methods.token_map` connects the vocabularies.
 
 The gradient has two parts. The first passes through what teacher and student read, and reaches the distribution of each token
@@ -57,6 +58,7 @@ from distill.methods.config import T3Config
 from distill.methods.corpus import rows_at
 from distill.methods.rewriter import REWRITER_MANIFEST, Rewriter, Rewritten, RewrittenTokens
 from distill.methods.soft_texts import before_second, embed_pairs, embed_texts, score_loss, soft_choice
+from distill.methods.soft_words import of_beginnings, of_words, options, word_beginnings
 from distill.methods.synthesizer import Step, white_box
 from distill.methods.table import T3
 from distill.methods.token_map import TokenMap, check_coverage, count_tokens, map_tokens
@@ -125,6 +127,7 @@ class TextToText:
             "student": check_coverage(self.to_student, counts, "student", "rewriter"),
         }
         self.exact_share = self._measure_exact_share(sample[:256])
+        self.begins = word_beginnings(tokenizer, size)
         self.teacher_table = self.to_teacher.table(word_table(self.white_box.model))
         self.optimizer = torch.optim.AdamW(
             self.rewriter.parameters, lr=config.rewriter_learning_rate, betas=(0.9, 0.98), weight_decay=0.0
@@ -163,9 +166,8 @@ class TextToText:
         parts: list[SyntheticBatch] = []
         measured: list[dict[str, float]] = []
         if updates:
-            student = self.distiller.student
             # The student does not change within a step, so its table does not either.
-            student_table = self.to_student.table(word_table(student.model))
+            student_table = self.to_student.table(word_table(self.distiller.student.model))
             for _ in range(updates):
                 batch, terms = self._update(self._sources(size), student_table)
                 parts.append(batch)
@@ -277,7 +279,8 @@ class TextToText:
         noise = random_generator(self.seed, "t3", "gumbel", self.updates_done, device=logits.device)
         soft = soft_choice(logits, tokens.ids, self.config.rewriter_temperature, noise)
         embedded = self._embedded(sources, tokens, soft, self.white_box, self.teacher_table, self.to_teacher)
-        answers = self.white_box.kind.answers(raw_outputs(self.white_box.model, *embedded))
+        outputs = raw_outputs(self.white_box.model, *embedded)
+        answers = self._answers(outputs, tokens)
         loss, parts, terms = self._task_terms(sources, tokens, soft, answers, student_table)
         log_probs = logits.log_softmax(dim=-1)
         if self.config.rewriter_language:
@@ -295,9 +298,16 @@ class TextToText:
         exact = self._read_alike(sources, tokens, texts)
         metrics = {f"rewriter/{name}": float(term.detach()) for name, term in terms.items()}
         metrics["rewriter/reused"] = float(exact.float().mean())
-        kept = [row for row, alike in enumerate(exact.tolist()) if alike]
-        known = answers.detach().cpu()[exact]
-        return self._batch([sources[row] for row in kept], [texts[row] for row in kept], known), metrics
+        kept, kind = exact.nonzero()[:, 0].tolist(), self.white_box.kind
+        alike, known = [texts[row] for row in kept], outputs.detach().cpu()[exact]
+        if kind.of_words:
+            known = of_words(known, alike, self.white_box.tokenizer, self.white_box.max_length)
+        return self._batch([sources[row] for row in kept], alike, kind.answers(known)), metrics
+
+    def _answers(self, outputs: Tensor, tokens: RewrittenTokens) -> Tensor:
+        """Return the answers of outputs of teacher or student about rewritten texts."""
+        kind = self.white_box.kind
+        return kind.answers(of_beginnings(outputs, tokens, self.begins) if kind.of_words else outputs)
 
     def _embedded(
         self,
@@ -324,8 +334,7 @@ class TextToText:
             Their sum in the loss, a scalar; what each rewriting adds to it, (N,); and the terms by name.
         """
         config, student, kind = self.config, self.distiller.student, self.white_box.kind
-        p_teacher = kind.choices(answers)
-        assert p_teacher is not None  # a teacher without was refused
+        p_teacher = options(kind, answers)
         mean_answer = p_teacher.logsumexp(dim=0, keepdim=True) - math.log(len(p_teacher))
         unsure = entropy(p_teacher).mean(dim=1)  # over the labels, where there are several
         terms = {"specificity": unsure.mean(), "diversity": entropy(mean_answer).mean()}
@@ -335,8 +344,8 @@ class TextToText:
         parts = parts + config.rewriter_diversity * (p_teacher.exp() * mean_answer).sum(dim=2).mean(dim=1)
         if config.rewriter_hardness:
             read = self._embedded(sources, tokens, soft, student, student_table, self.to_student)
-            outputs = raw_outputs(student.model, *read)
-            divergence = kind.divergence(answers, kind.answers(outputs).to(answers.device))
+            said = self._answers(raw_outputs(student.model, *read), tokens)
+            divergence = kind.divergence(answers, said.to(answers.device))
             terms["hardness"] = divergence.mean()
             loss = loss - config.rewriter_hardness * terms["hardness"]
             parts = parts - config.rewriter_hardness * divergence

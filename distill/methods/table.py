@@ -95,7 +95,7 @@ T3 = Method(
     T3Config,
     needs_corpus=True,
     grade="corpus",
-    kinds=("single", "pair", "multi_label"),  # its loss asks how sure the teacher is, which a number does not say
+    kinds=("single", "pair", "multi_label", "tokens"),  # its loss asks how sure the teacher is, which a number does not say
     entry="distill.methods.t3:TextToText",
 )
 
