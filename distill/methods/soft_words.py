@@ -1,8 +1,8 @@
 """What a tagger says of rewritten texts: answers of words that gradients can pass.
 
-A rewriting is a row of the rewriter's tokens, and a classifier reads one position for each of them. A word's answer is that of
-its first token, as for texts (`distill.kinds.words`). So the positions whose tokens begin a word stand for the words: they need
-no text, and teacher and student have the same ones, whatever their own tokenizers are. All of this is ours.
+A rewriting is a row of the rewriter's tokens, and a classifier reads one position for each of them. A word's answer is that
+of its first token, as for texts (`distill.kinds.words`). So the positions whose tokens begin a word stand for the words: they
+need no text, and teacher and student have the same ones, whatever their own tokenizers are. All of this is ours.
 """
 
 import re

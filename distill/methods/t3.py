@@ -11,9 +11,9 @@ The loss of a batch of rewritings is
 
 with teacher T, student S, the rewriter G, and the untuned rewriter G_0; the last divergence is taken at each token. Of a
 teacher that gives several labels, the other terms are means over its labels; of one that tags words, the first two are means
-over the types of entities (does the text hold one?), and the third is the mean over words. A token is a straight-through Gumbel
-choice. First x is drawn token by token. Then one parallel pass gives all distributions again, and the Gumbel noise is drawn
-given the tokens, so that choice and sample are the same text (`distill.methods.soft_texts`).
+over the types of entities (does the text hold one?), and the third is the mean over words. A token is a straight-through
+Gumbel choice. First x is drawn token by token. Then one parallel pass gives all distributions again, and the Gumbel noise is
+drawn given the tokens, so that choice and sample are the same text (`distill.methods.soft_texts`).
 `distill.methods.token_map` connects the vocabularies.
 
 The gradient has two parts. The first passes through what teacher and student read, and reaches the distribution of each token
