@@ -6,7 +6,7 @@ for twice.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from distill.processes.group import ALONE, Processes
 from distill.processes.teacher import SharedTeacher
@@ -62,6 +62,38 @@ def open_teacher(
         teacher.labels = in_order(teacher.labels, order)
     file = predictions_file() if cache else None
     return CachedTeacher(teacher, file, notice) if processes.size == 1 else SharedTeacher(teacher, file, notice, processes)
+
+
+class NamesTeacher(Protocol):
+    """Settings that name a teacher, see `distill.teachers.config.TeacherSettings`, of a command that runs somewhere."""
+
+    teacher: Any
+    teacher_labels: list[str]
+    teacher_max_length: int
+    teacher_cache: bool
+    device: str
+    quiet: bool
+
+    def asking(self, task: str | None = None) -> Asking: ...  # noqa: D102
+
+
+def open_named(settings: NamesTeacher, notice: Callable[[str], None], spec: Any = None, **others: Any) -> CachedTeacher:
+    """Open the teacher that settings name.
+
+    Args:
+        settings: The settings of a command.
+        notice: See `open_teacher`.
+        spec: Another name for it, as a file has it.
+        **others: Arguments of `open_teacher`, where they are not those of the settings.
+
+    Raises:
+        InputError: As `open_teacher`.
+    """
+    given: dict[str, Any] = {"labels": settings.teacher_labels, "device": settings.device, "cache": settings.teacher_cache}
+    given |= {"max_length": settings.teacher_max_length, "quiet": settings.quiet}
+    if "asking" not in others:
+        given["asking"] = settings.asking()
+    return open_teacher(settings.teacher if spec is None else spec, notice=notice, **(given | others))
 
 
 def in_order(names: Sequence[str], order: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from distill.common.files import without_nan, write_json, write_text
 from distill.common.hub import load_config
 from distill.kinds.rows import finite
 from distill.teachers.prediction_cache import CachedTeacher
-from eval.classifiers.opening import open_teacher
+from eval.classifiers.opening import open_named
 from eval.corpora.config import CorpusConfig
 from eval.corpora.models import embeddings, load_encoder, mean_logprobs
 from eval.corpora.reading import Corpus, load_corpus, load_reference
@@ -126,16 +126,7 @@ def _open(config: CorpusConfig, say: Say) -> tuple[Corpus, Corpus | None, Cached
             load_config(name, setting)
     teacher = None
     if config.teacher:
-        teacher = open_teacher(
-            config.teacher,
-            labels=config.teacher_labels,
-            device=config.device,
-            cache=config.teacher_cache,
-            max_length=config.teacher_max_length,
-            asking=config.asking(),
-            notice=say,
-            quiet=config.quiet,
-        )
+        teacher = open_named(config, say)
     return corpus, reference, teacher
 
 

@@ -20,7 +20,7 @@ from distill.student import Student, load_student
 from distill.teachers.found import TOY
 from distill.teachers.names import FUNCTION_NAME, LANGUAGE_MODELS, UNNAMED_CLASSES, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher, identity
-from eval.classifiers.opening import open_teacher
+from eval.classifiers.opening import open_named
 from eval.classifiers.scoring import size_and_speed
 from eval.toy import located
 from prompter.compressing.config import CompressConfig
@@ -120,16 +120,7 @@ def second_texts(kind: Kind, count: int) -> list[str] | None:
 
 def open_local(config: CompressConfig, console: Console) -> CachedTeacher:
     """Open a teacher that costs nothing to open; its answers are not stored."""
-    return open_teacher(
-        config.teacher,
-        labels=config.teacher_labels,
-        device=config.device,
-        cache=False,
-        max_length=config.teacher_max_length,
-        asking=config.asking(config.task_description),
-        notice=console.say,
-        quiet=config.quiet,
-    )
+    return open_named(config, console.say, cache=False, asking=config.asking(config.task_description))
 
 
 def try_student(spec: str, config: CompressConfig, looked: Looked) -> Student:

@@ -9,7 +9,7 @@ from distill.kinds.found import kind_in, shown_kind
 from distill.kinds.kind import Kind
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
-from eval.classifiers.opening import open_teacher
+from eval.classifiers.opening import open_named
 from prompter.exporting.config import NO_TEACHER, ExportConfig
 from prompter.exporting.shards import CONFIDENCE
 from prompter.generation.config import WriterConfig
@@ -39,17 +39,7 @@ def open_teacher_of(config: ExportConfig, manifest: dict[str, Any], say: Callabl
     """
     if config.teacher is None or config.teacher == NO_TEACHER:
         return None
-    teacher = open_teacher(
-        config.teacher,
-        labels=config.teacher_labels,
-        device=config.device,
-        cache=config.teacher_cache,
-        max_length=config.teacher_max_length,
-        asking=config.asking(),
-        notice=say,
-        quiet=config.quiet,
-        own=not config.trust_teacher,
-    )
+    teacher = open_named(config, say, own=not config.trust_teacher)
     if teacher.kind != kind_in(manifest):
         raise InputError(
             f"teacher: {teacher_name(config.teacher)} is of the kind {shown_kind(teacher.kind)}, but the prompter was trained "

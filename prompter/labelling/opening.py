@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from distill.teachers.prediction_cache import CachedTeacher
-from eval.classifiers.opening import open_teacher
+from eval.classifiers.opening import open_named
 from prompter.exporting.opening import check_confidence
 from prompter.labelling.config import LabelConfig
 
@@ -14,15 +14,6 @@ def opened_teacher(config: LabelConfig, say: Callable[[str], None]) -> CachedTea
     Raises:
         InputError: It cannot be opened.
     """
-    teacher = open_teacher(
-        config.teacher,
-        labels=config.teacher_labels,
-        device=config.device,
-        cache=config.teacher_cache,
-        max_length=config.teacher_max_length,
-        asking=config.asking(),
-        notice=say,
-        quiet=config.quiet,
-    )
+    teacher = open_named(config, say)
     check_confidence(config.min_confidence, teacher.kind)
     return teacher

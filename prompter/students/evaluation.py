@@ -26,7 +26,7 @@ from eval.classifiers.calibration import coverage, stored_calibration
 from eval.classifiers.measures import constant_answer, measure, pairs
 from eval.classifiers.metrics.classes import CALIBRATION_BINS
 from eval.classifiers.metrics.hub import hub_metric
-from eval.classifiers.opening import open_teacher
+from eval.classifiers.opening import open_named, open_teacher
 from eval.classifiers.resampling import LEVEL, RESAMPLES
 from eval.classifiers.scoring import answer, size_and_speed
 from eval.data.config import HUB, OF_ONE_CLASS
@@ -146,16 +146,8 @@ def _calibrate(config: EvaluateConfig) -> dict[str, Any]:
             for model in config.models
         }
         order = students[config.models[0]].labels
-        teacher = open_teacher(
-            config.teacher,
-            labels=config.teacher_labels or (order if str(config.teacher).startswith(UNNAMED_CLASSES) else []),
-            device=config.device,
-            cache=config.teacher_cache,
-            notice=console.say,
-            order=order,
-            max_length=config.teacher_max_length,
-            asking=config.asking(),
-        )
+        named = config.teacher_labels or (order if str(config.teacher).startswith(UNNAMED_CLASSES) else [])
+        teacher = open_named(config, console.say, labels=named, order=order, quiet=True)
         found = calibrate_again(students, teacher, texts, origin_of(config.calibrate), config.calibrate_to, console)
     return {"calibrated": found, "texts": len(texts), "teacher": teacher_name(config.teacher)}
 

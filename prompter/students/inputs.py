@@ -20,7 +20,7 @@ from distill.students.static import FROM_TEACHER, STATIC
 from distill.teachers.config import Asking
 from distill.teachers.found import TOY, FoundTeacher
 from distill.teachers.prediction_cache import CachedTeacher
-from eval.classifiers.opening import open_teacher
+from eval.classifiers.opening import open_named
 from eval.classifiers.scoring import answer
 from eval.data.labelled import EvaluationData, load_evaluation
 from eval.data.sentences import read_sentences
@@ -169,17 +169,8 @@ def _open_teacher_if_needed(
         asker = f"{', '.join(unanswered)} holds" if unanswered else f"method '{config.method}' has"
         raise InputError(f"teacher is missing: {asker} no answers of a teacher: give --teacher")
     trusted = found.check(config.trust_teacher) if found else False
-    teacher = open_teacher(
-        found.name if found else config.teacher,
-        labels=config.teacher_labels or (found.labels if found else []),
-        device=config.device,
-        cache=config.teacher_cache,
-        max_length=config.teacher_max_length,
-        asking=asking,
-        notice=console.say,
-        quiet=config.quiet,
-        own=not trusted,
-    )
+    spec, labels = (found.name, config.teacher_labels or found.labels) if found else (None, config.teacher_labels)
+    teacher = open_named(config, console.say, spec, labels=labels, asking=asking, own=not trusted)
     if config.method:
         white_box(teacher, config.method)  # refuse a black box before a student asks for its layers
     return teacher

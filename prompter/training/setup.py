@@ -8,7 +8,7 @@ from distill.student import Student, load_student
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import set_calibration
-from eval.classifiers.opening import open_teacher
+from eval.classifiers.opening import open_named
 from eval.classifiers.scoring import answer
 from eval.data.labelled import EvaluationData, load_evaluation, load_labelled, load_pairs, second_texts_for
 from eval.data.sentences import read_sentences
@@ -71,17 +71,8 @@ def load_teacher_and_data(
     """
 
     def opened(labels: list[str]) -> CachedTeacher:
-        return open_teacher(
-            run.teacher,
-            labels=labels,
-            device=run.device,
-            cache=run.teacher_cache,
-            max_length=run.teacher_max_length,
-            asking=run.asking(task),
-            notice=console.say,
-            quiet=run.quiet or not processes.first,
-            processes=processes,
-        )
+        quiet = run.quiet or not processes.first
+        return open_named(run, console.say, labels=labels, asking=run.asking(task), quiet=quiet, processes=processes)
 
     # The first process downloads or trains what is missing, and pays for the query by which a black box tells its classes.
     teacher = opened(run.teacher_labels) if processes.first else None
