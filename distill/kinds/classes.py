@@ -164,6 +164,10 @@ class Classes:
         """Return the log-probabilities of the classes, (N, 1, K)."""
         return answers[:, None, :]
 
+    def outcomes(self, answers: Tensor) -> Tensor:
+        """Return the same as `choices`."""
+        return self.choices(answers)
+
     def alike(self, first: Tensor, second: Tensor) -> Tensor:
         """Return whether the likeliest class is the same."""
         return first.argmax(dim=1) == second.argmax(dim=1)

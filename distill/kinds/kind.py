@@ -163,6 +163,10 @@ class Kind(Protocol):
         """Return log-probabilities of the options of each decision, (N, D, O); None where they say not how sure they are."""
         ...
 
+    def outcomes(self, answers: Tensor) -> Tensor | None:
+        """Return log-probabilities of what is said of a text as a whole, (N, D, O), with gradients; None as `choices`."""
+        ...
+
     def alike(self, first: Tensor, second: Tensor) -> Tensor:
         """Return whether answers are the same for whoever uses them, (N,) bool: a student's, and those of its program."""
         ...

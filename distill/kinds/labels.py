@@ -169,6 +169,10 @@ class Labels:
         """Return the log-probabilities of no and yes for each label, (N, K, 2)."""
         return torch.stack([logsigmoid(-answers), logsigmoid(answers)], dim=-1)
 
+    def outcomes(self, answers: Tensor) -> Tensor:
+        """Return the same as `choices`."""
+        return self.choices(answers)
+
     def alike(self, first: Tensor, second: Tensor) -> Tensor:
         """Return whether the same labels are given."""
         return (self.decisions(first) == self.decisions(second)).all(dim=1)

@@ -185,6 +185,10 @@ class Score:
         """Return nothing: a value does not say how sure it is."""
         return None
 
+    def outcomes(self, answers: Tensor) -> None:
+        """Return nothing."""
+        return None
+
     def alike(self, first: Tensor, second: Tensor) -> Tensor:
         """Return whether two values are as near to each other as makes no difference."""
         return self.disagreement(first, second) <= NO_DIFFERENCE

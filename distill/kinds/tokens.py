@@ -27,6 +27,9 @@ from distill.losses import hard_label_loss, kd_loss
 NO_ENTITY = "no entity"
 """The target of a text without an entity."""
 
+SURE = 1e-6
+"""Least probability of what is said of a text as a whole, so that its logarithm is finite."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -229,6 +232,11 @@ class Tokens:
     def choices(self, answers: Tensor) -> None:
         """Return nothing: a threshold for a whole text would be about its least sure word, which is mostly a trifle."""
         return None
+
+    def outcomes(self, answers: Tensor) -> Tensor:
+        """Return the log-probabilities of no and yes for each type: whether the text holds one, by its likeliest word."""
+        occurs = self.probabilities(answers)[:, : len(self.types)].clamp(SURE, 1 - SURE)
+        return torch.stack([(1 - occurs).log(), occurs.log()], dim=-1)
 
     def alike(self, first: Tensor, second: Tensor) -> Tensor:
         """Return whether all words have the same tags."""

@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from distill.kinds.kind import Kind
-from distill.kinds.tokens import Tokens
 from distill.kinds.words import read_places, words_of
 from distill.methods.rewriter import RewrittenTokens
 from distill.methods.token_map import surfaces
@@ -66,20 +64,3 @@ def of_words(outputs: Tensor, texts: Sequence[str], tokenizer: PreTrainedTokeniz
             if place >= 0:
                 found[row, word] = outputs[row, place]
     return found
-
-
-def options(kind: Kind, answers: Tensor) -> Tensor:
-    """Return the log-probabilities of what a teacher decides about each text, (N, D, O), with gradients.
-
-    Of a tagger these are no and yes for each type of entity: whether the text holds one, by its likeliest word.
-
-    Args:
-        kind: A kind whose answers say how sure they are.
-        answers: Its answers.
-    """
-    if isinstance(kind, Tokens):
-        occurs = kind.probabilities(answers)[:, : len(kind.types)].clamp(1e-6, 1 - 1e-6)
-        return torch.stack([(1 - occurs).log(), occurs.log()], dim=-1)
-    decided = kind.choices(answers)
-    assert decided is not None  # a teacher without was refused
-    return decided

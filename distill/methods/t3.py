@@ -58,7 +58,7 @@ from distill.methods.config import T3Config
 from distill.methods.corpus import rows_at
 from distill.methods.rewriter import REWRITER_MANIFEST, Rewriter, Rewritten, RewrittenTokens
 from distill.methods.soft_texts import before_second, embed_pairs, embed_texts, score_loss, soft_choice
-from distill.methods.soft_words import of_beginnings, of_words, options, word_beginnings
+from distill.methods.soft_words import of_beginnings, of_words, word_beginnings
 from distill.methods.synthesizer import Step, white_box
 from distill.methods.table import T3
 from distill.methods.token_map import TokenMap, check_coverage, count_tokens, map_tokens
@@ -132,9 +132,7 @@ class TextToText:
         self.optimizer = torch.optim.AdamW(
             self.rewriter.parameters, lr=config.rewriter_learning_rate, betas=(0.9, 0.98), weight_decay=0.0
         )
-        self.updates_done = 0
-        self.steps_done = 0
-        self.sources_read = 0
+        self.updates_done = self.steps_done = self.sources_read = 0
 
     def rows(self, budget: int) -> int:
         """Return about how many rows the batches of a budget hold.
@@ -334,7 +332,8 @@ class TextToText:
             Their sum in the loss, a scalar; what each rewriting adds to it, (N,); and the terms by name.
         """
         config, student, kind = self.config, self.distiller.student, self.white_box.kind
-        p_teacher = options(kind, answers)
+        p_teacher = kind.outcomes(answers)
+        assert p_teacher is not None  # a teacher without was refused
         mean_answer = p_teacher.logsumexp(dim=0, keepdim=True) - math.log(len(p_teacher))
         unsure = entropy(p_teacher).mean(dim=1)  # over the labels, where there are several
         terms = {"specificity": unsure.mean(), "diversity": entropy(mean_answer).mean()}

@@ -120,6 +120,13 @@ def test_columns_of_a_dataset_hold_the_answer() -> None:
     assert given_by(written(KIND)) == GivenKind("tokens", tags=tuple(TAGS))
 
 
+def test_what_is_said_of_a_text_is_whether_each_type_occurs() -> None:
+    words = torch.tensor([[[0.1, 0.6, 0.2, 0.1], [0.9, 0.0, 0.0, 0.1], [0.5, 0.0, 0.1, 0.4]]]).clamp(min=1e-9).log()
+    said = KIND.outcomes(words)
+    torch.testing.assert_close(said.exp(), torch.tensor([[[0.2, 0.8], [0.6, 0.4]]]), atol=1e-5, rtol=0)
+    assert KIND.outcomes(torch.zeros(3, 1, 4)).isfinite().all()  # texts without a word
+
+
 def test_padding_is_no_decision() -> None:
     teacher = random_answers(3)
     teacher[0, 0], teacher[0, 1] = torch.tensor([0.1, 0.2, 0.3, 0.4]).log(), torch.tensor([0.7, 0.1, 0.1, 0.1]).log()

@@ -10,12 +10,10 @@ from distill.common.seeding import random_generator, seeded
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.embedded import raw_outputs
-from distill.kinds.classes import SINGLE
-from distill.kinds.tokens import Tokens
 from distill.methods.config import T3Config
 from distill.methods.rewriter import RewrittenTokens
 from distill.methods.soft_texts import embed_texts, soft_choice
-from distill.methods.soft_words import of_beginnings, of_words, options, word_beginnings
+from distill.methods.soft_words import of_beginnings, of_words, word_beginnings
 from distill.methods.t3 import TextToText
 from distill.student import load_student
 from distill.teachers.prediction_cache import CachedTeacher
@@ -91,25 +89,14 @@ def test_answers_with_gradients_are_those_to_the_texts(t3: TextToText, tagger: T
     assert not told[:, known.shape[1] :].any()
     for row, expected in zip(answers.detach()[alike], told, strict=True):  # the same words, in the same order
         torch.testing.assert_close(row[row.any(-1)], expected[expected.any(-1)], atol=1e-4, rtol=1e-4)
-    (gradient,) = torch.autograd.grad(options(tagger.kind, answers)[..., 1].exp().sum(), logits)
+    (gradient,) = torch.autograd.grad(tagger.kind.outcomes(answers)[..., 1].exp().sum(), logits)
     assert gradient.isfinite().all() and gradient.abs().max() > 0
     assert of_words(outputs.detach()[:0], [], tagger.tokenizer, 64).shape == (0, 1, len(TAGS))
 
 
-def test_what_a_tagger_decides_is_whether_each_type_occurs() -> None:
-    kind = Tokens(tuple(TAGS))
-    words = torch.tensor([[[0.1, 0.6, 0.2, 0.1], [0.9, 0.0, 0.0, 0.1], [0.5, 0.0, 0.1, 0.4]]]).clamp(min=1e-9).log()
-    decided = options(kind, words)
-    assert decided.shape == (1, 2, 2)
-    torch.testing.assert_close(decided.exp()[0], torch.tensor([[0.2, 0.8], [0.6, 0.4]]), atol=1e-5, rtol=0)
-    assert options(kind, torch.zeros(3, 1, 4)).isfinite().all()  # texts without a word
-    one = torch.randn(4, 3).log_softmax(-1)
-    assert torch.equal(options(SINGLE, one), SINGLE.choices(one))
-
-
 def test_rewritings_of_a_tagger_become_surer_and_carry_its_answers(t3: TextToText, tagger: TransformersTeacher) -> None:
     def unsure() -> float:
-        decided = options(tagger.kind, tagger(t3.write(CORPUS * 6, 99).texts))
+        decided = tagger.kind.outcomes(tagger(t3.write(CORPUS * 6, 99).texts))
         return float(-(decided.exp() * decided).sum(-1).mean())
 
     before = unsure()
