@@ -197,7 +197,7 @@ class TextToText:
         details = {
             "method": self.name,
             "teacher": self.teacher.path,
-            "labels": list(self.teacher.labels),
+            "labels": self.teacher.kind.targets(self.teacher.labels),
             **written(self.teacher.kind),
             "settings": {name: value for name, value in asdict(self.config).items() if name != "rewriter"},
             "seed": self.seed,

@@ -1,5 +1,6 @@
 """What a tagger says of rewritten texts: which tokens begin words, answers with gradients, and t3 as a whole."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from distill.common.seeding import random_generator, seeded
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.embedded import raw_outputs
+from distill.kinds.found import kind_in
 from distill.methods.config import T3Config
 from distill.methods.rewriter import RewrittenTokens
 from distill.methods.soft_texts import embed_texts, soft_choice
@@ -110,4 +112,6 @@ def test_rewritings_of_a_tagger_become_surer_and_carry_its_answers(t3: TextToTex
 
 def test_a_saved_rewriter_of_a_tagger_says_its_kind(t3: TextToText, tmp_path: Path) -> None:
     t3.save_rewriter(tmp_path / "rewriter")
-    assert '"tokens"' in (tmp_path / "rewriter" / "rewriter.json").read_text()
+    manifest = json.loads((tmp_path / "rewriter" / "rewriter.json").read_text())
+    assert manifest["labels"] == ["sea", "farm", "no entity"]  # what its rows are balanced by, as of a prompter
+    assert kind_in(manifest) == t3.teacher.kind
