@@ -270,7 +270,7 @@ def _of_students(looks: Sequence[Look], agreements: Mapping[str, Mapping[str, An
     lines = [
         f"{_name(name) if several else 'The student'} agrees with its teacher hardly better than chance: kappa "
         f"{found['kappa']:.2f} on {found['on']} ({found['compared']:,}; agreement {found['agreement']:.1%}, and "
-        f"{found['majority']:.1%} by always answering the most frequent class)."
+        f"{found['majority']:.1%} by always answering the same)."
         for name, found in bad.items()
     ]
     if lines:
