@@ -54,11 +54,10 @@ from distill.distiller import Distiller
 from distill.embedded import raw_outputs, word_table
 from distill.kinds.found import written
 from distill.losses import entropy, kl
+from distill.methods import soft_texts
 from distill.methods.config import T3Config
 from distill.methods.corpus import rows_at
 from distill.methods.rewriter import REWRITER_MANIFEST, Rewriter, Rewritten, RewrittenTokens
-from distill.methods.soft_texts import before_second, embed_pairs, embed_texts, score_loss, soft_choice
-from distill.methods.soft_words import of_beginnings, of_words, word_beginnings
 from distill.methods.synthesizer import Step, white_box
 from distill.methods.table import T3
 from distill.methods.token_map import TokenMap, check_coverage, count_tokens, map_tokens
@@ -127,7 +126,7 @@ class TextToText:
             "student": check_coverage(self.to_student, counts, "student", "rewriter"),
         }
         self.exact_share = self._measure_exact_share(sample[:256])
-        self.begins = word_beginnings(tokenizer, size)
+        self.begins = soft_texts.word_beginnings(tokenizer, size)
         self.teacher_table = self.to_teacher.table(word_table(self.white_box.model))
         self.optimizer = torch.optim.AdamW(
             self.rewriter.parameters, lr=config.rewriter_learning_rate, betas=(0.9, 0.98), weight_decay=0.0
@@ -275,7 +274,7 @@ class TextToText:
         tokens = rewriter.sample(inputs, self.seed, "t3", "sample", self.updates_done)
         logits = rewriter.logits(inputs, tokens)
         noise = random_generator(self.seed, "t3", "gumbel", self.updates_done, device=logits.device)
-        soft = soft_choice(logits, tokens.ids, self.config.rewriter_temperature, noise)
+        soft = soft_texts.soft_choice(logits, tokens.ids, self.config.rewriter_temperature, noise)
         embedded = self._embedded(sources, tokens, soft, self.white_box, self.teacher_table, self.to_teacher)
         outputs = raw_outputs(self.white_box.model, *embedded)
         answers = self._answers(outputs, tokens)
@@ -290,7 +289,7 @@ class TextToText:
         if self.config.rewriter_score:
             chosen = log_probs.gather(2, tokens.ids[:, :, None]).squeeze(2)
             of_texts = (chosen * tokens.drawn).sum(dim=1).to(parts.device)
-            loss = loss + self.config.rewriter_score * score_loss(parts, of_texts)
+            loss = loss + self.config.rewriter_score * soft_texts.score_loss(parts, of_texts)
         self._descend(loss)
         texts = rewriter.decode(tokens, sources)
         exact = self._read_alike(sources, tokens, texts)
@@ -299,13 +298,13 @@ class TextToText:
         kept, kind = exact.nonzero()[:, 0].tolist(), self.white_box.kind
         alike, known = [texts[row] for row in kept], outputs.detach().cpu()[exact]
         if kind.of_words:
-            known = of_words(known, alike, self.white_box.tokenizer, self.white_box.max_length)
+            known = soft_texts.of_words(known, alike, self.white_box.tokenizer, self.white_box.max_length)
         return self._batch([sources[row] for row in kept], alike, kind.answers(known)), metrics
 
     def _answers(self, outputs: Tensor, tokens: RewrittenTokens) -> Tensor:
         """Return the answers of outputs of teacher or student about rewritten texts."""
         kind = self.white_box.kind
-        return kind.answers(of_beginnings(outputs, tokens, self.begins) if kind.of_words else outputs)
+        return kind.answers(soft_texts.of_beginnings(outputs, tokens, self.begins) if kind.of_words else outputs)
 
     def _embedded(
         self,
@@ -318,9 +317,9 @@ class TextToText:
     ) -> tuple[Tensor, ...]:
         """Return what teacher or student reads of rewritten texts, for `raw_outputs`."""
         if not self.pairs:
-            return embed_texts(tokens, soft, table, reader.model, mapped)
-        firsts = before_second(reader.tokenizer, sources, mapped, self._half)
-        embeddings, mask, types = embed_pairs(tokens, soft, table, reader.model, reader.tokenizer, firsts)
+            return soft_texts.embed_texts(tokens, soft, table, reader.model, mapped)
+        firsts = soft_texts.before_second(reader.tokenizer, sources, mapped, self._half)
+        embeddings, mask, types = soft_texts.embed_pairs(tokens, soft, table, reader.model, reader.tokenizer, firsts)
         return (embeddings, mask) if types is None else (embeddings, mask, types)
 
     def _task_terms(
@@ -377,7 +376,7 @@ class TextToText:
         rows = [single[ids[mask]].tolist() for ids, mask in zip(tokens.ids.cpu(), tokens.mask.cpu(), strict=True)]
         tokenizer, prefixes = self.white_box.tokenizer, [self.to_teacher.prefix] * len(texts)
         if self.pairs:
-            prefixes = before_second(tokenizer, sources, self.to_teacher, self._half)
+            prefixes = soft_texts.before_second(tokenizer, sources, self.to_teacher, self._half)
         columns = (sources, texts) if self.pairs else (texts,)
         own = tokenizer(*columns, truncation=True, max_length=self.white_box.max_length)["input_ids"]
         return torch.tensor([prefix + row == ids for prefix, row, ids in zip(prefixes, rows, own, strict=True)])

@@ -14,8 +14,7 @@ from distill.embedded import raw_outputs
 from distill.kinds.found import kind_in
 from distill.methods.config import T3Config
 from distill.methods.rewriter import RewrittenTokens
-from distill.methods.soft_texts import embed_texts, soft_choice
-from distill.methods.soft_words import of_beginnings, of_words, word_beginnings
+from distill.methods.soft_texts import embed_texts, of_beginnings, of_words, soft_choice, word_beginnings
 from distill.methods.t3 import TextToText
 from distill.student import load_student
 from distill.teachers.prediction_cache import CachedTeacher
