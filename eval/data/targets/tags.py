@@ -90,9 +90,3 @@ def _check_nesting(chosen: Sequence[str], words: Sequence[str], where: str) -> N
                 f"{tag} to follow B-{tag[2:]} or {tag}; write the tags as IOB2, where each entity begins with its B- tag."
             )
         before = tag
-
-
-def _no_list(columns: Columns, row: int, name: str, what: str) -> InputError:
-    value = columns.values[name][row]
-    shown = "nothing" if value is None else repr(value)[:80]
-    return InputError(f"{columns.at(row)}: column '{name}' holds {shown}, expected a list of {what}; fix or remove the row.")
