@@ -138,7 +138,7 @@ class Score:
     def confidence(self, answers: Tensor, targets: Tensor) -> Tensor:
         """Return the nearness to the middle of the wanted step: 0 at half of the range from it and beyond. Ours.
 
-        Without a target it is 1.
+        Without a target it is the certainty.
 
         Examples:
             >>> Score(0, 5).confidence(torch.tensor([[4.5], [1.0]]), torch.tensor([4, 4])).tolist()

@@ -22,7 +22,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from distill.embedded import word_table
-from distill.kinds.words import read_places, words_of
+from distill.kinds.word_table import WordTable
 from distill.methods.rewriter import RewrittenTokens
 from distill.methods.token_map import TokenMap, surfaces
 
@@ -227,13 +227,6 @@ def of_words(outputs: Tensor, texts: Sequence[str], tokenizer: PreTrainedTokeniz
         tokenizer: That tokenizer.
         max_length: Tokens that the tagger reads.
     """
-    if not len(texts):
-        return outputs[:, :1]
-    spans = tokenizer(list(texts), truncation=True, max_length=max_length, return_offsets_mapping=True)["offset_mapping"]
-    places = [read_places(words_of(text), span) for text, span in zip(texts, spans, strict=True)]
-    found = torch.full((len(texts), max(map(len, places), default=1) or 1, outputs.shape[2]), -torch.inf)
-    for row, of_text in enumerate(places):
-        for word, place in enumerate(of_text):
-            if place >= 0:
-                found[row, word] = outputs[row, place]
-    return found
+    table, rows = WordTable(tokenizer, max_length, token_types=False), torch.arange(len(texts))
+    table.put(rows, texts)
+    return table.outputs_of(outputs, rows)

@@ -89,11 +89,16 @@ def open_named(settings: NamesTeacher, notice: Callable[[str], None], spec: Any 
     Raises:
         InputError: As `open_teacher`.
     """
-    given: dict[str, Any] = {"labels": settings.teacher_labels, "device": settings.device, "cache": settings.teacher_cache}
-    given |= {"max_length": settings.teacher_max_length, "quiet": settings.quiet}
-    if "asking" not in others:
-        given["asking"] = settings.asking()
-    return open_teacher(settings.teacher if spec is None else spec, notice=notice, **(given | others))
+    given = {
+        "labels": settings.teacher_labels,
+        "device": settings.device,
+        "cache": settings.teacher_cache,
+        "max_length": settings.teacher_max_length,
+        "asking": settings.asking(),
+        "quiet": settings.quiet,
+    }
+    arguments: dict[str, Any] = given | others
+    return open_teacher(settings.teacher if spec is None else spec, notice=notice, **arguments)
 
 
 def in_order(names: Sequence[str], order: Sequence[str]) -> list[str]:

@@ -83,9 +83,8 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
     found = None if config.teacher else made_for
     asking = made_for.asking(config.asking(), config.teacher) if made_for else config.asking()
     teacher = _open_teacher_if_needed(config, training, sources, found, asking, console)
-    settled_kind(
-        sources, teacher.kind if teacher else None, asking.kind, []
-    )  # refuses two kinds before their names are compared
+    # Two kinds are refused before their names are compared.
+    settled_kind(sources, teacher.kind if teacher else None, asking.kind, [])
     labels = labels_of(sources, teacher.labels if teacher else config.teacher_labels or None)
     kind = settled_kind(sources, teacher.kind if teacher else None, asking.kind, labels)
     kind = settle_texts(sources, kind, teacher is not None)

@@ -1,7 +1,7 @@
 """`toy:acceptable`: is a review a good sentence, or was it damaged?
 
 As in CoLA (Warstadt et al. 2019, arXiv 1805.12471), seven of ten sentences are acceptable. The others break a rule of the
-grammar: the order of two words, the agreement of a verb or an article, the form of a verb, or a word that cannot be left out.
+grammar: the order of two words, the agreement of a verb or an article, or a word that cannot be left out.
 Both classes are of the same domains and the same words: a third of the subjects are plural, so "were" is as common in good
 sentences, and only together with its subject is it wrong.
 """
