@@ -54,6 +54,13 @@ class PreallocatedLayer(DynamicLayer):
         self.keys, self.values = self._key_memory[:, :, :end], self._value_memory[:, :, :end]
         return self.keys, self.values
 
+    def copy_prompt(self, other: "PreallocatedLayer") -> None:
+        """Copy what another layer of the same shape holds into this memory, and zero the columns that follow it."""
+        length = other.keys.shape[-2]
+        for memory, states in ((self._key_memory, other.keys), (self._value_memory, other.values)):
+            memory[:, :, :length] = states
+            memory[:, :, length:] = 0
+
     def batch_select_indices(self, indices: Tensor) -> None:
         """Make these rows the batch; a row may occur several times."""
         length = self.keys.shape[-2]

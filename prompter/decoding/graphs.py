@@ -1,16 +1,19 @@
-"""The pass of one token on a GPU, recorded once as a CUDA graph and replayed for all the tokens that follow.
+"""The pass of one token on a GPU, recorded once as a CUDA graph and replayed for all tokens that follow, also of later batches.
 
 A small model leaves a GPU idle: at each token Python starts about a thousand kernels of a few microseconds, one by one, and
 takes longer over it than the GPU over all of them. A recorded graph starts them at once. It needs shapes and addresses that
-do not change, so a recorded pass attends to the whole memory of the cache and hides by its mask what is not written yet.
+do not change, so a recorded pass attends to the whole memory of the cache and hides by its mask what is not written yet. The
+passes recorded last are kept with the memory of their caches: a later batch of the same shape copies its prompts there.
 `benchmarks/gpu.py` measures what it is worth.
 """
 
 import logging
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from transformers import DynamicCache
 
@@ -18,14 +21,23 @@ from prompter.decoding.cache import PreallocatedLayer
 
 logger = logging.getLogger(__name__)
 
-LEAST_STEPS = 12
+LEAST_STEPS = 6
 """Tokens from which recording pays: it takes as long as a few passes."""
+
+KEPT = 2
+"""Recorded passes that a model keeps: that of the policy's openings, and that of the writer's texts."""
+
+COLUMNS = 16
+"""The memory of a cache is a multiple of this, so that batches of nearly equal length share a recorded pass."""
 
 TOLERANCE = 0.02
 """Most difference between the logits of both passes, as a share of the largest logit; bfloat16 keeps 8 bits."""
 
 _refused: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
 _checked: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
+
+_kept: "weakref.WeakKeyDictionary[nn.Module, dict[Any, FixedStep]]" = weakref.WeakKeyDictionary()
+"""The newest is the last."""
 
 Forward = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Takes token ids (B, 1), a mask (B, 1, 1, C) and positions (B, 1), and returns logits (B, V)."""
@@ -59,12 +71,13 @@ class FixedStep:
     """
 
     def __init__(self, forward: Forward, cache: DynamicCache, mask: Tensor, positions: Tensor) -> None:
-        self.forward, self.mask, self.positions = forward, mask.bool(), positions
+        self.forward, self.cache, self.mask, self.positions = forward, cache, mask.bool(), positions
         self.columns = torch.arange(mask.shape[1], device=mask.device)
         self.ids = torch.zeros(len(mask), 1, dtype=torch.long, device=mask.device)
         self.column = torch.zeros(1, dtype=torch.long, device=mask.device)
         for layer in cache.layers:
             layer.write_at(self.column)
+        self.states: list[Tensor] = []  # what `decode` notes of a recorded pass, which each replay overwrites
         self._graph: torch.cuda.CUDAGraph | None = None
         self._logits = torch.empty(0)
 
@@ -76,6 +89,17 @@ class FixedStep:
             return self._pass()
         self._graph.replay()
         return self._logits
+
+    def take_over(self, cache: DynamicCache, mask: Tensor, positions: Tensor) -> None:
+        """Go on from another loop's prompts, of the same shape: copy its keys and values, its mask and its positions.
+
+        The other cache gets the memory of this pass, so that its own is free.
+        """
+        for own, other in zip(self.cache.layers, cache.layers, strict=True):
+            own.copy_prompt(other)
+        cache.layers = self.cache.layers
+        self.mask.copy_(mask)
+        self.positions.copy_(positions)
 
     @property
     def recorded(self) -> bool:
@@ -97,6 +121,7 @@ class FixedStep:
             with torch.cuda.graph(graph):
                 self._logits = self._pass()
         self._graph = graph
+        self.forward = _forgotten  # it holds the model, and a pass that is kept must not
 
     def _pass(self) -> Tensor:
         visible = (self.mask & (self.columns <= self.column))[:, None, None, :]
@@ -106,9 +131,10 @@ class FixedStep:
 def recorded_step(
     model: nn.Module, forward: Forward, cache: DynamicCache, mask: Tensor, positions: Tensor, ids: Tensor, column: int
 ) -> FixedStep | None:
-    """Record the pass of one token, or return None if this model's pass cannot be recorded.
+    """Return the recorded pass of one token, or None if this model's pass cannot be recorded.
 
-    The first time, the result is compared with the model's usual pass, and a model for which they differ is never recorded.
+    A pass that is kept from an earlier batch serves a later one if its shape, the weights' places, the adapters in use and
+    the precision are the same. The first time, the result is compared with the model's usual pass, and a model for which they differ is never recorded.
 
     Args:
         model: The transformers model.
@@ -119,6 +145,14 @@ def recorded_step(
         ids: (B, 1) the tokens of `column`.
         column: The next column.
     """
+    kept = _kept.setdefault(model, {})
+    key = _circumstances(model, mask)
+    if (step := kept.pop(key, None)) is not None:
+        step.take_over(cache, mask, positions)
+        kept[key] = step
+        return step
+    while len(kept) >= KEPT:
+        del kept[next(iter(kept))]
     usual: Tensor | None = None
     lengths = [layer.keys.shape[-2] for layer in cache.layers]
     if model not in _checked:
@@ -132,10 +166,30 @@ def recorded_step(
             if not difference <= TOLERANCE:
                 raise ValueError(f"its logits differ by {float(difference):.1%}")
             _checked.add(model)
+        kept[key] = step
         return step
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:  # whatever a model does that cannot be recorded, its usual pass still works
         logger.warning("%s: a token's pass is not recorded as a CUDA graph (%s)", type(model).__name__, error)
         _refused.add(model)
         for layer, length in zip(cache.layers, lengths, strict=True):
             layer.write_at(None, length)
         return None
+
+
+def forget(model: nn.Module) -> None:
+    """Give the memory of a model's recorded passes back."""
+    _kept.pop(model, None)
+
+
+def _circumstances(model: nn.Module, mask: Tensor) -> tuple[Any, ...]:
+    """Return all that a recorded pass depends on, apart from what it reads from its own tensors."""
+    adapted = next((module for module in model.modules() if isinstance(module, BaseTunerLayer)), None)
+    adapters = None if adapted is None else (adapted.disable_adapters, tuple(adapted.active_adapters))
+    kind = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
+    return tuple(mask.shape), kind, adapters, tuple(parameter.data_ptr() for parameter in model.parameters())
+
+
+def _forgotten(*_: Tensor) -> Tensor:
+    raise AssertionError("a recorded pass is replayed")

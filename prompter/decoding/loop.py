@@ -34,7 +34,7 @@ from transformers import PreTrainedModel
 
 from distill.common.errors import InputError
 from prompter.decoding.cache import can_select_rows, keeps_gaps, new_cache
-from prompter.decoding.graphs import FixedStep, can_record, recorded_step
+from prompter.decoding.graphs import COLUMNS, FixedStep, can_record, recorded_step
 from prompter.decoding.prefix import Prefix
 from prompter.decoding.sampling import DRAWS, draw_tokens
 
@@ -136,9 +136,10 @@ def decode(
     size, device = len(input_ids), input_ids.device
     eos = torch.tensor(sorted(set(eos_token_ids)), dtype=torch.long, device=device)
     shared = attention_mask[:, :0] if prefix is None else prefix.attention_mask[prefix.rows]
-    # The mask for all steps; step t uses its first width + t columns.
-    mask = torch.cat([shared, attention_mask, attention_mask.new_ones(size, max_new_tokens)], dim=1)
-    width = mask.shape[1] - max_new_tokens
+    # The mask for all steps; step t uses its first width + t columns. Columns that no step uses even out the shapes on a GPU.
+    width = shared.shape[1] + attention_mask.shape[1]
+    unused = -(width + max_new_tokens) % COLUMNS if device.type == "cuda" else 0
+    mask = torch.cat([shared, attention_mask, attention_mask.new_ones(size, max_new_tokens + unused)], dim=1)
     padded = not bool(mask.all())
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     cache = new_cache(base, mask.shape[1])
@@ -171,7 +172,6 @@ def decode(
     ):
         first: Tensor | None = None
         fixed: FixedStep | None = None
-        fixed_states: list[Tensor] = []
         if prefix is not None:
             first = forward(prefix.input_ids, prefix.attention_mask, (prefix.attention_mask.cumsum(-1) - 1).clamp(min=0))
             cache.batch_select_indices(prefix.rows)
@@ -184,12 +184,13 @@ def decode(
             else:
                 if step == 1 and "position_ids" in accepted and can_record(base, cache, max_new_tokens - step):
                     fixed = recorded_step(base, forward, cache, mask, positions, current, begin)
-                    fixed_states = noted[-1:] if fixed is not None and fixed.recorded else []
+                    if fixed is not None and fixed.recorded:
+                        fixed.states = fixed.states or noted[-1:]
                 if fixed is None:
                     logits = forward(current, mask[:, :end], positions[:, begin:end]).float()
                 else:
                     logits = fixed(current, begin).float()
-                    noted[:] = fixed_states or noted
+                    noted[:] = fixed.states or noted
             begin = end
             uniforms = _uniforms(size, random, device)[rows] if temperature > 0 else None
             logits[:, vocabulary:] = -torch.inf  # columns that `_fast_head` added

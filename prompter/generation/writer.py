@@ -29,6 +29,7 @@ from distill.common.precision import autocast, resolve_device, weight_dtype
 from distill.common.seeding import random_generator
 from distill.language_models.special_tokens import end_tokens, start_token
 from eval.toy import located
+from prompter.decoding.graphs import forget
 from prompter.decoding.loop import Decoded, context_length, decode, unwrapped
 from prompter.decoding.prefix import Prefix, left_padded
 from prompter.editing.edits import UNEDITED, Edits
@@ -287,7 +288,11 @@ class Writer:
         row: Row = (max(contexts, key=len), [self.start] * LONGEST_OPENING)
 
         def attempt(size: int) -> int:
-            self._decode([row] * size, random_generator(0, "batch size", device=self.device))
+            try:
+                self._decode([row] * size, random_generator(0, "batch size", device=self.device))
+            except torch.OutOfMemoryError:
+                forget(unwrapped(self.model))
+                raise
             return size
 
         try:

@@ -22,6 +22,9 @@ from prompter.decoding.prefix import left_padded
 WORTH_A_PASS = 32
 """Tokens that must be saved before the common start of all prompts gets a pass of its own."""
 
+WORTH_A_PASS_ON_A_GPU = 10**13
+"""Weights times tokens that must be saved before prompts get a pass of their own on a GPU: the start of its kernels takes longer."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -52,7 +55,7 @@ def score_completions(
     """Score completions under a causal language model; a gradient flows into `logps` where torch records one.
 
     Only the logits of completion tokens are computed. Prompts that occur twice or more on average are computed once, unless
-    the model keeps recurrent states or recomputes its activations.
+    the model keeps recurrent states or recomputes its activations, or is too small for a GPU to gain by it.
 
     Args:
         model: A transformers causal LM, or a `PeftModel` of one; adapters stay on or off.
@@ -96,7 +99,7 @@ def score_completions(
         return log_probs[rows, 0, tokens[:, 0]][:, None], None if entropies is None else entropies[rows]
 
     shared = _distinct_prompts(input_ids[:, :width], attention_mask[:, :width]) if share and _can_share(model) else None
-    if shared is None:
+    if shared is None or not _pays(base, len(input_ids) - len(shared[0]), width):
         logits, states = run(input_ids, attention_mask, positions, length + 1)
         return Scores(*token_scores(logits[:, :-1], None, targets), states[:, :-1])
     prompts, rows = shared
@@ -133,6 +136,11 @@ def _can_share(model: nn.Module) -> bool:
     # A model that recomputes activations keeps no keys and values while it is trained.
     recomputes = model.training and torch.is_grad_enabled() and getattr(base, "is_gradient_checkpointing", False)
     return not recomputes and can_select_rows(DynamicCache(config=base.config))
+
+
+def _pays(model: PreTrainedModel, copies: int, width: int) -> bool:
+    """Return whether a pass for prompts alone costs less than `copies` prompts of `width` tokens in the pass of the rest."""
+    return model.device.type != "cuda" or model.num_parameters() * copies * width >= WORTH_A_PASS_ON_A_GPU
 
 
 def _distinct_prompts(ids: Tensor, mask: Tensor) -> tuple[list[list[int]], Tensor] | None:

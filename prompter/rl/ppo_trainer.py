@@ -84,8 +84,8 @@ class PPOTrainer(GRPOTrainer):
         super().__init__(*args, **kwargs)
         self._processes = Processes(self.accelerator.process_index, self.accelerator.num_processes)
         self._refuse_unsupported()
-        base = self.accelerator.unwrap_model(self.model)
-        head = base.get_output_embeddings()
+        self._base = self.accelerator.unwrap_model(self.model)  # once: it looks through all modules
+        head = self._base.get_output_embeddings()
         with seeded(self.args.seed, "critic"):
             self.critic = Critic(head.weight.size(1), self.args.critic_hidden_size).to(self.accelerator.device)
         self.critic_optimizer = torch.optim.AdamW(
@@ -97,7 +97,7 @@ class PPOTrainer(GRPOTrainer):
             num_warmup_steps=0,
             num_training_steps=max(1, self.args.max_steps),
         )
-        self._adapters = base.active_adapters if self._is_peft else None  # those that are trained
+        self._adapters = self._base.active_adapters if self._is_peft else None  # those that are trained
         self._sampled: Decoded | None = None  # the present rollout, if its log-probabilities are those that the loss needs
         self._hidden_states: list[Tensor] = []  # one (B, T, H) per pass of the policy, newest last
         self._rewards = torch.empty(0)
@@ -132,7 +132,7 @@ class PPOTrainer(GRPOTrainer):
 
     @property
     def _is_peft(self) -> bool:
-        return bool(getattr(self.accelerator.unwrap_model(self.model), "peft_config", None))
+        return bool(getattr(self._base, "peft_config", None))
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         # The seed depends on the step and not on earlier draws, so that a resumed run draws the same numbers.
@@ -145,7 +145,7 @@ class PPOTrainer(GRPOTrainer):
         device = self.accelerator.device
         # Nothing follows a prompt, and few of them differ: each is computed once.
         nothing = torch.empty(len(prompt_ids), 0, dtype=torch.long, device=device)
-        model = self.accelerator.unwrap_model(self.model)
+        model = self._base
         was_training = model.training
         model.eval()
         with self.accelerator.autocast():
@@ -197,7 +197,7 @@ class PPOTrainer(GRPOTrainer):
             strict=True,
         ):
             with self.accelerator.autocast():
-                scores.append(self._score(self.accelerator.unwrap_model(model), ids, mask, logits_to_keep, compute_entropy))
+                scores.append(self._score(self._unwrapped(model), ids, mask, logits_to_keep, compute_entropy))
         if of_policy:
             self._hidden_states.append(torch.cat([scored.hidden_states for scored in scores]))
         entropies = [scored.entropies for scored in scores if scored.entropies is not None]
@@ -212,13 +212,15 @@ class PPOTrainer(GRPOTrainer):
 
     def _is_policy(self, model: nn.Module) -> bool:
         """Return whether a model is the policy as it is trained: TRL's reference is another model, or other adapters."""
-        base = self.accelerator.unwrap_model(model)
-        if base is not self.accelerator.unwrap_model(self.model):
+        if self._unwrapped(model) is not self._base:
             return False
         if self._adapters is None:
             return True
-        layer = next(module for module in base.modules() if isinstance(module, BaseTunerLayer))
+        layer = next(module for module in self._base.modules() if isinstance(module, BaseTunerLayer))
         return not layer.disable_adapters and layer.active_adapters == self._adapters
+
+    def _unwrapped(self, model: nn.Module) -> Any:
+        return self._base if model is self.model or model is self._base else self.accelerator.unwrap_model(model)
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Tensor:
         rewards_per_func = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 
 from prompter.decoding import graphs, loop
 from prompter.decoding.graphs import FixedStep
@@ -56,6 +57,44 @@ def test_fixed_passes_write_what_growing_ones_write(build: Callable, shared: boo
         torch.testing.assert_close(fixed.hidden_states[row, :length], plain.hidden_states[row, :length], atol=1e-4, rtol=1e-4)
 
 
+def test_a_kept_pass_serves_the_next_batch_of_its_shape(passes: list[int]) -> None:
+    model, other = made(llama), made(gpt2)
+    ids, mask = prompts(6)
+    ids[:, -1] = 9  # other prompts of the same lengths
+    arguments = dict(max_new_tokens=24, eos_token_ids=[3], pad_token_id=PAD, top_p=0.9)
+    written(model, shared=False, return_hidden_states=False)
+    (step,) = graphs._kept[model].values()
+    later = decode(model, ids, mask, random=torch.Generator().manual_seed(1), **arguments)
+    assert list(graphs._kept[model].values()) == [step] and graphs._kept.get(other) is None
+    graphs._refused.add(model)
+    plain = decode(model, ids, mask, random=torch.Generator().manual_seed(1), **arguments)
+    assert torch.equal(later.tokens, plain.tokens)
+    torch.testing.assert_close(later.logprobs, plain.logprobs, atol=1e-4, rtol=1e-4)
+
+
+def test_a_pass_is_kept_for_each_of_the_latest_shapes_only(passes: list[int]) -> None:
+    model = made(llama)
+    for tokens in (20, 24, 28, 24):
+        written(model, max_new_tokens=tokens, return_hidden_states=False)
+    assert [len(step.columns) for step in graphs._kept[model].values()] == [28 + 9, 24 + 9]  # after 9 columns of prompts
+    graphs.forget(model)
+    assert model not in graphs._kept
+
+
+def test_a_pass_with_other_adapters_or_weights_is_not_reused(passes: list[int]) -> None:
+    adapted = get_peft_model(made(llama), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    model = adapted.get_base_model()
+    on = written(adapted, return_hidden_states=False)
+    with adapted.disable_adapter():
+        off = written(adapted, return_hidden_states=False)
+    assert len(graphs._kept[model]) == 2 and not torch.equal(on.tokens, off.tokens)
+    assert torch.equal(on.tokens, written(adapted, return_hidden_states=False).tokens)
+    before = list(graphs._kept[model])
+    model.lm_head.weight = torch.nn.Parameter(-model.lm_head.weight)
+    assert not torch.equal(on.tokens, written(adapted, return_hidden_states=False).tokens)
+    assert list(graphs._kept[model])[-1] not in before
+
+
 @pytest.mark.parametrize("build", [mistral, bloom])
 def test_other_caches_and_models_without_positions_take_growing_passes(
     build: Callable, monkeypatch: pytest.MonkeyPatch
@@ -104,3 +143,20 @@ def test_recorded_passes_on_a_gpu(build: Callable) -> None:
     greedy = dict(temperature=0.0, random=None)
     assert torch.equal(written(model, "cuda", **greedy).tokens.cpu(), written(model, "cpu", **greedy).tokens)
     assert recorded.tokens.max() < VOCABULARY
+
+
+@pytest.mark.gpu
+def test_a_recorded_pass_is_replayed_for_the_next_batch_and_follows_the_weights_on_a_gpu() -> None:
+    model = made(llama)
+    first = written(model, "cuda")
+    (step,) = graphs._kept[model].values()
+    again = written(model, "cuda")
+    assert list(graphs._kept[model].values()) == [step]
+    assert torch.equal(first.tokens, again.tokens) and torch.equal(first.hidden_states, again.hidden_states)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(-1)  # as an optimizer does, in place
+    changed = written(model, "cuda")
+    assert list(graphs._kept[model].values()) == [step]
+    graphs._refused.add(model)
+    plain = written(model, "cuda")
+    assert torch.equal(changed.tokens, plain.tokens) and not torch.equal(first.tokens, plain.tokens)
