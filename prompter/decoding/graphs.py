@@ -21,8 +21,11 @@ from prompter.decoding.cache import PreallocatedLayer
 
 logger = logging.getLogger(__name__)
 
-LEAST_STEPS = 6
+LEAST_STEPS = 12
 """Tokens from which recording pays: it takes as long as a few passes."""
+
+LEAST_STEPS_KEPT = 6
+"""The same for a pass that is kept."""
 
 KEPT = 2
 """Recorded passes that a model keeps: that of the policy's openings, and that of the writer's texts."""
@@ -52,7 +55,7 @@ def can_record(model: nn.Module, cache: DynamicCache, steps: int) -> bool:
         steps: Passes that are left.
     """
     return (
-        steps >= LEAST_STEPS
+        steps >= (LEAST_STEPS_KEPT if _is_lasting(model) else LEAST_STEPS)
         and next(model.parameters()).device.type == "cuda"
         and getattr(model.config, "_attn_implementation", None) == "sdpa"  # takes a mask of truth values for each row
         and all(type(layer) is PreallocatedLayer for layer in cache.layers)
@@ -134,7 +137,7 @@ def recorded_step(
     """Return the recorded pass of one token, or None if this model's pass cannot be recorded.
 
     A pass that is kept from an earlier batch serves a later one if its shape, the weights' places, the adapters in use and
-    the precision are the same. The first time, the result is compared with the model's usual pass, and a model for which they differ is never recorded.
+    the precision are the same; see also `_is_lasting`. The first time, the result is compared with the model's usual pass, and a model for which they differ is never recorded.
 
     Args:
         model: The transformers model.
@@ -166,7 +169,8 @@ def recorded_step(
             if not difference <= TOLERANCE:
                 raise ValueError(f"its logits differ by {float(difference):.1%}")
             _checked.add(model)
-        kept[key] = step
+        if _is_lasting(model):
+            kept[key] = step
         return step
     except torch.OutOfMemoryError:
         raise
@@ -181,6 +185,20 @@ def recorded_step(
 def forget(model: nn.Module) -> None:
     """Give the memory of a model's recorded passes back."""
     _kept.pop(model, None)
+
+
+def _is_lasting(model: nn.Module) -> bool:
+    """Return whether a recorded pass may outlive its batch.
+
+    Autocast converts trained weights once and stores the results until the outermost autocast ends. A recorded pass reads
+    them there, also with `cache_enabled=False` around it, since accelerate wraps the `forward` of a model that it trains in an
+    autocast of its own. So later they would be freed, or those before an update.
+    """
+    if not torch.is_autocast_enabled("cuda"):
+        return True
+    adapted = next((module for module in model.modules() if isinstance(module, BaseTunerLayer)), None)
+    trained = any(parameter.requires_grad for parameter in model.parameters())
+    return not trained or (adapted is not None and adapted.disable_adapters)
 
 
 def _circumstances(model: nn.Module, mask: Tensor) -> tuple[Any, ...]:

@@ -95,6 +95,18 @@ def test_a_pass_with_other_adapters_or_weights_is_not_reused(passes: list[int]) 
     assert list(graphs._kept[model])[-1] not in before
 
 
+def test_a_pass_is_not_kept_where_autocast_stores_converted_weights(passes: list[int]) -> None:
+    adapted = get_peft_model(made(llama), LoraConfig(r=2, target_modules="all-linear"))
+    model = adapted.get_base_model()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "is_autocast_enabled", lambda device: True)
+        written(adapted, return_hidden_states=False)
+        assert passes and not graphs._kept[model]
+        with adapted.disable_adapter():  # frozen weights are converted anew in each pass
+            written(adapted, return_hidden_states=False)
+        assert len(graphs._kept[model]) == 1
+
+
 @pytest.mark.parametrize("build", [mistral, bloom])
 def test_other_caches_and_models_without_positions_take_growing_passes(
     build: Callable, monkeypatch: pytest.MonkeyPatch
@@ -160,3 +172,23 @@ def test_a_recorded_pass_is_replayed_for_the_next_batch_and_follows_the_weights_
     graphs._refused.add(model)
     plain = written(model, "cuda")
     assert torch.equal(changed.tokens, plain.tokens) and not torch.equal(first.tokens, plain.tokens)
+
+
+@pytest.mark.gpu
+def test_adapters_in_bfloat16_are_followed_as_accelerate_trains_them_on_a_gpu() -> None:
+    adapted = get_peft_model(made(llama), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)).to("cuda")
+    model = adapted.get_base_model()
+    adapted.forward = torch.autocast("cuda", dtype=torch.bfloat16)(adapted.forward)
+    for _ in range(4):
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            recorded = written(adapted, "cuda")
+        torch.cuda.empty_cache()
+        graphs._refused.add(model)
+        with torch.autocast("cuda", dtype=torch.bfloat16):
+            plain = written(adapted, "cuda")
+        graphs._refused.discard(model)
+        assert torch.equal(recorded.tokens, plain.tokens)
+        with torch.no_grad():
+            for parameter in adapted.parameters():
+                if parameter.requires_grad:
+                    parameter.mul_(-1.5)
