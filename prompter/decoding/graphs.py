@@ -1,4 +1,4 @@
-"""The pass of one token on a GPU, recorded once as a CUDA graph and replayed for all tokens that follow, also of later batches.
+"""The pass of one token on a GPU, recorded as a CUDA graph once and replayed for all that follow, those of later batches too.
 
 A small model leaves a GPU idle: at each token Python starts about a thousand kernels of a few microseconds, one by one, and
 takes longer over it than the GPU over all of them. A recorded graph starts them at once. It needs shapes and addresses that
@@ -137,7 +137,8 @@ def recorded_step(
     """Return the recorded pass of one token, or None if this model's pass cannot be recorded.
 
     A pass that is kept from an earlier batch serves a later one if its shape, the weights' places, the adapters in use and
-    the precision are the same; see also `_is_lasting`. The first time, the result is compared with the model's usual pass, and a model for which they differ is never recorded.
+    the precision are the same; see also `_is_lasting`. The first time, the result is compared with the model's usual pass, and
+    a model for which they differ is never recorded.
 
     Args:
         model: The transformers model.

@@ -23,7 +23,7 @@ WORTH_A_PASS = 32
 """Tokens that must be saved before the common start of all prompts gets a pass of its own."""
 
 WORTH_A_PASS_ON_A_GPU = 10**13
-"""Weights times tokens that must be saved before prompts get a pass of their own on a GPU: the start of its kernels takes longer."""
+"""Weights times tokens that must be saved before prompts get a pass of their own on a GPU, where starting one takes longer."""
 
 
 @dataclass(frozen=True)

@@ -151,17 +151,19 @@ class DatasetSource:
     def __init__(self, path: str) -> None:
         self.name = path
         place = Path(path)
-        recipe = (place if place.is_dir() else place.parent) / RECIPE_FILE
+        readable = place.is_file() and kind_of(place) not in TABLES
+        recipe = (place.parent if readable else place) / RECIPE_FILE  # none of a single table, which may lie anywhere
+        self.kind: Kind | None = _kind_of(recipe)
+        tags = list(self.kind.tags) if isinstance(self.kind, Tokens) else []
         declared: dict[str, list[str]] = {}
         named = None
-        if kind_of(place) not in TABLES and place.is_file():
-            table, named = read_text_export(place, _labels_of(recipe))
+        if readable:
+            table, named = read_text_export(place, _labels_of(recipe), tags)
+            declared = {"tags": named or []}
         else:
             files = _dataset_files(place)
             if place.is_dir():
                 check_dataset(place, files)
-            else:
-                recipe = place / RECIPE_FILE  # none: a single table may lie anywhere
             if "text" not in (present := columns_of(files)) and present:
                 raise InputError(f"{path}: has no column 'text', only {', '.join(present)}: give an exported dataset")
             table = read_table(path, files, DATASET_COLUMNS)
@@ -171,7 +173,6 @@ class DatasetSource:
         if not self.rows:
             raise InputError(f"{path}: holds no kept row: export it with other filters")
         self.pairs: bool | None = PAIR_COLUMN in table.column_names
-        self.kind: Kind | None = _kind_of(recipe)
         self.form = self.kind or kind_by_columns(table.column_names)
         if self.form.of_words and self.kind is None:
             self.form = Tokens(tuple(declared.get("tags", [])))

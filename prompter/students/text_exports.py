@@ -5,6 +5,7 @@ own texts, the answers would be paid for again, and the marked rows would count.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyarrow as pa
 from distill.common.errors import InputError
 from distill.kinds.found import kind_by_columns
 from distill.kinds.scores import STEPS
+from distill.kinds.tokens import Tokens
 from eval.data.config import PAIR_COLUMN
 from eval.data.reading import read_files
 from eval.data.text_files import csv_rows, json_rows, kind_of, opened
@@ -21,7 +23,10 @@ from prompter.exporting.shards import FORMULA_STARTS
 MARKS = {"text", "keep", "wanted_label"}
 """Columns by which an export is known."""
 
-TAKEN = ("text", PAIR_COLUMN, "topic", "label", "labels", "wanted_label", "teacher_probs", "score", "keep")
+TAKEN = (
+    *("text", PAIR_COLUMN, "topic", "label", "labels", "wanted_label"),
+    *("teacher_probs", "score", "tokens", "tags", "tag_probs", "keep"),
+)
 
 
 def is_text_export(file: Path) -> bool:
@@ -41,22 +46,23 @@ def _columns(file: Path) -> set[str]:
         return next((set(row) for _, row in rows_of(str(file), stream, (), kind)), set())
 
 
-def read_text_export(file: Path, labels: list[str] | None) -> tuple[pa.Table, list[str] | None]:
+def read_text_export(file: Path, labels: list[str] | None, tags: list[str]) -> tuple[pa.Table, list[str] | None]:
     """Read such a file.
 
     Args:
         file: The file.
         labels: Class names from the recipe beside it, or None.
+        tags: Tags of words from there, or [].
 
     Returns:
-        A table with the columns of the Parquet files, classes as indices, and the class names. These come from the rows where
-        there is no recipe: the label of a row is the class with its highest probability.
+        A table with the columns of the Parquet files, classes as indices, and the class names, or the tags of words. These
+        come from the rows where there is no recipe: the label of a row, or the tag of a word, is the one with its highest
+        probability.
 
     Raises:
         InputError: A value is not what an export writes.
     """
-    if "tag_probs" in (present := _columns(file)):
-        raise InputError(f"{file}: answers about words are read from Parquet files: give the folder of the dataset")
+    present = _columns(file)
     names = [name for name in TAKEN if name in present]
     read = read_files(str(file), [file], names)
     values: dict[str, list[Any]] = {"text": [_unquoted(text) for text in read.texts("text")]}
@@ -71,24 +77,44 @@ def read_text_export(file: Path, labels: list[str] | None) -> tuple[pa.Table, li
             _numbers(value, read.at(row), fewest) for row, value in enumerate(read.values["teacher_probs"])
         ]
         labels = labels or _labels(values["teacher_probs"], read.values.get("label", []))
-    if "labels" in names:  # its presence says the kind; the probabilities say what it holds
-        values["labels"] = [str(value) for value in read.values["labels"]]
+    if "tag_probs" in names:
+        values["tag_probs"] = [_of_words(value, read.at(row)) for row, value in enumerate(read.values["tag_probs"])]
+        labels = tags or _tags(values["tag_probs"], read.values.get("tags", []))
+    for name in {"labels", "tokens"} & set(names):  # its presence says the kind; the probabilities say what it holds
+        values[name] = [str(value) for value in read.values[name]]
     if "score" in names:
         values["score"] = [_score(value, read.at(row)) for row, value in enumerate(read.values["score"])]
         labels = labels or list(STEPS)
-    place = {name: index for index, name in enumerate(labels or [])}
+    targets = Tokens().targets(labels) if labels and "tag_probs" in names else labels
+    place = {name: index for index, name in enumerate(targets or [])}
     values["wanted_label"] = [place.get(str(value), -1) for value in read.values["wanted_label"]]
     return pa.table(values), labels
 
 
-def _labels(answers: list[list[float]], names: list[Any]) -> list[str] | None:
+def _labels(answers: Sequence[list[float] | None], names: list[Any]) -> list[str] | None:
     """Return the name of each class from rows that have both; None where one never comes or has two names."""
     found: dict[int, str] = {}
+    count = 0
     for answer, name in zip(answers, names, strict=False):
+        if answer is None:
+            continue
+        count = len(answer)
         first = max(range(len(answer)), key=answer.__getitem__)
         if found.setdefault(first, str(name)) != str(name):
             return None
-    return [found[index] for index in range(len(found))] if answers and set(found) == set(range(len(answers[0]))) else None
+    return [found[index] for index in range(count)] if found and set(found) == set(range(count)) else None
+
+
+def _tags(answers: list[list[list[float]] | None], names: list[Any]) -> list[str] | None:
+    """Return the name of each tag from the words of all rows; None where one never comes or has two names."""
+    words: list[list[float]] = []
+    said: list[Any] = []
+    for row, given in zip(answers, names, strict=False):
+        for word, name in zip(row or [], _listed(given) or [], strict=False):
+            if any(word):
+                words.append(word)
+                said.append(name)
+    return _labels(words, said)
 
 
 def _unquoted(text: str) -> str:
@@ -111,10 +137,32 @@ def _score(value: Any, where: str) -> float | None:
         raise InputError(f"{where}: column 'score' holds {str(value)[:40]!r}, expected a number: export it again") from error
 
 
-def _numbers(value: Any, where: str, fewest: int) -> list[float]:
+def _listed(value: Any) -> Any:
+    """Return a list, which is text in a CSV file; something else if it is none."""
     try:
-        answer = [float(number) for number in (json.loads(value) if isinstance(value, str) else value)]
-    except (ValueError, TypeError, RecursionError):
+        return json.loads(value) if isinstance(value, str) else value
+    except (ValueError, RecursionError):
+        return None
+
+
+def _of_words(value: Any, where: str) -> list[list[float]] | None:
+    if value in (None, ""):  # a marked row whose answer was unusable
+        return None
+    try:
+        return [[float(number) for number in word] for word in _listed(value)]
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{where}: column 'tag_probs' holds {str(value)[:40]!r}, expected a list of probabilities for each word: export "
+            "it again"
+        ) from error
+
+
+def _numbers(value: Any, where: str, fewest: int) -> list[float] | None:
+    if value in (None, ""):  # a marked row whose answer was unusable
+        return None
+    try:
+        answer = [float(number) for number in _listed(value)]
+    except (ValueError, TypeError):
         answer = []
     if len(answer) < fewest:
         raise InputError(

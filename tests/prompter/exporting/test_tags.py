@@ -1,5 +1,6 @@
 """Datasets of a teacher that tags words: what a run writes, what `datasets` opens, and what a student learns from again."""
 
+import json
 from pathlib import Path
 
 import datasets
@@ -15,7 +16,7 @@ from distill.kinds.words import words_of
 from distill.replay import Replay
 from prompter.exporting.run_dataset import write_run_dataset
 from prompter.exporting.shards import read_rows, write_csv, write_jsonl
-from prompter.students.sources import DatasetSource
+from prompter.students.sources import DatasetSource, open_source
 
 KIND = Tokens(("O", "B-sea", "I-sea", "B-farm"))
 TEXTS = ["Ann saw the sea.", "a cow", "...", "the end, of a long day: \u00e9t\u00e9"]
@@ -69,3 +70,33 @@ def test_damaged_answers_about_words_are_named(tmp_path: Path) -> None:
         pq.write_table(pa.Table.from_pylist(changed, schema=pq.read_schema(file)), tmp_path / "bad.parquet")
         with pytest.raises(InputError, match=said):
             DatasetSource(str(tmp_path / "bad.parquet"))
+
+
+@pytest.mark.parametrize("name", ["data.jsonl", "data.csv"])
+def test_json_lines_and_csv_are_the_dataset(name: str, tmp_path: Path) -> None:
+    run_dataset(tmp_path / "set")
+    shard = next((tmp_path / "set" / "data").iterdir())
+    table = pq.read_table(shard)
+    columns = datasets.Features.from_arrow_schema(table.schema) | {"keep": datasets.Value("bool")}
+    table = table.append_column("keep", pa.array([True] * table.num_rows))
+    pq.write_table(table, shard)
+    (write_jsonl if name.endswith("jsonl") else write_csv)(tmp_path / "set", columns)
+    whole, read = DatasetSource(str(tmp_path / "set")), open_source(str(tmp_path / "set" / name))
+    assert isinstance(read, DatasetSource) and read.form == KIND and read.labels == whole.labels
+    one, other = whole.portion(0), read.portion(0)
+    assert one is not None and other is not None and one.texts == other.texts and torch.equal(one.targets, other.targets)
+    torch.testing.assert_close(one.logprobs, other.logprobs, atol=1e-3, rtol=1e-4)
+    (tmp_path / "set" / "recipe.yaml").unlink()
+    assert open_source(str(tmp_path / "set" / name)).labels == list(KIND.tags)  # by the tags of the rows
+
+
+def test_json_lines_without_all_tags_need_the_recipe_and_damage_is_named(tmp_path: Path) -> None:
+    row = {"text": "Ann sang", "keep": True, "wanted_label": "a", "tokens": ["Ann", "sang"]}
+    row |= {"tags": ["O", "O"], "tag_probs": [[0.9, 0.1], [0.8, 0.2]]}
+    file = tmp_path / "data.jsonl"
+    file.write_text(json.dumps(row) + "\n")
+    with pytest.raises(InputError, match="names of the tags are lost"):
+        open_source(str(file))
+    file.write_text("".join(json.dumps(row | {"tag_probs": value}) + "\n" for value in (row["tag_probs"], [0.9, 0.1])))
+    with pytest.raises(InputError, match=r"row 2: column 'tag_probs' holds '\[0.9, 0.1\]', expected a list of prob"):
+        open_source(str(file))
