@@ -31,8 +31,11 @@ METRIC_NAMES = tuple(dict.fromkeys(name for names in METRICS_OF_KIND.values() fo
 PAIR_COLUMN = "text_pair"
 """Column of second texts, in what this package writes and where the user names no other."""
 
+COLUMNS = ("text", "label")
+"""Columns of texts and labels where the user names no others."""
+
 OWN_COLUMNS = {"multi_label": ("text", "labels"), "tokens": ("tokens", "tags")}
-"""Columns of texts and labels where the user names no others, of kinds whose data is rarely in `text` and `label`."""
+"""The same of kinds whose data is rarely there."""
 
 LOWER_IS_BETTER = ("expected_calibration_error", "mse")
 
@@ -51,15 +54,15 @@ class EvaluationDataSettings:
     )
     eval_split: str = setting("test", "Split to read, where eval_data is a folder or hub id.", "Evaluation")
     eval_text_column: str = setting(
-        "text", "Column of the texts; for a teacher of tokens, of their words (default there: tokens).", "Evaluation"
+        "", "Column of the texts (default: text); for a teacher of tokens, of their words (default: tokens).", "Evaluation"
     )
     eval_text_pair_column: str = setting(
         "", "Column of the second texts; default: text_pair, if the teacher classifies pairs.", "Evaluation"
     )
     eval_label_column: str = setting(
-        "label",
-        "Column of the labels (default for a multi_label teacher: labels; for one of tokens: tags); of a multi_label teacher "
-        "also one column a label: toxic,insult.",
+        "",
+        "Column of the labels (default: label; for a multi_label teacher: labels; for one of tokens: tags); of a multi_label "
+        "teacher also one column a label: toxic,insult.",
         "Evaluation",
     )
     eval_limit: int = setting(0, "Rows to use, drawn by seed 0; 0: all.", "Evaluation", low=0)
@@ -73,11 +76,8 @@ class EvaluationDataSettings:
 
     def columns(self, kind: str) -> tuple[str, str]:
         """Return the columns of the texts and of the labels for a teacher of a kind; its own where none are named."""
-        usual = (EvaluationDataSettings.eval_text_column, EvaluationDataSettings.eval_label_column)
-        named = (self.eval_text_column, self.eval_label_column)
-        own = OWN_COLUMNS.get(kind, usual)
-        text, label = (other if name == default else name for name, default, other in zip(named, usual, own, strict=True))
-        return text, label
+        text, label = OWN_COLUMNS.get(kind, COLUMNS)
+        return self.eval_text_column or text, self.eval_label_column or label
 
     def pair_column(self, pairs: bool) -> str | None:
         """Return the column of the second texts for a teacher of pairs; None for one of single texts.

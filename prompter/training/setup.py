@@ -128,7 +128,7 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
                 f"compare names supervised, which learns one class for a text, and the teacher is of the kind "
                 f"{loaded.teacher.kind.name}: leave it out; real is the same texts with the teacher's answers"
             )
-        columns = (run.eval_text_column, run.eval_label_column)
+        columns = run.columns(loaded.teacher.kind.name)
         pair_column = run.pair_column(loaded.teacher.pairs)
         labelled = load_labelled(str(run.real_data), "train", *columns, labels, pair_column=pair_column)
     real: list[str] = []

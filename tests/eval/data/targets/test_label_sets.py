@@ -95,6 +95,9 @@ def test_a_kind_has_columns_of_its_own_where_none_are_named(tmp_path):
     assert load_evaluation(settings, LABELS, "multi_label").labels == SETS
     settings.eval_label_column = "own"
     assert load_evaluation(settings, LABELS, "multi_label").labels == SETS
+    one = [{"text": row["text"], "label": row["label"]} for row in rows(NAMED)]  # the name that other kinds have by default
+    settings = EvaluationDataSettings(eval_data=str(jsonl(tmp_path / "c.jsonl", one)), eval_label_column="label")
+    assert load_evaluation(settings, LABELS, "multi_label").labels == SETS
     words = [{"tokens": ["in", "rome"], "tags": ["O", "B-place"]}, {"tokens": ["rome"], "tags": ["B-place"]}]
     tagged = EvaluationDataSettings(eval_data=str(jsonl(tmp_path / "b.jsonl", words)))
     assert load_evaluation(tagged, ["O", "B-place"], "tokens").texts == ["in rome", "rome"]
