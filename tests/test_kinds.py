@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +16,11 @@ from transformers import BertConfig, BertForSequenceClassification, BertForToken
 
 from distill.common.seeding import seeded
 from prompter.cli import main
+from prompter.exporting.folder import ExportFolder
+from prompter.students.sources import open_source
 from tests.distill.rewriters import save_rewriter_base
 from tests.distill.tiny import make_tokenizer, random_texts, save_masked_lm
+from tests.prompter.exporting.exports import contents
 from tests.prompter.tiny import LETTERS, tiny_gpt2, word_tokenizer
 
 README = Path(__file__).parents[1] / "README.md"
@@ -171,3 +175,37 @@ def test_a_cell_is_true(
     else:
         assert status == 2 and len(error.strip().splitlines()) == 1, error
         assert re.search(rf"\b{kind}\b", error), error
+
+
+class Killed(BaseException):
+    """Stands for a kill."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", LABELS)
+def test_an_export_that_was_killed_ends_with_the_same_bytes_and_its_json_lines_teach_the_same(
+    kind: str, world: Path, tmp_path: Path
+) -> None:
+    assert train(world, kind, tmp_path) in DONE
+    rows = ["--rows", "24", "--batch_size", "6", "--shard_rows", "10", "--jsonl", "--device", "cpu", "--quiet"]
+    call = ["export", str(tmp_path / "run"), *rows, "--no_teacher_cache"]
+    assert main([*call, "--to", str(tmp_path / "whole")]) in DONE
+    commit, calls = ExportFolder.commit, []
+
+    def killed(folder: ExportFolder, progress: Any) -> None:
+        commit(folder, progress)
+        calls.append(progress)
+        if len(calls) == 2:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ExportFolder, "commit", killed)
+        main([*call, "--to", str(tmp_path / "killed")])
+    assert main([*call, "--to", str(tmp_path / "killed")]) in DONE
+    assert contents(tmp_path / "killed") == contents(tmp_path / "whole")
+    one, other = (open_source(str(tmp_path / "whole" / name)) for name in ("", "data.jsonl"))
+    assert one.kind == other.kind and one.labels == other.labels and one.rows == other.rows
+    first, second = one.portion(0), other.portion(0)
+    assert first is not None and second is not None
+    assert first.texts == second.texts and first.text_pairs == second.text_pairs
+    torch.testing.assert_close(first.logprobs, second.logprobs, atol=1e-3, rtol=1e-3)
