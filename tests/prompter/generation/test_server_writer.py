@@ -260,6 +260,17 @@ def test_a_prompter_writes_on_a_server_that_the_user_names(serve: Callable, run_
     assert features.shape == (2, 64) and torch.isfinite(features).all()
 
 
+def test_a_server_is_asked_for_the_second_texts_of_pairs_too(serve: Callable, pair_run: Path, lm_folder: Path) -> None:
+    server = serve()
+    prompter = Prompter.load(pair_run, device="cpu", backend=f"openai+{server.url}#{MODEL}", writer=str(lm_folder))
+    pairs = prompter.pairs("equivalent", 3)
+    first, second = ([asked["prompt"] for asked in server.asked[part]] for part in (slice(3), slice(3, 6)))
+    assert len(server.asked) == 6 and all("w1 w2" in text and "w1 w2" in other for text, other in pairs)
+    words = prompter.writer.tokenizer
+    for (text, _), prompt in zip(pairs, second, strict=True):  # the request holds the first text
+        assert text in words.decode(prompt) and prompt not in first
+
+
 @pytest.mark.parametrize("said", [None, [], {}, {"choices": None}, {"choices": [[]]}, {"choices": [{"text": 3}]}, [1]])
 def test_answers_that_are_none(said: Any) -> None:
     completion, problem = read_completion(said)
