@@ -188,6 +188,17 @@ def test_rooms_and_files_stay_small() -> None:
     assert not {module: lines for module, lines in lengths.items() if lines > 400}
 
 
+def test_the_readme_names_each_room() -> None:
+    tree = (ROOT / "README.md").read_text(encoding="utf-8").partition("## What lies where")[2].partition("## ")[0]
+    inside = {
+        folder.name
+        for name in ("prompter", "distill")
+        for folder in (ROOT / name).iterdir()
+        if (folder / "__init__.py").exists()
+    }
+    assert {name for name in inside if f"  {name}/ " not in tree} == set()
+
+
 @pytest.mark.parametrize("module", [name for name in MODULES if MODULES[name].name == "__init__.py"])
 def test_each_room_says_what_it_is_for(module: str) -> None:
     assert len(ast.get_docstring(ast.parse(MODULES[module].read_text(encoding="utf-8"))) or "") > 40
