@@ -155,7 +155,8 @@ def recorded_step(
         step.take_over(cache, mask, positions)
         kept[key] = step
         return step
-    while len(kept) >= KEPT:
+    lasting = _is_lasting(model)
+    while lasting and len(kept) >= KEPT:
         del kept[next(iter(kept))]
     usual: Tensor | None = None
     lengths = [layer.keys.shape[-2] for layer in cache.layers]
@@ -170,7 +171,7 @@ def recorded_step(
             if not difference <= TOLERANCE:
                 raise ValueError(f"its logits differ by {float(difference):.1%}")
             _checked.add(model)
-        if _is_lasting(model):
+        if lasting:
             kept[key] = step
         return step
     except torch.OutOfMemoryError:
@@ -197,17 +198,22 @@ def _is_lasting(model: nn.Module) -> bool:
     """
     if not torch.is_autocast_enabled("cuda"):
         return True
-    adapted = next((module for module in model.modules() if isinstance(module, BaseTunerLayer)), None)
+    adapted = _adapted(model)
     trained = any(parameter.requires_grad for parameter in model.parameters())
     return not trained or (adapted is not None and adapted.disable_adapters)
 
 
 def _circumstances(model: nn.Module, mask: Tensor) -> tuple[Any, ...]:
     """Return all that a recorded pass depends on, apart from what it reads from its own tensors."""
-    adapted = next((module for module in model.modules() if isinstance(module, BaseTunerLayer)), None)
+    adapted = _adapted(model)
     adapters = None if adapted is None else (adapted.disable_adapters, tuple(adapted.active_adapters))
     kind = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
     return tuple(mask.shape), kind, adapters, tuple(parameter.data_ptr() for parameter in model.parameters())
+
+
+def _adapted(model: nn.Module) -> BaseTunerLayer | None:
+    """Return a layer with adapters, whose state is that of all such layers; None if there is none."""
+    return next((module for module in model.modules() if isinstance(module, BaseTunerLayer)), None)
 
 
 def _forgotten(*_: Tensor) -> Tensor:
