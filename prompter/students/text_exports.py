@@ -110,7 +110,8 @@ def _tags(answers: list[list[list[float]] | None], names: list[Any]) -> list[str
     words: list[list[float]] = []
     said: list[Any] = []
     for row, given in zip(answers, names, strict=False):
-        for word, name in zip(row or [], _listed(given) or [], strict=False):
+        tags = _listed(given)
+        for word, name in zip(row or [], tags if isinstance(tags, list) else [], strict=False):
             if any(word):
                 words.append(word)
                 said.append(name)

@@ -94,9 +94,10 @@ def test_json_lines_without_all_tags_need_the_recipe_and_damage_is_named(tmp_pat
     row = {"text": "Ann sang", "keep": True, "wanted_label": "a", "tokens": ["Ann", "sang"]}
     row |= {"tags": ["O", "O"], "tag_probs": [[0.9, 0.1], [0.8, 0.2]]}
     file = tmp_path / "data.jsonl"
-    file.write_text(json.dumps(row) + "\n")
-    with pytest.raises(InputError, match="names of the tags are lost"):
-        open_source(str(file))
+    for tags in (["O", "O"], 7, None):
+        file.write_text(json.dumps(row | {"tags": tags}) + "\n")
+        with pytest.raises(InputError, match="names of the tags are lost"):
+            open_source(str(file))
     file.write_text("".join(json.dumps(row | {"tag_probs": value}) + "\n" for value in (row["tag_probs"], [0.9, 0.1])))
     with pytest.raises(InputError, match=r"row 2: column 'tag_probs' holds '\[0.9, 0.1\]', expected a list of prob"):
         open_source(str(file))
