@@ -17,7 +17,12 @@ import pytest
 # Set here and not in a fixture, since fixtures of whole modules come before those of a test.
 os.environ.setdefault("PROMPTER_PRECISION", "float32")
 os.environ["HF_HUB_OFFLINE"] = "1"
-os.environ["PROMPTER_CACHE"] = tempfile.mkdtemp(prefix="prompter-tests-")  # of fixtures that several tests share
+SHARED_CACHE = tempfile.TemporaryDirectory(prefix="prompter-tests-")  # of fixtures that several tests share
+os.environ["PROMPTER_CACHE"] = SHARED_CACHE.name
+
+
+def pytest_unconfigure() -> None:
+    SHARED_CACHE.cleanup()  # here, since a worker of pytest-xdist does not reach the end of its interpreter
 
 
 @pytest.fixture(autouse=True)
