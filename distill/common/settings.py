@@ -112,7 +112,7 @@ class CommonSettings:
         "auto", "How all models compute attention; auto: as each model says, which is sdpa for most.", "Run", choices=ATTENTION
     )
     torch_compile: bool = setting(
-        False, "Compile teacher and student with torch.compile: takes a minute, pays in long work.", "Run"
+        False, "Compile teacher and student with torch.compile: takes a minute. On a CPU they were slower then.", "Run"
     )
     quiet: bool = setting(False, "Show no bars and tables, only errors and the result.", "Run")
 
