@@ -8,13 +8,13 @@ from distill.common.files import read_json, write_json
 from distill.common.terminal import one_line
 from prompter.editing.edits import Edits
 from prompter.generation.config import TRANSFORMERS, VLLM, WriterConfig
-from prompter.generation.outside_writer import OutsideWriter
+from prompter.generation.outside.outside_writer import OutsideWriter
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.prompts import contexts_of
 from prompter.generation.writer import Writer
 
 if TYPE_CHECKING:
-    from prompter.generation.vllm_policy import VLLMPolicy
+    from prompter.generation.outside.vllm_policy import VLLMPolicy
 
 AnyWriter = Writer | OutsideWriter
 
@@ -51,11 +51,11 @@ def open_writer(
         return here
     made: OutsideWriter
     if backend == VLLM:
-        from prompter.generation.vllm_writer import VLLMWriter
+        from prompter.generation.outside.vllm_writer import VLLMWriter
 
         made = VLLMWriter(generator, config, revision)
     else:
-        from prompter.generation.server_writer import ServerWriter
+        from prompter.generation.outside.server_writer import ServerWriter
 
         made = ServerWriter(backend, generator, config, revision)
     if policy.has_adapters:

@@ -22,8 +22,8 @@ from prompter.generation.config import CONTROL, PolicyConfig
 
 if TYPE_CHECKING:
     from prompter.generation.opening import AnyWriter
+    from prompter.generation.outside.vllm_policy import VLLMPolicy
     from prompter.generation.policy import TopicPolicy
-    from prompter.generation.vllm_policy import VLLMPolicy
 
 CHAT_OPTIONS = {"enable_thinking": False}
 """Options of chat templates. Models that think aloud would put that into the text; other templates ignore the option."""

@@ -10,10 +10,9 @@ adapters off while it writes.
 """
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -35,12 +34,10 @@ from prompter.decoding.prefix import Prefix, left_padded
 from prompter.editing.edits import UNEDITED, Edits
 from prompter.generation.config import WriterConfig
 from prompter.generation.prompts import Contexts, Reading, Row, contexts_of
+from prompter.generation.texts import Written, to_texts
 
 if TYPE_CHECKING:
     from prompter.generation.policy import TopicPolicy
-
-# Closing quotes and brackets belong to the sentence. Western marks need a space after them ("3.5" is no end).
-SENTENCE_END = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？]+[」』”’）]*")
 
 MOST_AT_ONCE, AT_ONCE_ON_CPU = 1024, 256
 """Where the search for `writer_batch_size: 0` begins on a GPU, and what a CPU takes, which more would not make faster."""
@@ -50,62 +47,6 @@ LONGEST_OPENING = 32
 
 PROMPT_MULTIPLE = 4
 """Prompts of unequal length are padded to a multiple of this, so that there are few different shapes."""
-
-
-@dataclass(frozen=True)
-class Written:
-    """Texts of the writer.
-
-    Attributes:
-        texts: N texts, topic and continuation on one line, edited where asked for, in the order of the topics.
-        logprob_mean: (N,) float32 on the CPU: mean log-probability of the sampled tokens, before trimming, under the
-            untruncated model at temperature 1. Its negative, exponentiated, is the continuation's perplexity.
-        new_tokens: Number of all sampled tokens.
-    """
-
-    texts: list[str]
-    logprob_mean: Tensor
-    new_tokens: int
-
-
-def trim_to_sentence(text: str, floor: int = 0) -> str:
-    """Cut a text after its last sentence end at or after character `floor`; return it unchanged if there is none.
-
-    Examples:
-        >>> trim_to_sentence('It rose 3.5 points. "Why?" Nobody')
-        'It rose 3.5 points. "Why?"'
-        >>> trim_to_sentence("Mind the gap. And the", floor=15)
-        'Mind the gap. And the'
-    """
-    ends = [match.end() for match in SENTENCE_END.finditer(text) if match.end() >= floor]
-    return text[: ends[-1]] if ends else text
-
-
-def to_texts(
-    tokenizer: PreTrainedTokenizerBase,
-    config: WriterConfig,
-    eos_token_ids: list[int],
-    topics: list[list[int]],
-    new: list[list[int]],
-) -> list[str]:
-    """Turn topics and continuations, both token ids, into texts on one line, trimmed if `config` asks for it.
-
-    A continuation that ends with one of `eos_token_ids` is complete and never trimmed.
-    """
-
-    def decoded(rows: list[list[int]]) -> list[str]:
-        return tokenizer.batch_decode(rows, skip_special_tokens=True)
-
-    texts = decoded([topic + row for topic, row in zip(topics, new, strict=True)])
-    if config.writer_trim_sentence:
-        # At least one new token stays. Otherwise a topic that is a sentence would come back unchanged.
-        fewest = max(1, config.writer_min_new_tokens)
-        floors = map(len, decoded([topic + row[:fewest] for topic, row in zip(topics, new, strict=True)]))
-        texts = [
-            text if row and row[-1] in eos_token_ids else trim_to_sentence(text, floor)
-            for text, floor, row in zip(texts, floors, new, strict=True)
-        ]
-    return [" ".join(text.split()) for text in texts]
 
 
 class Writer:

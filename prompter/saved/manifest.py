@@ -27,7 +27,7 @@ from distill.teachers.services.label_words import template
 from prompter.decoding.loop import unwrapped
 from prompter.generation.config import TRANSFORMERS, PolicyConfig
 from prompter.generation.opening import AnyWriter
-from prompter.generation.outside_writer import OutsideWriter
+from prompter.generation.outside.outside_writer import OutsideWriter
 from prompter.generation.policy import TopicPolicy
 from prompter.runtime.console import LOGGER
 from prompter.runtime.versions import library_versions

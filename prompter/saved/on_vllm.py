@@ -20,9 +20,9 @@ from distill.common.files import read_json, write_json
 from distill.common.terminal import one_line
 from prompter.generation.config import PolicyConfig, WriterConfig
 from prompter.generation.opening import edits_of
+from prompter.generation.outside.vllm_policy import VLLMPolicy
+from prompter.generation.outside.vllm_writer import VLLMWriter
 from prompter.generation.prompts import contexts_of
-from prompter.generation.vllm_policy import VLLMPolicy
-from prompter.generation.vllm_writer import VLLMWriter
 from prompter.runtime.console import LOGGER
 
 WEIGHTS = "adapter_model.safetensors"

@@ -30,9 +30,10 @@ from distill.methods.rewriter import REWRITER_MANIFEST
 from distill.teachers.found import made_here
 from prompter.generation.config import VLLM, PolicyConfig, WriterConfig, split_writer
 from prompter.generation.opening import edits_of, open_writer
-from prompter.generation.outside_writer import OutsideWriter
+from prompter.generation.outside.outside_writer import OutsideWriter
 from prompter.generation.policy import TopicPolicy
-from prompter.generation.writer import Writer, Written
+from prompter.generation.texts import Written
+from prompter.generation.writer import Writer
 from prompter.pairs.relations import pair_policy
 from prompter.pairs.second_texts import SecondTexts
 from prompter.runtime.console import LOGGER
@@ -48,7 +49,7 @@ from prompter.saved.manifest import (
 from prompter.saved.tuned_model import load_policy, load_saved_tokenizer, remedy_for_moved_model
 
 if TYPE_CHECKING:
-    from prompter.generation.vllm_policy import VLLMPolicy
+    from prompter.generation.outside.vllm_policy import VLLMPolicy
 
 CHUNK = 256
 """Topics or texts that `Prompter.topics` and `Prompter.texts` write at once."""

@@ -15,7 +15,7 @@ from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.generation.config import TRANSFORMERS
 from prompter.generation.opening import AnyWriter, open_writer
-from prompter.generation.outside_writer import OutsideWriter
+from prompter.generation.outside.outside_writer import OutsideWriter
 from prompter.generation.policy import TopicPolicy
 from prompter.pairs.relations import pair_policy
 from prompter.pairs.second_texts import SecondTexts

@@ -13,7 +13,8 @@ from prompter.decoding.loop import Decoded, decode
 from prompter.editing.edits import Edits
 from prompter.generation import writer as writer_module
 from prompter.generation.config import WriterConfig
-from prompter.generation.writer import Writer, trim_to_sentence
+from prompter.generation.texts import trim_to_sentence
+from prompter.generation.writer import Writer
 from tests.prompter.tiny import WORDS, tiny_gpt2, word_tokenizer
 
 EOS, PAD, STOP = WORDS.index("<eos>"), WORDS.index("<pad>"), WORDS.index(".")

@@ -15,9 +15,9 @@ from transformers import PreTrainedTokenizerBase
 from distill.common.errors import InputError
 from distill.common.seeding import derive_seed
 from prompter.generation.config import PolicyConfig
+from prompter.generation.outside.vllm_writer import VLLMWriter
 from prompter.generation.policy import clean
 from prompter.generation.prompts import class_prompts
-from prompter.generation.vllm_writer import VLLMWriter
 
 
 class VLLMPolicy:

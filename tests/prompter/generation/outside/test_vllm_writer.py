@@ -10,9 +10,9 @@ import pytest
 from distill.common.errors import InputError
 from prompter import Prompter
 from prompter.generation.config import WriterConfig
+from prompter.generation.outside.vllm_policy import VLLMPolicy
+from prompter.generation.outside.vllm_writer import VLLMWriter
 from prompter.generation.policy import TopicPolicy
-from prompter.generation.vllm_policy import VLLMPolicy
-from prompter.generation.vllm_writer import VLLMWriter
 from prompter.saved.on_vllm import copy_adapter
 from tests.prompter.tiny import WORDS
 

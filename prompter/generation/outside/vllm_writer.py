@@ -10,8 +10,8 @@ from distill.common.errors import InputError
 from distill.common.precision import dtype_name
 from eval.toy import located
 from prompter.generation.config import WriterConfig
-from prompter.generation.outside_writer import Asked, OutsideWriter
-from prompter.generation.writer import Written, to_texts
+from prompter.generation.outside.outside_writer import Asked, OutsideWriter
+from prompter.generation.texts import Written, to_texts
 
 MEMORY_SHARE = 0.7
 """Share of the GPU's memory that vLLM takes; policy and teacher need the rest."""

@@ -22,8 +22,8 @@ from distill.teachers.services.together import together
 from eval.toy import located
 from prompter.generation.completions import Completion, further_settings, read_completion, request
 from prompter.generation.config import WriterConfig, split_writer
-from prompter.generation.outside_writer import Asked, OutsideWriter
-from prompter.generation.writer import Written, trim_to_sentence
+from prompter.generation.outside.outside_writer import Asked, OutsideWriter
+from prompter.generation.texts import Written, trim_to_sentence
 
 LOGGER = logging.getLogger("prompter")
 

@@ -13,7 +13,7 @@ from distill.common.errors import InputError
 from prompter import Prompter
 from prompter.generation.completions import read_completion
 from prompter.generation.config import WriterConfig, split_writer
-from prompter.generation.server_writer import ServerWriter
+from prompter.generation.outside.server_writer import ServerWriter
 from tests.distill.service import dropped, reply
 from tests.prompter.completions_server import MODEL, CompletionsServer
 from tests.prompter.tiny import WORDS

@@ -21,7 +21,8 @@ from distill.language_models.special_tokens import end_tokens, read_generation_s
 from prompter.editing.edits import UNEDITED, Edits
 from prompter.generation.config import WriterConfig
 from prompter.generation.prompts import Reading, Row
-from prompter.generation.writer import Writer, Written
+from prompter.generation.texts import Written
+from prompter.generation.writer import Writer
 
 
 @dataclass(frozen=True)
