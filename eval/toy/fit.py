@@ -1,15 +1,34 @@
-"""The shared parts of training the toy models: batches, the optimizer loop with its progress bar, and saving."""
+"""The shared parts of training the toy models: the encoder, batches, the optimizer loop with its progress bar, and saving."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging
+
+
+def encoder_config(
+    tokenizer: PreTrainedTokenizerFast, layers: int, hidden: int, heads: int, max_length: int, **more: Any
+) -> BertConfig:
+    """Return the configuration of a BERT-style encoder without dropout, with the fields `more` besides."""
+    return BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=4 * hidden,
+        max_position_embeddings=max_length,
+        hidden_dropout_prob=0.0,  # teachers hide words, and other texts are seen once: nothing overfits
+        attention_probs_dropout_prob=0.0,
+        pad_token_id=tokenizer.pad_token_id,
+        **more,
+    )
 
 
 def fit(model: PreTrainedModel, losses: Iterator[Tensor], steps: int, rate: float, name: str, quiet: bool) -> None:

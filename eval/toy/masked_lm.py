@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from transformers import BertConfig, BertForMaskedLM
+from transformers import BertForMaskedLM
 
 from distill.common.encode import TokenTable
 from distill.common.precision import resolve_device
 from distill.common.seeding import random_generator, seeded
-from eval.toy.fit import fit, length_sorted_batches, save
+from eval.toy.fit import encoder_config, fit, length_sorted_batches, save
 from eval.toy.teacher import SPECIAL_TOKENS, reading_tokenizer
 from eval.toy.world import World
 from eval.toy.writer import word_vectors
@@ -46,18 +46,8 @@ def train_masked_lm(world: World, settings: MaskedLMSettings, folder: Path, quie
     texts = world.general_corpus(settings.corpus_texts)
     specials = [*SPECIAL_TOKENS, MASK]
     tokenizer = reading_tokenizer(texts, settings.max_length, specials)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=settings.hidden,
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.heads,
-        intermediate_size=4 * settings.hidden,
-        max_position_embeddings=settings.max_length,
-        initializer_range=settings.initializer_range,
-        hidden_dropout_prob=0.0,  # every text is seen once, so nothing can overfit
-        attention_probs_dropout_prob=0.0,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    sizes = (settings.layers, settings.hidden, settings.heads, settings.max_length)
+    config = encoder_config(tokenizer, *sizes, initializer_range=settings.initializer_range)
     table = TokenTable(tokenizer, settings.max_length, token_types=False)
     table.put(torch.arange(len(texts)), texts)
     with seeded(world.seed, "toy-masked-lm", "weights"):

@@ -14,16 +14,16 @@ from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 from tokenizers.trainers import WordLevelTrainer
 from torch import Tensor
-from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+from transformers import BertForSequenceClassification, PreTrainedTokenizerFast
 
 from distill.common.encode import TokenTable
 from distill.common.precision import resolve_device
 from distill.common.seeding import random_generator, seeded
-from eval.toy.fit import fit, length_sorted_batches, save
+from eval.toy.fit import encoder_config, fit, length_sorted_batches, save
 from eval.toy.world import World
 
 SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-PAD_ID, UNKNOWN_ID = 0, 1
+UNKNOWN_ID = 1
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,10 @@ def train_teacher(world: World, task_name: str, settings: TeacherSettings, folde
     task = world.task(task_name)
     texts, labels = task.train_texts[: settings.train_texts], torch.tensor(task.train_labels[: settings.train_texts])
     tokenizer = reading_tokenizer(texts, settings.max_length, SPECIAL_TOKENS)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=settings.hidden,
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.heads,
-        intermediate_size=4 * settings.hidden,
-        max_position_embeddings=settings.max_length,
-        hidden_dropout_prob=0.0,  # hiding words already regularises
-        attention_probs_dropout_prob=0.0,
-        pad_token_id=PAD_ID,
+    sizes = (settings.layers, settings.hidden, settings.heads, settings.max_length)
+    config = encoder_config(
+        tokenizer,
+        *sizes,
         id2label=dict(enumerate(task.labels)),
         label2id={label: index for index, label in enumerate(task.labels)},
     )

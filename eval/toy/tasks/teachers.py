@@ -11,16 +11,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
-from transformers import BertConfig, BertForSequenceClassification, BertForTokenClassification, PreTrainedModel
+from transformers import BertForSequenceClassification, BertForTokenClassification, PreTrainedModel
 
 from distill.common.encode import TokenTable
 from distill.common.precision import resolve_device
 from distill.common.seeding import random_generator, seeded
 from distill.kinds.found import store_kind
 from distill.kinds.scores import Score
-from eval.toy.fit import fit, length_sorted_batches, save
+from eval.toy.fit import encoder_config, fit, length_sorted_batches, save
 from eval.toy.tasks.world import Row
-from eval.toy.teacher import PAD_ID, SPECIAL_TOKENS, hide_words, reading_tokenizer
+from eval.toy.teacher import SPECIAL_TOKENS, hide_words, reading_tokenizer
 
 PROBLEMS = {
     "single": "single_label_classification",
@@ -78,16 +78,10 @@ def train_kind_teacher(
     if kind == "pair":
         names = ["input_ids", "token_type_ids", "attention_mask"]
         tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = names  # the second is what is saved
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=settings.hidden,
-        num_hidden_layers=settings.layers,
-        num_attention_heads=settings.heads,
-        intermediate_size=4 * settings.hidden,
-        max_position_embeddings=settings.max_length,
-        hidden_dropout_prob=0.0,  # hiding words already regularises
-        attention_probs_dropout_prob=0.0,
-        pad_token_id=PAD_ID,
+    sizes = (settings.layers, settings.hidden, settings.heads, settings.max_length)
+    config = encoder_config(
+        tokenizer,
+        *sizes,
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
         problem_type=PROBLEMS.get(kind),

@@ -11,7 +11,7 @@ from transformers import (
 )
 
 from eval.toy.models import toy_teacher
-from eval.toy.teacher import PAD_ID, SPECIAL_TOKENS, UNKNOWN_ID, TeacherSettings, hide_words
+from eval.toy.teacher import SPECIAL_TOKENS, UNKNOWN_ID, TeacherSettings, hide_words
 from eval.toy.world import shared_world
 
 SMALL_TEACHER = TeacherSettings(layers=1, hidden=48, heads=2, train_texts=3000, epochs=2, batch_size=16, learning_rate=3e-3)
@@ -49,7 +49,7 @@ def test_teacher_does_not_know_words_of_other_domains(teacher):
     tokenizer = AutoTokenizer.from_pretrained(teacher)
     ids = tokenizer("The lawyer, a goalkeeper")["input_ids"]
     cls, sep = (SPECIAL_TOKENS.index(token) for token in ("[CLS]", "[SEP]"))
-    assert (ids[0], ids[-1], tokenizer.pad_token_id) == (cls, sep, PAD_ID)
+    assert (ids[0], ids[-1], tokenizer.pad_token_id) == (cls, sep, 0)
     assert [token == UNKNOWN_ID for token in ids] == [False, False, False, False, False, True, False]
 
 
