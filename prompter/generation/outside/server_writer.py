@@ -7,7 +7,7 @@ many or too few. Servers differ in what they allow. What one of them refuses bef
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -68,8 +68,7 @@ class ServerWriter(OutsideWriter):
         entry = self._entry()
         self.served = {key: str(entry[key]) for key in ("id", "root") if entry.get(key)}
         super().__init__(located(name_or_path, "writer"), config, revision)
-        length = entry.get("max_model_len")
-        self.context_length = length if type(length) is int and length > 1 else None
+        self.context_length = _context(entry)
         self.check_lengths()
         self._answered = False
         self._as_ids = True  # else as text
@@ -78,6 +77,7 @@ class ServerWriter(OutsideWriter):
         self._compared = False
         self._without: set[str] = set()  # settings that the server does not take
         self._gives_logprobs: bool | None = None
+        self._cut = False  # whether a text ended before its time
         self._named = ""  # the name that the model gave itself
 
     def _entry(self) -> dict[str, Any]:
@@ -252,6 +252,14 @@ class ServerWriter(OutsideWriter):
                 )
         if completion is None or not completion.text:
             return completion, problem
+        most = self.config.writer_max_new_tokens
+        if not self._cut and not completion.ended and completion.tokens is not None and completion.tokens < most:
+            self._cut = True
+            LOGGER.warning(
+                "writer: %s cut a text after %d of %d tokens: they do not fit its context, or it has a limit of its own. Give "
+                "the server a larger context (llama-server shares -c among its slots, -np), or lower writer_max_new_tokens.",
+                self._line.path, completion.tokens, most,
+            )  # fmt: skip
         if self._gives_logprobs is None:
             self._gives_logprobs = completion.logprob is not None
             if not self._gives_logprobs:
@@ -262,3 +270,10 @@ class ServerWriter(OutsideWriter):
         if self._gives_logprobs and completion.logprob is None:
             return None, "an answer without log-probabilities"
         return completion, ""
+
+
+def _context(entry: Mapping[str, Any]) -> int | None:
+    """Return how many tokens of a request fit, where a server's entry of a model says it: as vLLM does, or llama.cpp."""
+    meta = entry.get("meta")
+    length = entry.get("max_model_len", meta.get("n_ctx") if isinstance(meta, dict) else None)
+    return length if type(length) is int and length > 1 else None

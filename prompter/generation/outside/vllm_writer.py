@@ -1,4 +1,4 @@
-"""The frozen writer on vLLM, for GPUs: the same topics in, the same kind of texts out."""
+"""The frozen writer on vLLM: the same topics in, the same kind of texts out. Made for GPUs; it runs on a CPU, too."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +8,7 @@ import torch
 from distill.checkpoints.gguf import is_gguf
 from distill.common.errors import InputError
 from distill.common.precision import dtype_name
+from distill.common.terminal import one_line
 from eval.toy import located
 from prompter.generation.config import WriterConfig
 from prompter.generation.outside.outside_writer import Asked, OutsideWriter
@@ -34,6 +35,7 @@ class VLLMWriter(OutsideWriter):
     def __init__(self, name_or_path: str, config: WriterConfig, revision: str | None = None, lora_rank: int = 0) -> None:
         try:
             from vllm import LLM, SamplingParams
+            from vllm.platforms import current_platform
         except ImportError as error:
             raise InputError(
                 f"writer is 'vllm', which is not installed here ({error}): pip install 'topic-prompter[vllm]'"
@@ -52,11 +54,14 @@ class VLLMWriter(OutsideWriter):
                 dtype=dtype_name(),
                 trust_remote_code=False,
                 gpu_memory_utilization=MEMORY_SHARE,
+                # On a CPU, a request with a seed ends vLLM 0.31 if its prompt is read in parts.
+                **({"enable_chunked_prefill": False} if current_platform.is_cpu() else {}),
                 **({"enable_lora": True, "max_loras": 1, "max_lora_rank": lora_rank} if lora_rank else {}),
             )
         except (ValueError, RuntimeError, OSError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-            raise InputError(f"generator: vLLM cannot load {name_or_path} ({reason}); try --writer transformers") from error
+            raise InputError(
+                f"generator: vLLM cannot load {name_or_path} ({_reason(error)}); try --writer transformers"
+            ) from error
         self.context_length = self.engine.model_config.max_model_len
         self.check_lengths()
 
@@ -67,10 +72,20 @@ class VLLMWriter(OutsideWriter):
             prompts: Token ids of each.
             sampling: Settings of each, as `SamplingParams` takes them.
             **options: Further arguments of `LLM.generate`.
+
+        Raises:
+            InputError: vLLM fails, for instance because its process has ended.
         """
         rows = [{"prompt_token_ids": prompt} for prompt in prompts]
         settings = [self._sampling(**each, stop_token_ids=self.eos_token_ids, logprobs=0) for each in sampling]
-        return [request.outputs[0] for request in self.engine.generate(rows, settings, use_tqdm=False, **options)]
+        try:
+            answers = self.engine.generate(rows, settings, use_tqdm=False, **options)
+        except Exception as error:  # vLLM has errors of its own for an engine that has stopped
+            raise InputError(
+                f"generator: vLLM failed while it wrote ({_reason(error)}); its own messages are above. What was finished "
+                "before is kept: call again, or begin in another folder with --writer transformers"
+            ) from error
+        return [request.outputs[0] for request in answers]
 
     def _written(self, asked: list[Asked], progress: Callable[[int], None] | None) -> Written:
         config, ends = self.config, self.eos_token_ids
@@ -97,3 +112,7 @@ class VLLMWriter(OutsideWriter):
         if progress is not None:
             progress(len(texts))
         return Written(texts, torch.tensor(logprob), sum(map(len, new)))
+
+
+def _reason(error: Exception) -> str:
+    return one_line((str(error).strip().splitlines() or [type(error).__name__])[0])[:200]

@@ -122,6 +122,26 @@ def test_servers_that_allow_less(kind: str, serve: Callable, lm_folder: Path, ca
         assert "top_p" not in server.asked[-1] and "reads" not in caplog.text
 
 
+def test_the_context_that_llama_cpp_lists_is_kept_to(serve: Callable, lm_folder: Path) -> None:
+    server = serve("llama.cpp")
+    writer = connect(server, lm_folder)
+    assert writer.context_length == 64 and writer.served == {"id": MODEL}
+    writer.write([" ".join(f"w{i % 25}" for i in range(80))], 0, 0)
+    assert len(server.asked[0]["prompt"]) == 64 - 6
+    server.listed["data"][0]["meta"] = "none"
+    assert connect(server, lm_folder).context_length is None
+
+
+def test_a_text_that_the_server_cuts_is_said_once(serve: Callable, lm_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = serve("llama.cpp", listed=False)
+    short = changed(choices=[{"text": " w1 w2", "finish_reason": "length", "logprobs": {"content": [{"logprob": -2.0}] * 2}}])
+    server.always = lambda handler, good: short(handler, good | {"usage": {"prompt_tokens": 60, "completion_tokens": 2}})
+    with caplog.at_level(logging.WARNING):
+        written = connect(server, lm_folder).write(["good", "bad", "good bad"], 0, 0)
+    assert written.texts == ["good w1 w2", "bad w1 w2", "good bad w1 w2"]
+    assert caplog.text.count("cut a text after 2 of 6 tokens") == 1
+
+
 def test_a_token_that_the_server_puts_before_the_text_is_not_sent(
     serve: Callable, lm_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -47,6 +47,9 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     module = ModuleType("vllm")
     module.LLM, module.SamplingParams = FakeLLM, SimpleNamespace  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "vllm", module)
+    platforms = ModuleType("vllm.platforms")
+    platforms.current_platform = SimpleNamespace(is_cpu=lambda: False)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vllm.platforms", platforms)
     monkeypatch.setitem(sys.modules, "vllm.lora", ModuleType("vllm.lora"))
     request = ModuleType("vllm.lora.request")
     request.LoRARequest = lambda name, number, path: SimpleNamespace(name=name, number=number, path=path)  # type: ignore
@@ -126,6 +129,25 @@ def test_an_adapter_that_vllm_cannot_take_stays_here(
     prompter = Prompter.load(run_folder, device="cpu", backend="vllm")
     assert isinstance(prompter.policy, TopicPolicy) and isinstance(prompter.writer, VLLMWriter)
     assert "cannot take the prompter's adapter" in caplog.text and "does not support LoRA yet" in caplog.text
+
+
+def test_prompts_are_read_at_once_on_a_cpu(vllm: ModuleType, lm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "enable_chunked_prefill" not in VLLMWriter(str(lm_folder), CONFIG).engine.options
+    monkeypatch.setattr(sys.modules["vllm.platforms"].current_platform, "is_cpu", lambda: True)
+    assert VLLMWriter(str(lm_folder), CONFIG).engine.options["enable_chunked_prefill"] is False
+
+
+def test_an_engine_that_dies_ends_in_one_line(vllm: ModuleType, lm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class EngineDeadError(Exception):
+        """vLLM's own, which is no RuntimeError."""
+
+    def dead(*args: object, **options: object) -> list:
+        raise EngineDeadError("EngineCore encountered an issue.\nSee above")
+
+    writer = VLLMWriter(str(lm_folder), CONFIG)
+    monkeypatch.setattr(writer.engine, "generate", dead)
+    with pytest.raises(InputError, match=r"vLLM failed while it wrote \(EngineCore encountered an issue\.\); .* call again"):
+        writer.write(["good"], 0, 0)
 
 
 def test_mistakes_are_named(vllm: ModuleType, lm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
