@@ -1,5 +1,6 @@
 """The frozen writer on vLLM: the same topics in, the same kind of texts out. Made for GPUs; it runs on a CPU, too."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,9 @@ class VLLMWriter(OutsideWriter):
     """
 
     def __init__(self, name_or_path: str, config: WriterConfig, revision: str | None = None, lora_rank: int = 0) -> None:
+        # What the user has set stays. Otherwise vLLM prints a hundred lines, and sends its makers what runs where.
+        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         try:
             from vllm import LLM, SamplingParams
             from vllm.platforms import current_platform

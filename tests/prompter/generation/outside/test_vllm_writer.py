@@ -1,6 +1,7 @@
 """The vLLM writer, against a stand-in for vLLM: what it asks for, and what it makes of the answers."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -44,6 +45,8 @@ class FakeLLM:
 
 @pytest.fixture
 def vllm(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    for name in ("VLLM_LOGGING_LEVEL", "VLLM_NO_USAGE_STATS"):
+        monkeypatch.setenv(name, "1")  # so that what a writer sets is gone after the test
     module = ModuleType("vllm")
     module.LLM, module.SamplingParams = FakeLLM, SimpleNamespace  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "vllm", module)
@@ -129,6 +132,16 @@ def test_an_adapter_that_vllm_cannot_take_stays_here(
     prompter = Prompter.load(run_folder, device="cpu", backend="vllm")
     assert isinstance(prompter.policy, TopicPolicy) and isinstance(prompter.writer, VLLMWriter)
     assert "cannot take the prompter's adapter" in caplog.text and "does not support LoRA yet" in caplog.text
+
+
+def test_vllm_is_quiet_and_tells_nobody_unless_the_user_says_so(
+    vllm: ModuleType, lm_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VLLM_LOGGING_LEVEL", "DEBUG")
+    monkeypatch.setenv("VLLM_NO_USAGE_STATS", "")  # so that it is restored
+    monkeypatch.delenv("VLLM_NO_USAGE_STATS")
+    VLLMWriter(str(lm_folder), CONFIG)
+    assert (os.environ["VLLM_LOGGING_LEVEL"], os.environ["VLLM_NO_USAGE_STATS"]) == ("DEBUG", "1")
 
 
 def test_prompts_are_read_at_once_on_a_cpu(vllm: ModuleType, lm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
