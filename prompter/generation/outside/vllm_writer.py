@@ -18,6 +18,13 @@ from prompter.generation.texts import Written, to_texts
 MEMORY_SHARE = 0.7
 """Share of the GPU's memory that vLLM takes; policy and teacher need the rest."""
 
+ENVIRONMENT = {
+    "VLLM_LOGGING_LEVEL": "WARNING",  # else a hundred lines
+    "VLLM_NO_USAGE_STATS": "1",  # else its makers are told what runs where
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # else Ctrl-C ends the engine's own process, and vLLM 0.31 waits for it forever
+}
+"""What vLLM is told, unless the user has said otherwise."""
+
 
 class VLLMWriter(OutsideWriter):
     """A frozen causal LM that continues topics, on vLLM.
@@ -34,9 +41,8 @@ class VLLMWriter(OutsideWriter):
     """
 
     def __init__(self, name_or_path: str, config: WriterConfig, revision: str | None = None, lora_rank: int = 0) -> None:
-        # What the user has set stays. Otherwise vLLM prints a hundred lines, and sends its makers what runs where.
-        os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-        os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
         try:
             from vllm import LLM, SamplingParams
             from vllm.platforms import current_platform
@@ -51,6 +57,11 @@ class VLLMWriter(OutsideWriter):
             )
         super().__init__(name_or_path, config, revision)
         self._sampling = SamplingParams
+        options: dict[str, Any] = {}
+        if lora_rank:
+            options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": lora_rank}
+        if current_platform.is_cpu():  # where a request with a seed ends vLLM 0.31 if its prompt is read in parts
+            options["enable_chunked_prefill"] = False
         try:
             self.engine: Any = LLM(
                 model=str(name_or_path),
@@ -58,9 +69,7 @@ class VLLMWriter(OutsideWriter):
                 dtype=dtype_name(),
                 trust_remote_code=False,
                 gpu_memory_utilization=MEMORY_SHARE,
-                # On a CPU, a request with a seed ends vLLM 0.31 if its prompt is read in parts.
-                **({"enable_chunked_prefill": False} if current_platform.is_cpu() else {}),
-                **({"enable_lora": True, "max_loras": 1, "max_lora_rank": lora_rank} if lora_rank else {}),
+                **options,
             )
         except (ValueError, RuntimeError, OSError) as error:
             raise InputError(

@@ -12,7 +12,7 @@ from distill.common.errors import InputError
 from prompter import Prompter
 from prompter.generation.config import WriterConfig
 from prompter.generation.outside.vllm_policy import VLLMPolicy
-from prompter.generation.outside.vllm_writer import VLLMWriter
+from prompter.generation.outside.vllm_writer import ENVIRONMENT, VLLMWriter
 from prompter.generation.policy import TopicPolicy
 from prompter.saved.on_vllm import copy_adapter
 from tests.prompter.tiny import WORDS
@@ -45,8 +45,9 @@ class FakeLLM:
 
 @pytest.fixture
 def vllm(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    for name in ("VLLM_LOGGING_LEVEL", "VLLM_NO_USAGE_STATS"):
-        monkeypatch.setenv(name, "1")  # so that what a writer sets is gone after the test
+    for name in ENVIRONMENT:  # so that what a writer sets is gone after the test
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     module = ModuleType("vllm")
     module.LLM, module.SamplingParams = FakeLLM, SimpleNamespace  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "vllm", module)
@@ -138,10 +139,8 @@ def test_vllm_is_quiet_and_tells_nobody_unless_the_user_says_so(
     vllm: ModuleType, lm_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VLLM_LOGGING_LEVEL", "DEBUG")
-    monkeypatch.setenv("VLLM_NO_USAGE_STATS", "")  # so that it is restored
-    monkeypatch.delenv("VLLM_NO_USAGE_STATS")
     VLLMWriter(str(lm_folder), CONFIG)
-    assert (os.environ["VLLM_LOGGING_LEVEL"], os.environ["VLLM_NO_USAGE_STATS"]) == ("DEBUG", "1")
+    assert {name: os.environ[name] for name in ENVIRONMENT} == ENVIRONMENT | {"VLLM_LOGGING_LEVEL": "DEBUG"}
 
 
 def test_prompts_are_read_at_once_on_a_cpu(vllm: ModuleType, lm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
