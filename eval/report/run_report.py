@@ -23,7 +23,7 @@ from eval.report.curves import curves
 from eval.report.page import page
 from eval.report.scores import SCORES
 from eval.report.tables import budget, confusion, headline, prompt_table, settings_table, time_split, topic_table
-from eval.report.texts import before_and_after, most_apart
+from eval.report.texts import before_and_after, most_apart, origin
 from eval.report.values import duration, mapping, number, rows, short, whole
 
 LOGGER = logging.getLogger("prompter")
@@ -81,6 +81,7 @@ def render_run(record: Record) -> str:
         "report.html.j2",
         title=short(record.title, MAX_FACT),
         task=short(summary.get("task") or record.config.get("eval_data") or record.title, MAX_FACT),
+        origin=origin(record.config),
         facts=_facts(record),
         health=health_rows(record.health),
         outcome=run_outcome(summary, record.metrics),

@@ -21,7 +21,7 @@ MAX_MATRIX = 12
 MAX_PAIRS = 15
 
 STUDENTS = {
-    "prompted": "text of the trained prompter",
+    "prompted": "text of the run",
     "unprompted": "the same language model, unprompted",
     "unprompted-hot": "the same language model, unprompted, at temperature 1.3",
     "class-prompts": "the same language model, asked for each class in the same words, without a prompter",
@@ -134,11 +134,13 @@ def _cell(texts: int, of: int, same: bool) -> dict[str, Any]:
 
 
 def topic_table(samples: Sequence[Mapping]) -> list[dict[str, str]]:
-    """Return the most frequent topics among the recorded samples, with their counts and mean rewards."""
+    """Return the most frequent topics among the recorded samples, with counts and mean rewards; none if all are empty."""
     rewards: dict[str, list[float | None]] = defaultdict(list)
     for row in samples:
         if isinstance(row.get("topic"), str):
             rewards[" ".join(row["topic"].split())].append(number(row.get("reward")))
+    if not any(rewards):
+        return []  # no prompter had a part
     table = []
     for topic, found in rewards.items():
         known = [value for value in found if value is not None]

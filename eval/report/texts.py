@@ -17,6 +17,27 @@ MAX_APART = 10
 MAX_TEXT = 400
 
 
+def origin(policy: Mapping[str, Any]) -> str:
+    """Say how the texts of a run come about, to go on from "texts" or "on text".
+
+    Args:
+        policy: The run's settings `writes` and `algorithm`, and any others.
+
+    Examples:
+        >>> origin({"writes": "topic", "algorithm": "ppo"})
+        'that a language model wrote from the openings of a trained prompter'
+        >>> origin({"writes": "nothing"})
+        'that a language model wrote when it was asked for each class, without a prompter'
+    """
+    prompter = "an untrained prompter" if policy.get("algorithm") == "none" else "a trained prompter"
+    openings = f"that a language model wrote from the openings of {prompter}"
+    return {
+        "text": f"that {prompter} wrote",
+        "subject": f"that a language model wrote about the subjects of {prompter}",
+        "nothing": "that a language model wrote when it was asked for each class, without a prompter",
+    }.get(str(policy.get("writes")), openings)
+
+
 def before_and_after(samples: Sequence[Mapping]) -> dict[str, Any]:
     """Return the first and the last recorded samples of each target class as `classes`, and the number left `out`."""
     groups: dict[str, list[Mapping]] = defaultdict(list)

@@ -18,6 +18,7 @@ from distill.teachers.found import remember
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.corpora.duplicates import DuplicateIndex
 from eval.data.config import PAIR_COLUMN
+from eval.report.texts import origin
 from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.exporting.dataset_card import write_dataset_card
 from prompter.exporting.folder import RECIPE_FILE, ExportFolder, ExportProgress
@@ -242,9 +243,9 @@ def finish_dataset(
     """Write the card, and the recipe that marks the dataset as finished."""
     libraries = [*EXPORT_LIBRARIES, *(["vllm"] if config.writer == "vllm" else [])]
     keys = ("name", "base", "base_revision", "writer", "writer_revision", "teacher", "labels", "training")
-    of_rewriter = ({"rewriter": True} if "rewriter" in manifest else {}) | written(kind_in(manifest))
+    made = {"rewriter": True} if "rewriter" in manifest else {"origin": origin(manifest["policy"])}
     recipe = {
-        "prompter": {key: manifest.get(key) for key in keys} | of_rewriter,
+        "prompter": {key: manifest.get(key) for key in keys} | made | written(kind_in(manifest)),
         "export": identity,
         "result": {
             "complete": progress.kept == config.rows,

@@ -21,9 +21,11 @@ from distill.replay import Replay
 from distill.teachers.found import remember
 from eval.data.config import PAIR_COLUMN
 from eval.data.recipe import FILES, RECIPE_FILE, file_entry
+from eval.report.texts import origin
 from prompter.exporting.dataset_card import dataset_header
 from prompter.exporting.marks import answered
 from prompter.exporting.shards import ABOUT, CONFIDENCE, features, shard_path, write_shard
+from prompter.generation.config import PolicyConfig
 from prompter.runtime.markdown import render
 
 LACKING = {"lm_logprob", "near_duplicate_of", "keep", "drop_reason", "prompter", "seed"}
@@ -53,7 +55,9 @@ def write_run_dataset(
     given = [replay.kind.given(cells) for _, cells in said]
     counts = Counter(itertools.chain.from_iterable(given))
     recipe = {
-        "prompter": {key: manifest.get(key) for key in ("name", "base", "writer", "teacher", "labels")} | written(replay.kind),
+        "prompter": {key: manifest.get(key) for key in ("name", "base", "writer", "teacher", "labels")}
+        | {"origin": origin(manifest["policy"])}
+        | written(replay.kind),
         "export": {
             "teacher": manifest["teacher"],
             "teacher_labels": manifest.get("teacher_labels", []),
@@ -75,6 +79,7 @@ def write_run_dataset(
             pairs=replay.pairs is not None,
             findings=findings,
             kind=replay.kind,
+            learns=PolicyConfig(**manifest["policy"]).learns,
             confidence=float(torch.tensor(confidence).mean()) if confidence else None,
             hits=sum(wanted in met for wanted, met in zip(replay.targets[:rows].tolist(), given, strict=True)) / rows,
             about=ABOUT,

@@ -28,6 +28,9 @@ PAIR_CONTROL = "{text} A sentence that {label}:"
 CONTROL = "{label}:"
 """What a model without a chat template continues."""
 
+NOTHING = "nothing"
+"""Of the setting `writes`: no policy has a part, and the writer is asked with the class prompt alone."""
+
 WRITTEN, REPLACED, NEIGHBOUR, RANDOM = "written", "replaced", "neighbour", "random"
 """Second texts of pairs, see `prompter.pairs.second_texts`."""
 
@@ -62,9 +65,10 @@ class PolicyConfig:
     writes: str = setting(
         "topic",
         "topic: the policy writes an opening and the frozen writer continues it; subject: it names a subject, and the writer "
-        "is asked for a text about that; text: the policy writes the whole text.",
+        "is asked for a text about that; text: the policy writes the whole text; nothing: no prompter, and the class prompt "
+        "alone asks the writer.",
         POLICY,
-        choices=("topic", "subject", "text"),
+        choices=("topic", "subject", "text", NOTHING),
     )
     lora_rank: int = setting(16, "Rank of the LoRA adapters; 0 tunes all weights.", POLICY, low=0)
     lora_alpha: int = setting(32, "LoRA's scale times its rank.", POLICY)
@@ -110,6 +114,16 @@ class PolicyConfig:
                     f"{name} is '{getattr(self, name)}', expected a text with {{label}} where the class name goes"
                 )
         self.descriptions()
+
+    @property
+    def learns(self) -> bool:
+        """Whether the policy is trained."""
+        return self.algorithm != "none" and self.writes != NOTHING
+
+    @property
+    def longest_opening(self) -> int:
+        """Most tokens that the policy writes before the writer does."""
+        return 0 if self.writes == NOTHING else self.topic_max_tokens
 
     def descriptions(self) -> dict[str, str]:
         """Return the user's words for each class that has some.

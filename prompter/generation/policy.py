@@ -23,7 +23,7 @@ from eval.toy import located
 from prompter.decoding.loop import context_length, decode
 from prompter.decoding.prefix import Prefix
 from prompter.generation.adapted import adapted_modules
-from prompter.generation.config import PolicyConfig
+from prompter.generation.config import NOTHING, PolicyConfig
 from prompter.generation.prompts import class_prompts
 
 
@@ -139,8 +139,10 @@ class TopicPolicy:
 
         Returns:
             N topics without the class prompt, and (N,) float32 on the CPU: the mean log-probability of their tokens under
-            the policy at temperature 1.
+            the policy at temperature 1. With `writes: nothing` the topics are empty, and that mean is NaN.
         """
+        if self.config.writes == NOTHING:
+            return [""] * len(targets), torch.full((len(targets),), torch.nan)
         device = self.model.device
         ids = [self.prompts.ids[index] for index in targets.tolist()]
         # Nothing follows a class prompt, so each is computed once.

@@ -271,7 +271,7 @@ def contexts_of(writer: "AnyWriter", policy: "TopicPolicy | VLLMPolicy") -> Cont
     if not writer.config.in_context:
         return None
     made = Contexts(writer.tokenizer, policy.labels, policy.config)
-    prompt, opening, new = max(map(len, made.prompts.ids)), policy.config.topic_max_tokens, writer.config.writer_max_new_tokens
+    prompt, opening, new = max(map(len, made.prompts.ids)), policy.config.longest_opening, writer.config.writer_max_new_tokens
     if writer.context_length is not None and prompt + opening + new > writer.context_length:
         raise InputError(
             f"generator: its context of {writer.context_length} tokens is too short for a class prompt of {prompt} tokens, an "

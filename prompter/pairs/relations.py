@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from distill.common.errors import InputError, did_you_mean
-from prompter.generation.config import CONTROL, REQUEST, PolicyConfig, WriterConfig
+from prompter.generation.config import CONTROL, NOTHING, REQUEST, PolicyConfig, WriterConfig
 
 RELATIONS = {
     "entailment": "must be true if the text is true",
@@ -75,10 +75,10 @@ def pair_policy(config: PolicyConfig, labels: Sequence[str]) -> PolicyConfig:
     Raises:
         InputError: The policy does not write openings.
     """
-    if config.writes != "topic":
+    if config.writes not in ("topic", NOTHING):
         raise InputError(
-            f"writes is '{config.writes}', expected 'topic' for a teacher of pairs: the policy writes the opening of the "
-            "first text"
+            f"writes is '{config.writes}', expected 'topic' or '{NOTHING}' for a teacher of pairs: the policy writes the "
+            "opening of the first text"
         )
     known = {label: RELATIONS[name] for label in labels if (name := _folded(label)) in RELATIONS}
     return replace(

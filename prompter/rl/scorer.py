@@ -67,7 +67,8 @@ class ScoredRollout:
         same, decisions, _ = decided(kind, teacher, student)
         row["agreement"] = torch.tensor(same / max(1, sum(decisions)))
         metrics = {name: round(float(value), 6) for name, value in row.items()}
-        metrics["distinct_topics"] = round(len(set(self.topics)) / len(self.topics), 6)
+        if "novelty" in self.terms:
+            metrics["distinct_topics"] = round(len(set(self.topics)) / len(self.topics), 6)
         return metrics
 
 
@@ -82,6 +83,7 @@ class Scorer:
         reward_funcs: Further terms, see `RewardFunction`.
         reward_weights: Weight of each further term; all 1 if None.
         processes: Those that score texts together, all of them the same texts.
+        openings: Whether texts begin with topics of a policy; without, there is no term `novelty`.
 
     Attributes:
         weights: Weight of every term by name.
@@ -100,8 +102,9 @@ class Scorer:
         reward_funcs: Sequence[RewardFunction] = (),
         reward_weights: Sequence[float] | None = None,
         processes: Processes = ALONE,
+        openings: bool = True,
     ) -> None:
-        self.processes = processes
+        self.processes, self.openings = processes, openings
         self.teacher, self.student, self.clock = teacher, student, clock
         self.kind = teacher.kind
         self.functions = _named(reward_funcs)
@@ -145,8 +148,9 @@ class Scorer:
             "confidence": self.kind.confidence(teacher_answers, batch.targets),
             "certainty": self.kind.certainty(teacher_answers),
             "disagreement": self.kind.disagreement(teacher_answers, student_answers),
-            "novelty": self.window.score(topics)[topic_of],
         }
+        if self.openings:
+            terms["novelty"] = self.window.score(topics)[topic_of]
         terms |= self.processes.from_first(lambda: self._own_terms(batch, student_answers)) if self.functions else {}
         reward = torch.where(batch.usable, weighted_sum(terms, self.weights), torch.nan)
         usable = torch.isfinite(reward)

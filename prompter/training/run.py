@@ -22,6 +22,7 @@ from eval.classifiers.disagreement import disagreements
 from eval.report.run_report import write_report
 from prompter.deploying.export import export_new
 from prompter.exporting.run_dataset import write_run_dataset
+from prompter.generation.config import NOTHING
 from prompter.generation.opening import check_served
 from prompter.rl.rollouts import Rollouts
 from prompter.rl.scorer import RewardFunction, Scorer
@@ -121,7 +122,8 @@ def _train(
         size = min(processes.gather(models.writer.settle_batch_size(remembered)))  # what fits for all of them
         models.writer.config = replace(models.writer.config, writer_batch_size=size)
     student = new_student(settings, models)
-    scorer = Scorer(models.teacher, student, settings.reward, clock, reward_funcs, reward_weights, processes)
+    asked = settings.policy.writes == NOTHING
+    scorer = Scorer(models.teacher, student, settings.reward, clock, reward_funcs, reward_weights, processes, not asked)
     callback, trainer = prepare(settings, models, scorer, folder, console, clock)
     processes.from_first(lambda: folder.open_config(settings.flat(), run.resume, NOT_COMPARED, default_values(*PARTS)))
     if processes.first and size and not settings.writer.writer_batch_size:
@@ -189,8 +191,9 @@ def prepare(
             f"candidate_tokens is {settings.candidates.candidate_tokens}, expected 0 with writes: subject, because the writer "
             "cannot go on with a text whose request is about a subject: leave it out, or give --writes topic"
         )
-    if settings.policy.writes == "subject" and not settings.writer.in_context:
-        raise InputError("in_context is false, expected true with writes: subject: the class prompt names the subject")
+    if settings.policy.writes in ("subject", NOTHING) and not settings.writer.in_context:
+        needs = "names the subject" if settings.policy.writes == "subject" else "is all that the writer reads"
+        raise InputError(f"in_context is false, expected true with writes: {settings.policy.writes}: the class prompt {needs}")
     processes = scorer.processes
     schedule = Schedule.of(settings.policy, len(policy.labels), run.budget, processes.size)
     teacher = models.teacher.white_box
@@ -207,7 +210,7 @@ def prepare(
         models.second_texts,
     )
     callback = RolloutCallback(settings, schedule, folder, rollouts, distiller, models.evaluation, console)
-    if settings.policy.algorithm == "none":
+    if not settings.policy.learns:
         return callback, None
     return callback, policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [callback], processes.size)
 

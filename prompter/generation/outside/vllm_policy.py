@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from distill.common.errors import InputError
 from distill.common.seeding import derive_seed
-from prompter.generation.config import PolicyConfig
+from prompter.generation.config import NOTHING, PolicyConfig
 from prompter.generation.outside.vllm_writer import VLLMWriter
 from prompter.generation.policy import clean
 from prompter.generation.prompts import class_prompts
@@ -58,6 +58,8 @@ class VLLMPolicy:
     def sample(self, targets: Tensor, seed: int, counter: int, purpose: str = "topics") -> tuple[list[str], Tensor]:
         """Sample one topic per target; see `prompter.generation.policy.TopicPolicy.sample`."""
         config = self.config
+        if config.writes == NOTHING:
+            return [""] * len(targets), torch.full((len(targets),), torch.nan)
         sampling: list[dict[str, Any]] = [
             {
                 "temperature": config.temperature,

@@ -44,7 +44,15 @@ def made(kind: Kind, folder: Path, **more: object) -> tuple[Path, torch.Tensor]:
     replay = Replay(100, 0, kind=kind)
     wanted = torch.arange(len(answers)) % len(targets)
     replay.add(SyntheticBatch(texts, answers, wanted, [""] * len(texts), "prompted", kind=kind), 0)
-    manifest = {"name": "run", "base": "lm", "writer": "lm", "teacher": "me/teacher", "labels": targets, "seed": 5}
+    manifest = {
+        "name": "run",
+        "base": "lm",
+        "writer": "lm",
+        "teacher": "me/teacher",
+        "labels": targets,
+        "seed": 5,
+        "policy": {},
+    }
     write_run_dataset(folder / "dataset", replay, manifest | written(kind) | more)
     return folder / "dataset", answers
 

@@ -14,7 +14,10 @@ from eval.corpora.reading import load_corpus
 from prompter.exporting.run_dataset import write_run_dataset
 from prompter.students.sources import DatasetSource, open_source
 
-MANIFEST = {"name": "run", "base": "lm", "writer": "lm", "teacher": "me/teacher", "labels": ["no", "yes"], "seed": 5}
+MANIFEST = {
+    "name": "run", "base": "lm", "writer": "lm", "teacher": "me/teacher", "labels": ["no", "yes"], "seed": 5,
+    "policy": {"writes": "topic", "algorithm": "ppo"},
+}  # fmt: skip
 
 
 def replay_of(texts: list[str], probabilities: list[list[float]], targets: list[int]) -> Replay:

@@ -30,7 +30,14 @@ def run_dataset(folder: Path) -> torch.Tensor:
     targets = torch.tensor([0, 1, 2, -1])
     replay = Replay(10, 0, kind=KIND)
     replay.add(SyntheticBatch(TEXTS, answers, targets, [""] * len(TEXTS), "prompted", kind=KIND), 0)
-    manifest = {"name": "x", "labels": KIND.targets(KIND.tags), "teacher": "models/tagger", "seed": 0, "base": "toy"}
+    manifest = {
+        "name": "x",
+        "labels": KIND.targets(KIND.tags),
+        "teacher": "models/tagger",
+        "seed": 0,
+        "base": "toy",
+        "policy": {},
+    }
     write_run_dataset(folder, replay, manifest)
     return answers
 

@@ -18,8 +18,9 @@ def test_known_classes_have_words_and_the_users_win() -> None:
 
 
 def test_a_policy_that_writes_no_openings_is_refused() -> None:
-    with pytest.raises(InputError, match="writes is 'text', expected 'topic' for a teacher of pairs"):
+    with pytest.raises(InputError, match="writes is 'text', expected 'topic' or 'nothing' for a teacher of pairs"):
         pair_policy(PolicyConfig(writes="text"), ["a", "b"])
+    assert pair_policy(PolicyConfig(writes="nothing"), ["a", "b"]).writes == "nothing"
 
 
 def test_temperatures_by_class() -> None:

@@ -74,6 +74,7 @@ def test_so_does_one_on_a_gpu(arguments, tmp_path: Path, own_cache: Path, dtype:
     "changes",
     [
         {"candidates": 3, "candidate_tokens": 2, "edit_labels": "bad"},
+        {"writes": "nothing", "candidates": 2},
         pytest.param({"algorithm": "none"}, marks=pytest.mark.slow),
         pytest.param({"writes": "subject"}, marks=pytest.mark.slow),
     ],

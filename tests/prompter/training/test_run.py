@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from transformers import pipeline
 
 from distill.common.errors import InputError
@@ -79,6 +80,25 @@ def test_variants_run(arguments, tmp_path: Path, changes: dict) -> None:
         assert all(row["text"].startswith(row["topic"]) for row in samples)
 
 
+def test_without_a_prompter_the_class_prompts_alone_ask(arguments, tmp_path: Path) -> None:
+    flags = arguments(budget=48, writes="nothing", task_description="a short text")
+    summary = train(parse_settings(flags))
+    assert summary is not None and summary["teacher_queries"] == 48
+    run = tmp_path / "run"
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert not [name for row in rows for name in ("reward/novelty", "distinct_topics", "kl", "critic_loss") if name in row]
+    asked = "that a language model wrote when it was asked for each class, without a prompter"
+    report = (run / "report.html").read_text()
+    assert asked in report and "Most frequent topics" not in report and "Here is a short text about" in report
+    assert asked in (run / "dataset" / "README.md").read_text()
+    assert "without a prompter" in (run / "prompter" / "README.md").read_text()
+    saved = Prompter.load(run, device="cpu")
+    written = saved.write(torch.tensor([0, 1] * 4), seed=0, counter=0)
+    assert written.topics == [""] * 8 and len(set(written.texts)) > 1
+    alone = saved.writer.write([""] * 8, 0, 0, "saved texts", targets=written.targets)
+    assert written.texts == alone.texts
+
+
 def brevity(texts: list[str], **known: object) -> list[float]:
     """A reward of one's own: short texts."""
     return [1 / len(text.split()) for text in texts]
@@ -111,6 +131,7 @@ def test_a_finished_run_is_left_alone(arguments, tmp_path: Path) -> None:
         ({"teacher": "/nowhere/teacher"}, "teacher"),
         ({"student": "bert:layers=2,hiden=128"}, "hiden"),
         ({"candidates": 4, "writes": "text"}, "candidates is 4, expected 1"),
+        ({"writes": "nothing", "in_context": "false"}, "in_context is false, expected true with writes: nothing: the class"),
         ({"candidates": 4, "candidate_tokens": 99}, "candidate_tokens is 99, expected less than writer_max_new_tokens"),
         ({"trainer_args": '{"epsilonn": 1}'}, "no field 'epsilonn'. Did you mean 'epsilon'"),
         ({"trainer_args": '{"use_vllm": true}'}, "trainer_args: use_vllm is true, but PPO samples .*: leave it out"),
