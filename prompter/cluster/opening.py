@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from distill.common.errors import InputError
 from prompter.cluster.config import EngineSettings
 from prompter.cluster.pool import Pool
 from prompter.cluster.start import connected, room
-from prompter.runtime.versions import DISTRIBUTION
+from prompter.runtime.versions import DISTRIBUTION, distribution_of
 
 LIBRARIES = (DISTRIBUTION, "torch", "transformers", "tokenizers", "peft")
 """Distributions that decide what a worker computes; it must have the versions of this process."""
@@ -56,9 +56,7 @@ def opened_pool(
                 f"ray_workers: the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs, room for {fits} "
                 f"workers of {unit}, but {max(1, config.ray_workers)} were asked for: ask for fewer, or add machines"
             )
-        versions = {}
-        for name in (*LIBRARIES, *libraries):
-            with contextlib.suppress(PackageNotFoundError):  # a checkout that was never installed
-                versions[name] = version(name)
+        found = {name: distribution_of(name) for name in (*LIBRARIES, *libraries)}
+        versions = {name: version(source) for name, source in found.items() if source}  # else a checkout, never installed
         needs = {"num_cpus": cpus, "num_gpus": gpus}
         yield Pool(ray, config.ray_workers or fits, needs, versions, (threads, make, arguments), say)

