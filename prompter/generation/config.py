@@ -102,6 +102,8 @@ class PolicyConfig:
             raise InputError(
                 f"topic_max_tokens is {self.topic_max_tokens}, expected at least topic_min_tokens = {self.topic_min_tokens}"
             )
+        if self.policy and self.writes == NOTHING:
+            raise InputError(f"policy is '{self.policy}', expected none with writes: {NOTHING}: the generator alone writes")
         try:
             mapping = isinstance(json.loads(self.trainer_args), dict)
         except ValueError:

@@ -11,6 +11,7 @@ from typing import Any
 from huggingface_hub import ModelCardData
 
 from distill.common.files import read_json, write_text
+from prompter.generation.config import NOTHING
 from prompter.runtime.markdown import render
 from prompter.saved.manifest import PROMPTER_MANIFEST
 from prompter.saved.student_card import other_scores
@@ -61,7 +62,7 @@ def render_prompter_card(
         header,
         m=manifest,
         rewards=reward_table(manifest, metrics),
-        topics=[] if manifest["policy"]["writes"] == "text" else frequent_topics(late),
+        topics=[] if manifest["policy"]["writes"] in ("text", NOTHING) else frequent_topics(late),
         late=len(late),
         texts=late[-SAMPLE_TEXTS:],
         student=student_scores(summary.get("students", {}).get("prompted", {})),

@@ -91,7 +91,8 @@ def test_without_a_prompter_the_class_prompts_alone_ask(arguments, tmp_path: Pat
     report = (run / "report.html").read_text()
     assert asked in report and "Most frequent topics" not in report and "Here is a short text about" in report
     assert asked in (run / "dataset" / "README.md").read_text()
-    assert "without a prompter" in (run / "prompter" / "README.md").read_text()
+    card = (run / "prompter" / "README.md").read_text()
+    assert card.count("Here is a short text about") == 2 and "## Topics" not in card and "LoRA" not in card
     saved = Prompter.load(run, device="cpu")
     written = saved.write(torch.tensor([0, 1] * 4), seed=0, counter=0)
     assert written.topics == [""] * 8 and len(set(written.texts)) > 1
@@ -131,6 +132,7 @@ def test_a_finished_run_is_left_alone(arguments, tmp_path: Path) -> None:
         ({"teacher": "/nowhere/teacher"}, "teacher"),
         ({"student": "bert:layers=2,hiden=128"}, "hiden"),
         ({"candidates": 4, "writes": "text"}, "candidates is 4, expected 1"),
+        ({"writes": "nothing", "policy": "gpt2"}, "policy is 'gpt2', expected none with writes: nothing"),
         ({"writes": "nothing", "in_context": "false"}, "in_context is false, expected true with writes: nothing: the class"),
         ({"candidates": 4, "candidate_tokens": 99}, "candidate_tokens is 99, expected less than writer_max_new_tokens"),
         ({"trainer_args": '{"epsilonn": 1}'}, "no field 'epsilonn'. Did you mean 'epsilon'"),
