@@ -18,13 +18,15 @@ __all__ = ["Cascade", "Prompter", "compress", "distill", "evaluate", "export", "
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for only then: it brings torch and transformers with it."""
-    if name == "Prompter":
-        from prompter.saved.prompter import Prompter
+    from prompter.runtime.importing import quick_imports
 
+    if name == "Prompter":
+        with quick_imports():
+            from prompter.saved.prompter import Prompter
         return Prompter
     if name == "Cascade":
-        from prompter.deploying.cascade import Cascade
-
+        with quick_imports():
+            from prompter.deploying.cascade import Cascade
         return Cascade
     if name in __all__:
         from prompter import api

@@ -11,6 +11,7 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.teachers.names import FUNCTION_NAME, teacher_name
+from prompter.runtime.importing import quick_imports
 
 
 def compress(teacher: str | Path | Callable[[list[str]], Any] | None = None, **settings: Any) -> dict[str, Any]:
@@ -31,7 +32,8 @@ def compress(teacher: str | Path | Callable[[list[str]], Any] | None = None, **s
     from prompter.runtime.parser import fill
 
     (config,) = fill((CompressConfig,), [("", _with_teacher(settings, teacher))])
-    from prompter.compressing.run import compress as run
+    with quick_imports():
+        from prompter.compressing.run import compress as run
 
     summary = run(config)
     if summary is None:
@@ -73,8 +75,9 @@ def train(
     from prompter.training.settings import settings_from
 
     found = settings_from(_with_teacher(settings, teacher))
-    from distill.common.precision import computing_as
-    from prompter.training.run import train as run
+    with quick_imports():
+        from distill.common.precision import computing_as
+        from prompter.training.run import train as run
 
     with computing_as(found.run):
         summary = run(found, reward_funcs, reward_weights)
@@ -103,10 +106,11 @@ def export(
     from prompter.exporting.config import export_settings
 
     config, writer = export_settings(_with_teacher(settings | {"run": str(run)}, teacher))
-    from distill.common.files import read_yaml
-    from distill.common.precision import computing_as
-    from eval.data.recipe import RECIPE_FILE
-    from prompter.exporting.loop import export as work
+    with quick_imports():
+        from distill.common.files import read_yaml
+        from distill.common.precision import computing_as
+        from eval.data.recipe import RECIPE_FILE
+        from prompter.exporting.loop import export as work
 
     with computing_as(config):
         work(config, writer)
@@ -134,8 +138,9 @@ def label(
     from prompter.runtime.parser import fill
 
     (config,) = fill((LabelConfig,), [("", _with_teacher(settings | {"texts": str(texts)}, teacher))])
-    from distill.common.precision import computing_as
-    from prompter.labelling.loop import label as work
+    with quick_imports():
+        from distill.common.precision import computing_as
+        from prompter.labelling.loop import label as work
 
     with computing_as(config):
         return work(config)
@@ -159,8 +164,9 @@ def distill(*, teacher: str | Path | Callable[[list[str]], Any] | None = None, *
     from prompter.students.config import distill_settings
 
     found = distill_settings(_with_teacher(settings, teacher))
-    from distill.common.precision import computing_as
-    from prompter.students.run import distill as run
+    with quick_imports():
+        from distill.common.precision import computing_as
+        from prompter.students.run import distill as run
 
     with computing_as(found[0]):
         summary = run(*found)
@@ -187,7 +193,8 @@ def export_student(student: str | Path, **settings: Any) -> dict[str, dict[str, 
     from prompter.runtime.parser import fill
 
     (config,) = fill((ExportStudentConfig,), [("", _with_teacher(settings | {"student": str(student)}, None))])
-    from prompter.deploying.export import export_student as run
+    with quick_imports():
+        from prompter.deploying.export import export_student as run
 
     return run(config)
 
@@ -216,8 +223,9 @@ def evaluate(
     several = [models] if isinstance(models, str | Path) else list(models)
     values = settings | {"models": [str(model) for model in several], "task": None if task is None else str(task)}
     (config,) = fill((EvaluateConfig,), [("", _with_teacher(values, teacher))])
-    from distill.common.precision import computing_as
-    from prompter.students.evaluation import evaluate as run
+    with quick_imports():
+        from distill.common.precision import computing_as
+        from prompter.students.evaluation import evaluate as run
 
     with computing_as(config):
         return run(config)

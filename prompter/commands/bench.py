@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from prompter.bench.config import BenchConfig
+from prompter.runtime.importing import quick_imports
 from prompter.runtime.parser import add_settings, fill
 
 HELP = "compare methods, tasks, budgets and students side by side, at equal cost"
@@ -23,6 +24,7 @@ def run(values: dict[str, Any]) -> int:
     """Run the suite, or go on with it."""
     (config,) = fill((BenchConfig,), [("", values)])
 
-    from prompter.bench.run import bench
+    with quick_imports():
+        from prompter.bench.run import bench
 
     return bench(config)

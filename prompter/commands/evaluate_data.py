@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from eval.corpora.config import CorpusConfig
+from prompter.runtime.importing import quick_imports
 from prompter.runtime.parser import add_settings, fill
 
 HELP = "measure how good an exported dataset is, and how near to real texts"
@@ -28,11 +29,13 @@ def run(values: dict[str, Any]) -> int:
     from rich.console import Console
     from rich.text import Text
 
-    from distill.common.precision import computing_as
     from distill.common.terminal import one_line
-    from eval.corpora.quality import evaluate_data, write_results
-    from eval.corpora.report import print_results
     from prompter.runtime.console import quieten
+
+    with quick_imports():
+        from distill.common.precision import computing_as
+        from eval.corpora.quality import evaluate_data, write_results
+        from eval.corpora.report import print_results
 
     with quieten(), computing_as(config), Console(stderr=True, quiet=config.quiet).status("") as status:
         results = evaluate_data(config, lambda line: status.update(Text(one_line(line))))

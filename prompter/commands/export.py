@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from prompter.exporting.config import PARTS
+from prompter.runtime.importing import quick_imports
 from prompter.runtime.parser import add_settings
 
 HELP = "write a labelled synthetic dataset with the prompter of a run"
@@ -28,8 +29,9 @@ def run(values: dict[str, Any]) -> int:
 
     config, writer = export_settings(values)
 
-    from distill.common.precision import computing_as
-    from prompter.exporting.loop import export
+    with quick_imports():
+        from distill.common.precision import computing_as
+        from prompter.exporting.loop import export
 
     with computing_as(config):
         return export(config, writer)

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from prompter.labelling.config import LabelConfig
+from prompter.runtime.importing import quick_imports
 from prompter.runtime.parser import add_settings, fill
 
 HELP = "label texts of your own with a teacher: a dataset with its answers"
@@ -23,8 +24,9 @@ def run(values: dict[str, Any]) -> int:
     """Label the texts; the status is 3 where no row could be kept."""
     (config,) = fill((LabelConfig,), [("", values)])
 
-    from distill.common.precision import computing_as
-    from prompter.labelling.loop import label
+    with quick_imports():
+        from distill.common.precision import computing_as
+        from prompter.labelling.loop import label
 
     with computing_as(config):
         label(config)
