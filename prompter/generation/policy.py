@@ -101,18 +101,19 @@ class TopicPolicy:
         Raises:
             InputError: A prompt has no token, or is too long for the model's context.
         """
-        context = context_length(self.model)
+        context, setting = context_length(self.model), "request" if self.prompts.chat else "control"
         for prompt, ids in zip(self.prompts.texts, self.prompts.ids, strict=True):
             length = len(ids)
             shown = prompt if len(prompt) <= 40 else prompt[:40] + "..."
             if length == 0:
                 raise InputError(
-                    f"control: the generator's tokenizer has no token for {shown!r}; give other --teacher_labels."
+                    f"{setting}: the generator's tokenizer has no token for {shown!r}; give other --teacher_labels."
                 )
             if context is not None and length + self.max_tokens > context:
                 raise InputError(
-                    f"control: {shown!r} has {length} tokens, and {self.max_tokens} more are written, but the generator's "
-                    f"context is {context} tokens; give shorter class names with --teacher_labels, or a shorter --control."
+                    f"{setting}: {shown!r} has {length} tokens, and {self.max_tokens} more are written, but the generator's "
+                    f"context is {context} tokens; give shorter class names with --teacher_labels, or a shorter "
+                    f"--task_description or --{setting}."
                 )
 
     @property

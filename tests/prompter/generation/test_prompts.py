@@ -138,3 +138,10 @@ def test_a_first_word_is_read_as_the_model_would_write_it() -> None:
 def test_a_context_that_is_too_short() -> None:
     with pytest.raises(InputError, match="context of 64 tokens is too short for a class prompt of 45 tokens"):
         writer(settings(task_description="w1 " * 38), writer_max_new_tokens=14)
+
+
+@pytest.mark.parametrize("template, setting", [(CHAT, "request"), (None, "control")])
+def test_a_prompt_that_is_too_long_for_the_policy_names_its_own_setting(template: str | None, setting: str) -> None:
+    long = settings(task_description="w1 " * 70, control="w4 {task} w5 {label}")
+    with pytest.raises(InputError, match=f"^{setting}: 'w4 .* context is 64 tokens; .* --task_description or --{setting}"):
+        TopicPolicy(tiny_gpt2(), reader(template), LABELS, long, 4).check_lengths()
