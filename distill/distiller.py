@@ -23,9 +23,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from distill.batch import SyntheticBatch
-from distill.common.encode import TokenTable, first_position
+from distill.common.encode import TokenTable
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
+from distill.common.last_layer import last_layer_at
 from distill.common.precision import autocast
 from distill.common.seeding import random_generator, seeded
 from distill.config import DistillConfig
@@ -310,11 +311,11 @@ class Distiller:
         rows = batch[processes.rank :: processes.size]  # the batch is sorted by length: all get as many tokens
         inputs = self._inputs(rows)
         answers = self.replay.logprobs[rows].to(student.device)
-        # The other terms of the loss read all positions.
-        pooled = nullcontext() if self._terms() or student.kind.of_words else first_position(student.model)
+        pooled = last_layer_at(student.model) if self.hidden is None else nullcontext()  # that term reads all positions
         random = seeded(self.seed, processes.purpose("student-update"), self.updates_done)
-        with pooled, random, autocast(student.device, trained=True):
-            output = student.model(**inputs, output_hidden_states=self.hidden is not None)
+        with random, autocast(student.device, trained=True):
+            with pooled:
+                output = student.model(**inputs, output_hidden_states=self.hidden is not None)
             logits = output.logits if self.replay.embeddings else self.tokens.outputs_of(output.logits, rows)
             loss = student.kind.loss(logits, answers, config.student_temperature, config.student_hard_label_weight)
             if processes.size > 1:  # the part of this process in the mean over the batch

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from distill.common.encode import BATCH_TOKENS, length_step, padded_length, takes_token_types
+from distill.common.last_layer import last_layer_at
 from distill.common.precision import autocast
 
 # Tokens compared with the whole vocabulary at once: with 30,000 words, 120 MB.
@@ -46,7 +47,7 @@ def raw_outputs(model: PreTrainedModel, embeddings: Tensor, mask: Tensor, types:
     inputs = {"inputs_embeds": embeddings.to(model.dtype), "attention_mask": mask}
     if types is not None and takes_token_types(model):
         inputs["token_type_ids"] = types
-    with autocast(embeddings.device, trained=model.dtype == torch.float32):
+    with last_layer_at(model), autocast(embeddings.device, trained=model.dtype == torch.float32):
         return model(**inputs).logits.float()
 
 

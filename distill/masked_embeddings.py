@@ -13,9 +13,32 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from distill.common.last_layer import last_layer_at
 from distill.common.seeding import random_generator, seeded
 from distill.embedded import inner_positions, segment_types, word_table
 from distill.student import Student
+
+
+def positions_of(chosen: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where each row of a table is true.
+
+    Args:
+        chosen: (N, L) bool.
+
+    Returns:
+        (N, P) int64, the columns in their order, and (N, P) bool, which of them there are; P is the most of a row. What fills
+        up a row is a column that was not chosen.
+
+    Examples:
+        >>> positions_of(torch.tensor([[False, True, True], [True, False, False]]))
+        (tensor([[1, 2],
+                [0, 1]]), tensor([[ True,  True],
+                [ True, False]]))
+    """
+    counts = chosen.sum(dim=1)
+    most = max(1, int(counts.max()))
+    order = (~chosen).to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+    return order, torch.arange(most, device=chosen.device) < counts[:, None]
 
 
 class MaskedEmbeddings(nn.Module):
@@ -76,7 +99,9 @@ class MaskedEmbeddings(nn.Module):
         masked = torch.where(hidden.unsqueeze(-1), self.mask_embedding, embeddings)
         types = segment_types(model, embeddings, mask)
         more = {} if types is None else {"token_type_ids": types}
-        states = model.base_model(inputs_embeds=masked, attention_mask=mask, **more).last_hidden_state
-        guesses = self.head(states[hidden].float())
+        positions, real = positions_of(hidden)
+        with last_layer_at(model, positions) as alone:
+            states = model.base_model(inputs_embeds=masked, attention_mask=mask, **more).last_hidden_state
+        guesses = self.head(states[real if alone else hidden].float())
         targets = (embeddings[hidden] - self.mean) / self.std
         return 1 - torch.cosine_similarity(guesses.float(), targets, dim=-1).mean()

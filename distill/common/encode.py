@@ -5,20 +5,18 @@ length go into one batch. The second is new shapes: many kernels are compiled or
 multiples of 16. On a CPU in float32 a new shape costs nothing, and multiples of 4 pad less. Teacher and student share this
 code, each with its own tokenizer, because they exchange texts and not token ids.
 
-A third thing is computed for nothing: a classifier of BERT's kind reads the last layer's first position alone. There the other
-positions are needed as keys and values only, see `first_position`.
+A third thing is computed for nothing: most of the last layer, see `distill.common.last_layer`.
 """
 
 import inspect
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
 
+from distill.common.last_layer import last_layer_at
 from distill.common.precision import autocast, compute_dtype
 
 # The tokenizer returns Python lists. Portions bound their memory.
@@ -37,12 +35,6 @@ OFFSET_POSITIONS = {"roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "ro
 
 POSITION_TABLES = {"position_embeddings", "wpe"}
 """Names of the tables of learned positions."""
-
-READS_FIRST = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}
-"""Families whose classifier reads the first position alone, after a last layer whose keys may come from a cache."""
-
-FIRST_FROM = 128
-"""Width of a model from which `first_position` is used. In narrower ones Python takes longer than what is left out."""
 
 COUNTED = 2000
 """Texts that are looked at for the share that is cut."""
@@ -216,60 +208,6 @@ def token_table(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_
     return TokenTable(tokenizer, usable_length(model, tokenizer, max_length), token_types, pads_left, end)
 
 
-class _OtherPositions:
-    """Keys and values of all positions, in the place of a cache: attention asks it for them."""
-
-    def __init__(self, keys: Tensor, values: Tensor) -> None:
-        self.keys, self.values = keys, values
-
-    def update(self, *_: Any) -> tuple[Tensor, Tensor]:
-        """Return them, whatever was computed of the first position again."""
-        return self.keys, self.values
-
-
-@contextmanager
-def first_position(model: PreTrainedModel) -> Iterator[None]:
-    """Let the last layer of a classifier compute the first position alone within a block, where nothing else is read.
-
-    The logits and the gradients stay the same up to rounding. Of a layer's matrix products only those of keys and values are
-    left, a sixth. With dropout in training the layer stays as it is, because it would draw other random numbers. Ours.
-    """
-    layer = _last_layer(model)
-    if layer is None:
-        yield
-        return
-    whole = layer.forward
-    attention = layer.attention.self
-
-    def forward(hidden_states: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
-        heads = (*hidden_states.shape[:-1], -1, attention.attention_head_size)
-        keys, values = (f(hidden_states).view(heads).transpose(1, 2) for f in (attention.key, attention.value))
-        mask = attention_mask if attention_mask is None or attention_mask.ndim < 4 else attention_mask[:, :, :1]
-        kwargs["past_key_values"] = _OtherPositions(keys, values)
-        return whole(hidden_states[:, :1], mask, *args, **kwargs)
-
-    layer.forward = forward
-    try:
-        yield
-    finally:
-        del layer.forward  # restores the method of the class
-
-
-def _last_layer(model: PreTrainedModel) -> Any:
-    """Return the last layer of a classifier that reads the first position of it alone, or None."""
-    config = model.config
-    if getattr(config, "model_type", None) not in READS_FIRST or getattr(config, "is_decoder", False):
-        return None
-    dropout = config.hidden_dropout_prob or config.attention_probs_dropout_prob
-    if config.hidden_size < FIRST_FROM or (model.training and dropout):
-        return None
-    if model._compiled_call_impl is not None:  # a layer that changes would be compiled again at each call
-        return None
-    if config._attn_implementation not in ("sdpa", "eager"):  # flash attention takes masks of another form
-        return None
-    return model.base_model.encoder.layer[-1]
-
-
 def default_batch_tokens(model: PreTrainedModel) -> int:
     """Return how many padded tokens a model classifies at once."""
     if model.device.type == "cpu" and getattr(model.config, "hidden_size", 0) >= WIDE_ON_CPU:
@@ -304,7 +242,6 @@ def outputs(
     if not len(texts):
         return torch.empty(0, model.config.num_labels)
     device = model.device
-    pooled = first_position(model) if table is None else nullcontext()
     table = table or token_table(model, tokenizer, max_length)
     table.put(torch.arange(len(texts)), texts, text_pairs)
     budget = batch_tokens or default_batch_tokens(model)
@@ -313,7 +250,7 @@ def outputs(
     model.eval()
     scored = []
     start, step = 0, length_step(device)
-    with pooled:
+    with last_layer_at(model):
         while start < len(order):
             width = padded_length(int(table.lengths[order[start]]), table.max_length, step)
             rows = order[start : start + max(8, budget // width // 8 * 8)]

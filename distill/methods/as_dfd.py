@@ -121,14 +121,13 @@ class AsDfd:
         samples = min(config.embeddings_batch_size, max(1, left // config.inner_steps))
         stages = min(config.inner_steps, left)
         embeddings, lengths, targets = self._start(samples)
-        topics = nearest_texts(embeddings, lengths, self._table, self._teacher.tokenizer)
         kept, metrics = self._craft(embeddings, lengths, targets.to(embeddings.device), stages)
         if not math.isfinite(metrics["inner_loss_last"]):
             raise InputError(
                 f"as-dfd: the teacher's answers are not finite at step {self.steps}; lower inner_step_size "
                 f"({config.inner_step_size}), or check the teacher's weights."
             )
-        batch = self._batch(kept, lengths, targets, topics)
+        batch = self._batch(kept, embeddings, lengths, targets)
         self.steps += 1
         return Step(batch, samples * stages, metrics)
 
@@ -275,11 +274,14 @@ class AsDfd:
         size = (scaled.square().sum(dim=(1, 2), keepdim=True) / (inner.sum(dim=(1, 2), keepdim=True) * len(self._std))).sqrt()
         return self.config.inner_step_size * self._std * scaled / size.clamp_min(1e-20)
 
-    def _batch(self, kept: list[tuple[Tensor, Tensor]], lengths: Tensor, targets: Tensor, topics: list[str]) -> SyntheticBatch:
-        embeddings = torch.cat([stage for stage, _ in kept])
-        lengths = lengths.repeat(len(kept))
+    def _batch(self, kept: list[tuple[Tensor, Tensor]], start: Tensor, lengths: Tensor, targets: Tensor) -> SyntheticBatch:
+        stages = [stage for stage, _ in kept]
+        # Finding the nearest words costs as much as the teacher does, so the first stages are not searched twice.
+        searched = stages if stages[0] is start else [start, *stages]
+        texts = nearest_texts(torch.cat(searched), lengths.repeat(len(searched)), self._table, self._teacher.tokenizer)
+        topics, embeddings, lengths = texts[: len(targets)], torch.cat(stages), lengths.repeat(len(kept))
         return SyntheticBatch(
-            texts=nearest_texts(embeddings, lengths, self._table, self._teacher.tokenizer),
+            texts=texts[-len(embeddings) :],
             teacher_logits=torch.cat([predictions for _, predictions in kept]).cpu(),
             targets=targets.repeat(len(kept)),
             topics=topics * len(kept),

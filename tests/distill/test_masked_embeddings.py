@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from distill.common.last_layer import NARROWEST
 from distill.common.seeding import random_generator
 from distill.embedded import padding_mask, word_table
 from distill.masked_embeddings import MaskedEmbeddings
@@ -10,9 +11,10 @@ from distill.student import Student, load_student
 from tests.distill.tiny import LABELS, make_tokenizer
 
 
-@pytest.fixture
-def student() -> Student:
-    return load_student("bert:layers=1,hidden=32", labels=LABELS, tokenizer=make_tokenizer(), device="cpu")
+@pytest.fixture(params=[32, NARROWEST])  # of the wider one, the last layer computes the hidden positions alone
+def student(request: pytest.FixtureRequest) -> Student:
+    spec = f"bert:layers=1,hidden={request.param}"
+    return load_student(spec, labels=LABELS, tokenizer=make_tokenizer(), device="cpu")
 
 
 def test_inner_positions_are_hidden_at_their_share(student: Student) -> None:

@@ -1,12 +1,20 @@
-"""The last layer of a classifier computes the first position alone: same logits, same gradients."""
+"""The last layer of a classifier computes what is read of it alone: same outputs, same gradients."""
+
+from contextlib import nullcontext
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    PreTrainedModel,
+)
 
 from distill.batch import SyntheticBatch
-from distill.common import encode
-from distill.common.encode import first_position, outputs
+from distill.common import encode, last_layer
+from distill.common.encode import outputs
+from distill.common.last_layer import last_layer_at
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.student import load_student
@@ -31,14 +39,14 @@ def inputs() -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("family", sorted(encode.READS_FIRST))
+@pytest.mark.parametrize("family", sorted(last_layer.READS_FIRST))
 def test_logits_and_gradients_are_the_same(family: str, attention: str) -> None:
     model = model_of(family, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation=attention).train()
     found = []
     for shortened in (False, True):
         model.zero_grad()
         if shortened:
-            with first_position(model):
+            with last_layer_at(model):
                 assert "forward" in vars(model.base_model.encoder.layer[-1])
                 logits = model(**inputs()).logits
         else:
@@ -54,14 +62,37 @@ def test_logits_and_gradients_are_the_same(family: str, attention: str) -> None:
     assert "forward" not in vars(model.base_model.encoder.layer[-1])
 
 
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("family", sorted(last_layer.READS_FIRST))
+def test_so_are_the_states_of_chosen_positions(family: str, attention: str) -> None:
+    model = model_of(family, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation=attention).train()
+    positions = torch.tensor([[10, 3], [2, 1], [0, 0], [1, 6], [4, 9]])
+    found = []
+    for shortened in (False, True):
+        model.zero_grad()
+        with last_layer_at(model, positions) if shortened else nullcontext() as alone:
+            states = model.base_model(**inputs()).last_hidden_state
+        if not shortened:
+            states = states[torch.arange(5)[:, None], positions]
+        assert alone is (True if shortened else None) and states.shape == (5, 2, 128)
+        (states**3).sum().backward()
+        found.append((states.detach(), {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}))
+    (whole, wanted), (chosen, made) = found
+    torch.testing.assert_close(chosen, whole, rtol=1e-10, atol=1e-10)
+    assert made.keys() == wanted.keys()
+    for name, gradient in wanted.items():
+        torch.testing.assert_close(made[name], gradient, rtol=1e-8, atol=1e-8)
+
+
 def test_dropout_narrow_models_and_other_families_keep_the_whole_layer() -> None:
     with_dropout = model_of("bert", hidden_dropout_prob=0.1)
-    assert encode._last_layer(with_dropout) is not None  # no dropout in evaluation
-    assert encode._last_layer(with_dropout.train()) is None
+    assert last_layer._last_layer(with_dropout) is not None  # no dropout in evaluation
+    assert last_layer._last_layer(with_dropout.train()) is None
     narrow = AutoConfig.for_model("bert", **SIZES | {"hidden_size": 64})
-    assert encode._last_layer(AutoModelForSequenceClassification.from_config(narrow)) is None
+    assert last_layer._last_layer(AutoModelForSequenceClassification.from_config(narrow)) is None
     other = AutoConfig.for_model("distilbert", dim=128, n_layers=1, n_heads=2, hidden_dim=64, vocab_size=99)
-    assert encode._last_layer(AutoModelForSequenceClassification.from_config(other)) is None
+    assert last_layer._last_layer(AutoModelForSequenceClassification.from_config(other)) is None
+    assert last_layer._last_layer(AutoModelForTokenClassification.from_config(with_dropout.config)) is None  # reads them all
 
 
 def test_wide_models_get_small_batches_on_a_cpu() -> None:
@@ -78,7 +109,7 @@ def test_scores_and_students_are_those_of_the_whole_layer(monkeypatch: pytest.Mo
     answers = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
     found = []
     for least in (128, 10_000):
-        monkeypatch.setattr(encode, "FIRST_FROM", least)
+        monkeypatch.setattr(last_layer, "NARROWEST", least)
         student = load_student(
             "bert:layers=2,hidden=128", labels=list("abc"), tokenizer=make_tokenizer(), seed=0, device="cpu"
         )
