@@ -276,7 +276,7 @@ class AsDfd:
 
     def _batch(self, kept: list[tuple[Tensor, Tensor]], start: Tensor, lengths: Tensor, targets: Tensor) -> SyntheticBatch:
         stages = [stage for stage, _ in kept]
-        # Finding the nearest words costs as much as the teacher does, so the first stages are not searched twice.
+        # Finding the nearest words costs nearly as much as the teacher does, so the first stages are not searched twice.
         searched = stages if stages[0] is start else [start, *stages]
         texts = nearest_texts(torch.cat(searched), lengths.repeat(len(searched)), self._table, self._teacher.tokenizer)
         topics, embeddings, lengths = texts[: len(targets)], torch.cat(stages), lengths.repeat(len(kept))

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 def quick_imports() -> Iterator[None]:
     """Import without Python's garbage collector.
 
-    It would search all modules again each time that their number has grown by a quarter, and finds nothing there. That is a
-    quarter of the time that torch and transformers take to load (`python benchmarks/startup.py`).
+    It would search all objects again each time that their number has grown by a quarter, and finds nothing there. That is a
+    fifth of the time until a verb can load a model (`python benchmarks/startup.py`).
 
     Examples:
         >>> with quick_imports():
