@@ -9,7 +9,7 @@ import argparse
 import statistics
 import time
 
-from distill.common import last_layer
+from distill.common import encode
 from distill.common.precision import DTYPES, use_dtype
 from distill.config import DistillConfig
 from distill.distiller import Distiller
@@ -33,11 +33,11 @@ distiller = Distiller(student, DistillConfig(), 100_000, 0)
 method = AsDfd(AsDfdConfig(), teacher, distiller, 0)
 distiller.add(method.step(1000).batch)  # warms up
 
-narrowest = last_layer.NARROWEST
+narrowest = encode.NARROWEST
 found: dict[str, list[tuple[float, float]]] = {"whole": [], "what is read": []}
 for _ in range(args.rounds):
     for name, rows in found.items():
-        last_layer.NARROWEST = narrowest if name == "what is read" else 10**9
+        encode.NARROWEST = narrowest if name == "what is read" else 10**9
         begin = time.process_time()
         step = method.step(1000)
         crafted = time.process_time()

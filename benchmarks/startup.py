@@ -21,7 +21,7 @@ MODULES = {
 
 PLAIN = "import time, {module}; print(time.process_time())"
 QUICK = """import time
-from prompter.runtime.importing import quick_imports
+from prompter.importing import quick_imports
 with quick_imports():
     import {module}
 print(time.process_time())"""

@@ -23,10 +23,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from distill.batch import SyntheticBatch
-from distill.common.encode import TokenTable
+from distill.common.encode import TokenTable, last_layer_at
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
-from distill.common.last_layer import last_layer_at
 from distill.common.precision import autocast
 from distill.common.seeding import random_generator, seeded
 from distill.config import DistillConfig

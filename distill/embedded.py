@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from distill.common.encode import BATCH_TOKENS, length_step, padded_length, takes_token_types
-from distill.common.last_layer import last_layer_at
+from distill.common.encode import BATCH_TOKENS, last_layer_at, length_step, padded_length, takes_token_types
 from distill.common.precision import autocast
 
 # Tokens compared with the whole vocabulary at once: with 30,000 words, 120 MB.

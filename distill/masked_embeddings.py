@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from distill.common.last_layer import last_layer_at
+from distill.common.encode import last_layer_at
 from distill.common.seeding import random_generator, seeded
 from distill.embedded import inner_positions, segment_types, word_table
 from distill.student import Student

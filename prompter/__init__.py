@@ -18,7 +18,7 @@ __all__ = ["Cascade", "Prompter", "compress", "distill", "evaluate", "export", "
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for only then: it brings torch and transformers with it."""
-    from prompter.runtime.importing import quick_imports
+    from prompter.importing import quick_imports
 
     if name == "Prompter":
         with quick_imports():

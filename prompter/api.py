@@ -11,7 +11,7 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.teachers.names import FUNCTION_NAME, teacher_name
-from prompter.runtime.importing import quick_imports
+from prompter.importing import quick_imports
 
 
 def compress(teacher: str | Path | Callable[[list[str]], Any] | None = None, **settings: Any) -> dict[str, Any]:

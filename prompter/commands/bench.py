@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from prompter.bench.config import BenchConfig
-from prompter.runtime.importing import quick_imports
+from prompter.importing import quick_imports
 from prompter.runtime.parser import add_settings, fill
 
 HELP = "compare methods, tasks, budgets and students side by side, at equal cost"

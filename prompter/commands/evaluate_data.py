@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from eval.corpora.config import CorpusConfig
-from prompter.runtime.importing import quick_imports
+from prompter.importing import quick_imports
 from prompter.runtime.parser import add_settings, fill
 
 HELP = "measure how good an exported dataset is, and how near to real texts"

@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from prompter.exporting.config import PARTS
-from prompter.runtime.importing import quick_imports
+from prompter.importing import quick_imports
 from prompter.runtime.parser import add_settings
 
 HELP = "write a labelled synthetic dataset with the prompter of a run"

@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
+from prompter.importing import quick_imports
 from prompter.labelling.config import LabelConfig
-from prompter.runtime.importing import quick_imports
 from prompter.runtime.parser import add_settings, fill
 
 HELP = "label texts of your own with a teacher: a dataset with its answers"

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from distill.common.last_layer import NARROWEST
+from distill.common.encode import NARROWEST
 from distill.common.seeding import random_generator
 from distill.embedded import padding_mask, word_table
 from distill.masked_embeddings import MaskedEmbeddings

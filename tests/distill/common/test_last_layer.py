@@ -12,9 +12,8 @@ from transformers import (
 )
 
 from distill.batch import SyntheticBatch
-from distill.common import encode, last_layer
-from distill.common.encode import outputs
-from distill.common.last_layer import last_layer_at
+from distill.common import encode
+from distill.common.encode import last_layer_at, outputs
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.student import load_student
@@ -39,7 +38,7 @@ def inputs() -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("family", sorted(last_layer.READS_FIRST))
+@pytest.mark.parametrize("family", sorted(encode.READS_FIRST))
 def test_logits_and_gradients_are_the_same(family: str, attention: str) -> None:
     model = model_of(family, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation=attention).train()
     found = []
@@ -63,7 +62,7 @@ def test_logits_and_gradients_are_the_same(family: str, attention: str) -> None:
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("family", sorted(last_layer.READS_FIRST))
+@pytest.mark.parametrize("family", sorted(encode.READS_FIRST))
 def test_so_are_the_states_of_chosen_positions(family: str, attention: str) -> None:
     model = model_of(family, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation=attention).train()
     positions = torch.tensor([[10, 3], [2, 1], [0, 0], [1, 6], [4, 9]])
@@ -86,13 +85,13 @@ def test_so_are_the_states_of_chosen_positions(family: str, attention: str) -> N
 
 def test_dropout_narrow_models_and_other_families_keep_the_whole_layer() -> None:
     with_dropout = model_of("bert", hidden_dropout_prob=0.1)
-    assert last_layer._last_layer(with_dropout) is not None  # no dropout in evaluation
-    assert last_layer._last_layer(with_dropout.train()) is None
+    assert encode._last_layer(with_dropout) is not None  # no dropout in evaluation
+    assert encode._last_layer(with_dropout.train()) is None
     narrow = AutoConfig.for_model("bert", **SIZES | {"hidden_size": 64})
-    assert last_layer._last_layer(AutoModelForSequenceClassification.from_config(narrow)) is None
+    assert encode._last_layer(AutoModelForSequenceClassification.from_config(narrow)) is None
     other = AutoConfig.for_model("distilbert", dim=128, n_layers=1, n_heads=2, hidden_dim=64, vocab_size=99)
-    assert last_layer._last_layer(AutoModelForSequenceClassification.from_config(other)) is None
-    assert last_layer._last_layer(AutoModelForTokenClassification.from_config(with_dropout.config)) is None  # reads them all
+    assert encode._last_layer(AutoModelForSequenceClassification.from_config(other)) is None
+    assert encode._last_layer(AutoModelForTokenClassification.from_config(with_dropout.config)) is None  # reads them all
 
 
 def test_wide_models_get_small_batches_on_a_cpu() -> None:
@@ -109,7 +108,7 @@ def test_scores_and_students_are_those_of_the_whole_layer(monkeypatch: pytest.Mo
     answers = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)).log_softmax(-1)
     found = []
     for least in (128, 10_000):
-        monkeypatch.setattr(last_layer, "NARROWEST", least)
+        monkeypatch.setattr(encode, "NARROWEST", least)
         student = load_student(
             "bert:layers=2,hidden=128", labels=list("abc"), tokenizer=make_tokenizer(), seed=0, device="cpu"
         )

@@ -4,7 +4,7 @@ import gc
 
 import pytest
 
-from prompter.runtime.importing import quick_imports
+from prompter.importing import quick_imports
 
 
 def test_the_collector_is_as_it_was() -> None:
