@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import signal
 import socket
 import traceback
 from collections.abc import Callable
@@ -34,6 +35,7 @@ def _child(rank: int, port: int, work: Callable[[Processes], Any], results: Any,
     try:
         made = work(start("cpu") if meet else Processes(rank, 2))
         results.put((rank, pickle.dumps(made), ""))
+        signal.pause()  # the other may still need this one to meet it; the parent ends both
     except BaseException:
         results.put((rank, b"", traceback.format_exc()))
     results.close()
