@@ -1,6 +1,7 @@
-"""Rollouts of a policy that is left as it is (`algorithm: none`): the control that shows what learning is worth.
+"""Rollouts without training: of a policy that is left as it is (`algorithm: none`), or without one (`writes: nothing`).
 
-Everything else is as in a run that trains the policy: class prompts, openings, writer, candidate selection, student, budget.
+The first is the control that shows what learning is worth, the second just asks the language model. Everything else is as in a
+run that trains the policy: class prompts, writer, candidate selection, student, budget.
 """
 
 import shutil
