@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.common.settings import CommonSettings, HubSettings, check, setting
+from distill.common.settings import CommonSettings, DatasetSettings, check, setting
 from distill.kinds.names import AUTO, OF_PAIRS, given_by
 from distill.teachers.config import FoundTeacherSettings
 from distill.teachers.found import found_teacher, made_here
@@ -22,7 +22,7 @@ NO_TEACHER = "none"
 
 
 @dataclass
-class ExportConfig(BackendSettings, FoundTeacherSettings, EngineSettings, HubSettings, CommonSettings):
+class ExportConfig(BackendSettings, FoundTeacherSettings, EngineSettings, DatasetSettings, CommonSettings):
     """What to export.
 
     Raises:
@@ -52,28 +52,15 @@ class ExportConfig(BackendSettings, FoundTeacherSettings, EngineSettings, HubSet
     balance: bool = setting(False, "Keep equally many rows of each class of the teacher.", "Texts")
     min_confidence: float = setting(0.0, "Keep rows that the teacher is at least this sure of.", "Texts", low=0, high=1)
     min_words: int = setting(3, "Fewest words of a kept row.", "Texts", low=0)
-    max_words: int = setting(0, "Most words of a kept row; 0: no limit.", "Texts", low=0)
     near_duplicates: float = setting(
         0.8, "Similarity (Jaccard, word triples) from which a row is a near-duplicate; 0: off.", "Texts", low=0, below=1
     )
-    to: str = setting(
-        "",
-        "Folder of the dataset.",
-        "Output",
-        aliases=("output_dir", "to"),
-        required="give --output_dir (or --to) with the folder of the dataset",
-        path=True,
-    )
-    shard_rows: int = setting(10_000, "Rows per Parquet file.", "Output", low=1)
-    jsonl: bool = setting(False, "Write data.jsonl as well.", "Output")
-    csv: bool = setting(False, "Write data.csv as well.", "Output")
 
     def __post_init__(self) -> None:
         """Check ranges, and what goes together."""
         check(self)
         split_writer(self.writer)
-        if self.max_words and self.max_words < self.min_words:
-            raise InputError(f"max_words is {self.max_words}, expected at least min_words = {self.min_words}, or 0")
+        self.check_words()
         if self.teacher == NO_TEACHER and (self.balance or self.min_confidence):
             name = "balance" if self.balance else "min_confidence"
             raise InputError(f"{name} needs a teacher's predictions, but teacher is 'none': leave one of the two out")

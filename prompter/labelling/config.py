@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.common.settings import CommonSettings, HubSettings, check, setting
+from distill.common.settings import CommonSettings, DatasetSettings, check, setting
 from distill.teachers.config import MoneySettings
 from distill.teachers.names import teacher_name
 from eval.data.config import PAIR_COLUMN_HELP
@@ -13,7 +13,7 @@ from prompter.cluster.config import ENGINE_SETTINGS, EngineSettings, asked_here
 
 
 @dataclass
-class LabelConfig(MoneySettings, EngineSettings, HubSettings, CommonSettings):
+class LabelConfig(MoneySettings, EngineSettings, DatasetSettings, CommonSettings):
     """What to label.
 
     Raises:
@@ -31,8 +31,6 @@ class LabelConfig(MoneySettings, EngineSettings, HubSettings, CommonSettings):
     text_pair_column: str = setting("", PAIR_COLUMN_HELP, "Texts")
     text_split: str = setting("train", "Split of a folder or hub dataset.", "Texts")
     min_confidence: float = setting(0.0, "Keep rows that the teacher is at least this sure of.", "Texts", low=0, high=1)
-    min_words: int = setting(1, "Fewest words of a kept row.", "Texts", low=0)
-    max_words: int = setting(0, "Most words of a kept row; 0: no limit.", "Texts", low=0)
     near_duplicates: float = setting(
         0.0,
         "Similarity (Jaccard, word triples) from which a row is a near-duplicate; 0: only equal texts are duplicates.",
@@ -42,25 +40,13 @@ class LabelConfig(MoneySettings, EngineSettings, HubSettings, CommonSettings):
     )
     budget: int = setting(0, "Label the first texts only, at most this many; 0: all.", "Budget", low=0)
     batch_size: int = setting(256, "Texts labelled at once.", "Run", low=1)
-    to: str = setting(
-        "",
-        "Folder of the dataset.",
-        "Output",
-        aliases=("output_dir", "to"),
-        required="give --to (or --output_dir) with the folder of the dataset",
-        path=True,
-    )
-    shard_rows: int = setting(10_000, "Rows per Parquet file.", "Output", low=1)
-    jsonl: bool = setting(False, "Write data.jsonl as well.", "Output")
-    csv: bool = setting(False, "Write data.csv as well.", "Output")
 
     def __post_init__(self) -> None:
         """Check ranges, and what goes together."""
         check(self)
         if not self.teacher:
             raise InputError("teacher is missing: give --teacher with the classifier that labels the texts")
-        if self.max_words and self.max_words < self.min_words:
-            raise InputError(f"max_words is {self.max_words}, expected at least min_words = {self.min_words}, or 0")
+        self.check_words()
         self.check_engine()
         if self.engine == "ray" and asked_here(self.teacher):
             raise InputError(
