@@ -31,6 +31,7 @@ from distill.common.seeding import random_generator, seeded
 from distill.config import DistillConfig
 from distill.embedded import padded_inputs, segment_types
 from distill.hidden import HiddenMatch
+from distill.kinds.tokens import answered
 from distill.kinds.word_table import new_table
 from distill.masked_embeddings import MaskedEmbeddings
 from distill.optimizer import StudentOptimizer
@@ -38,6 +39,9 @@ from distill.processes.group import ALONE, Processes
 from distill.replay import Replay, pool_batches
 from distill.student import Student
 from distill.teachers.base import Teacher
+
+REPORT_EVERY = 10
+"""Updates between two readings of the loss. Each makes a GPU wait."""
 
 
 class Distiller:
@@ -155,7 +159,8 @@ class Distiller:
         """Make the remaining updates, to exactly `student_updates`.
 
         Args:
-            progress: Called after each update with the number of updates made and the loss of this one.
+            progress: Called every `REPORT_EVERY` updates, and after the last, with the number of updates made and the loss
+                of this one.
 
         Returns:
             {"student_loss": mean over the updates made}, or None where all were made already.
@@ -198,7 +203,7 @@ class Distiller:
             batches: Texts with the teacher's answers, in order.
             online: Whether the student trains while the batches come in.
             on_batch: Called after each batch.
-            on_update: Called after each update of `finish`, see there.
+            on_update: What `finish` calls, see there.
             fresh: Makes an untrained student. Where it is given, that student replaces the current one after the last batch
                 and makes all `student_updates`, see `restart`.
 
@@ -234,20 +239,20 @@ class Distiller:
             raise InputError(f"update: all {self.config.student_updates} student updates are made already.")
         model = self.student.model.train()
         total = torch.zeros((), device=self.student.device)
-        for _ in range(count):
+        for done in range(1, count + 1):
             loss = self._update()
             total += loss  # on the device: to read it here would make a GPU wait
             self.updates_done += 1
-            if progress is not None:
-                progress(self.updates_done, float(loss))
+            if done % REPORT_EVERY == 0 or done == count:
+                if not math.isfinite(total):
+                    raise InputError(
+                        f"student_loss: not finite by update {self.updates_done}; "
+                        f"lower student_learning_rate ({self.config.student_learning_rate})."
+                    )
+                if progress is not None:
+                    progress(self.updates_done, float(loss))
         model.eval()
-        mean = float(total) / count
-        if not math.isfinite(mean):
-            raise InputError(
-                f"student_loss: not finite by update {self.updates_done}; "
-                f"lower student_learning_rate ({self.config.student_learning_rate})."
-            )
-        return {"student_loss": mean}
+        return {"student_loss": float(total) / count}
 
     def save(self, folder: str | Path) -> None:
         """Write the whole state of the loop to a folder, which appears whole or not at all.
@@ -317,8 +322,8 @@ class Distiller:
                 output = student.model(**inputs, output_hidden_states=self.hidden is not None)
             logits = output.logits if self.replay.embeddings else self.tokens.outputs_of(output.logits, rows)
             loss = student.kind.loss(logits, answers, config.student_temperature, config.student_hard_label_weight)
-            if processes.size > 1:  # the part of this process in the mean over the batch
-                loss = loss * (len(rows) / len(batch))
+            if processes.size > 1:
+                loss = loss * self._share(rows, batch)
             if self.hidden is not None:
                 share = float(self._lengths(rows).sum() / self._lengths(batch).sum())  # 1.0 alone; a mean over tokens
                 loss = loss + config.student_hidden_weight * share * self.hidden.loss(inputs, output.hidden_states)
@@ -327,6 +332,13 @@ class Distiller:
         # Embeddings bypass the student's word table, which then has no gradient. AdamW leaves a weight without gradient as it
         # is (no moments, no weight decay), so the student still reads real texts with the table that it began with.
         return self.optimizer.step(loss, self.updates_done, processes)
+
+    def _share(self, rows: Tensor, batch: Tensor) -> float:
+        """Return what the loss of the rows of this process is in that of the batch: a mean over texts, or over words."""
+        if not self.student.kind.of_words:
+            return len(rows) / len(batch)
+        mine, all_words = (int(answered(self.replay.logprobs[part]).sum()) for part in (rows, batch))
+        return mine / max(1, all_words)
 
     def _next_batch(self) -> Tensor:
         """Return the rows of the next batch, (B,); draw a new pool when the last one is used up."""

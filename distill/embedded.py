@@ -64,7 +64,7 @@ def segment_types(model: PreTrainedModel, embeddings: Tensor, mask: Tensor) -> T
     Returns:
         (N, L) int64; None for single texts, and for a model without token types.
     """
-    if not takes_token_types(model) or getattr(model.config, "type_vocab_size", 2) < 2:
+    if not takes_token_types(model):
         return None
     read = embeddings.detach()
     closing = read[torch.arange(len(read), device=read.device), mask.sum(dim=1) - 1]

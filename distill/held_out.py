@@ -94,6 +94,7 @@ class HeldOut:
         self.texts: list[str] = []
         self.text_pairs: list[str | None] = []
         self.embeddings: list[Tensor] = []  # (length, H) float16 each, where embeddings are held out
+        self.samples = 0  # texts, or crafted samples, of which several stages may be held
         self._predictions: list[Tensor] = []  # a list, because a growing matrix would be copied each time
         self._known: set[tuple[str, str | None]] = set()
 
@@ -126,6 +127,7 @@ class HeldOut:
             elif key not in self._known:
                 self._known.add(key)
                 kept.append(index)
+        self.samples += len({deciding[index] for index in kept}) if batch.embeddings is not None else len(kept)
         if kept:
             if batch.embeddings is not None and batch.lengths is not None:
                 self.embeddings += stored_rows(batch.embeddings[kept], batch.lengths[kept])
@@ -171,7 +173,7 @@ class HeldOut:
         rows = zip(self.texts, self.text_pairs, strict=True)
         with replace_folder(folder, marker="texts.jsonl") as temporary:
             write_text(temporary / "texts.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-            tensors = {"logprobs": self.logprobs}
+            tensors = {"logprobs": self.logprobs, "samples": torch.tensor(self.samples)}
             if self.embeddings:
                 tensors["embeddings"] = torch.cat(self.embeddings)
                 tensors["lengths"] = torch.tensor([len(row) for row in self.embeddings])
@@ -189,11 +191,12 @@ class HeldOut:
             rows = [json.loads(line) for line in lines]
             tensors = load_file(folder / "answers.safetensors")
             logprobs, embeddings = tensors["logprobs"], []
+            samples = int(tensors.get("samples", len(rows)))  # older checkpoints do not say
             if "embeddings" in tensors:
                 embeddings = [row.clone() for row in tensors["embeddings"].split(tensors["lengths"].tolist())]
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise InputError(f"{folder}: the held-out texts are damaged ({error}); use an earlier checkpoint.") from error
         self.texts, self.text_pairs = [text for text, _ in rows], [pair for _, pair in rows]
         self._predictions = [logprobs] if rows else []
-        self.embeddings = embeddings
+        self.embeddings, self.samples = embeddings, samples
         self._known = set() if embeddings else set(zip(self.texts, self.text_pairs, strict=True))

@@ -178,8 +178,12 @@ def padded_length(length: int, max_length: int, step: int) -> int:
 
 
 def takes_token_types(model: PreTrainedModel) -> bool:
-    """Return whether the model takes `token_type_ids` (BERT does, DistilBERT does not)."""
-    return "token_type_ids" in inspect.signature(model.forward).parameters
+    """Return whether the model tells the texts of a pair apart by `token_type_ids`: BERT does, DistilBERT does not.
+
+    RoBERTa has the argument, but a single type.
+    """
+    several = getattr(model.config, "type_vocab_size", 2) > 1
+    return several and "token_type_ids" in inspect.signature(model.forward).parameters
 
 
 def usable_length(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int) -> int:

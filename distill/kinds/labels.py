@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy, binary_cross_entropy_with_logits, logsigmoid
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from distill.kinds.classes import jensen_shannon
 from distill.kinds.reading import log_odds
@@ -102,9 +102,10 @@ class Labels:
         With `hard_weight`, that share of it is the cross-entropy against the labels that the teacher gives. Hinton's loss
         (arXiv 1503.02531) for K questions of two answers each.
         """
-        soft = (teacher.float() / temperature).sigmoid()
-        student = outputs.float() / temperature
-        loss = binary_cross_entropy_with_logits(student, soft) - binary_cross_entropy(soft, soft)
+        taught, student = teacher.float() / temperature, outputs.float() / temperature
+        soft = taught.sigmoid()
+        # Both from logits: CUDA's autocast refuses a cross-entropy of probabilities.
+        loss = binary_cross_entropy_with_logits(student, soft) - binary_cross_entropy_with_logits(taught, soft)
         loss = temperature**2 * loss
         if not hard_weight:
             return loss

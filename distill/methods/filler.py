@@ -24,13 +24,15 @@ class Gaps:
     Attributes:
         ids: (N, L) int64, tokens of the whole texts.
         mask: (N, L) int64, 1 at tokens, 0 at padding.
-        types: (N, L) int64, 1 in the second text of a pair.
+        types: (N, L) int64, the model's token types. Of RoBERTa and its like they are 0 in both texts of a pair.
+        second: (N, L) bool, the second text of a pair.
         hidden: (N, L) bool, the gaps.
     """
 
     ids: Tensor
     mask: Tensor
     types: Tensor
+    second: Tensor
     hidden: Tensor
 
 
@@ -65,7 +67,11 @@ class Filler:
         self.size = int(self.model.config.vocab_size)
 
     def gaps(self, texts: Sequence[str], pairs: Sequence[str] | None, random: torch.Generator) -> Gaps:
-        """Encode texts, or pairs of texts, and choose their gaps at random."""
+        """Encode texts, or pairs of texts, and choose their gaps at random.
+
+        Raises:
+            InputError: The tokenizer does not tell which token belongs to which text of a pair.
+        """
         encoded = self.tokenizer(
             list(texts),
             None if pairs is None else list(pairs),
@@ -81,7 +87,16 @@ class Filler:
         rank = torch.rand(ids.shape, generator=random).masked_fill(~ordinary, 2.0).argsort(dim=1).argsort(dim=1)
         counts = (self.mask_share * ordinary.sum(dim=1)).round().clamp_min(1)
         hidden = (rank < counts[:, None]) & ordinary
-        parts = (ids, encoded["attention_mask"], encoded["token_type_ids"], hidden)
+        if pairs is None:
+            second = torch.zeros_like(hidden)
+        elif encoded.is_fast:
+            second = torch.tensor([[text == 1 for text in encoded.sequence_ids(row)] for row in range(len(ids))])
+        else:
+            raise InputError(
+                "masked_lm: its tokenizer does not tell the two texts of a pair apart; "
+                "use a masked language model with a fast tokenizer (tokenizer.json)."
+            )
+        parts = (ids, encoded["attention_mask"], encoded["token_type_ids"], second, hidden)
         return Gaps(*(part.to(self.device) for part in parts))
 
     def logits(self, gaps: Gaps) -> Tensor:
@@ -111,9 +126,9 @@ class Filler:
         """
         ids = gaps.ids.masked_scatter(gaps.hidden, tokens)
         texts, seconds = [], []
-        for row, mask, types in zip(ids.cpu(), gaps.mask.bool().cpu(), gaps.types.bool().cpu(), strict=True):
-            texts.append(self.tokenizer.decode(row[mask & ~types], skip_special_tokens=True))
-            seconds.append(self.tokenizer.decode(row[mask & types], skip_special_tokens=True))
+        for row, mask, second in zip(ids.cpu(), gaps.mask.bool().cpu(), gaps.second.cpu(), strict=True):
+            texts.append(self.tokenizer.decode(row[mask & ~second], skip_special_tokens=True))
+            seconds.append(self.tokenizer.decode(row[mask & second], skip_special_tokens=True))
         return texts, seconds
 
     def parameters(self) -> list[nn.Parameter]:

@@ -167,7 +167,7 @@ def pooled(looks: Sequence[Look]) -> dict[str, Any]:
     found |= {"classes": [count / usable for count in counts], "majority": max(counts) / usable}
     found["spread"] = math.sqrt(max(0.0, variance) / 2)
     compared = [row for row in looks if "same" in row and row["usable"]]
-    if compared:
+    if compared and any(_summed(compared, "decisions", "classes")):  # no word of a tagger's texts may have an answer
         same, teacher = sum(row["same"] for row in compared), _summed(compared, "decisions", "classes")
         found["compared"] = sum(teacher)
         found["agreement"] = same / found["compared"]

@@ -22,7 +22,7 @@ from eval.report.page import page
 from eval.report.scores import SCORES
 from eval.report.tables import settings_table
 from prompter.compressing.config import DEFAULT_FORMAT, NO_EXPORT, PLAN, SUMMARY, CompressConfig
-from prompter.compressing.looking import SENTENCE, TIMED, open_local
+from prompter.compressing.looking import SENTENCE, TIMED, open_local, second_texts
 from prompter.compressing.planning import BOTH, CRAFTED, PROMPTED, TEXTS
 from prompter.compressing.steps import DATASET, FIRST, RUN, STUDENT
 from prompter.compressing.words import learnt_words, method_words, plan_lines, query_words, score_words
@@ -37,7 +37,7 @@ ROUNDS = 5
 
 CAVEATS = {
     TEXTS: "They are yours; the best state was chosen on them too, so take the lower end.",
-    CRAFTED: "They are no text. Real text is another matter: measure on yours.",
+    CRAFTED: "They are no text, and the best state was chosen on these too. Real text is another matter: measure on yours.",
     PROMPTED: "Real text will be harder, and the best state was chosen on these too: measure on yours.",
 }
 """What a reader of the agreement has to know, by what the student learnt from last."""
@@ -74,15 +74,16 @@ def summarise(config: CompressConfig, stored: dict[str, Any], done: Mapping[str,
     if last == PROMPTED:
         _copy_dataset(folder / RUN / DATASET, folder / DATASET)
         set_queries(folder / STUDENT, query_words(stages))
-    texts = _texts_to_time_on(config, folder, last)
+    texts, pairs = _texts_to_time_on(config, folder, last)
+    held_out = learnt.get("held_out_samples", learnt["held_out_texts"])
     programs, notes = _programs(config, folder / STUDENT, console)
     return {
         "plan": plan,
         "teacher": stored["teacher"],
         "labels": learnt["labels"],
-        "agreement": _agreement(figures, learnt["held_out_texts"], last, stored["teacher"].get("answers", SINGLE.name)),
+        "agreement": _agreement(figures, held_out, last, stored["teacher"].get("answers", SINGLE.name)),
         "real": _real(config, figures),
-        "models": _models(config, stored, done, texts, programs),
+        "models": _models(config, stored, done, texts, pairs, programs),
         "programs": programs,
         "calibration": figures.get("calibration"),
         "learnt": stages,
@@ -119,7 +120,10 @@ def _stages(folder: Path, plan: Mapping[str, Any], done: Mapping[str, Any]) -> l
 
 
 def _agreement(figures: Mapping[str, Any], texts: int, method: str, answers: str) -> dict[str, Any]:
-    """Return the agreement on held-out texts with its Clopper-Pearson interval; {} where no text was held out."""
+    """Return the agreement on held-out texts with its Clopper-Pearson interval; {} where no text was held out.
+
+    Stages of one crafted sample resemble each other, so all of them count as one text.
+    """
     value = figures.get("held_out_agreement")
     if value is None or not texts:
         return {}
@@ -152,14 +156,13 @@ def _copy_dataset(source: Path, target: Path) -> None:
             shutil.copytree(source, temporary, dirs_exist_ok=True)
 
 
-def _texts_to_time_on(config: CompressConfig, folder: Path, method: str) -> list[str]:
-    """Return texts such as the student learnt from, or sentences of their usual length."""
-    if method == PROMPTED:
-        portion = DatasetSource(str(folder / DATASET)).portion(0)
-        return portion.texts if portion else [SENTENCE] * TIMED
+def _texts_to_time_on(config: CompressConfig, folder: Path, method: str) -> tuple[list[str], list[str] | None]:
+    """Return texts such as the student learnt from, or sentences of their usual length; and second texts where known."""
+    if method == PROMPTED and (portion := DatasetSource(str(folder / DATASET)).portion(0)):
+        return portion.texts, portion.text_pairs
     if method == TEXTS:
-        return load_texts(str(config.texts), config.text_column, config.text_split)[:TIMED]
-    return [SENTENCE] * TIMED
+        return load_texts(str(config.texts), config.text_column, config.text_split)[:TIMED], None
+    return [SENTENCE] * TIMED, None
 
 
 def _programs(config: CompressConfig, student: Path, console: Console) -> tuple[dict[str, dict[str, Any]], list[str]]:
@@ -181,7 +184,12 @@ def _programs(config: CompressConfig, student: Path, console: Console) -> tuple[
 
 
 def _models(
-    config: CompressConfig, stored: Mapping[str, Any], done: Mapping[str, Any], texts: list[str], programs: Mapping[str, Any]
+    config: CompressConfig,
+    stored: Mapping[str, Any],
+    done: Mapping[str, Any],
+    texts: list[str],
+    pairs: list[str] | None,
+    programs: Mapping[str, Any],
 ) -> dict[str, dict[str, Any]]:
     """Return size and time of a call with one text for teacher, student and programs."""
     student = open_student(str(Path(config.to) / STUDENT))
@@ -189,7 +197,8 @@ def _models(
     if stored["teacher"]["identity"] is not None:
         with Console(True) as silent:
             models = {"teacher": open_local(config, silent).teacher} | models
-    measured = size_and_speed(models, texts, batch=1, rounds=ROUNDS, limit=TIMED)
+    pairs = pairs or second_texts(student.kind, len(texts))
+    measured = size_and_speed(models, texts, batch=1, text_pairs=pairs, rounds=ROUNDS, limit=TIMED)
     found = {
         name: {key: row[key] for key in ("parameters", "bytes")} | {"milliseconds": row["milliseconds_per_call"]}
         for name, row in measured.items()

@@ -129,7 +129,9 @@ def move(words: list[Word], _: Vocabulary, draw: random.Random) -> bool:
     places = _places(words)
     if len(places) < 3:
         return False
-    start, end = draw.choice([(a, b) for a in range(len(places)) for b in range(len(places)) if abs(a - b) > 1])
+    start = end = 0
+    while abs(start - end) < 2:
+        start, end = draw.randrange(len(places)), draw.randrange(len(places))
     cores = [words[place].core for place in places]
     cores.insert(end, cores.pop(start))
     for place, core in zip(places, cores, strict=True):

@@ -88,7 +88,7 @@ class PolicyConfig:
     learning_rate: float = setting(1e-3, "Peak learning rate of the policy.", POLICY, above=0)
     lr_scheduler_type: str = setting("linear", "Learning-rate schedule, a name of transformers.", POLICY)
     rollout_size: int = setting(64, "Samples per rollout, rounded to a multiple of the classes.", POLICY, low=4)
-    minibatch_size: int = setting(32, "Samples per optimizer step; divides rollout_size.", POLICY, low=2)
+    minibatch_size: int = setting(32, "Samples per optimizer step, at most (before rollout_size is rounded).", POLICY, low=2)
     num_iterations: int = setting(2, "Passes over each rollout.", POLICY, low=1)
     beta: float = setting(0.05, "Weight of the KL divergence from the untuned LM.", POLICY, low=0)
     entropy_coef: float = setting(0.0, "Weight of the entropy bonus.", POLICY, low=0)

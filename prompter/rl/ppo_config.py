@@ -11,13 +11,17 @@ from trl import GRPOConfig
 
 from distill.common.errors import InputError
 
+MEASURED_SCHEDULES = ("reduce_lr_on_plateau", "greedy")
+"""Learning rates that depend on what is measured, and not on the step alone."""
+
 
 @dataclass
 class PPOConfig(GRPOConfig):
     """Configuration of [`PPOTrainer`]. It takes every field of `trl.GRPOConfig`, too.
 
     Raises:
-        InputError: A field of PPO is out of its range, or `use_vllm` is on. `InputError` is a `ValueError`.
+        InputError: A field of PPO is out of its range, `use_vllm` is on, or the learning rate follows a measured loss.
+            `InputError` is a `ValueError`.
 
     References:
         Schulman et al., *Proximal Policy Optimization Algorithms*, arXiv 1707.06347;
@@ -49,6 +53,11 @@ class PPOConfig(GRPOConfig):
         for name in ("cliprange_value", "critic_learning_rate", "critic_hidden_size"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected a number above 0")
+        if self.lr_scheduler_type in MEASURED_SCHEDULES:
+            raise InputError(
+                f"lr_scheduler_type is '{self.lr_scheduler_type}', which follows a measured loss, but policy and critic have "
+                "losses of their own: choose another one, such as linear or cosine"
+            )
         if self.use_vllm:
             raise InputError(
                 "use_vllm is true, but PPO samples its completions in a loop of its own, which does not use vLLM: leave it "

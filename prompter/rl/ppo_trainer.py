@@ -91,16 +91,22 @@ class PPOTrainer(GRPOTrainer):
         self.critic_optimizer = torch.optim.AdamW(
             self.critic.parameters(), lr=self.args.critic_learning_rate, eps=1e-5, weight_decay=0.0
         )
-        self.critic_scheduler = get_scheduler(
-            self.args.lr_scheduler_type,
-            self.critic_optimizer,
-            num_warmup_steps=0,
-            num_training_steps=max(1, self.args.max_steps),
-        )
         self._adapters = self._base.active_adapters if self._is_peft else None  # those that are trained
         self._sampled: Decoded | None = None  # the present rollout, if its log-probabilities are those that the loss needs
         self._hidden_states: list[Tensor] = []  # one (B, T, H) per pass of the policy, newest last
         self._rewards = torch.empty(0)
+        self._now, self._part = (True, -1), 0  # mode and step, and which of its batches is at hand
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> Any:
+        """Make the policy's schedule, and the critic's: the same without a warm-up."""
+        self.critic_scheduler = get_scheduler(
+            self.args.lr_scheduler_type,
+            self.critic_optimizer,
+            num_warmup_steps=0,
+            num_training_steps=num_training_steps,
+            scheduler_specific_kwargs=dict(self.args.lr_scheduler_kwargs or {}),
+        )
+        return super().create_scheduler(num_training_steps, optimizer)
 
     def _refuse_unsupported(self) -> None:
         """Refuse what would silently be ignored or be wrong.
@@ -136,8 +142,14 @@ class PPOTrainer(GRPOTrainer):
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         # The seed depends on the step and not on earlier draws, so that a resumed run draws the same numbers.
-        with seeded(self.args.seed, "ppo", self.state.global_step):
+        now = (self.model.training, self.state.global_step)
+        self._part, self._now = self._part + 1 if now == self._now else 0, now
+        with seeded(self.args.seed, self._purpose("ppo"), self.state.global_step):
             return super()._prepare_inputs(generation_batch)
+
+    def _purpose(self, name: str) -> str:
+        """Return what random numbers are for: each part of a step that accumulates gradients has its own."""
+        return f"{name} {self._part}" if self._part else name
 
     def _generate_single_turn(
         self, prompt_ids: list[list[int]], images: Any, multimodal_fields: Any, num_generations: int, *args: Any
@@ -162,7 +174,10 @@ class PPOTrainer(GRPOTrainer):
                 top_k=self.top_k or 0,
                 top_p=self.top_p,
                 random=random_generator(
-                    self.args.seed, self._processes.purpose("completions"), self.state.global_step, device=device
+                    self.args.seed,
+                    self._processes.purpose(self._purpose("completions")),
+                    self.state.global_step,
+                    device=device,
                 ),
                 return_hidden_states=self.temperature == 1,
             )
@@ -284,7 +299,8 @@ class PPOTrainer(GRPOTrainer):
             (value_loss / self.current_gradient_accumulation_steps).backward()
             if self.accelerator.sync_gradients:
                 self._processes.sum_gradients(self.critic.parameters(), value_loss)
-                nn.utils.clip_grad_norm_(self.critic.parameters(), self.args.max_grad_norm)
+                if self.args.max_grad_norm:  # 0 and None mean no clipping, as to transformers
+                    nn.utils.clip_grad_norm_(self.critic.parameters(), self.args.max_grad_norm)
                 self.critic_optimizer.step()
                 self.critic_scheduler.step()
                 self.critic_optimizer.zero_grad(set_to_none=True)

@@ -363,6 +363,7 @@ class Distillation:
             **self.config.cost(self._teacher_state()["teacher_calls"]),
             "unusable_answers": self.unusable,
             "held_out_texts": len(self.held_out),
+            "held_out_samples": self.held_out.samples,
             **cut_shares_of(replay, inputs.teacher, students, self.console),
             "students": results,
             "health": health.health(self.looks, self.inputs.targets, agreements),

@@ -82,7 +82,8 @@ def most_confident(batch: SyntheticBatch, share: float) -> SyntheticBatch:
         The selected rows in their order, without rows that have no usable prediction.
     """
     answers, kind = batch.teacher_logits, batch.kind
-    confidence, predicted = answers.max(dim=1).values, kind.group(answers)
+    predicted = kind.group(answers)
+    confidence = kind.confidence(answers, predicted)
     groups = kind.groups(answers.shape[1])
     quota = int(share * len(batch) / groups)
     picked = torch.zeros(len(batch), dtype=torch.bool)

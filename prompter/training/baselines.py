@@ -123,10 +123,11 @@ def _batches(name: str, settings: Settings, models: Models, console: Console) ->
         assert models.labelled is not None
         return labelled_batches(models.labelled, run.budget, len(models.teacher.labels), run.seed, size)
     writer = models.writer
+    sampling = dataclasses.replace(settings.writer, writer_batch_size=writer.config.writer_batch_size)  # as it was found
     if name == "unprompted-hot":
-        writer = writer.sampling(dataclasses.replace(settings.writer, **HOT))
+        writer = writer.sampling(dataclasses.replace(sampling, **HOT))
     if name in (ASKED, SCREENED):
-        writer = writer.sampling(settings.writer)
+        writer = writer.sampling(sampling)
         words = dataclasses.replace(models.policy.config, writes="topic")  # the prompts name the classes, and no subjects
         writer.contexts = Contexts(writer.tokenizer, models.policy.labels, words)
     if name == SCREENED:

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import json
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -73,7 +74,7 @@ class Schedule:
         Raises:
             InputError: The budget is smaller than one rollout.
         """
-        minibatches = max(1, config.rollout_size // config.minibatch_size)
+        minibatches = math.ceil(config.rollout_size / config.minibatch_size)
         group = max(2, round(config.rollout_size / classes))
         while group * classes % (minibatches * processes):
             group += 1

@@ -106,6 +106,8 @@ def test_embeddings_are_held_out_by_their_opening_and_measured_as_embeddings(tmp
     batch = embedded_batch(60, 0, width=16)
     batch.teacher_logits[5] = float("nan")
     later = replace(batch, texts=["later"] * 60)  # another stage of the same samples reads otherwise and is on the same side
+    both = HeldOut(0.4)
+    both.take(batch.select(torch.arange(60).repeat(2)))
     held = HeldOut(0.4)
     rest, rest_later = held.take(batch), held.take(later)
     assert rest.topics == rest_later.topics
@@ -113,6 +115,7 @@ def test_embeddings_are_held_out_by_their_opening_and_measured_as_embeddings(tmp
     kept = [i for i in range(60) if sides[i] and i != 5]
     assert len(rest) == 60 - sum(sides)
     assert len(held) == len(held.embeddings) == len(held.logprobs) == 2 * len(kept) > 20
+    assert len(both) == len(held) and both.samples == len({batch.topics[i] for i in kept})  # stages of a sample are no others
     assert batch.embeddings is not None and batch.lengths is not None
     expected = []
     for index in kept:
@@ -127,7 +130,7 @@ def test_embeddings_are_held_out_by_their_opening_and_measured_as_embeddings(tmp
     held.save(tmp_path / "held")
     other = HeldOut(0.4)
     other.load(tmp_path / "held")
-    assert other.measure(student) == figures
+    assert other.measure(student) == figures and other.samples == held.samples
     assert all(torch.equal(a, b) for a, b in zip(held.embeddings, other.embeddings, strict=True))
     other.take(embedded_batch(60, 1, width=16))
     assert len(other.embeddings) == len(other) > len(held)

@@ -22,12 +22,14 @@ from distill.kinds.found import written
 from distill.kinds.names import GivenKind, fault_of_tags, given_by
 from distill.kinds.tokens import Tokens
 from distill.kinds.words import words_of
+from distill.processes.group import Processes
 from distill.student import load_student
 from distill.teachers.config import Asking
 from distill.teachers.loading import load_teacher
 from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.kinds.test_words import tokenizer
+from tests.distill.processes.two import in_two
 from tests.distill.tiny import CLASS_WORDS, make_tokenizer, random_texts
 
 TAGS = ["O", "B-sea", "I-sea", "B-farm"]
@@ -264,6 +266,23 @@ def test_a_student_learns_from_words_whatever_its_tokenizer(spec: str, tagger: T
     reloaded = load_student(str(tmp_path / "student"), device="cpu")
     assert reloaded.kind == KIND and torch.equal(reloaded.answers(texts), student.answers(texts))
     assert {item["entity"] for item in found} <= set(TAGS)
+
+
+def test_two_processes_make_the_updates_of_one(tagger: TransformersTeacher) -> None:
+    """The loss is a mean over words, so a process with longer texts has the larger part in it."""
+    texts = [" ".join(random_texts(1, i)[0].split()[:1]) if i % 2 else random_texts(1, i)[0] for i in range(16)]
+    batch = judged(tagger, texts)
+
+    def losses(processes: Processes) -> list[float]:
+        student = load_student("bert:layers=1,hidden=32", labels=tagger.labels, teacher=tagger, device="cpu")
+        config = DistillConfig(student_updates=3, student_batch_size=8, student_online_share=0)
+        distiller, found = Distiller(student, config, len(batch), 0, tagger, processes=processes), []
+        distiller.add(batch)
+        for _ in range(3):
+            distiller.update(1, lambda _, loss: found.append(loss))
+        return found
+
+    assert in_two(losses) == [pytest.approx(losses(Processes()), rel=1e-5)] * 2
 
 
 def test_a_stopped_loop_continues_bit_for_bit(tagger: TransformersTeacher, tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """The masked language model that fills gaps: which gaps, and logits at these alone for every family."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import (
     AutoModelForMaskedLM,
+    BatchEncoding,
     BertConfig,
     DistilBertConfig,
     MobileBertConfig,
@@ -64,6 +67,28 @@ def test_filled_pairs_come_back_as_pairs(folder: Path) -> None:
     filler = Filler(str(folder), 64, 0.3, "cpu")
     gaps = filler.gaps(["boat cow", "hay"], ["hay hay", "boat"], random_generator(0, "gaps"))
     assert filler.decode(gaps, gaps.ids[gaps.hidden]) == (["boat cow", "hay"], ["hay hay", "boat"])
+
+
+def test_pairs_come_back_where_the_model_knows_one_token_type(folder: Path, tmp_path: Path) -> None:
+    """RoBERTa's tokenizer gives both texts of a pair the type 0."""
+    shutil.copytree(folder, tmp_path / "roberta")
+    file = tmp_path / "roberta" / "tokenizer.json"
+    saved = json.loads(file.read_text())
+    for part in saved["post_processor"]["pair"]:
+        next(iter(part.values()))["type_id"] = 0
+    file.write_text(json.dumps(saved))
+    filler = Filler(str(tmp_path / "roberta"), 64, 0.3, "cpu")
+    gaps = filler.gaps(["boat cow", "hay"], ["hay hay", "boat"], random_generator(0, "gaps"))
+    assert not gaps.types.any()
+    assert filler.decode(gaps, gaps.ids[gaps.hidden]) == (["boat cow", "hay"], ["hay hay", "boat"])
+
+
+def test_a_tokenizer_that_mixes_the_texts_of_a_pair_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filler = Filler(str(folder), 64, 0.3, "cpu")
+    monkeypatch.setattr(BatchEncoding, "is_fast", False)
+    assert filler.gaps(["boat"], None, random_generator(0, "gaps")).ids.shape == (1, 3)
+    with pytest.raises(InputError, match="masked_lm: its tokenizer does not tell the two texts of a pair apart; use"):
+        filler.gaps(["boat"], ["hay"], random_generator(0, "gaps"))
 
 
 def test_a_model_without_gaps_is_refused(bert_folder: Path) -> None:

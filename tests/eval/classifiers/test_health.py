@@ -15,6 +15,7 @@ from distill.batch import SyntheticBatch
 from distill.held_out import cohen_kappa
 from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.scores import Score
+from distill.kinds.tokens import Tokens
 from eval.classifiers import agreement, health
 
 LABELS = ["no", "yes"]
@@ -54,6 +55,13 @@ def test_kappa_is_that_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     counts = [np.bincount(chosen, minlength=4).tolist() for chosen in (one, other)]
     expected = cohen_kappa_score(one, other, labels=range(4)) if len({*one, *other}) > 1 else 0.0
     assert cohen_kappa(sum(a == b for a, b in pairs), *counts) == pytest.approx(expected)
+
+
+def test_a_round_without_a_word_compares_nothing() -> None:
+    nothing, kind = torch.zeros(2, 1, 3), Tokens(("O", "B-a", "I-a"))
+    empty = SyntheticBatch(["", ""], nothing, torch.full((2,), -1), ["", ""], "prompted", kind=kind)
+    found = health.pooled([health.look(empty, [], nothing)])
+    assert found["texts"] == 2 and "agreement" not in found
 
 
 @given(st.lists(st.floats(0.01, 0.99), min_size=4, max_size=40), st.integers(1, 3))

@@ -9,7 +9,7 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig
-from transformers import GPT2LMHeadModel
+from transformers import GPT2LMHeadModel, SchedulerType
 
 from distill.common.errors import InputError
 from prompter.rl.ppo_config import PPOConfig
@@ -195,10 +195,61 @@ def test_resume_is_bit_identical(tmp_path: Path, lora: bool) -> None:
         assert torch.equal(value, resumed.critic.state_dict()[name]), name
 
 
+def critic_rates(trainer: PPOTrainer) -> list[float]:
+    """The critic's learning rate at each of its steps."""
+    rates: list[float] = []
+    trainer.critic_optimizer.register_step_pre_hook(lambda optimizer, *_: rates.append(optimizer.param_groups[0]["lr"]))
+    trainer.train()
+    return rates
+
+
+def test_the_critic_learns_as_long_as_the_policy_where_epochs_say_how_long(tmp_path: Path) -> None:
+    trainer = bandit_trainer(tmp_path, match_reward, max_steps=-1, num_train_epochs=0.1)
+    rates = critic_rates(trainer)
+    assert len(rates) == trainer.state.global_step > 4
+    expected = np.linspace(trainer.args.critic_learning_rate, 0, len(rates) + 1)[:-1]
+    np.testing.assert_allclose(rates, expected)
+
+
+def test_the_critic_follows_the_arguments_of_the_schedule(tmp_path: Path) -> None:
+    trainer = bandit_trainer(
+        tmp_path, match_reward, lr_scheduler_type="cosine_with_min_lr", lr_scheduler_kwargs={"min_lr_rate": 0.5}
+    )
+    rates = critic_rates(trainer)
+    assert rates[0] == trainer.args.critic_learning_rate and rates[-1] >= rates[0] / 2 and rates == sorted(rates)[::-1]
+
+
+def test_without_clipping_the_critic_learns(tmp_path: Path) -> None:
+    trainer = bandit_trainer(tmp_path, match_reward, max_grad_norm=0.0)
+    trainer.train()
+    assert trainer.critic.value.weight.abs().max() > 0
+
+
+def test_each_part_of_a_step_that_accumulates_gradients_has_its_own_completions(tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    def reward(completions: list[str], **kwargs: object) -> list[float]:
+        seen.append(list(completions))
+        return [float(len(text)) for text in completions]
+
+    changes = {"gradient_accumulation_steps": 4, "steps_per_generation": 1, "num_iterations": 1, "max_steps": 2}
+    bandit_trainer(tmp_path / "a", reward, **changes).train()
+    assert len(seen) == len({tuple(texts) for texts in seen}) == 8
+    first, seen = seen, []
+    bandit_trainer(tmp_path / "b", reward, **changes).train()
+    assert seen == first
+
+
 @pytest.mark.parametrize("field, value", [("gamma", 1.5), ("lam", -0.1), ("cliprange_value", 0.0)])
 def test_config_refuses_what_is_out_of_range(tmp_path: Path, field: str, value: float) -> None:
     with pytest.raises(InputError, match=field):
         ppo_config(tmp_path, **{field: value})
+
+
+@pytest.mark.parametrize("schedule", ["reduce_lr_on_plateau", SchedulerType.GREEDY])
+def test_config_refuses_rates_that_follow_a_measured_loss(tmp_path: Path, schedule: str) -> None:
+    with pytest.raises(InputError, match="lr_scheduler_type is '.*', which follows a measured loss.*: choose another one"):
+        ppo_config(tmp_path, lr_scheduler_type=schedule)
 
 
 def test_config_refuses_vllm_before_anything_is_loaded(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from distill.batch import SyntheticBatch
 from distill.kinds.classes import SINGLE
+from distill.kinds.tokens import Tokens
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.generation.config import PolicyConfig, WriterConfig
@@ -69,6 +70,16 @@ def test_the_surest_of_each_class_are_selected() -> None:
     batch = SyntheticBatch([f"text {i}" for i in range(9)], predictions, torch.full((9,), -1), [""] * 9, "selected-topics")
     assert most_confident(batch, 0.5).texts == ["text 0", "text 1", "text 4", "text 7"]
     assert most_confident(batch, 1.0).texts == ["text 0", "text 1", "text 3", "text 4", "text 5", "text 7"]
+
+
+def test_the_surest_tagged_texts_are_those_of_the_surest_entities() -> None:
+    """Answers about words have a dimension more; the surest text of a type is the one whose entity is surest."""
+    sure = torch.tensor([0.6, 0.9, 0.7, 0.8])
+    outside, entity = torch.tensor([0.98, 0.01, 0.01]), torch.stack([1 - sure - 0.01, sure, torch.full((4,), 0.01)], 1)
+    answers = torch.stack([outside.expand(4, 3), entity], 1).log()
+    names, kind = [f"text {i}" for i in range(4)], Tokens(("O", "B-a", "I-a"))
+    batch = SyntheticBatch(names, answers, torch.full((4,), -1), [""] * 4, "selected-topics", kind=kind)
+    assert most_confident(batch, 1.0).texts == ["text 1", "text 3"]
 
 
 def test_other_baselines_ask_for_no_class() -> None:

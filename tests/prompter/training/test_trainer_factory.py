@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from trl.trainer import grpo_trainer, rloo_trainer
 
 from distill.common.errors import InputError
@@ -49,6 +51,13 @@ def test_a_budget_is_divided_into_whole_rollouts(classes: int, budget: int, expe
             Schedule.of(config, classes, budget)
     else:
         assert Schedule.of(config, classes, budget) == expected
+
+
+@given(st.integers(1, 64), st.integers(2, 300))
+def test_no_minibatch_is_larger_than_asked_for(rollout: int, minibatch: int) -> None:
+    schedule = Schedule.of(PolicyConfig(rollout_size=4 * rollout, minibatch_size=minibatch), 2, 10_000)
+    assert schedule.size % schedule.minibatches == 0 and schedule.size - 4 * rollout < 2 * schedule.minibatches
+    assert schedule.size > 4 * rollout or schedule.size // schedule.minibatches <= minibatch
 
 
 @pytest.mark.parametrize("algorithm", TRAINERS)
