@@ -219,12 +219,16 @@ class CachedTeacher:
         return self._keep(dict(zip(keys, of_each(self._ask(texts, text_pairs)), strict=True)))
 
     def _ask_service(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
-        """Ask a service, and store each answer when it arrives: what was paid for survives a failure of the next one."""
+        """Ask a service, and store each answer when it arrives: what was paid for survives a failure, and an interruption."""
         assert isinstance(self.teacher, Service)
         answers = np.full((len(keys), len(self.labels)), np.nan, np.float32)
-        for rows, part in self.teacher.answers(texts, text_pairs):
+
+        def arrived(rows: list[int], part: Tensor) -> None:
             kept = self._keep({keys[row]: answer for row, answer in zip(rows, part.numpy(), strict=True)})
             answers[rows] = [kept[keys[row]] for row in rows]
+
+        for _ in self.teacher.answers(texts, text_pairs, arrived):
+            pass
         self.teacher.counted(torch.from_numpy(answers))
         return dict(zip(keys, answers, strict=True))
 

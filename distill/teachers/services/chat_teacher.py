@@ -27,7 +27,7 @@ from distill.teachers.probabilities import check_labels
 from distill.teachers.services import label_words
 from distill.teachers.services.connection import REFUSALS, Connection, Reply
 from distill.teachers.services.formats import read_json
-from distill.teachers.services.service import READINGS, Part, Service
+from distill.teachers.services.service import READINGS, Arrived, Part, Service
 
 LOGGER = logging.getLogger("prompter")
 
@@ -94,7 +94,9 @@ class ChatTeacher(Service):
         longest = max(len(label) for label in self.labels)
         self._options: dict[str, Any] = {"temperature": 0, "max_tokens": min(4 + longest // 2, 64)}
 
-    def answers(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Iterator[Part]:
+    def answers(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None, arrived: Arrived | None = None
+    ) -> Iterator[Part]:
         """Yield the answers to texts as they arrive; see `Service.answers`.
 
         The first text is asked alone, to learn what the service allows.
@@ -106,8 +108,8 @@ class ChatTeacher(Service):
             raise InputError(f"teacher: {self.path} is asked about single texts, but pairs of texts were asked.")
         parts = [([row], text) for row, text in enumerate(texts)]
         first = 0 if self._answered else 1
-        yield from self.together(parts[:first], self._row, most=1)
-        yield from self.together(parts[first:], self._row)
+        yield from self.together(parts[:first], self._row, arrived, most=1)
+        yield from self.together(parts[first:], self._row, arrived)
 
     def identity(self) -> dict[str, Any]:
         """Return what the answers depend on: the address with the model's name, and the request."""

@@ -20,7 +20,8 @@ from distill.teachers.names import split_address
 from distill.teachers.probabilities import check_labels
 from distill.teachers.services.connection import REFUSALS, Connection
 from distill.teachers.services.formats import FORMATS, Scores, read_json
-from distill.teachers.services.service import READINGS, Part, Service
+from distill.teachers.services.service import READINGS, Arrived, Part, Service
+from distill.teachers.services.together import Pieces
 
 
 class HttpTeacher(Service):
@@ -79,7 +80,9 @@ class HttpTeacher(Service):
             self.kind = kind_of(given, self.labels)
         check_labels(self.labels, self.kind)
 
-    def answers(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Iterator[Part]:
+    def answers(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None, arrived: Arrived | None = None
+    ) -> Iterator[Part]:
         """Yield the answers to texts as they arrive; see `Service.answers`.
 
         Raises:
@@ -91,7 +94,7 @@ class HttpTeacher(Service):
         inputs = [[text] for text in texts] if pairs is None else [list(pair) for pair in pairs]
         parts = [range(start, min(start + self.batch_size, len(inputs))) for start in range(0, len(inputs), self.batch_size)]
         asked = [(list(part), [inputs[row] for row in part]) for part in parts]
-        yield from self.together(asked, self._part)
+        yield from self.together(asked, self._part, arrived)
 
     def identity(self) -> dict[str, Any]:
         """Return what the answers depend on: the address, and the model that the service names."""
@@ -107,20 +110,23 @@ class HttpTeacher(Service):
             return {}
         return {name: str(said[name]) for name in ("model_id", "model_sha", "id", "root") if said.get(name)}
 
-    def _part(self, inputs: list[list[str]]) -> Tensor:
-        rows, problem = self._rows(inputs)
+    def _part(self, inputs: list[list[str]]) -> Tensor | Pieces[list[list[str]]]:
+        asked = self._ask(inputs)
+        if asked is None:  # each half counts by itself, so that what one has answered survives a failure of the other
+            half = len(inputs) // 2
+            return Pieces([(slice(None, half), inputs[:half]), (slice(half, None), inputs[half:])])
+        rows, problem = self._rows(*asked)
         predictions, bad_rows = self.kind.read(rows)
         self._problem = self._problem or problem or bad_rows
         return predictions
 
-    def _rows(self, inputs: list[list[str]]) -> tuple[np.ndarray, str]:
+    def _rows(self, predictions: list[Scores | None], problem: str) -> tuple[np.ndarray, str]:
         """Return (N, K) float64 probabilities, NaN where there are none, and what was wrong.
 
         Raises:
-            InputError: See `_ask`; or the first answer has other labels than the given ones.
+            InputError: The first answer has other labels than the given ones.
         """
-        predictions, problem = self._ask(inputs)
-        rows = np.full((len(inputs), len(self.labels)), np.nan)
+        rows = np.full((len(predictions), len(self.labels)), np.nan)
         for row, answer in zip(rows, predictions, strict=True):
             if answer is None:
                 continue
@@ -138,7 +144,9 @@ class HttpTeacher(Service):
         return rows, problem
 
     def _ask_for_labels(self) -> list[str]:
-        [answer], problem = self._ask([["A text."] * self.kind.texts])
+        asked = self._ask([["A text."] * self.kind.texts])
+        assert asked is not None  # one text has no halves
+        [answer], problem = asked
         self.queries += 1
         if not answer:
             raise InputError(
@@ -147,8 +155,8 @@ class HttpTeacher(Service):
             )
         return sorted(answer)
 
-    def _ask(self, inputs: list[list[str]]) -> tuple[list[Scores | None], str]:
-        """Return the scores of each input, None where there are none, and what was wrong.
+    def _ask(self, inputs: list[list[str]]) -> tuple[list[Scores | None], str] | None:
+        """Return the scores of each input, None where there are none, and what was wrong; None for smaller portions, please.
 
         Raises:
             InputError: The service cannot be reached, keeps failing, or answers with a status that another request would not
@@ -159,9 +167,7 @@ class HttpTeacher(Service):
             reply = self._line.post(self.format.request(inputs, self.model))
             body, problem = reply.body, reply.problem
             if reply.status in REFUSALS and len(inputs) > 1:
-                half = len(inputs) // 2
-                (first, first_problem), (second, second_problem) = self._ask(inputs[:half]), self._ask(inputs[half:])
-                return first + second, first_problem or second_problem
+                return None
             if reply.status in REFUSALS:
                 hint = "" if self.named or self._understood else OTHER_FORMATS
                 return [None], f"HTTP {reply.status}{self._line.quoted(body, ': ')}{hint}"

@@ -11,13 +11,16 @@ from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
 from distill.teachers.probabilities import count
 from distill.teachers.services.connection import Connection
-from distill.teachers.services.together import together
+from distill.teachers.services.together import Pieces, together
 
 # How often to ask where the answer cannot be read (cut off, not JSON, a wrong count).
 READINGS = 3
 
 Part = tuple[list[int], Tensor]
 """Numbers of texts, and their answers, (N, C)."""
+
+Arrived = Callable[[list[int], Tensor], None]
+"""Gets such a part when it arrives, in the thread that asked for it; one call at a time."""
 
 
 class Service(ABC):
@@ -60,8 +63,15 @@ class Service(ABC):
         return self.counted(predictions)
 
     @abstractmethod
-    def answers(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Iterator[Part]:
+    def answers(
+        self, texts: Sequence[str], text_pairs: Sequence[str] | None = None, arrived: Arrived | None = None
+    ) -> Iterator[Part]:
         """Yield the answers to texts as they arrive, so that none is lost if a later one fails. Count nothing.
+
+        Args:
+            texts: N texts.
+            text_pairs: Their second texts, for pairs.
+            arrived: Gets each part too, also those that arrive after an interruption, when nothing is yielded any more.
 
         Raises:
             InputError: The service cannot be reached or keeps failing, another model answers, or pairs were asked of one that
@@ -81,12 +91,19 @@ class Service(ABC):
         problem, self._problem = self._problem, ""
         return count(self, predictions, problem)
 
-    def together(self, parts: Sequence[tuple[list[int], Any]], ask: Callable[[Any], Tensor], most: int = 0) -> Iterator[Part]:
+    def together(
+        self,
+        parts: Sequence[tuple[list[int], Any]],
+        ask: Callable[[Any], Tensor | Pieces[Any]],
+        arrived: Arrived | None,
+        most: int = 0,
+    ) -> Iterator[Part]:
         """Ask parts at the same time, and yield each answer when it arrives; see `together`.
 
         Args:
             parts: Numbers of texts, and what `ask` gets for them.
-            ask: Returns the answers to a part, (N, C).
+            ask: Returns the answers to a part, (N, C), or the pieces in which it has to be asked.
+            arrived: See `answers`.
             most: Requests at the same time; 0 for the service's.
         """
-        return together(parts, ask, most or self.concurrency, self._line.pace)
+        return together(parts, ask, most or self.concurrency, self._line.pace, arrived)

@@ -1,12 +1,15 @@
 """The HTTP teacher against a real server on this machine, which misbehaves when a test tells it to."""
 
+import signal
 import socket
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from hypothesis import strategies as st
 from distill.common.errors import InputError
 from distill.teachers.base import Teacher
 from distill.teachers.loading import load_teacher
+from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.services import connection
 from distill.teachers.services.http_teacher import HttpTeacher
 from tests.distill.service import Service, cut_off, dropped, fine, not_json, reply, saying, share, slow
@@ -349,3 +353,40 @@ def test_info_names_the_model_where_the_service_tells(service: Service) -> None:
     assert teacher.info() == {"model_id": "org/model", "model_sha": "abc"}
     service.info = ["something", "else"]
     assert teacher.info() == {}
+
+
+def test_what_a_piece_was_answered_is_kept_where_a_later_piece_fails(service: Service, tmp_path: Path) -> None:
+    def singly(handler: BaseHTTPRequestHandler, inputs: list) -> None:
+        if len(inputs) > 1:
+            reply(handler, 413, {"error": "batch too large"})
+        elif fails and sum(len(asked) == 1 for asked in service.requests) > 20:
+            reply(handler, 401, {"error": "quota"})
+        else:
+            fine(handler, inputs)
+
+    fails, service.always, texts = True, singly, [f"{i:03}" for i in range(32)]
+    with pytest.raises(InputError, match="HTTP 401: .*quota"):
+        CachedTeacher(connect(service, concurrency=1), tmp_path / "a.sqlite", print)(texts)
+    fails = False
+    again = CachedTeacher(connect(service), tmp_path / "a.sqlite", print)
+    assert_right(again(texts), texts)
+    assert again.asked == 12
+    singles = Counter(inputs[0][0] for inputs in service.requests if len(inputs) == 1)
+    assert sorted(singles.values()) == [1] * 31 + [2]  # the one that failed
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="signals to a thread are POSIX")
+def test_what_is_under_way_at_an_interruption_is_kept(service: Service, tmp_path: Path) -> None:
+    def interrupting(handler: BaseHTTPRequestHandler, inputs: list) -> None:
+        if len(service.requests) == 4:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        slow(handler, inputs)
+
+    service.always, texts = interrupting, [f"{i:03}" for i in range(40)]
+    with pytest.raises(KeyboardInterrupt):
+        CachedTeacher(connect(service, batch_size=2, concurrency=4), tmp_path / "a.sqlite", print)(texts)
+    assert len(service.texts) == 8
+    service.always = None
+    again = CachedTeacher(connect(service), tmp_path / "a.sqlite", print)
+    assert_right(again(texts), texts)
+    assert again.asked == 32 and sorted(service.texts) == texts  # no text was sent twice
