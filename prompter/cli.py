@@ -15,8 +15,10 @@ from types import ModuleType
 from typing import Any
 
 from distill.common.errors import InputError, WorthlessError, did_you_mean
+from distill.common.settings import small_scheme
 from distill.common.terminal import one_line, printable
 from distill.processes.launch import launched, may_speak, refuse_launcher
+from distill.teachers.names import teacher_name
 from prompter import __version__
 from prompter.runtime.interrupt import exit_status, handled, stop_now
 from prompter.runtime.parser import Parser, normalised, placed
@@ -133,10 +135,25 @@ def _run(arguments: list[str]) -> int:
         status = None
     if status is not None:
         return status
-    again = shlex.join(["prompter", *arguments, *(flag for flag in go_on or [] if flag not in arguments)])
+    words = [*arguments, *(flag for flag in go_on or [] if flag not in arguments)]
+    shown = [without_query(word) for word in words]
+    again = shlex.join(["prompter", *shown])
+    if shown != words:  # it may hold a key
+        again += " (with the '?...' of the address, which is not shown)"
     with_launcher = " (with the same launcher)" if launched() > 1 else ""
     _say(f"Stopped. Go on with{with_launcher}: {printable(again)}")
     return exit_status()
+
+
+def without_query(word: str) -> str:
+    """Return a word of a command line as it may be shown: the address of a service loses its query, which may hold a key.
+
+    Examples:
+        >>> without_query("--teacher=https://host/predict?key=secret"), without_query("https://host/v1?key=secret#model")
+        ('--teacher=https://host/predict', 'https://host/v1#model')
+    """
+    flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    return flag + equals + teacher_name(small_scheme(value))
 
 
 def _say(line: str) -> None:

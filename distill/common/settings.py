@@ -312,11 +312,21 @@ def _scalar(item: dataclasses.Field, value: Any) -> Any:
         if kind is float:
             return _number(value)
         text = _text(value)
-        return os.path.expanduser(text) if item.metadata["path"] else text
+        return small_scheme(os.path.expanduser(text)) if item.metadata["path"] else text
     except (ValueError, OverflowError):
         names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
         remedy = ": put quotes around it" if kind is str and (value is None or isinstance(value, bool)) else ""
         raise InputError(f"{item.name} is {value!r}, expected {names.get(kind, 'text')}{remedy}") from None
+
+
+def small_scheme(text: str) -> str:
+    """Return an address with its scheme in small letters, which mean the same (RFC 3986, 3.1); other text unchanged.
+
+    Examples:
+        >>> small_scheme("HTTPS://Host/Predict"), small_scheme("Models/Teacher")
+        ('https://Host/Predict', 'Models/Teacher')
+    """
+    return re.sub(r"^([A-Za-z]+\+)?https?://", lambda match: match[0].lower(), text, flags=re.IGNORECASE)
 
 
 def _switch(value: Any) -> bool:

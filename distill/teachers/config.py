@@ -96,10 +96,10 @@ class TeacherSettings:
         return asked | {"teacher_price": self.teacher_price, "money_spent": round(calls * self.teacher_price / 1000, 6)}
 
     def spent(self, calls: int) -> str:
-        """Return a line about the cost, "" where there is no price."""
+        """Return a line about the cost of this call of the command, "" where there is no price."""
         if not self.teacher_price:
             return ""
-        return f"{calls:,} texts were sent to the teacher; spent {self.cost(calls)['money_spent']:,.2f}."
+        return f"{calls:,} texts were sent to the teacher in this call; spent {self.cost(calls)['money_spent']:,.2f}."
 
     def asking(self, task: str | None = None) -> Asking:
         """Return how the teacher is asked, where a text is `task`.

@@ -22,7 +22,7 @@ from distill.portable.exported import ExportedClassifier
 from distill.portable.formats import find_program
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.config import Asking
-from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, split_address
+from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, fault_of_address, split_address
 from distill.teachers.prediction_cache import AnyTeacher
 from distill.teachers.probabilities import check_labels
 from distill.teachers.services.chat_teacher import ChatTeacher
@@ -67,6 +67,8 @@ def load_teacher(
         if not own:
             raise InputError(f"teacher: a file names the function {spec}, which is never run: give --teacher yourself")
         return CallableTeacher(spec, labels, asking.kind)
+    if (fault := fault_of_address(spec)) and not Path(spec).exists():
+        raise InputError(f"{field}: '{spec.partition('?')[0]}' {fault}.")
     teacher: TransformersTeacher | ExportedClassifier
     if find_program(spec):
         teacher = ExportedClassifier(spec, field, max_length, asking.kind)

@@ -42,6 +42,27 @@ def split_address(url: str) -> tuple[str, str, str]:
     return service, address, model
 
 
+def fault_of_address(name: str) -> str:
+    """Return what is wrong with a name that is meant as the address of a service but is none, or "".
+
+    Examples:
+        >>> fault_of_address("127.0.0.1:8080/predict")
+        'is no address: write http://127.0.0.1:8080/predict'
+        >>> fault_of_address("https:/host/predict"), fault_of_address("models/teacher")
+        ('is no address: write https://host/predict', '')
+    """
+    if name.startswith(URL_SCHEMES):
+        return ""
+    if re.match(r"[\w.-]+:\d+(/|$)", name):
+        return f"is no address: write http://{name.partition('?')[0]}"
+    begun = re.match(r"((\w+)\+)?(https?):/*", name, re.IGNORECASE)
+    if begun is None:
+        return ""
+    if begun[2] and begun[2].lower() not in SERVICES:
+        return f"names no format of a service: expected {', '.join(f'{form}+' for form in SERVICES)} or nothing before http"
+    return f"is no address: write {(begun[1] or '') + begun[3].lower()}://{name[begun.end() :].partition('?')[0]}"
+
+
 LONGEST_NAME, LONGEST_PART = 2000, 255
 """Most bytes of a stored name, and of a part of it between two slashes: what file systems can look up."""
 

@@ -61,6 +61,9 @@ class CachedTeacher:
         patience: Seconds to wait for another process that is writing.
         name: Its identity, where that is known already; see `identity`.
 
+    Raises:
+        InputError: The teacher is a service that does not say which model it serves, because it cannot be reached or fails.
+
     Attributes:
         kind: What its answers are.
         teacher: The teacher itself, for code that needs its weights.
@@ -89,6 +92,8 @@ class CachedTeacher:
         try:
             name = name or identity(teacher)
         except (ValueError, OSError) as error:  # the hub raises a ValueError for a folder that is gone
+            if isinstance(teacher, Service):  # it is down: without its stored answers, all would be paid for again
+                raise
             notice(f"The teacher's answers are not kept: {error}. The run continues without a cache.")
             return
         self._open = partial(StoredAnswers, Path(file), name, len(teacher.labels), patience, teacher.kind.of_words)

@@ -163,6 +163,7 @@ class BackendSettings:
         "What the frozen writer runs on: transformers, vllm (on this machine), or a server with a completions endpoint, "
         "http(s)://HOST/v1#MODEL; default MODEL: the generator's name.",
         WRITER,
+        path=True,
     )
 
 

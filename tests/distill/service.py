@@ -85,6 +85,7 @@ class Service:
     def __init__(self, form: str = "tei") -> None:
         path, read, dress = FORMS[form]
         self.script: list[Callable] = []
+        self.get_script: list[Callable] = []
         self.always: Callable | None = None
         self.requests: list[list[list[str]]] = []
         self.tokens: list[str | None] = []
@@ -103,6 +104,9 @@ class Service:
             def log_message(self, *arguments: object) -> None: ...
 
             def do_GET(self) -> None:
+                if service.get_script:
+                    service.get_script.pop(0)(self, [])
+                    return
                 found = self.path in ("/info", "/v1/models") and service.info is not None
                 reply(self, 200 if found else 404, service.info if found else {})
 

@@ -98,3 +98,20 @@ def test_a_broken_pipe_while_a_verb_runs(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr("prompter.cli._run", fails)
     assert main(["tasks", "ls"]) == 141
     assert capsys.readouterr().err == ""
+
+
+def test_a_stopped_command_is_shown_without_the_key_in_an_address(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(values: dict) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command("label"), "run", stopped)
+    begun = ["label", "--texts", "t?.txt", "--to", "out"]
+    main([*begun, "--teacher", "HTTPS://host/predict?key=hidden"])
+    main([*begun, "--teacher=vllm+https://host/classify?key=hidden#model"])
+    first, second = capsys.readouterr().err.splitlines()
+    shown = "Stopped. Go on with: prompter label --texts 't?.txt' --to out"
+    note = " (with the '?...' of the address, which is not shown)"
+    assert first == f"{shown} --teacher https://host/predict{note}"
+    assert second == f"{shown} '--teacher=vllm+https://host/classify#model'{note}"

@@ -1,8 +1,9 @@
 """The line to a service: address, token, retries, pauses, and what is said when it fails.
 
-A temporary failure (HTTP 429 and 5xx, timeouts, dropped connections) is asked again with growing pauses, and stops the run
-when it persists. Where a service says with `Retry-After` how long to wait (429 and 503), every request waits so long, and the
-waiting does not count as a failure. We write this loop by hand, because urllib3's waits in one thread only and without a word.
+A temporary failure (HTTP 408, 409, 425, 429 and 5xx, timeouts, dropped connections) is asked again with growing pauses, and
+stops the run when it persists. Where a service says with `Retry-After` how long to wait (429 and 503), every request waits so
+long, and the waiting does not count as a failure. We write this loop by hand, because urllib3's waits in one thread only and
+without a word.
 """
 
 import json
@@ -11,12 +12,14 @@ import os
 import random
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, unquote_plus, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 
 from distill.common.errors import InputError
 from distill.teachers.services.pace import Pace, seconds_to_wait
@@ -29,6 +32,9 @@ EXAMPLES = {"teacher": "http://host:8080/predict", "writer": "http://host:8000/v
 # A server answers with one of these where it refuses some texts but may accept others.
 REFUSALS = {400, 413, 422, 424}
 
+TEMPORARY = {408, 409, 425, 429}
+"""Statuses below 500 that another request may change: too slow, in conflict with another one, too early, too many."""
+
 LONGEST_ANSWER = 64 * 2**20
 """Most bytes that are read of one answer. 32 texts and 10,000 classes need about 20 MiB."""
 
@@ -38,11 +44,15 @@ LONGEST_WAIT = 900.0
 SHORTEST_NOTED = 2.0
 """Pauses of this many seconds are said."""
 
+SHORTEST_SECRET = 4
+"""A value in the query of an address that is shorter than this is no key, and may stand in messages."""
+
 HTTP_REMEDIES = {
     401: "set the environment variable {token} to the service's token",
     403: "set the environment variable {token} to a token that may use the service",
     404: "give the full address, such as {example}",
     405: "give the address that takes POST requests, such as {example}",
+    501: "give the address that takes POST requests, such as {example}",
 }
 
 AGAIN = "start again (a begun run: with --resume)"
@@ -111,16 +121,29 @@ class Connection:
         self._retries = retries
         self._backoff = backoff
         self._session = _session(self.token, send_token, concurrency)
+        self._secrets = _secrets(address, self.token)
 
     def get(self, relative: str) -> Any:
-        """Return the JSON at an address relative to the service's, or None where there is none."""
+        """Return the JSON at an address relative to the service's, or None where the service has none there.
+
+        What it says decides which stored answers count, so a failure that passes must not look as if it said nothing.
+
+        Raises:
+            InputError: As `post`; but a service that keeps answering HTTP 500 here may work elsewhere, and has none.
+        """
+        self.pace.start()
+        address = urljoin(self.path, relative)
+        for _ in range(1 + self._retries):
+            reply = self._replied(lambda: self._session.get(address, **self._sending), settled=500)
+            if not reply.problem:
+                break
+        if reply.status == 500:
+            LOGGER.warning(
+                "%s: %s keeps answering HTTP 500, so which model answers is not known and not checked.", self.role, address
+            )
         try:
-            with self._session.get(
-                urljoin(self.path, relative), timeout=self._timeout[0], allow_redirects=False, stream=True
-            ) as response:
-                body = self._body(response)
-                return json.loads(body) if response.status_code == 200 else None
-        except (requests.RequestException, ValueError, RecursionError):
+            return json.loads(reply.body) if reply.status == 200 else None
+        except (ValueError, RecursionError):
             return None
 
     def post(self, payload: Any) -> Reply:
@@ -130,11 +153,20 @@ class Connection:
             InputError: The service cannot be reached, keeps failing, or asks to wait too long.
             StoppedError: The pace was stopped.
         """
+        return self._replied(lambda: self._session.post(self._address, json=payload, **self._sending))
+
+    def _replied(self, send: Callable[[], requests.Response], settled: int = 0) -> Reply:
+        """Send a request until there is a reply that is no temporary failure, or is `settled` to the end.
+
+        Raises:
+            InputError: See `post`.
+            StoppedError: The pace was stopped.
+        """
         failures, waited = 0, 0.0
         while True:
             self.pace.wait()
-            reply, pause, failure = self._try(payload)
-            if reply is not None:
+            reply, pause, failure = self._try(send)
+            if reply is not None and not failure:
                 return reply
             if pause:
                 waited += pause
@@ -144,6 +176,8 @@ class Connection:
                 continue
             failures += 1
             if failures > self._retries:
+                if reply is not None and reply.status == settled:
+                    return reply
                 times = f"{failures} times in a row"
                 if failure.startswith("HTTP "):
                     raise InputError(
@@ -171,42 +205,51 @@ class Connection:
                 f"give --{self.role} yourself"
             )
         if reply.location:
-            remedy = f"it redirects to {self.quoted(reply.location)}, which is not followed; give the final address"
+            location = self.quoted(reply.location.partition("?")[0])  # it may carry on the query, and with it a key
+            remedy = f"it redirects to {location}, which is not followed; give the final address"
         raise InputError(f"{self.role}: {self.path} answered HTTP {reply.status}{self.quoted(reply.body, ': ')}; {remedy}.")
 
     def quoted(self, said: str | bytes, before: str = "") -> str:
-        """Return what a server said: short, on one line, and without the token."""
+        """Return what a server said: short, on one line, and without the token and the query of the address."""
         text = said[:100_000].decode("utf-8", "replace") if isinstance(said, bytes) else said[:100_000]
-        if self.token:
-            text = text.replace(self.token, "***")
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
         text = " ".join(text.split())
         return f"{before}{text[:200]}" if text else ""
 
-    def _try(self, payload: Any) -> tuple[Reply | None, float, str]:
+    @property
+    def _sending(self) -> dict[str, Any]:
+        """How requests are sent, whichever they are."""
+        return {"timeout": self._timeout, "allow_redirects": False, "stream": True}
+
+    def _try(self, send: Callable[[], requests.Response]) -> tuple[Reply | None, float, str]:
         """Send one request once.
 
         Returns:
-            The reply, or None after a temporary failure; the seconds that the service asks to wait; and what failed.
+            The reply, or None where there is none; the seconds that the service asks to wait; and what failed for now, or "".
+
+        Raises:
+            InputError: The libraries cannot read the address.
         """
         try:
-            response = self._session.post(
-                self._address, json=payload, timeout=self._timeout, allow_redirects=False, stream=True
-            )
-        except requests.RequestException as error:
+            response = send()
+        except requests.exceptions.InvalidURL as error:
+            raise self._unreadable(error) from error
+        except (requests.RequestException, HTTPError) as error:  # requests lets some errors of urllib3 pass
             reason = getattr(error.args[0], "reason", error) if error.args else error  # the library's text has the address
             return None, 0.0, self.quoted(str(reason))
         with response:
             try:
                 body, problem = self._body(response), ""
-            except requests.RequestException as error:
+            except (requests.RequestException, HTTPError) as error:
                 body, problem = (
                     b"",
                     str(error) if isinstance(error, _TooLongError) else "an answer that is cut off or not JSON",
                 )
         status = response.status_code
-        if status == 429 or status >= 500:
+        if status in TEMPORARY or (status >= 500 and status != 501):  # 501: it never takes such requests
             pause = seconds_to_wait(response.headers.get("Retry-After")) if status in (429, 503) else None
-            return None, pause or 0.0, f"HTTP {status}{self.quoted(body, ': ')}"
+            return Reply(status, body), pause or 0.0, f"HTTP {status}{self.quoted(body, ': ')}"
         location = response.headers["Location"] if response.is_redirect else ""
         return Reply(status, body, problem, location), 0.0, ""
 
@@ -226,6 +269,11 @@ class Connection:
             if time.monotonic() > deadline:
                 raise requests.ReadTimeout
         return b"".join(parts)
+
+    def _unreadable(self, error: Exception) -> InputError:
+        return InputError(
+            f"{self.role}: {self.path} is no address ({self.quoted(str(error))}); expected {EXAMPLES[self.role]}."
+        )
 
     def _check_wait(self, pause: float, waited: float, failure: str) -> None:
         if pause > LONGEST_WAIT:
@@ -250,21 +298,41 @@ def _checked_address(url: str, role: str) -> str:
     """Return the address without its query, for messages.
 
     Raises:
-        InputError: There is no host, the port is not a number, or there are credentials, which would get into logs and files.
+        InputError: There is no host, or none that can be; the port is not a number; or there are credentials, which would get
+            into logs and files.
     """
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
-    except ValueError:
+        (host or "").encode("idna")  # as the libraries do it, which say less
+    except ValueError:  # that of a part of a name that is empty or too long, too
         host = None
     if not host:
-        raise InputError(f"{role}: the URL has no host, or its port is not a number; expected {EXAMPLES[role]}.")
+        raise InputError(
+            f"{role}: the URL has no host, or none that can be, or its port is not a number; expected {EXAMPLES[role]}."
+        )
     if "@" in parts.netloc:
         raise InputError(
             f"{role}: the URL of {host} holds a user name or password; leave them out and set the environment variable "
             f"{_variables(role)[0]} to the service's bearer token."
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
+
+
+def _secrets(address: str, token: str) -> list[str]:
+    """Return what messages must not show: the token, the query of the address, and what its parts say; the longest first.
+
+    Examples:
+        >>> _secrets("http://host/predict?key=s%2Bcret&v=1", "")
+        ['key=s%2Bcret&v=1', 'key=s+cret&v=1', 'key=s%2Bcret', 'key=s+cret', 's%2Bcret', 's+cret', 'v=1']
+    """
+    query = urlsplit(address).query
+    pairs = query.split("&")
+    parts = [part for part in (query, *pairs) if "=" in part] + [pair.partition("=")[2] or pair for pair in pairs]
+    said = [*filter(None, [token]), *(part for part in parts if "=" in part or len(part) >= SHORTEST_SECRET)]
+    # Servers and libraries write them decoded, or encoded in another way.
+    forms = {form for part in said for form in (part, unquote_plus(part), quote(part, safe="=&%"))}
+    return sorted(forms, key=lambda form: (-len(form), form))
 
 
 def _token(role: str) -> str:

@@ -52,6 +52,7 @@ FIELD = {item.name: item for item in fields(Example)}
         ("place", "here", "here"),
         ("place", "~/here", "/home/someone/here"),
         ("place", "~", "/home/someone"),
+        ("place", "vllm+HTTPS://Host/P", "vllm+https://Host/P"),
         ("place", "a/~/b", "a/~/b"),
         ("labels", ["~/here", "~"], ["~/here", "~"]),
         ("count", "010", 10),

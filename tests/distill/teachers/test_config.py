@@ -30,7 +30,7 @@ def test_without_a_price_nothing_is_said() -> None:
     assert TeacherSettings().cost(1000) == {"teacher_calls": 1000} and TeacherSettings().spent(1000) == ""
     priced = TeacherSettings(teacher_price=2.0)
     assert priced.cost(0) == {"teacher_calls": 0, "teacher_price": 2.0, "money_spent": 0.0}
-    assert priced.spent(1500) == "1,500 texts were sent to the teacher; spent 3.00."
+    assert priced.spent(1500) == "1,500 texts were sent to the teacher in this call; spent 3.00."
 
 
 def test_how_a_teacher_is_asked() -> None:

@@ -32,3 +32,19 @@ def test_existing_folder_wins_over_a_callable(bert_folder: Path, tmp_path: Path,
     monkeypatch.chdir(tmp_path)
     shutil.copytree(bert_folder, tmp_path / "models:teacher")
     assert isinstance(load_teacher("models:teacher", "cpu"), TransformersTeacher)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("127.0.0.1:8080/predict?key=hidden", "teacher: '127.0.0.1:8080/predict' is no address: write http://127.0.0.1:8080/predict"),
+        ("localhost:8080", "write http://localhost:8080"),
+        ("http:/host/predict", "write http://host/predict"),
+        ("vllm+HTTPS:/host/classify", "write vllm[+]https://host/classify"),
+        ("triton+http://host/predict", "names no format of a service: expected tei[+], endpoint[+], vllm[+], openai[+] or"),
+    ],
+)  # fmt: skip
+def test_what_was_meant_as_an_address_is_said(name: str, said: str) -> None:
+    with pytest.raises(InputError, match=said) as failure:
+        load_teacher(name)
+    assert "hidden" not in str(failure.value)

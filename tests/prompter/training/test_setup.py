@@ -98,7 +98,7 @@ def test_a_language_model_can_be_the_teacher_and_is_asked_alike_later(
         "long",
     ]
     assert main(["export", str(run), *map(str, line), "--batch_size", "8", "--teacher_price", "1000"]) == 0
-    assert "texts were sent to the teacher; spent" in " ".join(capsys.readouterr().out.split())
+    assert "texts were sent to the teacher in this call; spent" in " ".join(capsys.readouterr().out.split())
     assert all(
         payload["messages"][0]["content"].startswith("The text below is a line.") for payload in service.payloads[asked:]
     )

@@ -16,6 +16,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from urllib3.exceptions import LocationParseError
 
 from distill.common.errors import InputError
 from distill.teachers.base import Teacher
@@ -112,6 +113,9 @@ def test_any_texts_in_any_portions(good_service: Service, texts: list[str], batc
         dropped,
         saying("busy", 503),
         saying("slowly", 429),
+        saying("too late", 408),
+        saying("in conflict", 409),
+        saying("too early", 425),
         saying("", 500),
         cut_off,
         not_json,
@@ -141,6 +145,7 @@ def test_retry_after_is_heeded(service: Service) -> None:
         (dropped, r"cannot be reached .*4 times in a row; check the address"),
         (slow, r"cannot be reached .*timed out.*4 times in a row"),
         (saying("", 404), "HTTP 404.*give the full address"),
+        (saying("no such method", 501), "HTTP 501.*give the address that takes POST requests"),
         (saying("", 401), "HTTP 401.*set the environment variable PROMPTER_TEACHER_TOKEN"),
         (
             saying("", 302, Location="http://elsewhere.test/predict"),
@@ -295,10 +300,38 @@ def test_a_model_that_classifies_nothing_is_refused_at_once(service: Service) ->
         connect(service, None)
 
 
-@pytest.mark.parametrize("url", ["http://", "http:///predict", "http://host:port/predict"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://",
+        "http:///predict",
+        "http://host:port/predict",
+        "http://a..b/predict",
+        f"http://{'a' * 64}.com/predict?key=hidden",
+    ],
+)
 def test_addresses_that_are_none(url: str) -> None:
-    with pytest.raises(InputError, match="no host"):
+    with pytest.raises(InputError, match="no host") as failure:
         load_teacher(url)
+    assert "hidden" not in str(failure.value)
+
+
+@pytest.mark.parametrize("url", ["http://*.x/predict?key=hidden", "http://two words/predict?key=hidden"])
+def test_addresses_that_the_libraries_cannot_read_are_not_tried_again(url: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(InputError, match=r"is no address \(.*\); expected http://host:8080/predict") as failure:
+        HttpTeacher(url, ["a", "b"], backoff=9.0)(["a"])
+    assert "hidden" not in str(failure.value) and time.monotonic() - started < 5
+
+
+def test_an_error_of_urllib3_is_a_failure_like_others(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*arguments: object, **settings: object) -> None:
+        raise LocationParseError("elsewhere")
+
+    teacher = connect(service)
+    monkeypatch.setattr(teacher._line._session, "post", failing)
+    with pytest.raises(InputError, match="cannot be reached .*elsewhere.* 4 times in a row"):
+        teacher(["a"])
 
 
 def test_credentials_in_the_address_are_refused_and_not_repeated() -> None:
@@ -336,6 +369,26 @@ def test_the_token_reaches_the_service_and_nothing_else(
     other.close()
 
 
+def test_the_query_of_the_address_is_sent_and_not_shown(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    teacher = HttpTeacher(f"{service.url}?key=hid%2Bden&v=1", ["long", "short"], backoff=0.001, retries=1)
+    page = "<pre>Cannot POST /predict?key=hid%2Bden&amp;v=1, that is hid+den, v=1</pre>"
+    for trouble in (
+        saying(page.encode(), 404),
+        saying(page.encode(), 503),
+        saying(page.encode(), 429, **{"Retry-After": "4000"}),
+        saying("", 308, Location="https://elsewhere.test/hid+den/predict?key=hid%2Bden&v=1"),
+    ):
+        service.always = trouble
+        with pytest.raises(InputError, match=r"\*\*\*") as failure:
+            teacher(["a"])
+        assert "den" not in str(failure.value) and "v=1" not in str(failure.value)
+    service.always = saying(page.encode())
+    with pytest.raises(InputError, match=r"unusable .*\*\*\*") as failure:
+        teacher(["a"] * 64)
+    assert "den" not in str(failure.value) + caplog.text.replace("hidden", "")
+    assert set(service.paths) == {"/predict?key=hid%2Bden&v=1"}
+
+
 def test_a_token_that_cannot_stand_in_a_header_is_refused_and_not_repeated(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +406,49 @@ def test_info_names_the_model_where_the_service_tells(service: Service) -> None:
     assert teacher.info() == {"model_id": "org/model", "model_sha": "abc"}
     service.info = ["something", "else"]
     assert teacher.info() == {}
+
+
+@pytest.mark.parametrize(
+    "trouble", [saying("loading", 503), saying("", 500), saying("slowly", 429), saying("", 408), dropped, cut_off, slow]
+)
+def test_a_model_that_is_not_named_for_a_moment_is_asked_for_again(
+    service: Service, trouble: Callable, tmp_path: Path
+) -> None:
+    service.info = {"model_id": "m", "model_sha": "abc"}
+    CachedTeacher(connect(service), tmp_path / "a.sqlite", print)(["a", "b"])
+    service.get_script = [trouble, trouble]
+    again = CachedTeacher(connect(service, timeout=0.2), tmp_path / "a.sqlite", print)
+    assert_right(again(["a", "b"]), ["a", "b"])
+    assert (again.asked, len(service.texts)) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"), [(saying("loading", 503), "HTTP 503: .*loading"), (dropped, "cannot be reached")]
+)
+def test_a_service_that_stays_down_ends_in_one_line_before_any_text_is_asked(
+    service: Service, trouble: Callable, said: str, tmp_path: Path
+) -> None:
+    service.get_script = [trouble] * 4
+    with pytest.raises(InputError, match=f"{said}.* 4 times in a row"):
+        CachedTeacher(connect(service), tmp_path / "a.sqlite", print)
+    assert service.requests == []
+
+
+def test_a_service_without_such_a_page_has_none(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    for none in (
+        saying("", 404),
+        saying("", 405),
+        saying("", 403),
+        saying("", 501),
+        saying(b"<html>"),
+        saying("", 302, Location="/"),
+    ):
+        service.get_script = [none]
+        assert connect(service).info() == {} and not service.get_script
+    assert caplog.text == ""
+    service.get_script = [saying("", 500)] * 4
+    assert connect(service).info() == {} and not service.get_script
+    assert "keeps answering HTTP 500, so which model answers is not known" in caplog.text
 
 
 def test_what_a_piece_was_answered_is_kept_where_a_later_piece_fails(service: Service, tmp_path: Path) -> None:
