@@ -25,7 +25,7 @@ def good(inputs: list[list[str]]) -> list[list[dict]]:
 
 
 def tei_inputs(asked: dict) -> list[list[str]]:
-    assert asked == {"inputs": asked["inputs"], "truncate": True, "raw_scores": False}
+    assert asked == {"inputs": asked["inputs"], "truncate": True, "raw_scores": asked["raw_scores"]}
     return asked["inputs"]
 
 

@@ -6,12 +6,14 @@ it is that of `/predict` of text-embeddings-inference.
 | name | request | answer, for each text in order |
 |---|---|---|
 | tei | `{"inputs": [["a"], ["b"]], "truncate": true, "raw_scores": false}` | `[{"label": "x", "score": 0.9}, ...]` |
+| tei, for labels or a score | the same with `"raw_scores": true` | the same, with the outputs of the model |
 | endpoint | `{"inputs": ["a", "b"], "parameters": {"top_k": null, "truncation": true}}` | the same |
 | vllm | `{"input": ["a", "b"], "truncate_prompt_tokens": -1}` | in `data`: `{"index": 0, "label": "x", "probs": [0.9, 0.1]}` |
 
 Sources: the servers' documentation; Inference Endpoints give `parameters` to a pipeline of transformers, and SGLang's
 `/v1/classify` follows vLLM's. The first two sort their lists by score, so the names of the labels decide the columns. vLLM
-gives probabilities by position and only the name of the likeliest class.
+gives probabilities by position and only the name of the likeliest class. text-embeddings-inference scales outputs as if one
+class fitted (softmax, and sigmoid where there is one output), whatever the model was made for.
 """
 
 import json
@@ -29,6 +31,10 @@ Read = tuple[list[Scores | None], str]
 UNREADABLE = "answers that are not lists of labels and scores"
 
 NUMBERED = re.compile(r"LABEL_(\d+)")
+"""The name of a class of a model whose configuration names none."""
+
+SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
+"""Half of a character, as JSON may hold it: escaped, or in bytes that UTF-8 does not allow."""
 
 
 @dataclass(frozen=True)
@@ -38,40 +44,51 @@ class Format:
     Attributes:
         title: Whose form it is, for messages.
         expected: An answer to one text, for messages.
-        request: Makes the request of inputs (one text or a pair each) and the name of a model ("" for none).
+        request: Makes the request of inputs (one text or a pair each), the name of a model ("" for none), and whether the
+            outputs of the model shall come as they are.
         read: Reads the JSON of an answer, given the number of inputs and the class names.
         pairs: Whether it can hold pairs of texts.
         names: Whether the answers name all classes; else the user has to.
         about: Address, relative to the service's, that names its model.
+        raw: Whether it has to be asked for outputs as they are, where they do not stand for one class.
     """
 
     title: str
     expected: str
-    request: Callable[[list[list[str]], str], Any]
+    request: Callable[[list[list[str]], str, bool], Any]
     read: Callable[[Any, int, Sequence[str]], Read]
     pairs: bool = True
     names: bool = True
     about: str = "info"
+    raw: bool = False
 
 
 def read_json(body: bytes) -> tuple[Any, str]:
-    """Return the JSON of an answer, or what is wrong with it."""
+    r"""Return the JSON of an answer, or what is wrong with it. Half a character becomes "?", as no file could hold it.
+
+    Examples:
+        >>> read_json(b'{"text": "half \\ud83d, whole \\ud83d\\ude00"}')
+        ({'text': 'half ?, whole 😀'}, '')
+    """
     try:
-        return json.loads(body), ""
+        said = json.loads(body)
+        if SURROGATE.search(body):
+            said = json.loads(json.dumps(said, ensure_ascii=False).encode("utf-8", "replace"))
+        return said, ""
     except (ValueError, RecursionError):
         return None, "an answer that is cut off or not JSON"
 
 
-def _tei_request(inputs: list[list[str]], model: str) -> Any:
-    return {"inputs": inputs, "truncate": True, "raw_scores": False}
+def _tei_request(inputs: list[list[str]], model: str, raw: bool) -> Any:
+    return {"inputs": inputs, "truncate": True, "raw_scores": raw}
 
 
-def _endpoint_request(inputs: list[list[str]], model: str) -> Any:
+def _endpoint_request(inputs: list[list[str]], model: str, raw: bool) -> Any:
     texts = [text[0] if len(text) == 1 else {"text": text[0], "text_pair": text[1]} for text in inputs]
     return {"inputs": texts, "parameters": {"top_k": None, "truncation": True}}
 
 
-def _vllm_request(inputs: list[list[str]], model: str) -> Any:
+def _vllm_request(inputs: list[list[str]], model: str, raw: bool) -> Any:
     request = {"input": [text for (text,) in inputs], "truncate_prompt_tokens": -1}
     return request | ({"model": model} if model else {})
 
@@ -105,7 +122,10 @@ def _read_vllm(said: Any, expected: int, labels: Sequence[str]) -> Read:
 
 
 def _probabilities(item: dict[str, Any], labels: Sequence[str]) -> Scores | None:
-    """Return the probabilities by class name. A name that contradicts the position takes the place of the user's."""
+    """Return the probabilities by class name. A name that contradicts them takes the place of the user's.
+
+    Classes may be equally likely. So a name contradicts if its own class is less likely than another one, or is none.
+    """
     try:
         values = [float(value) for value in item["probs"]]
     except (TypeError, ValueError, KeyError, OverflowError):
@@ -114,9 +134,11 @@ def _probabilities(item: dict[str, Any], labels: Sequence[str]) -> Scores | None
         return {f"{len(values)} classes": 1.0}
     names, said = list(labels), item.get("label")
     first = max(range(len(values)), key=values.__getitem__)
-    if isinstance(said, str) and said.casefold() != names[first].casefold():
+    if isinstance(said, str):
         number = NUMBERED.fullmatch(said)
-        if number is None or int(number[1]) != first:
+        meant = [place for place, name in enumerate(names) if name.casefold() == said.casefold()]
+        meant = meant or ([int(number[1])] if number else [])
+        if not meant or meant[0] >= len(values) or values[meant[0]] < values[first]:
             names[first] = f"{said} at position {first}"
     return dict(zip(names, values, strict=True))
 
@@ -132,6 +154,7 @@ FORMATS = {
         expected='[[{"label": "name", "score": 0.9}, ...]]',
         request=_tei_request,
         read=_read_lists,
+        raw=True,
     ),
     "endpoint": Format(
         title="a text-classification pipeline of Inference Endpoints",

@@ -1,6 +1,6 @@
 """Inference Endpoints and vLLM as teachers, against real servers on this machine that misbehave when a test tells them to."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,10 @@ import torch
 from transformers import pipeline
 
 from distill.common.errors import InputError
+from distill.kinds.names import GivenKind
 from distill.teachers.loading import load_teacher
 from distill.teachers.prediction_cache import CachedTeacher, identity
+from distill.teachers.services.formats import read_json
 from distill.teachers.services.http_teacher import HttpTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
 from tests.distill.service import Service, cut_off, dropped, fine, not_json, reply, saying, share, slow
@@ -109,6 +111,16 @@ def test_vllm_needs_the_names_in_its_order_and_says_so(service: Service, form: s
 
 
 @pytest.mark.parametrize("form", ["vllm"], indirect=True)
+def test_classes_that_are_equally_likely_contradict_no_name(service: Service, form: str) -> None:
+    for label in ("short", "long", "LABEL_1"):
+        service.always = changed(probs=[0.5, 0.5], label=label)
+        assert connect(service, form)(["a"]).exp().tolist() == [[0.5, 0.5]]
+    service.always = changed(probs=[0.51, 0.49], label="long")
+    with pytest.raises(InputError, match="'long at position 0'"):
+        connect(service, form)(["a"])
+
+
+@pytest.mark.parametrize("form", ["vllm"], indirect=True)
 def test_the_model_that_answers_is_the_one_that_was_named(service: Service, form: str) -> None:
     assert_right(connect(service, form, model="#org/model")(["xyz"]), ["xyz"])
     with pytest.raises(InputError, match="asked for the model 'other', but 'org/model' answers; give the name of a model"):
@@ -189,3 +201,92 @@ def test_no_text_is_paid_for_twice_where_a_call_fails_half_way(service: Service,
     assert_right(again(texts), texts)
     assert answered >= 20 and again.asked == 40 - answered
     assert len(service.texts) == 40 + 4  # only the portion that failed was sent again
+
+
+@pytest.fixture
+def tei(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    monkeypatch.delenv("PROMPTER_TEACHER_TOKEN", raising=False)
+    service = Service()
+    yield service
+    service.close()
+
+
+def logits_of(inputs: list) -> list[list[float]]:
+    return [[len(text) / 2 - 1, 0.25, -1.5] for (text,) in inputs]
+
+
+def as_tei(service: Service, names: Sequence[str] = "abc", heeds: bool = True) -> Callable:
+    """text-embeddings-inference with a model of several outputs: softmax, unless it is asked for raw scores.
+
+    Or a service of somebody's own with independent probabilities, which does not heed what it is asked for.
+    """
+
+    def answer(handler: Any, inputs: list) -> None:
+        outputs = torch.tensor(logits_of(inputs))[:, : len(names)]
+        if not heeds:
+            outputs = outputs.sigmoid()
+        elif not service.payloads[-1]["raw_scores"]:
+            outputs = outputs.softmax(1) if len(names) > 1 else outputs.sigmoid()
+        rows = [[{"label": name, "score": score} for name, score in zip(names, row, strict=True)] for row in outputs.tolist()]
+        reply(handler, 200, [sorted(row, key=lambda item: -item["score"]) for row in rows])
+
+    return answer
+
+
+@pytest.mark.parametrize("labels", [None, ["a", "b", "c"]])
+@pytest.mark.parametrize(("heeds", "requests"), [(True, 2), (False, 3)])
+def test_several_labels_behind_tei_are_independent(tei: Service, labels: list[str] | None, heeds: bool, requests: int) -> None:
+    tei.always, texts = as_tei(tei, heeds=heeds), [["x" * length] for length in range(12)]
+    teacher = HttpTeacher(tei.url, labels, given=GivenKind("multi_label"), batch_size=6, concurrency=1)
+    torch.testing.assert_close(teacher([text for (text,) in texts]), torch.tensor(logits_of(texts)), atol=1e-4, rtol=1e-4)
+    assert len(tei.requests) == requests + (labels is None)
+    assert teacher.queries == 12 + (labels is None)
+
+
+def test_outputs_between_0_and_1_are_compared_with_what_comes_else(tei: Service) -> None:
+    tei.always = as_tei(tei, "ab")
+    teacher = HttpTeacher(tei.url, ["a", "b"], given=GivenKind("multi_label"))
+    torch.testing.assert_close(teacher(["xx", "xxx"]), torch.tensor([[0.0, 0.25], [0.5, 0.25]]))
+    assert [payload["raw_scores"] for payload in tei.payloads] == [True, False]
+
+
+def test_a_score_behind_tei_is_the_output_of_its_model(tei: Service) -> None:
+    tei.always = as_tei(tei, ["LABEL_0"])
+    for labels in (None, ["stars"]):
+        teacher = HttpTeacher(tei.url, labels, given=GivenKind("score", -5.0, 5.0))
+        assert teacher(["", "x" * 8]).tolist() == [[-1.0], [3.0]]
+    assert all(payload["raw_scores"] for payload in tei.payloads)
+    assert identity(teacher) != identity(HttpTeacher(tei.url, ["stars", "s"]))
+
+
+def test_one_class_is_asked_for_as_before(tei: Service) -> None:
+    assert HttpTeacher(tei.url)(["a"]).isfinite().all()
+    assert not any(payload["raw_scores"] for payload in tei.payloads)
+
+
+def test_classes_that_a_service_only_numbers_have_the_given_names(tei: Service, caplog: pytest.LogCaptureFixture) -> None:
+    tei.always = as_tei(tei, ["LABEL_0", "LABEL_1", "LABEL_2"])
+    texts = ["x" * (length % 9) for length in range(40)]
+    expected = torch.tensor(logits_of([[text] for text in texts])).log_softmax(1)
+    teacher = HttpTeacher(tei.url, ["u", "v", "w"], batch_size=2)
+    teacher.labels = ["w", "u", "v"]  # as a task orders them
+    torch.testing.assert_close(teacher(texts), expected[:, [2, 0, 1]])
+    assert caplog.text.count("only numbers its classes; as teacher_labels says, LABEL_0 is u, LABEL_1 is v, LABEL_2 is w") == 1
+    turned = HttpTeacher(tei.url, ["LABEL_2", "LABEL_0", "LABEL_1"])
+    torch.testing.assert_close(turned(texts), expected[:, [2, 0, 1]])
+    with pytest.raises(InputError, match=r"answers with .*'LABEL_0', 'LABEL_1', 'LABEL_2'.*; give these names"):
+        HttpTeacher(tei.url, ["u", "v"])(texts)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (rb'["\ud83d film"]', ["? film"]),
+        (b'["\xed\xa0\xbd film"]', ["? film"]),
+        (rb'["\uD83D\uDE00", 0.1, NaN]', ["\U0001f600", 0.1]),
+        (b'\xef\xbb\xbf{"a": 1e-300}', {"a": 1e-300}),
+    ],
+)
+def test_half_a_character_does_not_come_in(body: bytes, said: Any) -> None:
+    found, problem = read_json(body)
+    assert problem == "" and (found if isinstance(found, dict) else found[:2]) == said

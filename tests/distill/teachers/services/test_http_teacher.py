@@ -295,9 +295,15 @@ def test_a_model_that_classifies_nothing_is_refused_at_once(service: Service) ->
     service.always = saying({"error": "model is not a classifier"}, 424)
     with pytest.raises(InputError, match="HTTP 424: .*model is not a classifier"):
         connect(service, None)
-    service.always = saying([[{"label": "only", "score": 1.0}]])
-    with pytest.raises(InputError, match="two or more different names"):
-        connect(service, None)
+
+
+@pytest.mark.parametrize(("labels", "texts"), [(None, 1), (["only", "other"], 32)])
+def test_a_service_that_gives_the_likeliest_label_alone_is_told_what_to_do(
+    service: Service, labels: list[str] | None, texts: int
+) -> None:
+    service.always = saying([[{"label": "only", "score": 0.9}]] * texts)
+    with pytest.raises(InputError, match=r"^teacher: http.* one label only \(only\), .*top_k=None.*function"):
+        connect(service, labels)(["a"] * texts)
 
 
 @pytest.mark.parametrize(
