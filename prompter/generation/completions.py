@@ -37,6 +37,10 @@ class Completion:
     read: int | None
 
 
+NO_TEXT = Completion("", ended=True, logprob=None, tokens=0, read=None)
+"""What stands for a text that a server does not write."""
+
+
 def further_settings(config: WriterConfig, end_tokens: list[int]) -> dict[str, Any]:
     """Return settings that a server need not know.
 
@@ -76,7 +80,8 @@ def read_completion(said: Any) -> tuple[Completion | None, str]:
     """Read the JSON of an answer.
 
     Returns:
-        The completion, or None and what is wrong with the answer.
+        The completion, and "" or what is wrong: with an empty completion where the server gave no text for this one request,
+        with None where the answer cannot be read.
     """
     try:
         choice = said["choices"][0]
@@ -85,11 +90,11 @@ def read_completion(said: Any) -> tuple[Completion | None, str]:
         return None, "an answer without choices"
     if not isinstance(text, str):
         return None, "an answer without text"
-    if reason not in (None, "length", *ENDS):
-        return None, f"an answer that ended with {str(reason)[:40]!r}"
+    if reason not in (None, "length", *ENDS):  # such as content_filter, or abort
+        return NO_TEXT, f"an answer that ended with {str(reason)[:40]!r}"
     values = _logprobs(choice.get("logprobs"))
     if values is not None and not all(_is_number(value) for value in values):
-        return None, "log-probabilities that are no numbers"
+        return NO_TEXT, "log-probabilities that are no numbers"
     usage = said.get("usage")
     tokens, read = (_count(usage, name) for name in ("completion_tokens", "prompt_tokens"))
     mean = sum(values) / len(values) if values else None

@@ -99,7 +99,7 @@ class ChatTeacher(Service):
     ) -> Iterator[Part]:
         """Yield the answers to texts as they arrive; see `Service.answers`.
 
-        The first text is asked alone, to learn what the service allows.
+        The first text is asked alone, to learn what the service allows, and so are the next ones until one is answered.
 
         Raises:
             InputError: See there.
@@ -107,9 +107,11 @@ class ChatTeacher(Service):
         if text_pairs is not None:
             raise InputError(f"teacher: {self.path} is asked about single texts, but pairs of texts were asked.")
         parts = [([row], text) for row, text in enumerate(texts)]
-        first = 0 if self._answered else 1
-        yield from self.together(parts[:first], self._row, arrived, most=1)
-        yield from self.together(parts[first:], self._row, arrived)
+        begun = 0
+        while begun < min(len(parts), self.concurrency) and not self._answered:
+            yield from self.together(parts[begun : begun + 1], self._row, arrived, most=1)
+            begun += 1
+        yield from self.together(parts[begun:], self._row, arrived)
 
     def identity(self) -> dict[str, Any]:
         """Return what the answers depend on: the address with the model's name, and the request."""
@@ -130,9 +132,13 @@ class ChatTeacher(Service):
         """
         problem, readings = "", 0
         while readings < READINGS:
-            reply = self._line.post(self._payload(text))
-            if reply.status != 200 and self._ask_for_less(reply):
-                continue
+            payload = self._payload(text)
+            reply = self._line.post(payload)
+            if reply.status in (400, 403, 422):
+                with self._lock:
+                    # Another request may have found out meanwhile what is refused.
+                    if payload != self._payload(text) or self._ask_for_less(reply):
+                        continue
             if reply.status in REFUSALS:
                 return None, f"HTTP {reply.status}{self._line.quoted(reply.body, ': ')}"
             if reply.status != 200:
@@ -155,7 +161,7 @@ class ChatTeacher(Service):
     def _ask_for_less(self, reply: Reply) -> bool:
         """Leave out what a service refuses before it has answered once. Return whether there was something."""
         said = reply.body[:2000].decode("utf-8", "replace").casefold()
-        if self._answered or reply.status not in (400, 403, 422):
+        if self._answered:
             return False
         if "max_completion_tokens" in said and "max_tokens" in self._options:
             self._options["max_completion_tokens"] = self._options.pop("max_tokens")

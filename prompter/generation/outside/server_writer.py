@@ -3,11 +3,15 @@
 The model reads token ids where the server takes them, and text otherwise. The server's tokenizer may then put a token before
 the text that is in it already: the first answer says how many tokens were read, and the text is changed if that is one too
 many or too few. Servers differ in what they allow. What one of them refuses before it has answered once is asked for no more.
+
+A server may give no text for a single request: a filter stops it, or it does not fit. The seed of a text is fixed, so going on
+would meet the same again. Such a text ends with its topic, as if the model had ended it at once, until they are many.
 """
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -15,12 +19,12 @@ import torch
 from distill.common.errors import InputError, did_you_mean
 from distill.teachers.names import teacher_name
 from distill.teachers.services.chat_teacher import SNAPSHOT
-from distill.teachers.services.connection import AGAIN, Connection, Reply
+from distill.teachers.services.connection import AGAIN, REFUSALS, Connection, Reply
 from distill.teachers.services.formats import read_json
 from distill.teachers.services.service import READINGS
 from distill.teachers.services.together import together
 from eval.toy import located
-from prompter.generation.completions import Completion, further_settings, read_completion, request
+from prompter.generation.completions import NO_TEXT, Completion, further_settings, read_completion, request
 from prompter.generation.config import WriterConfig, split_writer
 from prompter.generation.outside.outside_writer import Asked, OutsideWriter
 from prompter.generation.texts import Written, trim_to_sentence
@@ -29,6 +33,9 @@ LOGGER = logging.getLogger("prompter")
 
 MOST_AT_ONCE = 64
 """Most requests at the same time. Servers compute some of them together, and keep the rest waiting."""
+
+FEWEST_LOST, MOST_LOST = 8, 0.5
+"""A server that gives no text for so many requests, and for more than this share of them, is not asked further."""
 
 TIMEOUT = 600.0
 """Seconds for an answer. A small server may keep most of the requests waiting for a long time."""
@@ -79,6 +86,9 @@ class ServerWriter(OutsideWriter):
         self._gives_logprobs: bool | None = None
         self._cut = False  # whether a text ended before its time
         self._named = ""  # the name that the model gave itself
+        self._given = self._lost = 0  # texts that the server wrote, and those that it did not
+        self._problem = ""  # why the last of them was not written
+        self._lock = threading.Lock()
 
     def _entry(self) -> dict[str, Any]:
         """Return the server's entry of the model in its list of models, {} where it has no list.
@@ -106,20 +116,30 @@ class ServerWriter(OutsideWriter):
     def _written(self, asked: list[Asked], progress: Callable[[int], None] | None) -> Written:
         texts, logprobs = [""] * len(asked), torch.full((len(asked),), torch.nan)
         new_tokens = done = 0
-        parts = [([text.number], text) for text in asked]
-        first = 0 if self._answered else 1  # asked alone, to learn what the server takes
-        concurrency = min(self.config.writer_batch_size or MOST_AT_ONCE, MOST_AT_ONCE)
-        for some, most in ((parts[:first], 1), (parts[first:], concurrency)):
-            for [number], completion in together(some, self._ask, most, self._line.pace):
-                texts[number] = self._whole(asked[number].begin, completion)
-                if completion.logprob is not None:
-                    logprobs[number] = completion.logprob
-                tokens = completion.tokens
-                new_tokens += len(self.tokenizer(completion.text)["input_ids"]) if tokens is None else tokens
-                done += 1
-                if progress is not None:
-                    progress(done)
+        for number, completion in self._completions(asked):
+            texts[number] = self._whole(asked[number].begin, completion)
+            if completion.logprob is not None:
+                logprobs[number] = completion.logprob
+            tokens = completion.tokens
+            new_tokens += len(self.tokenizer(completion.text)["input_ids"]) if tokens is None else tokens
+            done += 1
+            if progress is not None:
+                progress(done)
         return Written(texts, logprobs, new_tokens)
+
+    def _completions(self, asked: list[Asked]) -> Iterator[tuple[int, Completion]]:
+        """Yield the number of each text and its completion, as they arrive."""
+        parts = [([text.number], text) for text in asked]
+        begun = 0
+        while begun < len(parts) and not self._answered:  # alone, to learn what the server takes
+            for [number], completion in together(parts[begun : begun + 1], self._ask, 1, self._line.pace):
+                yield number, completion
+            begun += 1
+        if not self._answered:
+            raise self._mostly_lost()
+        concurrency = min(self.config.writer_batch_size or MOST_AT_ONCE, MOST_AT_ONCE)
+        for [number], completion in together(parts[begun:], self._ask, concurrency, self._line.pace):
+            yield number, completion
 
     def _whole(self, begin: list[int], completion: Completion) -> str:
         """Return a text on one line, trimmed as the settings ask for it."""
@@ -135,29 +155,75 @@ class ServerWriter(OutsideWriter):
         """Ask for one text.
 
         Raises:
-            InputError: The server cannot be reached, refuses the request, or keeps giving answers that cannot be read.
+            InputError: The server cannot be reached, refuses most requests, or keeps giving answers that cannot be read.
         """
-        problem, readings, body = "", 0, b""
+        problem, readings, body, completion = "", 0, b"", None
+        before = self._as_ids, self._without
         while readings < READINGS:
             prompt = self._prompt(asked.prompt)
             reply = self._line.post(self._payload(prompt, asked.seed))
             if reply.status != 200 and self._ask_for_less(reply):
                 continue
+            if reply.status in REFUSALS:
+                if not self._answered:  # then it was the text, and the next one is to tell what the server takes
+                    self._as_ids, self._without = before
+                return self._give_up(f"HTTP {reply.status}{self._line.quoted(reply.body, ': ')}")
             if reply.status != 200:
                 self._line.refuse(reply)
             readings += 1
             body = reply.body
             said, problem = (None, reply.problem) if reply.problem else read_json(body)
-            if not problem:
-                completion, problem = self._read(said)
-                if completion is not None:
-                    if not self._answered and self._begins_otherwise(completion.read, asked.prompt):
-                        continue
-                    self._answered = True
-                    return completion
+            completion, problem = (None, problem) if problem else self._read(said)
+            if completion is not None and not problem:
+                if not self._answered and self._begins_otherwise(completion.read, asked.prompt):
+                    continue
+                self._note_answer()
+                return completion
+        if completion is not None:
+            return self._give_up(problem)
         raise InputError(
             f"writer: {self._line.path} answered {READINGS} times in a row with {problem}{self._line.quoted(body, ': ')}; "
             f"look into the server's log, then {AGAIN}."
+        )
+
+    def _note_answer(self) -> None:
+        with self._lock:
+            first, self._answered = not self._answered, True
+            self._given += 1
+        if first and "min_tokens" in self._without and self.config.writer_min_new_tokens > 1:
+            LOGGER.warning(
+                "writer: %s does not take min_tokens: texts may be shorter than writer_min_new_tokens.", self._line.path
+            )
+
+    def _give_up(self, problem: str) -> Completion:
+        """Return what stands for a text that the server does not write.
+
+        Raises:
+            InputError: They are many.
+        """
+        with self._lock:
+            self._lost += 1
+            self._problem = problem
+            if self._lost >= FEWEST_LOST and self._lost > MOST_LOST * (self._lost + self._given):
+                raise self._mostly_lost()
+            first = self._lost == 1
+        if first:
+            LOGGER.warning(
+                "writer: %s gives no text for a request (%s): the text ends with its topic. More of them are not said.",
+                self._line.path, problem,
+            )  # fmt: skip
+        return NO_TEXT
+
+    def _mostly_lost(self) -> InputError:
+        remedy = "look into the server's log"
+        if self._problem.startswith("HTTP "):
+            remedy = (
+                "it takes no such request; if texts do not fit its context, lower writer_max_new_tokens or give the server a "
+                "larger one"
+            )
+        return InputError(
+            f"writer: {self._line.path} gave no text for {self._lost} of {self._lost + self._given} requests "
+            f"({self._problem}); {remedy}, then {AGAIN}."
         )
 
     def _payload(self, prompt: str | list[int], seed: int) -> dict[str, Any]:
@@ -229,11 +295,7 @@ class ServerWriter(OutsideWriter):
                     f"writer_{name} is {value}, but {self._line.path} does not take {name}: give --writer_{name} {off:g}, or "
                     "another server"
                 )
-        if "min_tokens" in names and self.config.writer_min_new_tokens > 1:
-            LOGGER.warning(
-                "writer: %s does not take min_tokens: texts may be shorter than writer_min_new_tokens.", self._line.path
-            )
-        self._without |= names
+        self._without = self._without | names
 
     def _read(self, said: Any) -> tuple[Completion | None, str]:
         """Return the completion in an answer, or None and what is wrong with it.
@@ -250,7 +312,7 @@ class ServerWriter(OutsideWriter):
                     f"writer: {self._line.path} was asked for the model {self.model!r}, but {self._line.quoted(name)!r} "
                     "answers; name the model behind the '#' of --writer as the server does."
                 )
-        if completion is None or not completion.text:
+        if problem or completion is None or not completion.text:
             return completion, problem
         most = self.config.writer_max_new_tokens
         if not self._cut and not completion.ended and completion.tokens is not None and completion.tokens < most:

@@ -1,5 +1,6 @@
 """A language model as teacher, against a real server on this machine that misbehaves when a test tells it to."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from distill.teachers.loading import load_teacher
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher, identity
 from distill.teachers.services.chat_teacher import ChatTeacher
-from tests.distill.service import Service, cut_off, dressed, dropped, fine, not_json, reply, saying, share, slow
+from tests.distill.service import Service, chat_inputs, cut_off, dressed, dropped, fine, not_json, reply, saying, share, slow
 
 LABELS = ["short", "long"]
 
@@ -112,7 +113,8 @@ def refusing(*words: str) -> Callable:
     """A server that refuses requests with these parameters (or this many alternatives), and else answers."""
 
     def answer(handler: Any, inputs: list) -> None:
-        payload = handler.server.service.payloads[-1]
+        payloads = handler.server.service.payloads
+        payload = next(asked for asked in reversed(payloads) if chat_inputs(asked) == inputs)
         for word in words:
             name, _, most = word.partition(">")
             if name in payload and (not most or payload[name] > int(most)):
@@ -178,6 +180,21 @@ def test_a_refused_parameter_is_no_matter_once_the_service_has_answered(service:
     assert teacher(["a"]).isnan().all()
     assert_right(teacher(["b"]), ["b"])
     assert service.payloads[-1]["top_logprobs"] == 20
+
+
+@pytest.mark.parametrize("refused", [1, 8])
+def test_what_a_server_refuses_counts_once_however_many_requests_meet_it(service: Service, refused: int) -> None:
+    def late(handler: Any, inputs: list) -> None:
+        time.sleep(0.05)  # requests with 20 alternatives are under way when the first one of them is refused
+        refusing("top_logprobs>5")(handler, inputs)
+
+    service.server.service = service  # type: ignore[attr-defined]
+    service.script, service.always = [saying({"error": "content policy"}, 400)] * refused, late
+    texts = ["x" * i for i in range(30)]
+    predictions = connect(service, concurrency=8)(texts)
+    assert predictions[:refused].isnan().all()
+    assert_right(predictions[refused:], texts[refused:])
+    assert service.payloads[-1]["top_logprobs"] == 5
 
 
 @pytest.mark.parametrize(
