@@ -41,8 +41,8 @@ class TeacherSettings:
     )
     teacher_labels: list[str] = setting(
         [],
-        "Class names of a function, in the order of its predictions, or of a service, in any order; the classes that an NLI "
-        "or a language model shall tell apart.",
+        "Class names of a function, in the order of its predictions, or of a service, in any order (of its numbers where it "
+        "names none); the classes that an NLI or a language model shall tell apart.",
         "Models",
         commas="alone",
     )
