@@ -101,6 +101,7 @@ def _read_lists(said: Any, expected: int, labels: Sequence[str]) -> Read:
 
 
 def _scores(answer: Any) -> Scores | None:
+    answer = [answer] if isinstance(answer, dict) else answer  # of a pipeline that names the likeliest class alone
     try:
         scores = {str(item["label"]): float(item["score"]) for item in answer}
     except (TypeError, ValueError, KeyError, OverflowError):

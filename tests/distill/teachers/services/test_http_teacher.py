@@ -298,10 +298,11 @@ def test_a_model_that_classifies_nothing_is_refused_at_once(service: Service) ->
 
 
 @pytest.mark.parametrize(("labels", "texts"), [(None, 1), (["only", "other"], 32)])
+@pytest.mark.parametrize("answer", [[{"label": "only", "score": 0.9}], {"label": "only", "score": 0.9}])
 def test_a_service_that_gives_the_likeliest_label_alone_is_told_what_to_do(
-    service: Service, labels: list[str] | None, texts: int
+    service: Service, labels: list[str] | None, texts: int, answer: Any
 ) -> None:
-    service.always = saying([[{"label": "only", "score": 0.9}]] * texts)
+    service.always = saying([answer] * texts)
     with pytest.raises(InputError, match=r"^teacher: http.* one label only \(only\), .*top_k=None.*function"):
         connect(service, labels)(["a"] * texts)
 
