@@ -13,7 +13,7 @@ from distill.common.errors import InputError
 from distill.kinds.names import OF_PAIRS, OF_SCORES
 from eval.data.config import AUTO, LOWER_IS_BETTER, METRICS_OF_KIND, PAIR_COLUMN, EvaluationDataSettings
 from eval.data.labels import class_indices
-from eval.data.reading import Columns, read_columns, report_long, text_lines
+from eval.data.reading import Columns, MissingColumn, read_columns, report_long, text_lines
 from eval.data.targets.label_sets import label_sets
 from eval.data.targets.scores import scores
 from eval.data.targets.tags import tags, with_words
@@ -127,7 +127,13 @@ def load_labelled(
     kind = kind or ("single" if pair_column is None else "pair")
     label_columns = [label_column] if isinstance(label_column, str) else list(label_column)
     text_columns = [text_column] if pair_column is None else [text_column, pair_column]
-    columns = read_columns(str(source), split, [*text_columns, *label_columns], revision=revision)
+    try:
+        columns = read_columns(str(source), split, [*text_columns, *label_columns], revision=revision)
+    except MissingColumn as missing:
+        if kind != "multi_label" or len(label_columns) > 1 or missing.name != label_columns[0]:
+            raise
+        hint = f"Where each label has a column of zeros and ones: --eval_label_column {','.join(labels)[:1000]}"
+        raise InputError(f"{missing} {hint}") from None
     words: list[list[str]] | None = None
     if kind == "tokens":
         columns, words = with_words(columns, text_column)
