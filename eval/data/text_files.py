@@ -52,8 +52,8 @@ TOO_LONG = "." * (MAX_TEXT + 1)
 """Stands in the columns of such a row, which is left out and counted like any other with a longer text."""
 
 DOUBLED, ESCAPED, BARE = "doubled", "escaped", "bare"
-"""How quotes are meant in CSV: `""` inside a quoted field; `\\"` inside one, as Spark and MySQL write; or as any character, as in
-the TSV files of GLUE."""
+"""How quotes are meant in CSV: `""` inside a quoted field; `\\"` inside one, as Spark and MySQL write; or as any character, as
+in the TSV files of GLUE."""
 
 ESCAPED_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
 
@@ -236,8 +236,8 @@ def csv_rows(source: str, file: IO[str], names: Sequence[str], kind: str, quotes
             yield number, dict(zip(header, fields, strict=False)) | dict.fromkeys(header[len(fields) :])
     except csv.Error as error:
         raise QuoteFault(
-            f"{source}, row {number + 1}: begins a field whose quotes do not fit ({error}): one is never closed, or text follows "
-            "a closing one; write a quote inside a text twice, and put quotes around the text."
+            f"{source}, row {number + 1}: begins a field whose quotes do not fit ({error}): one is never closed, or text "
+            "follows a closing one; write a quote inside a text twice, and put quotes around the text."
         ) from error
 
 

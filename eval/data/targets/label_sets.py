@@ -1,7 +1,8 @@
 """From columns to sets of labels: for each row K times 0 or 1.
 
 A column holds lists of names or indices, as `Sequence(ClassLabel)` gives them, or lists of K zeros and ones. Or each label has
-a column of its own, of zeros and ones. In text files a list is JSON, or as Python writes it, or its items stand between commas.
+a column of its own, of zeros and ones. In text files a list is JSON, or as Python writes it, or its items stand between
+commas.
 """
 
 from collections.abc import Sequence
@@ -93,8 +94,8 @@ def _places(names: Sequence[str], labels: list[str], source: str) -> list[int]:
     for place, (name, index) in enumerate(zip(names, order, strict=True)):
         if index not in (None, place):
             raise InputError(
-                f"{source}: label column {place + 1} is '{name}', but the labels are {', '.join(labels[:20])}; name one column "
-                "for each label, in this order"
+                f"{source}: label column {place + 1} is '{name}', but the labels are {', '.join(labels[:20])}; name one "
+                "column for each label, in this order"
             )
     return list(range(len(labels)))
 
