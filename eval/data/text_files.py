@@ -207,7 +207,7 @@ def csv_rows(source: str, file: IO[str], names: Sequence[str], kind: str, quotes
     tabs, bare = separator == "\t", quotes == BARE
     if bare and not tabs:
         raise QuoteFault(f"{source}: has quotes around fields")
-    every = itertools.chain([first], lines)
+    every: Iterator[str] = itertools.chain([first], lines)
     if quotes == ESCAPED:
         every = (ESCAPED_QUOTE.sub(r'\1""', line) for line in every)
     csv.field_size_limit(MAX_LINE)
