@@ -28,7 +28,7 @@ def cache_root() -> Path:
     XDG_CACHE_HOME does not, the old folder stays in use: it may hold answers that were paid for.
     """
     if root := os.environ.get("PROMPTER_CACHE"):
-        return Path(root)
+        return Path(root).expanduser()
     default = Path.home() / ".cache" / "prompter"
     for variable in ("HF_HOME", "XDG_CACHE_HOME"):
         if base := os.environ.get(variable):

@@ -82,7 +82,8 @@ def setting(
         commas: Whether commas separate the items of a list: `always`, or `alone` where it is the only item.
         required: How to give it, for the message where it is missing; "" where it may be left out.
         optional_value: What the flag alone means, without a value.
-        path: Whether a file or folder may be meant, so that `~` at its beginning is the user's home.
+        path: Whether a file or folder may be meant, so that `~` at its beginning is the user's home, and `$NAME` there the
+            value of a variable.
         before: What a file means that is older than the setting and lacks it; None for the default.
     """
     assert group in GROUPS, group
@@ -292,10 +293,37 @@ def convert(item: dataclasses.Field, value: Any) -> Any:
     if not is_list(item):
         return _scalar(item, value)
     items = list(value) if isinstance(value, list | tuple) else [value]
+    items = _items_in(item, " ".join(items)) if _is_list_in_text(items) else items
     commas = item.metadata["commas"]
     if commas == "always" or (commas == "alone" and len(items) == 1):
         items = [part.strip() for text in items for part in text.split(",")] if _all_text(items) else items
     return [_scalar(item, part) for part in items if part != ""]
+
+
+def _is_list_in_text(items: list[Any]) -> bool:
+    """Return whether items are one list that was given as text, which a shell may have cut at its spaces."""
+    if not items or not _all_text(items):
+        return False
+    first, last = items[0].strip(), items[-1].strip()
+    one = len(items) == 1 or ("]" not in first and "[" not in last)
+    return one and first.startswith("[") and last.endswith("]")
+
+
+def _items_in(item: dataclasses.Field, text: str) -> list[Any]:
+    """Return the items of a list as YAML or JSON write it.
+
+    Raises:
+        InputError: It is none.
+    """
+    from distill.common.yaml_text import YamlFault, parse_yaml  # only here, as `--help` answers at once
+
+    try:
+        items = parse_yaml(text)
+    except YamlFault:
+        items = None
+    if not isinstance(items, list) or any(isinstance(part, list | dict) for part in items):
+        raise InputError(f"{item.name} is {text!r}, expected a list such as [one, two]")
+    return items
 
 
 def _all_text(items: list[Any]) -> bool:
@@ -312,7 +340,12 @@ def _scalar(item: dataclasses.Field, value: Any) -> Any:
         if kind is float:
             return _number(value)
         text = _text(value)
-        return small_scheme(os.path.expanduser(text)) if item.metadata["path"] else text
+        text.encode()
+        return small_scheme(_expanded(item, text)) if item.metadata["path"] else text
+    except InputError:
+        raise
+    except UnicodeEncodeError:  # bytes of a name that are no characters; no file could be written that holds it
+        raise InputError(f"{item.name} is {value!r}, which is not valid UTF-8: rename it") from None
     except (ValueError, OverflowError):
         names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
         remedy = ": put quotes around it" if kind is str and (value is None or isinstance(value, bool)) else ""
@@ -327,6 +360,23 @@ def small_scheme(text: str) -> str:
         ('https://Host/Predict', 'Models/Teacher')
     """
     return re.sub(r"^([A-Za-z]+\+)?https?://", lambda match: match[0].lower(), text, flags=re.IGNORECASE)
+
+
+def _expanded(item: dataclasses.Field, path: str) -> str:
+    """Return a path with the home for `~` or `$HOME` at its beginning.
+
+    No other variable: a file from elsewhere could name one that holds a secret.
+
+    Raises:
+        InputError: Another variable is at its beginning.
+    """
+    path = re.sub(r"^\$(HOME\b|\{HOME\})", "~", path)
+    if path.startswith("$"):
+        raise InputError(
+            f"{item.name} is '{path}', and of variables only $HOME is known: give the path itself; './{path}' is a name that "
+            "begins so"
+        )
+    return os.path.expanduser(path)
 
 
 def _switch(value: Any) -> bool:

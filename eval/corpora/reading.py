@@ -15,10 +15,12 @@ from distill.common.errors import InputError
 from distill.common.hub import HUB_ID
 from distill.kinds.found import kind_by_columns
 from distill.kinds.kind import Kind
+from eval.corpora.exported import is_exported, is_text_export, text_export_columns
 from eval.data.folders import parquet_files, saved_files
 from eval.data.labelled import load_texts
 from eval.data.reading import Columns, read_files
 from eval.data.recipe import RECIPE_FILE, check_dataset
+from eval.data.tables import schema_of
 from eval.data.text_files import TABLES, kind_of
 
 WORK = ".export"
@@ -66,8 +68,9 @@ def load_corpus(path: str, text_column: str = "text", all_rows: bool = False, sp
     """Read the corpus that is to be judged.
 
     Args:
-        path: Folder of an exported dataset, one of its Parquet files, a folder with a file `train.*`, or a file of texts
-            (`.txt` with one text per line, or a file that `eval.data.reading` reads).
+        path: Folder of an exported dataset, one of its Parquet files, its `data.jsonl` or `data.csv`, a folder with a file
+            `train.*`, or a file of texts (`.txt` with one text per line, or a file that `eval.data.reading` reads). Of files
+            that are no export, only the texts are read.
         text_column: Column of the texts.
         all_rows: Also read the rows that the export marked.
         split: Split of a folder whose files are named after splits.
@@ -87,8 +90,14 @@ def load_corpus(path: str, text_column: str = "text", all_rows: bool = False, sp
     if files:
         if place.is_dir():
             check_dataset(place, files)
-        columns = read_files(path, files, [text_column], COLUMNS).without_long_texts([text_column])
-        return _dataset(path, columns, text_column, all_rows)
+        schema = schema_of(files)
+        known = (place / RECIPE_FILE).is_file() or (schema is not None and is_exported(schema))
+        columns = read_files(path, files, [text_column], COLUMNS if known else ()).without_long_texts([text_column])
+        if known or not len(columns):
+            return _dataset(path, columns, text_column, all_rows)
+        return Corpus(path, columns.texts(text_column), len(columns))
+    if text_column == "text" and is_text_export(place):
+        return _dataset(path, text_export_columns(place, COLUMNS).without_long_texts(["text"]), "text", all_rows)
     texts = load_texts(path, text_column, split)
     return Corpus(path, texts, len(texts))
 
@@ -118,6 +127,10 @@ def load_reference(path: str, text_column: str = "text", split: str = "train") -
 def _dataset(path: str, columns: Columns, text_column: str, all_rows: bool) -> Corpus:
     rows, values = len(columns), columns.values
     marked = Counter(str(reason) for reason in values.get("drop_reason", []) if reason is not None)
+    for name, of in {"keep": bool, "labels": list}.items():
+        if not all(value is None or isinstance(value, of) for value in values.get(name, [])):
+            wanted = "true or false" if of is bool else "lists of labels"
+            raise InputError(f"{path}: column '{name}' holds something other than {wanted}; export it again.")
     if "keep" in values and not all_rows:
         columns = columns.take([row for row in range(rows) if values["keep"][row]])
         values = columns.values

@@ -22,8 +22,13 @@ ALIKE = (
 SPLIT_NAME = re.compile(rf"({'|'.join(name for names in ALIKE for name in names)})[-.]", re.IGNORECASE)
 
 
-def split_files(folder: Path, split: str) -> list[Path]:
+def split_files(folder: Path, split: str, lines: bool = False) -> list[Path]:
     """Return the file of a split, or its Parquet or Arrow shards in their order.
+
+    Args:
+        folder: The folder.
+        split: Name of the split.
+        lines: Whether a file of one text per line (`.txt`) will do, where there is no other.
 
     Raises:
         InputError: There is no such split, or several files could be it; the message names what is there.
@@ -40,11 +45,22 @@ def split_files(folder: Path, split: str) -> list[Path]:
         shards = shards or sorted(file for kind in TABLES for file in (folder / name).glob(f"*{kind}"))
         if shards:
             return shards
+    for name in _alike(split) if lines else ():
+        found = sorted(
+            file for file in folder.glob("*") if _is_lines(file) and file.name.lower().split(".")[0] == name.lower()
+        )
+        if len(found) == 1:
+            return found
     have = ", ".join(sorted(str(file.relative_to(folder)) for file in _files(folder, deep=True))[:20]) or "no data file"
+    kinds = f"{DATA_FILES}{', or .txt with one text per line' if lines else ''}"
     raise InputError(
-        f"{folder}: expected one file named {split}.jsonl (or {split} with {DATA_FILES}), but it has {have}; name the split "
+        f"{folder}: expected one file named {split}.jsonl (or {split} with {kinds}), but it has {have}; name the split "
         "or the file itself."
     )
+
+
+def _is_lines(file: Path) -> bool:
+    return kind_of(file) == ".txt" and file.is_file()
 
 
 def parquet_files(folder: Path, split: str) -> list[Path]:
@@ -99,6 +115,7 @@ def _alike(split: str) -> tuple[str, ...]:
 
 
 def _files(folder: Path, deep: bool = False) -> Iterator[Path]:
+    """Yield the data files of a folder; for a list, also those below it and those of one text per line."""
     for file in [*folder.iterdir(), *(folder.glob("*/*") if deep else ())]:
-        if kind_of(file) not in ("", ".txt") and file.is_file():
+        if kind_of(file) and (deep or kind_of(file) != ".txt") and file.is_file():
             yield file

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from distill.common.errors import InputError
 from distill.kinds.names import OF_PAIRS, OF_SCORES
 from eval.data.config import AUTO, LOWER_IS_BETTER, METRICS_OF_KIND, PAIR_COLUMN, EvaluationDataSettings
+from eval.data.folders import split_files
 from eval.data.labels import class_indices
-from eval.data.reading import Columns, read_columns, report_long, text_lines
+from eval.data.reading import Columns, MissingColumn, read_columns, report_long, text_lines
 from eval.data.targets.label_sets import label_sets
 from eval.data.targets.scores import scores
 from eval.data.targets.tags import tags, with_words
-from eval.data.text_files import MAX_TEXT, kind_of
+from eval.data.text_files import DATA_FILES, MAX_TEXT, kind_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -127,7 +128,13 @@ def load_labelled(
     kind = kind or ("single" if pair_column is None else "pair")
     label_columns = [label_column] if isinstance(label_column, str) else list(label_column)
     text_columns = [text_column] if pair_column is None else [text_column, pair_column]
-    columns = read_columns(str(source), split, [*text_columns, *label_columns], revision=revision)
+    try:
+        columns = read_columns(str(source), split, [*text_columns, *label_columns], revision=revision)
+    except MissingColumn as missing:
+        if kind != "multi_label" or len(label_columns) > 1 or missing.name != label_columns[0]:
+            raise
+        hint = f"Where each label has a column of zeros and ones: --eval_label_column {','.join(labels)[:1000]}"
+        raise InputError(f"{missing} {hint}") from None
     words: list[list[str]] | None = None
     if kind == "tokens":
         columns, words = with_words(columns, text_column)
@@ -198,20 +205,35 @@ def _second_texts(columns: Columns, name: str) -> list[str]:
     return texts
 
 
+class _NoText(str):
+    """Stands for a second text that is empty or no text, until it is known whether anybody reads it."""
+
+    fault: str
+
+
+def _second_text(columns: Columns, name: str, row: int) -> str:
+    try:
+        return _second_texts(columns.take([row]), name)[0]
+    except InputError as error:
+        missing = _NoText()
+        missing.fault = str(error)
+        return missing
+
+
 def load_texts(source: str | Path, text_column: str, split: str = "train") -> list[str]:
     """Read texts alone; labels beside them are ignored.
 
     Args:
         source: File, folder, hub id, or `toy:TASK`; or a text file (`.txt`, also `.gz`, `.xz` or `.bz2`) with one text per
-            line.
+            line, itself or in a folder without other files of the split.
         text_column: Column of the texts, or of the words of texts, which are joined by spaces.
         split: Split of a folder, hub id or toy task.
 
     Raises:
         InputError: As `load_labelled`.
     """
-    path = Path(source).expanduser()
-    if kind_of(path) != ".txt" or path.is_dir():
+    path = _lines_file(source, split)
+    if path is None:
         return _texts(read_columns(str(source), split, [text_column]), text_column)
     lines = [line if len(line) <= MAX_TEXT else None for line in text_lines(path) if line.strip()]
     texts = [line for line in lines if line is not None]
@@ -220,6 +242,22 @@ def load_texts(source: str | Path, text_column: str, split: str = "train") -> li
     if len(texts) < len(lines):
         report_long(str(source), len(lines) - len(texts), len(lines))
     return texts
+
+
+def _lines_file(source: str | Path, split: str) -> Path | None:
+    """Return the file of one text per line that is meant; None for every other source.
+
+    Raises:
+        InputError: The file is of a kind that is not read, or the folder has no file of the split.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        path = split_files(path, split, lines=True)[0]
+    elif path.is_file() and not kind_of(path):
+        raise InputError(
+            f"{source}: files of this kind are not read; expected .txt with one text per line, or one of {DATA_FILES}."
+        )
+    return path if kind_of(path) == ".txt" else None
 
 
 def _texts(columns: Columns, name: str) -> list[str]:
@@ -241,13 +279,14 @@ def load_pairs(
         pair_column: Column of the second texts; "" takes the column `text_pair` if there is one.
 
     Returns:
-        N texts, and N second texts, or None where the source has single texts.
+        N texts, and N second texts, or None where the source has single texts. Where nobody named the column, a second text
+        that is empty or none is "": a classifier of single texts does not read it, and `second_texts_for` refuses it for
+        others.
 
     Raises:
-        InputError: As `load_texts`; or a second text is empty.
+        InputError: As `load_texts`; or a second text of the named column is empty.
     """
-    path = Path(source).expanduser()
-    if kind_of(path) == ".txt" and not path.is_dir():
+    if _lines_file(source, split) is not None:
         if pair_column:
             raise InputError(
                 f"{source}: one text per line has no column '{pair_column}' of second texts; give JSON lines, CSV or Parquet."
@@ -259,7 +298,9 @@ def load_pairs(
     if not second:
         return _texts(found, text_column), None
     found = found.without_long_texts([text_column, second])
-    return found.texts(text_column), _second_texts(found, second)
+    if pair_column:
+        return found.texts(text_column), _second_texts(found, second)
+    return found.texts(text_column), [_second_text(found, second, row) for row in range(len(found))]
 
 
 def second_texts_for(pairs: bool, second_texts: list[str] | None, source: str, pair_column: str) -> list[str] | None:
@@ -272,13 +313,17 @@ def second_texts_for(pairs: bool, second_texts: list[str] | None, source: str, p
         pair_column: The column of second texts that the user named, or "".
 
     Raises:
-        InputError: It classifies pairs and there are none, or the user named a column for a classifier of single texts.
+        InputError: It classifies pairs and there are none, or one is empty; or the user named a column for a classifier of
+            single texts.
     """
     if pairs and second_texts is None:
         raise InputError(
             f"{source}: holds single texts, but the teacher classifies pairs of texts: name the column of the second texts "
             "with --text_pair_column."
         )
+    for second in second_texts or [] if pairs else []:
+        if isinstance(second, _NoText):
+            raise InputError(second.fault)
     if not pairs and pair_column:
         raise InputError(
             f"text_pair_column is '{pair_column}', but the teacher classifies single texts: leave it out, or give --kind pair."

@@ -104,7 +104,7 @@ class _Names:
     def read(self, value: Any) -> Reading:
         """Return what a value may stand for."""
         number = _as_number(value)
-        name = _index_of_name(str(value), self.labels) if isinstance(value, str | bool) else None
+        name = index_of_name(str(value), self.labels) if isinstance(value, str | bool) else None
         if name is None and number is not None and not isinstance(value, bool):
             name = self.numbers.get(number)
         if isinstance(value, str) and name is None and (generic := GENERIC.fullmatch(value.strip())):
@@ -135,7 +135,7 @@ def _is_whole(value: Any) -> bool:
 
 def _order_of_declared(declared: list[str], labels: list[str], where: str) -> list[int]:
     """Return the teacher's index of each class that the data declares; their own numbers if no name is the teacher's."""
-    order = [_index_of_name(label, labels) for label in declared]
+    order = [index_of_name(label, labels) for label in declared]
     if None not in order:
         return [index for index in order if index is not None]
     if len(declared) != len(labels):
@@ -151,7 +151,7 @@ def _order_of_declared(declared: list[str], labels: list[str], where: str) -> li
     return list(range(len(declared)))
 
 
-def _index_of_name(name: str, labels: Sequence[str]) -> int | None:
+def index_of_name(name: str, labels: Sequence[str]) -> int | None:
     """Return the position of a class name: an exact match, or the only match when case is ignored."""
     if name in labels:
         return labels.index(name)

@@ -13,7 +13,21 @@ from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
 from eval.data.folders import split_files
-from eval.data.text_files import DATA_FILES, MAX_TEXT, TABLES, csv_rows, json_rows, kind_of, lines_of, opened
+from eval.data.text_files import (
+    BARE,
+    DATA_FILES,
+    DOUBLED,
+    ESCAPED,
+    MAX_TEXT,
+    TABLES,
+    QuoteFault,
+    Row,
+    csv_rows,
+    json_rows,
+    kind_of,
+    lines_of,
+    opened,
+)
 from eval.toy import located
 
 LOCAL_SOURCES = f"a file ({DATA_FILES}) or a folder with one such file per split"
@@ -23,6 +37,12 @@ LOGGER = logging.getLogger("prompter")
 
 class NotReachable(InputError):
     """The data is on the hub, and the hub cannot be reached, which need not be a mistake of the user."""
+
+
+class MissingColumn(InputError):
+    """The data has no column of that name; `name` holds it."""
+
+    name = ""
 
 
 def _is_long(value: Any) -> bool:
@@ -147,19 +167,36 @@ def read_files(source: str, files: Sequence[Path], names: Sequence[str], optiona
     if kind in ("", ".txt"):
         remedy = f"one text per line has no column '{names[-1]}'" if kind else "files of this kind are not read"
         raise InputError(f"{source}: {remedy}; expected one of {DATA_FILES}.")
-    rows_of = csv_rows if kind in (".csv", ".tsv") else json_rows
+    if kind not in (".csv", ".tsv"):
+        with opened(files[0]) as file:
+            return _collected(source, json_rows(source, file, names, kind), names, optional)
+    fault: QuoteFault | None = None
+    for quotes in (DOUBLED, ESCAPED, BARE):
+        try:
+            with opened(files[0]) as file:
+                return _collected(source, csv_rows(source, file, names, kind, quotes), names, optional)
+        except QuoteFault as error:
+            fault = fault or error
+    assert fault is not None
+    raise fault
+
+
+def _collected(source: str, rows: Iterator[Row], names: Sequence[str], optional: Sequence[str]) -> Columns:
+    """Return columns of the rows of a text file; None where a row lacks an optional one.
+
+    Raises:
+        InputError: A row lacks one of `names`, or the rows cannot be read.
+    """
     numbers: list[int] = []
     values: dict[str, list[Any]] = {name: [] for name in names}
-    with opened(files[0]) as file:
-        for number, row in rows_of(source, file, names, kind):
-            if not numbers:
-                names = [*names, *(name for name in optional if name in row)]
-                values = {name: [] for name in names}
-            numbers.append(number)
-            for name in names:
-                if name not in row:
-                    raise _missing_column(f"{source}, row {number}", name, list(row))
-                values[name].append(row[name])
+    for number, row in rows:
+        if not numbers:
+            values |= {name: [] for name in optional if name in row}
+        numbers.append(number)
+        for name in values:
+            if name not in row and name in names:
+                raise _missing_column(f"{source}, row {number}", name, list(row))
+            values[name].append(row.get(name))
     return Columns(source, values, numbers, {})
 
 
@@ -226,7 +263,9 @@ def _columns(source: str, data: Any, names: Sequence[str], present: Sequence[str
     return Columns(source, data[:], list(range(1, len(data) + 1)), declared)
 
 
-def _missing_column(where: str, name: str, have: Sequence[str]) -> InputError:
+def _missing_column(where: str, name: str, have: Sequence[str]) -> MissingColumn:
     remedy = did_you_mean(name, have).strip() or "Name one of these."
     shown = ", ".join(have[:20]) + (f" and {len(have) - 20} more" if len(have) > 20 else "")
-    return InputError(f"{where}: has no column '{name}', only {shown[:1000] or 'none'}. {remedy}")
+    missing = MissingColumn(f"{where}: has no column '{name}', only {shown[:1000] or 'none'}. {remedy}")
+    missing.name = name
+    return missing

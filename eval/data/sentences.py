@@ -6,7 +6,7 @@ from pathlib import Path
 
 from distill.common.errors import InputError
 from eval.data.labelled import load_texts
-from eval.data.reading import text_lines
+from eval.data.reading import MissingColumn, text_lines
 from eval.data.text_files import kind_of
 from eval.toy import located
 
@@ -52,7 +52,10 @@ def _paragraphs(source: str) -> Iterator[str]:
     if not files and (
         path.is_dir() or kind_of(path) not in ("", ".txt") or (not path.exists() and HUB_DATASET.fullmatch(source))
     ):
-        yield from load_texts(source, "text")
+        try:
+            yield from load_texts(source, "text")
+        except MissingColumn as missing:
+            raise InputError(f"{missing} A corpus is read from 'text': rename the column, or give a .txt file.") from None
     elif not files:
         raise InputError(
             f"{source}: is not a file; give a text file, one paragraph per line, a folder of them, or a hub dataset."

@@ -92,11 +92,16 @@ def class_names(schema: pa.Schema) -> dict[str, list[str]]:
 
 def columns_of(files: Sequence[Path]) -> list[str]:
     """Return the names of the columns of the first file; [] if it cannot be read."""
+    schema = schema_of(files)
+    return [] if schema is None else list(schema.names)
+
+
+def schema_of(files: Sequence[Path]) -> pa.Schema | None:
+    """Return the columns of the first file with their types; None if it cannot be read."""
     try:
-        arrow = files[0].suffix.lower() == ".arrow"
-        return list(_arrow(files[0], None).column_names if arrow else pq.read_schema(files[0]).names)
+        return _arrow(files[0], None).schema if files[0].suffix.lower() == ".arrow" else pq.read_schema(files[0])
     except FAULTS:
-        return []
+        return None
 
 
 def _parquet(file: Path, names: Sequence[str] | None) -> pa.Table:

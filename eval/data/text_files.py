@@ -12,6 +12,7 @@ import io
 import itertools
 import json
 import lzma
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -50,6 +51,25 @@ MAX_ROW = 8 * MAX_TEXT
 TOO_LONG = "." * (MAX_TEXT + 1)
 """Stands in the columns of such a row, which is left out and counted like any other with a longer text."""
 
+DOUBLED, ESCAPED, BARE = "doubled", "escaped", "bare"
+"""How quotes are meant in CSV: `""` inside a quoted field; `\\"` inside one, as Spark and MySQL write; or as any character, as
+in the TSV files of GLUE."""
+
+ESCAPED_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
+
+ARCHIVES = {
+    b"PK\x03\x04": "a ZIP archive",
+    b"\x1f\x8b": "packed with gzip",
+    b"\xfd7zXZ": "packed with xz",
+    b"BZh91AY&SY": "packed with bzip2",
+    b"\x28\xb5\x2f\xfd": "packed with zstd",
+    b"7z\xbc\xaf": "a 7z archive",
+}
+"""What files are that begin like this."""
+
+MAX_NULS = 0.05
+"""Largest share of NUL characters in the beginning of a text file. In UTF-16 or UTF-32 read as UTF-8 it is larger."""
+
 Row = tuple[int, dict[str, Any]]
 """The number of a row in its file, from 1, and its values by column."""
 
@@ -72,7 +92,7 @@ def opened(path: Path) -> Iterator[IO[str]]:
     """Open a text file within the `with` block, whatever its packing and encoding.
 
     Raises:
-        InputError: It cannot be read, is damaged, neither UTF-8 nor UTF-16, or unpacks to too much.
+        InputError: It cannot be read, is damaged, an archive, neither UTF-8 nor UTF-16 nor UTF-32, or unpacks to too much.
     """
     try:
         unpack = OPENERS.get(path.suffix.lower())
@@ -83,7 +103,7 @@ def opened(path: Path) -> Iterator[IO[str]]:
                     pass
         with (unpack or open)(path, "rb") as packed:
             raw = io.BufferedReader(_Counted(packed, path))
-            yield io.TextIOWrapper(raw, encoding=_encoding(raw.peek(64)), newline="")
+            yield io.TextIOWrapper(raw, encoding=_encoding(raw.peek(64), path), newline="")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: cannot be read as text ({error}); give UTF-8: save it again in that encoding.") from error
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
@@ -105,8 +125,28 @@ def lines_of(file: IO[str], source: str) -> Iterator[str]:
         yield line
 
 
-def _encoding(start: bytes) -> str:
-    """Return the encoding that the first bytes of a file show."""
+def _encoding(start: bytes, path: Path) -> str:
+    """Return the encoding that the first bytes of a file show.
+
+    Raises:
+        InputError: They are those of an archive, or of no text.
+    """
+    for mark, name in ARCHIVES.items():
+        if start.startswith(mark):
+            raise InputError(
+                f"{path}: is {name}; unpack it and give the file in it, or name it .gz, .xz or .bz2 if it is that."
+            )
+    encoding = _marked_encoding(start)
+    if (shown := start.decode(encoding, "ignore")).count("\0") > MAX_NULS * len(shown):
+        raise InputError(
+            f"{path}: is no text, or UTF-16 or UTF-32 without a mark; give UTF-8: save it again in that encoding."
+        )
+    return encoding
+
+
+def _marked_encoding(start: bytes) -> str:
+    if start.startswith((b"\xff\xfe\0\0", b"\0\0\xfe\xff")):  # first, as one of them begins like UTF-16
+        return "utf-32"
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     # UTF-16 without a mark: every other byte of plain text is zero.
@@ -115,6 +155,10 @@ def _encoding(start: bytes) -> str:
     if len(start) >= 8 and not any(start[0:32:2]) and all(start[1:32:2]):
         return "utf-16-be"
     return "utf-8-sig"  # with and without the mark that spreadsheet programs put first
+
+
+class QuoteFault(InputError):
+    """The quotes of a CSV file are not what they were taken for."""
 
 
 class _Counted(io.RawIOBase):
@@ -140,37 +184,68 @@ class _Counted(io.RawIOBase):
         return len(data)
 
 
-def csv_rows(source: str, file: IO[str], names: Sequence[str], kind: str) -> Iterator[Row]:
+def csv_rows(source: str, file: IO[str], names: Sequence[str], kind: str, quotes: str = DOUBLED) -> Iterator[Row]:
     """Yield the rows of a CSV or TSV file. The separator is the one that splits the header into the columns asked for.
 
+    Args:
+        source: What to call the file in messages.
+        file: The open file.
+        names: Columns asked for.
+        kind: ".csv" or ".tsv".
+        quotes: `DOUBLED`, `ESCAPED` or `BARE`. Bare quotes are those of files with tabs that have no line within a field.
+
     Raises:
-        InputError: A row has more fields than the header, a column is there twice, or quotes are never closed.
+        QuoteFault: Quotes are not what `quotes` says: one is never closed, or text follows a closing one.
+        InputError: A row has more fields than the header, or a column is there twice.
     """
-    lines = lines_of(file, source)
+    lines = itertools.dropwhile(lambda line: not line.strip(" \r\n"), lines_of(file, source))
     first = next(lines, "")
     separator = ""
     if first.startswith("sep=") and len(first.rstrip("\r\n")) == 5:  # what Excel reads, and some programs write
         separator, first = first[4], next(lines, "")
     separator = separator or _separator(first, names, "\t" if kind == ".tsv" else ",")
+    tabs, bare = separator == "\t", quotes == BARE
+    if bare and not tabs:
+        raise QuoteFault(f"{source}: has quotes around fields")
+    every: Iterator[str] = itertools.chain([first], lines)
+    if quotes == ESCAPED:
+        every = (ESCAPED_QUOTE.sub(r'\1""', line) for line in every)
     csv.field_size_limit(MAX_LINE)
+    number = 0
     try:
-        reader = csv.reader(itertools.chain([first], lines), delimiter=separator)
+        reader = csv.reader(every, delimiter=separator, strict=True, quoting=csv.QUOTE_NONE if bare else csv.QUOTE_MINIMAL)
         header = [name.strip() for name in next(reader, [])]
         for name in names:
             if header.count(name) > 1:
                 raise InputError(f"{source}: has {header.count(name)} columns named '{name}'; rename or remove one.")
-        number = 0
         for fields in reader:
             if not fields:
                 continue
             number += 1
+            if bare and len(fields) != len(header):
+                raise QuoteFault(f"{source}, row {number}: has {len(fields)} fields, expected {len(header)}")
+            if tabs and not bare and _swallows(fields, len(header)):
+                raise QuoteFault(
+                    f"{source}, row {number}: has a quote that is closed only lines later; write a quote inside a text twice, "
+                    "and put quotes around the text."
+                )
             if len(fields) > len(header):
                 raise InputError(
                     f"{source}, row {number}: has more fields than the header; put quotes around texts with commas."
                 )
             yield number, dict(zip(header, fields, strict=False)) | dict.fromkeys(header[len(fields) :])
     except csv.Error as error:
-        raise InputError(f"{source}: cannot be read ({error}); the file is damaged or not what its name says.") from error
+        raise QuoteFault(
+            f"{source}, row {number + 1}: begins a field whose quotes do not fit ({error}): one is never closed, or text "
+            "follows a closing one; write a quote inside a text twice, and put quotes around the text."
+        ) from error
+
+
+def _swallows(fields: Sequence[str], columns: int) -> bool:
+    """Return whether a row of several lines is rather one row per line, of which one begins with a quote."""
+    if columns < 2 or not any("\n" in field for field in fields):
+        return False
+    return all(line.count("\t") == columns - 1 for line in "\t".join(fields).split("\n"))
 
 
 def _separator(header: str, names: Sequence[str], usual: str) -> str:

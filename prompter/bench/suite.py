@@ -20,12 +20,13 @@ checked like the flags of `prompter train` before the first one runs, so a mista
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import read_yaml
+from distill.common.yaml_text import as_written
 from distill.methods.table import METHODS
 from prompter.runtime.shipped import config_path
 from prompter.training.baseline_names import BASELINES
@@ -75,9 +76,14 @@ class Cell:
     settings: dict[str, Any]
 
     @property
+    def key(self) -> tuple[str, str, str, int, int]:
+        """Return what tells this cell from all others of a suite."""
+        return self.task, self.method, self.student, self.budget, self.seed
+
+    @property
     def name(self) -> str:
         """Return a readable name, which is also part of the folder's name."""
-        return "--".join(_slug(str(part)) for part in (self.task, self.method, self.student, self.budget, self.seed))
+        return "--".join(_slug(str(part)) for part in self.key)
 
     def parsed(self, folder: str | Path) -> Settings:
         """Return the checked settings of a run in a folder.
@@ -116,25 +122,25 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
     content = read_yaml(path)
     _check_keys(content, KEYS, str(path))
     tasks = {
-        str(name): dict(_mapping(task, f"{path}: task '{name}'"))
+        str(as_written(name)): dict(_mapping(task, f"{path}: task '{name}'"))
         for name, task in _mapping(content.get("tasks", {}), f"{path}: tasks").items()
     }
     for change in changes:
         _apply(change, tasks)
     settings = _mapping(content.get("settings") or {}, f"{path}: settings")
-    cells: dict[str, Cell] = {}
+    cells: dict[tuple[str, str, str, int, int], Cell] = {}
     efforts: dict[tuple[str, str, int], tuple[int, int]] = {}
     for number, grid in enumerate([{}, *(content.get("more") or [])]):
         where = f"{path}: more, entry {number}" if number else str(path)
         _check_keys(_mapping(grid, where), (*AXES, "settings"), where)
         common = {**settings, **_mapping(grid.get("settings") or {}, f"{where}: settings")}
-        axes = {axis: grid.get(axis, list(tasks) if axis == "tasks" else content.get(axis)) for axis in AXES}
+        axes = {axis: as_written(grid.get(axis, list(tasks) if axis == "tasks" else content.get(axis))) for axis in AXES}
         for axis, values in axes.items():
             if not isinstance(values, list) or not values:
                 raise InputError(f"{where}: '{axis}' is {values!r}, expected a list of at least one entry")
-        for cell in _cells(axes, tasks, common, where):
-            _check_effort(cell, efforts, where)
-            if cells.setdefault(cell.name, cell).settings != cell.settings:
+        for raw in _cells(axes, tasks, common, where):
+            cell = _checked(raw, efforts, where)
+            if cells.setdefault(cell.key, cell).settings != cell.settings:
                 raise InputError(
                     f"{where}: task '{cell.task}', method '{cell.method}', student '{cell.student}', {cell.budget} queries, "
                     f"seed {cell.seed} is there already, with other settings; give a method of your own: '- NAME: {{setting: "
@@ -153,18 +159,29 @@ def _cells(
     ):
         if task not in tasks:
             raise InputError(f"{where}: unknown task '{task}'.{did_you_mean(str(task), tasks)}")
+        if "=" in str(student).partition(":")[0] and not Path(str(student)).exists():
+            raise InputError(
+                f"{where}: students: '{student}' is part of a student: put quotes around it, as in "
+                '["bert:layers=2,hidden=64"]; without them its commas separate students'
+            )
         merged = {**common, **tasks[task], **own, "student": student, "budget": budget, "seed": seed}
         yield Cell(task, method, str(student), budget, seed, text, merged)
 
 
-def _check_effort(cell: Cell, efforts: dict[tuple[str, str, int], tuple[int, int]], where: str) -> None:
-    """Check the settings of a cell, and that it makes as many updates as the cells that it is compared with."""
+def _checked(cell: Cell, efforts: dict[tuple[str, str, int], tuple[int, int]], where: str) -> Cell:
+    """Return a cell with the numbers that its settings hold, however they were written.
+
+    Raises:
+        InputError: Its settings are wrong, or it makes other updates than the cells that it is compared with.
+    """
     try:
         parsed = cell.parsed("unused")
         if not parsed.run.eval_data:
             raise InputError("eval_data is missing: a comparison needs labelled data to report on")
     except InputError as error:
         raise InputError(f"{where}: task '{cell.task}', method '{cell.method}': {error}") from None
+    numbers = {name: parsed.flat()[name] for name in ("budget", "seed")}
+    cell = replace(cell, **numbers, settings=cell.settings | numbers)
     effort = (parsed.distill.student_updates, parsed.distill.student_batch_size)
     others = efforts.setdefault((cell.task, cell.student, cell.budget), effort)
     if others != effort:
@@ -172,6 +189,7 @@ def _check_effort(cell: Cell, efforts: dict[tuple[str, str, int], tuple[int, int
             f"{where}: task '{cell.task}', method '{cell.method}': {effort[0]} updates of {effort[1]} texts, but {others} for "
             "other methods; what is compared has to cost the same"
         )
+    return cell
 
 
 def _method(entry: Any, where: str) -> tuple[str, str, dict[str, Any]]:
@@ -186,6 +204,7 @@ def _method(entry: Any, where: str) -> tuple[str, str, dict[str, Any]]:
         return entry, PROMPTED if entry in PROMPTERS else entry, PROMPTERS.get(entry, {})
     if isinstance(entry, Mapping) and len(entry) == 1:
         ((name, own),) = entry.items()
+        name = as_written(name)
         if isinstance(own, Mapping) and name not in known:
             text = str(own.get("method", PROMPTED))
             if text not in (PROMPTED, *BASELINES, *METHODS):
@@ -219,4 +238,4 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.]+", "-", text).strip("-.")
+    return re.sub(r"[^\w.]+", "-", text).strip("-.")

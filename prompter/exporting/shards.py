@@ -20,6 +20,7 @@ from distill.common.errors import InputError
 from distill.common.files import replace_file
 from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
+from eval.corpora.exported import FORMULA_STARTS
 from eval.data.config import PAIR_COLUMN
 
 ROWS_IN_MEMORY = 1000
@@ -40,9 +41,6 @@ ABOUT = {
     "ends": "character after the last one of each word",
 }
 """What the cards say of the columns of answers."""
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet computes a cell that starts with one of these."""
 
 
 def answer_features(labels: list[str], kind: Kind) -> dict[str, Any]:

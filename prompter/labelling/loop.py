@@ -6,6 +6,7 @@ on where it stopped, asks about no text twice, and ends with the same bytes.
 """
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -269,5 +270,7 @@ def result_lines(result: dict[str, Any], labels: Sequence[str], path: str) -> li
                 f"Nearly all kept texts are '{shares[0][1]}': a student would learn little about the others. Add texts "
                 "that the teacher answers differently."
             )
-        lines.append(f"A student learns from it with: prompter distill --from {path} --student SPEC --output_dir FOLDER")
+        lines.append(
+            f"A student learns from it with: prompter distill --from {shlex.quote(path)} --student SPEC --output_dir FOLDER"
+        )
     return lines

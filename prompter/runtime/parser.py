@@ -240,12 +240,16 @@ def _merged(parts: Sequence[type], layers: Sequence[Layer]) -> dict[str, tuple[s
     for where, values in layers:
         files = [(str(file := config_path(str(values[CONFIG]))), read_yaml(Path(file)))] if values.get(CONFIG) else []
         for source, content in [*files, (where, values)]:
+            named: dict[str, str] = {}
             for name, value in content.items():
                 if name == CONFIG and source == where:
                     continue
                 if name not in known:
                     raise InputError(f"{source}: unknown key '{name}'.{did_you_mean(str(name), known)}".removeprefix(": "))
                 if value is not None:
+                    if (other := named.setdefault(known[name].name, name)) != name:
+                        both = f"'{other}' and '{name}' are one setting: leave one of them out"
+                        raise InputError(f"{source}: {both}".removeprefix(": "))
                     merged[known[name].name] = (source, value)
     return merged
 

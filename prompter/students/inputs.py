@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from distill.common.errors import InputError
 from distill.common.hub import HUB_ID
 from distill.common.seeding import derive_seed
 from distill.config import DistillConfig
+from distill.held_out import is_held_out
 from distill.kinds.classes import Classes
 from distill.kinds.kind import Kind
 from distill.kinds.scores import Score
@@ -88,6 +89,7 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
     labels = labels_of(sources, teacher.labels if teacher else config.teacher_labels or None)
     kind = settled_kind(sources, teacher.kind if teacher else None, asking.kind, labels)
     kind = settle_texts(sources, kind, teacher is not None)
+    check_shares(config, sources)
     new = any(":" in spec and not spec.startswith((TEACHER_LAYERS, STATIC)) for spec in config.student)
     tokenizer = config.student_tokenizer
     words = located(config.student_words, "writer", config.quiet) if config.student_words else None
@@ -140,6 +142,42 @@ def settle_texts(sources: list[Source], kind: Kind, certain: bool) -> Kind:
     if not isinstance(kind, Classes | Score):
         raise InputError(f"from: {first} has {shown[bool(pairs)]}, which a teacher of the kind {kind.name} does not read")
     return replace(kind, texts=2 if pairs else 1)
+
+
+def check_shares(config: StudentsConfig, sources: list[Source]) -> None:
+    """Refuse, before a query is spent, texts that are all held out, or none of which is although one has to be.
+
+    Raises:
+        InputError: So it is. A source that writes its texts, or a method that makes them, is not looked at.
+    """
+    if not sources or any(source.rows is None for source in sources):
+        return
+    rows, sides = 0, set()
+    for source in sources:
+        held = _held_out(source, config.held_out)
+        for side in held if source.answered or not config.budget else itertools.islice(held, config.budget):
+            rows += 1
+            sides.add(side)
+            if len(sides) == 2 or (not side and config.select == "last"):
+                return  # there is something to learn from, and to select by
+    if rows and sides == {True}:
+        raise InputError(f"from: all of {rows:,} texts are held out, so none is left to learn from: give more texts")
+    if rows and config.select == "best-agreement":
+        raise InputError(
+            f"held_out is {config.held_out}, but none of {rows:,} texts is held out: give more texts, raise it, or give "
+            "--select last"
+        )
+
+
+def _held_out(source: Source, share: float) -> Iterator[bool]:
+    """Yield for each text of a source whether it is held out."""
+    for number in itertools.count():
+        portion = source.portion(number)
+        if portion is None:
+            return
+        pairs: Sequence[str | None] = portion.text_pairs or [None] * len(portion.texts)
+        for text, pair in zip(portion.texts, pairs, strict=True):
+            yield is_held_out(text, pair, share)
 
 
 def _tokenizer_of(found: FoundTeacher, config: StudentsConfig) -> str | None:

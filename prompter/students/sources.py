@@ -24,18 +24,19 @@ from distill.kinds.kind import Kind
 from distill.kinds.names import given_by
 from distill.kinds.tokens import Tokens
 from distill.teachers.found import FoundTeacher, found_teacher
+from eval.corpora.exported import is_exported, is_text_export
 from eval.data.config import PAIR_COLUMN
 from eval.data.folders import parquet_files, saved_files
 from eval.data.labelled import load_pairs, second_texts_for
 from eval.data.reading import report_long
 from eval.data.recipe import RECIPE_FILE, check_dataset
-from eval.data.tables import class_names, columns_of, read_table
+from eval.data.tables import class_names, columns_of, read_table, schema_of
 from eval.data.text_files import MAX_TEXT, TABLES, kind_of
 from prompter.exporting.config import NO_TEACHER
 from prompter.exporting.shards import check_tags
 from prompter.saved.hub import holds_prompter, is_hub_id
 from prompter.saved.manifest import PROMPTER_MANIFEST, find_prompter
-from prompter.students.text_exports import is_text_export, read_text_export
+from prompter.students.text_exports import read_text_export
 
 PORTION_ROWS = 256
 
@@ -387,5 +388,5 @@ def _is_exported(place: Path) -> bool:
     files = _dataset_files(place)
     if not files or (place / RECIPE_FILE).is_file():
         return bool(files)
-    present = columns_of(files)  # none: reading it as a dataset raises an error that says what is wrong with the file
-    return not present or bool({"teacher_probs", "keep"} & set(present)) or {"score", "wanted_label"} <= set(present)
+    schema = schema_of(files)  # None: reading it as a dataset raises an error that says what is wrong with the file
+    return schema is None or is_exported(schema)

@@ -10,6 +10,7 @@ from distill.common.errors import InputError
 from distill.kinds.names import OUTSIDE, fault_of_tags
 from eval.data.labels import class_indices
 from eval.data.reading import Columns, report_long
+from eval.data.targets.lists import list_in
 from eval.data.text_files import MAX_TEXT
 
 LOGGER = logging.getLogger("prompter")
@@ -22,12 +23,12 @@ def with_words(columns: Columns, name: str) -> tuple[Columns, list[list[str]]]:
         InputError: A row is no list of words, or no row is left.
     """
     kept, words, long, empty = [], [], 0, 0
-    for row, value in enumerate(columns.values[name]):
-        if not isinstance(value, list | tuple) or not all(isinstance(word, str) for word in value):
-            found = "nothing" if value is None else repr(value)[:80]
-            raise InputError(
-                f"{columns.at(row)}: column '{name}' holds {found}, expected a list of words; fix or remove the row."
-            )
+    for row, value in enumerate(map(list_in, columns.values[name])):
+        if value is None or not all(isinstance(word, str) for word in value):
+            given = columns.values[name][row]
+            found = "nothing" if given is None else repr(given)[:80]
+            wanted = "a list of words" + " as JSON" * isinstance(given, str)
+            raise InputError(f"{columns.at(row)}: column '{name}' holds {found}, expected {wanted}; fix or remove the row.")
         if sum(map(len, value)) + len(value) > MAX_TEXT:
             long += 1
         elif not any(word.strip() for word in value):
@@ -59,13 +60,12 @@ def tags(columns: Columns, name: str, labels: list[str], words: Sequence[Sequenc
     """
     if fault := fault_of_tags(labels):
         raise InputError(f"{columns.source}: the tags are {', '.join(labels[:20])}, but {fault}; expected the IOB format")
-    values = columns.values[name]
+    values = [value if (items := list_in(value)) is None else items for value in columns.values[name]]
     for row, (value, given) in enumerate(zip(values, words, strict=True)):
         if not isinstance(value, list | tuple):
             found = "nothing" if value is None else repr(value)[:80]
-            raise InputError(
-                f"{columns.at(row)}: column '{name}' holds {found}, expected a list of tags; fix or remove the row."
-            )
+            wanted = "a list of tags" + " as JSON" * isinstance(value, str)
+            raise InputError(f"{columns.at(row)}: column '{name}' holds {found}, expected {wanted}; fix or remove the row.")
         if len(value) != len(given):
             raise InputError(
                 f"{columns.at(row)}: column '{name}' holds {len(value)} tags for {len(given)} words, expected one for each "

@@ -107,6 +107,13 @@ def test_cache_lies_where_the_first_variable_says(
     assert cache_root() == tmp_path / expected
 
 
+def test_the_cache_may_lie_below_the_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    monkeypatch.setenv("PROMPTER_CACHE", "~/kept")
+    assert cache_root() == tmp_path / "kept"
+
+
 def test_answers_of_an_earlier_version_are_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
     monkeypatch.delenv("PROMPTER_CACHE", raising=False)

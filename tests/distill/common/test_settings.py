@@ -128,3 +128,32 @@ def test_numbers_of_yaml_are_spelt_as_in_the_file_where_text_is_meant() -> None:
     found = {name: convert(FIELD[name], value) for name, value in values.items()}
     assert found == {"labels": ["1.50", "+1", "no", "001", "null", "true"], "name": "1e5", "count": 10, "share": 0.5}
     assert type(found["share"]) is float and type(convert(FIELD["count"], parse_yaml("7"))) is int
+
+
+@pytest.mark.parametrize("name", ["labels", "specs", "items"])
+def test_a_list_may_be_given_as_text(name: str) -> None:
+    for written in ("[no, yes]", ["[no,", "yes]"], ["[no, yes]"], '["no", "yes"]'):
+        assert convert(FIELD[name], written) == ["no", "yes"]
+    assert convert(FIELD[name], "[1.50, 001]") == ["1.50", "001"] and convert(FIELD[name], "[]") == []
+    assert convert(FIELD[name], ["[a]", "[b]"]) == ["[a]", "[b]"] and convert(FIELD[name], ["[a", "b"]) == ["[a", "b"]
+    assert convert(FIELD["weights"], "[1, 2.5]") == [1.0, 2.5]
+    for wrong in ("[no: [yes]", "[[a], [b]]", "[a: b]"):
+        with pytest.raises(InputError, match=f"{name} is .* expected a list such as"):
+            convert(FIELD[name], wrong)
+
+
+def test_only_the_variable_of_the_home_may_begin_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/data")
+    monkeypatch.setenv("SECRET", "token")
+    assert convert(FIELD["place"], "$HOME/a") == convert(FIELD["place"], "${HOME}/a") == "/data/a"
+    assert convert(FIELD["place"], "./$SECRET") == "./$SECRET" and convert(FIELD["name"], "$HOME") == "$HOME"
+    for named in ("$SECRET/a", "$HOMES/a"):
+        with pytest.raises(
+            InputError, match=r"place is '\$\w+/a', and of variables only \$HOME is known: give the path itself"
+        ):
+            convert(FIELD["place"], named)
+
+
+def test_names_that_are_no_characters_are_refused() -> None:
+    with pytest.raises(InputError, match="place is .*not valid UTF-8: rename it"):
+        convert(FIELD["place"], "/data/\udcff")

@@ -6,10 +6,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Features
 
 from distill.common.errors import InputError
 from eval.corpora.reading import load_corpus, load_reference
-from tests.eval.exported import rows, write_dataset
+from prompter.exporting.shards import write_csv, write_jsonl
+from tests.eval.exported import COLUMNS, rows, write_dataset
 
 
 def test_kept_rows_of_an_export_are_read_with_their_columns(tmp_path):
@@ -88,8 +90,36 @@ def test_columns_that_are_missing_or_hold_something_else_are_refused(tmp_path):
     assert "Name one of these." in refused(load_corpus, folder, text_column="body")
     assert "row 1: column 'label' holds int, expected text" in refused(load_corpus, folder, text_column="label")
     for name, column in {"teacher_probs": ["a", "b"], "lm_logprob": ["x", "y"], "confidence": [[1.0], [2.0]]}.items():
-        pq.write_table(pa.table({"text": ["one", "two"], name: column}), tmp_path / "wrong.parquet")
+        columns = {"text": ["one", "two"], "keep": [True, True], "wanted_label": [0, 1], name: column}
+        pq.write_table(pa.table(columns), tmp_path / "wrong.parquet")
         assert f"column '{name}'" in refused(load_corpus, str(tmp_path / "wrong.parquet"))
+
+
+def test_columns_of_other_files_are_the_users_own(tmp_path):
+    own = {"labels": [0, 1], "score": ["x", "y"], "keep": ["false", "true"], "confidence": ["x", "y"], "teacher_probs": [1, 2]}
+    for column in (own, *({name: values} for name, values in own.items()), {"keep": [False, True]}):
+        pq.write_table(pa.table({"text": ["one", "two"], **column}), tmp_path / "own.parquet")
+        corpus = load_corpus(str(tmp_path / "own.parquet"))
+        assert (corpus.texts, corpus.classes, corpus.confidence, corpus.scores) == (["one", "two"], None, None, None)
+    for name, wrong in {"labels": [1, 2], "keep": ["false", "true"]}.items():
+        write_dataset(tmp_path / "d", rows(2), shards=1)
+        pq.write_table(pa.table({"text": ["one", "two"], name: wrong}), tmp_path / "d" / "data" / "train-00000.parquet")
+        assert f"column '{name}' holds something other than" in refused(load_corpus, str(tmp_path / "d"))
+
+
+@pytest.mark.parametrize("name", ["data.jsonl", "data.csv"])
+def test_the_text_files_of_an_export_are_judged_like_its_parquet_files(tmp_path, name):
+    made = rows()
+    made[0] |= {"text": "- well he said", "topic": "'- so"}
+    folder = write_dataset(tmp_path / "data-set", made)
+    whole = load_corpus(str(folder))
+    columns = Features(COLUMNS)
+    (write_jsonl if name == "data.jsonl" else write_csv)(folder, columns)
+    for all_rows in (False, True):
+        whole, read = load_corpus(str(folder), all_rows=all_rows), load_corpus(str(folder / name), all_rows=all_rows)
+        assert (read.texts, read.rows, read.marked, read.classes) == (whole.texts, 40, whole.marked, whole.classes)
+        assert read.labels == whole.labels and (name == "data.csv" or read.topics == whole.topics)
+        assert np.allclose(read.confidence, whole.confidence) and np.allclose(read.logprob, whole.logprob)
 
 
 def test_an_empty_corpus_or_reference_is_refused(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 
 from distill.common.errors import InputError
 from eval.data.config import EvaluationDataSettings
-from eval.data.labelled import load_evaluation, load_pairs, load_texts
+from eval.data.labelled import load_evaluation, load_pairs, load_texts, second_texts_for
 from tests.eval.data_files import LABELS, jsonl, load, objects
 
 
@@ -61,3 +61,31 @@ def test_words_of_texts_are_read_as_texts(tmp_path, caplog):
     jsonl(file, [{"tokens": ["a"]}, {"tokens": ["b", None]}, {"tokens": ["c"]}])
     with pytest.raises(InputError, match="row 2: column 'tokens' holds .*expected a list of words; fix or remove the row"):
         load_texts(file, "tokens")
+
+
+def test_a_column_of_second_texts_that_nobody_named_stops_no_classifier_of_single_texts(tmp_path):
+    rows = [{"text": "a", "text_pair": "x"}, {"text": "b", "text_pair": None}, {"text": "c"}, {"text": "d", "text_pair": " "}]
+    file = jsonl(tmp_path / "a.jsonl", rows)
+    texts, pairs = load_pairs(file, "text")
+    assert (texts, pairs) == (["a", "b", "c", "d"], ["x", "", "", ""])
+    assert second_texts_for(False, pairs, str(file), "") is None
+    with pytest.raises(InputError, match="row 2: column 'text_pair' holds nothing, expected text"):
+        second_texts_for(True, pairs, str(file), "")
+    with pytest.raises(InputError, match="row 4: column 'text_pair' is empty"):
+        second_texts_for(True, pairs[3:], str(file), "")
+    with pytest.raises(InputError, match="row 3: has no column 'text_pair'"):
+        load_pairs(file, "text", pair_column="text_pair")
+
+
+def test_a_folder_may_hold_one_text_per_line(tmp_path):
+    (tmp_path / "train.txt").write_text("one\ntwo\n")
+    assert load_texts(tmp_path, "text") == ["one", "two"] and load_pairs(tmp_path, "text") == (["one", "two"], None)
+    with pytest.raises(InputError, match="expected one file named test.jsonl .*, or .txt .*, but it has train.txt"):
+        load_texts(tmp_path, "text", "test")
+    with pytest.raises(InputError, match="but it has train.txt"):
+        load(tmp_path, split="train")
+    jsonl(tmp_path / "train.jsonl", [{"text": "three"}])
+    assert load_texts(tmp_path, "text") == ["three"]
+    (tmp_path / "reviews.md").write_text("one\n")
+    with pytest.raises(InputError, match=r"not read; expected \.txt with one text per line, or one of"):
+        load_texts(tmp_path / "reviews.md", "text")

@@ -3,6 +3,7 @@
 import gzip
 import json
 import logging
+import zipfile
 
 import pandas as pd
 import pytest
@@ -71,6 +72,50 @@ def test_headers_with_spaces_and_what_excel_writes_first(tmp_path):
     check(tmp_path / "a.csv")
     (tmp_path / "a.csv").write_bytes(b'text,label\r\n"a good film",1\r\n\r\n"bad; really",0\r\n')
     check(tmp_path / "a.csv")
+
+
+def test_quotes_in_tsv_may_be_characters(tmp_path):
+    (tmp_path / "a.tsv").write_text('text\tlabel\ngood film\t1\n"bad film\t0\n"good" food\t1\nbad "food"\t0\n')
+    data = load(tmp_path / "a.tsv", LABELS)
+    assert data.texts == ["good film", '"bad film', '"good" food', 'bad "food"'] and data.labels == [1, 0, 1, 0]
+    (tmp_path / "a.tsv").write_text('text\tlabel\n"bad film\t0\ngood food"\t1\n')  # would be one row otherwise
+    assert load(tmp_path / "a.tsv", LABELS).texts == ['"bad film', 'good food"']
+    quoted = FRAME.assign(text=['a "good"\tfilm', "two\nlines"])
+    quoted.to_csv(tmp_path / "a.tsv", sep="\t", index=False)
+    assert load(tmp_path / "a.tsv", LABELS).texts == list(quoted["text"])
+
+
+def test_quotes_in_csv_that_do_not_fit_are_refused_with_their_row(tmp_path):
+    for bad, row in (('good,1\n"bad,0\ngood,1\nbad,0\n', 2), ('"a "b" c",1\n', 1), ('a,1\n\n"a",0\n"b""\n', 3)):
+        (tmp_path / "a.csv").write_text(f"text,label\n{bad}")
+        with pytest.raises(InputError, match=f"row {row}: begins a field whose quotes do not fit .* write a quote"):
+            load(tmp_path / "a.csv", LABELS)
+    (tmp_path / "a.tsv").write_text('text\tlabel\n"bad film\t0\ngood\n')  # no row per line either
+    with pytest.raises(InputError, match="row 1: begins a field"):
+        load(tmp_path / "a.tsv", LABELS)
+
+
+def test_quotes_may_be_escaped_as_spark_writes_them(tmp_path):
+    (tmp_path / "a.csv").write_text('text,label\n"He said \\"yes\\" twice",1\n"C:\\new, \\\\",0\nx,1\n')
+    assert load(tmp_path / "a.csv", LABELS).texts == ['He said "yes" twice', "C:\\new, \\\\", "x"]
+
+
+def test_empty_lines_before_the_header_are_left_out(tmp_path):
+    (tmp_path / "a.csv").write_text("\n\r\n" + FRAME.to_csv(index=False))
+    check(tmp_path / "a.csv")
+
+
+def test_archives_and_other_encodings_are_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.csv", "w") as archive:
+        archive.writestr("x.csv", FRAME.to_csv(index=False))
+    (tmp_path / "b.csv").write_bytes(gzip.compress(FRAME.to_csv(index=False).encode()))
+    (tmp_path / "c.csv").write_bytes(FRAME.to_csv(index=False).encode("utf-32-le"))
+    (tmp_path / "d.csv").write_bytes(FRAME.assign(text="хороший фильм").to_csv(index=False).encode("utf-16-le")[2:])
+    for name, said in {"a": "is a ZIP archive", "b": "is packed with gzip", "c": "is no text", "d": "is no text"}.items():
+        with pytest.raises(InputError, match=said):
+            load(tmp_path / f"{name}.csv", LABELS)
+    (tmp_path / "e.csv").write_text(FRAME.to_csv(index=False), encoding="utf-32")
+    check(tmp_path / "e.csv")
 
 
 @pytest.mark.parametrize("label", [[True, False], ["true", "FALSE"], [1.0, 0.0], ["1", "0"]])
@@ -143,7 +188,7 @@ def test_endless_lines_are_refused_before_they_fill_the_memory(tmp_path):
         with open(tmp_path / name, "w") as file:
             file.write(start)
             file.truncate(2 << 30)  # holes: nothing is written
-        with pytest.raises(InputError, match="64,000,000 characters"):
+        with pytest.raises(InputError, match="64,000,000 characters|is no text"):
             load_texts(tmp_path / name, "text")
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from distill.common.errors import InputError
 from prompter.bench.suite import PROMPTERS, read_suite
@@ -24,6 +25,7 @@ from tests.prompter.bench.suites import SMALL, bench
         ({"settings": SMALL | {"student_update": 3}}, "student_update.*student_updates"),
         ({"methods": ["prompted", {"longer": {"student_updates": 9}}]}, "has to cost the same"),
         ({"budgets": ["many"]}, "budget"),
+        ({"students": ["bert:layers=1", "hidden=32"]}, "'hidden=32' is part of a student: put quotes around it"),
         ({"more": [{"settings": SMALL | {"student_learning_rate": 0.01}}]}, "entry 1: .*there already, with other settings"),
         ({"tasks": {"tiny": {"teacher": "t", "generator": "g"}}, "methods": ["prompted"]}, "eval_data is missing"),
     ],
@@ -71,3 +73,23 @@ def test_an_own_method_may_be_a_baseline(suite) -> None:
     assert (cell.method, cell.text, cell.parsed("x").run.compare) == ("edited", "unprompted", ["unprompted"])
     with pytest.raises(InputError, match="method 'edited' is of method 'unpromted', expected one of prompted, .*unprompted"):
         read_suite(suite(methods=[{"edited": {"method": "unpromted"}}]))
+
+
+@pytest.mark.parametrize("written", ["1e3", "1_000", "'1,000'", "1000.0", "1000"])
+def test_numbers_may_be_written_as_everywhere(suite, written: str) -> None:
+    file = suite()
+    text = yaml.safe_dump(yaml.safe_load(file.read_text()) | {"budgets": "BUDGETS", "seeds": "SEEDS"})
+    file.write_text(text.replace("BUDGETS", f"[{written}]").replace("SEEDS", "[1.0]"))
+    for cell in read_suite(file).cells:
+        assert (cell.budget, cell.seed) == (1000, 1) and type(cell.budget) is type(cell.seed) is int
+        assert cell.name.endswith("--1000--1") and cell.settings["budget"] == 1000
+
+
+def test_tasks_may_have_any_name(suite) -> None:
+    tasks = yaml.safe_load(suite().read_text())["tasks"]
+    (task,) = tasks.values()
+    names = [2024, 1.50, "новости", "отзывы", "b/c", "b-c"]
+    file = suite(tasks={name: task | {"eval_limit": 10 + place} for place, name in enumerate(names)}, more=[{"tasks": [2024]}])
+    cells = read_suite(file).cells
+    assert list(dict.fromkeys(cell.task for cell in cells)) == [str(name) for name in names]
+    assert len({cell.name for cell in cells if not cell.task.startswith("b")}) == 4 * len(cells) // 6

@@ -135,6 +135,7 @@ def test_a_teacher_without_usable_answers_ends_with_status_3(
 def test_one_sided_texts_are_said(teacher_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = {"rows": 100, "kept": 100, "kept_of": [97, 3], "marked": {}}
     assert any("Nearly all" in line for line in loop.result_lines(result, ["good", "bad"], "d"))
+    assert any("--from 'my texts/d' --student" in line for line in loop.result_lines(result, ["good", "bad"], "my texts/d"))
     assert not any("Nearly all" in line for line in loop.result_lines(result | {"kept_of": [90, 10]}, ["good", "bad"], "d"))
 
 

@@ -32,6 +32,14 @@ def test_a_setting_has_one_value_by_all_its_names(flag: str) -> None:
     assert work(f"{flag}=there").to == "there"
 
 
+def test_two_names_of_one_setting_in_one_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("to: here\noutput_dir: there\n")
+    with pytest.raises(InputError, match=r"a\.yaml: 'to' and 'output_dir' are one setting: leave one of them out"):
+        work("--config", str(tmp_path / "a.yaml"))
+    (tmp_path / "a.yaml").write_text("to: here\n")
+    assert work("--config", str(tmp_path / "a.yaml"), "--output_dir", "there").to == "there"
+
+
 @pytest.mark.parametrize("flag", [["--no_cache"], ["--no-cache"], ["--cache=false"], ["--cache", "off"]])
 def test_switches_go_off(flag: list[str]) -> None:
     assert work().cache and work("--cache").cache and not work(*flag).cache

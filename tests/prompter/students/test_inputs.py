@@ -62,3 +62,17 @@ def test_a_dataset_of_a_black_box_asks_for_a_tokenizer(
     (exported / "recipe.yaml").write_text("export:\n  teacher: module:function\n")
     assert run("--from", exported, "--student", STUDENT, "--to", tmp_path / "tiny") == 2
     assert "student_tokenizer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("held_out", "said"), [(0.999, "all of 1 texts are held out"), (0.001, "none of 1 texts is held out")]
+)
+def test_texts_that_cannot_be_split_are_refused_before_a_query(
+    held_out: float, said: str, teacher_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "one.txt").write_text("a good film\n")
+    call = ("--from", tmp_path / "one.txt", "--teacher", teacher_folder, "--student", STUDENT, "--to", tmp_path / "out")
+    assert run(*call, "--held_out", held_out) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
+    assert {file.name for file in tmp_path.iterdir()} == {"one.txt", "prompter-cache"}

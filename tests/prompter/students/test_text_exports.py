@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from distill.common.errors import InputError
@@ -55,6 +56,49 @@ def test_texts_that_begin_like_a_formula_come_back_as_they_were(tmp_path: Path) 
     file.write_text("text,keep,wanted_label\n'=1+1,True,a\n'tis so,True,b\nplain,False,a\n")
     source = open_source(str(file))
     assert source.rows == 2 and source.portion(0).texts == ["=1+1", "'tis so"] and not source.answered
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_label_writes_is_known_though_it_has_no_target_classes(name: str, both: Path) -> None:
+    file = both / name
+    if name == "data.csv":
+        pd.read_csv(file, keep_default_na=False).drop(columns=["wanted_label", "topic"]).to_csv(file, index=False)
+    else:
+        pd.read_json(file, lines=True).drop(columns=["wanted_label", "topic"]).to_json(file, orient="records", lines=True)
+    source = open_source(str(file))
+    assert isinstance(source, DatasetSource) and source.answered and source.rows == 540
+    assert source.labels == ["good", "bad"] and set(source.portion(0).targets.tolist()) == {-1}
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_a_file_that_was_saved_again_with_another_separator_is_known(separator: str, both: Path) -> None:
+    frame = pd.read_csv(both / "data.csv", keep_default_na=False)
+    frame.to_csv(both / "again.csv", sep=separator, index=False)
+    source, whole = open_source(str(both / "again.csv")), open_source(str(both))
+    assert isinstance(source, DatasetSource) and source.portion(0).texts == whole.portion(0).texts
+
+
+def test_texts_of_json_lines_keep_their_apostrophes(tmp_path: Path) -> None:
+    (tmp_path / "x.jsonl").write_text('{"text": "\'- well", "keep": true, "wanted_label": "a"}\n')
+    assert open_source(str(tmp_path / "x.jsonl")).portion(0).texts == ["'- well"]
+
+
+def test_class_names_that_begin_like_a_formula_are_found(tmp_path: Path) -> None:
+    rows = 'a,True,\'=a,"[0.9, 0.1]",\'=a\nb,True,b,"[0.2, 0.8]",b\n'
+    (tmp_path / "x.csv").write_text(f"text,keep,label,teacher_probs,wanted_label\n{rows}")
+    source = open_source(str(tmp_path / "x.csv"))
+    assert source.labels == ["=a", "b"] and source.portion(0).targets.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("keep", [["yes", "no"], [True, False], [1, 0]])
+def test_a_column_keep_of_the_users_own_filters_nothing(keep: list, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"text": ["a b", "c d"], "body": ["e", "f"], "keep": keep, "score": [1, 2]})
+    frame.to_parquet(tmp_path / "own.parquet")
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    for name in ("own.parquet", "own.csv"):
+        source = open_source(str(tmp_path / name))
+        assert isinstance(source, TextSource) and source.rows == 2
+        assert open_source(str(tmp_path / name), column="body").portion(0).texts == ["e", "f"]
 
 
 def test_other_files_stay_the_users_own_texts(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """Sets of labels in every form that data has them, and what is refused."""
 
+import json
+
 import datasets
+import pandas as pd
 import pytest
 
 from distill.common.errors import InputError
@@ -18,6 +21,8 @@ FORMS = {
     "switches": [[bool(bit) for bit in row] for row in SETS],
     "decimal fractions": [[float(bit) for bit in row] for row in SETS],
 }
+
+SPELLINGS = (json.dumps, str, lambda row: str([str(bit) for bit in row]), lambda row: ", ".join(f"{bit}.0" for bit in row))
 
 
 def rows(values):
@@ -45,6 +50,43 @@ def test_lists_in_csv_are_json_or_stand_between_commas(tmp_path):
     assert load(tmp_path / "a.csv", LABELS, kind="multi_label").labels == SETS
     (tmp_path / "b.csv").write_text('text,label\na,0\nb,"1,2"\nc,[]\nd,1\n')
     assert load(tmp_path / "b.csv", LABELS, kind="multi_label").labels == SETS
+
+
+def test_zeros_and_ones_in_csv_are_no_indices(tmp_path):
+    for written in (["1,0,0", "0,1,1", "0,0,0", "0,1,0"], *([form(row) for row in SETS] for form in SPELLINGS)):
+        file = tmp_path / "a.csv"
+        pd.DataFrame(rows(written)).to_csv(file, index=False)
+        assert load(file, LABELS, kind="multi_label").labels == SETS, written
+    quoted = [[str(bit) for bit in row] for row in SETS]
+    assert load(jsonl(tmp_path / "a.jsonl", rows(quoted)), LABELS, kind="multi_label").labels == SETS
+    pd.DataFrame(rows(NAMED)).to_csv(file, index=False)  # lists as Python writes them
+    assert load(file, LABELS, kind="multi_label").labels == SETS
+    pd.DataFrame(rows(["1,0", "0,1"])).to_csv(file, index=False)
+    with pytest.raises(InputError, match="can be read in two ways"):
+        load(file, ["a", "b"], kind="multi_label")
+    pd.DataFrame(rows(["true,false", "False,True"])).to_csv(file, index=False)
+    assert load(file, ["a", "b"], kind="multi_label").labels == [[1, 0], [0, 1]]
+    pd.DataFrame(rows(["0,2", "1"])).to_csv(file, index=False)  # labels may be called like this
+    assert load(file, ["0", "1", "2"], kind="multi_label").labels == [[1, 0, 1], [0, 1, 0]]
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_one_column_of_zeros_and_ones_is_no_column_of_lists(tmp_path, kind):
+    frame, file = pd.DataFrame({"text": ["a", "b"], "anger": [0, 1], "joy": [1, 1], "fear": [0, 0]}), tmp_path / f"a.{kind}"
+    frame.to_csv(file, index=False) if kind == "csv" else frame.to_json(file, orient="records", lines=True)
+    with pytest.raises(InputError, match="'anger' holds one 0 or 1 in each row.* --eval_label_column anger,joy,fear"):
+        load(file, LABELS, label="anger", kind="multi_label")
+    with pytest.raises(InputError, match="has no column 'labels'.* --eval_label_column anger,joy,fear"):
+        load_evaluation(EvaluationDataSettings(eval_data=str(file)), LABELS, "multi_label")
+    assert load(file, ["anger"], label="anger", kind="multi_label").labels == [[0], [1]]
+
+
+def test_columns_called_like_the_labels_are_taken_by_name(tmp_path):
+    (tmp_path / "a.csv").write_text("text,Anger,joy,fear,x\na,1,0,0,1\nb,0,1,1,1\nc,0,0,0,1\nd,0,1,0,1\n")
+    assert load(tmp_path / "a.csv", LABELS, label=["fear", "Anger", "joy"], kind="multi_label").labels == SETS
+    assert load(tmp_path / "a.csv", ["one", "two", "three"], label=["Anger", "joy", "fear"], kind="multi_label").labels == SETS
+    with pytest.raises(InputError, match="label column 2 is 'fear', but the labels are anger, joy, fear"):
+        load(tmp_path / "a.csv", LABELS, label=["x", "fear", "joy"], kind="multi_label")
 
 
 def test_each_label_may_have_a_column_of_its_own(tmp_path):

@@ -1,6 +1,9 @@
 """Words and their tags: names and indices, and tags that do not nest."""
 
+import json
+
 import datasets
+import pandas as pd
 import pytest
 
 from distill.common.errors import InputError
@@ -31,6 +34,17 @@ def test_tags_are_read_by_name_by_number_and_as_declared(tmp_path):
     tags = [[order.index(tag) for tag in row] for row in NAMED]
     datasets.Dataset.from_list(rows(WORDS, tags), features=datasets.Features(features)).to_parquet(tmp_path / "a.parquet")
     assert read(tmp_path / "a.parquet").labels == NUMBERED
+
+
+@pytest.mark.parametrize("spelt", [json.dumps, str])
+def test_lists_in_csv_are_json_or_as_python_writes_them(tmp_path, spelt):
+    frame = pd.DataFrame({"text": list(map(spelt, WORDS)), "label": list(map(spelt, NAMED))})
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    data = read(tmp_path / "a.csv")
+    assert (data.labels, data.words) == (NUMBERED, WORDS)
+    frame.assign(text="['Ann' 'Lee' 'in' 'Rome']").to_csv(tmp_path / "a.csv", index=False)  # numpy's, without commas
+    with pytest.raises(InputError, match="row 1: column 'text' holds .*, expected a list of words as JSON"):
+        read(tmp_path / "a.csv")
 
 
 def test_rows_without_words_are_left_out_and_counted(tmp_path, caplog):
