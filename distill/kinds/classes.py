@@ -26,9 +26,11 @@ class Classes:
     of_words: bool = False
     problem_type: None = None
     start: float = 0.0
+    task: str = "text-classification"
     noun: str = "class"
     columns: tuple[str, ...] = ("label", "teacher_probs", "confidence")
     stored_in: str = "teacher_probs"
+    sureness: str = "the largest of `teacher_probs`"
 
     @property
     def name(self) -> str:

@@ -25,10 +25,12 @@ class Kind(Protocol):
         of_words: Whether each word of a text has an answer. Then a tensor of answers is (N, W, C), with a row of zeros where
             there is no word; see `distill.kinds.words` for what a word is.
         problem_type: As the configuration of a Hugging Face model names the kind; None where it need not.
+        task: What the hub and `pipeline` of transformers call the kind.
         noun: What people call a target.
         start: What an untrained student shall answer, as a raw output; 0 is the middle of probabilities.
         columns: Columns of a dataset that hold an answer.
         stored_in: The one of them that `restored` reads answers from again.
+        sureness: What the column `confidence` holds, for the cards of datasets; "" where there is none.
     """
 
     @property
@@ -47,6 +49,9 @@ class Kind(Protocol):
     def problem_type(self) -> str | None: ...  # noqa: D102
 
     @property
+    def task(self) -> str: ...  # noqa: D102
+
+    @property
     def start(self) -> float: ...  # noqa: D102
 
     @property
@@ -57,6 +62,9 @@ class Kind(Protocol):
 
     @property
     def stored_in(self) -> str: ...  # noqa: D102
+
+    @property
+    def sureness(self) -> str: ...  # noqa: D102
 
     def targets(self, labels: Sequence[str]) -> list[str]:
         """Return the names of the G targets."""

@@ -30,9 +30,11 @@ class Labels:
     of_words: bool = False
     problem_type: str = "multi_label_classification"
     start: float = 0.0
+    task: str = "text-classification"
     noun: str = "label"
     columns: tuple[str, ...] = ("labels", "teacher_probs", "confidence")
     stored_in: str = "teacher_probs"
+    sureness: str = "how sure the teacher is of the label that it is least sure of"
 
     def targets(self, labels: Sequence[str]) -> list[str]:
         """Return the labels."""

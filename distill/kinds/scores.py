@@ -37,9 +37,11 @@ class Score:
     fewest: int = 1
     of_words: bool = False
     problem_type: str = "regression"
+    task: str = "text-classification"
     noun: str = "step"
     columns: tuple[str, ...] = ("score",)
     stored_in: str = "score"
+    sureness: str = ""
 
     @property
     def name(self) -> str:

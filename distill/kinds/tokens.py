@@ -48,9 +48,11 @@ class Tokens:
     of_words: bool = True
     problem_type: str = "token_classification"
     start: float = 0.0
+    task: str = "token-classification"
     noun: str = "type"
     columns: tuple[str, ...] = ("tokens", "tags", "tag_probs", "starts", "ends", "confidence")
     stored_in: str = "tag_probs"
+    sureness: str = "mean over the words of the probability of each word's likeliest tag"
 
     @cached_property
     def types(self) -> list[str]:
