@@ -89,8 +89,18 @@ class Kind(Protocol):
         """
         ...
 
-    def fault(self, answers: Tensor) -> str:
-        """Return what shows that usable answers (N, C) are those of another kind, with the remedy; "" for nothing."""
+    def doubts(self, answers: Tensor) -> tuple[int, int]:
+        """Return how many of usable answers (N, C) look like those of another kind, and how many tell the kinds apart."""
+        ...
+
+    def fault(self, odd: int, telling: int, answers: Tensor) -> str:
+        """Return what shows that answers are those of another kind, with the remedy; "" for nothing.
+
+        Args:
+            odd: The first figure of `doubts`, over all answers of a run so far.
+            telling: The second.
+            answers: (N, C) the newest of these answers, for the message.
+        """
         ...
 
     def probabilities(self, answers: Tensor) -> Tensor:

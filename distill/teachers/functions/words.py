@@ -75,8 +75,8 @@ def _of_entities(
         except (TypeError, ValueError):
             if entity["start"] is None and entity["end"] is None:
                 raise InputError(
-                    "teacher: the entities that it returns have no start and end, as those of a pipeline with a slow tokenizer: "
-                    "give the pipeline a fast tokenizer, or return rows of probabilities."
+                    "teacher: the entities that it returns have no start and end, as those of a pipeline with a slow "
+                    "tokenizer: give the pipeline a fast tokenizer, or return rows of probabilities."
                 ) from None
             said = {key: entity.get(key) for key in ("start", "end", "score")}
             return None, f"the entity {name[:40]!r} with {str(said)[:100]}, which are no numbers"
