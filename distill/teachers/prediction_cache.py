@@ -29,6 +29,7 @@ from distill.common.files import cache_root
 from distill.common.hub import model_folders
 from distill.common.precision import compute_dtype
 from distill.kinds.rows import finite, none, of_each, stacked
+from distill.kinds.words import MARKED_WORDS
 from distill.portable.exported import ExportedClassifier
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.probabilities import Doubts, stop_if_mostly_unusable
@@ -310,6 +311,8 @@ def identity(teacher: AnyTeacher) -> str:
     about: dict[str, Any] = {"labels": teacher.labels}
     if teacher.kind.problem_type:  # for a kind of one class, caches of earlier versions stay valid
         about["answers"] = teacher.kind.problem_type
+    if teacher.kind.of_words:
+        about["words"] = MARKED_WORDS
     if isinstance(teacher, ZeroShotTeacher):
         about |= {"hypotheses": teacher.hypotheses, "entailment": teacher.model.labels}
         teacher = teacher.model
