@@ -26,9 +26,11 @@ class Classes:
     of_words: bool = False
     problem_type: None = None
     start: float = 0.0
+    task: str = "text-classification"
     noun: str = "class"
     columns: tuple[str, ...] = ("label", "teacher_probs", "confidence")
     stored_in: str = "teacher_probs"
+    sureness: str = "the largest of `teacher_probs`"
 
     @property
     def name(self) -> str:
@@ -55,7 +57,11 @@ class Classes:
         """Read probabilities, each row of sum 1."""
         return log_probabilities(values)
 
-    def fault(self, answers: Tensor) -> str:
+    def doubts(self, answers: Tensor) -> tuple[int, int]:
+        """Return nothing: rows of another sum are unusable already."""
+        return 0, 0
+
+    def fault(self, odd: int, telling: int, answers: Tensor) -> str:
         """Return nothing: rows of another sum are unusable already."""
         return ""
 

@@ -25,10 +25,12 @@ class Kind(Protocol):
         of_words: Whether each word of a text has an answer. Then a tensor of answers is (N, W, C), with a row of zeros where
             there is no word; see `distill.kinds.words` for what a word is.
         problem_type: As the configuration of a Hugging Face model names the kind; None where it need not.
+        task: What the hub and `pipeline` of transformers call the kind.
         noun: What people call a target.
         start: What an untrained student shall answer, as a raw output; 0 is the middle of probabilities.
         columns: Columns of a dataset that hold an answer.
         stored_in: The one of them that `restored` reads answers from again.
+        sureness: What the column `confidence` holds, for the cards of datasets; "" where there is none.
     """
 
     @property
@@ -47,6 +49,9 @@ class Kind(Protocol):
     def problem_type(self) -> str | None: ...  # noqa: D102
 
     @property
+    def task(self) -> str: ...  # noqa: D102
+
+    @property
     def start(self) -> float: ...  # noqa: D102
 
     @property
@@ -57,6 +62,9 @@ class Kind(Protocol):
 
     @property
     def stored_in(self) -> str: ...  # noqa: D102
+
+    @property
+    def sureness(self) -> str: ...  # noqa: D102
 
     def targets(self, labels: Sequence[str]) -> list[str]:
         """Return the names of the G targets."""
@@ -81,8 +89,18 @@ class Kind(Protocol):
         """
         ...
 
-    def fault(self, answers: Tensor) -> str:
-        """Return what shows that usable answers (N, C) are those of another kind, with the remedy; "" for nothing."""
+    def doubts(self, answers: Tensor) -> tuple[int, int]:
+        """Return how many of usable answers (N, C) look like those of another kind, and how many tell the kinds apart."""
+        ...
+
+    def fault(self, odd: int, telling: int, answers: Tensor) -> str:
+        """Return what shows that answers are those of another kind, with the remedy; "" for nothing.
+
+        Args:
+            odd: The first figure of `doubts`, over all answers of a run so far.
+            telling: The second.
+            answers: (N, C) the newest of these answers, for the message.
+        """
         ...
 
     def probabilities(self, answers: Tensor) -> Tensor:

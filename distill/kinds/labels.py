@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from distill.kinds.classes import jensen_shannon
-from distill.kinds.reading import log_odds
+from distill.kinds.reading import SMALLEST_PROBABILITY, log_odds
 
 ENOUGH = 8
 """Rows that do not add up to one by chance."""
@@ -30,9 +30,11 @@ class Labels:
     of_words: bool = False
     problem_type: str = "multi_label_classification"
     start: float = 0.0
+    task: str = "text-classification"
     noun: str = "label"
     columns: tuple[str, ...] = ("labels", "teacher_probs", "confidence")
     stored_in: str = "teacher_probs"
+    sureness: str = "how sure the teacher is of the label that it is least sure of"
 
     def targets(self, labels: Sequence[str]) -> list[str]:
         """Return the labels."""
@@ -54,13 +56,22 @@ class Labels:
         """Read probabilities, each by itself in [0, 1]."""
         return log_odds(values)
 
-    def fault(self, answers: Tensor) -> str:
-        """Return that all rows add up to one, which independent probabilities do not."""
-        sums = answers.double().sigmoid().sum(dim=1)
-        if len(answers) < ENOUGH or answers.shape[1] < 2 or not ((sums - 1.0).abs() < 1e-3).all():
+    def doubts(self, answers: Tensor) -> tuple[int, int]:
+        """Return how many rows add up to one, which independent probabilities do not, and how many say something about it.
+
+        A row of zeros and a one may be that of hard decisions, which say nothing.
+        """
+        given = answers.double().sigmoid()
+        adds_up = (given.sum(dim=1) - 1.0).abs() < 1e-3
+        hard = adds_up & (given.amax(dim=1) > 1.0 - 2 * SMALLEST_PROBABILITY)
+        return int((adds_up & ~hard).sum()), int((~hard).sum())
+
+    def fault(self, odd: int, telling: int, answers: Tensor) -> str:
+        """Return that all rows add up to one: a single one that does not settles that they are independent."""
+        if telling < ENOUGH or answers.shape[1] < 2 or odd < telling:
             return ""
         return (
-            f"all of its {len(answers)} answers add up to 1, as those of one class per text do; leave --kind out, or give a "
+            f"all of its {telling} answers add up to 1, as those of one class per text do; leave --kind out, or give a "
             "teacher whose probabilities are independent (sigmoid, not softmax)"
         )
 

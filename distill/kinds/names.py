@@ -88,7 +88,11 @@ def fault_of_tags(labels: Sequence[str]) -> str:
         ''
         >>> fault_of_tags(["O", "B-person", "I-place"])
         'I-place has no B-place'
+        >>> fault_of_tags(["O"])
+        'there is no type of entity'
     """
+    if twice := next((label for label in labels if list(labels).count(label) > 1), None):
+        return f"{twice} is there twice"
     if OUTSIDE not in labels:
         return f"there is no {OUTSIDE} for words outside of entities"
     for label in labels:
@@ -96,4 +100,4 @@ def fault_of_tags(labels: Sequence[str]) -> str:
             return f"{label} is neither {OUTSIDE} nor B-TYPE nor I-TYPE"
         if label.startswith("I-") and f"B-{label[2:]}" not in labels:
             return f"{label} has no B-{label[2:]}"
-    return ""
+    return "" if len(labels) > 1 else "there is no type of entity"

@@ -20,6 +20,9 @@ NO_DIFFERENCE = 0.02
 ENOUGH, MOST_OUTSIDE = 8, 0.5
 """Values that say something about their range, and the largest share of them beyond it."""
 
+MARGIN = 0.1
+"""Share of the range that a value may lie beyond it: regressors overshoot its ends a little."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -37,9 +40,11 @@ class Score:
     fewest: int = 1
     of_words: bool = False
     problem_type: str = "regression"
+    task: str = "text-classification"
     noun: str = "step"
     columns: tuple[str, ...] = ("score",)
     stored_in: str = "score"
+    sureness: str = ""
 
     @property
     def name(self) -> str:
@@ -71,14 +76,19 @@ class Score:
         """Read finite numbers."""
         return numbers(values)
 
-    def fault(self, answers: Tensor) -> str:
+    def doubts(self, answers: Tensor) -> tuple[int, int]:
+        """Return how many values lie clearly beyond the range, and how many there are."""
+        margin = MARGIN * (self.high - self.low)
+        outside = (answers < self.low - margin) | (answers > self.high + margin)
+        return int(outside.sum()), len(answers)
+
+    def fault(self, odd: int, telling: int, answers: Tensor) -> str:
         """Return that most values lie beyond the range."""
-        outside = (answers < self.low) | (answers > self.high)
-        if len(answers) < ENOUGH or outside.float().mean() <= MOST_OUTSIDE:
+        if telling < ENOUGH or odd <= MOST_OUTSIDE * telling:
             return ""
         return (
-            f"most of its {len(answers)} values, which go from {float(answers.min()):.3g} to {float(answers.max()):.3g}, lie "
-            f"beyond {self.low:g} to {self.high:g}; give their range: --score_low and --score_high"
+            f"most of its {telling} values lie beyond {self.low:g} to {self.high:g} (the newest go from "
+            f"{float(answers.min()):.3g} to {float(answers.max()):.3g}); give their range: --score_low and --score_high"
         )
 
     def probabilities(self, answers: Tensor) -> Tensor:

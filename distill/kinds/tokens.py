@@ -48,9 +48,11 @@ class Tokens:
     of_words: bool = True
     problem_type: str = "token_classification"
     start: float = 0.0
+    task: str = "token-classification"
     noun: str = "type"
     columns: tuple[str, ...] = ("tokens", "tags", "tag_probs", "starts", "ends", "confidence")
     stored_in: str = "tag_probs"
+    sureness: str = "mean over the words of the probability of each word's likeliest tag"
 
     @cached_property
     def types(self) -> list[str]:
@@ -91,7 +93,11 @@ class Tokens:
         answers[torch.from_numpy(given)] = rows
         return answers, problem
 
-    def fault(self, answers: Tensor) -> str:
+    def doubts(self, answers: Tensor) -> tuple[int, int]:
+        """Return nothing."""
+        return 0, 0
+
+    def fault(self, odd: int, telling: int, answers: Tensor) -> str:
         """Return nothing."""
         return ""
 

@@ -29,9 +29,10 @@ from distill.common.files import cache_root
 from distill.common.hub import model_folders
 from distill.common.precision import compute_dtype
 from distill.kinds.rows import finite, none, of_each, stacked
+from distill.kinds.words import MARKED_WORDS
 from distill.portable.exported import ExportedClassifier
 from distill.teachers.callable_teacher import CallableTeacher
-from distill.teachers.probabilities import stop_if_mostly_unusable
+from distill.teachers.probabilities import Doubts, stop_if_mostly_unusable
 from distill.teachers.services.service import Service
 from distill.teachers.stored_answers import StoredAnswers, means_damage, set_aside
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -87,6 +88,7 @@ class CachedTeacher:
         self._file = file
         self._notice = notice
         self._predictions: StoredAnswers | None = None
+        self._doubts = Doubts()
         if file is None:
             return
         try:
@@ -155,6 +157,7 @@ class CachedTeacher:
         self.queries = state.get("teacher_queries", 0)
         self.invalid = state.get("teacher_invalid", 0)
         self.asked += state.get("teacher_calls", 0)
+        self._doubts = Doubts(telling=self.queries - self.invalid)  # the run went on with the answers before
         if self.white_box is not None:
             self.white_box.batch_tokens = state.get("teacher_batch_tokens", self.white_box.batch_tokens)
 
@@ -162,7 +165,7 @@ class CachedTeacher:
         """Return (N, C) float32 answers on the CPU, see `kind`; an unusable answer is a row of NaN.
 
         Raises:
-            InputError: See the teacher's own call.
+            InputError: See the teacher's own call; or all answers so far, stored or not, are those of another kind.
         """
         if text_pairs is None and len(texts) and self.kind.texts == 2:
             raise InputError(
@@ -172,7 +175,9 @@ class CachedTeacher:
             )
         if not self._keeps_answers():
             self.asked += len(texts)
-            return self._ask(texts, text_pairs)
+            predictions = self._ask(texts, text_pairs)
+            self._doubts.add(self.teacher, predictions)
+            return predictions
         if not len(texts):
             return none(len(self.labels), self.kind.of_words)
         keys = [_key(text, None if text_pairs is None else text_pairs[row]) for row, text in enumerate(texts)]
@@ -192,6 +197,7 @@ class CachedTeacher:
         repeated = [row for row, key in enumerate(keys) if row != first[key]]
         self.teacher.invalid += int((~finite(predictions[repeated])).sum())
         stop_if_mostly_unusable(self.teacher)
+        self._doubts.add(self.teacher, predictions)
         return predictions
 
     @property
@@ -314,6 +320,8 @@ def identity(teacher: AnyTeacher) -> str:
     about: dict[str, Any] = {"labels": teacher.labels}
     if teacher.kind.problem_type:  # for a kind of one class, caches of earlier versions stay valid
         about["answers"] = teacher.kind.problem_type
+    if teacher.kind.of_words:
+        about["words"] = MARKED_WORDS
     if isinstance(teacher, ZeroShotTeacher):
         about |= {"hypotheses": teacher.hypotheses, "entailment": teacher.model.labels}
         teacher = teacher.model

@@ -5,6 +5,7 @@ NaN, is counted, and named at once. When most answers are unusable, the run stop
 """
 
 import logging
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -78,12 +79,10 @@ def count(teacher: Teacher, predictions: Tensor, problem: str) -> Tensor:
         The predictions.
 
     Raises:
-        InputError: See `stop_if_mostly_unusable`; or the usable ones are those of another kind.
+        InputError: See `stop_if_mostly_unusable`.
     """
     unusable = ~finite(predictions)
     predictions[unusable] = float("nan")
-    if fault := teacher.kind.fault(predictions[~unusable]):
-        raise InputError(f"teacher: {teacher.path} is taken for the kind {teacher.kind.name}, but {fault}.")
     teacher.queries += len(predictions)
     dropped = int(unusable.sum())
     if dropped and not teacher.invalid:
@@ -94,6 +93,33 @@ def count(teacher: Teacher, predictions: Tensor, problem: str) -> Tensor:
     teacher.invalid += dropped
     stop_if_mostly_unusable(teacher, problem)
     return predictions
+
+
+@dataclass
+class Doubts:
+    """What all answers of a run so far say about the kind that their teacher is taken for.
+
+    One call may hold a few odd answers only, so calls are not judged by themselves.
+
+    Attributes:
+        odd: Answers that look like those of another kind.
+        telling: Answers that tell the kinds apart.
+    """
+
+    odd: int = 0
+    telling: int = 0
+
+    def add(self, teacher: Teacher, predictions: Tensor) -> None:
+        """Count the answers (N, C) of one call.
+
+        Raises:
+            InputError: The answers so far are those of another kind.
+        """
+        usable = predictions[finite(predictions)]
+        odd, telling = teacher.kind.doubts(usable)
+        self.odd, self.telling = self.odd + odd, self.telling + telling
+        if odd and (fault := teacher.kind.fault(self.odd, self.telling, usable)):
+            raise InputError(f"teacher: {teacher.path} is taken for the kind {teacher.kind.name}, but {fault}.")
 
 
 def stop_if_mostly_unusable(teacher: Teacher, problem: str = "") -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
+from distill.kinds.kind import Kind
 from eval.classifiers.kinds.table import MEASURING
 from eval.classifiers.metrics.hub import hub_metric_values
 from eval.classifiers.metrics.table import METRICS
@@ -26,6 +27,7 @@ def measure(
     teacher: Tensor | None = None,
     hub: Mapping[str, Any] | None = None,
     seed: int = 0,
+    teacher_kind: Kind | None = None,
 ) -> dict[str, dict[str, float]]:
     """Measure one model.
 
@@ -37,6 +39,7 @@ def measure(
             and `retention`.
         hub: Metrics of the hub by name (`eval.classifiers.metrics.hub`); they get no interval.
         seed: Seed of the bootstrap.
+        teacher_kind: What the teacher's answers are; None where the range of its scores is not known.
 
     Returns:
         For each metric its `value`, and `low` and `high`, the ends of its 95 % interval; NaN if there is no interval.
@@ -53,7 +56,7 @@ def measure(
     tallies, ratios = kind.tallies(answers, data, metrics), {}
     if teacher is not None:
         primary, given = metrics[0], kind.predictions(answers, data)
-        for name, (value, tally) in kind.compared(answers, teacher, data).items():
+        for name, (value, tally) in kind.compared(answers, teacher, data, teacher_kind).items():
             values[name], tallies[name] = value, tally
         values |= Retention(known[primary]()).compute(
             predictions=given, references=references, teacher_predictions=kind.predictions(teacher, data)

@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from distill.kinds.kind import Kind
 from distill.portable.exported import ExportedClassifier
 from distill.student import Student
 from distill.teachers.base import Teacher
@@ -50,16 +51,19 @@ def score(model: Student | Teacher | None, data: EvaluationData) -> dict[str, An
         if data.teacher_log_probs is None:
             raise ValueError("score(None, data) needs data.teacher_log_probs")
         return score_predictions(data.teacher_log_probs, data)
-    return score_predictions(answer(model, data), data, data.teacher_log_probs)
+    return score_predictions(answer(model, data), data, data.teacher_log_probs, model.kind)
 
 
-def score_predictions(answers: Tensor, data: EvaluationData, teacher: Tensor | None = None) -> dict[str, Any]:
+def score_predictions(
+    answers: Tensor, data: EvaluationData, teacher: Tensor | None = None, kind: Kind | None = None
+) -> dict[str, Any]:
     """Score answers that were already given.
 
     Args:
         answers: The answers for the N rows; a row with NaN counts as wrong.
         data: The rows.
         teacher: The teacher's answers for the same rows, or None.
+        kind: What the answers of both are; None where the range of scores is not known.
 
     Returns:
         As `score`.
@@ -72,13 +76,13 @@ def score_predictions(answers: Tensor, data: EvaluationData, teacher: Tensor | N
 
     if not len(data) or len(data) != len(answers):
         raise ValueError(f"{len(answers)} predictions for {len(data)} labels")
-    kind = MEASURING[data.kind]
+    measuring = MEASURING[data.kind]
     metrics: dict[str, Any] = {}
-    given, references = kind.predictions(answers, data), kind.references(data)
-    for name in dict.fromkeys((*kind.headline, main_metric(data))):
+    given, references = measuring.predictions(answers, data), measuring.references(data)
+    for name in dict.fromkeys((*measuring.headline, main_metric(data))):
         metrics |= METRICS[data.kind][name]().compute(predictions=given, references=references)
     if teacher is not None:
-        metrics["agreement"] = kind.compared(answers, teacher, data)["agreement"][0]
+        metrics["agreement"] = measuring.compared(answers, teacher, data, kind)["agreement"][0]
     return metrics | {"n": len(data)}
 
 

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from functools import cache
 
+from distill.kinds.words import combining, ranges
+
 
 def words(text: str) -> list[str]:
     r"""Return the words of a text in lower case, without punctuation.
@@ -39,28 +41,13 @@ def _normal(text: str) -> str:
 @cache
 def _patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
     """Return the patterns of a word, and of a mark. They are built at the first use, from the tables of Unicode."""
-    combining = "".join(
-        f"{chr(first)}-{chr(last)}" for first, last in _ranges(("Mn", "Mc", "Me")) if not 0xFE00 <= first <= 0xFE0F
-    )
-    combining += "\u200c\u200d"  # joiners inside words of Persian and Indic scripts
-    signs = "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in _ranges(("Sm", "Sc", "So", "Sk")))
+    marks = combining()
+    signs = "".join(f"{re.escape(chr(first))}-{re.escape(chr(last))}" for first, last in ranges(("Sm", "Sc", "So", "Sk")))
     # A character of a script without spaces counts as a word, and an apostrophe belongs to the word around it.
     ideograph = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
     letter = rf"[^\W{ideograph}]"
-    run = rf"{letter}(?:{letter}|[{combining}])*"
-    word = rf"[{ideograph}][{combining}]*|{run}(?:['’]{run})*"
+    run = rf"{letter}(?:{letter}|[{marks}])*"
+    word = rf"[{ideograph}][{marks}]*|{run}(?:['’]{run})*"
     smiley = r"[:;=][-'^]?[()\[\]{}/\\|*@$](?!\w)|(?<!\w)[:;=]-?[dpo3](?!\w)|<3"
     attached = r"(?<=\w)[#*](?!\w)|(?<!\w)[#@](?=\w)|(?<=\d)%"
     return re.compile(word), re.compile(rf"{smiley}|{word}|[{signs}]|{attached}")
-
-
-def _ranges(categories: tuple[str, ...]) -> list[tuple[int, int]]:
-    """Return the ranges of the characters of some categories of Unicode."""
-    ranges: list[tuple[int, int]] = []
-    for code in range(0x20000):  # ideographs and private characters follow
-        if unicodedata.category(chr(code)) in categories:
-            if ranges and ranges[-1][1] == code - 1:
-                ranges[-1] = (ranges[-1][0], code)
-            else:
-                ranges.append((code, code))
-    return ranges

@@ -25,6 +25,7 @@ from datasets import Features
 
 from distill.common.errors import InputError
 from distill.common.files import read_yaml, write_text
+from distill.teachers.found import made_here, remember
 from distill.teachers.stored_answers import means_damage
 from eval.data.recipe import FILES, RECIPE_FILE, checked_entries, file_entry, file_fault
 from prompter.exporting.row_sum import RowSum
@@ -291,8 +292,13 @@ class ExportFolder:
 
     # The end
 
-    def finish(self, recipe: dict[str, Any]) -> None:
+    def finish(self, recipe: dict[str, Any], own: bool = True) -> None:
         """Mark the dataset as finished. `close` then removes the working state.
+
+        Args:
+            recipe: Content of the recipe, but for its files.
+            own: Whether the user named the teacher; then what reads the dataset may ask it again without a question, see
+                `distill.teachers.found`.
 
         Raises:
             InputError: A shard was removed or changed while the export ran.
@@ -300,10 +306,12 @@ class ExportFolder:
         self._refuse_others()
         if faults := [fault for name, entry in self.files.items() if (fault := file_fault(self.path, name, entry))]:
             raise InputError(f"to: '{self.path}': {', '.join(faults)} while the export ran: give the same command again")
-        self._write_recipe(recipe | {FILES: self.files})
+        self._write_recipe(recipe | {FILES: self.files}, own)
 
-    def _write_recipe(self, recipe: dict[str, Any]) -> None:
+    def _write_recipe(self, recipe: dict[str, Any], own: bool) -> None:
         write_text(self.path / RECIPE_FILE, yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True))
+        if own:
+            remember(self.path / RECIPE_FILE, recipe["export"]["teacher"])
         self.recipe = recipe
 
     def check_finished(self) -> None:
@@ -328,7 +336,8 @@ class ExportFolder:
         assert self.recipe is not None
         if FILES in self.recipe:
             entry = file_entry(self.path / name, self.recipe["result"]["rows"])
-            self._write_recipe(self.recipe | {FILES: self.recipe[FILES] | {name: entry}})
+            own = made_here(self.path / RECIPE_FILE)  # that of a folder from elsewhere stays one from elsewhere
+            self._write_recipe(self.recipe | {FILES: self.recipe[FILES] | {name: entry}}, own)
 
     def write_further(self, columns: Features, jsonl: bool, csv: bool) -> None:
         """Write the rows of a finished dataset in further formats too, where they are asked for and missing."""

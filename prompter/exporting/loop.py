@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from distill.common.terminal import one_line, printable
 from distill.kinds.found import kind_in, written
-from distill.teachers.found import remember
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.corpora.duplicates import DuplicateIndex
 from eval.data.config import PAIR_COLUMN
 from eval.report.texts import origin
 from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.exporting.dataset_card import write_dataset_card
-from prompter.exporting.folder import RECIPE_FILE, ExportFolder, ExportProgress
+from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.marks import CLASS_FULL, DUPLICATE, LOW_CONFIDENCE, NEAR_DUPLICATE, NO_ANSWER, Marks, answered
 from prompter.exporting.opening import load_prompter_and_teacher
 from prompter.exporting.planning import next_targets, quotas, unfinished
@@ -261,9 +260,7 @@ def finish_dataset(
     if folder.batch_size is not None:
         recipe["found"] = {"writer_batch_size": folder.batch_size}
     write_dataset_card(folder.path, recipe)
-    folder.finish(recipe)
-    if not config.trust_teacher:
-        remember(folder.path / RECIPE_FILE, identity["teacher"])
+    folder.finish(recipe, own=not config.trust_teacher)
 
 
 def report_result(config: ExportConfig, path: Path, result: dict[str, Any], labels: list[str]) -> int:

@@ -26,7 +26,7 @@ MANIFEST = "prompter.json"
 FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")
 """Files of a prompter that are fetched; nothing that would be unpickled or run."""
 
-USE = re.compile(r'(pipeline\("text-classification", |Prompter\.)(load\()?"[^"\n]*"(\))?')
+USE = re.compile(r'(pipeline\("[a-z-]+", |Prompter\.)(load\()?"[^"\n]*"(\))?')
 """Where a card says how its folder is opened."""
 
 

@@ -48,7 +48,8 @@ def write_student_card(
     if place.name == "student":  # of a compression, whose folder the user has named
         place = place.parent
     title = title or (place.name if single else name)
-    results = evaluation_results(metrics, config)
+    kind = kind_in(summary)
+    results = evaluation_results(metrics, config, kind.task)
     past = metrics.get("went_on_from", {})
     base = origin(*earliest(metrics["spec"], summary["teacher"], past))
     datasets = [source for source in summary["sources"] if is_hub_id(source) and not holds_prompter(source)]
@@ -57,7 +58,7 @@ def write_student_card(
         datasets=datasets or None,
         metrics=sorted({result.metric_type for result in results}) or None,
         library_name="transformers",
-        pipeline_tag="text-classification",
+        pipeline_tag=kind.task,
         tags=["knowledge-distillation", "data-free", "synthetic"],
         model_name=title if results else None,
         eval_results=results or None,
@@ -83,7 +84,7 @@ def write_student_card(
         eval_data=config["eval_data"],
         samples=samples,
         pairs=summary.get("kind") in OF_PAIRS,
-        kind=kind_in(summary),
+        kind=kind,
         calibration=calibration_section(metrics["calibration"]) if metrics.get("calibration") else "",
         measured_on=None if "held_out_agreement" in metrics else summary.get("health", {}).get("agreement", {}).get(name),
         findings=summary.get("health", {}).get("findings", []),
@@ -159,9 +160,10 @@ def other_scores(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
-def evaluation_results(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[EvalResult]:
+def evaluation_results(metrics: Mapping[str, Any], config: Mapping[str, Any], task: str) -> list[EvalResult]:
     """Return the scores of a student for the header of its card; none if there was no evaluation data.
 
+    `task` is what the hub calls the student's kind.
     The header names the evaluation data only if it is a dataset of the hub, so it holds no path of the user's machine.
     """
     known = {name: metrics[name] for name in HUB_METRICS if math.isfinite(metrics.get(name, math.nan))}
@@ -170,7 +172,7 @@ def evaluation_results(metrics: Mapping[str, Any], config: Mapping[str, Any]) ->
     data = str(config["eval_data"])
     on_hub = "/" in data and HUB_ID.fullmatch(data) is not None and not Path(data).exists()
     place: dict[str, Any] = {
-        "task_type": "token-classification" if "entity_f1" in metrics else "text-classification",
+        "task_type": task,
         "dataset_type": data if on_hub else "unknown",
         "dataset_name": data if on_hub else "labelled texts of the user",
         "dataset_split": config["eval_split"] if on_hub else None,

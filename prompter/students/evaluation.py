@@ -15,14 +15,17 @@ from torch import Tensor
 
 from distill.common.errors import InputError
 from distill.common.hub import load_config, model_folder
+from distill.kinds.found import KIND_KEY
 from distill.kinds.labels import MULTI_LABEL
-from distill.kinds.names import AUTO, GivenKind
+from distill.kinds.names import AUTO, NOT_GIVEN, GivenKind, given_by
 from distill.kinds.rows import below
+from distill.kinds.scores import Score
 from distill.portable.exported import ExportedClassifier
 from distill.teachers.config import Asking
 from distill.teachers.names import FUNCTION_NAME, UNNAMED_CLASSES, URL_SCHEMES, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import coverage, stored_calibration
+from eval.classifiers.kinds.scores import spanned
 from eval.classifiers.measures import constant_answer, measure, pairs
 from eval.classifiers.metrics.classes import CALIBRATION_BINS
 from eval.classifiers.metrics.hub import hub_metric
@@ -111,10 +114,12 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
             notes.append(spent)
         speeds = measure_speed(models, data, console)
         of_teacher = predictions[models[0].name] if config.teacher else None
+        decided_by, told = _compared_as(config, task, models, of_teacher)
+        notes += told
         rows = []
         for model in models:
             compared = of_teacher if model.student else None
-            measured = measure(predictions[model.name], data, metrics, compared, hub, config.seed)
+            measured = measure(predictions[model.name], data, metrics, compared, hub, config.seed, decided_by)
             rows.append(_row(model, measured, speeds[model.name]))
             if compared is not None and task.kind in (*OF_ONE_CLASS, MULTI_LABEL.name):
                 rows[-1] |= _trust(model, predictions[model.name], compared)
@@ -150,6 +155,26 @@ def _calibrate(config: EvaluateConfig) -> dict[str, Any]:
         teacher = open_named(config, console.say, labels=named, order=order, quiet=True)
         found = calibrate_again(students, teacher, texts, origin_of(config.calibrate), config.calibrate_to, console)
     return {"calibrated": found, "texts": len(texts), "teacher": teacher_name(config.teacher)}
+
+
+def _compared_as(
+    config: EvaluateConfig, task: Task, models: list[MeasuredModel], of_teacher: Tensor | None
+) -> tuple[Score | None, list[str]]:
+    """Return the kind whose steps say whether two scores agree, and a line about it: one range for all students.
+
+    The range is the one that the user gives, else one that a student was distilled with, else that of the teacher's answers.
+    """
+    if of_teacher is None or task.kind != "score":
+        return None, []
+    given = [GivenKind("score", config.score_low, config.score_high)]
+    for model in models:
+        if model.classifier.local is not None:
+            stored = given_by(getattr(load_config(model.classifier.local.path, "model"), KIND_KEY, None))
+            given += [stored] if stored else []
+    known = next(((kind.low, kind.high) for kind in given if (kind.low, kind.high) != (NOT_GIVEN.low, NOT_GIVEN.high)), None)
+    kind = Score(*known) if known else spanned(of_teacher)
+    whose = "" if known else ", the range of the teacher's answers (score_low, score_high)"
+    return kind, [f"Two scores agree if they lie in the same fifth of {kind.low:.4g} to {kind.high:.4g}{whose}."]
 
 
 def _trust(model: MeasuredModel, answers: Tensor, taught: Tensor) -> dict[str, Any]:

@@ -345,7 +345,7 @@ class Distillation:
             }
             if real := inputs.evaluation:
                 answers = answer(student, real)
-                results[name] |= score_predictions(answers, real, real.teacher_log_probs)
+                results[name] |= score_predictions(answers, real, real.teacher_log_probs, inputs.kind)
                 if real.teacher_log_probs is not None:
                     agreements[name] = agreement.compared(agreement.REAL, real.teacher_log_probs, answers, kind=inputs.kind)
             agreements[name] = agreements.get(name) or agreement_of_student(

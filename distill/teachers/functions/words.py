@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from distill.common.errors import InputError
 from distill.kinds.names import OUTSIDE
 from distill.kinds.words import first_within, words_of
 from distill.teachers.functions.answers import SMOOTHING
@@ -27,6 +28,10 @@ def read_words(answer: Any, texts: Sequence[str], labels: Sequence[str]) -> tupl
     Returns:
         (N, W, K) float64, NaN where a text's answer is unusable and 0 after its last word, or None where the form is not
         understood at all; what is wrong; and how the answer was read where it is not plainly rows of probabilities.
+
+    Raises:
+        InputError: Entities say not where they are. Only texts without any could be read, and a student would learn that
+            there are none.
     """
     if not hasattr(answer, "__len__") or len(answer) != len(texts):
         return None, f"an answer that is not {len(texts)} lists", ""
@@ -65,13 +70,23 @@ def _of_entities(
     taken: set[int] = set()
     for entity in entities:
         name, score = str(entity.get("entity_group") or entity.get("entity")), entity.get("score", 1 - SMOOTHING)
-        inside = first_within(words, [(int(entity["start"]), int(entity["end"]))])
+        try:
+            start, end, sure = int(entity["start"]), int(entity["end"]), float(score)
+        except (TypeError, ValueError):
+            if entity["start"] is None and entity["end"] is None:
+                raise InputError(
+                    "teacher: the entities that it returns have no start and end, as those of a pipeline with a slow "
+                    "tokenizer: give the pipeline a fast tokenizer, or return rows of probabilities."
+                ) from None
+            said = {key: entity.get(key) for key in ("start", "end", "score")}
+            return None, f"the entity {name[:40]!r} with {str(said)[:100]}, which are no numbers"
+        inside = first_within(words, [(start, end)])
         covered = [number for number, place in enumerate(inside) if place == 0 and number not in taken]
         tags = [name] if name in labels else [f"B-{name}", f"I-{name}" if f"I-{name}" in labels else f"B-{name}"]
         if tags[0] not in labels:
             return None, f"the entity {name[:40]!r}, which is none of {list(labels)}"
         for number in covered:
-            _give(rows, [number], tags[0] if number == covered[0] else tags[-1], float(score), labels)
+            _give(rows, [number], tags[0] if number == covered[0] else tags[-1], sure, labels)
         taken.update(covered)
     return rows, ""
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distill.kinds.kind import Kind
 from eval.classifiers.kinds.measuring import Compared
 from eval.classifiers.metrics.teacher import Agreement, KLToTeacher, kl_rows
 from eval.classifiers.resampling import Tally, calibration_tally, label_tallies, mean_tally
@@ -43,7 +44,7 @@ class Classes:
             tallies[CALIBRATION] = calibration_tally(_probabilities(answers), labels)
         return tallies
 
-    def compared(self, student: Tensor, teacher: Tensor, data: EvaluationData) -> Compared:
+    def compared(self, student: Tensor, teacher: Tensor, data: EvaluationData, kind: Kind | None = None) -> Compared:
         """Return how often both choose the same class, and the mean KL divergence."""
         chosen, taught = choices(student), choices(teacher)
         p, q = _probabilities(student), _probabilities(teacher)

@@ -9,6 +9,7 @@ import torch
 from scipy.special import rel_entr
 from torch import Tensor
 
+from distill.kinds.kind import Kind
 from eval.classifiers.kinds.measuring import Compared
 from eval.classifiers.resampling import Tally, mean_of, mean_tally, sums_tally
 from eval.data.labelled import EvaluationData
@@ -50,7 +51,7 @@ class LabelSets:
         finishes = {"micro_f1": micro_f1, "macro_f1": macro_f1, "subset_accuracy": subset_accuracy}
         return {name: sums_tally(amounts, finishes[name]) for name in metrics}
 
-    def compared(self, student: Tensor, teacher: Tensor, data: EvaluationData) -> Compared:
+    def compared(self, student: Tensor, teacher: Tensor, data: EvaluationData, kind: Kind | None = None) -> Compared:
         """Return for how many labels both decide the same, and the mean KL divergence of a label."""
         given, taught = _given(student).numpy(), _given(teacher).numpy()
         same = np.where((taught < 0).any(axis=1), np.nan, (given == taught).mean(axis=1))

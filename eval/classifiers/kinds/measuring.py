@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch import Tensor
 
+from distill.kinds.kind import Kind
 from eval.classifiers.resampling import Tally
 from eval.data.labelled import EvaluationData
 
@@ -37,8 +38,17 @@ class Measuring(Protocol):
         """Return the metrics as functions of sums over the N rows, by name."""
         ...
 
-    def compared(self, student: Tensor, teacher: Tensor, data: EvaluationData) -> Compared:
-        """Return the `agreement` of student and teacher, in [0, 1], and the distance of their answers, at least 0."""
+    def compared(self, student: Tensor, teacher: Tensor, data: EvaluationData, kind: Kind | None = None) -> Compared:
+        """Return the `agreement` of student and teacher, in [0, 1], and the distance of their answers, at least 0.
+
+        What the answers decide is for the teacher's kind to say, never for the labels, which may be on another scale.
+
+        Args:
+            student: The student's answers.
+            teacher: The teacher's.
+            data: The rows.
+            kind: What the teacher's answers are; None where the range of its scores is not known.
+        """
         ...
 
     def right(self, answers: Tensor, data: EvaluationData) -> np.ndarray | None:

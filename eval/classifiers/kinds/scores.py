@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from distill.kinds.kind import Kind
+from distill.kinds.scores import Score
 from eval.classifiers.kinds.measuring import Compared
 from eval.classifiers.resampling import Tally, mean_of, mean_tally, quotients, row_tally
 from eval.data.labelled import EvaluationData
-
-STEPS = 5
-"""Equal parts of the range: two scores agree if they lie in the same one, as `distill.kinds.scores` counts them."""
 
 
 class Scores:
@@ -48,12 +47,14 @@ class Scores:
         finishes = {"pearson": pearson, "spearman": spearman, "mse": mse}
         return {name: row_tally(len(usable), finishes[name]) for name in metrics}
 
-    def compared(self, student: Tensor, teacher: Tensor, data: EvaluationData) -> Compared:
-        """Return how often both lie in the same fifth of the range, and the mean squared difference."""
-        low, high = data.range or (min(data.labels), max(data.labels))
-        width = (high - low) or 1.0
+    def compared(self, student: Tensor, teacher: Tensor, data: EvaluationData, kind: Kind | None = None) -> Compared:
+        """Return how often both lie in the same fifth of the range, and the mean squared difference.
+
+        Without a kind the range is that of the teacher's answers.
+        """
+        kind = kind or spanned(teacher)
         p, q = student[:, 0].double().numpy(), teacher[:, 0].double().numpy()
-        steps = [np.clip(np.floor((np.nan_to_num(rows) - low) / width * STEPS), 0, STEPS - 1) for rows in (p, q)]
+        steps = [kind.decisions(answers)[:, 0].numpy() for answers in (student, teacher)]
         same = np.where(np.isnan(q), np.nan, (steps[0] == steps[1]) & ~np.isnan(p))
         found = {"agreement": same, "squared_distance": (p - q) ** 2}
         return {name: (mean_of(rows), mean_tally(rows)) for name, rows in found.items()}
@@ -65,6 +66,15 @@ class Scores:
         """Return the mean."""
         mean = float(np.mean(data.labels))
         return f"always {mean:.3g}", [mean] * len(data)
+
+
+def spanned(answers: Tensor) -> Score:
+    """Return the kind of scores whose range is that of these answers (N, 1)."""
+    values = answers[answers.isfinite()]
+    if not len(values):
+        return Score()
+    low, high = float(values.min()), float(values.max())
+    return Score(low, high if high > low else low + 1.0)
 
 
 def ranks(drawn: np.ndarray, values: np.ndarray) -> np.ndarray:

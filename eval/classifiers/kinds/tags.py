@@ -11,6 +11,7 @@ from scipy.special import rel_entr
 from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
+from distill.kinds.kind import Kind
 from distill.kinds.names import OUTSIDE
 from distill.kinds.tokens import answered
 from eval.classifiers.kinds.measuring import Compared
@@ -51,7 +52,7 @@ class Tags:
         table = np.asarray(amounts, dtype=np.float64)
         return {name: sums_tally(table, finishes[name]) for name in metrics}
 
-    def compared(self, student: Tensor, teacher: Tensor, data: EvaluationData) -> Compared:
+    def compared(self, student: Tensor, teacher: Tensor, data: EvaluationData, kind: Kind | None = None) -> Compared:
         """Return for how many words both choose the same tag, and the mean KL divergence of a word.
 
         Words that the teacher did not answer are left out, and for the divergence those that the student did not.

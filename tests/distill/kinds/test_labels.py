@@ -62,11 +62,17 @@ def test_black_box_probabilities_are_read_and_those_of_one_class_are_told() -> N
     assert "probabilities between 0 and 1, such as [1.2 0.1]" in problem
     torch.testing.assert_close(answers[:2].sigmoid(), torch.tensor([[0.9, 0.8], [0.0, 1.0]]), atol=1e-6, rtol=0)
     assert answers[2].isnan().all()
-    assert MULTI_LABEL.fault(answers[:2]) == ""
     softmax = random_logits(0, rows=9).softmax(dim=1)
-    assert "add up to 1" in MULTI_LABEL.fault(softmax.logit())
-    assert MULTI_LABEL.fault(random_logits(0, rows=9)) == ""
-    assert MULTI_LABEL.fault(softmax[:3].logit()) == ""  # so few may do so by chance
+    assert "all of its 9 answers add up to 1" in fault(softmax.logit())
+    assert fault(random_logits(0, rows=9)) == ""
+    assert fault(softmax[:3].logit()) == ""  # so few may do so by chance
+    assert fault(torch.cat([softmax.logit(), torch.tensor([[3.0, 3.0, -1.0, 0.0]])])) == ""  # one settles it
+    hard, _ = MULTI_LABEL.read(np.eye(4)[[0, 1, 2] * 5])  # texts that have one label each say nothing
+    assert fault(hard) == "" and "all of its 9" in fault(torch.cat([hard, softmax.logit()]))
+
+
+def fault(answers: torch.Tensor) -> str:
+    return MULTI_LABEL.fault(*MULTI_LABEL.doubts(answers), answers)
 
 
 @pytest.mark.parametrize(("target", "wanted"), [(0, 1.0), (1, 0.0), (-1, 0.5)])

@@ -1,5 +1,7 @@
 """A number per text: loss, steps of the range, and values beyond it."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -55,10 +57,17 @@ def test_a_number_in_the_middle_is_no_sign_of_the_task() -> None:
     assert STARS.certainty(values(float("nan"))).isnan().all()  # an unusable answer earns nothing
 
 
+def fault(kind: Score, answers: torch.Tensor) -> str:
+    return kind.fault(*kind.doubts(answers), answers)
+
+
 def test_values_beyond_the_range_are_told_with_the_settings() -> None:
-    assert "0 to 4" not in STARS.fault(values(*range(1, 6), 1, 2, 3))
-    told = Score().fault(values(*range(9)))
-    assert "from 0 to 8" in told and "--score_low and --score_high" in told
+    assert not fault(STARS, values(*range(1, 6), 1, 2, 3))
+    told = fault(Score(), values(*range(9)))
+    assert "beyond 0 to 1 (the newest go from 0 to 8)" in told and "--score_low and --score_high" in told
+    assert not fault(Score(0, 5), values(*[-0.08, 0.02, -0.3, 5.4] * 5))  # a little beyond its ends
+    assert fault(Score(0, 5), values(*[-0.6, 0.02, -0.9, 5.6] * 5))
+    assert not fault(Score(-math.inf, math.inf), values(*range(-9, 9)))
     answers, problem = STARS.read(np.array([[1.0], [np.nan]]))
     assert answers.isnan().tolist() == [[False], [True]] and "not finite" in problem
 

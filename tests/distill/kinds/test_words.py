@@ -104,3 +104,23 @@ def test_a_tokenizer_without_offsets_is_refused() -> None:
 
     with pytest.raises(InputError, match="old does not say where its tokens lie"):
         WordTable(Slow(), 24, token_types=False)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("राम दिल्ली में", ["राम", "दिल्ली", "में"]),
+        ("cafe\u0301 in Paris", ["cafe\u0301", "in", "Paris"]),
+        ("مُحَمَّد هنا", ["مُحَمَّد", "هنا"]),
+        ("می\u200cخواهم", ["می\u200cخواهم"]),
+        ("👩\u200d👩 ❤\ufe0f ok!", ["👩\u200d", "👩", "❤\ufe0f", "ok", "!"]),
+        ("Zürich-Nord: 5 €", ["Zürich", "-", "Nord", ":", "5", "€"]),
+    ],
+)
+def test_combining_characters_belong_to_their_word(text: str, words: list[str]) -> None:
+    assert [text[start:end] for start, end in words_of(text)] == words
+
+
+@given(st.text(st.characters(max_codepoint=0x2FF, blacklist_categories=["Cs"]), max_size=60))
+def test_text_without_combining_characters_is_divided_as_ever(text: str) -> None:
+    assert words_of(text) == [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]

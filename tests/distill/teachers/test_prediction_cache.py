@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 
 from distill.common.errors import InputError
 from distill.kinds.classes import SINGLE
+from distill.kinds.names import GivenKind
 from distill.teachers import stored_answers
 from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.config import Asking
 from distill.teachers.loading import load_teacher
 from distill.teachers.prediction_cache import CachedTeacher, identity, predictions_file
 from distill.teachers.probabilities import count
@@ -508,3 +510,44 @@ def test_the_answers_are_private(tmp_path: Path) -> None:
 
 def even(texts: list[str]) -> list[list[float]]:
     return [[0.5, 0.5]] * len(texts)
+
+
+def wide(texts: list[str]) -> list[float]:
+    return [float(len(text)) for text in texts]
+
+
+def test_answers_of_another_kind_are_told_whether_they_are_stored_or_not(tmp_path: Path) -> None:
+    def opened(high: float, file: Path | None = tmp_path / "a.sqlite") -> CachedTeacher:
+        return CachedTeacher(load_teacher(wide, asking=Asking(kind=GivenKind("score", 0, high))), file, print, name="wide")
+
+    texts = ["x" * length for length in range(3, 23)]
+    for _ in range(2):  # the second time all are stored
+        with pytest.raises(InputError, match="most of its 20 values lie beyond 0 to 1 "):
+            opened(1)(texts)
+        assert opened(30)(texts).shape == (20, 1)
+    with pytest.raises(InputError, match="most of its 20 values lie beyond 0 to 1 "):
+        opened(1, None)(texts)
+
+
+@pytest.mark.parametrize("file", [None, "a.sqlite"])
+def test_the_kind_is_judged_by_all_answers_of_a_run(tmp_path: Path, file: str | None) -> None:
+    def labels(texts: list[str]) -> list[list[float]]:
+        return [[0.7, 0.2, 0.1] if text.startswith("one") else [0.9, 0.8, 0.1] for text in texts]
+
+    def opened(name: str) -> CachedTeacher:
+        teacher = load_teacher(labels, labels=["a", "b", "c"], asking=Asking(kind=GivenKind("multi_label")))
+        return CachedTeacher(teacher, file and tmp_path / file, print, name=name)
+
+    late = [f"one {i}" for i in range(10)]
+    teacher = opened("a")
+    teacher(["two"])
+    assert teacher(late).shape == (10, 3)  # they add up to 1, but an earlier one did not
+    resumed = opened("b")
+    resumed.restore({"teacher_queries": 9})
+    assert resumed(late).shape == (10, 3)
+    with pytest.raises(InputError, match="all of its 10 answers add up to 1"):
+        opened("c")(late)
+    few = opened("d")
+    few(late[:5])
+    with pytest.raises(InputError, match="all of its 10 answers add up to 1"):
+        few(late[5:])

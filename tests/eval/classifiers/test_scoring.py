@@ -10,6 +10,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from distill.common.errors import InputError
+from distill.kinds.classes import SINGLE
 from distill.student import Student
 from eval.classifiers.kinds.classes import choices
 from eval.classifiers.scoring import main_metric, score, score_predictions, size_and_speed
@@ -21,6 +22,8 @@ TEXTS = ["good film", "bad film", "good", "bad", "film"]
 
 class FakeTeacher:
     """Answers class 1 to "good", class 0 to "bad", and nothing usable to anything else; may be slow."""
+
+    kind = SINGLE
 
     def __init__(self, seconds_per_text=0.0):
         self.labels, self.queries, self.invalid, self.seconds, self.asked = LABELS, 0, 0, seconds_per_text, []

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from distill.common.errors import InputError
 from distill.kinds.classes import SINGLE
+from distill.teachers.found import made_here
 from eval.corpora.duplicates import DuplicateIndex
 from prompter.cli import main
 from prompter.exporting import loop as export_module
@@ -52,6 +53,19 @@ def test_a_dataset_opens_and_says_what_is_in_it(whole: Path) -> None:
     assert sorted(file.name for file in whole.iterdir()) == ["README.md", "data", "recipe.yaml"]
     sizes = [len(pd.read_parquet(file)) for file in sorted((whole / "data").iterdir())]
     assert sizes[:-1] == [10] * (len(sizes) - 1) and 0 < sizes[-1] <= 10
+
+
+def test_a_dataset_is_ones_own_where_the_user_named_the_teacher(
+    run_folder: Path, teacher_folder: Path, tmp_path: Path
+) -> None:
+    own = [flag for flag in FLAGS if flag != "--trust_teacher"]
+    named, trusted = [*own, "--teacher", str(teacher_folder)], [*FLAGS, "--seed", "5"]
+    for name, said, mine in (("own", named, True), ("trusted", trusted, False)):
+        recipe = tmp_path / name / "recipe.yaml"
+        export = ["export", str(run_folder), "--to", str(tmp_path / name), *said]
+        assert main(export) == 0 and made_here(recipe) == mine
+        assert main([*export, "--jsonl"]) == 0 and (tmp_path / name / "data.jsonl").is_file()
+        assert made_here(recipe) == mine  # the recipe lists one more file
 
 
 class Killed(BaseException):

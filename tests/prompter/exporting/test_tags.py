@@ -53,7 +53,8 @@ def test_a_run_of_tags_is_opened_by_datasets_and_learnt_from_again(tmp_path: Pat
     portion = source.portion(0)
     assert source.kind == KIND and source.labels == list(KIND.tags) and portion is not None and portion.logprobs is not None
     torch.testing.assert_close(portion.logprobs, answers[:, :7], atol=1e-4, rtol=1e-4)
-    assert "token-classification" in (tmp_path / "set" / "README.md").read_text()
+    card = (tmp_path / "set" / "README.md").read_text()
+    assert "token-classification" in card and "| `confidence` | mean over the words" in card
 
 
 def test_tags_are_known_without_the_recipe_and_written_by_name(tmp_path: Path) -> None:

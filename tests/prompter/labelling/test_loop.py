@@ -122,6 +122,19 @@ def test_a_student_learns_from_it_without_the_teacher(teacher_folder: Path, text
     assert summary["teacher_queries"] == 0 and summary["texts"] > 40
 
 
+def test_the_next_command_that_is_printed_runs(
+    teacher_folder: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [flag for flag in flags(texts, teacher_folder, tmp_path / "d", "--jsonl") if flag != "--quiet"]
+    assert main(given) == 0
+    line = " ".join(capsys.readouterr().out.split()).split("A student learns from it with: prompter ")[1]
+    student = {"SPEC": "bert:layers=1,hidden=16,heads=1", "FOLDER": str(tmp_path / "s")}
+    command = [student.get(word, word) for word in line.split()]
+    quick = ["--student_updates", "4", "--student_batch_size", "8", "--device", "cpu", "--quiet", "--no_pilot"]
+    assert main([*command, *quick]) in (0, 3)  # so small a student is worth nothing
+    assert (tmp_path / "s" / "config.json").is_file()
+
+
 def test_a_teacher_without_usable_answers_ends_with_status_3(
     teacher_folder: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

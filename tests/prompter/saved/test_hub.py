@@ -42,6 +42,12 @@ def test_a_model_is_private_unless_public_and_tells_nothing_of_this_machine(hub:
     assert not hub.repos["model", "me/open"]["private"]
 
 
+def test_the_card_of_a_tagger_names_its_id_too(hub: Hub, folder: Path) -> None:  # noqa: F811
+    (folder / "README.md").write_text('---\nlicense: mit\n---\npipeline("token-classification", "/home/me/made", x="y")\n')
+    upload_model(folder, "me/tagger", public=False, made_by="distill")
+    assert 'pipeline("token-classification", "me/tagger", x="y")' in (folder / "README.md").read_text()
+
+
 def test_a_repository_of_the_other_visibility_is_left_alone(hub: Hub, folder: Path) -> None:  # noqa: F811
     (folder / ".export").mkdir()
     (folder / ".export" / "state.sqlite").write_text("state")

@@ -78,12 +78,36 @@ def test_each_kind_has_its_scores_on_the_card(tmp_path: Path, scores: dict, type
         "held_out_texts": 5, "students": {"tiny": kept | scores},
         "config": {"to": "small", "student_batch_size": 16, "eval_data": "org/reviews", "eval_split": "test"},
     }  # fmt: skip
+    if task == "token-classification":
+        summary |= {"labels": ["O", "B-x"], "kind": "tokens", "tags": ["O", "B-x"]}
     write_student_card(tmp_path, "tiny", summary)
     text = (tmp_path / "README.md").read_text()
     results = yaml.safe_load(text.split("---\n")[1]).get("model-index", [{"results": []}])[0]["results"]
     assert sorted(metric["type"] for result in results for metric in result["metrics"]) == types
     assert not task or results[0]["task"]["type"] == task
     assert line in text
+
+
+@pytest.mark.parametrize(
+    ("about", "task", "title", "call"),
+    [
+        ({}, "text-classification", "A small text classifier", 'classify("A text.")\n'),
+        ({"kind": "pair"}, "text-classification", "A small classifier of pairs of texts", 'classify([{"text": "A text."'),
+        ({"kind": "tokens", "tags": ["O", "B-x"]}, "token-classification", "A small tagger of words", 'tag("A text.")'),
+    ],
+)
+def test_the_code_on_the_card_opens_a_student_of_its_kind(
+    tmp_path: Path, about: dict, task: str, title: str, call: str
+) -> None:
+    summary = {
+        "labels": about.get("tags", ["good", "bad"]), "teacher": "toy:x", "sources": ["data"], "texts": 100,
+        "teacher_queries": 50, "held_out_texts": 5, "students": {"tiny": METRICS},
+        "config": {"to": "small", "student_batch_size": 16, "eval_data": None, "eval_split": "test"},
+    }  # fmt: skip
+    write_student_card(tmp_path, "tiny", summary | about)
+    text = (tmp_path / "README.md").read_text()
+    assert yaml.safe_load(text.split("---\n")[1])["pipeline_tag"] == task
+    assert f'pipeline("{task}", "small"' in text and title in text and call in text
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,9 @@ def length(texts):
     return [float(len(t)) for t in texts]
 def nearly(texts, pairs):
     return [[len(t) + 0.5 * (i % 2)] for i, t in enumerate(texts)]
-length.labels = nearly.labels = ["anything"]
+def four(texts):
+    return [4.0 for t in texts]
+length.labels = four.labels = nearly.labels = ["anything"]
 def people(texts):  # a row for each word that is a run of letters, or one other character
     import re
     words = [re.findall(r"\\w+|[^\\w\\s]", t) for t in texts]
@@ -277,6 +279,31 @@ def test_each_kind_of_task_measures_functions_of_its_kind(
         assert (found["metrics"]["mse"]["value"] == 0) == right and (found["metrics"]["pearson"]["value"] > 1 - 1e-9) == right
     shown = " ".join(capsys.readouterr().out.split())
     assert "Without reading, always 8" in shown and "Pearson 0.000" in shown and "squared error" in shown
+
+
+def test_scores_agree_by_the_range_of_the_teacher_not_by_that_of_the_labels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "several.py").write_text(FUNCTIONS)
+    monkeypatch.chdir(tmp_path)
+    texts = ["w" * (2 + i % 8) for i in range(40)]
+    task = write(tmp_path, [{"text": t, "length": 5 * len(t)} for t in texts], **LENGTH, label_column="length")
+    regressor = tiny_teacher()
+    regressor.config.num_labels, regressor.config.problem_type = 1, "regression"
+    regressor.config.prompter_kind = {"kind": "score", "score_low": 2.0, "score_high": 12.0}
+    regressor.classifier = torch.nn.Linear(regressor.classifier.in_features, 1)
+    regressor.save_pretrained(tmp_path / "known")
+    word_tokenizer().save_pretrained(tmp_path / "known")
+    flags = ["several:four", "--teacher", "several:length", "--task", task, "--json", "out.json", "--quiet"]
+    for more, lengths, line in (
+        ([], 1, "same fifth of 2 to 9, the range of the teacher's answers"),
+        ([tmp_path / "known"], 2, "same fifth of 2 to 12."),
+        ([tmp_path / "known", "--score_low", "0", "--score_high", "20"], 4, "same fifth of 0 to 20."),
+    ):
+        assert run(*more[:1], *flags, *more[1:]) == 0
+        assert line in " ".join(capsys.readouterr().out.split())
+        student = next(m for m in json.loads(Path("out.json").read_text())["models"] if m["model"] == "several:four")
+        assert student["metrics"]["agreement"]["value"] == pytest.approx(lengths / 8)
 
 
 def test_taggers_are_measured_on_the_words_of_the_data(

@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from distill.kinds.scores import Score
+from eval.classifiers.agreement import compared
 from eval.classifiers.kinds.scores import Scores
 from eval.classifiers.measures import constant_answer, measure, pairs
 from eval.classifiers.metrics.table import METRICS
-from eval.classifiers.scoring import score
+from eval.classifiers.scoring import score, score_predictions
 from eval.data.labelled import EvaluationData
 
 ALL = list(METRICS["score"])
@@ -61,7 +63,8 @@ def test_a_student_is_compared_with_its_teacher():
     labels, student = sample(200, 1, 1.5)
     _, teacher = sample(200, 1, 0.4)
     teacher[:20] = math.nan
-    found = measure(student, data(labels), ["pearson", "spearman"], teacher)
+    kind = Score(0, 5)
+    found = measure(student, data(labels), ["pearson", "spearman"], teacher, teacher_kind=kind)
     p, q = student[20:, 0].double().numpy(), teacher[20:, 0].double().numpy()
     same = (np.floor(p.clip(0, 4.99)) == np.floor(q.clip(0, 4.99))).mean()  # fifths of 0 to 5
     assert found["agreement"]["value"] == pytest.approx(same)
@@ -70,6 +73,26 @@ def test_a_student_is_compared_with_its_teacher():
     assert found["retention"]["value"] == pytest.approx(whole / np.corrcoef(q, labels[20:])[0, 1], rel=1e-6)
     for name, figure in found.items():
         assert figure["low"] < figure["value"] < figure["high"], name
+
+
+@pytest.mark.parametrize("low_high", [(0.0, 5.0), (0.0, 100.0), None])
+def test_the_range_of_the_labels_says_nothing_about_agreement(low_high):
+    labels, teacher = sample(300, 3)
+    kind, teacher, student = Score(), teacher / 5, sample(300, 7)[1] / 5  # a regressor of 0 to 1, a student that knows nothing
+    real = data(labels, teacher, low_high)
+    figure = score_predictions(student, real, teacher, kind)["agreement"]
+    health = compared("evaluation texts", teacher, student, kind=kind)
+    assert figure == pytest.approx(health["agreement"]) and figure < 0.5
+    without = score_predictions(student, real, teacher)["agreement"]  # the range of the teacher's answers
+    ends = Score(float(teacher.min()), float(teacher.max()))
+    assert without == pytest.approx(float((ends.decisions(student) == ends.decisions(teacher)).float().mean()))
+
+
+def test_equal_answers_of_a_teacher_have_a_range_too():
+    same = torch.full((4, 1), 0.5)
+    assert score_predictions(same, data([1, 2, 3, 4]), same)["agreement"] == 1.0
+    nothing = torch.full((4, 1), math.nan)
+    assert math.isnan(score_predictions(same, data([1, 2, 3, 4]), nothing)["agreement"])
 
 
 def test_two_students_are_compared_by_their_difference():
