@@ -10,19 +10,22 @@ TERMS = ("confidence", "certainty", "disagreement", "novelty")
 
 REWARD = "Reward"
 
+MOST_WEIGHT = 1e6
+"""Largest weight of a term. Sums and squares of rewards stay far from the largest float32 number."""
+
 
 @dataclass
 class RewardConfig:
     """Weights of the reward's terms; zero switches a term off.
 
     Raises:
-        InputError: A weight is negative.
+        InputError: A weight is negative, or above `MOST_WEIGHT`.
     """
 
-    reward_confidence: float = setting(1.0, "Weight of the teacher's confidence in the target class.", REWARD, low=0)
-    reward_certainty: float = setting(0.5, "Weight of the teacher's certainty of any class.", REWARD, low=0)
-    reward_disagreement: float = setting(0.3, "Weight of the disagreement of student and teacher.", REWARD, low=0)
-    reward_novelty: float = setting(1.0, "Weight of the topic's novelty.", REWARD, low=0)
+    reward_confidence: float = setting(1.0, "Weight of the teacher's confidence in the target class.", REWARD, low=0, high=MOST_WEIGHT)
+    reward_certainty: float = setting(0.5, "Weight of the teacher's certainty of any class.", REWARD, low=0, high=MOST_WEIGHT)
+    reward_disagreement: float = setting(0.3, "Weight of the disagreement of student and teacher.", REWARD, low=0, high=MOST_WEIGHT)
+    reward_novelty: float = setting(1.0, "Weight of the topic's novelty.", REWARD, low=0, high=MOST_WEIGHT)
     novelty_ngram: int = setting(1, "Words per n-gram of the novelty term.", REWARD, low=1)
     novelty_window: int = setting(2048, "Recent topics that novelty compares with.", REWARD, low=2)
 

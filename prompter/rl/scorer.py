@@ -18,7 +18,7 @@ from distill.held_out import decided
 from distill.processes.group import ALONE, Processes
 from distill.student import Student
 from distill.teachers.prediction_cache import CachedTeacher
-from prompter.rl.config import TERMS, RewardConfig
+from prompter.rl.config import MOST_WEIGHT, TERMS, RewardConfig
 from prompter.rl.rewards import NoveltyWindow, weighted_sum
 from prompter.runtime.clock import Clock
 
@@ -56,8 +56,11 @@ class ScoredRollout:
     terms: dict[str, Tensor]
     reward: Tensor
 
-    def metrics(self) -> dict[str, float]:
-        """Return means over the usable texts for the log: reward, its terms, and how teacher and student answered."""
+    def metrics(self) -> dict[str, float | None]:
+        """Return means over the usable texts for the log: reward, its terms, and how teacher and student answered.
+
+        A mean is None where no text is usable.
+        """
         usable = torch.isfinite(self.reward)
         kind, teacher, student = self.batch.kind, self.batch.teacher_logits[usable], self.student_answers[usable]
         row = {"reward": self.reward[usable].mean()}
@@ -65,8 +68,8 @@ class ScoredRollout:
         row["confidence"] = kind.probabilities(teacher).max(1).values.mean()
         row["wanted_share"] = (kind.group(teacher) == self.batch.targets[usable]).float().mean()
         same, decisions, _ = decided(kind, teacher, student)
-        row["agreement"] = torch.tensor(same / max(1, sum(decisions)))
-        metrics = {name: round(float(value), 6) for name, value in row.items()}
+        row["agreement"] = torch.tensor(same / max(1, sum(decisions)) if usable.any() else math.nan)
+        metrics = {name: round(float(value), 6) if value.isfinite() else None for name, value in row.items()}
         if "novelty" in self.terms:
             metrics["distinct_topics"] = round(len(set(self.topics)) / len(self.topics), 6)
         return metrics
@@ -199,14 +202,16 @@ def _checked_weights(weights: Sequence[float] | None, names: list[str]) -> dict[
     """Return the weight of each of the user's functions.
 
     Raises:
-        InputError: There are more or fewer weights than functions, or one is not a finite number.
+        InputError: There are more or fewer weights than functions, or one is further from 0 than `MOST_WEIGHT`.
     """
     given = [1.0] * len(names) if weights is None else [float(weight) for weight in weights]
     if len(given) != len(names):
         raise InputError(f"reward_weights: {len(given)} weights for {len(names)} reward_funcs: give one for each function")
     for name, weight in zip(names, given, strict=True):
-        if not math.isfinite(weight):
-            raise InputError(f"reward_weights: the weight of '{name}' is {weight}, expected a finite number")
+        if not abs(weight) <= MOST_WEIGHT:  # so that NaN is refused, too
+            raise InputError(
+                f"reward_weights: the weight of '{name}' is {weight}, expected a number from {-MOST_WEIGHT:g} to {MOST_WEIGHT:g}"
+            )
     return dict(zip(names, given, strict=True))
 
 

@@ -20,7 +20,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from distill.common.errors import InputError
-from distill.common.files import follow_umask, read_json, read_yaml, write_json, write_text
+from distill.common.files import follow_umask, read_json, read_yaml, without_nan, write_json, write_text
 from distill.common.yaml_text import as_written
 
 LOGGER = logging.getLogger("prompter")
@@ -197,9 +197,9 @@ class RunFolder:
     # Logs
 
     def append(self, log: str, rows: list[dict]) -> None:
-        """Append rows to `<log>.jsonl`."""
+        """Append rows to `<log>.jsonl`. NaN and infinity become null, because JSON has neither."""
         with open(self.path / f"{log}.jsonl", "a", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            file.writelines(json.dumps(without_nan(row), ensure_ascii=False) + "\n" for row in rows)
 
     def read(self, log: str) -> list[dict[str, Any]]:
         """Return the rows of `<log>.jsonl`, or an empty list if there is no such file."""

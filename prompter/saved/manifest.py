@@ -7,6 +7,7 @@ machine.
 
 import dataclasses
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -131,15 +132,19 @@ def training_summary(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Returns:
         `rollouts` and `teacher_queries`. Then `first` and `last`: means over the first and the last tenth of the rollouts
-        of the reward, its terms and the other `SUMMARISED_METRICS`.
+        of the reward, its terms and the other `SUMMARISED_METRICS`. A rollout without a usable answer has none of them and
+        does not count; the mean of none is None.
     """
     if not metrics:
         return {"rollouts": 0, "teacher_queries": 0}
     tenth = max(1, len(metrics) // 10)
     names = [name for name in metrics[0] if name in SUMMARISED_METRICS or name.startswith("reward/")]
 
-    def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        return {name: round(sum(row[name] for row in rows) / len(rows), 4) for name in names}
+    def mean(values: list[float]) -> float | None:
+        return round(sum(values) / len(values), 4) if values else None
+
+    def means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+        return {name: mean(finite(rows, name)) for name in names}
 
     return {
         "rollouts": len(metrics),
@@ -147,6 +152,11 @@ def training_summary(metrics: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "first": means(metrics[:tenth]),
         "last": means(metrics[-tenth:]),
     }
+
+
+def finite(metrics: Sequence[Mapping[str, Any]], name: str) -> list[float]:
+    """Return a column of `metrics.jsonl` without the rows that lack it. Earlier versions wrote NaN there."""
+    return [row[name] for row in metrics if isinstance(row.get(name), int | float) and math.isfinite(row[name])]
 
 
 def count_base_parameters(model: nn.Module) -> int:

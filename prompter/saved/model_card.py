@@ -13,7 +13,7 @@ from huggingface_hub import ModelCardData
 from distill.common.files import read_json, write_text
 from prompter.generation.config import NOTHING
 from prompter.runtime.markdown import render
-from prompter.saved.manifest import PROMPTER_MANIFEST
+from prompter.saved.manifest import PROMPTER_MANIFEST, finite
 from prompter.saved.student_card import other_scores
 
 MAX_TOPICS = 20
@@ -84,10 +84,11 @@ def reward_table(manifest: Mapping[str, Any], metrics: Sequence[Mapping[str, Any
     """Return the name, first value, last value and curve of each metric in the training summary."""
     training = manifest.get("training", {})
     first, last = training.get("first", {}), training.get("last", {})
-    return [
-        (name, f"{first[name]:.3f}", f"{last[name]:.3f}", sparkline([row[name] for row in metrics if name in row]))
-        for name in first
-    ]
+    return [(name, _shown(first[name]), _shown(last[name]), sparkline(finite(metrics, name))) for name in first]
+
+
+def _shown(mean: float | None) -> str:
+    return "–" if mean is None else f"{mean:.3f}"
 
 
 def frequent_topics(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

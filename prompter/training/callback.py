@@ -58,6 +58,11 @@ def by_class(scored: ScoredRollout, labels: Sequence[str]) -> dict[str, float]:
     return {f"confidence/{label}": round(float(mean), 6) for label, mean in means.items() if torch.isfinite(mean)}
 
 
+def _is_term(name: str, value: Any) -> bool:
+    """Return whether a column holds the mean of a term of the reward; it is None where no text had a usable answer."""
+    return name.startswith(TERM) and value is not None
+
+
 class RolloutCallback(TrainerCallback):
     """Trains the student after each rollout, writes logs and completes checkpoints.
 
@@ -165,8 +170,10 @@ class RolloutCallback(TrainerCallback):
         self.folder.append("metrics", [row])
         self.folder.append("samples", self._samples)
         loss = f" student loss {row['student_loss']:.3f}" if row["student_loss"] is not None else ""
-        terms = " ".join(f"{name.removeprefix(TERM)} {value:.2f}" for name, value in row.items() if name.startswith(TERM))
-        status = f"reward {row['reward']:.3f} ({terms}){loss} agree {row['agreement']:.2f}"
+        terms = " ".join(f"{name.removeprefix(TERM)} {value:.2f}" for name, value in row.items() if _is_term(name, value))
+        rewards = f"reward {row['reward']:.3f} ({terms})" if row["reward"] is not None else "no usable answer"
+        agree = f" agree {row['agreement']:.2f}" if row["agreement"] is not None else ""
+        status = f"{rewards}{loss}{agree}"
         self.console.step(self._bar, self.queries, status)
         if self.update % self.settings.run.sample_every == 0 or self.update == 1:
             self.console.samples(self._samples, f"after {self.queries} queries")

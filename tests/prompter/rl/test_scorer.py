@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -71,6 +71,15 @@ def test_a_text_without_a_prediction_has_no_reward_whatever_a_function_says() ->
     assert score(scorer(from_teacher)).reward.isnan().tolist() == [False, True, False]
 
 
+def test_means_over_no_usable_text_are_none() -> None:
+    made = scorer()
+    some = score(made).metrics()
+    made.teacher = cast(Any, lambda texts: torch.full((len(texts), 2), torch.nan))
+    none = score(made).metrics()
+    assert none.keys() == some.keys() and none["distinct_topics"] == 1.0
+    assert {value for name, value in none.items() if name != "distinct_topics"} == {None}
+
+
 def named(name: str, values: Any) -> Callable[..., Any]:
     def function(**kwargs: Any) -> Any:
         return values
@@ -102,6 +111,9 @@ def test_a_wrong_result_names_the_function(values: Any, said: str) -> None:
         (["novelty"], None, {}, "two terms of the reward are called 'novelty'"),
         (["a"], [1.0, 2.0], {}, "2 weights for 1 reward_funcs"),
         (["a"], [float("inf")], {}, "the weight of 'a' is inf"),
+        (["a"], [float("nan")], {}, "the weight of 'a' is nan"),
+        (["a"], [-1e300], {}, r"the weight of 'a' is -1e\+300"),
+        ([], None, {"reward_novelty": 1e300}, r"reward_novelty is 1e\+300, expected a number >= 0 and <= 1e\+06"),
         ([], None, ONLY_OWN, "all reward weights are 0"),
         (["a"], [0.0], ONLY_OWN, "all reward weights are 0"),
     ],

@@ -52,6 +52,11 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path:
     assert said in broken[0]
 
 
+def test_logs_hold_json_that_others_read(tmp_path: Path) -> None:
+    RunFolder(tmp_path / "run").append("metrics", [{"loss": float("nan"), "all": [float("inf"), 1.5]}])
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == '{"loss": null, "all": [null, 1.5]}\n'
+
+
 def test_a_setting_that_is_newer_than_the_run_counts_as_its_default(tmp_path: Path) -> None:
     @dataclass
     class Settings:

@@ -14,6 +14,13 @@ def test_training_summary_compares_first_and_last_tenth() -> None:
     assert training_summary([]) == {"rollouts": 0, "teacher_queries": 0}
 
 
+def test_the_training_summary_skips_rollouts_without_a_usable_answer() -> None:
+    rows = [{"queries": 10 * i, "reward": float(i), "agreement": None} for i in range(1, 31)]
+    rows[0]["reward"], rows[1]["reward"] = None, float("nan")  # as now, and as earlier versions wrote it
+    found = training_summary(rows)
+    assert found["first"] == {"reward": 3.0, "agreement": None} and found["last"] == {"reward": 29.0, "agreement": None}
+
+
 def test_a_prompter_is_found_by_its_folder_or_its_run(run_folder: Path) -> None:
     assert find_prompter(run_folder) == find_prompter(run_folder / "prompter") == run_folder / "prompter"
 

@@ -42,6 +42,13 @@ def test_the_card_tells_the_run(card: str, run_folder: Path) -> None:
     assert "{{" not in card and "None" not in card
 
 
+def test_rollouts_without_a_usable_answer_leave_a_gap(run_folder: Path) -> None:
+    rows = [row | {"reward": None if i < 10 else float("nan") if i == 12 else 0.5} for i, row in enumerate(metrics())]
+    manifest = read_prompter_manifest(run_folder / "prompter") | {"training": training_summary(rows)}
+    card = render_prompter_card(manifest, rows, [], {})
+    assert "| reward | – | 0.500 |" in card and "nan" not in card.lower()
+
+
 @pytest.mark.parametrize(
     ("scores", "said"),
     [

@@ -11,6 +11,7 @@ from transformers import pipeline
 
 from distill.common.errors import InputError
 from prompter.cli import main
+from prompter.rl.scorer import Scorer
 from prompter.saved.prompter import Prompter
 from prompter.training.baseline_names import BASELINES
 from prompter.training.run import train
@@ -51,6 +52,27 @@ def test_a_run_spends_the_budget_exactly_and_writes_what_it_promises(arguments, 
     assert all(topic == samples[text]["topic"] for text, topic in zip(logged["text"], logged["topic"], strict=True))
     answer = pipeline("text-classification", str(run / "student"))("w1 w2 good")
     assert answer[0]["label"] in ("good", "bad")
+
+
+def test_a_rollout_without_a_usable_answer_leaves_a_gap(arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, calls = Scorer.__call__, []
+
+    def second_fails(self, *args):
+        calls.append(args)
+        teacher = self.teacher
+        if len(calls) == 2:
+            self.teacher = lambda *texts: teacher(*texts) * torch.nan
+        try:
+            return whole(self, *args)
+        finally:
+            self.teacher = teacher
+
+    monkeypatch.setattr(Scorer, "__call__", second_fails)
+    assert train(parse_settings([*arguments(budget=64, pilot=False), "--compare", "none"])) is not None
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["reward"] is None for line in lines] == [False, True, False, False]
+    assert "NaN" not in lines[1]
+    assert (tmp_path / "run" / "prompter" / "README.md").is_file()
 
 
 @pytest.mark.slow
