@@ -41,11 +41,13 @@ def check_labels(labels: list[str], kind: Kind = SINGLE) -> None:
 
 def matrix(answer: Any) -> np.ndarray | None:
     """Return the answer as a float64 array, or None where it is ragged or not numeric."""
-    if isinstance(answer, Tensor):
-        answer = answer.detach().cpu().double().numpy()
     try:
+        if isinstance(answer, Tensor):
+            answer = answer.detach().cpu().double().numpy()
+        if isinstance(answer, np.ma.MaskedArray):
+            answer = np.ma.filled(answer.astype(np.float64), np.nan)
         return np.asarray(answer, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError):  # RuntimeError: rows that still carry a gradient
+    except Exception:  # the user's object may raise anything: rows with a gradient, a tensor without values, a huge integer
         return None
 
 
@@ -82,8 +84,7 @@ def count(teacher: Teacher, predictions: Tensor, problem: str) -> Tensor:
     """
     unusable = ~finite(predictions)
     predictions[unusable] = float("nan")
-    if fault := teacher.kind.fault(predictions[~unusable]):
-        raise InputError(f"teacher: {teacher.path} is taken for the kind {teacher.kind.name}, but {fault}.")
+    check_kind(teacher, predictions[~unusable])
     teacher.queries += len(predictions)
     dropped = int(unusable.sum())
     if dropped and not teacher.invalid:
@@ -94,6 +95,16 @@ def count(teacher: Teacher, predictions: Tensor, problem: str) -> Tensor:
     teacher.invalid += dropped
     stop_if_mostly_unusable(teacher, problem)
     return predictions
+
+
+def check_kind(teacher: Teacher, usable: Tensor) -> None:
+    """Refuse usable answers (N, C) that are those of another kind.
+
+    Raises:
+        InputError: They are.
+    """
+    if fault := teacher.kind.fault(usable):
+        raise InputError(f"teacher: {teacher.path} is taken for the kind {teacher.kind.name}, but {fault}.")
 
 
 def stop_if_mostly_unusable(teacher: Teacher, problem: str = "") -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from distill.kinds.names import OUTSIDE
 from distill.kinds.words import first_within, words_of
-from distill.teachers.functions.answers import SMOOTHING
+from distill.teachers.functions.answers import SMOOTHING, places_of
 from distill.teachers.probabilities import matrix
 
 EXPECTED_OF_WORDS = (
@@ -60,18 +60,23 @@ def _of_entities(
     entities: Sequence[dict[str, Any]], words: Sequence[tuple[int, int]], labels: Sequence[str]
 ) -> tuple[np.ndarray | None, str]:
     """Return (W, K) probabilities, or None and what is wrong."""
+    places = places_of(labels)
     rows = np.zeros((len(words), len(labels)))
     _give(rows, range(len(words)), OUTSIDE, 1 - SMOOTHING, labels)
     taken: set[int] = set()
     for entity in entities:
-        name, score = str(entity.get("entity_group") or entity.get("entity")), entity.get("score", 1 - SMOOTHING)
-        inside = first_within(words, [(int(entity["start"]), int(entity["end"]))])
+        name = str(entity.get("entity_group") or entity.get("entity"))
+        name = labels[places[name]] if name in places else name  # LABEL_3
+        numbers = matrix([entity["start"], entity["end"], entity.get("score", 1 - SMOOTHING)])
+        if numbers is None or numbers.shape != (3,) or not np.isfinite(numbers).all():
+            return None, "entities whose start, end and score are not numbers"
+        inside = first_within(words, [(int(numbers[0]), int(numbers[1]))])
         covered = [number for number, place in enumerate(inside) if place == 0 and number not in taken]
         tags = [name] if name in labels else [f"B-{name}", f"I-{name}" if f"I-{name}" in labels else f"B-{name}"]
         if tags[0] not in labels:
             return None, f"the entity {name[:40]!r}, which is none of {list(labels)}"
         for number in covered:
-            _give(rows, [number], tags[0] if number == covered[0] else tags[-1], float(score), labels)
+            _give(rows, [number], tags[0] if number == covered[0] else tags[-1], float(numbers[2]), labels)
         taken.update(covered)
     return rows, ""
 
