@@ -92,7 +92,7 @@ def _hidden(module: ModuleType, name: str) -> str:
     mine, found = Path.cwd() / f"{module.__name__.replace('.', '/')}.py", getattr(module, "__file__", None)
     if not mine.is_file() or (found and Path(found).resolve() == mine.resolve()):
         return ""
-    where = f"the module that Python finds by this name is {found or 'built in'}"
+    where = f"The module that Python finds by this name is {found or 'built in'}"
     return f" {where}; for the file here, write {mine.relative_to(Path.cwd())}:{name}."
 
 
