@@ -5,12 +5,13 @@ docs/reference). `config` takes the path of a YAML file; keyword arguments win o
 `distill.common.errors.InputError`, which is a `ValueError`.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.teachers.names import FUNCTION_NAME, teacher_name
+from distill.teachers.names import FUNCTION_NAME, class_names, teacher_name
 from prompter.importing import quick_imports
 
 
@@ -234,9 +235,17 @@ def evaluate(
 def _with_teacher(settings: dict[str, Any], teacher: Any) -> dict[str, Any]:
     """Return the settings with the teacher by its name; a function is named by its module."""
     settings = {name: str(value) if isinstance(value, Path) else value for name, value in settings.items()}
+    if not isinstance(settings.get("teacher_labels"), str | None):
+        settings["teacher_labels"] = class_names(settings["teacher_labels"], "teacher_labels")
     if teacher is None:
         return settings
     name = teacher_name(str(teacher) if isinstance(teacher, Path) else teacher)
+    put = "put it into a file, and give 'file.py:name'"
+    if not isinstance(teacher, str | Path | type) and not inspect.isroutine(teacher):
+        raise InputError(f"teacher is an object of type {type(teacher).__name__}, expected a name, or a function: {put}")
     if callable(teacher) and (not FUNCTION_NAME.fullmatch(name) or "." in name.partition(":")[2]):
-        raise InputError(f"teacher is {name}, expected a name, or a function that is defined at the top of a module")
+        raise InputError(
+            f"teacher is {name}, expected a name, or a function that is defined at the top of a module: {put} "
+            "(of a method 'file.py:object.method')"
+        )
     return settings | {"teacher": str(teacher) if isinstance(teacher, str | Path) else name}

@@ -1,7 +1,8 @@
 """Read what a black box says, (N, C) float64, into answers; what cannot be used becomes a row of NaN.
 
 A row of probabilities of classes is usable if it is finite, non-negative and sums to 1 within 1e-3, or within what the
-rounding of its numbers explains: services round.
+rounding of its numbers explains: services round. Of a number that float32 has computed as 1 - p, a millionth below zero is
+zero.
 """
 
 import numpy as np
@@ -14,6 +15,9 @@ MAX_ROUNDING = 0.25
 
 # An answer may hold exact zeros and ones. Their logarithm would make every KL term infinite.
 SMALLEST_PROBABILITY = 1e-7
+
+# How far beyond 0 and 1 a probability may lie: the surest answers do, where one number is 1 less the other in float32.
+BEYOND = 1e-6
 
 
 def rounding_error(rows: np.ndarray) -> np.ndarray:
@@ -31,14 +35,19 @@ def rounding_error(rows: np.ndarray) -> np.ndarray:
     return allowed
 
 
+def add_up(rows: np.ndarray) -> np.ndarray:
+    """Return which rows (N, K) are probabilities of classes, (N,) bool."""
+    with np.errstate(invalid="ignore"):
+        tolerance = np.maximum(rounding_error(rows), 1e-3) + 1e-6
+        return np.asarray((rows >= -BEYOND).all(axis=1) & (np.abs(rows.sum(axis=1) - 1.0) <= tolerance))
+
+
 def log_probabilities(rows: np.ndarray) -> tuple[Tensor, str]:
     """Return (N, K) float32 log-probabilities of (N, K) float64 probabilities, and what was wrong with unusable rows.
 
     An unusable row becomes a row of NaN.
     """
-    with np.errstate(invalid="ignore"):
-        tolerance = np.maximum(rounding_error(rows), 1e-3) + 1e-6
-        valid = (rows >= 0).all(axis=1) & (np.abs(rows.sum(axis=1) - 1.0) <= tolerance)
+    valid = add_up(rows)
     problem = ""
     if not valid.all():
         first = np.array2string(rows[~valid][0], precision=4, threshold=8)
@@ -52,7 +61,7 @@ def log_probabilities(rows: np.ndarray) -> tuple[Tensor, str]:
 def log_odds(rows: np.ndarray) -> tuple[Tensor, str]:
     """Return (N, K) float32 log-odds of (N, K) float64 independent probabilities, and what was wrong with unusable rows."""
     with np.errstate(invalid="ignore"):
-        valid = np.asarray(((rows >= 0) & (rows <= 1)).all(axis=1))
+        valid = np.asarray(((rows >= -BEYOND) & (rows <= 1 + BEYOND)).all(axis=1))
     clamped = rows.clip(SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
     return _usable(np.log(clamped) - np.log1p(-clamped), rows, valid, "are not probabilities between 0 and 1")
 

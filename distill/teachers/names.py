@@ -80,6 +80,31 @@ def check_stored_name(name: Any, file: Path, key: str) -> str:
     return str(name)
 
 
+def class_names(given: Any, where: str) -> list[str]:
+    """Return names of classes that were given as a list, a tuple, an array, or a dictionary of names and positions.
+
+    Args:
+        given: What should be the names.
+        where: What holds them, at the beginning of messages.
+
+    Raises:
+        InputError: They have no order, or are no names.
+
+    Examples:
+        >>> class_names(("neg", "pos"), "labels"), class_names({0: "neg", 1: "pos"}, "labels"), class_names([0, 1], "labels")
+        (['neg', 'pos'], ['neg', 'pos'], ['0', '1'])
+    """
+    values = given.tolist() if hasattr(given, "tolist") else given  # numpy, torch, pandas
+    if isinstance(values, dict):
+        places = set(range(len(values)))
+        if set(values) != places:  # positions by name
+            values = {place: name for name, place in values.items() if isinstance(place, int)}
+        values = [values[place] for place in sorted(places)] if set(values) == places else None
+    if not isinstance(values, list | tuple) or not all(isinstance(name, str | int | float) for name in values):
+        raise InputError(f"{where}: {str(given)[:80]!r}; expected a list of names, in the order of the columns.")
+    return [str(name) for name in values]
+
+
 def teacher_name(teacher: str | Callable[..., Any]) -> str:
     """Return the name of a teacher, as files and messages may show it.
 

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from distill.common.errors import InputError
@@ -225,23 +224,29 @@ class CachedTeacher:
 
     def _answers(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
         """Ask about texts without a stored answer, and store what comes."""
-        if isinstance(self.teacher, Service):
-            return self._ask_service(keys, texts, text_pairs)
+        if isinstance(self.teacher, Service | CallableTeacher):
+            return self._ask_in_parts(keys, texts, text_pairs)
         return self._keep(dict(zip(keys, of_each(self._ask(texts, text_pairs)), strict=True)))
 
-    def _ask_service(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
-        """Ask a service, and store each answer when it arrives: what was paid for survives a failure, and an interruption."""
-        assert isinstance(self.teacher, Service)
-        answers = np.full((len(keys), len(self.labels)), np.nan, np.float32)
+    def _ask_in_parts(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
+        """Ask a service or a function, and store each answer when it arrives.
+
+        So what was paid for survives a failure, and an interruption.
+        """
+        found: dict[bytes, np.ndarray] = {}
 
         def arrived(rows: list[int], part: Tensor) -> None:
-            kept = self._keep({keys[row]: answer for row, answer in zip(rows, part.numpy(), strict=True)})
-            answers[rows] = [kept[keys[row]] for row in rows]
+            found.update(self._keep({keys[row]: answer for row, answer in zip(rows, of_each(part), strict=True)}))
 
-        for _ in self.teacher.answers(texts, text_pairs, arrived):
-            pass
-        self.teacher.counted(torch.from_numpy(answers))
-        return dict(zip(keys, answers, strict=True))
+        if isinstance(self.teacher, Service):
+            for _ in self.teacher.answers(texts, text_pairs, arrived):
+                pass
+        else:
+            assert isinstance(self.teacher, CallableTeacher)
+            for rows, part in self.teacher.answers(texts, text_pairs):
+                arrived(rows, part)
+        answers = self.teacher.counted(stacked([found[key] for key in keys]))
+        return dict(zip(keys, of_each(answers), strict=True))
 
     def _look_up(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
         assert self._predictions is not None
@@ -306,7 +311,7 @@ def identity(teacher: AnyTeacher) -> str:
 
     - for a Hugging Face model: its configuration, tokenizer and weight files, `max_length` and the number format;
     - for an ONNX or OpenVINO program: its folder's files and how many tokens it reads;
-    - for a function: its name, and the path and source text of its module;
+    - for a function: its name, and the path and source text of its module, and of the files that it is written in;
     - for an NLI model that is asked zero-shot: the same, and the sentences about the classes;
     - for a service: its address with its query, which may name a model, and the model that its `/info` names;
     - for a language model behind a service: its address with the model's name, and the request.
@@ -340,9 +345,11 @@ def identity(teacher: AnyTeacher) -> str:
         about["files"] = {file.name: _sha256(file) for file in sorted(folder.iterdir()) if file.suffix in MODEL_FILES}
         about["max_length"] = teacher.reads
     elif isinstance(teacher, CallableTeacher):
-        module = teacher.source_file()
+        module, *others = teacher.source_files()
         # Two projects may have the same function and load different models: the path tells them apart.
         about |= {"function": teacher.path, "module": str(module), "source": _sha256(module)}
+        if others:
+            about["others"] = {str(file): _sha256(file) for file in others}
     else:
         about |= teacher.identity()
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

@@ -42,11 +42,13 @@ def check_labels(labels: list[str], kind: Kind = SINGLE) -> None:
 
 def matrix(answer: Any) -> np.ndarray | None:
     """Return the answer as a float64 array, or None where it is ragged or not numeric."""
-    if isinstance(answer, Tensor):
-        answer = answer.detach().cpu().double().numpy()
     try:
+        if isinstance(answer, Tensor):
+            answer = answer.detach().cpu().double().numpy()
+        if isinstance(answer, np.ma.MaskedArray):
+            answer = np.ma.filled(answer.astype(np.float64), np.nan)
         return np.asarray(answer, dtype=np.float64)
-    except (TypeError, ValueError, RuntimeError):  # RuntimeError: rows that still carry a gradient
+    except Exception:  # the user's object may raise anything: rows with a gradient, a tensor without values, a huge integer
         return None
 
 

@@ -20,7 +20,7 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.common.precision import computing_as
 from distill.methods.table import METHODS
-from distill.teachers.callable_teacher import function_file
+from distill.teachers.functions.importing import function_file
 from prompter.bench.suite import PROMPTED, Cell
 from prompter.runtime.versions import library_versions
 from prompter.students.methods import TOY_MODELS, train_method

@@ -134,13 +134,19 @@ class ExportFolder:
             return dict(json.loads(value[0])) if value else None
 
     @contextlib.contextmanager
-    def damage_named(self) -> Iterator[None]:
-        """Turn an error about a damaged working state into an `InputError`."""
+    def damage_named(self, *errors: type[Exception]) -> Iterator[None]:
+        """Turn an error about a damaged working state into an `InputError`.
+
+        Args:
+            errors: What counts as one; by default all that reading a damaged state raises. Around code that does more than
+                read the state, give `sqlite3.Error`: teachers and writers raise the others, too.
+        """
+        damage = errors or (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError)
         try:
             yield
         except InputError:  # a ValueError, about something else than the state
             raise
-        except (sqlite3.Error, ValueError, TypeError, LookupError, AttributeError) as error:
+        except damage as error:
             if isinstance(error, sqlite3.Error) and not means_damage(error):
                 raise
             raise InputError(
@@ -252,7 +258,9 @@ class ExportFolder:
         """Yield the first `limit` rows that are in no shard yet."""
         assert self.connection is not None
         for (value,) in self.connection.execute("SELECT value FROM pending ORDER BY row LIMIT ?", (limit,)):
-            yield json.loads(value)
+            with self.damage_named():
+                row = json.loads(value)
+            yield row
 
     def forget(self, limit: int) -> None:
         """Remove the first `limit` rows, which are in a shard now."""
@@ -284,7 +292,8 @@ class ExportFolder:
     @property
     def batch_size(self) -> int | None:
         """The batch size of the writer that this export has found, or None."""
-        return self._get("writer_batch_size")
+        with self.damage_named():
+            return self._get("writer_batch_size")
 
     @batch_size.setter
     def batch_size(self, size: int) -> None:

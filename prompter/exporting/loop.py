@@ -7,6 +7,7 @@ grow with the rows.
 """
 
 import math
+import sqlite3
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -85,7 +86,7 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
                 with opened(config, writer, source, manifest, console) as (prompter, teacher):
                     check_served(getattr(prompter, "writer", None), folder.work / "writer.json")
                     progress = folder.open_state(identity, len(prompter.labels), console.say)
-                    with folder.damage_named():
+                    with folder.damage_named(sqlite3.Error):
                         Export(config, prompter, teacher, folder, progress, console).run()
                 finish_dataset(config, folder, progress, manifest, identity)
                 if teacher is not None and (spent := config.spent(teacher.asked)):

@@ -7,13 +7,14 @@ on where it stopped, asks about no text twice, and ends with the same bytes.
 
 import hashlib
 import shlex
+import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from datasets import Features, Value
 
-from distill.common.errors import WorthlessError
+from distill.common.errors import InputError, WorthlessError
 from distill.common.files import write_text
 from distill.common.terminal import printable
 from distill.kinds.found import kind_in, written
@@ -80,10 +81,11 @@ def label(config: LabelConfig) -> dict[str, Any]:
             folder.compare(about | seconds, seconds)  # a teacher of single texts does not read them
             if folder.recipe is None:
                 with _opened(config, texts, pairs, console) as (teacher, ahead):
+                    texts = _affordable(config, texts, teacher, console)
                     pairs = second_texts_for(teacher.pairs, pairs, config.texts, config.text_pair_column)
                     about |= {} if pairs is None else seconds
                     progress = folder.open_state(about, len(teacher.kind.targets(teacher.labels)), console.say)
-                    with folder.damage_named():
+                    with folder.damage_named(sqlite3.Error):
                         Labelling(config, texts, teacher, folder, progress, console, ahead, pairs).run()
                 _finish(folder, progress, teacher, about)
                 if spent := config.spent(teacher.asked):
@@ -112,6 +114,26 @@ def label(config: LabelConfig) -> dict[str, Any]:
             f"answers and the filters, then label into another folder than '{folder.path}'"
         )
     return result
+
+
+def _affordable(config: LabelConfig, texts: list[str], teacher: CachedTeacher, console: Console) -> list[str]:
+    """Return the texts that the money still buys, where the teacher was asked for the names of its classes first.
+
+    Raises:
+        InputError: It buys none.
+    """
+    left = config.budget - teacher.asked
+    if not config.budget_money or not teacher.asked or left >= len(texts):
+        return texts
+    if left < 1:
+        raise InputError(
+            f"budget_money is {config.budget_money:g}, which bought the query that asks {teacher.path} for the names of its "
+            "classes: give more, or give --teacher_labels"
+        )
+    console.say(
+        f"{teacher.asked} of {config.budget:,} queries asked for the names of the classes: {left:,} texts are labelled."
+    )
+    return texts[:left]
 
 
 def sha256(texts: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from distill.common.errors import InputError
 from distill.kinds.names import OUTSIDE
 from distill.kinds.words import first_within, words_of
-from distill.teachers.functions.answers import SMOOTHING
+from distill.teachers.functions.answers import SMOOTHING, places_of
 from distill.teachers.probabilities import matrix
 
 EXPECTED_OF_WORDS = (
@@ -65,14 +65,16 @@ def _of_entities(
     entities: Sequence[dict[str, Any]], words: Sequence[tuple[int, int]], labels: Sequence[str]
 ) -> tuple[np.ndarray | None, str]:
     """Return (W, K) probabilities, or None and what is wrong."""
+    places = places_of(labels)
     rows = np.zeros((len(words), len(labels)))
     _give(rows, range(len(words)), OUTSIDE, 1 - SMOOTHING, labels)
     taken: set[int] = set()
     for entity in entities:
         name, score = str(entity.get("entity_group") or entity.get("entity")), entity.get("score", 1 - SMOOTHING)
+        name = labels[places[name]] if name in places else name  # LABEL_3
         try:
             start, end, sure = int(entity["start"]), int(entity["end"]), float(score)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             if entity["start"] is None and entity["end"] is None:
                 raise InputError(
                     "teacher: the entities that it returns have no start and end, as those of a pipeline with a slow "

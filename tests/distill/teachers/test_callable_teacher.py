@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from distill.common.errors import InputError
-from distill.teachers.callable_teacher import CallableTeacher, function_file
+from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.functions.importing import function_file
 
 MODULE = """
 import numpy as np, torch
@@ -35,6 +36,36 @@ def words(texts): return ["positive"] * len(texts)
 def nothing(texts): return None
 def broken(texts): raise RuntimeError("the service is down")
 number = 5
+calls = []
+def paid(text):
+    calls.append(text)
+    return {"label": "a" if "ok" in text else "b", "score": 0.75}
+def flaky(texts):
+    if not calls and not flaky.failed:
+        flaky.failed = True
+        raise flaky.error("try again")
+    return [paid(t) for t in texts]
+flaky.failed, flaky.error = False, TimeoutError
+def walks(texts): return [paid(texts[i]) for i in range(len(texts))] if calls or "none" not in flags else None
+def wrong_names(texts): return [paid(t)["label"] * 2 for t in texts]
+def hides(texts):
+    try: return [paid(t) for t in texts] if isinstance(texts, str) else None
+    except Exception: return {"label": "a", "score": 0.5}
+def passing(texts):  # a list of texts at once, with a failure that passes
+    calls.append(texts)
+    if len(calls) == 1: raise ValueError("not JSON")
+    return [[0.25, 0.75]] * (1 if isinstance(texts, str) else len(texts))
+def one(text):
+    if isinstance(text, list): raise TypeError("one text, please")
+    calls.append(text)
+    if text == "stop": raise one.error("the line is down")
+    return [0.25, 0.75]
+one.error = RuntimeError
+def one_wide(text): return np.array([[0.25, 0.75]]) if text.strip() else None
+def one_wide_tensor(text): return torch.tensor([[0.25, 0.75]]) if text.strip() else None
+def one_name(text): return np.array(["b"]) if text.strip() else None
+def exits(texts): raise SystemExit(0)
+flags = set()
 """
 
 
@@ -154,15 +185,139 @@ def test_a_function_is_taken_as_it_is_and_named_by_its_module() -> None:
 
 
 def test_source_is_known_of_functions_at_the_top_of_a_module_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert CallableTeacher(answer, ["a", "b"]).source_file() == Path(__file__).resolve()
+    assert CallableTeacher(answer, ["a", "b"]).source_files()[0] == Path(__file__).resolve()
     with pytest.raises(InputError, match="<lambda> is not a function at the top level"):
-        CallableTeacher(lambda texts: answer(texts), ["a", "b"]).source_file()
+        CallableTeacher(lambda texts: answer(texts), ["a", "b"]).source_files()[0]
     monkeypatch.delattr(sys.modules[__name__], "__file__")
     with pytest.raises(InputError, match="has no source file"):
-        CallableTeacher(answer, ["a", "b"]).source_file()
+        CallableTeacher(answer, ["a", "b"]).source_files()[0]
 
 
 def test_file_of_a_function_is_found_without_running_it(tmp_path: Path) -> None:
     assert function_file("broken_module:f") == tmp_path / "broken_module.py"
     assert function_file("no_such_module:f") is None
     assert function_file("not a function") is None
+
+
+def calls() -> list[str]:
+    found: list[str] = sys.modules["my_teacher"].calls
+    return found
+
+
+@pytest.mark.parametrize("error", [TimeoutError, RuntimeError, OSError, KeyError, ValueError, TypeError, AttributeError])
+def test_a_passing_failure_costs_no_call_for_each_character(error: type[Exception]) -> None:
+    teacher = two_class("flaky")
+    sys.modules["my_teacher"].flaky.error = error
+    texts = [f"ok {number}" for number in range(32)]
+    with pytest.raises(InputError, match=f"flaky raised {error.__name__} .* when asked 32 texts"):
+        teacher(texts)
+    assert calls() == []
+    torch.testing.assert_close(teacher(texts).exp(), torch.tensor([[0.75, 0.25]] * 32))
+    assert calls() == texts
+
+
+@pytest.mark.parametrize("name", ["wrong_names", "hides"])
+def test_a_function_of_lists_is_not_asked_about_characters(name: str) -> None:
+    teacher = two_class(name)
+    assert teacher(["ok yes", "no"]).isnan().all()
+    assert all(len(text) > 1 for text in calls())
+
+
+def test_a_list_that_is_walked_by_its_numbers_is_not_taken_apart() -> None:
+    teacher = two_class("walks")
+    sys.modules["my_teacher"].flags.add("none")
+    assert teacher(["ok yes", "no"]).isnan().all() and calls() == []
+
+
+def test_an_error_that_passes_when_the_list_is_asked_again_was_no_evidence() -> None:
+    teacher = two_class("passing")
+    assert teacher(["ok", "no"]).isfinite().all() and teacher(["more", "texts"]).isfinite().all()
+    assert calls() == [["ok", "no"], "ok", ["ok", "no"], ["more", "texts"]]
+
+
+def test_the_answers_of_a_function_of_one_text_arrive_before_its_failure() -> None:
+    teacher = two_class("one")
+    got: list[int] = []
+    with pytest.raises(InputError, match=r"one raised RuntimeError \(the line is down\) when asked one text"):
+        for rows, _ in teacher.answers(["a", "b", "stop", "c"]):
+            got += rows
+    assert got == [0, 1] and calls() == ["a", "b", "stop"]
+    sys.modules["my_teacher"].one.error, got = KeyboardInterrupt, []
+    with pytest.raises(KeyboardInterrupt):
+        for rows, _ in teacher.answers(["a", "stop"]):
+            got += rows
+    assert got == [0]
+
+
+@pytest.mark.parametrize("name", ["one_wide", "one_wide_tensor", "one_name"])
+def test_one_text_may_be_answered_with_a_batch_of_one(name: str) -> None:
+    answers = two_class(name)(["x", "longer", "y"])
+    assert answers.argmax(1).tolist() == [1, 1, 1] and answers.isfinite().all()
+
+
+def test_one_answer_to_one_text_does_not_settle_what_a_function_takes() -> None:
+    def first(texts: list[str]) -> dict[str, object]:
+        said = [{"label": "b", "score": 0.75}] * (1 if isinstance(texts, str) else len(texts))
+        return said[0]
+
+    teacher = CallableTeacher(first, ["a", "b"])
+    assert teacher(["x"]).isfinite().all() and teacher(["x", "y", "z"]).isfinite().all()
+
+
+def test_an_end_of_the_program_in_the_code_of_the_user_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"exits raised SystemExit \(0\)"):
+        two_class("exits")(["x"])
+    (tmp_path / "script.py").write_text("import sys\ndef f(texts): return texts\nsys.exit()\n")
+    with pytest.raises(InputError, match="cannot be imported .SystemExit: ; put what ends the program under: if __name__"):
+        CallableTeacher("script.py:f")
+
+
+@pytest.mark.parametrize(
+    "names", [np.array(["b", "a"]), ("b", "a"), {0: "b", 1: "a"}, {1: "a", 0: "b"}, {"b": 0, "a": 1}, ["b", "a"]]
+)
+def test_labels_may_be_given_in_any_ordered_form(names: object) -> None:
+    def f(texts: list[str]) -> list[list[float]]:
+        return answer(texts)
+
+    f.labels = names  # type: ignore[attr-defined]
+    assert CallableTeacher(f).labels == ["b", "a"]
+    assert CallableTeacher(answer, names).labels == ["b", "a"]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("names", ["neg,pos", {"b", "a"}, {3: "a"}, 7, [["a"], ["b"]]])
+def test_labels_without_an_order_are_refused(names: object) -> None:
+    with pytest.raises(InputError, match="teacher_labels: .* expected a list of names"):
+        CallableTeacher(answer, names)  # type: ignore[arg-type]
+
+
+def test_given_names_never_change_places_with_those_of_the_function(caplog: pytest.LogCaptureFixture) -> None:
+    def f(texts: list[str]) -> list[list[float]]:
+        return answer(texts)
+
+    f.labels = ["neg", "pos"]  # type: ignore[attr-defined]
+    for swapped in (["pos", "neg"], ["POS", "NEG"], ["pos", "other"], ["a", "b", "c"]):
+        with pytest.raises(InputError, match=r"answers in the order \['neg', 'pos'\]; leave them out"):
+            CallableTeacher(f, swapped)
+    assert CallableTeacher(f, ["NEG", "Pos"]).labels == ["NEG", "Pos"]
+    assert CallableTeacher(f, ["bad", "good"]).labels == ["bad", "good"]
+    assert "are called ['bad', 'good'], in this order" in caplog.text
+
+
+def test_the_files_that_a_function_is_written_in_are_part_of_its_source(tmp_path: Path) -> None:
+    package = tmp_path / "pack"
+    package.mkdir()
+    (package / "__init__.py").write_text("from pack.core import classify, teacher\nfrom numpy import mean\nimport functools\n"
+                                         "half = functools.partial(classify)\n")  # fmt: skip
+    (package / "core.py").write_text("def classify(texts): return [[0.25, 0.75]] * len(texts)\nclass T:\n"
+                                     "    def __call__(self, texts): return classify(texts)\nteacher = T()\n")  # fmt: skip
+    for name in ("classify", "teacher", "half"):
+        files = CallableTeacher(f"pack:{name}", ["a", "b"]).source_files()
+        assert files == [(package / "__init__.py").resolve(), (package / "core.py").resolve()]
+    assert CallableTeacher("pack:mean", ["a", "b"]).source_files() == [(package / "__init__.py").resolve()]
+    assert len(CallableTeacher("my_teacher:sure", ["a", "b"]).source_files()) == 1
+
+
+def test_a_file_that_a_module_of_python_hides_is_named(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("def f(texts): return texts\n")
+    with pytest.raises(InputError, match="module 'json' has no function 'f'.* for the file here, write json.py:f"):
+        CallableTeacher("json:f", ["a", "b"])

@@ -551,3 +551,48 @@ def test_the_kind_is_judged_by_all_answers_of_a_run(tmp_path: Path, file: str | 
     few(late[:5])
     with pytest.raises(InputError, match="all of its 10 answers add up to 1"):
         few(late[5:])
+
+
+class OneByOne:
+    """A function of one text that fails at some, as a model behind a network does."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error: type[BaseException] | None = error
+        self.asked: list[str] = []
+
+    def __call__(self, text: str) -> list[float]:
+        if isinstance(text, list):
+            raise TypeError("one text")
+        if text == "7" and self.error:
+            raise self.error
+        self.asked.append(text)
+        return [0.25, 0.75]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("every", [0.0, 60.0])
+def test_what_a_function_of_one_text_has_answered_survives_its_failure(
+    error: type[BaseException], every: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distill.teachers.callable_teacher.STORED_EVERY", every)
+    texts, function = [str(number) for number in range(10)], OneByOne(error)
+    with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else InputError):
+        CachedTeacher(CallableTeacher(function, ["a", "b"]), tmp_path / "a.sqlite", fail, name="one")(texts)
+    function.error = None
+    again = CachedTeacher(CallableTeacher(function, ["a", "b"]), tmp_path / "a.sqlite", fail, name="one")
+    torch.testing.assert_close(again(texts).exp(), torch.tensor([[0.25, 0.75]] * 10))
+    assert function.asked == texts and again.asked == 3 and again.queries == 10
+
+
+def test_identity_of_a_function_follows_the_module_that_defines_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.path", [*sys.path])
+    (tmp_path / "reexports").mkdir()
+    (tmp_path / "reexports" / "__init__.py").write_text("from .core import answer\n")
+    core, names = tmp_path / "reexports" / "core.py", set()
+    for source in ("", "#", "##"):
+        core.write_text(f"def answer(texts): return [[0.5, 0.5]] * len(texts)  {source}\n")
+        for name in [name for name in sys.modules if name.startswith("reexports")]:
+            monkeypatch.delitem(sys.modules, name)
+        names.add(identity(CallableTeacher("reexports:answer", ["a", "b"])))
+    assert len(names) == 3

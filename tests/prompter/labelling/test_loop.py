@@ -1,12 +1,16 @@
 """`prompter label`: what the dataset holds, marks, kills, money, and what is refused."""
 
+import functools
 import json
+import sqlite3
+import sys
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from distill.common.errors import InputError, WorthlessError
@@ -225,3 +229,57 @@ def test_several_labels_and_scores_are_labelled(tmp_path: Path, monkeypatch: pyt
     label_function("texts.txt", **common, teacher="kinds_teacher.py:stars", teacher_labels=["stars"])
     frame = pd.read_parquet("s/data")
     assert frame["score"].tolist() == [1 + len(text) % 5 for text in TEXTS] and "teacher_probs" not in frame
+
+
+@pytest.mark.parametrize("error", [TypeError, ValueError, KeyError, AttributeError])
+def test_what_a_teacher_raises_is_not_taken_for_a_damaged_state(
+    error: type[Exception], teacher_folder: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise error("a fault in an answer")
+
+    monkeypatch.setattr(loop, "answered", broken)
+    with pytest.raises(error, match="a fault in an answer") as caught:
+        label_function(texts, teacher=str(teacher_folder), to=str(tmp_path / "d"), device="cpu", quiet=True)
+    assert not isinstance(caught.value, InputError)
+
+
+def test_a_state_that_is_damaged_while_labels_are_written_is_named(
+    teacher_folder: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    monkeypatch.setattr(ExportFolder, "add", broken)
+    with pytest.raises(InputError, match="state.sqlite is damaged"):
+        label_function(texts, teacher=str(teacher_folder), to=str(tmp_path / "d"), device="cpu", quiet=True)
+
+
+def test_the_query_for_names_of_classes_is_within_the_money(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = "asked = []\ndef f(texts):\n    asked.extend(texts)\n    return [{'a': 0.25, 'b': 0.75}] * len(texts)\n"
+    (tmp_path / "paid_teacher.py").write_text(source)
+    flags_of = {"teacher": "paid_teacher:f", "teacher_price": 1000, "quiet": True, "device": "cpu"}
+    result = label_function(texts, to=str(tmp_path / "d"), budget_money=10, **flags_of)
+    assert result["rows"] == 9 and len(sys.modules["paid_teacher"].asked) == 10
+    with pytest.raises(InputError, match="budget_money is 1, which bought the query .* give --teacher_labels"):
+        label_function(texts, to=str(tmp_path / "e"), budget_money=1, **flags_of)
+
+
+def test_from_python_labels_are_any_list_and_objects_are_named(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "named_teacher.py").write_text("def f(texts):\n    return [[0.25, 0.75]] * len(texts)\n")
+    given = {"teacher": "named_teacher:f", "quiet": True, "device": "cpu"}
+    label_function(texts, to=str(tmp_path / "d"), teacher_labels=np.array(["x", "y"]), **given)
+    assert list(read_rows(tmp_path / "d"))[0]["label"] == 1
+    with pytest.raises(InputError, match="teacher_labels: .* expected a list of names"):
+        label_function(texts, to=str(tmp_path / "e"), teacher_labels={"y", "x"}, **given)
+    for teacher in (functools.partial(len), object(), json, torch.nn.Linear(2, 2)):
+        with pytest.raises(InputError, match="teacher is an object of type .* give 'file.py:name'"):
+            label_function(texts, to=str(tmp_path / "e"), teacher=teacher)
+    with pytest.raises(InputError, match="top of a module: put it into a file, and give 'file.py:name'"):
+        label_function(texts, to=str(tmp_path / "e"), teacher=lambda texts: texts)

@@ -1,6 +1,7 @@
 """What people's first functions answer: it is read as they mean it, and said, or the message says what to return."""
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill.common.errors import InputError
-from distill.kinds.reading import log_probabilities
-from distill.teachers.callable_teacher import CallableTeacher, function_file
-from distill.teachers.functions.answers import describe, read_answer
+from distill.kinds.reading import log_odds, log_probabilities
+from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.functions.answers import describe, names_in, read_answer, read_numbers
+from distill.teachers.functions.importing import function_file, import_function
 from distill.teachers.loading import load_teacher
 
 MODULE = """
@@ -42,6 +44,7 @@ def percent(texts): return (100 * array(texts)).tolist()
 def whole_percent(texts): return (100 * array(texts)).round().astype(int)
 def logs(texts): return np.log(array(texts))
 def dictionaries(texts): return [[{"label": "pos", "score": b}, {"label": "neg", "score": a}] for a, b in probabilities(texts)]
+def by_name(texts): return [{"pos": b, "neg": a} for a, b in probabilities(texts)]
 def best(texts): return [max(row, key=lambda item: item["score"]) for row in dictionaries(texts)]
 def nested_best(texts): return [[row] for row in best(texts)]
 def one(text): return probabilities([text.strip()])[0]
@@ -103,7 +106,7 @@ def test_what_has_one_meaning_is_understood_and_said(name: str, said: str, caplo
     teacher, answers = asked(name, ["neg", "pos"])
     np.testing.assert_allclose(answers, EXPECTED, atol=1e-6)
     assert said in caplog.text and teacher.queries == len(TEXTS) and teacher.invalid == 0
-    assert teacher.source_file().name == "mine.py"  # so that its answers are kept between runs
+    assert teacher.source_files()[0].name == "mine.py"  # so that its answers are kept between runs
 
 
 @pytest.mark.parametrize(
@@ -138,6 +141,108 @@ def test_numbers_of_classes() -> None:
     assert counted is not None and counted.argmax(1).tolist() == [2, 0, 1] and "positions of classes" in note
     named, _, note = read_answer([2, 3, 1], 3, ["1", "2", "3"])  # names win over positions
     assert named is not None and named.argmax(1).tolist() == [1, 2, 0] and "likeliest class" in note
+
+
+def test_whole_numbers_are_names_where_classes_are_called_by_numbers() -> None:
+    stars = ["1", "2", "3", "4", "5"]
+    for said in ([1, 2, 3, 4], [5, 1, 1, 1], [1.0, 2.0, float("nan"), 9.0]):
+        rows, _, note = read_answer(said, 4, stars)
+        assert rows is not None and "read as names, not as positions" in note
+        assert [row.argmax() + 1 for row in rows if np.isfinite(row).all()] == [
+            value for value in said if value in range(1, 6)
+        ]
+    with pytest.raises(InputError, match="0 is the position of one and no name"):
+        read_answer([1, 2, 0, 4], 4, stars)
+    hard, _, _ = read_answer([0, 1], 2, ["0", "1"])
+    assert hard is not None and hard[0].tolist() == pytest.approx([0.9, 0.1])
+    for said in ([0.0, 1.0], [0.25, 1.0]):  # a column of probabilities stays one where it is sure of all texts
+        sure, _, note = read_answer(said, 2, ["0", "1"])
+        assert sure is not None and sure[:, 1].tolist() == said and "one column" in note
+
+
+@pytest.mark.parametrize("form", ["percent", "whole_percent", "logs", "dictionaries", "best", "tops", "positions"])
+@pytest.mark.parametrize("odd", [None, [0, 0], [1.0, 0.0], "none of them", -1])
+def test_one_odd_row_does_not_spoil_the_others(form: str, odd: Any) -> None:
+    labels = ["neg", "pos", "dull"] if form == "positions" else ["neg", "pos"]
+    answer = list(import_function(f"mine:{form}")(TEXTS))
+    expected = read_answer(answer, len(TEXTS), labels)[0]
+    if form == "positions" and isinstance(odd, list | str):
+        return  # no array of numbers
+    answer[3] = odd
+    rows, problem, _ = read_answer(answer, len(TEXTS), labels)
+    assert rows is not None and expected is not None
+    used, _ = log_probabilities(rows)
+    assert used.isnan().any(1).tolist() == [number == 3 for number in range(len(TEXTS))]
+    np.testing.assert_allclose(np.delete(rows, 3, 0), np.delete(expected, 3, 0))
+    assert problem
+
+
+def test_the_form_of_rows_is_that_of_most_so_far() -> None:
+    seen: Counter[str] = Counter()
+    read_answer([[30.0, 70.0]] * 4, 4, ["a", "b"], seen=seen)
+    rows, problem, _ = read_answer([[1.0, 0.0]], 1, ["a", "b"], seen=seen)
+    assert rows is not None and log_probabilities(rows)[0].isnan().all() and "no percentages" in problem
+
+
+def test_names_decide_over_the_order_of_columns() -> None:
+    import pandas as pd
+
+    table = pd.DataFrame({"pos": [0.25, 0.75], "neg": [0.75, 0.25], "length": [1, 2]})
+    for labels in (["neg", "pos"], ["NEG", "Pos"]):
+        rows, problem, _ = read_answer(table, 2, labels)
+        assert rows is not None and rows.tolist() == [[0.75, 0.25], [0.25, 0.75]] and not problem
+    rows, _, note = read_answer(table[["pos", "neg"]], 2, ["bad", "good"])
+    assert rows is not None and rows[0].tolist() == [0.25, 0.75] and "read in the order of the classes" in note
+    assert read_answer(table[["pos", "neg"]], 2, ["pos", "other"])[:2] == (
+        None,
+        "columns ['pos', 'neg'] instead of ['pos', 'other']",
+    )
+    assert names_in(table[["pos", "neg"]], 2) == ["pos", "neg"]
+    column = pd.Series(["pos", "neg"])
+    rows = read_answer(column, 2, ["neg", "pos"])[0]
+    assert rows is not None and rows.argmax(1).tolist() == [1, 0]
+
+
+def test_numbered_and_own_names_stand_for_the_given_ones() -> None:
+    for names in (["LABEL_0", "LABEL_1"], ["old", "new"], ["BAD", "GOOD"]):
+        said = [[{"label": names[1], "score": 0.75}, {"label": names[0], "score": 0.25}]]
+        rows, problem, _ = read_answer(said, 1, ["bad", "good"], known=["old", "new"])
+        assert rows is not None and rows.tolist() == [[0.25, 0.75]] and not problem
+        named = read_answer([names[1]], 1, ["bad", "good"], known=["old", "new"])[0]
+        assert named is not None and named.argmax() == 1
+    swapped = read_answer([{"LABEL_0": 0.75, "LABEL_1": 0.25}], 1, ["LABEL_1", "LABEL_0"])[0]
+    assert swapped is not None and swapped.tolist() == [[0.25, 0.75]]  # a name that is given is meant
+
+
+def test_several_labels_need_all_their_scores() -> None:
+    rows, problem, _ = read_numbers([[{"label": "a", "score": 0.75}]] * 2, 2, ["a", "b", "c"])
+    assert rows is None and "1 scores instead of 3 (top_k=None gives those of all labels)" in problem
+    rows, _, _ = read_numbers([{"a": 0.75, "b": 0.5, "c": 0.25}, None], 2, ["a", "b", "c"])
+    assert rows is None or rows[0].tolist() == [0.75, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    "answer", [[{"label": "a", "score": [0.9]}] * 2, [[10**400, 0]] * 2, torch.empty(2, 2, device="meta"), [{"a": {}}] * 2]
+)
+def test_what_is_no_number_is_unusable_and_nothing_worse(answer: Any) -> None:
+    assert read_answer(answer, 2, ["a", "b"])[0] is None
+    assert read_numbers(answer, 2, ["a", "b"])[0] is None
+
+
+def test_numbers_that_an_array_hides_are_not_read() -> None:
+    rows = read_answer(np.ma.array([[0.25, 0.75], [0.5, 0.5]], mask=[[0, 0], [0, 1]]), 2, ["a", "b"])[0]
+    assert rows is not None and np.isnan(rows).tolist() == [[False, False], [False, True]]
+
+
+@pytest.mark.parametrize("kind", ["dictionaries", "by_name", "best", "tops"])
+def test_classes_that_answers_name_are_learnt(kind: str) -> None:
+    if kind in ("best", "tops"):
+        with pytest.raises(InputError, match="give --teacher_labels"):
+            load_teacher(f"mine:{kind}")
+        return
+    teacher, answers = asked(kind)
+    assert teacher.labels == ["neg", "pos"] and teacher.queries == len(TEXTS) + 1
+    np.testing.assert_allclose(answers, EXPECTED, atol=1e-6)
 
 
 def test_labels_of_dictionaries_are_learnt() -> None:
@@ -189,7 +294,7 @@ def test_a_file_as_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     spec = f"{tmp_path / 'mine.py'}:clf"
     teacher = load_teacher(spec)
     assert isinstance(teacher, CallableTeacher) and teacher.path == spec
-    assert teacher.source_file() == function_file(spec) == (tmp_path / "mine.py").resolve()
+    assert teacher.source_files()[0] == function_file(spec) == (tmp_path / "mine.py").resolve()
     assert function_file("none.py:clf") is None
     (tmp_path / "broken.py").write_text("x = (")
     with pytest.raises(InputError, match="cannot be imported .SyntaxError"):
@@ -205,6 +310,12 @@ def test_a_rounded_answer_is_always_used(weights: list[float], decimals: int, ki
     predictions, problem = log_probabilities(rounded[None])
     far = abs(rounded.sum() - 1) > 0.25  # nothing is left of many small numbers
     assert far or predictions.isfinite().all(), (rounded, problem)
+
+
+def test_a_rest_that_float32_puts_below_zero_is_zero() -> None:
+    np.testing.assert_allclose(log_probabilities(np.array([[1.0000001, -1.1e-7]]))[0].exp(), [[1, 0]], atol=1e-6)
+    assert log_odds(np.array([[1.0000001, -1.1e-7]]))[0].isfinite().all()
+    assert log_probabilities(np.array([[1.001, -0.001]]))[0].isnan().all()
 
 
 @pytest.mark.parametrize(
