@@ -29,6 +29,7 @@ from transformers.models.auto.modeling_auto import (
 from distill.checkpoints.checksums import seal
 from distill.checkpoints.static_model import StaticConfig
 from distill.checkpoints.tokenizer_files import save_tokenizer
+from distill.checkpoints.tokenizers import agree_on_padding
 from distill.common import encode
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import replace_folder
@@ -51,6 +52,9 @@ FAMILIES = (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES, MODEL_FOR_TOKEN_CLA
 """Families of transformers with a classifier of whole texts, and of words."""
 
 FROM_CONFIG = re.compile(r"([\w-]+):(\w+=[^,=]+(,\w+=[^,=]+)*)")
+
+NOT_OF_LAYERS = {"bos_token_id", "eos_token_id", "axial_pos_shape", "axial_pos_embds_dim"}
+"""Lists of a configuration that may have as many entries as a model has layers, but not one for each."""
 
 LAYER = re.compile(r"^(.*\.(?:layer|layers|h)\.)(\d+)(\..*)$")
 
@@ -89,7 +93,7 @@ class Student:
             config.problem_type = kind.problem_type
         config.id2label = dict(enumerate(self.labels))
         config.label2id = {label: i for i, label in enumerate(self.labels)}
-        config.pad_token_id = tokenizer.pad_token_id if config.pad_token_id is None else config.pad_token_id
+        agree_on_padding(model, tokenizer)
         # The saved folder holds the length that the model can read, so that a pipeline with truncation=True respects it.
         tokenizer.model_max_length = encode.usable_length(model, tokenizer, 1_000_000)
 
@@ -239,6 +243,7 @@ def _from_teacher(
         raise InputError(f"student: {spec} copies the teacher's weights, so the teacher must be a model folder or id.")
     if tokenizer is not None:
         raise InputError(f"student_tokenizer: {spec} copies the teacher's embeddings, so it needs its tokenizer.")
+    fields = fields_of(teacher.model.config, "layers", spec)
     count = int(teacher.model.config.num_hidden_layers)
     listed = spec.removeprefix(TEACHER_LAYERS).replace(" ", "").split(",")
     if not all(re.fullmatch(r"-?\d+", item) for item in listed):
@@ -252,11 +257,15 @@ def _from_teacher(
             f"student: {len(labels)} labels {list(labels)}, but the copied head has {len(teacher.labels)} classes."
         )
     plain = _plain(teacher.model.config)
-    if isinstance(kinds := plain.get("layer_types"), list) and len(kinds) == count:
-        plain["layer_types"] = [kinds[layer] for layer in layers]
-    config = AutoConfig.for_model(**plain | dict.fromkeys(fields_of(teacher.model.config, "layers", spec), len(layers)))
-    set_dropout(config, 0.0)
-    model = CLASSIFIERS[teacher.kind.of_words].from_config(config, dtype=torch.float32)
+    for field, value in plain.items():  # what each layer is: its kind, its window of attention
+        if isinstance(value, list) and len(value) == count and field not in NOT_OF_LAYERS:
+            plain[field] = [value[layer] for layer in layers]
+    try:
+        config = AutoConfig.for_model(**plain | dict.fromkeys(fields, len(layers)))
+        set_dropout(config, 0.0)
+        model = CLASSIFIERS[teacher.kind.of_words].from_config(config, dtype=torch.float32)
+    except Exception as error:  # each family checks its fields in its own way
+        raise InputError(f"student: no model can be built from {spec} ({reason_of(error)}).") from error
     weights = {}
     for name, weight in teacher.model.state_dict().items():
         found = LAYER.match(name)

@@ -27,6 +27,9 @@ CONFIG = ADAPTER_CONFIG
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 MODULE = re.compile(r"(.+)\.lora_(?:A|B|embedding_A|embedding_B|magnitude_vector)(?:\.weight)?")
+REVISION = re.compile(r"[\w][\w./-]{0,200}|")
+"""A commit, branch or tag of a repository."""
+
 HEAD = re.compile(r"(?:.*\.)?(?:classifier|score|out_proj|classification_head|logits_proj)\.weight")
 
 TRAINING_ONLY = {"lora_dropout", "inference_mode", "revision", "task_type", "peft_type", "peft_version", "auto_mapping",
@@ -47,12 +50,14 @@ class Adapter:
         base: Name of the model that it was trained on.
         settings: Content of its adapter_config.json.
         weights: File of its weights.
+        revision: Commit of the base in its repository; None: the newest.
     """
 
     about: str
     base: str
     settings: dict[str, Any]
     weights: Path
+    revision: str | None = None
 
     def read(self) -> dict[str, Tensor]:
         """Return its weights, by names of the base model's modules."""
@@ -66,7 +71,8 @@ class Adapter:
                 f"{self.about}: {self.weights.name} is damaged or cut off ({error}); copy the folder again."
             ) from None
         names = unwrapped_names(list(found))
-        return {_plain(names[name]): weight for name, weight in found.items()}
+        # Beside a module that was trained as a whole, PEFT may save what that module was before.
+        return {_plain(names[name]): weight for name, weight in found.items() if ".original_module." not in name}
 
     def classes(self) -> int | None:
         """Return the number of outputs of the classification head that it holds, None where it holds none."""
@@ -78,7 +84,7 @@ def find_adapter(source: str, revision: str | None, about: str) -> Adapter | Non
     """Return the adapter of a folder or hub id; None where there is none, or the weights of a whole model beside it.
 
     Raises:
-        InputError: It is not a LoRA adapter, or it names no base model.
+        InputError: It is not a LoRA adapter, it names no base model, or its revision is none.
     """
     file = file_of(source, CONFIG, revision)
     if file is None:
@@ -99,11 +105,17 @@ def find_adapter(source: str, revision: str | None, about: str) -> Adapter | Non
     beside = Path(source) / base
     if not Path(base).expanduser().is_dir() and Path(source).is_dir() and beside.is_dir():
         base = str(beside)
-    return Adapter(about, base, settings, found[0])
+    revision = settings.get("revision")
+    if revision is not None and (not isinstance(revision, str) or not REVISION.fullmatch(revision)):
+        raise InputError(f"{about}: revision in {CONFIG} is {str(revision)[:80]!r}, expected a commit or null; correct it.")
+    return Adapter(about, base, settings, found[0], revision or None)
 
 
 def merge(model: PreTrainedModel, adapter: Adapter, missing: list[str]) -> PreTrainedModel:
     """Merge an adapter into its base model, in memory.
+
+    Word embeddings with other rows than the adapter's get as many. Embeddings and output layer that share their weights are
+    parted where the adapter changes them in two ways.
 
     Args:
         model: The base model; it is changed.
@@ -113,12 +125,14 @@ def merge(model: PreTrainedModel, adapter: Adapter, missing: list[str]) -> PreTr
     Raises:
         InputError: The adapter uses what cannot be merged here, or does not fit the model.
     """
+    _check_used(adapter)
     weights = adapter.read()
     low_rank = {name: weight for name, weight in weights.items() if MODULE.fullmatch(name)}
     whole = {name.replace(".base_layer.", "."): weight for name, weight in weights.items() if name not in low_rank}
+    modules = sorted({match[1] for name in low_rank if (match := MODULE.fullmatch(name))})
+    _fit_vocabulary(model, whole, modules)
     state = model.state_dict()
     unknown = [name for name, weight in whole.items() if name not in state or state[name].shape != weight.shape]
-    modules = sorted({match[1] for name in low_rank if (match := MODULE.fullmatch(name))})
     unknown += [module for module in modules if f"{module}.weight" not in state]
     if unknown or not weights:
         raise InputError(
@@ -132,6 +146,29 @@ def merge(model: PreTrainedModel, adapter: Adapter, missing: list[str]) -> PreTr
         for name, weight in whole.items():
             state[name].copy_(weight)
     return _merged(model, adapter, modules, low_rank) if modules else model
+
+
+def _fit_vocabulary(model: PreTrainedModel, whole: dict[str, Tensor], modules: list[str]) -> None:
+    """Give embeddings and output layer as many rows as the adapter has, and part them where it changes one of them alone.
+
+    Args:
+        model: The base model; it is changed.
+        whole: Weights of the adapter that replace those of the model.
+        modules: Names of the modules that low-rank weights are added to.
+    """
+    ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    names = [name for end in ends for name, module in model.named_modules() if module is end]
+    new = [whole[f"{name}.weight"] for name in names if f"{name}.weight" in whole]
+    rows, width = ends[0].weight.shape
+    if new and all(weight.shape == new[0].shape and weight.shape[1:] == (width,) for weight in new) and len(new[0]) != rows:
+        model.resize_token_embeddings(len(new[0]), mean_resizing=False)
+        ends = (model.get_input_embeddings(), model.get_output_embeddings())
+    if ends[1] is None or ends[0] is ends[1] or ends[1].weight is not ends[0].weight:
+        return
+    alike = len(new) == 2 and torch.equal(*new)
+    if set(names) & set(modules) or (new and not alike):
+        ends[1].weight = torch.nn.Parameter(ends[1].weight.detach().clone())
+        model.config.tie_word_embeddings = model.config.get_text_config().tie_word_embeddings = False
 
 
 def _merged(model: PreTrainedModel, adapter: Adapter, modules: list[str], low_rank: dict[str, Tensor]) -> PreTrainedModel:
@@ -153,8 +190,8 @@ def _merged(model: PreTrainedModel, adapter: Adapter, modules: list[str], low_ra
     return merged
 
 
-def _lora_config(adapter: Adapter, modules: list[str]) -> LoraConfig:
-    """Return a configuration of the adapter's plain numbers, for exactly the modules that it has weights for."""
+def _check_used(adapter: Adapter) -> None:
+    """Refuse an adapter that changes its model in a way that is not merged here."""
     settings = adapter.settings
     used = [name for name, value in settings.items() if value and name not in TRAINING_ONLY | READ]
     start = settings.get("init_lora_weights", True)
@@ -165,7 +202,12 @@ def _lora_config(adapter: Adapter, modules: list[str]) -> LoraConfig:
             f"{adapter.about}: the adapter uses {used[0][:40]}, which is not merged here; merge it with PEFT "
             "(merge_and_unload, save_pretrained) and give that folder."
         )
-    return LoraConfig(target_modules=modules, lora_dropout=0.0, **scale_values(settings, f"{adapter.about}: {CONFIG}"))
+
+
+def _lora_config(adapter: Adapter, modules: list[str]) -> LoraConfig:
+    """Return a configuration of the adapter's plain numbers, for exactly the modules that it has weights for."""
+    values = scale_values(adapter.settings, f"{adapter.about}: {CONFIG}")
+    return LoraConfig(target_modules=modules, lora_dropout=0.0, **values)
 
 
 def _plain(name: str) -> str:

@@ -99,6 +99,9 @@ def make_config(raw: dict[str, Any], source: str, about: str) -> PreTrainedConfi
     config_class = _config_class(cleaned, source, about)
     _read_numbers(cleaned, config_class)
     cleaned.update(_classes(cleaned, about))
+    named = cleaned.get("architectures")
+    if named is not None:  # one name instead of a list, or null in it
+        cleaned["architectures"] = [name for name in (named if isinstance(named, list) else [named]) if isinstance(name, str)]
     _check_quantiser(cleaned, about)
     config: PreTrainedConfig = config_class.from_dict(cleaned)
     config.name_or_path = source

@@ -58,12 +58,16 @@ class TokenTable:
         token_types: Whether the model takes `token_type_ids`, which mark the second text of a pair.
         pads_left: Whether the model looks at the last position of a batch, padding or not.
         end_token: Token at which the model looks, and of which each row must hold as many as every other.
+        pad_id: Token that fills shorter rows; None: the tokenizer's.
 
     Attributes:
+        pad_id: As given, or the tokenizer's.
         offsets: Whether the tokenizer is asked where each token lies in its text.
+        unpadded: Whether batches get no padding at all, so that they can hold rows of one length only.
     """
 
     offsets = False
+    unpadded = False
 
     def __init__(
         self,
@@ -72,6 +76,7 @@ class TokenTable:
         token_types: bool,
         pads_left: bool = False,
         end_token: int | None = None,
+        pad_id: int | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.max_length = max_length
@@ -80,6 +85,7 @@ class TokenTable:
         self._types_of_singles = token_types and any(tokenizer("", return_token_type_ids=True).get("token_type_ids") or ())
         self.pads_left = pads_left
         self.end_token = end_token
+        self.pad_id = int(tokenizer.pad_token_id) if pad_id is None else pad_id
         self.ids = torch.empty(0, 0, dtype=torch.int32)
         self.types: Tensor | None = None
         self.lengths = torch.empty(0, dtype=torch.int64)
@@ -103,21 +109,23 @@ class TokenTable:
             padding=True,
             padding_side="right",
             return_tensors="pt",
+            return_attention_mask=True,  # FNet's tokenizer gives none by itself
             return_token_type_ids=self.token_types and (text_pairs is not None or self._types_of_singles),
             return_special_tokens_mask=self.end_token is not None,
             return_offsets_mapping=self.offsets,
         )
         ids, lengths = encoded["input_ids"].int(), encoded["attention_mask"].sum(dim=1)
+        ids[encoded["attention_mask"] == 0] = self.pad_id
         if self.end_token is not None:  # its spelling inside a text is no end
             spelled = (ids == self.end_token) & (encoded["special_tokens_mask"] == 0) & (encoded["attention_mask"] == 1)
             unknown = self.tokenizer.unk_token_id
-            ids[spelled] = self._pad_id if unknown in (None, self.end_token) else unknown
+            ids[spelled] = self.pad_id if unknown in (None, self.end_token) else unknown
         if ids.shape[1] == 0:  # every text is empty and the tokenizer adds no special tokens
-            ids = ids.new_full((len(texts), 1), self._pad_id)
+            ids = ids.new_full((len(texts), 1), self.pad_id)
         # A text without tokens becomes one padding token, because a model needs at least one position.
         lengths = lengths.clamp_min(1)
         self._grow(int(rows.max()) + 1, ids.shape[1])
-        self.ids[rows] = self._pad_id
+        self.ids[rows] = self.pad_id
         self.ids[rows, : ids.shape[1]] = ids
         self.lengths[rows] = lengths
         if "token_type_ids" in encoded:
@@ -128,13 +136,16 @@ class TokenTable:
         return encoded
 
     def gather(self, rows: Tensor, device: torch.device) -> dict[str, Tensor]:
-        """Return the model inputs of `rows`, each (N, L) on `device`; L is the length of the longest row, rounded up."""
+        """Return the model inputs of `rows`, each (N, L) on `device`; L is the length of the longest row, rounded up.
+
+        Where the table is `unpadded`, it is that length itself.
+        """
         lengths = self.lengths[rows]
-        width = padded_length(int(lengths.max()), self.max_length, length_step(device))
+        width = padded_length(int(lengths.max()), self.max_length, 1 if self.unpadded else length_step(device))
         kept = min(width, self.ids.shape[1])
         ids = self.ids[:, :kept].index_select(0, rows).long()
         if kept < width:
-            ids = torch.nn.functional.pad(ids, (0, width - kept), value=self._pad_id)
+            ids = torch.nn.functional.pad(ids, (0, width - kept), value=self.pad_id)
         inputs = {"input_ids": ids, "attention_mask": (torch.arange(width) < lengths[:, None]).long()}
         if self.types is not None:
             types = self.types[:, :kept].index_select(0, rows).long()
@@ -144,10 +155,6 @@ class TokenTable:
             inputs = {name: tensor.gather(1, rolled) for name, tensor in inputs.items()}
         return {name: tensor.to(device) for name, tensor in inputs.items()}
 
-    @property
-    def _pad_id(self) -> int:
-        return int(self.tokenizer.pad_token_id)
-
     def _grow(self, rows: int, width: int) -> None:
         """Make room for at least `rows` rows of `width` tokens. The rows double, so that growing costs O(1) per text."""
         old_rows, old_width = self.ids.shape
@@ -156,7 +163,7 @@ class TokenTable:
         rows = max(rows, 2 * old_rows) if rows > old_rows else old_rows
         width = max(width, old_width)
         add = (0, width - old_width, 0, rows - old_rows)
-        self.ids = torch.nn.functional.pad(self.ids, add, value=self._pad_id)
+        self.ids = torch.nn.functional.pad(self.ids, add, value=self.pad_id)
         self.lengths = torch.nn.functional.pad(self.lengths, (0, rows - old_rows), value=1)
         if self.types is not None:
             self.types = torch.nn.functional.pad(self.types, add)
@@ -216,9 +223,12 @@ def token_table(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_
     # A tokenizer that does not list `token_type_ids` did not produce them when the model was trained.
     token_types = takes_token_types(model) and "token_type_ids" in tokenizer.model_input_names
     config = model.config
-    pads_left = getattr(config, "summary_type", None) == "last" and tokenizer.padding_side == "left"  # XLNet
+    # XLNet reads the last position, padding or not, whatever side its tokenizer pads.
+    pads_left = getattr(config, "summary_type", None) == "last" and hasattr(model, "sequence_summary")
     end = config.eos_token_id if config.is_encoder_decoder and isinstance(config.eos_token_id, int) else None  # BART, T5
-    return TokenTable(tokenizer, usable_length(model, tokenizer, max_length), token_types, pads_left, end)
+    said = getattr(config, "pad_token_id", None)  # classifiers of GPT's kind read the last token that is not this one
+    pad_id = said if isinstance(said, int) and said >= 0 else None
+    return TokenTable(tokenizer, usable_length(model, tokenizer, max_length), token_types, pads_left, end, pad_id)
 
 
 class _OtherPositions:
@@ -333,8 +343,11 @@ def outputs(
     start, step = 0, length_step(device)
     with last_layer_at(model):
         while start < len(order):
-            width = padded_length(int(table.lengths[order[start]]), table.max_length, step)
+            longest = int(table.lengths[order[start]])
+            width = padded_length(longest, table.max_length, step)
             rows = order[start : start + max(8, budget // width // 8 * 8)]
+            if table.unpadded:
+                rows = rows[table.lengths[rows] == longest]
             with torch.inference_mode(), autocast(device, trained=model.dtype == torch.float32):
                 logits = model(**table.gather(rows, device)).logits
                 scored.append(table.outputs_of(logits, rows).float())

@@ -32,7 +32,7 @@ from distill.checkpoints.checksums import check_folder, check_weights
 from distill.checkpoints.explain import explain, quiet_loading
 from distill.checkpoints.gguf import find_gguf, is_gguf
 from distill.checkpoints.model_config import drop_foreign_tokens, make_config, read_json, say_once, with_commit
-from distill.checkpoints.tokenizers import open_tokenizer
+from distill.checkpoints.tokenizers import open_tokenizer, with_padding
 from distill.checkpoints.weights import describe_missing, file_of, find_checkpoint, unwrapped_names
 from distill.common.errors import InputError
 from distill.common.precision import prepared
@@ -156,7 +156,7 @@ def load_model(
             else:
                 _check_kind(base, endings, kind, new_head, f"{field}: {adapter.base}, the base of {name_or_path},")
             config, source = base, _resolve(adapter.base, field)
-            model, missing = _read_model(auto_class, adapter.base, source, field, dtype, config, None)
+            model, missing = _read_model(auto_class, adapter.base, source, field, dtype, config, adapter.revision)
             if not new_head or missing:
                 model, missing = merge(model, adapter, missing), []
         else:
@@ -184,11 +184,11 @@ def _adapter(source: str, revision: str | None, about: str) -> Adapter | None:
 def _base_config(adapter: Adapter, field: str) -> PreTrainedConfig:
     try:
         source = _resolve(adapter.base, field)
-        if _adapter(source, None, f"{field}: {adapter.base}") is not None:
+        if _adapter(source, adapter.revision, f"{field}: {adapter.base}") is not None:
             raise InputError(
                 f"{adapter.about}: its base model {adapter.base} is an adapter itself; merge that one and save it."
             )
-        return load_config(adapter.base, field)
+        return load_config(adapter.base, field, adapter.revision)
     except InputError as error:
         if str(error).startswith(adapter.about):
             raise
@@ -278,9 +278,12 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
         about: Setting and name, at the beginning of the message: "teacher: models/x".
 
     Raises:
-        InputError: A token's number is beyond the embedding.
+        InputError: A token's number is beyond the embedding. A model without a table of words has none to check.
     """
-    rows = model.get_input_embeddings().weight.shape[0]
+    try:
+        rows = model.get_input_embeddings().weight.shape[0]
+    except (NotImplementedError, AttributeError):  # CANINE and Perceiver read characters and bytes, without a table
+        return
     token, number = max(tokenizer.get_vocab().items(), key=lambda item: item[1])
     if number >= rows:
         raise InputError(
@@ -290,10 +293,7 @@ def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
 
 
 def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = None) -> PreTrainedTokenizerBase:
-    """Load a tokenizer, and choose a padding token where it has none.
-
-    Padded positions are masked everywhere, so any existing token will do: the end-of-sequence token, else another special
-    token, else the token of id 0. The vocabulary, and so the embedding table, stays as it is.
+    """Load a tokenizer, and choose a padding token where it has none, see `with_padding`.
 
     Raises:
         InputError: See `load_config`; or there are no tokenizer files.
@@ -302,7 +302,7 @@ def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = 
     try:
         gguf = find_gguf(name_or_path, field, revision)
         if gguf is not None:
-            return _with_padding(gguf.tokenizer())
+            return with_padding(gguf.tokenizer())
     except InputError:
         raise
     except Exception as error:  # as below
@@ -310,7 +310,7 @@ def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = 
     found = [file for name in TOKENIZER_FILES[1:] if (file := file_of(source, name, revision)) is not None]
     adapter = _adapter(source, revision, about) if not found else None
     if adapter is not None:  # PEFT saves the adapter alone
-        return load_tokenizer(adapter.base, field)
+        return load_tokenizer(adapter.base, field, adapter.revision)
     try:
         config = load_config(name_or_path, field, revision) if file_of(source, "config.json", revision) else None
         options: dict[str, Any] = {} if config is None else {"config": config}
@@ -322,18 +322,11 @@ def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = 
     # Without tokenizer files transformers builds an empty tokenizer of the family from config.json alone.
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise InputError(f"{field}: {name_or_path} has no tokenizer files (tokenizer.json); save the tokenizer there.")
-    return _with_padding(tokenizer)
+    return with_padding(tokenizer)
 
 
-def _with_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
-    if tokenizer.pad_token_id is None:
-        spare = [tokenizer.eos_token, tokenizer.sep_token, tokenizer.unk_token, tokenizer.bos_token]
-        tokenizer.pad_token = next((t for t in spare if t is not None), tokenizer.convert_ids_to_tokens(0))
-    return tokenizer
-
-
-def model_folder(name_or_path: str) -> Path:
-    """Return the folder itself, or the local snapshot of a hub id that was loaded before.
+def model_folder(name_or_path: str, revision: str | None = None) -> Path:
+    """Return the folder itself, or the local snapshot of a hub id that was loaded before, of a commit if one is given.
 
     Raises:
         InputError: The hub's cache does not hold it.
@@ -341,7 +334,7 @@ def model_folder(name_or_path: str) -> Path:
     folder = Path(name_or_path).expanduser()
     if folder.is_dir():
         return folder
-    found = [try_to_load_from_cache(name_or_path, name) for name in ("config.json", CONFIG)]
+    found = [try_to_load_from_cache(name_or_path, name, revision=revision) for name in ("config.json", CONFIG)]
     config = next((file for file in found if isinstance(file, str)), None)
     if config is None:
         raise InputError(f"the files of {name_or_path} are not in the hub's cache")
@@ -356,7 +349,7 @@ def model_folders(name_or_path: str) -> list[Path]:
     """
     folder = model_folder(name_or_path)
     adapter = find_adapter(str(folder), None, name_or_path)
-    return [folder, *([model_folder(adapter.base)] if adapter is not None else [])]
+    return [folder, *([model_folder(adapter.base, adapter.revision)] if adapter is not None else [])]
 
 
 def _resolve(name_or_path: str | Path, field: str, files: tuple[str, ...] = ("config.json",)) -> str:

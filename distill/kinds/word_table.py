@@ -82,9 +82,14 @@ def outputs(
     text_pairs: Sequence[str] | None,
     max_length: int,
     batch_tokens: int | None = None,
+    unpadded: bool = False,
 ) -> Tensor:
-    """Return the raw outputs of a classifier of this kind, (N, C), or (N, W, C) of words; see `encode.outputs`."""
+    """Return the raw outputs of a classifier of this kind, (N, C), or (N, W, C) of words; see `encode.outputs`.
+
+    Where `unpadded`, only texts of one length are classified at once, see `TokenTable`.
+    """
     if kind.of_words and not len(texts):
         return none(model.config.num_labels, of_words=True)
-    table = new_table(kind, model, tokenizer, max_length) if kind.of_words else None
+    table = new_table(kind, model, tokenizer, max_length)
+    table.unpadded = unpadded
     return encode.outputs(model, tokenizer, texts, text_pairs, max_length=max_length, batch_tokens=batch_tokens, table=table)

@@ -309,7 +309,7 @@ def identity(teacher: AnyTeacher) -> str:
 
     The name is a hash of the labels in their order and
 
-    - for a Hugging Face model: its configuration, tokenizer and weight files, `max_length` and the number format;
+    - for a Hugging Face model: its configuration, tokenizer and weight files, `max_length`, its padding and the number format;
     - for an ONNX or OpenVINO program: its folder's files and how many tokens it reads;
     - for a function: its name, and the path and source text of its module, and of the files that it is written in;
     - for an NLI model that is asked zero-shot: the same, and the sentences about the classes;
@@ -339,6 +339,8 @@ def identity(teacher: AnyTeacher) -> str:
         if len(folders) > 1:
             about["base"] = [{file.name: _sha256(file) for file in part} for part in files[1:]]
         about["max_length"] = teacher.max_length
+        if teacher.padding:  # where it is the tokenizer's, caches of earlier versions stay valid
+            about["padding"] = teacher.padding
         about["dtype"] = [str(teacher.model.dtype), str(compute_dtype(teacher.device)).removeprefix("torch.")]
     elif isinstance(teacher, ExportedClassifier):
         folder = Path(teacher.path).expanduser()

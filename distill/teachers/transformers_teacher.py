@@ -7,10 +7,12 @@ import torch
 from accelerate.utils import find_executable_batch_size
 from torch import Tensor
 
+from distill.checkpoints.model_config import say_once
+from distill.checkpoints.tokenizers import agree_on_padding
 from distill.common import encode
 from distill.common.errors import InputError
 from distill.common.hub import CLASSIFIERS, check_vocabulary, load_config, load_model, load_tokenizer
-from distill.common.precision import autocast, prepared, resolve_device, weight_dtype
+from distill.common.precision import autocast, compute_dtype, prepared, resolve_device, weight_dtype
 from distill.kinds.found import kind_of_model
 from distill.kinds.names import NOT_GIVEN, GivenKind
 from distill.kinds.word_table import outputs
@@ -18,6 +20,18 @@ from distill.teachers.probabilities import count
 
 LENGTH_KEY = "prompter_max_length"
 """Field of a student's config.json: how many tokens it was trained to read."""
+
+FAULTS = (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
+"""What a model raises that cannot read a text, or a tokenizer without the parts that others have."""
+
+UNPADDED = "none"
+"""Value of `TransformersTeacher.padding` where texts are never padded."""
+
+SHORT = ["A text.", "A longer text.", "One more text of this kind."]
+LONG = "Another text that is longer than the others, so that they are padded when they are classified together with this one."
+
+SLACK, SLACK_OF_HALVES = 0.01, 0.1
+"""How far an answer may be off by rounding, as a share of the largest one: in float32, and in bf16 or float16."""
 
 
 class TransformersTeacher:
@@ -35,6 +49,8 @@ class TransformersTeacher:
     Attributes:
         kind: What its answers are.
         max_length: As given, and at most what the model was trained to read, where a student's folder says so.
+        padding: What texts of a batch are padded with: "" for the tokenizer's token, else the number of the model's token, or
+            `UNPADDED`: texts of one length are classified at once, because the model's answers depend on padding.
 
     Raises:
         InputError: The model cannot be loaded, is not a classifier of texts or words, has no trained head, is of another kind
@@ -59,17 +75,24 @@ class TransformersTeacher:
         ).requires_grad_(False)
         prepared(self.model, f"{field}: {path}", compiled=True)
         self.tokenizer = load_tokenizer(path, field)
-        if self.model.config.pad_token_id is None:  # GPT-style classifiers look for the last token that is not padding
-            self.model.config.pad_token_id = self.tokenizer.pad_token_id
-        check_vocabulary(self.model, self.tokenizer, f"{field}: {path}")
+        self._field, self.padding = field, ""
+        try:
+            self._settle_padding()
+            check_vocabulary(self.model, self.tokenizer, f"{field}: {path}")
+        except FAULTS as error:  # a family may lack what others have
+            raise self._unable(error) from error
         self.labels = [str(self.model.config.id2label[i]) for i in range(config.num_labels)]
         self.batch_tokens = batch_tokens
         trained = getattr(config, LENGTH_KEY, None)
         self.max_length = min(max_length, trained) if isinstance(trained, int) and trained > 1 else max_length
         self.queries = 0
         self.invalid = 0
-        self._field = field
-        self.scores(["A text."], ["A text."] if self.kind.texts == 2 else None)
+        if self.padding != UNPADDED and self._depends_on_padding():
+            self.padding = UNPADDED
+            say_once(
+                f"{field}: {path} answers a text by what it is padded with, so texts of one length are classified at once, "
+                "which takes longer."
+            )
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
         """Return (N, C) float32 answers on the CPU, of words (N, W, C), see `kind`.
@@ -95,9 +118,10 @@ class TransformersTeacher:
         Raises:
             InputError: The model fails on a text.
         """
+        unpadded = self.padding == UNPADDED
 
         def attempt(tokens: int | None) -> Tensor:
-            given = outputs(self.kind, self.model, self.tokenizer, texts, text_pairs, self.max_length, tokens)
+            given = outputs(self.kind, self.model, self.tokenizer, texts, text_pairs, self.max_length, tokens, unpadded)
             self.batch_tokens = tokens
             return given if raw else self.kind.answers(given)
 
@@ -110,12 +134,49 @@ class TransformersTeacher:
             return smaller
         except InputError:
             raise
-        except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError) as error:
-            reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
-            raise InputError(
-                f"{self._field}: {self.path} cannot classify a text ({reason}); if it reads fewer tokens than its files say, "
-                "lower teacher_max_length."
-            ) from error
+        except FAULTS as error:
+            raise self._unable(error) from error
+
+    def _settle_padding(self) -> None:
+        """Pad with the token that the model knows as padding, or not at all where that cannot be told from text."""
+        own = self.tokenizer.pad_token_id
+        if not agree_on_padding(self.model, self.tokenizer):
+            self.model.config.pad_token_id, self.padding = -1, UNPADDED  # it then reads the last token, whatever that is
+        elif getattr(self.model.config, "pad_token_id", own) != own:
+            self.padding = str(self.model.config.pad_token_id)
+
+    def _depends_on_padding(self) -> bool:
+        """Return whether a text gets another answer beside a longer one than alone: some families do not mask padding.
+
+        The same text twice says how much of the difference is rounding, or chance.
+
+        Raises:
+            InputError: The model cannot classify a text.
+        """
+
+        def raw(texts: list[str], padding: str) -> Tensor:
+            kept, self.padding = self.padding, padding
+            try:
+                return self.scores(texts, texts if self.kind.texts == 2 else None, raw=True)[: len(SHORT)]
+            finally:
+                self.padding = kept
+
+        together = raw([*SHORT, LONG], self.padding)
+        alone, twice = raw(SHORT, UNPADDED), raw(SHORT * 2, UNPADDED)
+        together = together[:, : alone.shape[1]]  # of words: LONG has more of them
+        known = alone.isfinite() & together.isfinite() & twice.isfinite()  # a word without a token has no answer
+        if not known.any():
+            return False  # NaN is counted later
+        off, rounding = ((other - alone)[known].abs().max() for other in (together, twice))
+        exact = compute_dtype(self.device) == self.model.dtype == torch.float32
+        return bool(off > 4 * rounding + (SLACK if exact else SLACK_OF_HALVES) * alone[known].abs().max().clamp(min=1))
+
+    def _unable(self, error: Exception) -> InputError:
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:160]
+        return InputError(
+            f"{self._field}: {self.path} cannot classify a text ({reason}); if it reads fewer tokens than its files say, "
+            "lower teacher_max_length."
+        )
 
     def hidden_states(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the states after the embeddings and after each layer, (B, L, H) each, of encoded inputs.

@@ -80,7 +80,7 @@ def _save_tokenizer(student: Student, folder: Path) -> None:
     alone.enable_truncation(table.max_length)
     alone.enable_padding(
         direction="left" if table.pads_left else "right",
-        pad_id=int(tokenizer.pad_token_id),
+        pad_id=table.pad_id,
         pad_type_id=tokenizer.pad_token_type_id,
         pad_token=str(tokenizer.pad_token),
     )

@@ -7,6 +7,8 @@ import torch
 from transformers import (
     DebertaV2Config,
     DebertaV2ForSequenceClassification,
+    LongformerConfig,
+    LongformerForSequenceClassification,
     ModernBertConfig,
     ModernBertForSequenceClassification,
     PreTrainedModel,
@@ -69,6 +71,25 @@ def test_layers_of_the_teacher(model: PreTrainedModel, tmp_path: Path) -> None:
     if model.config.model_type == "modernbert":
         with pytest.raises(InputError, match="first layer of a ModernBERT is of another form; begin with 0"):
             load_student("teacher-layers:1,2", teacher=teacher, device="cpu")
+
+
+def test_what_each_layer_of_the_teacher_is_goes_with_it(tmp_path: Path) -> None:
+    config = LongformerConfig(**SIZES, attention_window=[4, 8, 16], max_position_embeddings=66)
+    LongformerForSequenceClassification(config).save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    teacher = TransformersTeacher(tmp_path, "cpu")
+    student = load_student("teacher-layers:0,2", teacher=teacher, device="cpu")
+    assert student.model.config.attention_window == [4, 16]
+    assert student.answers(TEXTS).isfinite().all()
+
+
+def test_a_family_that_refuses_fewer_layers_is_one_line(teacher: TransformersTeacher, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise ValueError("layers: no")
+
+    monkeypatch.setattr("distill.student.AutoConfig.for_model", refuse)
+    with pytest.raises(InputError, match=r"no model can be built from teacher-layers:0 \(layers: no\)"):
+        load_student("teacher-layers:0", teacher=teacher, device="cpu")
 
 
 def test_a_measured_student_reads_what_it_was_trained_on(bert_folder: Path, tmp_path: Path) -> None:

@@ -9,8 +9,17 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, BertModel, GPT2Config, GPT2LMHeadModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
+from distill.checkpoints.adapters import Adapter, find_adapter
 from distill.common.errors import InputError
 from distill.common.hub import load_config, load_model
 from distill.common.seeding import seeded
@@ -168,3 +177,77 @@ def test_another_base_is_another_teacher(adapter: Path, bert_folder: Path, tmp_p
     assert identity(TransformersTeacher(adapter, "cpu")) != known
     change(adapter, base_model_name_or_path=str(bert_folder))
     assert identity(TransformersTeacher(adapter, "cpu")) == known
+
+
+TIED_IDS = torch.tensor([[0, 5, 6, 7, 8]])
+
+
+def llama(folder: Path, tied: bool) -> Path:
+    config = LlamaConfig(
+        vocab_size=40,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=48,
+        tie_word_embeddings=tied,
+    )
+    with seeded(0, "lm"):
+        LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def assert_same_as_peft(base: Path, adapter: Path, resized: int | None = None, **kwargs: Any) -> None:
+    model = AutoModelForCausalLM.from_pretrained(base)
+    if resized:
+        model.resize_token_embeddings(resized)
+    tuned = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, **kwargs)).eval()
+    with torch.no_grad(), seeded(1, "adapter"):
+        for weight in tuned.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn_like(weight) * 0.3)
+    tuned.save_pretrained(adapter)
+    merged = load_model(AutoModelForCausalLM, adapter, "generator", CPU, torch.float32)
+    with torch.no_grad():
+        torch.testing.assert_close(merged(TIED_IDS).logits, tuned(TIED_IDS).logits, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"modules_to_save": ["lm_head"]},
+        {"modules_to_save": ["embed_tokens"]},
+        {"modules_to_save": ["embed_tokens", "lm_head"]},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+        {"target_modules": ["q_proj", "lm_head"]},
+        {"target_modules": ["q_proj"], "resized": 43},
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"], "resized": 43},
+    ],
+)
+def test_embeddings_and_output_layer(tmp_path: Path, tied: bool, kwargs: dict[str, Any]) -> None:
+    assert_same_as_peft(llama(tmp_path / "base", tied), tmp_path / "adapter", **kwargs)
+
+
+def test_single_trained_tokens_are_named_and_not_the_base(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="uses trainable_token_indices, which is not merged here"):
+        assert_same_as_peft(llama(tmp_path / "base", True), tmp_path / "adapter", trainable_token_indices=[3])
+
+
+def test_the_base_is_read_at_the_commit_that_the_adapter_names(adapter: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_adapter(str(adapter), None, "x").revision is None  # type: ignore[union-attr]
+    asked = []
+    change(adapter, base_model_name_or_path="org/base", revision="v2")
+    monkeypatch.setattr("distill.common.hub.file_of", lambda source, name, revision: asked.append((source, revision)))
+    with pytest.raises(InputError):
+        load_config("org/other", "teacher", "main")
+    monkeypatch.setattr(
+        "distill.common.hub.find_adapter",
+        lambda source, *_: Adapter("x", "org/base", {}, adapter, "v2") if source == str(adapter) else None,
+    )
+    with pytest.raises(InputError):
+        load_config(adapter, "teacher")
+    assert ("org/base", "v2") in asked
+    change(adapter, revision=["v2"])
+    with pytest.raises(InputError, match="revision in adapter_config.json is .* expected a commit or null"):
+        find_adapter(str(adapter), None, "x")
