@@ -13,7 +13,7 @@ from distill.checkpoints.model_config import say_once
 from distill.common.errors import InputError
 from distill.kinds.found import kind_of
 from distill.kinds.names import NOT_GIVEN, GivenKind
-from distill.kinds.rows import below, finite, none
+from distill.kinds.rows import below, none
 from distill.kinds.scores import Score
 from distill.teachers.functions.answers import EXPECTED, describe, names_in, read_answer, read_numbers
 from distill.teachers.functions.importing import import_function, source_files
@@ -105,8 +105,7 @@ class CallableTeacher:
         if not self._one_by_one:
             rows, first = self._together(texts, text_pairs)
             if rows is not None:
-                answered = self._read(rows)
-                yield list(range(len(texts))), answered
+                yield list(range(len(texts))), self._read(rows)
                 return
         done: list[int] = []
         parts: list[Tensor] = []
