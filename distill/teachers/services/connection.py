@@ -134,7 +134,7 @@ class Connection:
         self.pace.start()
         address = urljoin(self.path, relative)
         for _ in range(1 + self._retries):
-            reply = self._replied(lambda: self._session.get(address, **self._sending), settled=500)
+            reply = self._replied(lambda: self._session.get(address, **self._sending), address, settled=500)
             if not reply.problem:
                 break
         if reply.status == 500:
@@ -153,10 +153,10 @@ class Connection:
             InputError: The service cannot be reached, keeps failing, or asks to wait too long.
             StoppedError: The pace was stopped.
         """
-        return self._replied(lambda: self._session.post(self._address, json=payload, **self._sending))
+        return self._replied(lambda: self._session.post(self._address, json=payload, **self._sending), self.path)
 
-    def _replied(self, send: Callable[[], requests.Response], settled: int = 0) -> Reply:
-        """Send a request until there is a reply that is no temporary failure, or is `settled` to the end.
+    def _replied(self, send: Callable[[], requests.Response], path: str, settled: int = 0) -> Reply:
+        """Send a request to `path` until the reply is no temporary failure, or its status is `settled` to the end.
 
         Raises:
             InputError: See `post`.
@@ -172,7 +172,7 @@ class Connection:
                 waited += pause
                 self._check_wait(pause, waited, failure)
                 if self.pace.hold(pause) and pause >= SHORTEST_NOTED:
-                    LOGGER.warning("%s: %s asks to wait %.0f s (%s).", self.role, self.path, pause, failure)
+                    LOGGER.warning("%s: %s asks to wait %.0f s (%s).", self.role, path, pause, failure)
                 continue
             failures += 1
             if failures > self._retries:
@@ -181,11 +181,10 @@ class Connection:
                 times = f"{failures} times in a row"
                 if failure.startswith("HTTP "):
                     raise InputError(
-                        f"{self.role}: {self.path} answered {failure} {times}; wait until the service works again, then "
-                        f"{AGAIN}."
+                        f"{self.role}: {path} answered {failure} {times}; wait until the service works again, then {AGAIN}."
                     )
                 raise InputError(
-                    f"{self.role}: {self.path} cannot be reached ({failure}), {times}; check the address and that the service "
+                    f"{self.role}: {path} cannot be reached ({failure}), {times}; check the address and that the service "
                     f"runs, then {AGAIN}."
                 )
             if failures > 1:
