@@ -149,7 +149,7 @@ class CallableTeacher:
         """Say how given labels replace the names that the function itself has for its classes.
 
         Raises:
-            InputError: They are other many, or one of them is the function's name for another class.
+            InputError: There are more or fewer, or one of them is the function's name for another class.
         """
         own = self.known
         if own is None or own == self.labels:
@@ -163,8 +163,8 @@ class CallableTeacher:
     def _together(self, texts: Sequence[str], text_pairs: Sequence[str] | None) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Ask about all texts in one call.
 
-        An error is no evidence that the function takes one text: it is believed to only if it then answers one text that it
-        cannot take apart, and fails again with the list.
+        An error alone is no evidence that the function takes one text: it must also answer one text, without taking it apart,
+        and then fail with the list again.
 
         Returns:
             The numbers of all answers, or None where it takes one text; then, those of the first text's answer.
@@ -215,9 +215,11 @@ class CallableTeacher:
             return None, ONE_TEXT if mistaken else f" Then {str(error).removeprefix('teacher: ')}"
         if asked.taken_apart or (second is not None and second.taken_apart):
             return None, ONE_TEXT
-        if self.labels and not self.kind.of_words and _length(answer) == len(text) not in (1, len(self.labels)):
+        as_many = _length(answer) == len(text) and len(text) not in (1, len(self.labels))
+        if as_many and self.labels and not self.kind.of_words:
             return None, ONE_TEXT  # one answer to each character
-        return self._of_one(answer, text)[0], ""
+        row = self._of_one(answer, text)[0]
+        return row if row is not None and np.isfinite(row).any() else None, ""
 
     def _alone(self, text: str, pair: str | None) -> np.ndarray | None:
         """Return the numbers of the answer to one text of a function that takes one, None where it is unusable.

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from distill.common.errors import InputError
+from distill.kinds.names import GivenKind
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.functions.importing import function_file
 
@@ -321,3 +322,8 @@ def test_a_file_that_a_module_of_python_hides_is_named(tmp_path: Path) -> None:
     (tmp_path / "json.py").write_text("def f(texts): return texts\n")
     with pytest.raises(InputError, match="module 'json' has no function 'f'.* for the file here, write json.py:f"):
         CallableTeacher("json:f", ["a", "b"])
+
+
+def test_a_function_without_answers_is_not_taken_for_one_of_single_texts(caplog: pytest.LogCaptureFixture) -> None:
+    teacher = CallableTeacher("my_teacher:nothing", given=GivenKind("score"))
+    assert teacher(["x", "y"]).isnan().all() and "one text at a time" not in caplog.text
