@@ -151,6 +151,20 @@ def test_one_sided_texts_are_said(teacher_folder: Path, tmp_path: Path, capsys: 
     assert not any("Nearly all" in line for line in loop.result_lines(result | {"kept_of": [90, 10]}, ["good", "bad"], "d"))
 
 
+@pytest.mark.parametrize(
+    ("kept_of", "labels", "line"),
+    [
+        ([100, 0], ["a", "b"], "Nearly all kept texts are 'a'"),
+        ([97, 60], ["a", "b"], ""),  # several labels: the second one varies
+        ([2], ["toxic"], "Nearly no kept text has a label"),
+        ([60], ["toxic"], ""),
+    ],
+)
+def test_what_is_odd_about_the_answers_is_said(kept_of: list[int], labels: list[str], line: str) -> None:
+    lines = loop.result_lines({"kept": 100, "rows": 100, "kept_of": kept_of, "marked": {}}, labels, "d")
+    assert line in " ".join(lines) and bool(line) == ("Nearly" in " ".join(lines))
+
+
 def test_mistakes_are_one_line_and_leave_nothing(teacher_folder: Path, texts: Path, tmp_path: Path) -> None:
     to = tmp_path / "d"
     for settings, word in (
@@ -217,7 +231,8 @@ def test_several_labels_and_scores_are_labelled(tmp_path: Path, monkeypatch: pyt
     result = label_function(
         "texts.txt", **common, teacher="kinds_teacher.py:topics", teacher_labels=["a", "b", "c"], kind="multi_label"
     )
-    assert result["kept"] == 50 and sum(result["answers"]) == 50
+    often = sum(len(text) % 10 > 5 for text in TEXTS)
+    assert result["kept"] == 50 and result["answers"] == result["kept_of"] == [often, 50, 0]  # not the likeliest alone
     rows = [json.loads(line) for line in Path("d/data.jsonl").read_text().splitlines()]
     assert all(row["labels"] == (["a", "b"] if len(row["text"]) % 10 > 5 else ["b"]) for row in rows)
     common |= {"to": "s", "kind": "score", "score_low": 1, "score_high": 5}
