@@ -84,6 +84,10 @@ def label(config: LabelConfig) -> dict[str, Any]:
                     progress = folder.open_state(about, len(teacher.kind.targets(teacher.labels)), console.say)
                     with folder.damage_named():
                         Labelling(config, texts, teacher, folder, progress, console, ahead, pairs).run()
+                if teacher.local is not None and (share := teacher.local.cut_share(texts, pairs)):
+                    console.say(
+                        f"{share:.1%} of the texts are longer than what the teacher reads: they were cut (teacher_max_length)."
+                    )
                 _finish(folder, progress, teacher, about)
                 if spent := config.spent(teacher.asked):
                     console.say(spent)

@@ -183,13 +183,9 @@ def test_of_several_labels_the_sets_that_are_given_count(given: Any, share: floa
     answers = torch.tensor([given(i) for i in range(200)]).float() * 6 - 3
     answers[:, 0] += 1  # so that the first is the likeliest of those that are given
     labels = ["toxic", "rude", *map(str, range(8))][: answers.shape[1]]
-    rows = [
-        health.look(
-            SyntheticBatch([f"{i}" for i in range(50)], part, torch.full((50,), -1), [""] * 50, "prompted", kind=MULTI_LABEL),
-            [],
-        )
-        for part in answers.split(50)
-    ]
+    texts, none = [str(i) for i in range(50)], torch.full((50,), -1)
+    parts = [SyntheticBatch(texts, part, none, [""] * 50, "prompted", kind=MULTI_LABEL) for part in answers.split(50)]
+    rows = [health.look(part, []) for part in parts]
     assert health.pooled(rows)["classes"][0] == pytest.approx(share)
     words = {found["code"]: found["words"] for found in health.findings(rows, labels)}
     assert ("H01" in words) == (said is not None) and (said or "") in words.get("H01", "")

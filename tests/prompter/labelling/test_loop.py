@@ -1,6 +1,7 @@
 """`prompter label`: what the dataset holds, marks, kills, money, and what is refused."""
 
 import json
+import logging
 from pathlib import Path
 
 import datasets
@@ -149,6 +150,15 @@ def test_one_sided_texts_are_said(teacher_folder: Path, tmp_path: Path, capsys: 
     result = {"rows": 100, "kept": 100, "kept_of": [97, 3], "marked": {}}
     assert any("Nearly all" in line for line in loop.result_lines(result, ["good", "bad"], "d"))
     assert not any("Nearly all" in line for line in loop.result_lines(result | {"kept_of": [90, 10]}, ["good", "bad"], "d"))
+
+
+def test_texts_that_the_teacher_does_not_read_to_the_end_are_said(
+    teacher_folder: Path, texts: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "prompter")
+    assert main(flags(texts, teacher_folder, tmp_path / "whole")) == 0 and "were cut" not in caplog.text
+    assert main(flags(texts, teacher_folder, tmp_path / "cut", "--teacher_max_length", "4")) == 0
+    assert "100.0% of the texts are longer than what the teacher reads: they were cut (teacher_max_length)" in caplog.text
 
 
 @pytest.mark.parametrize(
