@@ -24,6 +24,7 @@ class Classes:
     texts: int = 1
     fewest: int = 2
     of_words: bool = False
+    several: bool = False
     problem_type: None = None
     start: float = 0.0
     task: str = "text-classification"

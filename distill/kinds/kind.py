@@ -24,6 +24,7 @@ class Kind(Protocol):
         fewest: Fewest numbers in an answer.
         of_words: Whether each word of a text has an answer. Then a tensor of answers is (N, W, C), with a row of zeros where
             there is no word; see `distill.kinds.words` for what a word is.
+        several: Whether an answer gives any number of targets, none too.
         problem_type: As the configuration of a Hugging Face model names the kind; None where it need not.
         task: What the hub and `pipeline` of transformers call the kind.
         noun: What people call a target.
@@ -44,6 +45,9 @@ class Kind(Protocol):
 
     @property
     def of_words(self) -> bool: ...  # noqa: D102
+
+    @property
+    def several(self) -> bool: ...  # noqa: D102
 
     @property
     def problem_type(self) -> str | None: ...  # noqa: D102

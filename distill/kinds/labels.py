@@ -28,6 +28,7 @@ class Labels:
     texts: int = 1
     fewest: int = 1
     of_words: bool = False
+    several: bool = True
     problem_type: str = "multi_label_classification"
     start: float = 0.0
     task: str = "text-classification"

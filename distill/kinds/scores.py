@@ -39,6 +39,7 @@ class Score:
     texts: int = 1
     fewest: int = 1
     of_words: bool = False
+    several: bool = False
     problem_type: str = "regression"
     task: str = "text-classification"
     noun: str = "step"

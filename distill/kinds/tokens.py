@@ -46,6 +46,7 @@ class Tokens:
     texts: int = 1
     fewest: int = 2
     of_words: bool = True
+    several: bool = False
     problem_type: str = "token_classification"
     start: float = 0.0
     task: str = "token-classification"

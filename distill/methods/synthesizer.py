@@ -96,7 +96,7 @@ def white_box(teacher: Teacher | CachedTeacher, method: str) -> TransformersTeac
     if inside.kind.name not in METHODS[method].kinds:
         others = [other.name for other in METHODS.values() if inside.kind.name in other.kinds]
         raise InputError(
-            f"method: '{method}' is for teachers of the kinds {', '.join(METHODS[method].kinds)}, and {inside.path} is of the "
+            f"method: '{method}' is for teachers of the kinds {', '.join(METHODS[method].kinds)}, and this one is of the "
             f"kind {inside.kind.name}; choose {' or '.join([*others, 'prompter train'])}."
         )
     if inside.model.dtype == torch.float16:

@@ -48,8 +48,8 @@ class TeacherSettings:
     )
     kind: str = setting(
         AUTO,
-        "Kind of classifier: single (one class for a text), pair (one class for two texts), multi_label, score (a number) or "
-        "score_pair; auto: what its files and the names of its classes say.",
+        "Kind of classifier: single (one class for a text), pair (one class for two texts), multi_label, score (a number), "
+        "score_pair or tokens (a tag for each word); auto: what its files and the names of its classes say.",
         "Models",
         choices=(AUTO, *KINDS),
     )

@@ -10,6 +10,7 @@ has not learnt from: 0 is what answering by chance with the same class shares wo
 """
 
 import math
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -108,20 +109,26 @@ def look(batch: SyntheticBatch, known: Sequence[Container], student_answers: Ten
 
     Returns:
         `texts`, `usable` and `new` (counts; a text is new if the run has not had it before), `classes` (count of each class of
-        the teacher), `mean` and `square` (of the teacher's probabilities: per class, and in all), `topics` (share of distinct
-        ones, if there are topics); with a student `student_classes` and `same` (counts
-        of its decisions, and of those that are the teacher's), and `decisions` where the teacher's are not its classes.
+        the teacher, or of the texts that each of several labels is given for), `alike` (of several labels the most frequent
+        set, and its count), `mean` and `square` (of the teacher's probabilities: per class, and in all), `topics` (share of
+        distinct ones, if there are topics); with a student `student_classes` and `same` (counts of its decisions, and of those
+        that are the teacher's), and `decisions` where the teacher's are not its classes.
     """
     usable, kind = batch.usable, batch.kind
     answers = batch.teacher_logits[usable]
     teacher = kind.probabilities(answers.double())
     rows = int(usable.sum())
-    chosen = kind.group(answers)
+    if kind.several:
+        given = kind.decisions(answers)
+        classes, alike = given.sum(dim=0).tolist(), {"alike": _most_frequent(given)}
+    else:
+        classes, alike = torch.bincount(kind.group(answers), minlength=kind.groups(answers.shape[1])).tolist(), {}
     counted: dict[str, Any] = {
         "texts": len(batch),
         "usable": rows,
         "new": _new(batch, known),
-        "classes": torch.bincount(chosen, minlength=kind.groups(answers.shape[1])).tolist(),
+        "classes": classes,
+        **alike,
         "mean": [round(value, 5) for value in (teacher.sum(dim=0) / max(1, rows)).tolist()],
         "square": round(float(teacher.square().sum()) / max(1, rows), 5),
     }
@@ -133,6 +140,15 @@ def look(batch: SyntheticBatch, known: Sequence[Container], student_answers: Ten
         if decisions != counted["classes"]:  # a text takes several decisions
             counted["decisions"] = decisions
     return counted
+
+
+def _most_frequent(given: Tensor) -> dict[str, Any]:
+    """Return the most frequent row of (N, K) zeros and ones: `labels`, where it has ones, and `texts`, its count."""
+    if not len(given):
+        return {"labels": [], "texts": 0}
+    sets, counts = given.unique(dim=0, return_counts=True)
+    most = int(counts.argmax())
+    return {"labels": sets[most].nonzero().flatten().tolist(), "texts": int(counts[most])}
 
 
 def _new(batch: SyntheticBatch, known: Sequence[Container]) -> int:
@@ -147,7 +163,8 @@ def pooled(looks: Sequence[Look]) -> dict[str, Any]:
     """Return the figures of several batches together.
 
     Returns:
-        `texts`, `usable`, `classes` (shares), `majority` (the largest of them), `new` and `unusable` (shares), `spread` (of
+        `texts`, `usable`, `classes` (shares), `majority` (the largest of them; of several labels the least share of the most
+        frequent set, which is `alike`), `new` and `unusable` (shares), `spread` (of
         the teacher's probabilities over the texts, in [0, 0.5] for two classes); where known `topics`; where a student was
         compared `agreement`, `kappa`, and `compared`, the number of texts.
     """
@@ -165,6 +182,12 @@ def pooled(looks: Sequence[Look]) -> dict[str, Any]:
     mean = [sum(row["mean"][k] * row["usable"] for row in looks) / usable for k in range(numbers)]
     variance = sum(row["square"] * row["usable"] for row in looks) / usable - sum(value * value for value in mean)
     found |= {"classes": [count / usable for count in counts], "majority": max(counts) / usable}
+    if all("alike" in row for row in looks):
+        sets: Counter[tuple[int, ...]] = Counter()
+        for row in looks:
+            sets[tuple(row["alike"]["labels"])] += row["alike"]["texts"]
+        found["alike"], most = sets.most_common(1)[0]
+        found["majority"] = most / usable
     found["spread"] = math.sqrt(max(0.0, variance) / 2)
     compared = [row for row in looks if "same" in row and row["usable"]]
     if compared and any(_summed(compared, "decisions", "classes")):  # no word of a tagger's texts may have an answer
@@ -249,9 +272,9 @@ def _of_teacher(everything: Mapping[str, Any], last: Mapping[str, Any], labels: 
     words = {}
     largest = max(range(len(labels)), key=lambda k: last["classes"][k])
     if last["majority"] >= ONE_CLASS:
-        words["H01"] = (
-            f"The teacher answers '{_name(labels[largest])}' for {last['majority']:.1%} of {last['usable']:,} texts."
-        )
+        same = last.get("alike", (largest,))
+        said = " and ".join(f"'{_name(labels[k])}'" for k in same[:5]) or "no label"
+        words["H01"] = f"The teacher answers {said} for {last['majority']:.1%} of {last['usable']:,} texts."
     if last["spread"] < SPREAD:
         spread = f"(spread {last['spread']:.3f})"
         words["H05"] = f"The teacher gives nearly the same probabilities to all of {last['usable']:,} texts {spread}."

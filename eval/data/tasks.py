@@ -83,6 +83,11 @@ class Task:
     label_columns: tuple[str, ...] = ()
     range: tuple[float, float] | None = None
 
+    @property
+    def answers(self) -> str:
+        """The kind of models that the task is for, as `--kind` takes it; the columns say how many texts a score is about."""
+        return "score_pair" if self.kind == "score" and len(self.text_columns) == 2 else self.kind
+
     def __post_init__(self) -> None:
         """Check types, choices and counts."""
         for field in ("kind", "data", "label_column", "split", "config", "revision"):

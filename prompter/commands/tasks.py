@@ -60,7 +60,7 @@ def list_tasks() -> int:
     for file in task_files().values():
         task = read_task(file)
         data = f"{task.data}:{task.config}" if task.config else task.data
-        cells = (task.name, task.kind, str(len(task.labels)), data, " ".join(task.metrics))
+        cells = (task.name, task.answers, str(len(task.labels)), data, " ".join(task.metrics))
         table.add_row(*(Text(one_line(cell)) for cell in cells))
     Console().print(table)
     return 0

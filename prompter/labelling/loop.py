@@ -87,6 +87,10 @@ def label(config: LabelConfig) -> dict[str, Any]:
                     progress = folder.open_state(about, len(teacher.kind.targets(teacher.labels)), console.say)
                     with folder.damage_named(sqlite3.Error):
                         Labelling(config, texts, teacher, folder, progress, console, ahead, pairs).run()
+                if teacher.local is not None and (share := teacher.local.cut_share(texts, pairs)):
+                    console.say(
+                        f"{share:.1%} of the texts are longer than what the teacher reads: they were cut (teacher_max_length)."
+                    )
                 _finish(folder, progress, teacher, about)
                 if spent := config.spent(teacher.asked):
                     console.say(spent)
@@ -228,11 +232,13 @@ class Labelling:
             }
             self.folder.add(progress.rows, row)
             progress.rows += 1
-            if label >= 0:
-                progress.answers[label] += 1
+            given = self.teacher.kind.given(cells)
+            for target in given:
+                progress.answers[target] += 1
             if reason is None:
                 progress.kept += 1
-                progress.kept_of[label] += 1
+                for target in given:
+                    progress.kept_of[target] += 1
             else:
                 progress.marked[reason] = progress.marked.get(reason, 0) + 1
         progress.batches += 1
@@ -287,7 +293,13 @@ def result_lines(result: dict[str, Any], labels: Sequence[str], path: str) -> li
     if kept:
         shares = sorted(zip(result["kept_of"], labels, strict=True), key=lambda item: -item[0])
         lines.append(", ".join(f"{name} {count / kept:.0%}" for count, name in shares[:10]) + (", ..." if shares[10:] else ""))
-        if len(labels) > 1 and shares[0][0] >= ONE_SIDED * kept:
+        others = sum(result["kept_of"]) - shares[0][0]  # a text may have several labels, or none
+        if sum(result["kept_of"]) <= (1 - ONE_SIDED) * kept:
+            lines.append(
+                "Nearly no kept text has a label: a student would learn little about them. Add texts that the teacher "
+                "gives labels."
+            )
+        elif len(labels) > 1 and shares[0][0] >= ONE_SIDED * kept and others <= (1 - ONE_SIDED) * kept:
             lines.append(
                 f"Nearly all kept texts are '{shares[0][1]}': a student would learn little about the others. Add texts "
                 "that the teacher answers differently."

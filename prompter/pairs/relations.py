@@ -1,7 +1,7 @@
 """The classes of a teacher of pairs in words: how the second text of a class relates to the first one.
 
 A class of pairs is no subject that a text can be about. So its words end the sentence "a second text that ...". For names of
-classes that many classifiers share, they are here; the user's `label_descriptions` win. All of this is ours.
+classes that many classifiers share, and for the steps of a number, they are here; the user's `label_descriptions` win. All of this is ours.
 """
 
 import json
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from distill.common.errors import InputError, did_you_mean
+from distill.kinds.scores import STEPS
 from prompter.generation.config import CONTROL, NOTHING, REQUEST, PolicyConfig, WriterConfig
 
 RELATIONS = {
@@ -25,6 +26,18 @@ RELATIONS = {
     "notparaphrase": "is about the same subject but says something else",
 }
 """By the name of a class, without case and marks."""
+
+STEP_RELATIONS = (
+    "is about something quite different",
+    "is about the same subject but says something else",
+    "says partly the same and partly something else",
+    "says nearly the same, but for a detail",
+    "says the same in other words",
+)
+"""Of a number for two texts, the words of the steps of its range: it mostly says how much alike they are."""
+
+CLOSE_STEPS = STEPS[3:]
+"""Steps whose second text stays with the first one."""
 
 CLOSE = ("entailment", "equivalent", "duplicate", "paraphrase")
 """Classes whose second text stays with the first one. At temperature 1 a small model leaves it."""
@@ -56,7 +69,8 @@ def temperatures(config: WriterConfig, labels: Sequence[str]) -> list[float]:
                 f"pair_temperatures: there is no class '{name}', expected some of: {', '.join(labels)}."
                 f"{did_you_mean(name, list(labels))}"
             )
-    usual = [CLOSE_TEMPERATURE if _folded(label) in CLOSE else config.writer_temperature for label in labels]
+    close = CLOSE_STEPS if tuple(labels) == STEPS else [label for label in labels if _folded(label) in CLOSE]
+    usual = [CLOSE_TEMPERATURE if label in close else config.writer_temperature for label in labels]
     return [given.get(label, temperature) for label, temperature in zip(labels, usual, strict=True)]
 
 
@@ -81,6 +95,8 @@ def pair_policy(config: PolicyConfig, labels: Sequence[str]) -> PolicyConfig:
             "opening of the first text"
         )
     known = {label: RELATIONS[name] for label in labels if (name := _folded(label)) in RELATIONS}
+    if tuple(labels) == STEPS:
+        known = dict(zip(STEPS, STEP_RELATIONS, strict=True))
     return replace(
         config,
         label_descriptions=json.dumps(known | config.descriptions()),

@@ -238,21 +238,16 @@ def open_models(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Me
             labels=(not student and config.teacher_labels) or (task.labels if spec.startswith(UNNAMED_CLASSES) else []),
             asking=_asking(config, spec, student, task),
         )
-        if classifier.kind.name not in FITTING[_kind_of(task)]:
+        if classifier.kind.name not in FITTING[task.answers]:
             raise InputError(
                 f"{'model' if student else 'teacher'}: {spec} is of the kind {classifier.kind.name}, the task {task.name} of "
-                f"the kind {_kind_of(task)}: give a model of this task, or a task of its kind"
+                f"the kind {task.answers}: give a model of this task, or a task of its kind"
             )
         if note := match_labels(classifier.labels, task, teacher_name(spec)):
             notes.append(note)
         name, same = teacher_name(spec), sum(teacher_name(model) == teacher_name(spec) for model in specs[: len(models)])
         models.append(MeasuredModel(f"{name} ({same + 1})" if same else name, classifier, student))
     return models
-
-
-def _kind_of(task: Task) -> str:
-    """Return the kind of models that a task is for; its columns say how many texts a score is about."""
-    return "score_pair" if task.kind == "score" and len(task.text_columns) == 2 else task.kind
 
 
 def _asking(config: EvaluateConfig, spec: str, student: bool, task: Task) -> Asking:
@@ -263,7 +258,7 @@ def _asking(config: EvaluateConfig, spec: str, student: bool, task: Task) -> Ask
     """
     asking = Asking(rate=config.teacher_rate) if student else config.asking()
     silent = spec.startswith(URL_SCHEMES) or FUNCTION_NAME.fullmatch(spec) is not None
-    kind = _kind_of(task) if config.kind == AUTO and silent else config.kind
+    kind = task.answers if config.kind == AUTO and silent else config.kind
     return dataclasses.replace(asking, kind=GivenKind(kind, -math.inf, math.inf))
 
 

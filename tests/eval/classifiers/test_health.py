@@ -1,5 +1,6 @@
 """The judgements of `eval.classifiers.health`, and the page that explains them."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -159,8 +160,33 @@ def test_other_kinds_are_looked_at_by_their_groups_and_decisions(kind: Any) -> N
     answers = teacher if isinstance(kind, Score) else (teacher * 8 - 4)
     of_kind = SyntheticBatch([str(i) for i in range(40)], answers, torch.full((40,), -1), [""] * 40, "prompted", kind=kind)
     found = health.pooled([health.look(of_kind, [], answers), health.look(of_kind, [], -answers)])
-    assert len(found["classes"]) == kind.groups(columns) and sum(found["classes"]) == pytest.approx(1)
+    shares = [1.0] if isinstance(kind, Score) else kind.decisions(answers).double().mean(dim=0).tolist()
+    assert len(found["classes"]) == kind.groups(columns) and sum(found["classes"]) == pytest.approx(sum(shares))
     decided = kind.decisions(answers).numel()
     assert found["compared"] == 2 * decided and found["agreement"] < 1
     assert health.pooled([health.look(of_kind, [], answers)])["kappa"] == pytest.approx(1)
     assert found["spread"] > health.SPREAD
+
+
+@pytest.mark.parametrize(
+    ("given", "share", "said"),
+    [
+        (lambda i: [i % 2], 0.5, None),  # one label, as often given as not
+        (lambda i: [1], 1.0, "answers 'toxic' for 100.0%"),
+        (lambda i: [i % 20 == 0], 0.05, "answers no label for 95.0%"),
+        (lambda i: [1, i % 2], 1.0, None),  # the likeliest label is always the same, the answers are not
+        (lambda i: [1, 1, 0], 1.0, "answers 'toxic' and 'rude' for 100.0%"),
+        (lambda i: [i % 10 == k for k in range(10)], 0.1, None),  # each label is rare, no answer is frequent
+    ],
+)
+def test_of_several_labels_the_sets_that_are_given_count(given: Any, share: float, said: str | None) -> None:
+    answers = torch.tensor([given(i) for i in range(200)]).float() * 6 - 3
+    answers[:, 0] += 1  # so that the first is the likeliest of those that are given
+    labels = ["toxic", "rude", *map(str, range(8))][: answers.shape[1]]
+    texts, none = [str(i) for i in range(50)], torch.full((50,), -1)
+    parts = [SyntheticBatch(texts, part, none, [""] * 50, "prompted", kind=MULTI_LABEL) for part in answers.split(50)]
+    rows = [health.look(part, []) for part in parts]
+    assert health.pooled(rows)["classes"][0] == pytest.approx(share)
+    words = {found["code"]: found["words"] for found in health.findings(rows, labels)}
+    assert ("H01" in words) == (said is not None) and (said or "") in words.get("H01", "")
+    json.dumps(rows)  # they are written to the log of a run

@@ -36,6 +36,7 @@ def test_tasks_are_listed_and_shown(capsys):
     assert main(["tasks", "ls"]) == 0
     listed = capsys.readouterr().out
     assert all(name in listed for name in task_files()) and max(map(len, listed.splitlines())) <= 80
+    assert "score_pair" in next(line for line in listed.splitlines() if "stsb" in line)
     assert main(["tasks", "show", "trec"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["label_column"] == "coarse_label"
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import logging
 import sqlite3
 import sys
 from pathlib import Path
@@ -156,6 +157,29 @@ def test_one_sided_texts_are_said(teacher_folder: Path, tmp_path: Path, capsys: 
     assert not any("Nearly all" in line for line in loop.result_lines(result | {"kept_of": [90, 10]}, ["good", "bad"], "d"))
 
 
+def test_texts_that_the_teacher_does_not_read_to_the_end_are_said(
+    teacher_folder: Path, texts: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "prompter")
+    assert main(flags(texts, teacher_folder, tmp_path / "whole")) == 0 and "were cut" not in caplog.text
+    assert main(flags(texts, teacher_folder, tmp_path / "cut", "--teacher_max_length", "4")) == 0
+    assert "100.0% of the texts are longer than what the teacher reads: they were cut (teacher_max_length)" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("kept_of", "labels", "line"),
+    [
+        ([100, 0], ["a", "b"], "Nearly all kept texts are 'a'"),
+        ([97, 60], ["a", "b"], ""),  # several labels: the second one varies
+        ([2], ["toxic"], "Nearly no kept text has a label"),
+        ([60], ["toxic"], ""),
+    ],
+)
+def test_what_is_odd_about_the_answers_is_said(kept_of: list[int], labels: list[str], line: str) -> None:
+    lines = loop.result_lines({"kept": 100, "rows": 100, "kept_of": kept_of, "marked": {}}, labels, "d")
+    assert line in " ".join(lines) and bool(line) == ("Nearly" in " ".join(lines))
+
+
 def test_mistakes_are_one_line_and_leave_nothing(teacher_folder: Path, texts: Path, tmp_path: Path) -> None:
     to = tmp_path / "d"
     for settings, word in (
@@ -222,7 +246,8 @@ def test_several_labels_and_scores_are_labelled(tmp_path: Path, monkeypatch: pyt
     result = label_function(
         "texts.txt", **common, teacher="kinds_teacher.py:topics", teacher_labels=["a", "b", "c"], kind="multi_label"
     )
-    assert result["kept"] == 50 and sum(result["answers"]) == 50
+    often = sum(len(text) % 10 > 5 for text in TEXTS)
+    assert result["kept"] == 50 and result["answers"] == result["kept_of"] == [often, 50, 0]  # not the likeliest alone
     rows = [json.loads(line) for line in Path("d/data.jsonl").read_text().splitlines()]
     assert all(row["labels"] == (["a", "b"] if len(row["text"]) % 10 > 5 else ["b"]) for row in rows)
     common |= {"to": "s", "kind": "score", "score_low": 1, "score_high": 5}

@@ -3,7 +3,9 @@
 import pytest
 
 from distill.common.errors import InputError
+from distill.kinds.scores import STEPS
 from prompter.generation.config import PolicyConfig, WriterConfig
+from prompter.generation.prompts import described, filled, of_steps
 from prompter.pairs.relations import FIRST_REQUEST, pair_policy, temperatures
 
 
@@ -15,6 +17,16 @@ def test_known_classes_have_words_and_the_users_win() -> None:
     assert made.request == FIRST_REQUEST
     own = pair_policy(PolicyConfig(request="Ask {label}", control="{label} then"), labels)
     assert (own.request, own.control) == ("Ask {label}", "{label} then")
+
+
+def test_the_steps_of_a_number_are_relations() -> None:
+    made = pair_policy(PolicyConfig(label_descriptions="{very low: has nothing to do with it}"), STEPS)
+    words = described(STEPS, made.descriptions())
+    assert words[0] == "has nothing to do with it" and words[4] == "says the same in other words" and len(set(words)) == 5
+    requests = [filled(of_steps(template, STEPS), "a text", words[1]) for template in (made.request, made.control)]
+    assert all("a sentence that is about the same subject but" in request for request in requests)
+    assert temperatures(WriterConfig(), STEPS) == [1.0, 1.0, 1.0, 0.5, 0.5]
+    assert "high" not in pair_policy(PolicyConfig(), ["high", "low"]).descriptions()  # classes of that name are no steps
 
 
 def test_a_policy_that_writes_no_openings_is_refused() -> None:
