@@ -32,3 +32,15 @@ def test_existing_folder_wins_over_a_callable(bert_folder: Path, tmp_path: Path,
     monkeypatch.chdir(tmp_path)
     shutil.copytree(bert_folder, tmp_path / "models:teacher")
     assert isinstance(load_teacher("models:teacher", "cpu"), TransformersTeacher)
+
+
+def test_two_classes_of_one_name_are_refused(bert_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(bert_folder, tmp_path / "twice")
+    settings = json.loads((folder / "config.json").read_text())
+    settings |= {"id2label": {"0": "a", "1": "a", "2": "b"}, "label2id": None}
+    (folder / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(InputError, match="correct id2label in its config.json, or give different names with --teacher_labels"):
+        load_teacher(str(folder), "cpu")
+    with pytest.raises(InputError, match="teacher_labels: .* expected two or more different names"):
+        load_teacher(str(folder), "cpu", ["x", "x", "z"])
+    assert load_teacher(str(folder), "cpu", ["x", "y", "z"]).labels == ["x", "y", "z"]
