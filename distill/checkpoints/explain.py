@@ -16,7 +16,7 @@ def explain(
 ) -> InputError:
     """Return one line with a remedy for an exception of `from_pretrained`."""
     name = str(name_or_path)
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
     if name.lower().endswith(".gguf") and Path(name).expanduser().is_file():
         return InputError(f"{field}: the {part} in {name} cannot be read ({reason}); download it again, or use another file.")
     if isinstance(error, OSError) and not Path(name).expanduser().is_dir():

@@ -47,6 +47,12 @@ NEVER_READ = {"auto_map", "fusion_config", "transformers_weights", "use_kernels"
               "_attn_implementation_internal", "_experts_implementation_internal", "experts_implementation"}  # fmt: skip
 """Fields that choose code or files, and that no weights depend on."""
 
+FLOAT = "__float__"
+"""Key under which transformers writes the floats that JSON has no number for: infinity, and none."""
+
+DEEPEST = 16
+"""How deep a config.json may be nested."""
+
 QUANTISERS = {"bitsandbytes": "bitsandbytes", "bitsandbytes_4bit": "bitsandbytes", "bitsandbytes_8bit": "bitsandbytes",
               "gptq": "gptqmodel", "awq": "gptqmodel", "aqlm": "aqlm", "quanto": "optimum.quanto", "eetq": "kernels",
               "hqq": "hqq", "compressed-tensors": "compressed_tensors", "fbgemm_fp8": "fbgemm_gpu", "torchao": "torchao",
@@ -136,21 +142,27 @@ def drop_foreign_tokens(config: Any, vocabulary: Any, about: str) -> None:
 
 def _cleaned(raw: Mapping[str, Any], about: str, depth: int = 0) -> dict[str, Any]:
     """Return a copy without fields that choose code; check attention and sizes."""
-    if depth > 16:
-        raise InputError(f"{about}: config.json is nested more than 16 deep.")
+    if depth > DEEPEST:
+        raise InputError(f"{about}: config.json is nested more than {DEEPEST} deep.")
     result = {}
     for name, value in raw.items():
         if name in NEVER_READ:
             continue
         if name.lstrip("_") == "attn_implementation":
             _check_attention(value, about)
-        if isinstance(value, dict):
-            value = _cleaned(value, about, depth + 1)
-        elif isinstance(value, list):
-            value = [_cleaned(item, about, depth + 1) if isinstance(item, dict) else item for item in value]
+        value = _cleaned_value(value, about, depth + 1)
         check_limit(name, value, about)
         result[name] = value
     return result
+
+
+def _cleaned_value(value: Any, about: str, depth: int) -> Any:
+    if isinstance(value, list) and depth <= DEEPEST:
+        return [_cleaned_value(item, about, depth + 1) for item in value]
+    if not isinstance(value, dict):
+        return value
+    special = value.get(FLOAT) if len(value) == 1 else None
+    return float(special) if special in ("Infinity", "-Infinity", "NaN") else _cleaned(value, about, depth)
 
 
 def _check_attention(value: Any, about: str) -> None:
@@ -243,8 +255,14 @@ def _check_quantiser(raw: Mapping[str, Any], about: str) -> None:
     quantised = raw.get("quantization_config")
     if not isinstance(quantised, dict):
         return
-    method = str(quantised.get("quant_method", "bitsandbytes" if "load_in_8bit" in quantised else ""))
+    loaded = "bitsandbytes" if {"load_in_8bit", "load_in_4bit"} & quantised.keys() else ""
+    method = str(quantised.get("quant_method") or loaded)
     library = QUANTISERS.get(method)
+    if not method:
+        raise InputError(
+            f"{about}: quantization_config of config.json has no quant_method that says how its weights are quantised; add "
+            "it, or use the full weights."
+        )
     if library is None:
         raise InputError(
             f"{about}: its weights are quantised by {method[:40]!r}, which is not supported; use the full weights."

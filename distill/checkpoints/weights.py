@@ -8,6 +8,7 @@ import math
 import pickle
 import re
 import zipfile
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,22 @@ NAMES = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin
 WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module)\.")
 """What torch.compile and FSDP add to the names of weights; DDP adds "module." to all of them."""
 
+PLACELESS = re.compile(
+    r"(?:^|\.)(?:pooler|cls|lm_head|\w*predictions|generator_lm_head|vocab_(?:projector|transform|layer_norm)|qa_outputs"
+    r"|seq_relationship|sop_classifier|position_ids|token_type_ids|masked_bias|attn\.bias|attention\.bias|inv_freq|rotary_emb"
+    r"|mtp|visual|vision_\w+|num_batches_tracked)(?:\.|$)"
+)
+"""Weights that many files hold although the model does not use them: heads of the task that it was trained on before, tables
+that are computed, parts that read images."""
+
+NUMBERED = re.compile(r"\.\d+\.")
+
+POINTER = b"version https://git-lfs"
+"""How the file begins that stands for a large one until `git lfs pull` has brought it."""
+
+FORBIDDEN = re.compile(r"unsupported global|can only (?:create|build)|unrecognized function|must be imported", re.IGNORECASE)
+"""What torch says of a pickle file that names anything but tensors."""
+
 FOREIGN = {".gguf": "GGUF", ".h5": "TensorFlow", ".msgpack": "Flax", ".onnx": "ONNX", ".ckpt": "a training checkpoint"}
 
 
@@ -41,12 +58,14 @@ class Checkpoint:
     files: list[Path]
     pickled: bool
 
-    def sizes(self) -> dict[str, int]:
-        """Return the number of values of each weight in safetensors files, without reading the values."""
-        sizes: dict[str, int] = {}
+    def sizes(self) -> dict[str, tuple[int, str]]:
+        """Return number and format of the values of each weight in safetensors files, without reading the values."""
+        sizes: dict[str, tuple[int, str]] = {}
         for file in self.files:
             with safe_open(file, "pt") as opened:
-                sizes |= {name: math.prod(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
+                for name in opened.keys():  # noqa: SIM118
+                    weight = opened.get_slice(name)
+                    sizes[name] = math.prod(weight.get_shape()), weight.get_dtype()
         return sizes
 
     def read(self, about: str) -> dict[str, Tensor]:
@@ -85,10 +104,19 @@ def find_checkpoint(source: str, revision: str | None, about: str) -> Checkpoint
 
 
 def file_of(source: str, name: str, revision: str | None) -> Path | None:
-    """Return a file of a folder or hub id, None where there is none."""
+    """Return a file of a folder or hub id, None where there is none.
+
+    Raises:
+        InputError: It stands for a file that Git LFS has not brought.
+    """
     if Path(source).is_dir():
         file = Path(source) / name
-        return file if file.is_file() else None
+        if not file.is_file():
+            return None
+        with file.open("rb") as stream:
+            if stream.read(len(POINTER)) == POINTER:
+                raise InputError(f"{file} stands for a file that Git LFS has not brought; run git lfs pull in {source}.")
+        return file
     heed_network()
     found = cached_file(
         source,
@@ -116,6 +144,65 @@ def unwrapped_names(names: list[str]) -> dict[str, str]:
     return plain
 
 
+def prefix_of(names: Iterable[str], expected: Collection[str]) -> str:
+    """Return what a training program put before the name of each weight of a model, "" where that is nothing.
+
+    Args:
+        names: Names in the files.
+        expected: Names that the model has.
+
+    Examples:
+        >>> prefix_of(["net.bert.a", "net.bert.b", "net.loss"], ["bert.a", "bert.b"])
+        'net.'
+        >>> prefix_of(["bert.a", "net.bert.b"], ["bert.a", "bert.b"])
+        ''
+    """
+    found = set(names)
+    if not expected or not found.isdisjoint(expected):
+        return ""
+    one = max(expected, key=len)
+    prefixes = (name.removesuffix(one) for name in found if name.endswith(f".{one}"))
+    return next((prefix for prefix in sorted(prefixes) if all(prefix + name in found for name in expected)), "")
+
+
+def check_numbers(formats: Mapping[str, str], about: str) -> None:
+    """Refuse weights that are codes of a quantiser, of a model whose config.json names none.
+
+    Args:
+        formats: The format of each weight, as safetensors or torch name it.
+        about: Setting and name, at the beginning of the message.
+
+    Raises:
+        InputError: Weights are whole numbers, or numbers of 8 bits beside scales.
+    """
+    kinds = {name: kind.removeprefix("torch.").upper() for name, kind in formats.items()}
+    codes = [name for name, kind in kinds.items() if name.endswith("weight") and re.match(r"(?:U?INT|[UI])\d", kind)]
+    if not codes and any("scale" in name.rpartition(".")[2] for name in kinds):
+        codes = [name for name, kind in kinds.items() if kind.startswith(("F8", "FLOAT8"))]
+    if codes:
+        raise InputError(
+            f"{about}: its weights are quantised ({codes[0]} is {kinds[codes[0]]}), but config.json has no "
+            "quantization_config that says how; use the full weights."
+        )
+
+
+def name_left_out(names: Iterable[str], headless: bool, about: str) -> None:
+    """Say which weights of the files a model has no place for, but for those that many files hold for nothing.
+
+    Args:
+        names: Names of these weights.
+        headless: Whether the model was opened without its head, whose weights are then among them.
+        about: Setting and name, at the beginning of the line.
+    """
+    lost = sorted(name for name in names if not PLACELESS.search(name) and (not headless or NUMBERED.search(name)))
+    if lost:
+        shown = ", ".join(lost[:2]) + (", ..." if len(lost) > 2 else "")
+        say_once(
+            f"{about}: the model that config.json describes has no place for {len(lost)} weights of its files ({shown}), "
+            "which are left out; if they belong to it, correct its layers and architectures in config.json."
+        )
+
+
 def load_pickled(file: Path, about: str) -> dict[str, Tensor]:
     """Read a pickle file of weights and run nothing in it.
 
@@ -131,7 +218,7 @@ def load_pickled(file: Path, about: str) -> dict[str, Tensor]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "weights_only" not in str(error) and "Unsupported" not in str(error):
+        if not FORBIDDEN.search(str(error)):
             raise InputError(f"{about}: {file.name} is damaged or cut off; copy the folder again.") from None
         raise InputError(
             f"{about}: {file.name} holds more than weights, which could run code and is never read; "

@@ -33,7 +33,15 @@ from distill.checkpoints.explain import explain, quiet_loading
 from distill.checkpoints.gguf import find_gguf, is_gguf
 from distill.checkpoints.model_config import drop_foreign_tokens, make_config, read_json, say_once, with_commit
 from distill.checkpoints.tokenizers import open_tokenizer, with_padding
-from distill.checkpoints.weights import describe_missing, file_of, find_checkpoint, unwrapped_names
+from distill.checkpoints.weights import (
+    check_numbers,
+    describe_missing,
+    file_of,
+    find_checkpoint,
+    name_left_out,
+    prefix_of,
+    unwrapped_names,
+)
 from distill.common.errors import InputError
 from distill.common.precision import prepared
 
@@ -212,7 +220,7 @@ def _read_model(
     about = f"{field}: {name}"
     gguf = find_gguf(source, field, revision)
     if gguf is not None:
-        model_class = _checked_class(auto_class, config, gguf.header.values, about)
+        model_class, _ = _checked_class(auto_class, config, gguf.header.values, about)
         with quiet_loading():
             return gguf.model(model_class, config, dtype)
     checkpoint = find_checkpoint(source, revision, about)
@@ -225,8 +233,13 @@ def _read_model(
     mixed = Path(source).is_dir() and (Path(source) / CONFIG).is_file()  # transformers would put the adapter on top
     if checkpoint.pickled or mixed or any(old != new for old, new in unwrapped_names(list(sizes)).items()):
         weights = checkpoint.read(about)
-        sizes = {key: weight.numel() for key, weight in weights.items()}
-    model_class = _checked_class(auto_class, config, sum(sizes.values()), about)
+        sizes = {key: (weight.numel(), str(weight.dtype)) for key, weight in weights.items()}
+    if not getattr(config, "quantization_config", None):
+        check_numbers({key: kind for key, (_, kind) in sizes.items()}, about)
+    model_class, expected = _checked_class(auto_class, config, sum(count for count, _ in sizes.values()), about)
+    if prefix := prefix_of(sizes, expected):
+        weights = weights or checkpoint.read(about)
+        weights = {key.removeprefix(prefix): weight for key, weight in weights.items() if key.startswith(prefix)}
     with quiet_loading():
         model, report = model_class.from_pretrained(
             source if weights is None else None,
@@ -250,11 +263,16 @@ def _read_model(
                 "correct id2label in config.json."
             )
         raise InputError(f"{about}: {key} has shape {found}, but config.json describes {expected}; copy the folder again.")
+    name_left_out(report["unexpected_keys"], auto_class is AutoModel, about)
     return model, list(report["missing_keys"])
 
 
-def _checked_class(auto_class: type, config: PreTrainedConfig, stored: int, about: str) -> type[PreTrainedModel]:
-    """Return the class of the model; refuse a configuration that describes much more than the files hold.
+def _checked_class(
+    auto_class: type, config: PreTrainedConfig, stored: int, about: str
+) -> tuple[type[PreTrainedModel], list[str]]:
+    """Return the class of the model, and the names of the weights that any file of it holds, with a head or without.
+
+    Refuse a configuration that describes much more than the files hold.
 
     Nothing is allocated for it: the model is laid out without memory.
     """
@@ -266,7 +284,8 @@ def _checked_class(auto_class: type, config: PreTrainedConfig, stored: int, abou
         raise InputError(
             f"{about}: config.json describes {described:,} weights, but the files hold {stored:,}; copy the folder again."
         )
-    return type(model)
+    names = [name for name, _ in model.named_parameters()]
+    return type(model), [name for name in names if name.startswith(f"{model.base_model_prefix}.")] or names
 
 
 def check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, about: str) -> None:
@@ -318,6 +337,10 @@ def load_tokenizer(name_or_path: str | Path, field: str, revision: str | None = 
     except InputError:
         raise
     except Exception as error:  # the Rust tokenizer raises a bare `Exception` for a damaged tokenizer.json
+        if Path(source).is_dir() and not any(file.name != "tokenizer_config.json" for file in found):
+            raise InputError(
+                f"{field}: {name_or_path} has no tokenizer files (tokenizer.json); save the tokenizer there."
+            ) from error
         raise explain(error, name_or_path, field, part="tokenizer") from error
     # Without tokenizer files transformers builds an empty tokenizer of the family from config.json alone.
     if len(tokenizer) <= len(tokenizer.all_special_ids):

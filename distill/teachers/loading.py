@@ -54,8 +54,8 @@ def load_teacher(
         own: Whether the user named it. A name that a file gave is no function, and gets no token.
 
     Raises:
-        InputError: See `TransformersTeacher`, `CallableTeacher` and `HttpTeacher`; or the number of labels does not fit, or a
-            file names a function.
+        InputError: See `TransformersTeacher`, `CallableTeacher` and `HttpTeacher`; or the number of labels does not fit, two
+            classes have one name, or a file names a function.
     """
     if not isinstance(spec, str):
         return CallableTeacher(spec, labels, asking.kind)
@@ -92,7 +92,12 @@ def load_teacher(
         teacher.labels = [str(label) for label in labels]
         if teacher.kind.of_words:
             teacher.kind = kind_of(GivenKind(teacher.kind.name), teacher.labels)
-            check_labels(teacher.labels, teacher.kind)
+        check_labels(teacher.labels, teacher.kind)
         if teacher.kind in (SINGLE, PAIR) and asking.kind.name != PAIR.name:
             teacher.kind = kind_of(asking.kind, teacher.labels)
+    elif len(set(teacher.labels)) < len(teacher.labels):
+        raise InputError(
+            f"{field}: the classes of {spec} are {teacher.labels}, of which some have one name; correct id2label in its "
+            "config.json, or give different names with --teacher_labels."
+        )
     return teacher

@@ -46,6 +46,8 @@ def change(folder: Path, **changes: Any) -> None:
         {"attn_implementation": "eager"},
         {"attn_implementation": None},
         {"transformers_weights": "../../elsewhere.safetensors"},
+        {"architectures": [None]},
+        {"architectures": "BertForSequenceClassification"},
     ],
 )
 def test_what_people_have(copy: Path, bert_folder: Path, changes: dict[str, Any]) -> None:
@@ -136,3 +138,38 @@ def test_tokenizer_with_millions_of_entries(copy: Path) -> None:
 def test_tokenizer_files_alone(copy: Path) -> None:
     (copy / "config.json").unlink()
     assert load_tokenizer(copy, "student_tokenizer")("boat")["input_ids"]
+
+
+def test_infinity_as_transformers_writes_it(copy: Path) -> None:
+    infinite = {"__float__": "Infinity"}
+    change(copy, limit=infinite, limits=[0.0, infinite, {"low": {"__float__": "-Infinity"}}])
+    config = load_config(copy, "teacher")
+    assert (config.limit, config.limits) == (float("inf"), [0.0, float("inf"), {"low": -float("inf")}])
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"load_in_4bit": True}, r"quantised \(bitsandbytes\)"),
+        ({"quant_method": None}, "has no quant_method"),
+    ],
+)
+def test_a_quantiser_that_is_half_named(copy: Path, said: dict, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    change(copy, quantization_config=said)
+    with pytest.raises(InputError, match=message):
+        load_config(copy, "teacher")
+
+
+def test_an_error_of_several_lines_is_told_whole(copy: Path) -> None:
+    change(copy, pad_token_id="none")
+    with pytest.raises(InputError, match=r"cannot be loaded \(Validation error for field 'pad_token_id': .*expected int"):
+        load_config(copy, "teacher")
+
+
+def test_a_tokenizer_without_its_vocabulary(copy: Path) -> None:
+    (copy / "tokenizer.json").unlink()
+    settings = json.loads((copy / "tokenizer_config.json").read_text()) | {"tokenizer_class": "TokenizersBackend"}
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(InputError, match=r"has no tokenizer files \(tokenizer.json\)"):
+        load_tokenizer(copy, "teacher")

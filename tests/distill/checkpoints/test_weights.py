@@ -151,3 +151,65 @@ def test_gguf(tmp_path: Path) -> None:
     for name in (tmp_path, tmp_path / "model.gguf"):
         with pytest.raises(InputError, match="GGUF"):
             TransformersTeacher(str(name), "cpu")
+
+
+def save(folder: Path, weights: dict[str, torch.Tensor]) -> None:
+    save_file({name: weight.contiguous() for name, weight in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+
+
+def test_fewer_layers_than_the_file_holds_are_said(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings = json.loads((copy / "config.json").read_text()) | {"num_hidden_layers": 1}
+    (copy / "config.json").write_text(json.dumps(settings))
+    TransformersTeacher(copy, "cpu")
+    assert "no place for 32 weights of its files (bert.encoder.layer.1." in caplog.text
+
+
+def test_heads_of_another_task_are_not_worth_a_line(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    unused = {"cls.predictions.bias": torch.ones(2), "bert.embeddings.position_ids": torch.ones(2, dtype=torch.int64),
+              "vocab_transform.weight": torch.ones(2)}  # fmt: skip
+    save(copy, weights_of(copy) | unused)
+    TransformersTeacher(copy, "cpu")
+    assert "no place" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", [torch.int8, torch.uint8, torch.float8_e4m3fn])
+@pytest.mark.parametrize("pickled", [False, True])
+def test_codes_of_a_quantiser_that_nothing_names_are_refused(copy: Path, kind: torch.dtype, pickled: bool) -> None:
+    name = "bert.encoder.layer.0.output.dense.weight"
+    weights = weights_of(copy)
+    save(copy, weights | {name: weights[name].to(kind), f"{name}_scale": torch.ones(1)})
+    if pickled:
+        as_pickle(copy)
+    with pytest.raises(InputError, match=rf"its weights are quantised \({name} is .*no quantization_config"):
+        TransformersTeacher(copy, "cpu")
+
+
+@pytest.mark.parametrize("prefix", ["model.", "net.module."])
+def test_a_prefix_of_a_training_program_is_removed(copy: Path, bert_folder: Path, prefix: str) -> None:
+    weights = weights_of(copy)
+    save(copy, {prefix + name: weight for name, weight in weights.items()} | {"loss.weight": torch.ones(2)})
+    same_answers(copy, bert_folder)
+
+
+def test_one_foreign_prefix_of_two_is_named(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    weights = weights_of(copy)
+    save(copy, {("a." if "layer.0" in name else "b.") + name: weight for name, weight in weights.items()})
+    with pytest.raises(InputError, match="lacks trained weights"):
+        TransformersTeacher(copy, "cpu")
+    assert "no place for" in caplog.text and "a.bert.encoder.layer.0" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "tokenizer.json", "config.json"])
+def test_a_pointer_of_git_lfs_is_named(copy: Path, name: str) -> None:
+    if name == "pytorch_model.bin":
+        (copy / "model.safetensors").unlink()
+    (copy / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12345\n")
+    with pytest.raises(InputError, match=f"{name} stands for a file that Git LFS has not brought; run git lfs pull"):
+        TransformersTeacher(copy, "cpu")
+
+
+def test_a_text_in_the_place_of_a_pickle_file_holds_no_code(copy: Path) -> None:
+    (copy / "model.safetensors").unlink()
+    (copy / "pytorch_model.bin").write_text("<html>404</html>")
+    with pytest.raises(InputError, match="pytorch_model.bin is damaged or cut off"):
+        TransformersTeacher(copy, "cpu")

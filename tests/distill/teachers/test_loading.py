@@ -48,3 +48,15 @@ def test_what_was_meant_as_an_address_is_said(name: str, said: str) -> None:
     with pytest.raises(InputError, match=said) as failure:
         load_teacher(name)
     assert "hidden" not in str(failure.value)
+
+
+def test_two_classes_of_one_name_are_refused(bert_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(bert_folder, tmp_path / "twice")
+    settings = json.loads((folder / "config.json").read_text())
+    settings |= {"id2label": {"0": "a", "1": "a", "2": "b"}, "label2id": None}
+    (folder / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(InputError, match="correct id2label in its config.json, or give different names with --teacher_labels"):
+        load_teacher(str(folder), "cpu")
+    with pytest.raises(InputError, match="teacher_labels: .* expected two or more different names"):
+        load_teacher(str(folder), "cpu", ["x", "x", "z"])
+    assert load_teacher(str(folder), "cpu", ["x", "y", "z"]).labels == ["x", "y", "z"]
