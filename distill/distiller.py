@@ -31,7 +31,7 @@ from distill.common.seeding import random_generator, seeded
 from distill.config import DistillConfig
 from distill.embedded import padded_inputs, segment_types
 from distill.hidden import HiddenMatch
-from distill.kinds.tokens import answered
+from distill.kinds.rows import answers_in
 from distill.kinds.word_table import new_table
 from distill.masked_embeddings import MaskedEmbeddings
 from distill.optimizer import StudentOptimizer
@@ -322,8 +322,8 @@ class Distiller:
                 output = student.model(**inputs, output_hidden_states=self.hidden is not None)
             logits = output.logits if self.replay.embeddings else self.tokens.outputs_of(output.logits, rows)
             loss = student.kind.loss(logits, answers, config.student_temperature, config.student_hard_label_weight)
-            if processes.size > 1:
-                loss = loss * self._share(rows, batch)
+            if processes.size > 1:  # the part of this process in the mean over the texts of the batch, or their words
+                loss = loss * (answers_in(self.replay.logprobs[rows]) / max(1, answers_in(self.replay.logprobs[batch])))
             if self.hidden is not None:
                 share = float(self._lengths(rows).sum() / self._lengths(batch).sum())  # 1.0 alone; a mean over tokens
                 loss = loss + config.student_hidden_weight * share * self.hidden.loss(inputs, output.hidden_states)
@@ -332,13 +332,6 @@ class Distiller:
         # Embeddings bypass the student's word table, which then has no gradient. AdamW leaves a weight without gradient as it
         # is (no moments, no weight decay), so the student still reads real texts with the table that it began with.
         return self.optimizer.step(loss, self.updates_done, processes)
-
-    def _share(self, rows: Tensor, batch: Tensor) -> float:
-        """Return what the loss of the rows of this process is in that of the batch: a mean over texts, or over words."""
-        if not self.student.kind.of_words:
-            return len(rows) / len(batch)
-        mine, all_words = (int(answered(self.replay.logprobs[part]).sum()) for part in (rows, batch))
-        return mine / max(1, all_words)
 
     def _next_batch(self) -> Tensor:
         """Return the rows of the next batch, (B,); draw a new pool when the last one is used up."""

@@ -255,14 +255,14 @@ def _read_model(
             model.generation_config = GenerationConfig.from_pretrained(source, revision=revision or "main")
     if getattr(model, "generation_config", None) is not None:
         drop_foreign_tokens(model.generation_config, model.get_input_embeddings().weight.shape[0], about)
-    for key, found, expected in sorted(report["mismatched_keys"]):
-        found, expected = tuple(found), tuple(expected)
-        if auto_class in CLASSIFIERS and expected[:1] == (config.num_labels,) and found[1:] == expected[1:]:
+    for key, held, described in sorted(report["mismatched_keys"]):
+        shape, wanted_shape = tuple(held), tuple(described)
+        if auto_class in CLASSIFIERS and wanted_shape[:1] == (config.num_labels,) and shape[1:] == wanted_shape[1:]:
             raise InputError(
-                f"{about}: config.json says {config.num_labels} classes, but its head ({key}) has {found[0]} outputs; "
+                f"{about}: config.json says {config.num_labels} classes, but its head ({key}) has {shape[0]} outputs; "
                 "correct id2label in config.json."
             )
-        raise InputError(f"{about}: {key} has shape {found}, but config.json describes {expected}; copy the folder again.")
+        raise InputError(f"{about}: {key} has shape {shape}, but config.json describes {wanted_shape}; copy the folder again.")
     name_left_out(report["unexpected_keys"], auto_class is AutoModel, about)
     return model, list(report["missing_keys"])
 

@@ -163,34 +163,6 @@ class HubSettings:
 
 
 @dataclass
-class DatasetSettings(HubSettings):
-    """Where a dataset is written, and how long its texts may be."""
-
-    min_words: int = setting(1, "Fewest words of a kept row.", "Texts", low=0)
-    max_words: int = setting(0, "Most words of a kept row; 0: no limit.", "Texts", low=0)
-    to: str = setting(
-        "",
-        "Folder of the dataset.",
-        "Output",
-        aliases=("output_dir", "to"),
-        required="give --output_dir (or --to) with the folder of the dataset",
-        path=True,
-    )
-    shard_rows: int = setting(10_000, "Rows per Parquet file.", "Output", low=1)
-    jsonl: bool = setting(False, "Write data.jsonl as well.", "Output")
-    csv: bool = setting(False, "Write data.csv as well.", "Output")
-
-    def check_words(self) -> None:
-        """Check that `max_words` is not below `min_words`.
-
-        Raises:
-            InputError: It is.
-        """
-        if self.max_words and self.max_words < self.min_words:
-            raise InputError(f"max_words is {self.max_words}, expected at least min_words = {self.min_words}, or 0")
-
-
-@dataclass
 class ModelHubSettings(HubSettings):
     """The same for models, and what their cards say of their terms."""
 

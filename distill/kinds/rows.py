@@ -60,6 +60,11 @@ def none(columns: int, of_words: bool) -> Tensor:
     return torch.empty((0, 1, columns) if of_words else (0, columns))
 
 
+def answers_in(answers: Tensor) -> int:
+    """Return how many answers there are: N, or of words those of all texts."""
+    return len(answers) if answers.dim() < 3 else int((answers != 0).any(dim=-1).sum())
+
+
 def finite(answers: Tensor) -> Tensor:
     """Return which texts have a usable answer, (N,) bool."""
     return torch.isfinite(answers).flatten(1).all(dim=1)

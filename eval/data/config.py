@@ -1,4 +1,4 @@
-"""Settings that name labelled data, shared by every command that reports on it, and the names of its metrics.
+"""Settings of labelled data, shared by every command that reports on it, of datasets to write, and the names of metrics.
 
 Settings and task files name metrics. They are read before anything heavy is loaded, so that `--help` answers at once. The
 metrics themselves are in `eval.classifiers.metrics`; a test checks that both agree.
@@ -7,7 +7,7 @@ metrics themselves are in `eval.classifiers.metrics`; a test checks that both ag
 from dataclasses import dataclass
 
 from distill.common.errors import InputError
-from distill.common.settings import setting
+from distill.common.settings import HubSettings, setting
 
 HUB = "hub:"
 """Prefix of a metric that is fetched from the Hugging Face hub."""
@@ -91,3 +91,31 @@ class EvaluationDataSettings:
                 "out"
             )
         return (self.eval_text_pair_column or PAIR_COLUMN) if pairs else None
+
+
+@dataclass
+class DatasetSettings(HubSettings):
+    """Where a dataset is written, and how long its texts may be."""
+
+    min_words: int = setting(1, "Fewest words of a kept row.", "Texts", low=0)
+    max_words: int = setting(0, "Most words of a kept row; 0: no limit.", "Texts", low=0)
+    to: str = setting(
+        "",
+        "Folder of the dataset.",
+        "Output",
+        aliases=("output_dir", "to"),
+        required="give --output_dir (or --to) with the folder of the dataset",
+        path=True,
+    )
+    shard_rows: int = setting(10_000, "Rows per Parquet file.", "Output", low=1)
+    jsonl: bool = setting(False, "Write data.jsonl as well.", "Output")
+    csv: bool = setting(False, "Write data.csv as well.", "Output")
+
+    def check_words(self) -> None:
+        """Check that `max_words` is not below `min_words`.
+
+        Raises:
+            InputError: It is.
+        """
+        if self.max_words and self.max_words < self.min_words:
+            raise InputError(f"max_words is {self.max_words}, expected at least min_words = {self.min_words}, or 0")

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.common.settings import CommonSettings, DatasetSettings, check, setting
+from distill.common.settings import CommonSettings, check, setting
 from distill.kinds.names import AUTO, OF_PAIRS, given_by
 from distill.teachers.config import FoundTeacherSettings
 from distill.teachers.found import found_teacher, made_here
 from distill.teachers.names import teacher_name
+from eval.data.config import DatasetSettings
 from prompter.cluster.config import ENGINE_SETTINGS, EngineSettings
 from prompter.generation.config import TRANSFORMERS, VLLM, BackendSettings, WriterConfig, split_writer
 from prompter.runtime.parser import combined, fill

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.common.settings import CommonSettings, DatasetSettings, check, setting
+from distill.common.settings import CommonSettings, check, setting
 from distill.teachers.config import MoneySettings
 from distill.teachers.names import teacher_name
-from eval.data.config import PAIR_COLUMN_HELP
+from eval.data.config import PAIR_COLUMN_HELP, DatasetSettings
 from prompter.cluster.config import ENGINE_SETTINGS, EngineSettings, asked_here
 
 
