@@ -22,9 +22,13 @@ class RewardConfig:
         InputError: A weight is negative, or above `MOST_WEIGHT`.
     """
 
-    reward_confidence: float = setting(1.0, "Weight of the teacher's confidence in the target class.", REWARD, low=0, high=MOST_WEIGHT)
+    reward_confidence: float = setting(
+        1.0, "Weight of the teacher's confidence in the target class.", REWARD, low=0, high=MOST_WEIGHT
+    )
     reward_certainty: float = setting(0.5, "Weight of the teacher's certainty of any class.", REWARD, low=0, high=MOST_WEIGHT)
-    reward_disagreement: float = setting(0.3, "Weight of the disagreement of student and teacher.", REWARD, low=0, high=MOST_WEIGHT)
+    reward_disagreement: float = setting(
+        0.3, "Weight of the disagreement of student and teacher.", REWARD, low=0, high=MOST_WEIGHT
+    )
     reward_novelty: float = setting(1.0, "Weight of the topic's novelty.", REWARD, low=0, high=MOST_WEIGHT)
     novelty_ngram: int = setting(1, "Words per n-gram of the novelty term.", REWARD, low=1)
     novelty_window: int = setting(2048, "Recent topics that novelty compares with.", REWARD, low=2)
