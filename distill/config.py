@@ -1,7 +1,11 @@
 """Settings of the student's side of a run, whatever its texts come from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+from distill.common.errors import InputError
 from distill.common.settings import check, setting
 
 STUDENT = "Student"
@@ -82,3 +86,21 @@ class DistillConfig:
     def __post_init__(self) -> None:
         """Check ranges."""
         check(self)
+
+
+def check_same(folder: Path, stored: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of the student's training that was made with other settings.
+
+    Args:
+        folder: The checkpoint, for the message.
+        stored: What it holds: its settings under `config`, and others by name.
+        now: The same of this call.
+
+    Raises:
+        InputError: A setting differs.
+    """
+    here = {**now["config"], **{name: value for name, value in now.items() if name != "config"}}
+    there = {**stored["config"], **{name: stored[name] for name in now if name != "config"}}
+    differing = [f"{k} ({there.get(k)!r}, now {here.get(k)!r})" for k in here | there if here.get(k) != there.get(k)]
+    if differing:
+        raise InputError(f"{folder}: was made with other settings: {', '.join(differing)}; use the same ones.")

@@ -28,13 +28,13 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.precision import autocast
 from distill.common.seeding import random_generator, seeded
-from distill.config import DistillConfig
+from distill.config import DistillConfig, check_same
 from distill.embedded import padded_inputs, segment_types
 from distill.hidden import HiddenMatch
 from distill.kinds.rows import answers_in
 from distill.kinds.word_table import new_table
 from distill.masked_embeddings import MaskedEmbeddings
-from distill.optimizer import StudentOptimizer
+from distill.optimizer import StudentOptimizer, all_weights, set_weights
 from distill.processes.group import ALONE, Processes
 from distill.replay import Replay, pool_batches
 from distill.student import Student
@@ -94,7 +94,7 @@ class Distiller:
         self.optimizer = StudentOptimizer(self._parameters(), self.config)
         self.tokens = self._new_tokens()
         self.pools_drawn = 0
-        self.pool = torch.empty(0, config.student_batch_size, dtype=torch.int64)  # batches still to visit
+        self.pool = self._no_batches()  # batches still to visit
 
     def learn_masked(self, make: Callable[[Student], MaskedEmbeddings]) -> None:
         """Add the masked-embedding loss to the student's objective, before the first update and before `load`.
@@ -171,6 +171,10 @@ class Distiller:
         remaining = self.config.student_updates - self.updates_done
         return self.update(remaining, progress) if remaining > 0 else None
 
+    def forget(self, rows: Tensor) -> None:
+        """Drop rows of the replay. The updates to come read the others alone."""
+        self._hold(self.replay.without(rows), self._no_batches())
+
     def restart(self, student: Student) -> None:
         """Start again with an untrained student, on the texts held.
 
@@ -186,7 +190,7 @@ class Distiller:
         self.optimizer = StudentOptimizer(self._parameters(), self.config)
         self.updates_done = 0
         self.pools_drawn = 0
-        self.pool = torch.empty(0, self.config.student_batch_size, dtype=torch.int64)
+        self.pool = self._no_batches()
 
     def run(
         self,
@@ -260,22 +264,14 @@ class Distiller:
         Raises:
             InputError: The folder cannot be written.
         """
-        state = {
-            "config": asdict(self.config),
-            "planned_queries": self.planned_queries,
-            "seed": self.seed,
-            "student": self.student.spec,
-            "seen": self.seen,
-            "updates_done": self.updates_done,
-            "pools_drawn": self.pools_drawn,
-        }
+        counters = {"seen": self.seen, "updates_done": self.updates_done, "pools_drawn": self.pools_drawn}
         weights = {name: weight.detach().cpu().clone() for name, weight in self._weights().items()}
         with replace_folder(folder, marker="distiller.json") as temporary:
             save_file(weights, temporary / "student.safetensors")
             save_file({"pool": self.pool.contiguous()}, temporary / "pool.safetensors")
             torch.save(self.optimizer.state_dict(), temporary / "optimizer.pt")
             self.replay.save(temporary / "replay")
-            write_json(temporary / "distiller.json", state)
+            write_json(temporary / "distiller.json", self._settings() | counters)
 
     def load(self, folder: str | Path) -> None:
         """Continue from what `save` wrote, in a loop made with the same arguments.
@@ -286,7 +282,7 @@ class Distiller:
         folder = Path(folder)
         state = read_json(folder / "distiller.json")
         try:
-            self._check_same(folder, state)
+            check_same(folder, state, self._settings())
             seen, done, drawn = state["seen"], state["updates_done"], state["pools_drawn"]
             weights = load_file(folder / "student.safetensors")
             pool = load_file(folder / "pool.safetensors")["pool"]
@@ -296,7 +292,7 @@ class Distiller:
             if ("masked" in self._terms()) != any(name.startswith("masked.") for name in weights):
                 raise InputError(f"{folder}: was made with another loss (masked embeddings); use the same settings.")
             # The loop stays as it was until every file has been read.
-            self._set_weights(weights)
+            set_weights(self.student.model, self._terms(), weights)
             self.optimizer.load_state_dict(moments)
         except InputError:
             raise
@@ -304,9 +300,14 @@ class Distiller:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise InputError(f"{folder}: the checkpoint is damaged ({reason}); use an earlier one.") from error
         self.seen, self.updates_done, self.pools_drawn = seen, done, drawn
-        self.pool, self.replay = pool, replay
-        self.tokens = self._new_tokens()
+        self._hold(replay, pool)
+
+    def _hold(self, replay: Replay, pool: Tensor) -> None:
+        self.replay, self.pool, self.tokens = replay, pool, self._new_tokens()
         self._tokenise(torch.arange(len(replay)))
+
+    def _no_batches(self) -> Tensor:
+        return torch.empty(0, self.config.student_batch_size, dtype=torch.int64)
 
     def _update(self) -> Tensor:
         """Make one update and return its loss, detached."""
@@ -381,22 +382,9 @@ class Distiller:
         return {name: term for name, term in (("hidden", self.hidden), ("masked", self.masked)) if term is not None}
 
     def _weights(self) -> dict[str, Tensor]:
-        weights = dict(self.student.model.state_dict())
-        for name, term in self._terms().items():
-            weights |= {f"{name}.{key}": weight for key, weight in term.state_dict().items()}
-        return weights
+        return all_weights(self.student.model, self._terms())
 
-    def _set_weights(self, weights: dict[str, Tensor]) -> None:
-        rest = dict(weights)
-        for name, term in self._terms().items():
-            own = [key for key in rest if key.startswith(f"{name}.")]
-            term.load_state_dict({key.removeprefix(f"{name}."): rest.pop(key) for key in own})
-        self.student.model.load_state_dict(rest)
-
-    def _check_same(self, folder: Path, state: dict[str, Any]) -> None:
-        now = {**asdict(self.config), "planned_queries": self.planned_queries, "seed": self.seed,
-               "student": self.student.spec}  # fmt: skip
-        then = {**state["config"], **{name: state[name] for name in ("planned_queries", "seed", "student")}}
-        differing = [f"{k} ({then.get(k)!r}, now {now.get(k)!r})" for k in now | then if now.get(k) != then.get(k)]
-        if differing:
-            raise InputError(f"{folder}: was made with other settings: {', '.join(differing)}; use the same ones.")
+    def _settings(self) -> dict[str, Any]:
+        """Return what a loop must be made with to go on from a checkpoint of this one."""
+        return {"config": asdict(self.config), "planned_queries": self.planned_queries, "seed": self.seed,
+                "student": self.student.spec}  # fmt: skip

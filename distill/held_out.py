@@ -1,7 +1,8 @@
 """Held-out texts: no student trains on them; they measure and select students without any real data.
 
 The hash of a text alone decides whether it is held out. So a text that comes again, in another batch or from another source,
-falls on the same side, and a run that resumes or mixes its sources in another way holds out the same texts.
+falls on the same side, and a run that resumes or mixes its sources in another way holds out the same texts. Of few texts, none
+may be held out so; then those whose hashes come first can be, once all texts are there, see `HeldOut.fill`.
 
 For embeddings, the topic of the sample decides. Two stages of one sample are so similar that a student must not train on one
 and be measured on the other.
@@ -24,6 +25,7 @@ from distill.common.files import replace_folder, write_text
 from distill.embedded import embedded_outputs, stored_rows
 from distill.kinds.kind import Kind
 from distill.kinds.rows import below, widened
+from distill.replay import Replay
 from distill.student import Student
 
 
@@ -34,8 +36,12 @@ def is_held_out(text: str, text_pair: str | None, share: float) -> bool:
         >>> sum(is_held_out(f"text {i}", None, 0.1) for i in range(10_000))
         979
     """
-    digest = hashlib.sha256(json.dumps([text, text_pair]).encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
+    return _place(text, text_pair) < share * 2**64
+
+
+def _place(text: str, text_pair: str | None) -> int:
+    """Return a number in [0, 2**64) that a text alone decides: the order in which texts are held out as the share grows."""
+    return int.from_bytes(hashlib.sha256(json.dumps([text, text_pair]).encode()).digest()[:8], "big")
 
 
 def cohen_kappa(same: int, teacher: Sequence[int], student: Sequence[int]) -> float:
@@ -135,6 +141,35 @@ class HeldOut:
             self.text_pairs += [pairs[index] for index in kept]
             self._predictions.append(batch.teacher_logits[kept])
         return batch.select(~torch.tensor(held, dtype=torch.bool))
+
+    def fill(self, replay: Replay) -> Tensor:
+        """Hold out rows of a replay where chance has held out none: those that a larger share would hold out first.
+
+        Of embeddings, all stages of a sample go together. At least one text or sample stays in the replay.
+
+        Args:
+            replay: What the students are to learn from, once all of it is there.
+
+        Returns:
+            (n,) int64 rows that are held out now, so that no student may learn from them; none where some text is held out
+            already, where the share is 0, or where there are not two texts or samples.
+        """
+        groups: dict[tuple[str, str | None], list[int]] = {}
+        for row in range(0 if len(self) or not self.share else len(replay)):
+            deciding = (replay.embeddings and replay.topics[row]) or replay.texts[row]
+            groups.setdefault((deciding, replay.text_pairs[row]), []).append(row)
+        count = min(max(1, round(self.share * len(groups))), len(groups) - 1)
+        first = sorted(groups, key=lambda key: _place(*key))[: max(0, count)]
+        rows = torch.tensor([row for key in first for row in groups[key]], dtype=torch.int64)
+        if not first:
+            return rows
+        self.texts, self.text_pairs = [replay.texts[i] for i in rows.tolist()], [replay.text_pairs[i] for i in rows.tolist()]
+        self._predictions, self.samples = [replay.logprobs[rows]], len(first)
+        if replay.embeddings:
+            self.embeddings = [replay.embeddings[i] for i in rows.tolist()]
+        else:
+            self._known = set(zip(self.texts, self.text_pairs, strict=True))
+        return rows
 
     def predictions(self, student: Student) -> Tensor:
         """Return a student's (N, C) float32 answers to the held-out texts, or embeddings."""

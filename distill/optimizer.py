@@ -1,6 +1,6 @@
 """The student's optimizer: AdamW, clipped gradients, and a learning rate that warms up and then falls."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -66,3 +66,24 @@ class StudentOptimizer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         self.adamw.load_state_dict(state)
+
+
+def all_weights(model: nn.Module, terms: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+    """Return the weights that are trained together: of a model, and of terms of its loss under their prefixes."""
+    weights = dict(model.state_dict())
+    for name, term in terms.items():
+        weights |= {f"{name}.{key}": weight for key, weight in term.state_dict().items()}
+    return weights
+
+
+def set_weights(model: nn.Module, terms: Mapping[str, nn.Module], weights: Mapping[str, Tensor]) -> None:
+    """Give a model and the terms of its loss what `all_weights` returned.
+
+    Raises:
+        RuntimeError: The weights are of another model or other terms.
+    """
+    rest = dict(weights)
+    for name, term in terms.items():
+        own = [key for key in rest if key.startswith(f"{name}.")]
+        term.load_state_dict({key.removeprefix(f"{name}."): rest.pop(key) for key in own})
+    model.load_state_dict(rest)

@@ -128,6 +128,19 @@ class Replay:
         self.inserted[rows] = update
         return rows
 
+    def without(self, rows: Tensor) -> "Replay":
+        """Return a replay that lacks some rows, with the others from the oldest to the newest."""
+        left = Replay(self.capacity, self.seed, self.source_weights, self.kind)
+        oldest = self.next_row % max(1, len(self))
+        dropped = set(rows.tolist())
+        kept = [row for row in [*range(oldest, len(self)), *range(oldest)] if row not in dropped]
+        for row in kept:
+            embedding = self.embeddings[row] if self.embeddings else None
+            left._place((self.texts[row], self.text_pairs[row]), self.topics[row], self.sources[row], embedding)
+        left.logprobs, left.classes = self.logprobs[kept], self.classes[kept]
+        left.targets, left.inserted = self.targets[kept], self.inserted[kept]
+        return left
+
     def sample(self, count: int, counter: int, selection: str = "uniform") -> Tensor:
         """Draw rows.
 

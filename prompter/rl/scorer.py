@@ -210,8 +210,8 @@ def _checked_weights(weights: Sequence[float] | None, names: list[str]) -> dict[
     for name, weight in zip(names, given, strict=True):
         if not abs(weight) <= MOST_WEIGHT:  # so that NaN is refused, too
             raise InputError(
-                f"reward_weights: the weight of '{name}' is {weight}, expected a number from {-MOST_WEIGHT:g} to "
-                f"{MOST_WEIGHT:g}"
+                f"reward_weights: the weight of '{name}' is {weight}, "
+                f"expected a number from {-MOST_WEIGHT:g} to {MOST_WEIGHT:g}"
             )
     return dict(zip(names, given, strict=True))
 

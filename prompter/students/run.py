@@ -11,19 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.common.files import read_json
+from distill.common.files import read_json, replace_folder, write_json, write_text
 from distill.config import DistillConfig
+from distill.methods.t3 import TextToText
 from distill.teachers.names import teacher_name
 from prompter.deploying.export import export_new
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_console, open_run
 from prompter.runtime.run_folder import default_values, differences
+from prompter.runtime.samples import PER_BATCH
 from prompter.saved.hub import upload_model
 from prompter.saved.past import past_of
+from prompter.saved.rewriter import REWRITER_FOLDER
+from prompter.saved.student_card import write_student_card
 from prompter.saved.terms import set_terms
 from prompter.students.config import NOT_COMPARED, StudentsConfig
 from prompter.students.inputs import load_inputs, total_texts
-from prompter.students.work import SUMMARY_FILE, Distillation
+from prompter.students.work import LOG, SAMPLES, SUMMARY_FILE, TRACKERS, Distillation
 
 
 def distill(config: StudentsConfig, training: DistillConfig, method: Any = None) -> dict[str, Any] | None:
@@ -67,10 +71,30 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
         for figures in summary["students"].values():
             if past := past_of(figures["spec"]):
                 figures["went_on_from"] = past
-        work.write(target, summary)
+        _write(work, target, summary)
     shutil.rmtree(work_folder, ignore_errors=True)  # the students are complete, whatever comes of the rest
     with open_console(config.quiet, target) as console:
         return _finish(config, target, summary, work.held_out.texts, console)
+
+
+def _write(work: Distillation, target: Path, summary: dict[str, Any]) -> None:
+    """Write the folder of the students in one step."""
+    config, log = work.config, work.folder
+    samples = log.read(SAMPLES)[-PER_BATCH:]
+    with replace_folder(target, marker=SUMMARY_FILE) as temporary:
+        for name, student in work.inputs.students.items():
+            path = temporary if len(work.inputs.students) == 1 else temporary / name
+            student.save(path)
+            write_student_card(path, name, summary, samples)
+        if isinstance(work.synthesizer, TextToText):
+            names = {"teacher": work.teacher_name, "corpus": str(config.corpus)}
+            work.synthesizer.save_rewriter(temporary / REWRITER_FOLDER, work.method.rewriter, **names)
+        write_text(temporary / f"{LOG}.jsonl", (log.path / f"{LOG}.jsonl").read_text(encoding="utf-8"))
+        if work.synthesizer:
+            shutil.copy(log.path / f"{SAMPLES}.jsonl", temporary)
+        if config.report_to and (trackers := log.path / TRACKERS).exists():
+            shutil.copytree(trackers, temporary / TRACKERS)
+        write_json(temporary / SUMMARY_FILE, summary)
 
 
 def _finish(

@@ -10,7 +10,6 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Container, Iterator
-from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
@@ -18,13 +17,12 @@ from torch import Tensor
 
 from distill.batch import SyntheticBatch
 from distill.common.errors import InputError, WorthlessError
-from distill.common.files import read_json, replace_folder, write_json, write_text
+from distill.common.files import read_json, write_json
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.held_out import HeldOut
 from distill.kinds.found import written
 from distill.methods.synthesizer import Synthesizer
-from distill.methods.t3 import TextToText
 from distill.teachers.names import teacher_name
 from eval.classifiers import agreement, health
 from eval.classifiers.scoring import answer, score_predictions, size_and_speed
@@ -32,11 +30,9 @@ from prompter.deploying.calibrating import calibrate_new
 from prompter.runtime.console import Console
 from prompter.runtime.interrupt import StopRequest
 from prompter.runtime.run_folder import RunFolder
-from prompter.runtime.samples import PER_BATCH, sample_rows
+from prompter.runtime.samples import sample_rows
 from prompter.runtime.trackers import Trackers
 from prompter.runtime.versions import library_versions
-from prompter.saved.rewriter import REWRITER_FOLDER
-from prompter.saved.student_card import write_student_card
 from prompter.students.config import StudentsConfig
 from prompter.students.inputs import Inputs
 from prompter.students.judging import agreement_of_student
@@ -148,6 +144,7 @@ class Distillation:
     def _rows(self) -> Iterator[dict[str, Any]]:
         """Do all steps of the work. Yield a row of the log after each step, when everything can be saved."""
         yield from self._gather()
+        self._hold_some_out()
         self._restart()
         for name, distiller in self.distillers.items():
             yield from self._train(name, distiller)
@@ -243,6 +240,23 @@ class Distillation:
         if shown:
             self.console.samples(rows, f"after {self.queries} queries")
 
+    def _hold_some_out(self) -> None:
+        """Hold some texts out where chance held out none, if they are to select a state.
+
+        Raises:
+            InputError: There are not two texts, so nothing can be learnt from one and measured on another.
+        """
+        if len(self.held_out) or self.config.select != "best-agreement":
+            return
+        first, *_ = self.distillers.values()
+        rows = self.held_out.fill(first.replay)
+        if len(rows):
+            for distiller in self.distillers.values():
+                distiller.forget(rows)
+            self.console.say(f"held_out: chance held out none of {self.texts} texts, so {len(rows)} were taken for it.")
+        elif len(first.replay):
+            raise InputError("held_out: all texts are the same, or stages of one sample: give more texts, or a larger budget")
+
     def _restart(self) -> None:
         """Replace the student that trained with a method by a fresh one, if `student_restart` asks for it."""
         if not (self.synthesizer and self.training.student_restart) or self.restarted:
@@ -257,8 +271,6 @@ class Distillation:
         distiller = self.distillers[name]
         metrics = self.held_out.measure(distiller.student)
         if not metrics:
-            if self.config.select == "best-agreement":
-                raise InputError(f"held_out is {self.config.held_out}, but none of {self.texts} texts was held out: raise it")
             self.best[name] = {"update": distiller.updates_done}
             return {}
         best = self.best[name]
@@ -376,24 +388,6 @@ class Distillation:
         """Return the number of states of a student among which the held-out texts chose."""
         measured = sum(row.get("student") == name and "agreement" in row for row in self.folder.read(LOG))
         return measured if self.config.select == "best-agreement" else 1
-
-    def write(self, target: Path, summary: dict[str, Any]) -> None:
-        """Write the folder of the students in one step."""
-        samples = self.folder.read(SAMPLES)[-PER_BATCH:]
-        with replace_folder(target, marker=SUMMARY_FILE) as temporary:
-            for name, student in self.inputs.students.items():
-                path = temporary if len(self.inputs.students) == 1 else temporary / name
-                student.save(path)
-                write_student_card(path, name, summary, samples)
-            if isinstance(self.synthesizer, TextToText):
-                names = {"teacher": self.teacher_name, "corpus": str(self.config.corpus)}
-                self.synthesizer.save_rewriter(temporary / REWRITER_FOLDER, self.method.rewriter, **names)
-            write_text(temporary / f"{LOG}.jsonl", (self.folder.path / f"{LOG}.jsonl").read_text(encoding="utf-8"))
-            if self.synthesizer:
-                shutil.copy(self.folder.path / f"{SAMPLES}.jsonl", temporary)
-            if self.config.report_to and (trackers := self.folder.path / TRACKERS).exists():
-                shutil.copytree(trackers, temporary / TRACKERS)
-            write_json(temporary / SUMMARY_FILE, summary)
 
 
 def _shown(metrics: dict[str, float]) -> str:

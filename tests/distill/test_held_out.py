@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
 from distill.held_out import HeldOut, is_held_out
+from distill.replay import Replay
 from distill.student import Student, load_student
 from tests.distill.tiny import LABELS, embedded_batch, make_tokenizer, random_batch, random_texts
 
@@ -134,3 +135,37 @@ def test_embeddings_are_held_out_by_their_opening_and_measured_as_embeddings(tmp
     assert all(torch.equal(a, b) for a, b in zip(held.embeddings, other.embeddings, strict=True))
     other.take(embedded_batch(60, 1, width=16))
     assert len(other.embeddings) == len(other) > len(held)
+
+
+def test_few_texts_of_which_none_is_held_out_give_some_up() -> None:
+    texts = [text for text in random_texts(60, 0) if not is_held_out(text, None, 0.2)][:20]
+    replay, held = Replay(100, seed=0), HeldOut(0.2)
+    replay.add(held.take(batch_of(texts)), 0)
+    assert not len(held)
+    rows = held.fill(replay)
+    assert len(rows) == len(held) == held.samples == 4
+    larger = HeldOut(0.5)
+    larger.take(batch_of(texts))
+    assert set(held.texts) <= set(larger.texts)  # what a larger share would hold out first
+    assert torch.equal(held.logprobs, replay.logprobs[rows]) and (held.texts[0], None) in held
+    left = replay.without(rows)
+    assert set(left.texts) == set(texts) - set(held.texts)
+    assert not len(held.fill(left))  # enough is held out now
+
+
+def test_all_stages_of_a_sample_are_given_up_together() -> None:
+    batch = embedded_batch(12, 0)
+    batch = replace(batch, topics=[f"sample {i % 4}" for i in range(12)])
+    replay, held = Replay(100, seed=0), HeldOut(0.001)
+    replay.add(held.take(batch), 0)
+    rows = held.fill(replay)
+    assert (len(rows), held.samples) == (3, 1)
+    assert len({replay.topics[row] for row in rows.tolist()}) == 1
+    assert [len(e) for e in held.embeddings] == [int(batch.lengths[row]) for row in rows.tolist()]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(("share", "texts"), [(0.0, 20), (0.01, 1), (0.9, 0)])
+def test_nothing_is_given_up_where_nothing_would_be_left(share: float, texts: int) -> None:
+    replay, held = Replay(100, seed=0), HeldOut(share)
+    replay.add(batch_of(random_texts(texts, 3)), 0)
+    assert not len(held.fill(replay)) and not len(held)

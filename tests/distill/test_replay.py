@@ -217,3 +217,24 @@ def test_a_replay_of_texts_has_no_file_of_embeddings(tmp_path: Path) -> None:
     replay.add(random_batch(3, 0), 0)
     replay.save(tmp_path / "r")
     assert sorted(file.name for file in (tmp_path / "r").iterdir()) == ["answers.safetensors", "replay.json", "texts.jsonl"]
+
+
+def test_without_keeps_the_other_rows_from_the_oldest_to_the_newest() -> None:
+    replay = Replay(5, seed=0)
+    for update in range(8):
+        replay.add(batch_of([(update, True)]), update)
+    dropped = torch.tensor([replay.texts.index("t4"), replay.texts.index("t6")])
+    left = replay.without(dropped)
+    assert left.texts == ["t3", "t5", "t7"] and left.inserted.tolist() == [3, 5, 7]
+    assert left.logprobs[:, 0].tolist() == [3.0, 5.0, 7.0] and ("t4", None) not in left
+    left.add(batch_of([(4, True), (8, True), (9, True)]), 9)
+    assert sorted(left.texts) == ["t4", "t5", "t7", "t8", "t9"]  # t3 was the oldest
+    assert left.classes.tolist() == [0] * 5
+
+
+def test_without_knows_embeddings() -> None:
+    replay, batch = Replay(50, seed=0), embedded_batch(6, 0)
+    replay.add(batch, 0)
+    left = replay.without(torch.tensor([0, 2]))
+    assert left.topics == [batch.topics[i] for i in (1, 3, 4, 5)]
+    assert torch.equal(left.embeddings[0], replay.embeddings[1]) and len(left.embeddings) == 4

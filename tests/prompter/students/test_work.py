@@ -163,3 +163,23 @@ def test_no_text_is_forgotten_however_the_held_out_share_falls(
         assert run("--from", exported, "--student", STUDENT, "--to", to, "--held_out", share, "--select", "last") == 0
     distinct = len({text for i, text in enumerate(texts(600)) if i % 10})
     assert held == [distinct, distinct]
+
+
+def test_few_texts_of_which_chance_holds_out_none_still_select_a_state(
+    teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = tmp_path / "few.txt"
+    few.write_text("".join(f"{text}\n" for text in texts(40) if not is_held_out(text, None, 0.05))[:400].rsplit("\n", 1)[0])
+    call = ["--from", few, "--teacher", teacher_folder, "--student", STUDENT, "--save_seconds", 0]
+    assert run(*call, "--to", tmp_path / "whole") in (0, 3)  # too few texts to learn much
+    summary = json.loads((tmp_path / "whole" / "summary.json").read_text())
+    assert summary["held_out_texts"] == 1 and summary["texts"] > 5
+    for kill in (1, 1, 2):
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+            kill_at(kill, patch)
+            run(*call, "--to", tmp_path / "killed", "--resume")
+    assert run(*call, "--to", tmp_path / "killed", "--resume") in (0, 3)
+    assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+    one = tmp_path / "one.txt"
+    one.write_text("good w1 w2\ngood w1 w2\n")
+    assert run("--from", one, "--teacher", teacher_folder, "--student", STUDENT, "--to", tmp_path / "one") == 2
