@@ -145,39 +145,38 @@ def settle_texts(sources: list[Source], kind: Kind, certain: bool) -> Kind:
 
 
 def check_shares(config: StudentsConfig, sources: list[Source]) -> None:
-    """Refuse, before a query is spent, texts that are all held out, or none of which is although one has to be.
+    """Refuse, before a query is spent, texts that are all held out, and a single text where one has to select the state.
 
     Raises:
         InputError: So it is. A source that writes its texts, or a method that makes them, is not looked at.
     """
     if not sources or any(source.rows is None for source in sources):
         return
-    rows, sides = 0, set()
+    rows, held, kept = 0, False, set()
     for source in sources:
-        held = _held_out(source, config.held_out)
-        for side in held if source.answered or not config.budget else itertools.islice(held, config.budget):
+        texts = _texts_of(source)
+        for text, pair in texts if source.answered or not config.budget else itertools.islice(texts, config.budget):
             rows += 1
-            sides.add(side)
-            if len(sides) == 2 or (not side and config.select == "last"):
-                return  # there is something to learn from, and to select by
-    if rows and sides == {True}:
+            if is_held_out(text, pair, config.held_out):
+                held = True
+            else:
+                kept.add((text, pair))
+            if kept and (held or len(kept) > 1 or config.select == "last"):
+                return  # something to learn from, and something to select by: held out, or to be held out
+    if rows and not kept:
         raise InputError(f"from: all of {rows:,} texts are held out, so none is left to learn from: give more texts")
-    if rows and config.select == "best-agreement":
-        raise InputError(
-            f"held_out is {config.held_out}, but none of {rows:,} texts is held out: give more texts, raise it, or give "
-            "--select last"
-        )
+    if rows:
+        raise InputError("from: one text cannot both teach a student and select its state: give more, or --select last")
 
 
-def _held_out(source: Source, share: float) -> Iterator[bool]:
-    """Yield for each text of a source whether it is held out."""
+def _texts_of(source: Source) -> Iterator[tuple[str, str | None]]:
+    """Yield the texts of a source with their second texts."""
     for number in itertools.count():
         portion = source.portion(number)
         if portion is None:
             return
         pairs: Sequence[str | None] = portion.text_pairs or [None] * len(portion.texts)
-        for text, pair in zip(portion.texts, pairs, strict=True):
-            yield is_held_out(text, pair, share)
+        yield from zip(portion.texts, pairs, strict=True)
 
 
 def _tokenizer_of(found: FoundTeacher, config: StudentsConfig) -> str | None:

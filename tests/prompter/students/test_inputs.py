@@ -65,7 +65,8 @@ def test_a_dataset_of_a_black_box_asks_for_a_tokenizer(
 
 
 @pytest.mark.parametrize(
-    ("held_out", "said"), [(0.999, "all of 1 texts are held out"), (0.001, "none of 1 texts is held out")]
+    ("held_out", "said"),
+    [(0.999, "all of 1 texts are held out"), (0.001, "one text cannot both teach a student and select its state")],
 )
 def test_texts_that_cannot_be_split_are_refused_before_a_query(
     held_out: float, said: str, teacher_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
