@@ -1,7 +1,8 @@
 """The classes of a teacher of pairs in words: how the second text of a class relates to the first one.
 
 A class of pairs is no subject that a text can be about. So its words end the sentence "a second text that ...". For names of
-classes that many classifiers share, and for the steps of a number, they are here; the user's `label_descriptions` win. All of this is ours.
+classes that many classifiers share, and for the steps of a number, they are here; the user's `label_descriptions` win. All of
+this is ours.
 """
 
 import json
