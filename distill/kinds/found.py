@@ -31,7 +31,7 @@ def kind_of_model(config: Any, given: GivenKind, about: str) -> Kind:
 
     Args:
         config: Its configuration.
-        given: What the user says.
+        given: What the user says; its `tags` replace the names of a tagger's outputs where they are as many.
         about: Setting and name of the model, for messages.
 
     Raises:
@@ -43,11 +43,13 @@ def kind_of_model(config: Any, given: GivenKind, about: str) -> Kind:
             f"{about} gives {config.num_labels} numbers for a text (problem_type {config.problem_type}); expected a regressor "
             "of one. For several, give a function that returns one of them."
         )
-    if said == Tokens.name and (fault := fault_of_tags(labels)):
-        raise InputError(
-            f"{about}: its tags are {', '.join(labels[:20])}, but {fault}; expected the IOB format: name them so in "
-            "id2label of its config.json."
-        )
+    if said == Tokens.name:
+        labels = list(given.tags) if len(given.tags) == len(labels) else labels
+        if fault := fault_of_tags(labels):
+            raise InputError(
+                f"{about}: its tags are {', '.join(labels[:20])}, but {fault}; expected the IOB format (O, B-TYPE, I-TYPE): "
+                f"name all {len(labels)} so, in this order, with --teacher_labels, or in id2label of its config.json."
+            )
     if given.name == AUTO:
         stored = _stored(config)
         return _kind(said, stored if stored and (given.low, given.high) == (0.0, 1.0) else given, labels)

@@ -27,7 +27,7 @@ class GivenKind:
         name: One of `KINDS`, or `AUTO`.
         low: Lower end of the range of a score.
         high: Upper end.
-        tags: The tags of words, where files say them.
+        tags: The tags of words, where files or the user say them.
     """
 
     name: str = AUTO
@@ -83,11 +83,13 @@ OUTSIDE = "O"
 def fault_of_tags(labels: Sequence[str]) -> str:
     """Return what is wrong with the names of tags, or "".
 
+    A type may have an I- and no B-, as older formats have it: an I- that continues nothing begins an entity.
+
     Examples:
         >>> fault_of_tags(["O", "B-person", "I-person"])
         ''
-        >>> fault_of_tags(["O", "B-person", "I-place"])
-        'I-place has no B-place'
+        >>> fault_of_tags(["O", "B-person", "place"])
+        'place is neither O nor B-TYPE nor I-TYPE'
         >>> fault_of_tags(["O"])
         'there is no type of entity'
     """
@@ -98,6 +100,4 @@ def fault_of_tags(labels: Sequence[str]) -> str:
     for label in labels:
         if label != OUTSIDE and (label[:2] not in ("B-", "I-") or len(label) < 3):
             return f"{label} is neither {OUTSIDE} nor B-TYPE nor I-TYPE"
-        if label.startswith("I-") and f"B-{label[2:]}" not in labels:
-            return f"{label} has no B-{label[2:]}"
     return "" if len(labels) > 1 else "there is no type of entity"

@@ -70,11 +70,12 @@ def load_teacher(
     if (fault := fault_of_address(spec)) and not Path(spec).exists():
         raise InputError(f"{field}: '{spec.partition('?')[0]}' {fault}.")
     teacher: TransformersTeacher | ExportedClassifier
+    given = replace(asking.kind, tags=tuple(map(str, labels or ())))
     if find_program(spec):
-        teacher = ExportedClassifier(spec, field, max_length, asking.kind)
+        teacher = ExportedClassifier(spec, field, max_length, given)
     else:
         zero_shot = labels is not None and asking.kind.name in (AUTO, SINGLE.name)
-        given = replace(asking.kind, name=AUTO) if zero_shot else asking.kind  # a model of entailment reads pairs
+        given = replace(given, name=AUTO) if zero_shot else given  # a model of entailment reads pairs
         teacher = TransformersTeacher(spec, device, max_length=max_length, field=field, given=given)
         if labels is not None and is_zero_shot(teacher.labels, labels):
             return ZeroShotTeacher(teacher, labels, asking.hypothesis)

@@ -302,9 +302,13 @@ def describe(data: "EvaluationData", task: Task) -> dict[str, Any]:
         mean = sum(data.labels) / len(data)
         return {"rows": len(data), "lowest": min(data.labels), "mean": mean, "highest": max(data.labels)}
     if task.kind == "tokens":
-        tags = [tag for row in data.labels for tag in row]
-        entities = {name[2:]: tags.count(tag) for tag, name in enumerate(task.labels) if name.startswith("B-")}
-        return {"rows": len(data), "words": len(tags), "entities": entities}
+        rows = [[task.labels[tag] for tag in row] for row in data.labels]
+        entities = dict.fromkeys((name[2:] for name in task.labels if name != OUTSIDE), 0)
+        for row in rows:
+            for before, name in zip([OUTSIDE, *row], row, strict=False):
+                if name.startswith("B-") or before[2:] != name[2:] != "":  # an I- that continues nothing begins an entity
+                    entities[name[2:]] += 1
+        return {"rows": len(data), "words": sum(map(len, rows)), "entities": entities}
     if task.kind == "multi_label":
         counts = [sum(column) for column in zip(*data.labels, strict=True)]
     else:

@@ -84,8 +84,8 @@ def _of_entities(
             return None, f"the entity {name[:40]!r} with {str(said)[:100]}, which are no numbers"
         inside = first_within(words, [(start, end)])
         covered = [number for number, place in enumerate(inside) if place == 0 and number not in taken]
-        tags = [name] if name in labels else [f"B-{name}", f"I-{name}" if f"I-{name}" in labels else f"B-{name}"]
-        if tags[0] not in labels:
+        tags = [name] if name in labels else [tag for tag in (f"B-{name}", f"I-{name}") if tag in labels]
+        if not tags:
             return None, f"the entity {name[:40]!r}, which is none of {list(labels)}"
         for number in covered:
             _give(rows, [number], tags[0] if number == covered[0] else tags[-1], sure, labels)

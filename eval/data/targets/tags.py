@@ -76,15 +76,15 @@ def tags(columns: Columns, name: str, labels: list[str], words: Sequence[Sequenc
     indices = iter(class_indices(flat, name, labels))
     numbered = [[next(indices) for _ in value] for value in values]
     for row, chosen in enumerate(numbered):
-        _check_nesting([labels[tag] for tag in chosen], words[row], f"{columns.at(row)}: column '{name}'")
+        _check_nesting([labels[tag] for tag in chosen], words[row], labels, f"{columns.at(row)}: column '{name}'")
     return numbered
 
 
-def _check_nesting(chosen: Sequence[str], words: Sequence[str], where: str) -> None:
-    """Refuse an `I-` tag that continues nothing."""
+def _check_nesting(chosen: Sequence[str], words: Sequence[str], labels: Sequence[str], where: str) -> None:
+    """Refuse an `I-` tag that continues nothing, where its type has a `B-` tag that could begin the entity."""
     before = OUTSIDE
     for number, (tag, word) in enumerate(zip(chosen, words, strict=True), start=1):
-        if tag.startswith("I-") and before[2:] != tag[2:]:
+        if tag.startswith("I-") and before[2:] != tag[2:] and f"B-{tag[2:]}" in labels:
             raise InputError(
                 f"{where} holds {tag} for word {number} ({word[:40]!r}) after {before if number > 1 else 'nothing'}, expected "
                 f"{tag} to follow B-{tag[2:]} or {tag}; write the tags as IOB2, where each entity begins with its B- tag."

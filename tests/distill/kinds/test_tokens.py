@@ -161,7 +161,14 @@ def test_batches_of_different_width_are_joined() -> None:
 
 @pytest.mark.parametrize(
     ("labels", "fault"),
-    [(["B-a"], "there is no O"), (["O", "a"], "a is neither"), (["O", "I-a"], "no B-a"), (["O", "B-a"], "")],
+    [
+        (["B-a"], "there is no O"),
+        (["O", "a"], "a is neither"),
+        (["O", "I-a"], ""),
+        (["O", "B-a"], ""),
+        (["O"], "no type of entity"),
+        (["O", "B-a", "B-a"], "B-a is there twice"),
+    ],
 )
 def test_tags_must_nest(labels: list[str], fault: str) -> None:
     assert fault in fault_of_tags(labels) and bool(fault) == bool(fault_of_tags(labels))
@@ -336,6 +343,17 @@ def test_functions_answer_with_rows_or_with_entities() -> None:
     torch.testing.assert_close(answers[0, 2].exp(), torch.tensor([0.2 / 3, 0.2 / 3, 0.8, 0.2 / 3]))
 
 
+def test_an_inner_tag_that_continues_nothing_begins_an_entity(tmp_path: Path) -> None:
+    tags = ["O", "I-sea", "I-farm"]
+    kind = load_teacher(str(save_tagger(tmp_path / "inner", tags)), "cpu").kind
+    assert kind == Tokens(tuple(tags)) and kind.targets(tags) == ["sea", "farm", "no entity"]
+    shown = torch.eye(3)[[1, 1, 2, 0, 1]].tolist()
+    cells = kind.cells(shown, "Ann Lee cow saw boats")
+    assert kind.said(cells, []) == "Ann Lee: sea, cow: farm, boats: sea" and kind.given(cells) == [0, 1]
+    teacher = load_teacher(entities, labels=tags, asking=asking())
+    assert teacher.kind.decisions(teacher(["the red boat."])).tolist() == [[0, 1, 1, 1]]
+
+
 def asking(kind: str = "tokens") -> Asking:
     return Asking(kind=GivenKind(kind))
 
@@ -350,8 +368,13 @@ def test_bad_answers_are_counted_and_named() -> None:
 
 
 def test_what_cannot_tag_words_is_refused(tmp_path: Path, tagger: TransformersTeacher) -> None:
-    with pytest.raises(InputError, match="I-sea has no B-sea; expected the IOB format"):
-        load_teacher(str(save_tagger(tmp_path / "bad", ["O", "I-sea"])), "cpu")
+    bad = str(save_tagger(tmp_path / "bad", ["O", "sea"]))
+    with pytest.raises(InputError, match="sea is neither O nor .*: name all 2 so, in this order, with --teacher_labels"):
+        load_teacher(bad, "cpu")
+    with pytest.raises(InputError, match="its tags are O, I-, but I- is neither"):
+        load_teacher(bad, "cpu", labels=["O", "I-"])
+    renamed = load_teacher(bad, "cpu", labels=["O", "B-sea"])
+    assert renamed.labels == ["O", "B-sea"] and renamed.kind == Tokens(("O", "B-sea"))
     with pytest.raises(InputError, match="neither O nor B-TYPE"):
         load_teacher(rows, labels=["O", "sea"], asking=asking())
     with pytest.raises(InputError, match="answers about whole texts"):

@@ -8,6 +8,7 @@ import pytest
 
 from distill.common.errors import InputError
 from distill.kinds.names import fault_of_tags
+from eval.data.tasks import Task, describe
 from tests.eval.data_files import jsonl, load
 
 TAGS = ["O", "B-per", "I-per", "B-loc", "I-loc"]
@@ -90,7 +91,8 @@ def test_what_does_not_fit_together_is_refused(tmp_path, words, tags, said):
         (TAGS, ""),
         (["O", "B-per"], ""),
         (["B-per", "I-per"], "there is no O for words outside of entities"),
-        (["O", "I-per"], "I-per has no B-per"),
+        (["O", "I-per"], ""),  # begins where it continues nothing
+        (["O"], "there is no type of entity"),
         (["O", "S-per"], "S-per is neither O nor B-TYPE nor I-TYPE"),
         (["O", "B-"], "B- is neither"),
         (["O", "NOUN"], "NOUN is neither"),
@@ -98,3 +100,12 @@ def test_what_does_not_fit_together_is_refused(tmp_path, words, tags, said):
 )
 def test_names_of_tags_have_to_nest(labels, said):
     assert fault_of_tags(labels).startswith(said) and bool(said) == bool(fault_of_tags(labels))
+
+
+def test_types_without_a_tag_that_begins_them_may_start_with_their_inner_tag(tmp_path):
+    inner = [["I-per", "I-per", "O", "I-loc"], ["O", "O", "O"]]
+    data = load(jsonl(tmp_path / "a.jsonl", rows(WORDS, inner)), ["O", "I-per", "I-loc"], kind="tokens")
+    assert data.labels == [[1, 1, 0, 2], [0, 0, 0]]
+    about = {"name": "x", "kind": "tokens", "data": "a", "label_column": "label", "metrics": ("entity_f1",), "version": 1}
+    task = Task(labels=("O", "I-per", "I-loc"), text_columns=("text",), **about)
+    assert describe(data, task)["entities"] == {"per": 1, "loc": 1}
