@@ -90,4 +90,6 @@ def keeps_gaps(model: PreTrainedModel, cache: DynamicCache, capacity: int) -> bo
     if "position_ids" not in inspect.signature(type(model).forward).parameters:
         return True
     windows = [layer.sliding_window for layer in cache.layers if isinstance(layer, DynamicSlidingWindowLayer)]
+    if "local" in (getattr(model.config, "attention_layers", None) or ()):  # GPT-Neo keeps the window out of its cache
+        windows.append(model.config.window_size)
     return any(window < capacity for window in windows)

@@ -22,6 +22,7 @@ from distill.language_models.special_tokens import end_tokens
 from eval.toy import located
 from prompter.decoding.loop import context_length, decode
 from prompter.decoding.prefix import Prefix
+from prompter.decoding.probe import check_writing
 from prompter.generation.adapted import adapted_modules
 from prompter.generation.config import NOTHING, PolicyConfig
 from prompter.generation.prompts import class_prompts
@@ -81,7 +82,7 @@ class TopicPolicy:
 
         Raises:
             InputError: See `distill.common.hub.load_model`; two labels have the same name, or one does not fit the model's
-                context; or the tokenizer has no EOS token.
+                context; the tokenizer has no EOS token; or the model takes no adapters, or cannot write.
         """
         name = located(name_or_path, "writer", quiet)
         model = load_model(AutoModelForCausalLM, name, "generator", device=resolve_device(device), dtype=torch.float32)
@@ -90,7 +91,14 @@ class TopicPolicy:
         if tokenizer.eos_token_id is None:
             raise InputError(f"generator: the tokenizer of {name_or_path} has no EOS token; set its eos_token.")
         if config.lora_rank:
-            model = with_new_adapters(model, config, seed)
+            try:
+                model = with_new_adapters(model, config, seed)
+            except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:  # PEFT refuses in many ways
+                reason = " ".join(str(error).split())[:200]
+                raise InputError(
+                    f"generator: {name_or_path} takes no LoRA adapters ({reason}); set lora_rank to 0, or use another model."
+                ) from error
+        check_writing(model, tokenizer.eos_token_id, tokenizer.pad_token_id, name_or_path, trained=True)
         policy = cls(model, tokenizer, labels, config, max_tokens)
         policy.check_lengths()
         return policy

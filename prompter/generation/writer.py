@@ -31,6 +31,7 @@ from eval.toy import located
 from prompter.decoding.graphs import forget
 from prompter.decoding.loop import Decoded, context_length, decode, unwrapped
 from prompter.decoding.prefix import Prefix, left_padded
+from prompter.decoding.probe import check_writing
 from prompter.editing.edits import UNEDITED, Edits
 from prompter.generation.config import WriterConfig
 from prompter.generation.prompts import Contexts, Reading, Row, contexts_of
@@ -113,13 +114,15 @@ class Writer:
             quiet: Show no progress bar while a toy model is trained.
 
         Raises:
-            InputError: See `distill.common.hub.load_model`; or as the constructor.
+            InputError: See `distill.common.hub.load_model`; as the constructor; or the model cannot write.
         """
         place, name = resolve_device(device), located(name_or_path, "writer", quiet)
         model = load_model(AutoModelForCausalLM, name, "generator", place, weight_dtype(place), revision=revision)
         tokenizer = load_tokenizer(name, "generator", revision)
         check_vocabulary(model, tokenizer, f"generator: {name_or_path}")
-        return cls(model.requires_grad_(False), tokenizer, config, place)
+        made = cls(model.requires_grad_(False), tokenizer, config, place)
+        check_writing(made.model, made.start, made.pad_token_id, name_or_path)
+        return made
 
     @classmethod
     def beside(

@@ -6,7 +6,15 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, Lfm2Config, Lfm2ForCausalLM, PreTrainedModel
+from transformers import (
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
+    GPTNeoXConfig,
+    GPTNeoXForCausalLM,
+    Lfm2Config,
+    Lfm2ForCausalLM,
+    PreTrainedModel,
+)
 
 from distill.common.seeding import random_generator
 from prompter.decoding.loop import Decoded, decode
@@ -25,6 +33,12 @@ SOME_EMPTY = [[20 + row] * (row % 3) for row in range(len(WHICH))]
 def neox() -> PreTrainedModel:
     sizes = {name: value for name, value in COMMON.items() if name != "num_key_value_heads"}
     return GPTNeoXForCausalLM(GPTNeoXConfig(vocab_size=VOCABULARY, max_position_embeddings=64, **sizes))
+
+
+def neo() -> PreTrainedModel:  # a local window that its cache knows nothing of
+    sizes = dict(hidden_size=32, num_layers=2, num_heads=2, intermediate_size=48, max_position_embeddings=64)
+    attention = dict(attention_types=[[["global", "local"], 1]], window_size=6)
+    return GPTNeoForCausalLM(GPTNeoConfig(vocab_size=VOCABULARY, tie_word_embeddings=False, **sizes, **attention))
 
 
 def recurrent() -> PreTrainedModel:  # its convolutions keep states that no row can be selected from
@@ -55,7 +69,7 @@ def assert_equal(shared: Decoded, whole: Decoded) -> None:
     torch.testing.assert_close(shared.hidden_states[new], whole.hidden_states[new], rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("build", [gpt2, llama, mistral, bloom, neox, recurrent])
+@pytest.mark.parametrize("build", [gpt2, llama, mistral, bloom, neox, neo, recurrent])
 @pytest.mark.parametrize("rests", [NOTHING, EQUAL, UNEQUAL, SOME_EMPTY], ids=["nothing", "equal", "unequal", "some"])
 def test_shared_prefixes_write_what_whole_prompts_do(build: Callable, rests: list[list[int]]) -> None:
     model = made(build)
