@@ -1,6 +1,13 @@
-"""Text of others on a terminal: names, labels and texts that came out of files, models and services."""
+"""What is shown on a terminal: text of others made harmless, and a console whose reader may leave."""
 
+import contextlib
+import os
+import sys
 import unicodedata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 JOINERS = "\u200c\u200d"
 """Invisible, but emoji and several scripts need them."""
@@ -28,3 +35,27 @@ def one_line(text: object) -> str:
 
 def _is_space(character: str) -> bool:
     return unicodedata.category(character) == "Zs"
+
+
+def open_terminal(work_goes_on: bool = False, **options: Any) -> "Console":
+    """Return a console of rich. If its reader leaves, as in `| head -1`, rich itself would end the process in its middle.
+
+    Args:
+        work_goes_on: The output is not the result: the console says once on standard error that nobody reads any more, and is
+            quiet from then on. Else it raises `BrokenPipeError`, at which the command line ends with status 141.
+        options: What rich's console takes.
+    """
+    from rich.console import Console  # here, as `--help` does without
+
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            with contextlib.suppress(OSError, ValueError):  # what is left in the buffer must go somewhere
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+            if not work_goes_on:
+                raise BrokenPipeError
+            if not self.stderr:
+                with contextlib.suppress(OSError, ValueError):
+                    print("prompter: nobody reads the output any more; the work goes on", file=sys.stderr, flush=True)
+
+    return Terminal(**options)

@@ -6,11 +6,12 @@ from typing import Any
 
 import torch
 import transformers
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 from transformers import BertConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils import logging
+
+from distill.common.terminal import open_terminal
 
 
 def encoder_config(
@@ -54,7 +55,7 @@ def fit(model: PreTrainedModel, losses: Iterator[Tensor], steps: int, rate: floa
         TimeRemainingColumn(),
     )
     model.train()
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+    with Progress(*columns, console=open_terminal(work_goes_on=True, stderr=True), disable=quiet) as progress:
         bar = progress.add_task(f"training the {name}", total=steps, loss=float("nan"))
         for loss in losses:
             optimizer.zero_grad()

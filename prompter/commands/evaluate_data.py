@@ -26,10 +26,9 @@ def run(values: dict[str, Any]) -> int:
     """Measure, write what was asked for, and print a table."""
     (config,) = fill((CorpusConfig,), [("", values)])
 
-    from rich.console import Console
     from rich.text import Text
 
-    from distill.common.terminal import one_line
+    from distill.common.terminal import one_line, open_terminal
     from prompter.runtime.console import quieten
 
     with quick_imports():
@@ -37,7 +36,8 @@ def run(values: dict[str, Any]) -> int:
         from eval.corpora.quality import evaluate_data, write_results
         from eval.corpora.report import print_results
 
-    with quieten(), computing_as(config), Console(stderr=True, quiet=config.quiet).status("") as status:
+    shown = open_terminal(work_goes_on=True, stderr=True, quiet=config.quiet)
+    with quieten(), computing_as(config), shown.status("") as status:
         results = evaluate_data(config, lambda line: status.update(Text(one_line(line))))
     write_results(results, config)
     print_results(results)

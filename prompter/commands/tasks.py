@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from distill.common.errors import InputError, did_you_mean
-from distill.common.terminal import one_line, printable
+from distill.common.terminal import one_line, open_terminal, printable
 from eval.data.tasks import read_task
 from prompter.runtime.shipped import find_task, task_file, task_files
 
@@ -49,7 +49,6 @@ def run(values: dict[str, Any]) -> int:
 def list_tasks() -> int:
     """Print a row for each task that comes with the package."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -62,7 +61,7 @@ def list_tasks() -> int:
         data = f"{task.data}:{task.config}" if task.config else task.data
         cells = (task.name, task.answers, str(len(task.labels)), data, " ".join(task.metrics))
         table.add_row(*(Text(one_line(cell)) for cell in cells))
-    Console().print(table)
+    open_terminal().print(table)
     return 0
 
 

@@ -4,11 +4,10 @@ import math
 from typing import Any
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from distill.common.terminal import one_line, printable
+from distill.common.terminal import one_line, open_terminal, printable
 
 HEALTH_PAGE = "docs/how-to/when-a-run-fails.md"
 
@@ -138,7 +137,7 @@ TITLES = {
 
 def print_evaluation(result: dict[str, Any]) -> None:
     """Print one column per model, the teacher first, and below it the tests between students and the notes."""
-    task, models, console = result["task"], result["models"], Console()
+    task, models, console = result["task"], result["models"], open_terminal()
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column(Text(f"{one_line(task['name'])}\n{task['rows']:,} rows"))
     for model in models:
@@ -211,8 +210,8 @@ def _print_coverage(title: str, students: dict[str, dict[str, Any]]) -> None:
         table.add_row(f"{rows[0]['coverage']:.0%}", *(f"{row['agreement']:.1%}" for row in rows))
     if any(found["sure"] for found in students.values()):
         table.add_row("where it is sure", *(_sure(found["sure"]) for found in students.values()))
-    Console().line()
-    Console().print(table)
+    open_terminal().line()
+    open_terminal().print(table)
 
 
 def _sure(found: dict[str, Any] | None) -> str:
@@ -259,12 +258,12 @@ def _print_table(name: str, columns: list[tuple[str, str, str]], rows: dict[str,
         table.add_column(title, justify="right")
     for row, values in rows.items():
         table.add_row(Text(one_line(row)), *(_cell(values, key, form) for key, _, form in columns))
-    Console().print(table)
+    open_terminal().print(table)
 
 
 def print_line(line: str) -> None:
     """Print a line that holds names of files and models, which are no markup."""
-    Console().print(printable(line), highlight=False, markup=False)
+    open_terminal().print(printable(line), highlight=False, markup=False)
 
 
 def _cell(values: dict[str, Any], key: str, form: str) -> str:

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Table
 from rich.text import Text
 
-from distill.common.terminal import one_line, printable
+from distill.common.terminal import one_line, open_terminal, printable
 
 LOGGER = logging.getLogger("prompter")
 
@@ -48,7 +48,7 @@ class Console:
 
     def __init__(self, quiet: bool) -> None:
         self.quiet = quiet
-        self.terminal = Terminal(quiet=quiet)
+        self.terminal = open_terminal(work_goes_on=True, quiet=quiet)
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
