@@ -31,8 +31,8 @@ def test_a_model_that_writes_stays_as_it_is(build) -> None:
 
 def test_a_family_that_insists_on_a_padding_token() -> None:
     config = ModernBertDecoderConfig(
-        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, pad_token_id=PAD,
-        bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
+        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48,
+        pad_token_id=PAD, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2,
     )  # fmt: skip
     model = ModernBertDecoderForCausalLM(config)
     check_writing(model, 3, PAD, "x")
