@@ -236,8 +236,9 @@ def _read_model(
         sizes = {key: (weight.numel(), str(weight.dtype)) for key, weight in weights.items()}
     if not getattr(config, "quantization_config", None):
         check_numbers({key: kind for key, (_, kind) in sizes.items()}, about)
-    model_class, expected = _checked_class(auto_class, config, sum(count for count, _ in sizes.values()), about)
-    if prefix := prefix_of(sizes, expected):
+    model_class, names = _checked_class(auto_class, config, sum(count for count, _ in sizes.values()), about)
+    prefix = prefix_of(sizes, names)
+    if prefix and prefix != f"{model_class.base_model_prefix}.":  # transformers removes that one itself
         weights = weights or checkpoint.read(about)
         weights = {key.removeprefix(prefix): weight for key, weight in weights.items() if key.startswith(prefix)}
     with quiet_loading():
