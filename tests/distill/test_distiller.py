@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
 from distill.config import DistillConfig
-from distill.distiller import Distiller
+from distill.distiller import REPORT_EVERY, Distiller
 from distill.masked_embeddings import MaskedEmbeddings
 from distill.replay import pool_batches
 from distill.student import Student, load_student
@@ -77,14 +77,20 @@ def test_online_updates_keep_pace_with_the_queries(sizes: list[int], planned: in
         assert distiller.finish() is None
 
 
-def test_progress_reports_every_update() -> None:
-    distiller = Distiller(tiny_student(), replace(SMALL, student_updates=6, student_online_share=0.0), 20, seed=0)
-    assert distiller.consume(random_batch(20, 0)) is None
-    reports: list[tuple[int, float]] = []
-    result = distiller.finish(lambda done, loss: reports.append((done, loss)))
-    assert [done for done, _ in reports] == [1, 2, 3, 4, 5, 6]
-    assert result is not None
-    assert result["student_loss"] == pytest.approx(sum(loss for _, loss in reports) / 6)
+def test_progress_reports_now_and_then_and_the_last_update() -> None:
+    config = replace(SMALL, student_updates=2 * REPORT_EVERY + 3, student_online_share=0.0)
+    reports: dict[bool, list[tuple[int, float]]] = {True: [], False: []}
+    results = {}
+    for singly, seen in reports.items():
+        distiller = Distiller(tiny_student(), config, 20, seed=0)
+        assert distiller.consume(random_batch(20, 0)) is None
+        for _ in range(config.student_updates if singly else 1):
+            count = 1 if singly else config.student_updates
+            results[singly] = distiller.update(count, lambda done, loss, seen=seen: seen.append((done, loss)))
+    assert [done for done, _ in reports[False]] == [REPORT_EVERY, 2 * REPORT_EVERY, 2 * REPORT_EVERY + 3]
+    assert set(reports[False]) < set(reports[True])
+    losses = [loss for _, loss in reports[True]]
+    assert results[False]["student_loss"] == pytest.approx(sum(losses) / len(losses))
 
 
 def test_a_restart_equals_a_loop_that_never_trained_online() -> None:
