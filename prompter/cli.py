@@ -131,12 +131,18 @@ def _run(arguments: list[str]) -> int:
         if go_on is None:
             raise
         status = None
+        if not getattr(module, "begun", _always)(values):
+            go_on = ()
     if status is not None:
         return status
     again = shlex.join(["prompter", *arguments, *(flag for flag in go_on or [] if flag not in arguments)])
     with_launcher = " (with the same launcher)" if launched() > 1 else ""
     _say(f"Stopped. Go on with{with_launcher}: {printable(again)}")
     return exit_status()
+
+
+def _always(values: dict[str, Any]) -> bool:
+    return True
 
 
 def _say(line: str) -> None:

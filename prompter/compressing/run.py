@@ -32,7 +32,7 @@ from prompter.compressing.timing import estimate
 from prompter.compressing.words import plan_lines
 from prompter.runtime.console import Console, quieten
 from prompter.runtime.opening import open_console
-from prompter.runtime.run_folder import LOCK, RunFolder, default_values, differences
+from prompter.runtime.run_folder import LOCK, RunFolder, check_empty, default_values, differences
 from prompter.runtime.versions import library_versions
 from prompter.saved.hub import upload_model
 
@@ -164,8 +164,8 @@ def _stored(config: CompressConfig, folder: Path) -> dict[str, Any] | None:
     if _only_planned(folder):
         return None
     if not (folder / PLAN).is_file():
-        others = sorted(file.name for file in folder.iterdir() if file.name != LOCK)
-        raise InputError(f"to: '{folder}' already holds something else ({others[0]}): choose another folder")
+        check_empty(folder, "to")
+        return None
     stored = dict(read_json(folder / PLAN))
     given = dataclasses.asdict(config) | {"teacher": teacher_name(config.teacher), "writer": teacher_name(config.writer)}
     if not isinstance(stored.get("settings"), dict) or not isinstance(stored.get("plan"), dict):

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +99,17 @@ def test_a_broken_pipe_while_a_verb_runs(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr("prompter.cli._run", fails)
     assert main(["tasks", "ls"]) == 141
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_command_that_goes_on_fits_what_is_there(
+    begun: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(**values: object) -> None:
+        if begun:
+            (tmp_path / "config.yaml").write_text("")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("prompter.api.train", stopped)
+    assert main(["train", "--teacher", "x", "--generator", "y", "--output_dir", str(tmp_path)]) == 130
+    assert ("--resume" in capsys.readouterr().err) == begun
