@@ -133,6 +133,8 @@ def _run(arguments: list[str]) -> int:
         if go_on is None:
             raise
         status = None
+        if not getattr(module, "begun", _always)(values):
+            go_on = ()
     if status is not None:
         return status
     words = [*arguments, *(flag for flag in go_on or [] if flag not in arguments)]
@@ -154,6 +156,10 @@ def without_query(word: str) -> str:
     """
     flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     return flag + equals + teacher_name(small_scheme(value))
+
+
+def _always(values: dict[str, Any]) -> bool:
+    return True
 
 
 def _say(line: str) -> None:

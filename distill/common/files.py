@@ -9,7 +9,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ from distill.common.errors import InputError
 from distill.common.yaml_text import YamlFault, parse_yaml
 
 POSIX = os.name == "posix"
+
+WORDS = {dict: "an object", list: "a list", str: "text", int: "a whole number", bool: "true or false"}
+"""Types of JSON values in words."""
 
 
 def cache_root() -> Path:
@@ -120,6 +123,26 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nan(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def read_object(path: str | Path, keys: Mapping[str, type], remedy: str) -> dict[str, Any]:
+    """Read a JSON object, and check the values that its reader needs.
+
+    Args:
+        path: The file.
+        keys: Names that must be there, with the types of their values.
+        remedy: What the user can do, for the message.
+
+    Raises:
+        InputError: See `read_json`; or the file holds something else than an object, or lacks a key.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: holds something else than a JSON object: {remedy}")
+    for key, kind in keys.items():
+        if not isinstance(value.get(key), kind) or (isinstance(value[key], bool) and kind is not bool):
+            raise InputError(f"{path}: '{key}' is missing, or is something else than {WORDS[kind]}: {remedy}")
+    return value
 
 
 def read_json(path: str | Path) -> Any:

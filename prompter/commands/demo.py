@@ -26,4 +26,13 @@ def run(values: dict[str, Any]) -> int:
     """Train; flags win over the shipped configuration."""
     # Models of a few hundred thousand parameters lose time by bf16 (docs/log.md).
     os.environ.setdefault("PROMPTER_PRECISION", "float32")
-    return train.run({"config": CONFIG, "output_dir": OUTPUT_DIR} | values)
+    return train.run(_with_defaults(values))
+
+
+def begun(values: dict[str, Any]) -> bool:
+    """Return whether a demo that was stopped has begun its run."""
+    return train.begun(_with_defaults(values))
+
+
+def _with_defaults(values: dict[str, Any]) -> dict[str, Any]:
+    return {"config": CONFIG, "output_dir": OUTPUT_DIR} | values

@@ -25,7 +25,7 @@ def run(values: dict[str, Any]) -> int:
 
     folder = Path(os.path.expanduser(values["run"]))
     if (folder / PLAN).is_file():
-        from prompter.compressing.result import write_result_again
+        from prompter.compressing.stored import write_result_again
 
         page = write_result_again(folder)
     else:

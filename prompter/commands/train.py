@@ -1,6 +1,7 @@
 """`prompter train`: a prompter and a student, trained together for one teacher."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from prompter.runtime.parser import add_settings
@@ -30,3 +31,11 @@ def run(values: dict[str, Any]) -> int:
     print_summary(summary, summary["config"]["output_dir"])
     print_programs(summary.get("programs", {}))
     return print_health(summary)
+
+
+def begun(values: dict[str, Any]) -> bool:
+    """Return whether a call that was stopped has begun its run, so that `--resume` finds it."""
+    from prompter.runtime.run_folder import CONFIG
+    from prompter.training.settings import settings_from
+
+    return (Path(settings_from(values).run.output_dir) / CONFIG).is_file()

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateError
-
 from distill.common.errors import InputError
-from distill.common.files import read_json, replace_folder, write_text
+from distill.common.files import replace_folder, write_text
 from distill.kinds.classes import SINGLE
 from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.names import OF_SCORES
@@ -21,7 +19,7 @@ from eval.data.recipe import RECIPE_FILE
 from eval.report.page import page
 from eval.report.scores import SCORES
 from eval.report.tables import settings_table
-from prompter.compressing.config import DEFAULT_FORMAT, NO_EXPORT, PLAN, SUMMARY, CompressConfig
+from prompter.compressing.config import DEFAULT_FORMAT, NO_EXPORT, CompressConfig
 from prompter.compressing.looking import SENTENCE, TIMED, open_local, second_texts
 from prompter.compressing.planning import BOTH, CRAFTED, PROMPTED, TEXTS
 from prompter.compressing.steps import DATASET, FIRST, RUN, STUDENT
@@ -91,8 +89,8 @@ def summarise(config: CompressConfig, stored: dict[str, Any], done: Mapping[str,
         **config.cost(sum(summary["teacher_calls"] for summary in done.values())),
         "health": learnt["health"],
         "notes": notes,
-        "written": _written(folder, plan["method"], programs),
-        "next": _next(config, folder, stored, programs),
+        "written": written_places(folder, plan["method"], programs),
+        "next": next_commands(folder, stored["teacher"], programs),
         "settings": stored["settings"],
         "versions": stored["versions"],
     }
@@ -218,7 +216,7 @@ def _black_box(done: Mapping[str, Any]) -> dict[str, Any]:
     return {"parameters": None, "bytes": None, "milliseconds": 1000 * seconds / calls if seconds and calls else None}
 
 
-def _written(folder: Path, method: str, programs: Mapping[str, Any]) -> dict[str, str]:
+def written_places(folder: Path, method: str, programs: Mapping[str, Any]) -> dict[str, str]:
     """Return what lies where, by path."""
     written = {f"{folder / STUDENT}": "the student, an ordinary Hugging Face folder, with its card (README.md)"}
     written |= {
@@ -232,14 +230,14 @@ def _written(folder: Path, method: str, programs: Mapping[str, Any]) -> dict[str
     return written | {f"{folder / REPORT}": "this result as a page"}
 
 
-def _next(config: CompressConfig, folder: Path, stored: Mapping[str, Any], programs: Mapping[str, Any]) -> list[str]:
+def next_commands(folder: Path, teacher: Mapping[str, Any], programs: Mapping[str, Any]) -> list[str]:
     """Return the next commands."""
     student = folder / STUDENT
-    name = stored["teacher"]["name"]
+    name = teacher["name"]
     task = f"toy_{name.partition(':')[2]}" if name.startswith("toy:") else "YOUR_TASK.yaml"
     models = shlex.join([str(student), *(str(student / kind) for kind in programs)])
     lines = [f"prompter evaluate {models} --task {task} --teacher {shlex.quote(name)}"]
-    answers = stored["teacher"].get("answers", SINGLE.name)
+    answers = teacher.get("answers", SINGLE.name)
     if answers in (SINGLE.name, MULTI_LABEL.name):  # others do not say how sure they are of a text, or read two
         again = f"prompter evaluate {shlex.quote(str(student))} --teacher {shlex.quote(name)} --calibrate YOUR_TEXTS.txt"
         lines.append(again)
@@ -274,18 +272,3 @@ def write_result(folder: Path, summary: Mapping[str, Any], stored: Mapping[str, 
         versions=settings_table(summary["versions"]),
     )
     write_text(folder / REPORT, text)
-
-
-def write_result_again(folder: Path) -> Path:
-    """Write the page of a finished compression from its files, and return it.
-
-    Raises:
-        InputError: The compression is not finished, a file is damaged, or the page cannot be written.
-    """
-    if not (folder / SUMMARY).is_file():
-        raise InputError(f"{folder}: is not finished: go on with the command that began it")
-    try:
-        write_result(folder, read_json(folder / SUMMARY), read_json(folder / PLAN))
-    except (KeyError, TypeError, AttributeError, TemplateError) as error:
-        raise InputError(f"{folder}: {SUMMARY} or {PLAN} is damaged ({error}): copy the folder again") from error
-    return folder / REPORT

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.common.files import read_json, write_json
+from distill.common.files import write_json
 from distill.common.precision import computing_as
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import identity
@@ -28,11 +28,12 @@ from prompter.compressing.looking import (
 from prompter.compressing.planning import Plan, make_plan
 from prompter.compressing.result import summarise, write_result
 from prompter.compressing.steps import STUDENT, Step, carry_out, steps
+from prompter.compressing.stored import check_student, read_plan, read_summary
 from prompter.compressing.timing import estimate
 from prompter.compressing.words import plan_lines
 from prompter.runtime.console import Console, quieten
 from prompter.runtime.opening import open_console
-from prompter.runtime.run_folder import LOCK, RunFolder, default_values, differences
+from prompter.runtime.run_folder import LOCK, RunFolder, check_empty, default_values, differences
 from prompter.runtime.versions import library_versions
 from prompter.saved.hub import upload_model
 
@@ -142,10 +143,15 @@ def new_plan(config: CompressConfig, console: Console) -> tuple[dict[str, Any], 
 
 
 def _finished(config: CompressConfig, folder: Path) -> dict[str, Any] | None:
-    """Return the summary of a finished folder; None if it is not finished, or lacks a format that is asked for now."""
+    """Return the summary of a finished folder; None if it is not finished, or lacks a format that is asked for now.
+
+    Raises:
+        InputError: The summary is damaged, or the student has gone.
+    """
     if not (folder / SUMMARY).is_file():
         return None
-    summary = dict(read_json(folder / SUMMARY))
+    summary = read_summary(folder)
+    check_student(folder, summary["programs"])
     wanted = {kind for kind in config.export if kind != NO_EXPORT}
     return summary if wanted <= set(summary["programs"]) else None
 
@@ -164,12 +170,10 @@ def _stored(config: CompressConfig, folder: Path) -> dict[str, Any] | None:
     if _only_planned(folder):
         return None
     if not (folder / PLAN).is_file():
-        others = sorted(file.name for file in folder.iterdir() if file.name != LOCK)
-        raise InputError(f"to: '{folder}' already holds something else ({others[0]}): choose another folder")
-    stored = dict(read_json(folder / PLAN))
+        check_empty(folder, "to")
+        return None
+    stored = read_plan(folder)
     given = dataclasses.asdict(config) | {"teacher": teacher_name(config.teacher), "writer": teacher_name(config.writer)}
-    if not isinstance(stored.get("settings"), dict) or not isinstance(stored.get("plan"), dict):
-        raise InputError(f"{folder / PLAN}: is damaged: remove the folder and begin again, or choose another")
     if differing := differences(stored["settings"], given, default_values(config), NOT_COMPARED):
         raise InputError(
             f"to: '{folder}' was begun with other settings ({'; '.join(differing)}): give the same, or choose another folder"

@@ -15,7 +15,7 @@ from prompter.compressing.planning import BOTH, CRAFTED, PROMPTED, TEXTS, Plan
 from prompter.generation.config import PolicyConfig, WriterConfig
 from prompter.rl.config import CandidateConfig
 from prompter.runtime.parser import fill, names_of
-from prompter.runtime.run_folder import default_values
+from prompter.runtime.run_folder import CONFIG, default_values
 from prompter.students.config import StudentsConfig, distill_settings
 from prompter.training.settings import PARTS, settings_from
 
@@ -157,7 +157,8 @@ def carry_out(step: Step) -> Mapping[str, Any] | None:
     if step.verb == "train":
         from prompter.training.run import train
 
-        settings = settings_from(step.values)
+        begun = (step.folder / CONFIG).is_file()
+        settings = settings_from(step.values | {"resume": begun})
         with computing_as(settings.run):
             return train(settings)
     from prompter.students.run import distill

@@ -27,6 +27,7 @@ LOGGER = logging.getLogger("prompter")
 
 CHECKPOINT_MANIFEST = "manifest.json"
 LOCK = ".lock"
+CONFIG = "config.yaml"
 BATCH_SIZES = "batch_sizes.json"
 
 
@@ -41,11 +42,12 @@ def take_lock(file: Path, setting: str, folder: str | Path) -> FileLock:
         folder: The folder as the user gave it, for messages.
 
     Raises:
-        InputError: The folder cannot be written, or another process uses it.
+        InputError: The folder is a file or a link that leads nowhere, it cannot be written, or another process uses it.
     """
     # Not thread-local: a run may be closed by another thread than the one that opened it.
     lock = FileLock(file, blocking=False, thread_local=False)
     try:
+        check_is_folder(setting, folder)
         file.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
@@ -57,6 +59,42 @@ def take_lock(file: Path, setting: str, folder: str | Path) -> FileLock:
             f"{setting} '{folder}' cannot be written ({error.strerror}): choose a folder you may write to"
         ) from None
     return lock
+
+
+def check_is_folder(setting: str, folder: str | Path) -> None:
+    """Refuse a place that is there already but is no folder.
+
+    Args:
+        setting: Name of the setting that gave it, for messages.
+        folder: The place, as the user gave it.
+
+    Raises:
+        InputError: It is a file, or a link that leads nowhere.
+        OSError: The place cannot be looked at.
+    """
+    path = Path(folder)
+    if path.is_symlink() and not path.exists():
+        leads = f"is a link to '{os.readlink(path)}', which does not exist"
+        raise InputError(f"{setting} '{folder}' {leads}: make that folder, or choose another name")
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{setting} '{folder}' is a file, a folder was expected: choose another name")
+
+
+def check_empty(folder: Path, setting: str) -> None:
+    """Refuse a folder that holds something, where new work wants to begin.
+
+    Args:
+        folder: The folder. The lock, an empty folder `checkpoints`, and what a kill left of a file do not count.
+        setting: Name of the setting that gave it, for the message.
+
+    Raises:
+        InputError: It holds something else.
+    """
+    names = sorted(file.name for file in folder.iterdir() if file.name != "checkpoints" or any(file.glob("*")))
+    if others := [name for name in names if name != LOCK and not re.fullmatch(r"\..*\.tmp", name)]:
+        raise InputError(
+            f"{setting}: '{folder}' holds other files ({others[0]}), which stay as they are: choose another folder"
+        )
 
 
 @contextlib.contextmanager
@@ -129,6 +167,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path, setting: str = "output_dir", writes: bool = True) -> None:
         self.path, self.setting = Path(path), setting
+        self._begun = (self.path / LOCK).exists()  # by a process that was killed, perhaps before it stored a configuration
         self._lock = take_lock(self.path / LOCK, setting, path) if writes else None
 
     def close(self) -> None:
@@ -149,6 +188,33 @@ class RunFolder:
 
     # Configuration
 
+    def check_place(self, resume: bool) -> None:
+        """Refuse a folder that this call cannot work in, before anything is loaded.
+
+        Args:
+            resume: Whether the call asks to go on with a run.
+
+        Raises:
+            InputError: The folder holds a run, but `resume` is not set; it holds a run without its configuration, or anything
+                else; or `resume` is set, but no run was begun there.
+        """
+        if (self.path / CONFIG).exists():
+            if not resume:
+                raise InputError(
+                    f"{self.setting}: '{self.path}' already holds a run: continue it with --resume, or choose another folder"
+                )
+            return
+        if (self.path / "metrics.jsonl").exists() or next(self.checkpoints.glob("checkpoint-*"), None):
+            raise InputError(
+                f"{self.setting}: '{self.path}' holds a run whose {CONFIG} is missing, so its settings are unknown: "
+                "put the file back, or choose another folder"
+            )
+        check_empty(self.path, self.setting)
+        if resume and not self._begun:
+            raise InputError(
+                f"resume: '{self.path}' holds no run to go on with: check {self.setting}, or leave out --resume to begin one"
+            )
+
     def open_config(
         self, config: dict[str, Any], resume: bool, may_differ: set[str], defaults: Mapping[str, Any] | None = None
     ) -> None:
@@ -161,22 +227,13 @@ class RunFolder:
             defaults: Values of settings that the stored configuration lacks; see `differences`.
 
         Raises:
-            InputError: The folder already holds a run and `resume` is not set, or the configurations differ or cannot be
-                compared.
+            InputError: See `check_place`; or the configurations differ or cannot be compared.
         """
-        file = self.path / "config.yaml"
+        file = self.path / CONFIG
+        self.check_place(resume and file.exists())
         if not file.exists():
-            if (self.path / "metrics.jsonl").exists() or next(self.checkpoints.glob("checkpoint-*"), None):
-                raise InputError(
-                    f"{self.setting}: '{self.path}' holds a run whose config.yaml is missing, so its settings are unknown: "
-                    "put the file back, or choose another folder"
-                )
             write_text(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
             return
-        if not resume:
-            raise InputError(
-                f"{self.setting}: '{self.path}' already holds a run: continue it with --resume, or choose another folder"
-            )
         stored = read_yaml(file)
         differing = differences(stored, config, defaults or {}, may_differ)
         if differing:

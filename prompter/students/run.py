@@ -18,7 +18,7 @@ from distill.teachers.names import teacher_name
 from prompter.deploying.export import export_new
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_console, open_run
-from prompter.runtime.run_folder import default_values, differences
+from prompter.runtime.run_folder import check_is_folder, default_values, differences
 from prompter.runtime.samples import PER_BATCH
 from prompter.saved.hub import upload_model
 from prompter.saved.past import past_of
@@ -48,6 +48,7 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
     named = {key: value for part in parts for key, value in dataclasses.asdict(part).items()}
     named["teacher"] = teacher_name(config.teacher)
     defaults = default_values(*parts)
+    check_is_folder("to", config.to)
     target = Path(config.to).resolve()
     if finished := _finished(target, named, defaults):
         with open_console(config.quiet, target) as console:

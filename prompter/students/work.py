@@ -313,7 +313,7 @@ class Distillation:
     def _restore(self) -> None:
         found, broken = self.folder.last_checkpoint()
         for line in broken:
-            self.console.say(f"{line}; using the one before it.")
+            self.console.say(f"{line}; using the one before it." if found else f"{line}; beginning again.")
         if found is None:
             self.folder.cut_logs({LOG: 0, SAMPLES: 0})
             return

@@ -27,7 +27,7 @@ from prompter.generation.opening import check_served
 from prompter.rl.rollouts import Rollouts
 from prompter.rl.scorer import RewardFunction, Scorer
 from prompter.runtime.clock import Clock
-from prompter.runtime.console import Console
+from prompter.runtime.console import LOGGER, Console
 from prompter.runtime.opening import open_run
 from prompter.runtime.run_folder import RunFolder, default_values
 from prompter.runtime.versions import library_versions
@@ -111,6 +111,7 @@ def _train(
 ) -> dict[str, Any] | None:
     """Train in an open folder; see `train`."""
     run = settings.run
+    processes.from_first(lambda: folder.check_place(run.resume))
     if processes.from_first(lambda: run.resume and (folder.path / SUMMARY).exists()):
         if not processes.first:
             return {}
@@ -226,11 +227,11 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer | None) -
     if run.resume:
         checkpoint, broken = processes.from_first(callback.folder.last_checkpoint)
         for line in broken:
-            callback.console.say(f"{line}; falling back to the one before.")
+            callback.console.say(f"{line}; falling back to the one before." if checkpoint else f"{line}.")
         if checkpoint:
             callback.restore(checkpoint)
         elif processes.first:
-            callback.folder.cut_logs(dict.fromkeys(LOGS, 0))
+            begin_again(callback)
     if callback.update < schedule.rollouts and callback.pilot_findings():
         return False
     with callback.stop.listening(), callback.clock("rounds"):
@@ -249,6 +250,18 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer | None) -
         callback.book(callback.rollouts.score(completions, targets, schedule.rollouts))
         callback.write_row({})
     return True
+
+
+def begin_again(callback: RolloutCallback) -> None:
+    """Say what a run loses that has no complete checkpoint to go on from, and empty its logs."""
+    folder = callback.folder
+    if rows := folder.read("metrics"):
+        LOGGER.warning(
+            "%s: no complete checkpoint is there, so the run begins again: its %s rollouts (%s queries) are lost, but answers "
+            "in the cache cost nothing.",
+            *(folder.path, len(rows), f"{rows[-1].get('queries', 0):,}"),
+        )
+    folder.cut_logs(dict.fromkeys(LOGS, 0))
 
 
 def stop_after_pilot(folder: RunFolder, callback: RolloutCallback, found: list[dict[str, str]]) -> None:

@@ -48,7 +48,8 @@ def trials(world: Path, to: Path, name: str, number: int, rng: random.Random) ->
         process.kill()
         process.communicate()
         killed += 1
-        process = started(folder, [*arguments, *resume])
+        begun = (folder / "new").exists() or "train" not in arguments  # killed while Python started, there is no run
+        process = started(folder, [*arguments, *(resume if begun else [])])
         _, said = process.communicate(timeout=120)
         assert process.returncode in DONE and "Traceback" not in said, said
         left = outcome(folder)

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -115,3 +116,17 @@ def test_a_stopped_command_is_shown_without_the_key_in_an_address(
     note = " (with the '?...' of the address, which is not shown)"
     assert first == f"{shown} --teacher https://host/predict{note}"
     assert second == f"{shown} '--teacher=vllm+https://host/classify#model'{note}"
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_the_command_that_goes_on_fits_what_is_there(
+    begun: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(**values: object) -> None:
+        if begun:
+            (tmp_path / "config.yaml").write_text("")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("prompter.api.train", stopped)
+    assert main(["train", "--teacher", "x", "--generator", "y", "--output_dir", str(tmp_path)]) == 130
+    assert ("--resume" in capsys.readouterr().err) == begun

@@ -191,3 +191,44 @@ def test_a_batch_size_that_was_found_is_remembered(tmp_path: Path) -> None:
     again = RunFolder(tmp_path / "run")
     assert again.found_batch_size() == 745
     again.close()
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "student/essay.txt", "checkpoints/mine.txt"])
+def test_a_new_run_leaves_a_folder_alone_that_holds_something(tmp_path: Path, name: str) -> None:
+    (tmp_path / "run" / name).parent.mkdir(parents=True)
+    (tmp_path / "run" / name).write_text("mine")
+    folder = RunFolder(tmp_path / "run")
+    with pytest.raises(InputError, match=f"output_dir: .* holds other files \\({name.partition('/')[0]}\\), which stay"):
+        folder.check_place(resume=False)
+    with pytest.raises(InputError, match="holds other files"):
+        folder.open_config({}, resume=False, may_differ=set())
+    folder.close()
+    assert (tmp_path / "run" / name).read_text() == "mine" and not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_what_a_kill_leaves_of_a_beginning_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    for name in (".lock", ".config.yaml.tmp"):
+        (tmp_path / "run" / name).write_text("")
+    folder = RunFolder(tmp_path / "run")
+    folder.check_place(resume=True)
+    folder.open_config({"budget": 5}, resume=True, may_differ=set())
+    folder.check_place(resume=True)
+
+
+def test_nothing_to_go_on_with_is_said(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "mistyped")
+    with pytest.raises(InputError, match="resume: .*mistyped' holds no run to go on with: check output_dir"):
+        folder.check_place(resume=True)
+    folder.close()
+    assert not (tmp_path / "mistyped").exists()
+
+
+def test_a_place_that_is_no_folder_is_named_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "file.yaml").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="output_dir '.*file.yaml' is a file, a folder was expected"):
+        RunFolder(tmp_path / "file.yaml")
+    with pytest.raises(InputError, match="to '.*link' is a link to '.*nowhere', which does not exist: make that folder"):
+        RunFolder(tmp_path / "link", "to")
+    assert not (tmp_path / "nowhere").exists()

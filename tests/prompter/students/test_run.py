@@ -78,3 +78,11 @@ def test_bad_input_is_refused_and_nothing_is_left(
     assert run(*(argument.format(**places) for argument in arguments)) == 2
     assert message in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_link_that_leads_nowhere_is_not_replaced(exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "nowhere")
+    assert run("--from", exported, "--student", STUDENT, "--to", link) == 2
+    assert "is a link to" in capsys.readouterr().err
+    assert link.is_symlink() and not (tmp_path / "nowhere").exists()

@@ -90,6 +90,22 @@ def test_so_does_one_of_another_kind(arguments, tmp_path: Path, own_cache: Path,
     assert len(list((tmp_path / "killed" / "checkpoints").glob("checkpoint-*"))) == 2
 
 
+def test_a_run_without_checkpoints_says_what_it_loses(
+    arguments, whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    killed(arguments("killed"), 3)
+    shutil.rmtree(tmp_path / "killed" / "checkpoints")
+    assert train(parse_settings([*arguments("killed"), "--resume"])) is not None
+    assert "its 3 rollouts (48 queries) are lost" in caplog.text
+    assert_same(whole, tmp_path / "killed")
+
+
+def test_a_mistyped_folder_spends_nothing(arguments, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", *arguments("mistyped"), "--resume"]) == 2
+    assert "holds no run to go on with" in capsys.readouterr().err
+    assert not (tmp_path / "mistyped").exists()
+
+
 def start(flags: list[str]) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "prompter.cli", "train", *flags],
