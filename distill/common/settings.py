@@ -101,7 +101,7 @@ def setting(
 class CommonSettings:
     """What every command that computes can be told."""
 
-    seed: int = setting(0, "Seed of everything that is drawn at random.", "Run", low=0)
+    seed: int = setting(0, "Seed of everything that is drawn at random.", "Run", low=0, high=2**32 - 1)  # numpy takes no more
     device: str = setting("auto", "auto, cpu, cuda or cuda:N.", "Run")
     dtype: str = setting(
         "auto",
@@ -224,7 +224,9 @@ def _check_range(item: dataclasses.Field, value: Any) -> None:
 def _expected(kind: type, bounds: dict[str, float]) -> str:
     """Return words such as `a whole number >= 1 and <= 8`."""
     signs = {"low": ">=", "above": ">", "high": "<=", "below": "<"}
-    limits = " and ".join(f"{signs[name]} {bound:g}" for name, bound in bounds.items())
+    limits = " and ".join(
+        f"{signs[name]} {bound if isinstance(bound, int) else f'{bound:g}'}" for name, bound in bounds.items()
+    )
     return f"{'a whole number' if kind is int else 'a number'} {limits}".strip()
 
 

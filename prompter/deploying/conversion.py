@@ -49,7 +49,7 @@ def convert(student: Student, kind: str, folder: Path) -> None:
     if cached:  # a decoder would give its keys and values back as well
         config.use_cache = False
     try:
-        with _quietly(), disk_errors_named(folder, "free some space"), torch.no_grad():
+        with _quietly(), disk_errors_named(folder, "give the command again"), torch.no_grad():
             _WRITERS[kind](student.model, inputs, folder / program_name(kind), kind)
     except (InputError, OSError):
         raise

@@ -47,7 +47,7 @@ class CandidateConfig:
     """
 
     candidates: int = setting(
-        1, "Texts written for each one the teacher is asked about; 1: it is asked about all.", "Texts", low=1
+        1, "Texts written for each one the teacher is asked about; 1: it is asked about all.", "Texts", low=1, high=1000
     )
     candidate_tokens: int = setting(
         0,

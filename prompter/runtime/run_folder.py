@@ -354,8 +354,15 @@ NO_ROOM = (
     "attempt to write a readonly database",
     "unable to open database file",
     "disk I/O error",
+    "File too large",
+    "Input/output error",
+    "Stale file handle",
 )
 """Messages of safetensors, torch, tokenizers and SQLite about a file that cannot be written; their errors carry no number."""
+
+
+NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO, errno.ESTALE)
+"""The same as numbers; Windows knows all of these names, too."""
 
 
 @contextlib.contextmanager
@@ -371,10 +378,13 @@ def disk_errors_named(path: Path, then: str = "continue with --resume") -> Itera
     except InputError:
         raise
     except Exception as error:  # the tokenizers library raises this class itself
-        numbered = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+        numbered = isinstance(error, OSError) and error.errno in NUMBERS
         if not numbered and not any(reason in str(error) for reason in NO_ROOM):
             raise
         where = error.filename if isinstance(error, OSError) and error.filename else path
-        raise InputError(
-            f"'{where}' cannot be written (disk full, or not permitted): free space or rights there, then {then}"
-        ) from error
+        why, remedy = "disk full, or not permitted", "free space or rights there"
+        if "File too large" in str(error):
+            why, remedy = "file too large", "raise the limit of its size (ulimit -f), or choose a disk that takes such files"
+        elif any(reason in str(error) for reason in ("Input/output error", "Stale file handle", "disk I/O error")):
+            why, remedy = "the disk does not answer", "see to the disk or its connection"
+        raise InputError(f"'{where}' cannot be written ({why}): {remedy}, then {then}") from error

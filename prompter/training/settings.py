@@ -78,6 +78,8 @@ class RunConfig(
         self.budget = self.bought(self.budget, BUDGET)
         self.check_export()
         self.check_upload()
+        if "none" in self.compare and len(self.compare) > 1:
+            raise InputError(f"compare names {', '.join(self.compare)}, but none is one of them: leave none out")
         self.compare = [name for name in self.compare if name != "none"]
         for baseline, source in BASELINE_SOURCES.items():
             if baseline in self.compare and not getattr(self, source):

@@ -45,7 +45,8 @@ def test_a_full_disk_is_one_line_and_the_resume_is_right(
             [line] = outcome.said.strip().splitlines()
             assert "cannot be written" in line
             resize(disk, 100_000)
-            assert call(world, *arguments, *resume).status in DONE
+            begun = (disk / "new" / "config.yaml").exists() or command[0] != "train"
+            assert call(world, *arguments, *(resume if begun else [])).status in DONE
         left = {name: value for name, value in results(disk, "new").items() if "summary" not in name and "config" not in name}
         whole = whole or left
         assert left == whole, size

@@ -144,6 +144,21 @@ def test_a_full_disk_is_told_apart_from_a_bug(tmp_path: Path, error: Exception) 
         raise RuntimeError("a bug")
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EFBIG, "File too large"), "file too large.*ulimit -f"),
+        (SafetensorError("Error while serializing: I/O error: File too large (os error 27)"), "file too large.*ulimit -f"),
+        (OSError(errno.EIO, "Input/output error"), "the disk does not answer"),
+        (SafetensorError("I/O error: Stale file handle (os error 116)"), "the disk does not answer"),
+    ],
+)
+def test_other_errors_of_a_disk_have_remedies_of_their_own(tmp_path: Path, error: Exception, said: str) -> None:
+    with pytest.raises(InputError, match=f"cannot be written \\({said}.*, then give it again"):
+        with disk_errors_named(tmp_path, "give it again"):
+            raise error
+
+
 def test_a_damaged_log_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.append("metrics", [{"a": 1}, {"a": 2}])
