@@ -79,6 +79,8 @@ class TransformersTeacher:
         try:
             self._settle_padding()
             check_vocabulary(self.model, self.tokenizer, f"{field}: {path}")
+        except InputError:
+            raise
         except FAULTS as error:  # a family may lack what others have
             raise self._unable(error) from error
         self.labels = [str(self.model.config.id2label[i]) for i in range(config.num_labels)]
