@@ -101,7 +101,7 @@ def faults(folder: Path) -> list[str]:
         return []
     except (OSError, ValueError, RecursionError):
         listed = None
-    if not _well_formed(listed):
+    if not well_formed(listed) or any(Path(name).name != name for name in listed):
         return [f"{CHECKSUMS} is damaged"]
     found = []
     for name, (size, digest) in listed.items():
@@ -113,14 +113,10 @@ def faults(folder: Path) -> list[str]:
     return found
 
 
-def _well_formed(listed: Any) -> bool:
-    """Return whether a list of files has the form that `seal` writes; it may come from anybody."""
+def well_formed(listed: Any) -> bool:
+    """Return whether a file lists size and SHA-256 of each of some files by name; it may come from anybody."""
     return isinstance(listed, dict) and all(
-        Path(name).name == name
-        and isinstance(entry, list)
-        and len(entry) == 2
-        and isinstance(entry[0], int)
-        and isinstance(entry[1], str)
+        isinstance(entry, list) and len(entry) == 2 and isinstance(entry[0], int) and isinstance(entry[1], str)
         for name, entry in listed.items()
     )
 

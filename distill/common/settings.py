@@ -224,9 +224,9 @@ def _check_range(item: dataclasses.Field, value: Any) -> None:
 def _expected(kind: type, bounds: dict[str, float]) -> str:
     """Return words such as `a whole number >= 1 and <= 8`."""
     signs = {"low": ">=", "above": ">", "high": "<=", "below": "<"}
-    limits = " and ".join(
-        f"{signs[name]} {bound if isinstance(bound, int) else f'{bound:g}'}" for name, bound in bounds.items()
-    )
+    # Six digits are enough for most bounds, but not for 2**32 - 1.
+    shown = {name: f"{bound:g}" if float(f"{bound:g}") == bound else str(bound) for name, bound in bounds.items()}
+    limits = " and ".join(f"{signs[name]} {bound}" for name, bound in shown.items())
     return f"{'a whole number' if kind is int else 'a number'} {limits}".strip()
 
 

@@ -21,7 +21,7 @@ from distill.common import encode
 from distill.common.errors import InputError
 from distill.portable.formats import program_name
 from distill.student import Student
-from prompter.runtime.run_folder import disk_errors_named
+from prompter.runtime.opening import disk_errors_named
 
 SAMPLE = ["A text of some words, to trace the model with.", "Another one."]
 """Two rows of several tokens: a size of 1 would become part of the program."""

@@ -70,7 +70,7 @@ class PolicyConfig:
         POLICY,
         choices=("topic", "subject", "text", NOTHING),
     )
-    lora_rank: int = setting(16, "Rank of the LoRA adapters; 0 tunes all weights.", POLICY, low=0, high=4096)
+    lora_rank: int = setting(16, "Rank of the LoRA adapters; 0 tunes all weights.", POLICY, low=0, high=1024)
     lora_alpha: int = setting(32, "LoRA's scale times its rank.", POLICY, low=1, high=2**16)
     lora_layers: float = setting(
         0.34,

@@ -6,7 +6,6 @@ that is killed while it saves therefore goes on from the checkpoint before, and 
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import json
 import logging
@@ -19,8 +18,9 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
+from distill.checkpoints.checksums import well_formed
 from distill.common.errors import InputError
-from distill.common.files import follow_umask, read_json, read_yaml, without_nan, write_json, write_text
+from distill.common.files import follow_umask, read_json, read_object, read_yaml, without_nan, write_json, write_text
 from distill.common.yaml_text import as_written
 
 LOGGER = logging.getLogger("prompter")
@@ -243,9 +243,18 @@ class RunFolder:
             )
 
     def found_batch_size(self) -> int | None:
-        """Return the batch size of the writer that this run has found, or None."""
-        file = self.path / BATCH_SIZES
-        return int(read_json(file)["writer_batch_size"]) if file.is_file() else None
+        """Return the batch size of the writer that this run has found, or None.
+
+        Raises:
+            InputError: The file of it is damaged.
+        """
+        file, remedy = self.path / BATCH_SIZES, "remove the file, and the batch size is found again"
+        if not file.is_file():
+            return None
+        size: int = read_object(file, {"writer_batch_size": int}, remedy)["writer_batch_size"]
+        if size < 1:
+            raise InputError(f"{file}: 'writer_batch_size' is {size}, expected at least 1: {remedy}")
+        return size
 
     def keep_batch_size(self, size: int) -> None:
         """Remember the batch size of the writer that this run has found, so that it resumes with the same one."""
@@ -335,6 +344,8 @@ def _fault(checkpoint: Path) -> str | None:
         entries = read_json(checkpoint / CHECKPOINT_MANIFEST)
     except (ValueError, OSError):
         return f"{CHECKPOINT_MANIFEST} cannot be read"
+    if not entries or not well_formed(entries):
+        return f"{CHECKPOINT_MANIFEST} is damaged"
     for name, (size, digest) in entries.items():
         file = checkpoint / name
         if not file.exists():
@@ -342,49 +353,3 @@ def _fault(checkpoint: Path) -> str | None:
         if file.stat().st_size != size or _sha256(file) != digest:
             return f"{name} was changed or truncated"
     return None
-
-
-NO_ROOM = (
-    "No space left on device",
-    "Disk quota exceeded",
-    "PytorchStreamWriter failed",
-    "iostream error",
-    "inline_container.cc",
-    "database or disk is full",
-    "attempt to write a readonly database",
-    "unable to open database file",
-    "disk I/O error",
-    "File too large",
-    "Input/output error",
-    "Stale file handle",
-)
-"""Messages of safetensors, torch, tokenizers and SQLite about a file that cannot be written; their errors carry no number."""
-
-
-NUMBERS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.EIO, errno.ESTALE)
-"""The same as numbers; Windows knows all of these names, too."""
-
-
-@contextlib.contextmanager
-def disk_errors_named(path: Path, then: str = "continue with --resume") -> Iterator[None]:
-    """Turn an error about a full or read-only disk into an `InputError` that says what to do.
-
-    Args:
-        path: Folder that is written, for errors that do not name a file.
-        then: What to do after the disk has room again.
-    """
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:  # the tokenizers library raises this class itself
-        numbered = isinstance(error, OSError) and error.errno in NUMBERS
-        if not numbered and not any(reason in str(error) for reason in NO_ROOM):
-            raise
-        where = error.filename if isinstance(error, OSError) and error.filename else path
-        why, remedy = "disk full, or not permitted", "free space or rights there"
-        if "File too large" in str(error):
-            why, remedy = "file too large", "raise the limit of its size (ulimit -f), or choose a disk that takes such files"
-        elif any(reason in str(error) for reason in ("Input/output error", "Stale file handle", "disk I/O error")):
-            why, remedy = "the disk does not answer", "see to the disk or its connection"
-        raise InputError(f"'{where}' cannot be written ({why}): {remedy}, then {then}") from error

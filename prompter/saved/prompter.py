@@ -22,7 +22,7 @@ from torch import Tensor
 from distill.checkpoints.gguf import is_gguf
 from distill.checkpoints.weights import find_checkpoint
 from distill.common.errors import InputError, did_you_mean
-from distill.common.hub import HUB_ID
+from distill.common.hub import HUB_ID, check_vocabulary
 from distill.common.settings import convert
 from distill.common.terminal import one_line
 from distill.kinds.names import OF_PAIRS
@@ -158,6 +158,7 @@ class Prompter:
             if both is not None:
                 return cls(*both, manifest, fingerprint(folder))
         model = load_policy(folder, manifest, base_name, revision, device)
+        check_vocabulary(model, tokenizer, f"prompter: {folder}")
         policy = TopicPolicy(model, tokenizer, manifest["labels"], policy_config, length)
         revision = None if writer or (base and one_model) else manifest.get("writer_revision")
         loaded: TextWriter | None = None

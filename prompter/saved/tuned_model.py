@@ -19,7 +19,7 @@ from distill.common.errors import InputError
 from distill.common.hub import load_model
 from distill.common.precision import resolve_device
 from eval.toy import located
-from prompter.saved.manifest import count_base_parameters
+from prompter.saved.manifest import PROMPTER_MANIFEST, count_base_parameters
 
 NOT_FOUND = ("does not exist", "is not a local", "has no config.json")
 """Parts of the messages with which `distill.common.hub` reports a model that is not at the given place."""
@@ -44,6 +44,8 @@ def load_policy(folder: Path, manifest: dict[str, Any], base: str, revision: str
     with remedy_for_moved_model("base= (--base on the command line)"):
         model = load_model(AutoModelForCausalLM, located(base, "writer"), "base", place, torch.float32, revision=revision)
     expected = manifest.get("base_parameters", count_base_parameters(model))
+    if not isinstance(expected, int):
+        raise InputError(f"{folder / PROMPTER_MANIFEST}: 'base_parameters' is no whole number: copy the folder again")
     if count_base_parameters(model) != expected:
         raise InputError(
             f"base: {base} has {count_base_parameters(model):,} parameters, but the prompter was tuned on a model with "
@@ -72,8 +74,8 @@ def _with_adapter(model: PreTrainedModel, folder: Path, base: str) -> PeftModel:
         missing = [name for name in report.missing_keys if ".lora_" in name]
         fault = f"{len(missing)} weights missing, {len(report.unexpected_keys)} left over"
         fits = not missing and not report.unexpected_keys
-    except (RuntimeError, ValueError) as error:
-        fits, fault = False, " ".join(str(error).split())[:200]
+    except (RuntimeError, ValueError, TypeError, KeyError, AttributeError) as error:
+        fits, fault = False, " ".join(f"{type(error).__name__}: {error}".split())[:200]
     if not fits:
         raise InputError(
             f"{folder}: the adapter does not fit {base} ({fault}): name the model it was tuned on with base= "

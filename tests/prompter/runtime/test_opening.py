@@ -5,10 +5,11 @@ import logging
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from distill.common.errors import InputError
-from prompter.runtime.opening import open_console, open_run
+from prompter.runtime.opening import disk_errors_named, open_console, open_run
 
 
 def test_the_folder_is_locked_within_the_block_only(tmp_path: Path) -> None:
@@ -62,3 +63,33 @@ def test_the_users_variables_win(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     before = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     with open_run(tmp_path / "run", quiet=True):
         assert (transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()) == before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "somewhere"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing file data/0"),
+    ],
+)
+def test_a_full_disk_is_told_apart_from_a_bug(tmp_path: Path, error: Exception) -> None:
+    with pytest.raises(InputError, match="cannot be written"), disk_errors_named(tmp_path):
+        raise error
+    with pytest.raises(RuntimeError, match="a bug"), disk_errors_named(tmp_path):
+        raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.EFBIG, "File too large"), "file too large.*ulimit -f"),
+        (SafetensorError("Error while serializing: I/O error: File too large (os error 27)"), "file too large.*ulimit -f"),
+        (OSError(errno.EIO, "Input/output error"), "the disk does not answer"),
+        (SafetensorError("I/O error: Stale file handle (os error 116)"), "the disk does not answer"),
+    ],
+)
+def test_other_errors_of_a_disk_have_remedies_of_their_own(tmp_path: Path, error: Exception, said: str) -> None:
+    with pytest.raises(InputError, match=f"cannot be written \\({said}.*, then give it again"):
+        with disk_errors_named(tmp_path, "give it again"):
+            raise error

@@ -1,17 +1,15 @@
 """The run folder: locks, configurations, whole and broken checkpoints."""
 
-import errno
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from safetensors import SafetensorError
 
 from distill.common.errors import InputError
 from prompter.generation.config import WriterConfig
-from prompter.runtime.run_folder import RunFolder, default_values, disk_errors_named
+from prompter.runtime.run_folder import RunFolder, default_values
 
 
 def checkpoint(folder: RunFolder, step: int) -> Path:
@@ -39,6 +37,9 @@ def test_the_newest_whole_checkpoint_counts(tmp_path: Path) -> None:
         (lambda path: (path / "distiller" / "b.bin").unlink(), "b.bin is missing"),
         (lambda path: (path / "manifest.json").unlink(), "saving was interrupted"),
         (lambda path: (path / "manifest.json").write_text('{"a.b'), "manifest.json cannot be read"),
+        (lambda path: (path / "manifest.json").write_text('["a.bin"]'), "manifest.json is damaged"),
+        (lambda path: (path / "manifest.json").write_text('{"a.bin": 5}'), "manifest.json is damaged"),
+        (lambda path: (path / "manifest.json").write_text("{}"), "manifest.json is damaged"),
     ],
 )
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path: Path, damage, said: str) -> None:
@@ -129,36 +130,6 @@ def test_a_resume_with_another_configuration_names_the_differing_keys(tmp_path: 
         folder.open_config(config, resume=False, may_differ=set())
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(errno.ENOSPC, "No space left on device", "somewhere"),
-        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
-        RuntimeError("[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing file data/0"),
-    ],
-)
-def test_a_full_disk_is_told_apart_from_a_bug(tmp_path: Path, error: Exception) -> None:
-    with pytest.raises(InputError, match="cannot be written"), disk_errors_named(tmp_path):
-        raise error
-    with pytest.raises(RuntimeError, match="a bug"), disk_errors_named(tmp_path):
-        raise RuntimeError("a bug")
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (OSError(errno.EFBIG, "File too large"), "file too large.*ulimit -f"),
-        (SafetensorError("Error while serializing: I/O error: File too large (os error 27)"), "file too large.*ulimit -f"),
-        (OSError(errno.EIO, "Input/output error"), "the disk does not answer"),
-        (SafetensorError("I/O error: Stale file handle (os error 116)"), "the disk does not answer"),
-    ],
-)
-def test_other_errors_of_a_disk_have_remedies_of_their_own(tmp_path: Path, error: Exception, said: str) -> None:
-    with pytest.raises(InputError, match=f"cannot be written \\({said}.*, then give it again"):
-        with disk_errors_named(tmp_path, "give it again"):
-            raise error
-
-
 def test_a_damaged_log_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.append("metrics", [{"a": 1}, {"a": 2}])
@@ -247,3 +218,13 @@ def test_a_place_that_is_no_folder_is_named_as_what_it_is(tmp_path: Path) -> Non
     with pytest.raises(InputError, match="to '.*link' is a link to '.*nowhere', which does not exist: make that folder"):
         RunFolder(tmp_path / "link", "to")
     assert not (tmp_path / "nowhere").exists()
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"writer_batch_size": "many"}', '{"writer_batch_size": 0}'])
+def test_a_damaged_batch_size_is_named(tmp_path: Path, content: str) -> None:
+    folder = RunFolder(tmp_path / "run")
+    (folder.path / "batch_sizes.json").write_text(content)
+    with pytest.raises(InputError, match="batch_sizes.json: .*: remove the file"):
+        folder.found_batch_size()
+    folder.keep_batch_size(8)
+    assert folder.found_batch_size() == 8

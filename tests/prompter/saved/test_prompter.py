@@ -237,6 +237,7 @@ def test_pickle_files_are_read_only_for_a_model_that_the_user_named(run_folder: 
         ({"megatron_config": {"a": 1}, "megatron_core": "megatron.evil"}, "uses megatron_config"),
         ({"peft_type": "IA3"}, "expected 'LORA'"),
         ({"init_lora_weights": "pissa"}, "init_lora_weights is not supported"),
+        ({"modules_to_save": ["lm_head"]}, "the adapter does not fit"),
     ],
 )
 def test_an_adapter_is_read_as_data(run_folder: Path, tmp_path: Path, change: dict, said: str) -> None:
@@ -246,6 +247,21 @@ def test_an_adapter_is_read_as_data(run_folder: Path, tmp_path: Path, change: di
     file.write_text(json.dumps(json.loads(file.read_text()) | change))
     with pytest.raises(InputError, match=said):
         Prompter.load(copy, device="cpu")
+
+
+def test_values_that_loading_needs_are_checked(copied: Path) -> None:
+    (copied / "checksums.json").unlink(missing_ok=True)
+    edit(copied, base_parameters="x")
+    with pytest.raises(InputError, match="prompter.json: 'base_parameters' is no whole number"):
+        Prompter.load(copied, device="cpu")
+
+
+def test_a_special_token_that_the_model_lacks_is_named(copied: Path) -> None:
+    (copied / "checksums.json").unlink(missing_ok=True)
+    file = copied / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"pad_token": "zzz"}))
+    with pytest.raises(InputError, match=r"its tokenizer has \d+ tokens \(such as 'zzz'\)"):
+        Prompter.load(copied, device="cpu")
 
 
 def test_a_prompter_of_an_older_version_writes_after_bare_openings(copied: Path) -> None:

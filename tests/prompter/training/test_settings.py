@@ -63,7 +63,7 @@ def test_a_mapping_reaches_the_trainer_arguments(tmp_path: Path) -> None:
         ({}, ["--compare", "none,unprompted"], "compare names none, unprompted, but none is one of them: leave none out"),
         ({"seed": 2**32}, [], "seed is 4294967296, expected a whole number >= 0 and <= 4294967295"),
         ({"lora_alpha": 0}, [], "lora_alpha is 0, expected a whole number >= 1"),
-        ({}, ["--lora_rank", "1e9"], "lora_rank is 1000000000, expected a whole number >= 0 and <= 4096"),
+        ({}, ["--lora_rank", "1e9"], "lora_rank is 1000000000, expected a whole number >= 0 and <= 1024"),
         ({}, ["--candidates", "1e9"], "candidates is 1000000000, expected a whole number >= 1 and <= 1000"),
         ({"topic_max_tokens": 1, "topic_min_tokens": 2}, [], "topic_max_tokens is 1"),
         ({"trainer_args": "[1]"}, [], "trainer_args"),
