@@ -1,5 +1,6 @@
 """The command line as a whole: verbs, help, completion, exit statuses."""
 
+import signal
 import subprocess
 import sys
 import time
@@ -128,5 +129,6 @@ def test_the_command_that_goes_on_fits_what_is_there(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("prompter.api.train", stopped)
+    monkeypatch.setattr("prompter.runtime.interrupt._last", signal.SIGINT)  # a test before may have sent another
     assert main(["train", "--teacher", "x", "--generator", "y", "--output_dir", str(tmp_path)]) == 130
     assert ("--resume" in capsys.readouterr().err) == begun
