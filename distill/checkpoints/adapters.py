@@ -27,8 +27,9 @@ CONFIG = ADAPTER_CONFIG
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 MODULE = re.compile(r"(.+)\.lora_(?:A|B|embedding_A|embedding_B|magnitude_vector)(?:\.weight)?")
-REVISION = re.compile(r"[\w][\w./-]{0,200}|")
-"""A commit, branch or tag of a repository."""
+
+REVISION = re.compile(r"(?!.*\.\.)\w[\w./-]{0,200}")
+"""A commit, branch or tag of a repository. It becomes part of a path in the hub's cache, so it must not lead out of there."""
 
 HEAD = re.compile(r"(?:.*\.)?(?:classifier|score|out_proj|classification_head|logits_proj)\.weight")
 
@@ -105,10 +106,10 @@ def find_adapter(source: str, revision: str | None, about: str) -> Adapter | Non
     beside = Path(source) / base
     if not Path(base).expanduser().is_dir() and Path(source).is_dir() and beside.is_dir():
         base = str(beside)
-    revision = settings.get("revision")
+    revision = settings.get("revision") or None
     if revision is not None and (not isinstance(revision, str) or not REVISION.fullmatch(revision)):
         raise InputError(f"{about}: revision in {CONFIG} is {str(revision)[:80]!r}, expected a commit or null; correct it.")
-    return Adapter(about, base, settings, found[0], revision or None)
+    return Adapter(about, base, settings, found[0], revision)
 
 
 def merge(model: PreTrainedModel, adapter: Adapter, missing: list[str]) -> PreTrainedModel:

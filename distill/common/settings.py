@@ -82,8 +82,7 @@ def setting(
         commas: Whether commas separate the items of a list: `always`, or `alone` where it is the only item.
         required: How to give it, for the message where it is missing; "" where it may be left out.
         optional_value: What the flag alone means, without a value.
-        path: Whether a file or folder may be meant, so that `~` at its beginning is the user's home, and `$NAME` there the
-            value of a variable.
+        path: Whether a file or folder may be meant, so that `~` or `$HOME` at its beginning is the user's home.
         before: What a file means that is older than the setting and lacks it; None for the default.
     """
     assert group in GROUPS, group

@@ -30,6 +30,12 @@ MISTAKEN = (TypeError, AttributeError, ValueError)
 STORED_EVERY = 1.0
 """Seconds between two parts of answers of a function that is called for each text: each part is stored by itself."""
 
+ONE_TEXT = (
+    " It was not taken for a function of one text. If it is one, give a function of a list: "
+    "def many(texts): return [one(text) for text in texts]."
+)
+"""What is said of a function that fails with a list and with one text."""
+
 
 class CallableTeacher:
     """A Python function `texts -> class probabilities` as teacher.
@@ -312,9 +318,3 @@ def _length(answer: Any) -> int:
     if isinstance(answer, np.ndarray | Tensor):
         return len(answer) if answer.ndim else 0
     return len(answer) if isinstance(answer, list | tuple) else 0
-
-
-ONE_TEXT = (
-    " It was not taken for a function of one text. If it is one, give a function of a list: "
-    "def many(texts): return [one(text) for text in texts]."
-)

@@ -40,7 +40,6 @@ class EvaluationData:
         kind: Kind of classifier that the labels are for, one of `eval.data.config.METRICS_OF_KIND`.
         names: The K names of classes, labels or tags that the labels number.
         words: The words of the N texts, for `tokens`; the texts are these with spaces between them.
-        range: Lowest and highest score, where they are known.
         metric: Metric that results are compared by; "" for the first headline metric of the kind.
     """
 
@@ -52,7 +51,6 @@ class EvaluationData:
     kind: str = "single"
     names: list[str] = field(default_factory=list)
     words: list[list[str]] | None = None
-    range: tuple[float, float] | None = None
     metric: str = ""
 
     def compared_by(self, metric: str) -> "EvaluationData":
@@ -165,7 +163,6 @@ def load_labelled(
         kind=kind,
         names=list(labels),
         words=words,
-        range=span,
     )
 
 
@@ -298,8 +295,11 @@ def load_pairs(
     if not second:
         return _texts(found, text_column), None
     found = found.without_long_texts([text_column, second])
-    if pair_column:
+    try:
         return found.texts(text_column), _second_texts(found, second)
+    except InputError:
+        if pair_column:
+            raise
     return found.texts(text_column), [_second_text(found, second, row) for row in range(len(found))]
 
 

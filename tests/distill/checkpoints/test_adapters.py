@@ -248,6 +248,10 @@ def test_the_base_is_read_at_the_commit_that_the_adapter_names(adapter: Path, mo
     with pytest.raises(InputError):
         load_config(adapter, "teacher")
     assert ("org/base", "v2") in asked
-    change(adapter, revision=["v2"])
+
+
+@pytest.mark.parametrize("revision", [["v2"], "../../../home", "/etc", "v1/../../x"])
+def test_a_revision_that_is_none_is_refused(adapter: Path, revision: object) -> None:
+    change(adapter, revision=revision)
     with pytest.raises(InputError, match="revision in adapter_config.json is .* expected a commit or null"):
         find_adapter(str(adapter), None, "x")

@@ -16,7 +16,7 @@ def test_numbers_are_read_and_pairs_beside_them(tmp_path):
     assert load(jsonl(tmp_path / "a.jsonl", rows([0, 2.5, "4.75"])), ["similarity"], kind="score").labels == [0, 2.5, 4.75]
     (tmp_path / "a.csv").write_text("text,other,label\na,b,1e0\nc,d,5\n")
     data = load(tmp_path / "a.csv", ["similarity"], kind="score", pair_column="other", span=(0, 5))
-    assert (data.labels, data.text_pairs, data.range, data.kind) == ([1.0, 5.0], ["b", "d"], (0, 5), "score")
+    assert (data.labels, data.text_pairs, data.kind) == ([1.0, 5.0], ["b", "d"], "score")
 
 
 @pytest.mark.parametrize(
