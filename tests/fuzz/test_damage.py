@@ -27,6 +27,7 @@ def test_damaged_files(seed: int, world: Path, whole, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_five_thousand_damaged_files(world: Path, whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faults = [fault for seed in range(5000) if (fault := trial(world, tmp_path / "w", seed, whole, monkeypatch))]
     assert not faults, "\n".join(faults)

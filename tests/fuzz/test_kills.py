@@ -57,6 +57,7 @@ def trials(world: Path, to: Path, name: str, number: int, rng: random.Random) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_seventy_kills_of_each(name: str, world: Path, tmp_path: Path) -> None:
     trials(world, tmp_path / "w", name, 70, random.Random(name))

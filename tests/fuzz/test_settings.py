@@ -149,6 +149,7 @@ def test_mutated_settings(start: int, world: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_ten_thousand_mutated_settings(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faults = [fault for seed in range(10_000) if (fault := trial(world, seed, monkeypatch))]
     assert not faults, "\n".join(faults)
