@@ -9,8 +9,9 @@ configuration and tokenizer are used, and its weights are random: they tell spee
 
 1. The writer: tokens per second of our decoding loop, with a token's pass recorded as a CUDA graph and without, and of
    `model.generate` with the same prompts. All texts are equally long.
-2. The policy: seconds of a rollout with PPO's update, for our trainer and for TRL's GRPO trainer at the same batch.
-3. `prompter train`, two rollouts in: where its time goes, and the whole loop against generation alone.
+2. The policy: seconds of a rollout with PPO's update, for our trainer with recorded passes and without, and for TRL's GRPO
+   trainer at the same batch. The first rollout, which records, does not count.
+3. `prompter train`: where its time goes.
 
 Peak memory is what torch allocated, weights included.
 """
@@ -25,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from real_lm import class_prompts, update
+from real_lm import class_prompts, updates
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 from trl import GRPOTrainer
@@ -124,22 +125,28 @@ def writer_table(name: str, args: argparse.Namespace) -> None:
     print(f"  recorded as a graph: {model in graphs._checked}")
 
 
+class StepByStep(PPOTrainer):
+    """PPO whose updates are not recorded."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._recorded.refused = True
+
+
 def policy_table(name: str, args: argparse.Namespace) -> None:
-    """Print seconds of a rollout with its update, for PPO and for TRL's GRPO."""
+    """Print seconds of a rollout with its update, for PPO in two ways and for TRL's GRPO."""
     tokenizer, config = load_tokenizer(name, "generator"), PolicyConfig(topic_max_tokens=8, minibatch_size=32)
     prompts = class_prompts(tokenizer)
     print(f"\npolicy: rollouts of {args.rollout} openings of 8 tokens, minibatches of 32, {config.num_iterations} passes")
-    for kind in (PPOTrainer, GRPOTrainer):
-        found = []
-        for _ in range(args.repeats):
-            model = load_model(AutoModelForCausalLM, name, "generator", torch.device("cuda"), torch.float32)
-            model = with_new_adapters(model, config, 0)
-            torch.cuda.reset_peak_memory_stats()
-            found.append(update(kind, model, tokenizer, prompts, config, args.rollout))
-        sampling, rest = (statistics.median(row[part] for row in found) for part in ("sampling", "update"))
+    for label, kind in (("PPO, recorded", PPOTrainer), ("PPO, step by step", StepByStep), ("GRPO of TRL", GRPOTrainer)):
+        model = load_model(AutoModelForCausalLM, name, "generator", torch.device("cuda"), weight_dtype(torch.device("cuda")))
+        model = with_new_adapters(model, config, 0)
+        torch.cuda.reset_peak_memory_stats()
+        first, *later = updates(kind, model, tokenizer, prompts, config, args.rollout, args.repeats + 1)
+        sampling, rest = (statistics.median(row[part] for row in later) for part in ("sampling", "update"))
         peak = torch.cuda.max_memory_allocated() / GIB
-        label = f"  {kind.__module__.split('.')[0]} {kind.__name__:14}"
-        print(f"{label} sampling {sampling:6.2f} s  update {rest:6.2f} s  peak {peak:6.2f} GiB", flush=True)
+        print(f"  {label:18} sampling {sampling:5.2f} s  update {rest:5.2f} s  peak {peak:6.2f} GiB", end="  ")
+        print(f"(first: {first['sampling']:.2f}, {first['update']:.2f})", flush=True)
 
 
 def run_table(name: str, args: argparse.Namespace) -> None:

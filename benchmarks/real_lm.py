@@ -146,11 +146,13 @@ def writer_table(model: Any, tokenizer: Any, prompts: list[str], args: argparse.
     print(f"  decode is faster by {compared(seconds['generate'], seconds['decode']):.1f}", flush=True)
 
 
-def update(kind: type[PPOTrainer], model: Any, tokenizer: Any, prompts: list[str], config: PolicyConfig, size: int) -> Any:
-    """Make one PPO update on one rollout; return seconds of sampling and of all the rest."""
+def updates(
+    kind: type[PPOTrainer], model: Any, tokenizer: Any, prompts: list[str], config: PolicyConfig, size: int, rollouts: int = 1
+) -> list[dict[str, float]]:
+    """Make PPO's update on some rollouts; return for each the seconds of sampling and of all the rest."""
     minibatches = max(1, size // config.minibatch_size)
     steps = minibatches * config.num_iterations
-    seconds: dict[str, float] = {}
+    begins, sampling = [], []
     with tempfile.TemporaryDirectory() as folder:
         settings = PPOConfig(
             output_dir=folder,
@@ -158,7 +160,7 @@ def update(kind: type[PPOTrainer], model: Any, tokenizer: Any, prompts: list[str
             steps_per_generation=minibatches,
             num_generations=size // len(prompts),
             num_iterations=config.num_iterations,
-            max_steps=steps,
+            max_steps=steps * rollouts,
             max_completion_length=config.topic_max_tokens,
             generation_kwargs={"min_new_tokens": config.topic_max_tokens},  # the same work on both sides
             beta=config.beta,
@@ -177,24 +179,23 @@ def update(kind: type[PPOTrainer], model: Any, tokenizer: Any, prompts: list[str
             model=model,
             reward_funcs=lambda completions, **_: [float(len(text)) for text in completions],
             args=settings,
-            train_dataset=Dataset.from_dict({"prompt": prompts * (steps + 1)}),
+            train_dataset=Dataset.from_dict({"prompt": prompts * (steps * rollouts + 1)}),
             processing_class=tokenizer,
         )
         model.delete_adapter("ref")  # the base model is the reference
         sample = trainer._generate_single_turn
 
         def timed(*arguments: Any) -> Any:
-            begin = clock()
+            begins.append(clock())
             result = sample(*arguments)
-            seconds["sampling"] = clock() - begin
+            sampling.append(clock() - begins[-1])
             return result
 
         trainer._generate_single_turn = timed
-        begin = clock()
         with contextlib.redirect_stdout(None):
             trainer.train()
-        seconds["update"] = clock() - begin - seconds["sampling"]
-    return seconds
+        ends = [*begins[1:], clock()]
+    return [{"sampling": one, "update": end - begin - one} for begin, end, one in zip(begins, ends, sampling, strict=True)]
 
 
 def ppo_table(name: str, tokenizer: Any, prompts: list[str], args: argparse.Namespace) -> None:
@@ -205,7 +206,7 @@ def ppo_table(name: str, tokenizer: Any, prompts: list[str], args: argparse.Name
     for _ in range(args.repeats):
         for side, kind in (("shared prompts", PPOTrainer), ("former", FormerTrainer)):
             model = load_model(AutoModelForCausalLM, name, "generator", device=device, dtype=torch.float32)
-            rows[side].append(update(kind, with_new_adapters(model, config, 0), tokenizer, prompts, config, args.rollout))
+            rows[side] += updates(kind, with_new_adapters(model, config, 0), tokenizer, prompts, config, args.rollout)
     print(
         f"\nPPO, a rollout of {args.rollout} openings of {args.topic_tokens} tokens, minibatches of "
         f"{min(args.rollout, config.minibatch_size)}, {config.num_iterations} passes, LoRA of rank {config.lora_rank}"

@@ -46,16 +46,17 @@ Forward = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Takes token ids (B, 1), a mask (B, 1, 1, C) and positions (B, 1), and returns logits (B, V)."""
 
 
-def can_record(model: nn.Module, cache: DynamicCache, steps: int) -> bool:
+def can_record(model: nn.Module, cache: DynamicCache, steps: int, lasting: bool) -> bool:
     """Return whether the rest of a decoding loop can replay one pass.
 
     Args:
         model: The transformers model.
         cache: Its cache, with the prompt in it.
         steps: Passes that are left.
+        lasting: See `recorded_step`.
     """
     return (
-        steps >= (LEAST_STEPS_KEPT if _is_lasting(model) else LEAST_STEPS)
+        steps >= (LEAST_STEPS_KEPT if lasting else LEAST_STEPS)
         and next(model.parameters()).device.type == "cuda"
         and getattr(model.config, "_attn_implementation", None) == "sdpa"  # takes a mask of truth values for each row
         and all(type(layer) is PreallocatedLayer for layer in cache.layers)
@@ -132,12 +133,19 @@ class FixedStep:
 
 
 def recorded_step(
-    model: nn.Module, forward: Forward, cache: DynamicCache, mask: Tensor, positions: Tensor, ids: Tensor, column: int
+    model: nn.Module,
+    forward: Forward,
+    cache: DynamicCache,
+    mask: Tensor,
+    positions: Tensor,
+    ids: Tensor,
+    column: int,
+    lasting: bool,
 ) -> FixedStep | None:
     """Return the recorded pass of one token, or None if this model's pass cannot be recorded.
 
     A pass that is kept from an earlier batch serves a later one if its shape, the weights' places, the adapters in use and
-    the precision are the same; see also `_is_lasting`. The first time, the result is compared with the model's usual pass, and
+    the precision are the same. The first time, the result is compared with the model's usual pass, and
     a model for which they differ is never recorded.
 
     Args:
@@ -148,14 +156,14 @@ def recorded_step(
         positions: (B, C), see `FixedStep`.
         ids: (B, 1) the tokens of `column`.
         column: The next column.
+        lasting: Whether the pass may outlive its batch; see `is_lasting`.
     """
     kept = _kept.setdefault(model, {})
-    key = _circumstances(model, mask)
+    key = circumstances(model, mask)
     if (step := kept.pop(key, None)) is not None:
         step.take_over(cache, mask, positions)
         kept[key] = step
         return step
-    lasting = _is_lasting(model)
     while lasting and len(kept) >= KEPT:
         del kept[next(iter(kept))]
     usual: Tensor | None = None
@@ -189,21 +197,17 @@ def forget(model: nn.Module) -> None:
     _kept.pop(model, None)
 
 
-def _is_lasting(model: nn.Module) -> bool:
-    """Return whether a recorded pass may outlive its batch.
+def is_lasting(model: nn.Module) -> bool:
+    """Return whether a recorded pass of a model, or of a `PeftModel`, may outlive its batch.
 
-    Autocast converts trained weights once and stores the results until the outermost autocast ends. A recorded pass reads
-    them there, also with `cache_enabled=False` around it, since accelerate wraps the `forward` of a model that it trains in an
-    autocast of its own. So later they would be freed, or those before an update.
+    Autocast converts trained weights once and stores the results until the outermost autocast ends. A recorded pass must not
+    read them there, so `cache_enabled=False` surrounds it. But accelerate wraps the `forward` of a model that it prepares in
+    an autocast of its own, which stores them all the same: later they would be freed, or those before an update.
     """
-    if not torch.is_autocast_enabled("cuda"):
-        return True
-    adapted = _adapted(model)
-    trained = any(parameter.requires_grad for parameter in model.parameters())
-    return not trained or (adapted is not None and adapted.disable_adapters)
+    return not torch.is_autocast_enabled("cuda") or "_original_forward" not in vars(model)
 
 
-def _circumstances(model: nn.Module, mask: Tensor) -> tuple[Any, ...]:
+def circumstances(model: nn.Module, mask: Tensor) -> tuple[Any, ...]:
     """Return all that a recorded pass depends on, apart from what it reads from its own tensors."""
     adapted = _adapted(model)
     adapters = None if adapted is None else (adapted.disable_adapters, tuple(adapted.active_adapters))

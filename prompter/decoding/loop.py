@@ -34,7 +34,7 @@ from transformers import PreTrainedModel
 
 from distill.common.errors import InputError
 from prompter.decoding.cache import can_select_rows, keeps_gaps, new_cache
-from prompter.decoding.graphs import COLUMNS, FixedStep, can_record, recorded_step
+from prompter.decoding.graphs import COLUMNS, FixedStep, can_record, is_lasting, recorded_step
 from prompter.decoding.prefix import Prefix
 from prompter.decoding.sampling import DRAWS, draw_tokens
 
@@ -153,6 +153,7 @@ def decode(
     current, begin, steps = input_ids, shared.shape[1], max_new_tokens
     head = base.get_output_embeddings()
     vocabulary = head.weight.shape[0]
+    lasting = is_lasting(model)
     scratch: Tensor | None = None
     hidden: Tensor | None = None
 
@@ -182,8 +183,8 @@ def decode(
                 logits = first[prefix.rows].float()
                 noted[:] = [states[prefix.rows] for states in noted]
             else:
-                if step == 1 and "position_ids" in accepted and can_record(base, cache, max_new_tokens - step):
-                    fixed = recorded_step(base, forward, cache, mask, positions, current, begin)
+                if step == 1 and "position_ids" in accepted and can_record(base, cache, max_new_tokens - step, lasting):
+                    fixed = recorded_step(base, forward, cache, mask, positions, current, begin, lasting)
                     if fixed is not None and fixed.recorded:
                         fixed.states = fixed.states or noted[-1:]
                 if fixed is None:

@@ -98,8 +98,8 @@ def score_completions(
             return log_probs.gather(-1, tokens[..., None]).squeeze(-1), entropies
         return log_probs[rows, 0, tokens[:, 0]][:, None], None if entropies is None else entropies[rows]
 
-    shared = _distinct_prompts(input_ids[:, :width], attention_mask[:, :width]) if share and _can_share(model) else None
-    if shared is None or not _pays(base, len(input_ids) - len(shared[0]), width):
+    shared = _shared_prompts(model, input_ids[:, :width], attention_mask[:, :width]) if share else None
+    if shared is None:
         logits, states = run(input_ids, attention_mask, positions, length + 1)
         return Scores(*token_scores(logits[:, :-1], None, targets), states[:, :-1])
     prompts, rows = shared
@@ -128,6 +128,25 @@ def score_completions(
     )
 
 
+def worth_sharing(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, length: int) -> bool:
+    """Return whether `score_completions` would compute prompts in passes of their own; see there for the arguments."""
+    width = input_ids.size(1) - length
+    return _shared_prompts(model, input_ids[:, :width], attention_mask[:, :width]) is not None
+
+
+def _shared_prompts(model: nn.Module, ids: Tensor, mask: Tensor) -> tuple[list[list[int]], Tensor] | None:
+    """Return the K different prompts, and (B,) which of them each row has; None if rows cannot share them or gain nothing."""
+    size, width = ids.shape
+    if not _can_share(model) or not _pays(unwrapped(model), size, width):  # on a GPU the first look costs nothing
+        return None
+    numbers: dict[tuple[int, ...], int] = {}
+    begins = mask.argmax(dim=1).tolist()
+    which = [numbers.setdefault(tuple(row[begin:]), len(numbers)) for row, begin in zip(ids.tolist(), begins, strict=True)]
+    if 2 * len(numbers) > size or not _pays(unwrapped(model), size - len(numbers), width):
+        return None
+    return [list(prompt) for prompt in numbers], torch.tensor(which, device=ids.device)
+
+
 def _can_share(model: nn.Module) -> bool:
     """Return whether rows can continue copies of another row's keys and values."""
     base = unwrapped(model)
@@ -141,16 +160,6 @@ def _can_share(model: nn.Module) -> bool:
 def _pays(model: PreTrainedModel, copies: int, width: int) -> bool:
     """Return whether a pass for prompts alone costs less than `copies` prompts of `width` tokens in the pass of the rest."""
     return model.device.type != "cuda" or model.num_parameters() * copies * width >= WORTH_A_PASS_ON_A_GPU
-
-
-def _distinct_prompts(ids: Tensor, mask: Tensor) -> tuple[list[list[int]], Tensor] | None:
-    """Return the K different prompts, and (B,) which of them each row has; None if sharing does not pay."""
-    numbers: dict[tuple[int, ...], int] = {}
-    begins = mask.argmax(dim=1).tolist()
-    which = [numbers.setdefault(tuple(row[begin:]), len(numbers)) for row, begin in zip(ids.tolist(), begins, strict=True)]
-    if 2 * len(numbers) > len(which):
-        return None
-    return [list(prompt) for prompt in numbers], torch.tensor(which, device=ids.device)
 
 
 def _common_start(model: PreTrainedModel, prompts: list[list[int]], length: int) -> int:

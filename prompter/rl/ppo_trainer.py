@@ -10,7 +10,8 @@ trackers. This file adds the five differences between PPO and GRPO:
    policy loss, so the critic needs no pass of its own.
 4. **Checkpoints hold the critic**, its optimizer and its schedule.
 5. **Speed for short completions**: our decode loop samples, and its log-probabilities are the old ones. Different prompts
-   are computed once per minibatch, and logits for completions alone (`prompter.rl.completions`).
+   are computed once per minibatch, and logits for completions alone (`prompter.rl.completions`). On a GPU, where starting the
+   kernels of a small model takes longer than running them, the passes are recorded graphs (`prompter.rl.recorded`).
 
 Each private TRL method that is overridden here has a test in `tests/prompter/rl/test_trl_hooks.py`. If a new version of TRL
 changes the method, that test says what broke.
@@ -36,6 +37,7 @@ from prompter.decoding.prefix import Prefix
 from prompter.rl.completions import Scores, score_completions
 from prompter.rl.critic import Critic, clipped_value_loss, gae, variance, whiten
 from prompter.rl.ppo_config import PPOConfig
+from prompter.rl.recorded import RecordedScores
 
 
 class PPOTrainer(GRPOTrainer):
@@ -92,6 +94,7 @@ class PPOTrainer(GRPOTrainer):
             self.critic.parameters(), lr=self.args.critic_learning_rate, eps=1e-5, weight_decay=0.0
         )
         self._adapters = self._base.active_adapters if self._is_peft else None  # those that are trained
+        self._recorded = RecordedScores(self._base, self.max_completion_length, self._tokenizer.pad_token_id)
         self._sampled: Decoded | None = None  # the present rollout, if its log-probabilities are those that the loss needs
         self._hidden_states: list[Tensor] = []  # one (B, T, H) per pass of the policy, newest last
         self._rewards = torch.empty(0)
@@ -220,10 +223,13 @@ class PPOTrainer(GRPOTrainer):
 
     def _score(self, model: nn.Module, ids: Tensor, mask: Tensor, length: int, entropy: bool) -> Scores:
         """Score completions of `length` tokens under a model; see `score_completions`."""
-        bonus = torch.is_grad_enabled() and self._entropy_bonus_enabled
-        return score_completions(
-            model, ids, mask, length, temperature=self.temperature, entropy=entropy, entropy_gradient=bonus
-        )
+        options: dict[str, Any] = {"temperature": self.temperature, "entropy": entropy}
+        options["entropy_gradient"] = torch.is_grad_enabled() and self._entropy_bonus_enabled
+        # Each replay writes its gradients to the same memory, so they cannot be added up over several.
+        accumulates = torch.is_grad_enabled() and self.args.gradient_accumulation_steps > 1
+        if model is self._base and length <= self.max_completion_length and not accumulates:
+            return self._recorded(ids, mask, length, **options)
+        return score_completions(model, ids, mask, length, **options)
 
     def _is_policy(self, model: nn.Module) -> bool:
         """Return whether a model is the policy as it is trained: TRL's reference is another model, or other adapters."""
@@ -246,6 +252,7 @@ class PPOTrainer(GRPOTrainer):
         return rewards_per_func
 
     def _generate_and_score_completions(self, inputs: Any) -> dict[str, Any]:
+        self._without_second_autocast()
         self._hidden_states.clear()
         output = super()._generate_and_score_completions(inputs)
         # A completion without a reward does not enter any mean, KL and entropy included.
@@ -315,6 +322,15 @@ class PPOTrainer(GRPOTrainer):
         if self.accelerator.sync_gradients:
             self._processes.sum_gradients(self.model.parameters(), loss)
         return loss * self._processes.size  # transformers logs the mean over the processes
+
+    def _without_second_autocast(self) -> None:
+        """Take back the autocast in which accelerate wraps the `forward` of a model that it prepares for bfloat16 or float16.
+
+        All passes here are in one already (`accelerator.autocast()`), and a pass that is recorded within accelerate's cannot
+        be kept (`prompter.decoding.graphs.is_lasting`).
+        """
+        if self.accelerator.mixed_precision in ("bf16", "fp16") and "_original_forward" in vars(self._base):
+            self._base.forward = vars(self._base).pop("_original_forward")
 
     def _total(self, part: Tensor) -> Tensor:
         """Return the sum of a number over all processes."""

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from peft import LoraConfig, get_peft_model
 
 from prompter.decoding import graphs, loop
@@ -25,7 +27,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         columns.append(column)
         return call(step, ids, column)
 
-    monkeypatch.setattr(loop, "can_record", lambda model, cache, steps: model not in graphs._refused)
+    monkeypatch.setattr(loop, "can_record", lambda model, cache, steps, lasting: model not in graphs._refused)
     monkeypatch.setattr(FixedStep, "record", lambda step, column: None)
     monkeypatch.setattr(FixedStep, "__call__", counted)
     return columns
@@ -95,15 +97,16 @@ def test_a_pass_with_other_adapters_or_weights_is_not_reused(passes: list[int]) 
     assert list(graphs._kept[model])[-1] not in before
 
 
-def test_a_pass_is_not_kept_where_autocast_stores_converted_weights(passes: list[int]) -> None:
+def test_a_pass_is_not_kept_where_accelerate_stores_converted_weights(passes: list[int]) -> None:
     adapted = get_peft_model(made(llama), LoraConfig(r=2, target_modules="all-linear"))
     model = adapted.get_base_model()
+    adapted._original_forward = adapted.forward  # the mark that accelerate leaves
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "is_autocast_enabled", lambda device: True)
         written(adapted, return_hidden_states=False)
         assert passes and not graphs._kept[model]
-        with adapted.disable_adapter():  # frozen weights are converted anew in each pass
-            written(adapted, return_hidden_states=False)
+        adapted.forward = vars(adapted).pop("_original_forward")  # as `PPOTrainer` does
+        written(adapted, return_hidden_states=False)
         assert len(graphs._kept[model]) == 1
 
 
@@ -112,7 +115,7 @@ def test_other_caches_and_models_without_positions_take_growing_passes(
     build: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = made(build)
-    assert not graphs.can_record(model, loop.new_cache(model, 8), 50)  # not on a GPU
+    assert not graphs.can_record(model, loop.new_cache(model, 8), 50, True)  # not on a GPU
     monkeypatch.setattr(FixedStep, "record", lambda step, column: pytest.fail("recorded"))
     assert written(model).tokens.shape[0] == 6
 
@@ -175,13 +178,17 @@ def test_a_recorded_pass_is_replayed_for_the_next_batch_and_follows_the_weights_
 
 
 @pytest.mark.gpu
-def test_adapters_in_bfloat16_are_followed_as_accelerate_trains_them_on_a_gpu() -> None:
+@pytest.mark.parametrize("prepared", [True, False])
+def test_adapters_in_bfloat16_are_followed_on_a_gpu(prepared: bool) -> None:
     adapted = get_peft_model(made(llama), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)).to("cuda")
     model = adapted.get_base_model()
-    adapted.forward = torch.autocast("cuda", dtype=torch.bfloat16)(adapted.forward)
+    if prepared:  # accelerate's own autocast stores converted adapters
+        AcceleratorState._reset_state(reset_partial_state=True)
+        Accelerator(mixed_precision="bf16").prepare(adapted)
     for _ in range(4):
         with torch.autocast("cuda", dtype=torch.bfloat16):
             recorded = written(adapted, "cuda")
+        assert len(graphs._kept[model]) == (0 if prepared else 1)
         torch.cuda.empty_cache()
         graphs._refused.add(model)
         with torch.autocast("cuda", dtype=torch.bfloat16):

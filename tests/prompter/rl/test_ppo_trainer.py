@@ -295,5 +295,39 @@ def test_what_would_be_ignored_is_refused(tmp_path: Path, changes: dict, said: s
         bandit_trainer(tmp_path, match_reward, **changes)
 
 
+def trained(trainer: PPOTrainer) -> dict[str, torch.Tensor]:
+    trainer.train()
+    return {name: value.detach().cpu() for name, value in trainer._base.named_parameters() if value.requires_grad}
+
+
+def test_without_the_autocast_of_accelerate_bfloat16_trains_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    without = bandit_trainer(tmp_path, match_reward, bf16=True, beta=0.05)
+    weights = trained(without)
+    assert without.accelerator.mixed_precision == "bf16" and "_original_forward" not in vars(without._base)
+    monkeypatch.setattr(PPOTrainer, "_without_second_autocast", lambda trainer: None)
+    other = bandit_trainer(tmp_path, match_reward, bf16=True, beta=0.05)
+    expected = trained(other)
+    assert "_original_forward" in vars(other._base) and len(weights) > 8
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("lora", [False, True])
+def test_recorded_updates_train_as_usual_ones_on_a_gpu(tmp_path: Path, lora: bool, bf16: bool) -> None:
+    changes = {"use_cpu": False, "bf16": bf16, "beta": 0.05, "disable_dropout": True, "entropy_coef": 0.01, "max_steps": 16}
+    recorded = bandit_trainer(tmp_path, match_reward, lora, **changes)
+    weights = trained(recorded)
+    assert not recorded._recorded.refused and recorded._recorded.passes
+    usual = bandit_trainer(tmp_path, match_reward, lora, **changes)
+    usual._recorded.refused = True
+    expected = trained(usual)
+    rows = [[row for row in trainer.state.log_history if "reward" in row] for trainer in (recorded, usual)]
+    assert rows[0][0]["reward"] == rows[1][0]["reward"]  # before an update, both draw the same
+    assert rows[0][1]["grad_norm"] == pytest.approx(rows[1][1]["grad_norm"], rel=0.2 if bf16 else 0.01)
+    moved = sum(float((weights[name] - expected[name]).norm()) ** 2 for name in expected) ** 0.5
+    assert moved < 0.1 * sum(float(value.norm()) ** 2 for value in expected.values()) ** 0.5
+
+
 def test_words_fit_the_model() -> None:
     assert tiny_gpt2().config.vocab_size == len(WORDS)
