@@ -159,7 +159,7 @@ def recorded_step(
         lasting: Whether the pass may outlive its batch; see `is_lasting`.
     """
     kept = _kept.setdefault(model, {})
-    key = circumstances(model, mask)
+    key = (tuple(mask.shape), *circumstances(model), *(parameter.data_ptr() for parameter in model.parameters()))
     if (step := kept.pop(key, None)) is not None:
         step.take_over(cache, mask, positions)
         kept[key] = step
@@ -207,12 +207,11 @@ def is_lasting(model: nn.Module) -> bool:
     return not torch.is_autocast_enabled("cuda") or "_original_forward" not in vars(model)
 
 
-def circumstances(model: nn.Module, mask: Tensor) -> tuple[Any, ...]:
-    """Return all that a recorded pass depends on, apart from what it reads from its own tensors."""
+def circumstances(model: nn.Module) -> tuple[Any, ...]:
+    """Return what a recorded pass depends on beside shapes and weights: the precision, and the adapters in use."""
     adapted = _adapted(model)
     adapters = None if adapted is None else (adapted.disable_adapters, tuple(adapted.active_adapters))
-    kind = torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None
-    return tuple(mask.shape), kind, adapters, tuple(parameter.data_ptr() for parameter in model.parameters())
+    return torch.get_autocast_dtype("cuda") if torch.is_autocast_enabled("cuda") else None, adapters
 
 
 def _adapted(model: nn.Module) -> BaseTunerLayer | None:

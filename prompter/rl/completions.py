@@ -128,21 +128,20 @@ def score_completions(
     )
 
 
-def worth_sharing(model: nn.Module, input_ids: Tensor, attention_mask: Tensor, length: int) -> bool:
-    """Return whether `score_completions` would compute prompts in passes of their own; see there for the arguments."""
-    width = input_ids.size(1) - length
-    return _shared_prompts(model, input_ids[:, :width], attention_mask[:, :width]) is not None
+def shared_pays(model: PreTrainedModel, copies: int, width: int) -> bool:
+    """Return whether a pass for prompts alone costs less than `copies` prompts of `width` tokens in the pass of the rest."""
+    return model.device.type != "cuda" or model.num_parameters() * copies * width >= WORTH_A_PASS_ON_A_GPU
 
 
 def _shared_prompts(model: nn.Module, ids: Tensor, mask: Tensor) -> tuple[list[list[int]], Tensor] | None:
     """Return the K different prompts, and (B,) which of them each row has; None if rows cannot share them or gain nothing."""
     size, width = ids.shape
-    if not _can_share(model) or not _pays(unwrapped(model), size, width):  # on a GPU the first look costs nothing
+    if not _can_share(model) or not shared_pays(unwrapped(model), size, width):  # on a GPU the first look costs nothing
         return None
     numbers: dict[tuple[int, ...], int] = {}
     begins = mask.argmax(dim=1).tolist()
     which = [numbers.setdefault(tuple(row[begin:]), len(numbers)) for row, begin in zip(ids.tolist(), begins, strict=True)]
-    if 2 * len(numbers) > size or not _pays(unwrapped(model), size - len(numbers), width):
+    if 2 * len(numbers) > size or not shared_pays(unwrapped(model), size - len(numbers), width):
         return None
     return [list(prompt) for prompt in numbers], torch.tensor(which, device=ids.device)
 
@@ -155,11 +154,6 @@ def _can_share(model: nn.Module) -> bool:
     # A model that recomputes activations keeps no keys and values while it is trained.
     recomputes = model.training and torch.is_grad_enabled() and getattr(base, "is_gradient_checkpointing", False)
     return not recomputes and can_select_rows(DynamicCache(config=base.config))
-
-
-def _pays(model: PreTrainedModel, copies: int, width: int) -> bool:
-    """Return whether a pass for prompts alone costs less than `copies` prompts of `width` tokens in the pass of the rest."""
-    return model.device.type != "cuda" or model.num_parameters() * copies * width >= WORTH_A_PASS_ON_A_GPU
 
 
 def _common_start(model: PreTrainedModel, prompts: list[list[int]], length: int) -> int:

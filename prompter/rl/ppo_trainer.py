@@ -160,12 +160,9 @@ class PPOTrainer(GRPOTrainer):
         device = self.accelerator.device
         # Nothing follows a prompt, and few of them differ: each is computed once.
         nothing = torch.empty(len(prompt_ids), 0, dtype=torch.long, device=device)
-        model = self._base
-        was_training = model.training
-        model.eval()
         with self.accelerator.autocast():
             decoded = decode(
-                model,
+                self._base,
                 nothing,
                 nothing,
                 prefix=Prefix.of(prompt_ids, self._tokenizer.pad_token_id, device),
@@ -184,7 +181,6 @@ class PPOTrainer(GRPOTrainer):
                 ),
                 return_hidden_states=self.temperature == 1,
             )
-        model.train(was_training)
         # At temperature 1 the log-probabilities before the update come with the tokens, and so does what the critic reads.
         self._sampled = decoded if self.temperature == 1 else None
         tokens, lengths = decoded.tokens.tolist(), decoded.lengths.tolist()

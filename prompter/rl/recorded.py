@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from prompter.decoding.graphs import circumstances
 from prompter.decoding.loop import unwrapped
-from prompter.rl.completions import Scores, score_completions, worth_sharing
+from prompter.rl.completions import Scores, score_completions, shared_pays
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,9 @@ COLUMNS = 16
 TOLERANCE = 0.02
 """Most difference between both ways, as a share of the largest log-probability or of the gradient's norm."""
 
+ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""Kernels of attention that can be recorded with their way back: not those of cuDNN, which torch prefers on newer cards."""
+
 Pass = Callable[..., Any]
 """Takes token ids and mask (B, P + T); returns log-probabilities, hidden states and, if they were asked for, entropies."""
 
@@ -38,14 +42,16 @@ class RecordedScores:
     gradients are compared with those of the usual pass, and a model for which they differ is never recorded.
 
     Args:
-        model: A transformers causal LM, or a `PeftModel` of one. Its weights must change in place, as optimizers do.
+        model: A transformers causal LM, or a `PeftModel` of one. Its weights must change in place, as optimizers do; adapters
+            may be turned on and off.
         length: T, the most tokens of a completion. Those that are shorter are padded.
         pad_token_id: Token that pads.
     """
 
     def __init__(self, model: nn.Module, length: int, pad_token_id: int) -> None:
         self.model, self.length, self.pad_token_id = model, length, pad_token_id
-        self.passes: dict[Any, Pass] = {}
+        self.passes: dict[Any, Pass | None] = {}
+        """None for passes that are not recorded. The keys are cheap: to look at all modules takes as long as a replay."""
         self.refused = False
 
     def __call__(self, input_ids: Tensor, attention_mask: Tensor, length: int, **options: Any) -> Scores:
@@ -53,33 +59,34 @@ class RecordedScores:
 
         Where a gradient is recorded, the next call overwrites it: each call's way back must be gone before the next one.
         """
-        if not self._possible() or worth_sharing(self.model, input_ids, attention_mask, length):
+        if self.refused:
             return score_completions(self.model, input_ids, attention_mask, length, **options)
-        before = -(input_ids.size(1) - length) % COLUMNS
-        around = (before, self.length - length)
+        around = (-(input_ids.size(1) - length) % COLUMNS, self.length - length)
         ids = nn.functional.pad(input_ids, around, value=self.pad_token_id)
         mask = nn.functional.pad(attention_mask, around)
-        key = (*circumstances(self.model, mask), torch.is_grad_enabled(), *sorted(options.items()))
-        step = self.passes.get(key) or self._recorded(ids, mask, options)
-        if step is None:
+        now = (self.model.training, torch.is_grad_enabled(), *circumstances(self.model))
+        key = (ids.shape, *now, *sorted(options.items()))
+        if key not in self.passes:
+            self.passes[key] = self._recorded(ids, mask, options)
+        if (step := self.passes[key]) is None:
             return score_completions(self.model, input_ids, attention_mask, length, **options)
-        self.passes[key] = step
         logps, states, *entropies = (tensor[:, :length].clone() for tensor in step(ids, mask))
         return Scores(logps, entropies[0] if entropies else None, states.detach())
 
-    def _possible(self) -> bool:
-        """Return whether passes of the model, as it is now, can be recorded."""
+    def _possible(self, ids: Tensor) -> bool:
+        """Return whether a pass of rows of this shape can be recorded and is not better shared by the rows."""
         base = unwrapped(self.model)
         return (
-            not self.refused
-            and base.device.type == "cuda"
+            base.device.type == "cuda"
+            and sum(step is not None for step in self.passes.values()) < MOST
+            and not shared_pays(base, *ids.shape)
             and not getattr(base, "is_gradient_checkpointing", False)  # it looks at the state of random generators
             and not any(isinstance(module, nn.Dropout) and module.training and module.p for module in base.modules())
         )
 
     def _recorded(self, ids: Tensor, mask: Tensor, options: dict[str, Any]) -> Pass | None:
         """Record a pass for rows of a shape; return None if there are enough of them, or if it cannot be recorded."""
-        if len(self.passes) == MOST:
+        if not self._possible(ids):
             return None
         plain = _Plain(self.model, self.length, options)
         kind, enabled = torch.get_autocast_dtype("cuda"), torch.is_autocast_enabled("cuda")
@@ -95,7 +102,8 @@ class RecordedScores:
                     raise ValueError(f"its {name} differ by {float(difference):.1%}")
             return step
         except Exception as error:  # whatever a model does that cannot be recorded, its usual pass still works
-            logger.warning("%s: updates are not recorded as CUDA graphs (%s)", type(unwrapped(self.model)).__name__, error)
+            reason = str(error).partition("\n")[0]
+            logger.warning("%s: updates are not recorded as CUDA graphs (%s)", type(unwrapped(self.model)).__name__, reason)
             self.refused = True
             self.passes.clear()
             torch.cuda.empty_cache()
@@ -119,5 +127,6 @@ class _Plain(nn.Module):
         self.model, self.length, self.options = model, length, options
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        scores = score_completions(self.model, ids, mask, self.length, share=False, **self.options)
+        with sdpa_kernel(ATTENTION):
+            scores = score_completions(self.model, ids, mask, self.length, share=False, **self.options)
         return (scores.logps, scores.hidden_states, *([] if scores.entropies is None else [scores.entropies]))
