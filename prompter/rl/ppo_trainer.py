@@ -309,6 +309,13 @@ class PPOTrainer(GRPOTrainer):
                 self.critic_optimizer.zero_grad(set_to_none=True)
         return loss
 
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """Train; see transformers. Afterwards the memory of recorded passes is free."""
+        try:
+            return super().train(*args, **kwargs)
+        finally:
+            self._recorded.passes.clear()
+
     def training_step(self, model: nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Compute the gradients of a minibatch, and add up those of all processes.
 

@@ -14,6 +14,7 @@ from transformers import GPT2LMHeadModel, SchedulerType
 from distill.common.errors import InputError
 from prompter.rl.ppo_config import PPOConfig
 from prompter.rl.ppo_trainer import PPOTrainer, clipped_value_loss, gae, whiten
+from prompter.rl.recorded import RecordedScores
 from tests.prompter.tiny import WORDS, tiny_gpt2, word_tokenizer
 
 
@@ -314,11 +315,16 @@ def test_without_the_autocast_of_accelerate_bfloat16_trains_the_same(tmp_path: P
 @pytest.mark.gpu
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("lora", [False, True])
-def test_recorded_updates_train_as_usual_ones_on_a_gpu(tmp_path: Path, lora: bool, bf16: bool) -> None:
+def test_recorded_updates_train_as_usual_ones_on_a_gpu(
+    tmp_path: Path, lora: bool, bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings: list[object] = []
+    compared = RecordedScores._compared
+    monkeypatch.setattr(RecordedScores, "_compared", lambda *args: recordings.append(args) or compared(*args))
     changes = {"use_cpu": False, "bf16": bf16, "beta": 0.05, "disable_dropout": True, "entropy_coef": 0.01, "max_steps": 16}
     recorded = bandit_trainer(tmp_path, match_reward, lora, **changes)
     weights = trained(recorded)
-    assert not recorded._recorded.refused and recorded._recorded.passes
+    assert recordings and not recorded._recorded.refused and not recorded._recorded.passes  # their memory is free again
     usual = bandit_trainer(tmp_path, match_reward, lora, **changes)
     usual._recorded.refused = True
     expected = trained(usual)

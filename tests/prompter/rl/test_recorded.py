@@ -158,6 +158,24 @@ def test_a_model_that_cannot_be_recorded_is_said_once_and_passes_as_usual(
     assert caplog.text.count("LlamaForCausalLM: updates are not recorded") == 1 and not any(scores.passes.values())
 
 
+def test_a_recording_that_fails_once_is_tried_again(
+    shapes: list, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    graphed, failures = torch.cuda.make_graphed_callables, [RuntimeError("operation failed due to a previous error")]
+
+    def fails_once(*args: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return graphed(*args, **options)
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", fails_once)
+    model = without_dropout(llama)
+    scores = RecordedScores(model, LENGTH, PAD)
+    mine, other = both(model, scores)
+    torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
+    assert len(shapes) == 1 and all(scores.passes.values()) and not scores.refused and not caplog.text
+
+
 def test_nothing_is_recorded_on_a_cpu() -> None:
     model = without_dropout(llama)
     scores = RecordedScores(model, LENGTH, PAD)
