@@ -4,6 +4,7 @@ The command line asks this before anything is loaded, so the slow imports are in
 """
 
 import os
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 PATIENCE = timedelta(days=1)
 """How long a process waits for the others. A launcher ends all processes when one has failed, so this need not be short, and
 a service may take hours to answer the first process."""
+
+GRACE = 15.0
+"""Seconds that a process which has failed before the others waits for the first one of its machine."""
 
 OTHER_WAYS = ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG")
 """Ways of accelerate to divide one model over processes."""
@@ -35,7 +39,8 @@ def launched() -> int:
 def may_speak() -> bool:
     """Return whether this process says why the command ends: of several that fail, the first one to ask does.
 
-    Processes that have not found each other yet speak once for each machine.
+    Before they have found each other, the first one of each machine does. The others wait for it, since a launcher ends all of
+    them as soon as one has ended. One that is still there after `GRACE` seconds has failed alone, and speaks.
     """
     if (os.environ.get("WORLD_SIZE") or "1") == "1":
         return True
@@ -46,7 +51,9 @@ def may_speak() -> bool:
             return bool(dist.distributed_c10d._get_default_store().add("prompter/failed", 1) == 1)
         except RuntimeError:  # the store has gone with the process that held it
             return True
-    return (os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or "0") == "0"
+    if (os.environ.get("LOCAL_RANK") or os.environ.get("RANK") or "0") != "0":
+        time.sleep(GRACE)
+    return True
 
 
 def refuse_launcher(verb: str) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from prompter.decoding.graphs import circumstances
 from prompter.decoding.loop import unwrapped
@@ -26,13 +25,7 @@ COLUMNS = 16
 """Prompts are padded to a multiple of this, so that minibatches of nearly equal width share a recorded pass."""
 
 TOLERANCE = 0.02
-"""Most difference between both ways, as a share of the largest log-probability or of the gradient's norm."""
-
-ATTEMPTS = 2
-"""In bfloat16, the first recording of each process failed on an H200, and all later ones succeeded."""
-
-ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-"""Kernels of attention that can be recorded with their way back: not those of cuDNN, which torch prefers on newer cards."""
+"""Most difference between both ways, as a share of the norm of all log-probabilities, or of all gradients."""
 
 Pass = Callable[..., Any]
 """Takes token ids and mask (B, P + T); returns log-probabilities, hidden states and, if they were asked for, entropies."""
@@ -41,7 +34,8 @@ Pass = Callable[..., Any]
 class RecordedScores:
     """Scores completions as `score_completions` does, by replaying recorded passes where that is possible and pays.
 
-    It is possible on a GPU for a model without dropout that keeps its activations. The first time, log-probabilities and
+    It is possible on a GPU without autocast, for a model without dropout that keeps its activations. (In bfloat16, the first
+    recording in each process failed on an H200, for a reason that we did not find.) The first time, log-probabilities and
     gradients are compared with those of the usual pass, and a model for which they differ is never recorded.
 
     Args:
@@ -81,6 +75,7 @@ class RecordedScores:
         base = unwrapped(self.model)
         return (
             base.device.type == "cuda"
+            and not torch.is_autocast_enabled("cuda")
             and sum(step is not None for step in self.passes.values()) < MOST
             and not shared_pays(base, *ids.shape)
             and not getattr(base, "is_gradient_checkpointing", False)  # it looks at the state of random generators
@@ -91,17 +86,15 @@ class RecordedScores:
         """Record a pass for rows of a shape; return None if there are enough of them, or if it cannot be recorded."""
         if not self._possible(ids):
             return None
-        for attempt in range(ATTEMPTS):
-            try:
-                return self._compared(ids, mask, options)
-            except Exception as error:  # whatever a model does that cannot be recorded, its usual pass still works
-                torch.cuda.empty_cache()
-                if attempt + 1 == ATTEMPTS:
-                    name, reason = type(unwrapped(self.model)).__name__, str(error).partition("\n")[0]
-                    logger.warning("%s: updates are not recorded as CUDA graphs (%s)", name, reason)
-        self.refused = True
-        self.passes.clear()
-        return None
+        try:
+            return self._compared(ids, mask, options)
+        except Exception as error:  # whatever a model does that cannot be recorded, its usual pass still works
+            name, reason = type(unwrapped(self.model)).__name__, str(error).partition("\n")[0]
+            logger.warning("%s: updates are not recorded as CUDA graphs (%s)", name, reason)
+            self.refused = True
+            self.passes.clear()
+            torch.cuda.empty_cache()
+            return None
 
     def _compared(self, ids: Tensor, mask: Tensor, options: dict[str, Any]) -> Pass:
         """Record a pass and compare it with the usual one.
@@ -111,10 +104,7 @@ class RecordedScores:
         """
         plain = _Plain(self.model, self.length, options)
         usual = self._sample(plain, ids, mask)
-        # Without autocast's store of converted weights: what is made while recording lives in the graph's own memory.
-        kind, enabled = torch.get_autocast_dtype("cuda"), torch.is_autocast_enabled("cuda")
-        with torch.autocast("cuda", dtype=kind, enabled=enabled, cache_enabled=False):
-            step = torch.cuda.make_graphed_callables(plain, (ids.clone(), mask.clone()), allow_unused_input=True)
+        step = torch.cuda.make_graphed_callables(plain, (ids.clone(), mask.clone()), allow_unused_input=True)
         recorded = self._sample(step, ids, mask)
         for name, expected, found in zip(("log-probabilities", "gradients"), usual, recorded, strict=True):
             difference = (found - expected).norm() / expected.norm().clamp(min=1e-12)
@@ -140,6 +130,5 @@ class _Plain(nn.Module):
         self.model, self.length, self.options = model, length, options
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        with sdpa_kernel(ATTENTION):
-            scores = score_completions(self.model, ids, mask, self.length, share=False, **self.options)
+        scores = score_completions(self.model, ids, mask, self.length, share=False, **self.options)
         return (scores.logps, scores.hidden_states, *([] if scores.entropies is None else [scores.entropies]))

@@ -1,6 +1,9 @@
 """What a launcher started: who may speak, and what is refused in one line."""
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +11,7 @@ import torch
 import torch.distributed
 
 from distill.common.errors import InputError
+from distill.processes import launch
 from distill.processes.group import Processes
 from distill.processes.launch import launched, may_speak, refuse_launcher, start
 from tests.distill.processes.two import as_launched, free_port, in_two
@@ -32,12 +36,28 @@ def test_without_a_launcher_there_is_one_process(monkeypatch: pytest.MonkeyPatch
         launched()
 
 
-def test_before_they_meet_one_process_of_each_machine_speaks(launcher: pytest.MonkeyPatch) -> None:
-    assert not may_speak()
+def test_before_they_meet_the_first_process_of_each_machine_speaks(launcher: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    launcher.setattr(launch.time, "sleep", waited.append)
     launcher.setenv("LOCAL_RANK", "0")
-    assert may_speak()
+    assert may_speak() and not waited
+    launcher.setenv("LOCAL_RANK", "1")
+    assert may_speak() and waited == [launch.GRACE]  # no launcher has ended it: it has failed alone
     with pytest.raises(InputError, match="prompter distill runs in one process, but a launcher started 2"):
         refuse_launcher("prompter distill")
+
+
+def test_the_reason_is_said_whichever_process_fails_first() -> None:
+    """A launcher ends all processes when one has ended: without a line if that one leaves it to another."""
+    command = [sys.executable, "-m", "prompter", "export", "runs/mine"]
+    second, first = (
+        subprocess.Popen(command, env=os.environ | as_launched(rank, 29500), stderr=subprocess.PIPE, text=True)
+        for rank in (1, 0)
+    )
+    assert "prompter export runs in one process, but a launcher started 2" in first.communicate()[1]
+    assert second.poll() is None
+    second.terminate()
+    assert second.communicate()[1] == ""
 
 
 def test_of_processes_that_fail_one_speaks() -> None:

@@ -59,13 +59,11 @@ def test_other_verbs_refuse_a_launcher(
     verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for rank, lines in ((0, 1), (1, 0)):  # one of them says it
-        for name, value in as_launched(rank, 29500).items():
-            monkeypatch.setenv(name, value)
-        assert main([verb, *(["x", "--to", "small"] if verb == "compress" else [])]) == 2
-        said = capsys.readouterr().err
-        assert said.count("\n") == lines
-        assert lines == 0 or f"prompter {verb} runs in one process" in said
+    for name, value in as_launched(0, 29500).items():
+        monkeypatch.setenv(name, value)
+    assert main([verb, *(["x", "--to", "small"] if verb == "compress" else [])]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and f"prompter {verb} runs in one process" in said
     assert not list(tmp_path.iterdir())
 
 
