@@ -3,6 +3,7 @@
 Nothing here imports these libraries, so that the command line can refuse a format before any work is done.
 """
 
+import importlib.metadata
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,9 @@ LIBRARIES = {
 }
 """For each format the packages that writing it needs, and the extra of ours that installs them."""
 
+EXPORTERS = (5, 20)
+"""The first version of transformers whose exporters write all formats."""
+
 
 def program_name(kind: str) -> str:
     """Return the name of the file that holds the program of a format.
@@ -45,19 +49,25 @@ def find_program(folder: str | Path) -> Path | None:
 
 
 def check_installed(kinds: Sequence[str], setting: str) -> None:
-    """Refuse formats whose libraries are missing.
+    """Refuse formats whose libraries are missing or too old.
 
     Args:
         kinds: Names of `FORMATS`.
         setting: Name of the setting that named them, for the message.
 
     Raises:
-        InputError: A library is not installed; the message says how to install it.
+        InputError: A library is not installed, or too old; the message says how to install it.
     """
+    found = importlib.metadata.version("transformers")
     for kind in kinds:
         missing = [name for name in LIBRARIES[kind] if importlib.util.find_spec(name) is None]
         if missing:
             extra = LIBRARIES[kind][missing[0]]
             raise InputError(
                 f"{setting} names '{kind}', which needs {', '.join(missing)}: pip install 'topic-prompter[{extra}]'"
+            )
+        if tuple(map(int, found.split(".")[:2])) < EXPORTERS:
+            raise InputError(
+                f"{setting} names '{kind}', which needs transformers 5.20 or newer, and {found} is installed: pip install "
+                f"'topic-prompter[{kind.partition('-')[0]}]'"
             )

@@ -25,3 +25,11 @@ def test_a_missing_library_is_one_line_with_the_remedy(kind: str, monkeypatch: p
     monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None if name == first else found(name))
     with pytest.raises(InputError, match=rf"^export names '{kind}', which needs {first}: pip install 'topic-prompter\["):
         check_installed([kind], "export")
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_transformers_that_is_too_old_is_one_line_with_the_remedy(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_installed([kind], "export")
+    monkeypatch.setattr(formats.importlib.metadata, "version", lambda name: "5.17.0")
+    with pytest.raises(InputError, match=rf"^export names '{kind}', which needs transformers 5.20 or newer, and 5.17.0 is"):
+        check_installed([kind], "export")
