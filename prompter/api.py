@@ -45,8 +45,8 @@ def compress(teacher: str | Path | Callable[[list[str]], Any] | None = None, **s
 def train(
     *,
     teacher: str | Path | Callable[[list[str]], Any] | None = None,
-    reward_funcs: Sequence[Callable[..., Any]] = (),
-    reward_weights: Sequence[float] | None = None,
+    reward_funcs: Callable[..., Any] | Sequence[Callable[..., Any]] = (),
+    reward_weights: float | Sequence[float] | None = None,
     **settings: Any,
 ) -> dict[str, Any]:
     """Train a prompter and a student together for a teacher.
@@ -54,8 +54,9 @@ def train(
     Args:
         teacher: Folder, hub id, URL, "module:function", or a function from N texts to N rows of class probabilities. The
             function must be defined at the top of a module.
-        reward_funcs: Rewards of your own beside the built-in ones. Each is called with the keyword arguments `texts`,
-            `topics`, `targets`, `teacher_log_probs` and `student_log_probs`, and returns N numbers in [0, 1].
+        reward_funcs: Rewards of your own beside the built-in ones; one alone needs no list. Each is called with the keyword
+            arguments `texts`, `topics`, `targets`, `teacher_log_probs` and `student_log_probs`, and returns N numbers in
+            [0, 1].
         reward_weights: One weight for each of them; 1 if None.
         **settings: Settings of `prompter train`; `generator` and `output_dir` are needed, as is `teacher`.
 

@@ -181,6 +181,31 @@ class Scorer:
             }
 
 
+def own_terms(
+    functions: RewardFunction | Sequence[RewardFunction], weights: float | Sequence[float] | None
+) -> tuple[list[RewardFunction], list[float] | None]:
+    """Return the user's functions and their weights as lists; one alone may stand without a list, as TRL takes it.
+
+    Raises:
+        InputError: There is something else than functions, or than numbers.
+
+    Examples:
+        >>> own_terms(len, 0.5)
+        ([<built-in function len>], [0.5])
+    """
+    if callable(functions):
+        functions = [functions]
+    if not isinstance(functions, Sequence) or not all(map(callable, functions)):
+        raise InputError(f"reward_funcs is {functions!r}, expected a function or a list of functions")
+    if weights is None:
+        return list(functions), None
+    try:
+        numbers = [float(weight) for weight in (weights if isinstance(weights, Sequence) else [weights])]
+    except (TypeError, ValueError) as error:
+        raise InputError(f"reward_weights is {weights!r}, expected one number for each of the reward_funcs") from error
+    return list(functions), numbers
+
+
 def _named(functions: Sequence[RewardFunction]) -> dict[str, RewardFunction]:
     """Return the functions by name.
 
@@ -204,7 +229,7 @@ def _checked_weights(weights: Sequence[float] | None, names: list[str]) -> dict[
     Raises:
         InputError: There are more or fewer weights than functions, or one is further from 0 than `MOST_WEIGHT`.
     """
-    given = [1.0] * len(names) if weights is None else [float(weight) for weight in weights]
+    given = [1.0] * len(names) if weights is None else list(weights)
     if len(given) != len(names):
         raise InputError(f"reward_weights: {len(given)} weights for {len(names)} reward_funcs: give one for each function")
     for name, weight in zip(names, given, strict=True):

@@ -25,7 +25,7 @@ from prompter.exporting.run_dataset import write_run_dataset
 from prompter.generation.config import NOTHING
 from prompter.generation.opening import check_served
 from prompter.rl.rollouts import Rollouts
-from prompter.rl.scorer import RewardFunction, Scorer
+from prompter.rl.scorer import RewardFunction, Scorer, own_terms
 from prompter.runtime.clock import Clock
 from prompter.runtime.console import LOGGER, Console
 from prompter.runtime.opening import open_run
@@ -54,14 +54,14 @@ HEALTH = "health.json"
 
 def train(
     settings: Settings,
-    reward_funcs: Sequence[RewardFunction] = (),
-    reward_weights: Sequence[float] | None = None,
+    reward_funcs: RewardFunction | Sequence[RewardFunction] = (),
+    reward_weights: float | Sequence[float] | None = None,
 ) -> dict[str, Any] | None:
     """Train a prompter and a student.
 
     Args:
         settings: All settings.
-        reward_funcs: Further terms of the reward, see `prompter.rl.scorer.RewardFunction`.
+        reward_funcs: Further terms of the reward, see `prompter.rl.scorer.RewardFunction`; one alone needs no list.
         reward_weights: Weight of each further term; all 1 if None.
 
     Returns:
@@ -72,12 +72,13 @@ def train(
         InputError: Anything that the user can correct. A run that has not begun leaves no file behind.
     """
     run = settings.run
+    functions, weights = own_terms(reward_funcs, reward_weights)
     processes = start(run.device)
     with processes.together():
         if processes.size > 1:
-            check_processes(settings, reward_funcs, reward_weights, processes)
+            check_processes(settings, functions, weights, processes)
         with open_run(run.output_dir, quiet=run.quiet, writes=processes.first) as (folder, console):
-            return _train(settings, reward_funcs, reward_weights, processes, folder, console)
+            return _train(settings, functions, weights, processes, folder, console)
 
 
 def check_processes(

@@ -10,7 +10,7 @@ import torch
 from distill.common.errors import InputError
 from distill.kinds.classes import SINGLE
 from prompter.rl.config import RewardConfig
-from prompter.rl.scorer import Scorer
+from prompter.rl.scorer import Scorer, own_terms
 from prompter.runtime.clock import Clock
 
 TOPICS, TEXTS = ["a b", "c d"], ["a b one", "a b two", "c d three"]
@@ -121,3 +121,23 @@ def test_a_wrong_result_names_the_function(values: Any, said: str) -> None:
 def test_weights_and_names_are_checked(names: list[str], weights: list[float] | None, config: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
         scorer(*(named(name, [0.5] * 3) for name in names), weights=weights, **config)
+
+
+def test_one_function_and_one_weight_need_no_list() -> None:
+    assert own_terms(length, 2) == ([length], [2.0])
+    assert own_terms((length,), (2,)) == ([length], [2.0])
+    assert own_terms((), None) == ([], None)
+
+
+@pytest.mark.parametrize(
+    "functions, weights, said",
+    [
+        ("length", None, "reward_funcs is 'length', expected a function"),
+        ([0.5], None, "reward_funcs is .0.5., expected a function"),
+        ([length], ["much"], "reward_weights is .'much'., expected one number"),
+        ([length], {"length": 1.0}, "reward_weights is .*, expected one number"),
+    ],
+)
+def test_what_is_no_reward_is_named(functions: Any, weights: Any, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        own_terms(functions, weights)

@@ -128,7 +128,7 @@ def brevity(texts: list[str], **known: object) -> list[float]:
 
 
 def test_rewards_of_ones_own_are_logged_and_reported(arguments, tmp_path: Path) -> None:
-    summary = train(parse_settings(arguments(budget=32)), [brevity], [2.0])
+    summary = train(parse_settings(arguments(budget=32)), brevity, 2.0)
     assert summary is not None and summary["reward_funcs"] == {"brevity": 2.0}
     run = tmp_path / "run"
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
