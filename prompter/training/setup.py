@@ -20,6 +20,7 @@ from prompter.generation.policy import TopicPolicy
 from prompter.pairs.relations import pair_policy
 from prompter.pairs.second_texts import SecondTexts
 from prompter.runtime.console import Console
+from prompter.training.baseline_names import BASELINE_SOURCES
 from prompter.training.baseline_texts import SCREENED
 from prompter.training.settings import RunConfig, Settings
 
@@ -39,8 +40,8 @@ class Models(TeacherAndData):
     Attributes:
         policy: The policy, not trained yet.
         writer: The frozen writer.
-        corpus: General sentences, for the baselines `corpus` and `random-words`.
-        real: Real texts, for the baseline `real`.
+        corpus: General sentences, for the baselines whose source it is (`BASELINE_SOURCES`).
+        real: Real texts, for the baselines whose source they are, but `supervised`.
         labelled: Real texts with labels, for the baseline `supervised`; else None.
         second_texts: Makes the second texts, for a teacher of pairs; else None.
         real_pairs: The second texts of `real`, for a teacher of pairs; else None.
@@ -120,7 +121,7 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
             f"writer is '{teacher_name(run.writer)}', which gives no hidden states to choose candidates by, and with "
             "lora_rank 0 no frozen model is here: give a lora_rank above 0, or --candidates 1"
         )
-    needs_corpus = {"random-words", "corpus"} & set(compare)
+    sources = {BASELINE_SOURCES.get(name) for name in compare if name != "supervised"}  # that one reads labels, too
     labelled = None
     if "supervised" in compare:
         if loaded.teacher.kind.problem_type or loaded.teacher.kind.of_words:
@@ -133,7 +134,7 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
         labelled = load_labelled(str(run.real_data), "train", *columns, labels, pair_column=pair_column)
     real: list[str] = []
     real_pairs: list[str] | None = None
-    if "real" in compare:
+    if "real_data" in sources:
         text_column, _ = run.columns(loaded.teacher.kind.name)
         real, real_pairs = load_pairs(str(run.real_data), text_column, pair_column=run.eval_text_pair_column)
         real_pairs = second_texts_for(loaded.teacher.pairs, real_pairs, str(run.real_data), run.eval_text_pair_column)
@@ -142,7 +143,7 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
         evaluation=loaded.evaluation,
         policy=policy,
         writer=writer,
-        corpus=read_sentences(str(run.corpus)) if needs_corpus else [],
+        corpus=read_sentences(str(run.corpus)) if "corpus" in sources else [],
         real=real,
         real_pairs=real_pairs,
         labelled=labelled,

@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from prompter.training import baseline_names, baselines
 from prompter.training.baselines import train_baseline
 from prompter.training.run import train
 from prompter.training.settings import parse_settings
@@ -34,3 +37,24 @@ def test_a_baseline_alone_costs_what_the_run_costs(arguments, labelled: Path) ->
     assert {"accuracy", "agreement", "teacher_accuracy"} <= row.keys() and row["metric"] == "accuracy"
     again = train_baseline("selected-topics", settings)
     assert again == row
+
+
+def test_a_baseline_gets_the_texts_that_the_table_names(
+    arguments, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who adds a baseline writes its source into `BASELINE_SOURCES`, and nothing else loads it."""
+    (tmp_path / "corpus.txt").write_text("Five words stand in here. Six other words stand in here.")
+    seen = {}
+
+    def texts(name: str, count: int, **given: Any) -> Any:
+        seen[name] = given["corpus"], given["real"]
+        return ["w1 w2"] * count, [""] * count, torch.full((count,), -1)
+
+    monkeypatch.setitem(baseline_names.BASELINE_SOURCES, "unprompted", "corpus")
+    monkeypatch.setitem(baseline_names.BASELINE_SOURCES, "class-names", "real_data")
+    monkeypatch.setattr(baselines, "baseline_texts", texts)
+    flags = {"budget": 32, "eval_data": labelled, "real_data": labelled, "corpus": tmp_path / "corpus.txt"}
+    for name in ("unprompted", "class-names"):
+        train_baseline(name, parse_settings(arguments(**flags, compare=[name])))
+    assert len(seen["unprompted"][0]) == 2 and not seen["unprompted"][1]
+    assert not seen["class-names"][0] and len(seen["class-names"][1]) > 2
