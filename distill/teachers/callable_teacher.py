@@ -308,7 +308,7 @@ class CallableTeacher:
         if rows is None or not rows.size:
             raise InputError(
                 f"teacher: {self.path} did not answer one text with one row of class probabilities ({problem}). "
-                "Where it answers with names of classes, give --teacher_labels."
+                "Where it answers with names of classes, or has no answer to that text, give --teacher_labels."
             )
         return self._named or [str(i) for i in range(rows.shape[1])]
 

@@ -129,9 +129,11 @@ def describe(answer: Any) -> str:
     """Return in a few words what a function answered.
 
     Examples:
-        >>> describe([0.5, 0.5]), describe(None), describe({"a": 1})
-        ('an array of shape (2,)', 'None', "a dict such as {'a': 1}")
+        >>> describe([0.5, 0.5]), describe([None]), describe({"a": 1})
+        ('an array of shape (2,)', 'None for each text', "a dict such as {'a': 1}")
     """
+    if isinstance(answer, (list, tuple)) and answer and all(item is None for item in answer):
+        return "None for each text"
     whole = None if answer is None else matrix(answer)
     if whole is not None and whole.ndim:
         return f"an array of shape {whole.shape}"
@@ -248,7 +250,9 @@ def _of_column(
 ) -> tuple[np.ndarray | None, str, str]:
     """Read one number per text. What whole numbers are depends on the labels alone, so that it is the same in each call."""
     given = values[np.isfinite(values)]
-    whole = len(given) > 0 and bool((given == np.round(given)).all())
+    if not len(given):
+        return None, "no answer to any text", ""
+    whole = bool((given == np.round(given)).all())
     if whole and labels is not None and any(label.removeprefix("-").isdecimal() for label in labels):
         if len(labels) > 2 or _of_integers(answer):  # two classes: a column of probabilities may be sure of every text
             return _of_numbered(values, given, labels, known)
@@ -264,7 +268,7 @@ def _of_column(
     if labels is not None and len(labels) != 2:
         return None, f"one number per text, but there are {len(labels)} classes", ""
     fits = (values >= -BEYOND) & (values <= 1 + BEYOND)
-    if not fits[np.isfinite(values)].all() or not fits.any():
+    if not fits[np.isfinite(values)].all():
         return None, "one number per text beyond 0 to 1 (decision values: return sigmoid of them)", ""
     second = "the second class" if labels is None else repr(labels[1])
     values = np.where(fits, values, np.nan)

@@ -229,6 +229,13 @@ def test_what_is_no_number_is_unusable_and_nothing_worse(answer: Any) -> None:
     assert read_numbers(answer, 2, ["a", "b"])[0] is None
 
 
+@pytest.mark.parametrize("labels", [None, ["a", "b"], ["a", "b", "c"], ["1", "2"]])
+def test_a_call_without_any_answer_is_called_so(labels: list[str] | None) -> None:
+    for answer in ([None, None], [float("nan")] * 2):
+        assert read_answer(answer, 2, labels)[:2] == (None, "no answer to any text")
+    assert describe([None, None]) == "None for each text"
+
+
 def test_numbers_that_an_array_hides_are_not_read() -> None:
     rows = read_answer(np.ma.array([[0.25, 0.75], [0.5, 0.5]], mask=[[0, 0], [0, 1]]), 2, ["a", "b"])[0]
     assert rows is not None and np.isnan(rows).tolist() == [[False, False], [False, True]]
