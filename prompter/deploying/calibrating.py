@@ -61,6 +61,11 @@ def calibrate_new(
         remedy = "; hold out more texts (held_out), or lower calibrate_to" if found.threshold is None else ""
         console.say(f"{name}: {found}{remedy}")
         return dataclasses.asdict(found)
+    if len(held_out) and not held_out.embeddings and student.kind.choices(held_out.logprobs) is not None:
+        console.say(
+            f"{name}: not calibrated: of {len(held_out)} held-out texts too few have an answer, {FEWEST_TEXTS} would be the "
+            "least; hold out more texts (held_out)"
+        )
     return None
 
 
