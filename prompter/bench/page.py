@@ -62,7 +62,7 @@ def write_page(name: str, rows: Sequence[Row], file: Path) -> None:
             }
         )
     failed = [row for row in rows if row.get("error") is not None]
-    ill = [row | {"health": ", ".join(codes)} for row, codes in unhealthy(rows)]
+    ill = [dict(row) | {"health": ", ".join(codes)} for row, codes in unhealthy(rows)]
     done = len(rows) - len(failed)
     write_text(file, page("bench.html.j2", title=name, sections=sections, cells=done, failed=failed, unhealthy=ill))
 
