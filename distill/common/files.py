@@ -256,6 +256,16 @@ def _remove_quietly(path: Path) -> None:
         pass  # the folder itself cannot be reached; the first error is the one to show
 
 
+def check_file_name(field: str, name: str | None) -> None:
+    """Refuse the name of a file to write that is a folder's, before the work whose result it shall hold.
+
+    Raises:
+        InputError: It is.
+    """
+    if name and (name.endswith(("/", os.sep)) or Path(name).is_dir()):
+        raise InputError(f"{field} is '{name}', which is a folder: give the name of a file in it")
+
+
 def _cannot_write(path: Path, error: OSError) -> InputError:
     reason = error.strerror or str(error)
     return InputError(f"{path}: cannot be written ({reason}); free some space or choose another output folder.")

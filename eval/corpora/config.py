@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from distill.common.files import check_file_name
 from distill.common.settings import CommonSettings, check, setting
 from distill.teachers.config import TeacherSettings
 
@@ -33,5 +34,7 @@ class CorpusConfig(TeacherSettings, CommonSettings):
     html: str | None = setting(None, "File for a page with charts.", "Output", path=True)
 
     def __post_init__(self) -> None:
-        """Check ranges."""
+        """Check ranges, and what is written to."""
         check(self)
+        check_file_name("json", self.json)
+        check_file_name("html", self.html)

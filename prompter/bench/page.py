@@ -8,7 +8,18 @@ from distill.common.files import write_text
 from distill.methods.table import METHODS
 from eval.report.charts import Series, line_chart, percent_mark
 from eval.report.page import page
-from prompter.bench.results import GRADES, Row, Summary, cell_text, comparisons, initialisation, metric_name, unit
+from prompter.bench.results import (
+    GRADES,
+    Row,
+    Summary,
+    cell_text,
+    comparisons,
+    initialisation,
+    measured_by,
+    metric_name,
+    unhealthy,
+    unit,
+)
 from prompter.bench.suite import PROMPTED, PROMPTERS
 from prompter.training.baseline_names import BASELINES
 
@@ -40,6 +51,8 @@ def write_page(name: str, rows: Sequence[Row], file: Path) -> None:
                 "student": student,
                 "initialisation": initialisation(student),
                 "budgets": budgets,
+                "measured": measured_by(metric),
+                "teacher": f"{100 * here[0]['teacher_score']:.1f} {unit(metric)} on {here[0]['n']:,} rows",
                 "verdict": leading_sentence(methods, unit(metric)),
                 "charts": score_charts(methods, metric),
                 "rows": [
@@ -49,7 +62,9 @@ def write_page(name: str, rows: Sequence[Row], file: Path) -> None:
             }
         )
     failed = [row for row in rows if row.get("error") is not None]
-    write_text(file, page("bench.html.j2", title=name, sections=sections, cells=len(rows), failed=failed))
+    ill = [dict(row) | {"health": ", ".join(codes)} for row, codes in unhealthy(rows)]
+    done = len(rows) - len(failed)
+    write_text(file, page("bench.html.j2", title=name, sections=sections, cells=done, failed=failed, unhealthy=ill))
 
 
 def leading_sentence(methods: dict[str, dict[int, Summary]], unit: str) -> str:

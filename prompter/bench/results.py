@@ -1,5 +1,6 @@
 """The results of a suite: rows as Parquet, and tables with mean and standard deviation over seeds."""
 
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 
 from distill.common.files import replace_file
 from distill.methods.table import METHODS
+from eval.classifiers.health import CODES
 from eval.report.scores import SCORES
 from prompter.bench.suite import PROMPTED
 from prompter.training.baseline_names import BASELINE_SOURCES, BASELINES
@@ -128,15 +130,47 @@ def markdown_tables(name: str, rows: Sequence[Row]) -> str:
         lines += _comparison(task, student, methods, here)
     lines += ["", "Agreement with the teacher and seconds: means at a method's largest budget.", "", "## Every cell", ""]
     lines += _cells(rows)
+    if ill := unhealthy(rows):
+        lines += ["", "## What runs found wrong with themselves", ""]
+        lines += [f"- {_place(row)}: {', '.join(codes)}" for row, codes in ill]
+        lines += ["", "The codes are those of docs/how-to/when-a-run-fails.md. H02: the student is worth nothing."]
     failed = [row for row in rows if row.get("error") is not None]
     if failed:
         lines += ["", "## What failed", ""]
-        lines += [
-            f"- {row['task']}, `{row['student']}`, {row['method']}, {row['budget']:,} queries, seed {row['seed']}: "
-            + " ".join(str(row["error"]).split())
-            for row in failed
-        ]
+        lines += [f"- {_place(row)}: " + " ".join(str(row["error"]).split()).replace("<", "\\<") for row in failed]
     return "\n".join(lines) + "\n"
+
+
+def unhealthy(rows: Sequence[Row]) -> list[tuple[Row, list[str]]]:
+    """Return the rows of prompters that found something wrong with their run, each with the codes and their names.
+
+    Examples:
+        >>> unhealthy([{"health": "H02"}, {"health": ""}, {}])
+        [({'health': 'H02'}, ['H02 no agreement'])]
+    """
+    named = [(row, str(row.get("health") or "").split()) for row in rows]
+    return [(row, [f"{code} {CODES[code].name}" for code in codes]) for row, codes in named if codes]
+
+
+def _place(row: Row) -> str:
+    """Say which cell a row is of."""
+    task, method = _plain(row["task"]), _plain(row["method"])
+    return f"{task}, {_code(row['student'])}, {method}, {row['budget']:,} queries, seed {row['seed']}"
+
+
+def _plain(name: str) -> str:
+    r"""Return a name as it can stand in a Markdown table: one line, without markup.
+
+    Examples:
+        >>> _plain("a|<b> ag_news")
+        'a\\|\\<b> ag_news'
+    """
+    return re.sub(r"[`*|<]", r"\\\g<0>", " ".join(name.split()))
+
+
+def _code(name: str) -> str:
+    """Return a name as code in a Markdown table."""
+    return "`" + " ".join(name.split()).replace("`", "'").replace("|", "\\|") + "`"
 
 
 def _comparison(task: str, student: str, methods: Mapping[str, Mapping[int, Summary]], rows: Sequence[Row]) -> list[str]:
@@ -146,7 +180,7 @@ def _comparison(task: str, student: str, methods: Mapping[str, Mapping[int, Summ
     grades = {row["method"]: GRADES[row["text"]] for row in rows}
     lines = [
         "",
-        f"## {task}, student `{student}` ({initialisation(student)} weights)",
+        f"## {_plain(task)}, student {_code(student)} ({initialisation(student)} weights)",
         "",
         f"Teacher {100 * rows[0]['teacher_score']:.1f}{_metric_of(rows)} on {rows[0]['n']:,} rows; student updates: "
         + (updates[budgets[0]] if len(set(updates.values())) == 1 else ", ".join(updates[budget] for budget in budgets))
@@ -158,7 +192,7 @@ def _comparison(task: str, student: str, methods: Mapping[str, Mapping[int, Summ
     for method, of in methods.items():
         last = of[max(of)]
         lines.append(
-            f"| {method} | {grades[method]} | "
+            f"| {_plain(method)} | {grades[method]} | "
             + " | ".join(cell_text(of.get(budget)) for budget in budgets)
             + f" | {100 * statistics.mean(last.agreements):.1f} | {statistics.mean(last.seconds):.0f} |"
         )
@@ -173,7 +207,8 @@ def _cells(rows: Sequence[Row]) -> list[str]:
         f"|---|---|---|---|---|---|---|---|{'---|' * other}",
     ]
     for row in rows:
-        start = f"| {row['task']} | `{row['student']}` | {row['method']} | {row['budget']:,} | {row['seed']} | "
+        task, student, method = _plain(row["task"]), _code(row["student"]), _plain(row["method"])
+        start = f"| {task} | {student} | {method} | {row['budget']:,} | {row['seed']} | "
         if row.get("error") is not None:
             lines.append(start + "failed | | |" + " |" * other)
         else:
@@ -204,10 +239,20 @@ def unit(metric: str) -> str:
     return "%" if metric == "accuracy" else f"({metric_name(metric)} times 100)"
 
 
+def measured_by(metric: str) -> str:
+    """Say what a table of one metric holds.
+
+    Examples:
+        >>> measured_by("accuracy"), measured_by("pearson")
+        ('Accuracy in percent', 'Pearson correlation times 100')
+    """
+    return "Accuracy in percent" if metric == "accuracy" else f"{metric_name(metric)} times 100"
+
+
 def _measured_by(rows: Sequence[Row]) -> str:
     """Say what the tables hold."""
     if _metrics(rows) <= {"accuracy"}:
-        return "Accuracy in percent"
+        return measured_by("accuracy")
     return "The task's metric (accuracy where no other is named) times 100"
 
 

@@ -20,7 +20,7 @@ checked like the flags of `prompter train` before the first one runs, so a mista
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from distill.common.errors import InputError, did_you_mean
 from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
 from distill.methods.table import METHODS
+from eval.data.config import EvaluationDataSettings
 from prompter.runtime.shipped import config_path
 from prompter.training.baseline_names import BASELINES
 from prompter.training.settings import Settings, settings_from
@@ -46,11 +47,19 @@ PROMPTERS: dict[str, dict[str, Any]] = {
 }
 """Prompters by name, and the settings that each of them changes."""
 
-METHOD_SETTINGS = {name: {field.name for field in fields(method.settings)} for name, method in METHODS.items()}
+METHOD_SETTINGS = {name: {item.name for item in fields(method.settings)} for name, method in METHODS.items()}
 """Settings that only one method has. A suite may give them once for all cells; each cell takes those that it needs."""
 
 AXES = ("tasks", "methods", "students", "budgets", "seeds")
 KEYS = ("name", "settings", *AXES, "more")
+
+DECIDED = {"student": "students", "budget": "budgets", "seed": "seeds", "compare": "methods"}
+"""Settings that a suite gives to each cell itself, and the axes that they come from."""
+
+MEASURED_BY = ("teacher", *(item.name for item in fields(EvaluationDataSettings)))
+"""Settings that decide what a score says. The rows of one table share them."""
+
+NO_UPLOAD = "is not for a suite, whose cells would replace each other there: leave it out, and upload what is best afterwards"
 
 
 @dataclass(frozen=True)
@@ -108,6 +117,19 @@ class Suite:
     cells: list[Cell]
 
 
+@dataclass
+class Seen:
+    """What the cells that were checked so far have in common with those that they are compared with.
+
+    Attributes:
+        efforts: Updates and their batch size, by task, student and budget.
+        measured: The settings `MEASURED_BY`, by task and student.
+    """
+
+    efforts: dict[tuple[str, str, int], tuple[int, int]] = field(default_factory=dict)
+    measured: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+
+
 def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
     """Read a suite.
 
@@ -129,7 +151,7 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
         _apply(change, tasks)
     settings = _mapping(content.get("settings") or {}, f"{path}: settings")
     cells: dict[tuple[str, str, str, int, int], Cell] = {}
-    efforts: dict[tuple[str, str, int], tuple[int, int]] = {}
+    seen = Seen()
     for number, grid in enumerate([{}, *(content.get("more") or [])]):
         where = f"{path}: more, entry {number}" if number else str(path)
         _check_keys(_mapping(grid, where), (*AXES, "settings"), where)
@@ -139,7 +161,7 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
             if not isinstance(values, list) or not values:
                 raise InputError(f"{where}: '{axis}' is {values!r}, expected a list of at least one entry")
         for raw in _cells(axes, tasks, common, where):
-            cell = _checked(raw, efforts, where)
+            cell = _checked(raw, seen, where)
             if cells.setdefault(cell.key, cell).settings != cell.settings:
                 raise InputError(
                     f"{where}: task '{cell.task}', method '{cell.method}', student '{cell.student}', {cell.budget} queries, "
@@ -164,31 +186,56 @@ def _cells(
                 f"{where}: students: '{student}' is part of a student: put quotes around it, as in "
                 '["bert:layers=2,hidden=64"]; without them its commas separate students'
             )
-        merged = {**common, **tasks[task], **own, "student": student, "budget": budget, "seed": seed}
+        given = {**common, **tasks[task], **own}
+        _check_given(given, f"{where}: task '{task}', method '{method}'")
+        merged = {**given, "student": student, "budget": budget, "seed": seed}
         yield Cell(task, method, str(student), budget, seed, text, merged)
 
 
-def _checked(cell: Cell, efforts: dict[tuple[str, str, int], tuple[int, int]], where: str) -> Cell:
+def _check_given(settings: Mapping[str, Any], where: str) -> None:
+    """Refuse settings that would be passed over, or that one cell after another would upload to."""
+    for key in settings:
+        name = str(key).replace("-", "_")
+        if name in DECIDED:
+            raise InputError(f"{where}: {name} is one of the suite's '{DECIDED[name]}': change these, and leave {name} out")
+        if name == "push_to_hub":
+            raise InputError(f"{where}: push_to_hub {NO_UPLOAD}")
+
+
+def _checked(cell: Cell, seen: Seen, where: str) -> Cell:
     """Return a cell with the numbers that its settings hold, however they were written.
 
     Raises:
-        InputError: Its settings are wrong, or it makes other updates than the cells that it is compared with.
+        InputError: Its settings are wrong, or it makes other updates than the cells that it is compared with, or is measured
+            in another way.
     """
+    where = f"{where}: task '{cell.task}', method '{cell.method}'"
     try:
         parsed = cell.parsed("unused")
         if not parsed.run.eval_data:
             raise InputError("eval_data is missing: a comparison needs labelled data to report on")
+        if parsed.run.push_to_hub:  # of a file that 'config' names
+            raise InputError(f"push_to_hub {NO_UPLOAD}")
     except InputError as error:
-        raise InputError(f"{where}: task '{cell.task}', method '{cell.method}': {error}") from None
-    numbers = {name: parsed.flat()[name] for name in ("budget", "seed")}
+        raise InputError(f"{where}: {error}") from None
+    values = parsed.flat()
+    numbers = {name: values[name] for name in ("budget", "seed")}
     cell = replace(cell, **numbers, settings=cell.settings | numbers)
     effort = (parsed.distill.student_updates, parsed.distill.student_batch_size)
-    others = efforts.setdefault((cell.task, cell.student, cell.budget), effort)
+    others = seen.efforts.setdefault((cell.task, cell.student, cell.budget), effort)
     if others != effort:
         raise InputError(
-            f"{where}: task '{cell.task}', method '{cell.method}': {effort[0]} updates of {effort[1]} texts, but {others} for "
-            "other methods; what is compared has to cost the same"
+            f"{where}: {effort[0]} updates of {effort[1]} texts, but {others} for other methods; what is compared has to cost "
+            "the same"
         )
+    measured = {name: values[name] for name in MEASURED_BY}
+    first = seen.measured.setdefault((cell.task, cell.student), measured)
+    for name, value in measured.items():
+        if value != first[name]:
+            raise InputError(
+                f"{where}: {name} is {value!r}, but {first[name]!r} for others of the task; what is compared has to be "
+                "measured alike: give it a task of its own"
+            )
     return cell
 
 

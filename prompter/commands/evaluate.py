@@ -1,10 +1,10 @@
 """`prompter evaluate`: how good, how big and how fast classifiers are on a task."""
 
 import argparse
-import os
 from typing import Any
 
-from prompter.runtime.parser import add_settings
+from prompter.importing import quick_imports
+from prompter.runtime.parser import add_settings, fill
 from prompter.students.evaluate_config import PRINT, EvaluateConfig
 
 HELP = "measure students, beside their teacher, on a task"
@@ -26,15 +26,21 @@ def run(values: dict[str, Any]) -> int:
     """Measure, and print a table, or JSON alone."""
     import json
 
+    (config,) = fill((EvaluateConfig,), [("", values)])
+
     from distill.common.files import without_nan, write_json
-    from prompter.api import evaluate
     from prompter.printing.tables import print_calibration, print_evaluation
 
-    result = evaluate(values.pop("models", []), values.pop("task", None), **values)
-    if values.get("json") == PRINT:
+    with quick_imports():
+        from distill.common.precision import computing_as
+        from prompter.students.evaluation import evaluate
+
+    with computing_as(config):
+        result = evaluate(config)
+    if config.json == PRINT:
         print(json.dumps(without_nan(result), indent=2, allow_nan=False))
         return 0
     (print_calibration if "calibrated" in result else print_evaluation)(result)
-    if values.get("json"):
-        write_json(os.path.expanduser(values["json"]), without_nan(result))
+    if config.json:
+        write_json(config.json, without_nan(result))
     return 0

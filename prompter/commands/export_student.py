@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from prompter.deploying.config import ExportStudentConfig
-from prompter.runtime.parser import add_settings
+from prompter.runtime.parser import add_settings, combined
 
 HELP = "convert a student to ONNX or OpenVINO, check it against PyTorch, and time it"
 EXAMPLES = (
@@ -26,5 +26,7 @@ def run(values: dict[str, Any]) -> int:
     from prompter.api import export_student
     from prompter.printing.tables import print_programs
 
-    print_programs(export_student(values.pop("student", ""), **values))
+    student = combined((ExportStudentConfig,), [("", values)]).get("student", "")  # a file that --config names may say it
+    values.pop("student", None)
+    print_programs(export_student(student, **values))
     return 0

@@ -15,6 +15,9 @@ HELP = "list, show and check the tasks that classifiers are measured on"
 EXAMPLES = ("prompter tasks ls", "prompter tasks validate my_task.yaml --data path/to/data.jsonl")
 ACTIONS = ("ls", "show", "validate")
 
+WIDE = 70
+"""Characters of a terminal from which the short columns of the list are left whole; in a narrower one they would fill it."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ACTION and NAME..."""
@@ -53,15 +56,16 @@ def list_tasks() -> int:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    console = open_terminal()
     for title in ("task", "kind", "labels", "data", "metrics"):
-        whole = title in ("task", "kind", "labels")
+        whole = title in ("task", "kind", "labels") and console.width >= WIDE
         table.add_column(title, overflow="fold", justify="right" if title == "labels" else "left", no_wrap=whole)
     for file in task_files().values():
         task = read_task(file)
         data = f"{task.data}:{task.config}" if task.config else task.data
         cells = (task.name, task.answers, str(len(task.labels)), data, " ".join(task.metrics))
         table.add_row(*(Text(one_line(cell)) for cell in cells))
-    open_terminal().print(table)
+    console.print(table)
     return 0
 
 

@@ -139,7 +139,7 @@ def print_evaluation(result: dict[str, Any]) -> None:
     """Print one column per model, the teacher first, and below it the tests between students and the notes."""
     task, models, console = result["task"], result["models"], open_terminal()
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(Text(f"{one_line(task['name'])}\n{task['rows']:,} rows"))
+    table.add_column(Text(f"{one_line(task['name'])}\n{task['rows']:,} rows"), overflow="fold")
     for model in models:
         role = "\n(teacher)" if model["role"] == "teacher" else ""
         table.add_column(Text(one_line(model["model"]) + role), justify="right", overflow="fold")
@@ -203,7 +203,7 @@ def _print_coverage(title: str, students: dict[str, dict[str, Any]]) -> None:
     if not students:
         return
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(Text(f"agreement on the\nsurest of {one_line(title)}"))
+    table.add_column(Text(f"agreement on the\nsurest of {one_line(title)}"), overflow="fold")
     for name in students:
         table.add_column(Text(one_line(name)), justify="right", overflow="fold")
     for rows in zip(*(found["surest"] for found in students.values()), strict=True):
@@ -255,7 +255,7 @@ def _print_table(name: str, columns: list[tuple[str, str, str]], rows: dict[str,
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=0)
     table.add_column(name, overflow="fold")
     for _, title, _ in columns:
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", overflow="fold")  # a number without its end would be another number
     for row, values in rows.items():
         table.add_row(Text(one_line(row)), *(_cell(values, key, form) for key, _, form in columns))
     open_terminal().print(table)

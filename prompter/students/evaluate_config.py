@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill.common.errors import InputError, did_you_mean
+from distill.common.files import check_file_name
 from distill.common.settings import CommonSettings, check, setting
 from distill.teachers.config import TeacherSettings
 from eval.data.config import HUB, METRIC_NAMES
@@ -63,6 +64,7 @@ class EvaluateConfig(TeacherSettings, CalibrationSettings, CommonSettings):
     def __post_init__(self) -> None:
         """Check ranges, and that nothing is named twice."""
         check(self)
+        check_file_name("json", self.json)
         if len(set(self.models)) < len(self.models):
             raise InputError(f"models names one twice: {', '.join(self.models)}")
         if self.teacher in self.models:

@@ -37,3 +37,17 @@ def test_another_metric_is_named_where_a_task_has_one() -> None:
     assert "Teacher 50.0 (Matthews correlation times 100) on 5 rows" in page and "Teacher 90.0 on 5 rows" in page
     assert "| real | real text | 41.2 ± 0.0 (1) |" in page
     assert "| 70.0 | 70.0 | 40.0 | Matthews correlation 41.2 |" in page and "| 70.0 | 70.0 | 40.0 | accuracy 70.0 |" in page
+
+
+def test_names_are_no_markup_and_worthless_students_are_named() -> None:
+    row = {"student": "a|b", "task": "x|<b>y", "method": "m|*n*", "budget": 1, "seed": 0, "text": "prompted", "n": 5,
+           "updates": 1, "seconds": 1.0, "agreement": 0.7, "accuracy": 0.5, "macro_f1": 0.4, "metric": "accuracy",
+           "score": 0.5, "teacher_score": 0.9, "health": "H02"}  # fmt: skip
+    page = markdown_tables("x", [row, row | {"seed": 1, "error": "<i>"}])
+    for line in page.splitlines():
+        if line.startswith("| x") or line.startswith("| m"):
+            columns = line.replace("\\|", "").count("|") - 1
+            assert columns == (5 if line.startswith("| m") else 8)
+    assert "| m\\|\\*n\\* | language model | 50.0 ± 0.0 (1) |" in page and "## x\\|\\<b>y, student `a\\|b`" in page
+    assert "- x\\|\\<b>y, `a\\|b`, m\\|\\*n\\*, 1 queries, seed 0: H02 no agreement" in page and ": \\<i>" in page
+    assert "found wrong" not in markdown_tables("x", [row | {"health": ""}, row | {"health": None}])

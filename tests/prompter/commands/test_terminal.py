@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from distill.common.errors import InputError
 from distill.common.terminal import one_line, printable
 from prompter import cli
+from prompter.commands.tasks import list_tasks
 from prompter.printing.tables import print_evaluation, print_students, print_summary
 from prompter.runtime.console import LOGGER, Console
 
@@ -86,3 +87,28 @@ def test_the_table_of_a_dataset_shows_hostile_names(name: str, tmp_path: Any, ca
     pandas.DataFrame(rows).to_parquet(tmp_path / "train.parquet")
     assert cli.main(["evaluate-data", str(tmp_path), "--quiet"]) == 0
     assert harmless(capsys.readouterr().out)
+
+
+def test_a_narrow_terminal_shows_whole_numbers_and_all_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    row = {"accuracy": 0.98, "agreement": 0.49, "macro_f1": 0.329, "queries": 256, "seconds": 2.0, "bytes": 2e6,
+           "texts_per_second": 1662.0}  # fmt: skip
+    print_summary({"teacher": row, "students": {"prompted": row}, "teacher_queries": 256}, "o")
+    error = {"expected_calibration_error": {"value": 0.5, "low": 0.4, "high": 0.6}}
+    model = {
+        "role": "student",
+        "metrics": error,
+        "parameters": 25778,
+        "bytes": 1,
+        "milliseconds": 1.0,
+        "texts_per_second": None,
+    }
+    models = [{"model": name} | model for name in ("a", "b", "c")]
+    print_evaluation({"task": {"name": "t", "rows": 3}, "models": models, "pairs": [], "notes": []})
+    assert list_tasks() == 0
+    shown = capsys.readouterr().out
+    assert "…" not in shown and "1,662" in shown and "25,778" in shown
+    listed = shown.split("25,778")[-1]
+    assert all(word in listed for word in ("data", "metric", "fancyzh"))

@@ -86,6 +86,13 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+def test_a_file_of_settings_may_name_the_student(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(f"student: {tmp_path / 'nowhere'}\nformat: [onnx]\n")
+    assert main(["export-student", "--config", str(file)]) == 2
+    assert "nowhere" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", ["onnx", "onnx-int8"])
 def test_the_example_classifies_without_torch_and_transformers(student_folder: Path, exported: Path, kind: str) -> None:
     texts = some_texts(9)

@@ -414,6 +414,30 @@ def test_settings_come_from_a_file_too(tmp_path: Path) -> None:
     assert fill((EvaluateConfig,), [("", parsed(["evaluate", "a", "--task", "sst2", "--json"])[1])])[0].json == "-"
 
 
+def test_a_file_may_name_the_models_and_the_file_of_results(
+    tmp_path: Path, task: Path, students: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, to = tmp_path / "evaluate.yaml", tmp_path / "results.json"
+    settings = {"models": students[:1], "task": str(task), "limit": 20, "quiet": True}
+    file.write_text(yaml.safe_dump(settings | {"json": str(to)}))
+    assert run("--config", file) == 0
+    found = json.loads(to.read_text())
+    assert found["models"][0]["model"] == students[0] and "accuracy" in capsys.readouterr().out
+    file.write_text(yaml.safe_dump(settings | {"json": "-"}))
+    assert run("--config", file) == 0
+    assert json.loads(capsys.readouterr().out)["models"][0]["metrics"] == found["models"][0]["metrics"]
+
+
+def test_a_folder_as_the_file_of_results_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = refused(capsys, tmp_path / "no-model", "--task", "sst2", "--json", tmp_path)
+    assert f"json is '{tmp_path}', which is a folder" in said
+    for flag in ("--json", "--html"):
+        assert main(["evaluate-data", str(tmp_path / "nothing"), flag, f"{tmp_path}/"]) == 2
+        assert f"{flag[2:]} is '{tmp_path}/', which is a folder" in capsys.readouterr().err
+
+
 def test_coverage_against_agreement(
     task: Path, students: list[str], teacher_folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
