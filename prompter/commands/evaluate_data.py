@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(values: dict[str, Any]) -> int:
-    """Measure, write what was asked for, and print a table."""
+    """Measure, print a table, and write what was asked for."""
     (config,) = fill((CorpusConfig,), [("", values)])
 
     from rich.text import Text
@@ -39,6 +39,6 @@ def run(values: dict[str, Any]) -> int:
     shown = open_terminal(work_goes_on=True, stderr=True, quiet=config.quiet)
     with quieten(), computing_as(config), shown.status("") as status:
         results = evaluate_data(config, lambda line: status.update(Text(one_line(line))))
+    print_results(results)  # first: the table is not lost where a file cannot be written
     write_results(results, config)
-    print_results(results)
     return 0

@@ -447,3 +447,14 @@ def test_coverage_against_agreement(
     surest = {entry["coverage"]: entry["agreement"] for entry in row["coverage"]["surest"]}
     assert surest[1.0] == pytest.approx(row["metrics"]["agreement"]["value"]) and row["calibration"] is None
     assert "agreement on the" in shown and f"{surest[0.5]:.1%}" in shown
+
+
+def test_a_corpus_whose_file_cannot_be_written_is_shown_all_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "texts.txt").write_text("a good day\nno bad day at all\n")
+    assert (
+        main(["evaluate-data", str(tmp_path / "texts.txt"), "--json", str(tmp_path / "texts.txt" / "x.json"), "--quiet"]) == 2
+    )
+    said = capsys.readouterr()
+    assert "distinct-1" in said.out and "cannot be written" in said.err
