@@ -18,7 +18,7 @@ from distill.student import TEACHER_LAYERS
 from distill.students.static import FROM_TEACHER, STATIC
 from eval.classifiers.calibration import HELD_OUT
 from eval.report.scores import SCORES
-from prompter.runtime.markdown import render, render_part
+from prompter.runtime.markdown import render, render_part, shown
 from prompter.saved.hub import holds_prompter, is_hub_id
 from prompter.saved.past import earliest
 
@@ -135,11 +135,6 @@ def origin(spec: str, teacher: str | None) -> str | None:
     else:
         name = spec.removeprefix(f"{STATIC}")
     return name if HUB_ID.fullmatch(name) and not Path(name).exists() else None
-
-
-def shown(name: str | None) -> str:
-    """Return a name for a card: of a place on this machine only the last part, as the card may be published."""
-    return Path(name).name if name and Path(name).is_absolute() else name or ""
 
 
 def _bytes(folder: Path) -> int:

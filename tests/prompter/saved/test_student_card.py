@@ -51,6 +51,9 @@ def test_a_file_of_the_user_is_not_named_in_the_header(tmp_path: Path, monkeypat
     (tmp_path / "private").mkdir()
     (tmp_path / "private" / "data.jsonl").touch()
     head = header_of(tmp_path, data)
+    if data.startswith("/"):
+        assert f"on {Path(data).name} (30 rows)" in (tmp_path / "README.md").read_text()
+        assert data not in (tmp_path / "README.md").read_text()
     assert data not in yaml.safe_dump(head) and head["model-index"][0]["results"][0]["dataset"]["type"] == "unknown"
 
 
