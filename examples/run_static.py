@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 
 class Classifier:
-    """A list of texts goes in; the probability of each class, for each text, comes out."""
+    """A list of texts goes in; the probability of each class or label, or the value, for each text, comes out."""
 
     def __init__(self, folder):
         self.config = json.loads((Path(folder) / "config.json").read_text())
@@ -35,10 +35,18 @@ class Classifier:
         return hidden @ self.weights["classifier.weight"].T + self.weights["classifier.bias"]
 
     def __call__(self, texts):  # noqa: D102
-        logits = self.logits(texts)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        if self.config.get("prompter_kind", {}).get("kind") in ("pair", "score_pair") and any(
+            isinstance(t, str) for t in texts
+        ):
+            raise ValueError("expected pairs of texts: [(one, other), ...]")
+        logits, problem = self.logits(texts), self.config.get("problem_type")
+        if problem == "multi_label_classification":
+            logits = 1 / (1 + np.exp(-logits))
+        elif problem != "regression":
+            odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+            logits = odds / odds.sum(axis=1, keepdims=True)
         labels = self.config["id2label"]
-        return [{labels[str(i)]: float(p) for i, p in enumerate(row / row.sum())} for row in odds]
+        return [{labels[str(i)]: float(p) for i, p in enumerate(row)} for row in logits]
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 prompter export-student runs/demo/student --format onnx
 pip install numpy onnxruntime tokenizers          # all that this script needs
 python examples/run_without_torch.py runs/demo/student/onnx "the staff was lovely."
+
+A student of pairs of texts takes two for each answer.
 """
 
 import json
@@ -15,29 +17,39 @@ from tokenizers import Tokenizer
 
 
 class Classifier:
-    """A list of texts goes in; the probability of each class or label, or the value, for each text, comes out."""
+    """Texts go in, as a list, or pairs of them; for each, the probability of each class or label, or the value, comes out."""
 
     def __init__(self, folder):
         config = json.loads((Path(folder) / "config.json").read_text())
-        self.labels, self.kind = config["id2label"], config.get("problem_type")
+        if config["architectures"][0].endswith("ForTokenClassification"):
+            raise ValueError(f"{folder} tags words; expected a program that answers a text as a whole")
+        self.labels, self.problem = config["id2label"], config.get("problem_type")
+        self.pairs = config.get("prompter_kind", {}).get("kind") in ("pair", "score_pair")
         self.tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))  # it cuts and pads as in training
         self.session = onnxruntime.InferenceSession(str(Path(folder) / "model.onnx"))
         self.names = [item.name for item in self.session.get_inputs()]
 
     def __call__(self, texts):  # noqa: D102
+        if self.pairs and any(isinstance(text, str) for text in texts):
+            raise ValueError("expected pairs of texts: [(one, other), ...]")
         encoded = self.tokenizer.encode_batch(texts)
+        for row in encoded:  # a text without tokens is one of padding, as in training
+            row.pad(1, pad_id=self.tokenizer.padding["pad_id"])
         columns = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
-        inputs = {name: np.array([getattr(row, columns[name]) for row in encoded], np.int64) for name in self.names}
-        logits = self.session.run(["logits"], inputs)[0]
-        if self.kind == "multi_label_classification":
+        inputs = {name: np.array([getattr(row, column) for row in encoded], np.int64) for name, column in columns.items()}
+        inputs["attention_mask"][~inputs["attention_mask"].any(axis=1), 0] = 1
+        logits = self.session.run(["logits"], {name: inputs[name] for name in self.names})[0]
+        if self.problem == "multi_label_classification":
             logits = 1 / (1 + np.exp(-logits))
-        elif self.kind != "regression":
+        elif self.problem != "regression":
             odds = np.exp(logits - logits.max(axis=1, keepdims=True))
             logits = odds / odds.sum(axis=1, keepdims=True)
         return [{self.labels[str(i)]: float(p) for i, p in enumerate(row)} for row in logits]
 
 
 if __name__ == "__main__":
-    classify = Classifier(sys.argv[1])
-    for text, answer in zip(sys.argv[2:], classify(sys.argv[2:]), strict=True):
+    classify, texts = Classifier(sys.argv[1]), sys.argv[2:]
+    if classify.pairs:
+        texts = list(zip(texts[::2], texts[1::2], strict=True))
+    for text, answer in zip(texts, classify(texts), strict=True):
         print(max(answer, key=answer.get), f"{max(answer.values()):.3f}", text, sep="\t")

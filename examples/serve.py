@@ -7,6 +7,7 @@ prompter evaluate http://localhost:8000/predict --task toy_sentiment
 """
 
 import argparse
+import re
 
 import uvicorn
 from fastapi import FastAPI, HTTPException
@@ -14,19 +15,25 @@ from run_without_torch import Classifier  # the example beside this one
 
 
 def is_text(row: object) -> bool:
-    return isinstance(row, list) and len(row) == 1 and isinstance(row[0], str)
+    return isinstance(row, str) and not re.search("[\ud800-\udfff]", row)  # half of a character is no text
 
 
 def make_app(folder: str, most: int = 32) -> FastAPI:
     classify, app = Classifier(folder), FastAPI()
+    width = 2 if classify.pairs else 1
+    expected = '[["text", "other text"], ...]' if classify.pairs else 'a text, or [["text"], ...]'
+
+    def fits(row: object) -> bool:
+        return isinstance(row, list) and len(row) == width and all(map(is_text, row))
 
     @app.post("/predict")
     def predict(body: dict) -> list:
         inputs = body.get("inputs")
         rows = [[inputs]] if isinstance(inputs, str) else inputs
-        if not isinstance(rows, list) or not 0 < len(rows) <= most or not all(map(is_text, rows)):
-            raise HTTPException(422, f'inputs: expected a text, or [["text"], ...] with at most {most}')
-        answers = [[{"label": k, "score": p} for k, p in answer.items()] for answer in classify([row[0] for row in rows])]
+        if not isinstance(rows, list) or not 0 < len(rows) <= most or not all(map(fits, rows)):
+            raise HTTPException(422, f"inputs: expected {expected} with at most {most}")
+        found = classify([tuple(row) if classify.pairs else row[0] for row in rows])
+        answers = [[{"label": k, "score": p} for k, p in answer.items()] for answer in found]
         return answers[0] if isinstance(inputs, str) else answers
 
     return app

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from distill.checkpoints.checksums import check_folder
 from distill.checkpoints.model_config import check_tokenizer_files
+from distill.checkpoints.weights import file_of
 from distill.common.encode import COUNTED
 from distill.common.errors import InputError
 from distill.common.hub import load_config
@@ -60,6 +61,8 @@ class ExportedClassifier:
             raise InputError(
                 f"{self._about} holds no program; expected model.onnx or openvino_model.xml, and no other weights."
             )
+        for file in sorted(folder.glob(f"{program.stem}.*")):
+            file_of(str(folder), file.name, None)  # a pointer of Git LFS is named
         check_folder(folder, self._about)
         config = load_config(path, field)
         self.kind = kind_of_model(config, given, self._about)

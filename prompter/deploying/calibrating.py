@@ -15,6 +15,7 @@ from distill.checkpoints.checksums import CHECKSUMS, list_files
 from distill.common.errors import InputError
 from distill.common.files import read_json, write_json, write_text
 from distill.held_out import HeldOut
+from distill.kinds.kind import Kind
 from distill.student import Student
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import (
@@ -107,7 +108,7 @@ def calibrate_again(
             "calibration": dataclasses.asdict(found),
             "coverage": coverage(answers[name], taught, found, kind=teacher.kind),
         }
-        write_calibration(Path(name), found)
+        write_calibration(Path(name), found, teacher.kind)
     return results
 
 
@@ -120,8 +121,8 @@ def _predict(name: str, model: CachedTeacher, texts: Sequence[str], console: Con
     return torch.cat(parts)
 
 
-def write_calibration(folder: Path, calibration: Calibration) -> None:
-    """Write a calibration into the config.json of a finished student, and into its card where it has one.
+def write_calibration(folder: Path, calibration: Calibration, kind: Kind) -> None:
+    """Write a calibration into the config.json of a finished student of a kind, and into its card where it has one.
 
     Raises:
         InputError: A file cannot be read or written.
@@ -136,6 +137,6 @@ def write_calibration(folder: Path, calibration: Calibration) -> None:
             text = card.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{card}: cannot be read ({error}); the calibration is in config.json") from error
-        section = calibration_section(dataclasses.asdict(calibration))
+        section = calibration_section(dataclasses.asdict(calibration), kind)
         head, limits, tail = SECTION.sub("", text).partition("## Limits\n")
         write_text(card, f"{head.rstrip()}\n\n{section}" + (f"\n{limits}{tail}" if limits else ""))

@@ -47,6 +47,18 @@ class LabelsAnswer(NamedTuple):
     by: Literal["student", "teacher"]
 
 
+def _readable(name: str, texts: Sequence[str]) -> list[str]:
+    """Return texts that a tokenizer accepts: without halves of characters, which a cut emoji leaves behind in JSON.
+
+    Raises:
+        InputError: One is no text.
+    """
+    for row, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"{name}[{row}] is {type(text).__name__}, expected a text")
+    return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+
+
 class Cascade:
     """Answer texts with a student where it is sure, and ask the teacher otherwise.
 
@@ -144,7 +156,8 @@ class Cascade:
         """Answer N texts, or pairs of texts, in their order.
 
         Raises:
-            InputError: `texts` is one text and no list, second texts are missing, or the teacher cannot be reached.
+            InputError: `texts` is one text and no list, or holds something else than texts; second texts are missing; or the
+                teacher cannot be reached.
         """
         if isinstance(texts, str) or isinstance(text_pairs, str):
             raise InputError("texts is one text, expected a list of them: cascade([text])")
@@ -152,6 +165,8 @@ class Cascade:
             raise InputError(f"text_pairs holds {len(text_pairs):,} texts, expected as many as texts: {len(texts):,}")
         if text_pairs is None and self.kind.texts > 1:
             raise InputError("text_pairs is missing: the student reads two texts: cascade(texts, text_pairs)")
+        texts = _readable("texts", texts)
+        text_pairs = None if text_pairs is None else _readable("text_pairs", text_pairs)
         own = self._ask(self._student, texts, text_pairs, range(len(texts)))
         sure = confidences(own, self._temperature, self.kind) >= self.threshold  # False for NaN
         unsure = (~sure).nonzero().flatten().tolist()

@@ -1,7 +1,7 @@
 """Markdown pages from templates.
 
 Cards show text that a language model or a user wrote. Such text passes through the filter `cell`, so that it cannot become
-markup.
+markup. Names of models and files pass through `named`, which leaves out where they lie on this machine, too.
 """
 
 import html
@@ -38,10 +38,24 @@ def render_part(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = cell
+    environment.filters |= {"cell": cell, "named": lambda value: cell(shown(value) if isinstance(value, str) else value)}
     page = environment.get_template(template).render(**values)
     # JSON can carry half of a surrogate pair, which UTF-8 cannot express.
     return page.encode("utf-8", "replace").decode("utf-8")
+
+
+def shown(name: str | None) -> str:
+    """Return a name for a card: of a place on this machine only the last part, as the card may be published.
+
+    Examples:
+        >>> shown("/home/me/models/small"), shown("static:/home/me/vectors"), shown("http://host/predict"), shown("org/small")
+        ('small', 'static:vectors', 'http://host/predict', 'org/small')
+    """
+    text = name or ""
+    found = re.match(r"[\w-]+:(?=/(?!/))", text)  # static:/a/folder, and no http://HOST
+    kind = found[0] if found else ""
+    place = Path(text.removeprefix(kind))
+    return kind + place.name if place.is_absolute() else text
 
 
 def cell(text: Any, limit: int = MAX_CELL_LENGTH) -> str:

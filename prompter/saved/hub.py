@@ -26,7 +26,7 @@ MANIFEST = "prompter.json"
 FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")
 """Files of a prompter that are fetched; nothing that would be unpickled or run."""
 
-USE = re.compile(r'(pipeline\("[a-z-]+", |Prompter\.)(load\()?"[^"\n]*"(\))?')
+USE = re.compile(r'(pipeline\("[a-z-]+", |load_teacher\(|Prompter\.)(load\()?"[^"\n]*"(\))?')
 """Where a card says how its folder is opened."""
 
 
@@ -91,7 +91,7 @@ def upload_model(folder: Path, name: str, public: bool, made_by: str) -> str:
 
 
 def _by_id(found: re.Match[str], name: str) -> str:
-    if found[1].startswith("pipeline"):
+    if found[1].startswith(("pipeline", "load_teacher")):
         return f'{found[1]}"{name}"{found[3] or ""}'
     return f'Prompter.from_pretrained("{name}"{found[3] or ""}' if found[2] else found[0]
 

@@ -8,15 +8,17 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from distill.common.files import write_text
+from distill.checkpoints.static_model import StaticConfig
+from distill.common.files import read_json, write_text
 from distill.common.hub import HUB_ID
 from distill.kinds.found import kind_in
+from distill.kinds.kind import Kind
 from distill.kinds.names import OF_PAIRS
 from distill.student import TEACHER_LAYERS
 from distill.students.static import FROM_TEACHER, STATIC
 from eval.classifiers.calibration import HELD_OUT
 from eval.report.scores import SCORES
-from prompter.runtime.markdown import render, render_part
+from prompter.runtime.markdown import render, render_part, shown
 from prompter.saved.hub import holds_prompter, is_hub_id
 from prompter.saved.past import earliest
 
@@ -51,13 +53,14 @@ def write_student_card(
     kind = kind_in(summary)
     results = evaluation_results(metrics, config, kind.task)
     past = metrics.get("went_on_from", {})
+    static = _is_static(folder)
     base = origin(*earliest(metrics["spec"], summary["teacher"], past))
     datasets = [source for source in summary["sources"] if is_hub_id(source) and not holds_prompter(source)]
     header = ModelCardData(
         base_model=base,
         datasets=datasets or None,
         metrics=sorted({result.metric_type for result in results}) or None,
-        library_name="transformers",
+        library_name="model2vec" if static else "transformers",
         pipeline_tag=kind.task,
         tags=["knowledge-distillation", "data-free", "synthetic"],
         model_name=title if results else None,
@@ -85,7 +88,8 @@ def write_student_card(
         samples=samples,
         pairs=summary.get("kind") in OF_PAIRS,
         kind=kind,
-        calibration=calibration_section(metrics["calibration"]) if metrics.get("calibration") else "",
+        static=static,
+        calibration=calibration_section(metrics["calibration"], kind) if metrics.get("calibration") else "",
         measured_on=None if "held_out_agreement" in metrics else summary.get("health", {}).get("agreement", {}).get(name),
         findings=summary.get("health", {}).get("findings", []),
     )
@@ -133,18 +137,19 @@ def origin(spec: str, teacher: str | None) -> str | None:
     return name if HUB_ID.fullmatch(name) and not Path(name).exists() else None
 
 
-def shown(name: str | None) -> str:
-    """Return a name for a card: of a place on this machine only the last part, as the card may be published."""
-    return Path(name).name if name and Path(name).is_absolute() else name or ""
-
-
 def _bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
 
 
-def calibration_section(calibration: Mapping[str, Any]) -> str:
+def _is_static(folder: Path) -> bool:
+    """Return whether a folder holds a student that `pipeline` does not know: a vector for each token, and a head."""
+    file = folder / "config.json"
+    return file.is_file() and read_json(file).get("model_type") == StaticConfig.model_type
+
+
+def calibration_section(calibration: Mapping[str, Any], kind: Kind) -> str:
     """Return the section of a card about a calibration (`eval.classifiers.calibration.Calibration` as a mapping)."""
-    return render_part("calibration.md.j2", c=calibration, synthetic=calibration["on"] == HELD_OUT)
+    return render_part("calibration.md.j2", c=calibration, synthetic=calibration["on"] == HELD_OUT, several=kind.several)
 
 
 def other_scores(metrics: Mapping[str, Any]) -> list[dict[str, str]]:

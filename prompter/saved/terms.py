@@ -49,13 +49,25 @@ def set_terms(folder: Path, settings: ModelHubSettings, origin: str | None, say:
                 "or give --license."
             )
         if not languages and found is not None:
-            languages = found.data.get("language")
+            languages = _languages(found.data.get("language"))
     if license:
         card.data["license"] = license
     if languages:
         card.data["language"] = languages
     if str(card) != before:
         write_text(file, str(card))
+
+
+def _languages(said: object) -> object:
+    """Return the languages that a card names; YAML reads Norwegian as false, which the hub refuses.
+
+    Examples:
+        >>> _languages(["en", False]), _languages(False), _languages("fr"), _languages(None)
+        (['en', 'no'], 'no', 'fr', None)
+    """
+    if isinstance(said, list):
+        return [_languages(one) for one in said]
+    return "no" if said is False else said
 
 
 def card_of(name: str) -> ModelCard | None:

@@ -11,10 +11,11 @@ from eval.classifiers import agreement, health
 from eval.classifiers.scoring import main_metric
 from prompter.rl.config import TERMS
 from prompter.runtime.console import Console
+from prompter.runtime.markdown import shown
 from prompter.runtime.run_folder import RunFolder
 from prompter.runtime.samples import PER_BATCH
 from prompter.runtime.versions import library_versions
-from prompter.saved.student_card import shown, write_student_card
+from prompter.saved.student_card import write_student_card
 from prompter.training.baselines import distil_baseline, measure_students, show_updates
 from prompter.training.callback import RolloutCallback
 from prompter.training.cut_texts import cut_shares_of

@@ -1,13 +1,18 @@
 """The examples run as they stand, at a small size."""
 
 import importlib
+import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from distill.portable.exported import ExportedClassifier
+from tests.distill.portable.programs import write_program
 from tests.prompter.conftest import lm_folder, teacher_folder  # noqa: F401
+from tests.prompter.tiny import word_tokenizer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -52,6 +57,38 @@ def test_cascade(teacher_folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     texts = [f"good w{i} bad w{i % 5}" for i in range(30)]
     cascade = example("cascade").main(str(teacher_folder), str(teacher_folder), texts, 0.9)
     assert cascade.texts == 30 and capsys.readouterr().out.count("by the student") == 30 - cascade.asked
+
+
+def told(folder: Path, **fields: Any) -> Path:
+    """Write fields into the configuration of a program."""
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | fields))
+    return folder
+
+
+def test_a_program_of_pairs_is_asked_and_served_pairs(tmp_path: Path) -> None:
+    testing = pytest.importorskip("fastapi.testclient")
+    program = write_program(tmp_path / "program", word_tokenizer(), ["equivalent", "not_equivalent"])
+    told(program, prompter_kind={"kind": "pair"})
+    classify = example("run_without_torch").Classifier(program)
+    ones, others = ["good w1", "", "bad"], ["w2", "w3 bad", "good good"]
+    wanted = ExportedClassifier(program)(ones, others).exp()
+    given = classify(list(zip(ones, others, strict=True)))
+    torch.testing.assert_close(torch.tensor([list(row.values()) for row in given]), wanted, atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match="expected pairs of texts"):
+        classify(ones)
+    client = testing.TestClient(example("serve").make_app(program))
+    served = client.post("/predict", json={"inputs": [list(pair) for pair in zip(ones, others, strict=True)]}).json()
+    torch.testing.assert_close(torch.tensor([[row["score"] for row in a] for a in served]), wanted, atol=1e-5, rtol=0)
+    for inputs in ("good", [["good"]], [["a", "b", "c"]], [["a", 1]]):
+        assert client.post("/predict", json={"inputs": inputs}).status_code == 422
+
+
+def test_a_program_that_tags_words_is_refused(tmp_path: Path) -> None:
+    program = write_program(tmp_path / "program", word_tokenizer(), ["O", "B-PER"])
+    told(program, architectures=["BertForTokenClassification"])
+    with pytest.raises(ValueError, match="tags words"):
+        example("run_without_torch").Classifier(program)
 
 
 @pytest.mark.slow

@@ -66,7 +66,16 @@ def test_one_text_alone_gets_one_answer(address: str) -> None:
     )
 
 
-@pytest.mark.parametrize("inputs", [None, [], 3, [["a", "b"]], [[1]], {"a": 1}, [["a"]] * 33, ["a", "b"]])
+def test_a_text_without_tokens_is_answered_as_in_training(address: str, program: Path) -> None:
+    wanted = ExportedClassifier(program)(["", "good w1"]).exp()
+    given = [*ask(address, {"inputs": [[""], ["good w1"]]}), ask(address, {"inputs": ""}), *ask(address, {"inputs": [[""]]})]
+    scores = torch.tensor([[row["score"] for row in answer] for answer in given])
+    torch.testing.assert_close(scores, wanted[[0, 1, 0, 0]], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "inputs", [None, [], 3, [["a", "b"]], [[1]], {"a": 1}, [["a"]] * 33, ["a", "b"], [["\ud83d"]], "\udc00"]
+)
 def test_what_it_does_not_take_is_refused(address: str, inputs: object) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
         ask(address, {"inputs": inputs})

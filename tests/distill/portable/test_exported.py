@@ -51,6 +51,13 @@ def test_a_pair_is_read_as_one_text_of_two_parts(folder: Path) -> None:
     np.testing.assert_allclose(ExportedClassifier(folder).logits(["boat"], ["cow hay"])[0], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data"])
+def test_a_pointer_of_git_lfs_is_named(folder: Path, name: str) -> None:
+    (folder / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n")
+    with pytest.raises(InputError, match=f"{name} stands for a file that Git LFS has not brought; run git lfs pull"):
+        ExportedClassifier(folder)
+
+
 def test_answers_are_kept_under_a_name_that_follows_the_files(folder: Path) -> None:
     before = identity(ExportedClassifier(folder))
     assert identity(ExportedClassifier(folder)) == before != identity(ExportedClassifier(folder, max_length=9))

@@ -16,6 +16,10 @@ from distill.common.errors import InputError
 from distill.common.precision import using_dtype
 from distill.config import DistillConfig
 from distill.distiller import Distiller
+from distill.kinds.classes import SINGLE
+from distill.kinds.kind import Kind
+from distill.kinds.labels import MULTI_LABEL
+from distill.kinds.scores import Score
 from distill.student import Student, load_student
 from distill.students.static import MOST_BYTES, reduced, vectors_of
 from distill.teachers.callable_teacher import CallableTeacher
@@ -82,6 +86,18 @@ def test_torch_numpy_and_the_reloaded_student_agree(student: Student, tmp_path: 
         torch.testing.assert_close(as_teacher(TEXTS), scores, atol=1e-6, rtol=0)
     numpy = torch.tensor(NUMPY(tmp_path / "s").logits(TEXTS)).log_softmax(dim=1)
     torch.testing.assert_close(numpy, scores, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", [SINGLE, MULTI_LABEL, Score(0, 5)])
+def test_without_torch_answers_are_of_the_students_kind(kind: Kind, tmp_path: Path) -> None:
+    labels = LABELS if kind != Score(0, 5) else ["stars"]
+    student = load_student(f"static:{write_model2vec(tmp_path / 'm2v')}", labels=labels, device="cpu", kind=kind)
+    student.save(tmp_path / "s")
+    with using_dtype("float32"):
+        wanted = student.answers(TEXTS)
+    wanted = {"single": wanted.exp(), "multi_label": wanted.sigmoid(), "score": wanted}[kind.name]
+    given = torch.tensor([list(row.values()) for row in NUMPY(tmp_path / "s")(TEXTS)])
+    torch.testing.assert_close(given, wanted, atol=1e-5, rtol=0)
 
 
 def test_model2vec_reads_the_same_means(student: Student, tmp_path: Path) -> None:

@@ -106,6 +106,20 @@ def test_an_unusable_answer_leaves_the_students(student: Path) -> None:
     assert by.pop("w1") == "student" and set(by.values()) == {"teacher"} and cascade.unusable == 1
 
 
+def test_half_a_character_is_read_as_in_files_and_what_is_no_text_is_named(student: Path) -> None:
+    seen: list[str] = []
+
+    def teacher(texts: list[str]) -> list[list[float]]:
+        seen.extend(texts)
+        return [[0.0, 1.0]] * len(texts)
+
+    cascade = Cascade(student, teacher, threshold=1.0, device="cpu")
+    assert len(cascade(["good \ud83d w1", "bad"])) == 2 and seen == ["good ? w1", "bad"]
+    for texts, pairs, said in ((["a", None], None, r"texts\[1\] is NoneType"), (["a"], [3], r"text_pairs\[0\] is int")):
+        with pytest.raises(InputError, match=f"{said}, expected a text"):
+            cascade(texts, pairs)  # type: ignore[arg-type]
+
+
 def test_what_does_not_fit_is_named(student: Path, student_folder: Path) -> None:
     oracle = Oracle()
     with pytest.raises(InputError, match=r"is not calibrated: prompter evaluate .* --calibrate TEXTS, or give threshold="):

@@ -19,6 +19,9 @@ def test_card_and_recipe(whole: Path, run_folder: Path) -> None:
     assert "synthetic" in head["tags"] and head["size_categories"] == ["n<1K"]
     assert f"low confidence | {recipe['result']['marked']['low confidence']}" in card
     assert str(whole) not in card and str(run_folder) not in card
+    for name in ("teacher", "base", "writer"):
+        named = recipe["prompter"][name]
+        assert named not in card or not Path(named).is_absolute()
 
 
 def test_datasets_in_folders_of_one_name_are_not_mixed_up(run_folder: Path, tmp_path: Path) -> None:

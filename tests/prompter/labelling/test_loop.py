@@ -57,6 +57,8 @@ def test_the_rows_are_the_texts_with_the_teachers_answers(teacher_folder: Path, 
     loaded = datasets.load_dataset(str(tmp_path / "d"), split="train")
     assert loaded.features["label"].names == ["good", "bad"] and loaded["text"][:3] == TEXTS[:3]
     card = (tmp_path / "d" / "README.md").read_text()
+    assert f"# Texts labelled by {teacher_folder.name}\n" in card and str(teacher_folder.parent) not in card
+    assert f"| texts | {texts.name} |" in card and str(tmp_path) not in card  # it may be published
     assert "synthetic" not in card and TEXTS[0] not in card  # nobody's texts are shown in it
     assert not (tmp_path / "d" / ".export").exists()
 

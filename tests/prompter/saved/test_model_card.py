@@ -42,6 +42,14 @@ def test_the_card_tells_the_run(card: str, run_folder: Path) -> None:
     assert "{{" not in card and "None" not in card
 
 
+def test_the_card_names_models_without_their_places_on_this_machine(run_folder: Path) -> None:
+    places = {"teacher": "/home/me/judge", "base": "/home/me/models/base", "writer": "/srv/writer"}
+    manifest = read_prompter_manifest(run_folder / "prompter") | {"training": training_summary(metrics())} | places
+    card = render_prompter_card(manifest, metrics(), samples(), {})
+    assert "| teacher | judge |" in card and "| tuned model | base |" in card and "licences of base, writer and" in card
+    assert "/home/me" not in card and "/srv" not in card
+
+
 def test_rollouts_without_a_usable_answer_leave_a_gap(run_folder: Path) -> None:
     rows = [row | {"reward": None if i < 10 else float("nan") if i == 12 else 0.5} for i, row in enumerate(metrics())]
     manifest = read_prompter_manifest(run_folder / "prompter") | {"training": training_summary(rows)}

@@ -3,9 +3,20 @@
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from prompter.saved.student_card import write_student_card
+from distill.common.precision import using_dtype
+from distill.kinds.classes import PAIR, SINGLE
+from distill.kinds.found import written
+from distill.kinds.kind import Kind
+from distill.kinds.labels import MULTI_LABEL
+from distill.kinds.scores import Score
+from distill.student import Student
+from distill.students.static import static_model
+from prompter.saved.hub import USE, _by_id
+from prompter.saved.student_card import calibration_section, write_student_card
+from tests.prompter.tiny import word_tokenizer
 
 METRICS = {
     "spec": "bert:layers=1,hidden=16", "updates": 40, "selected_update": 20, "held_out_agreement": 0.9, "held_out_kl": 0.1,
@@ -40,6 +51,9 @@ def test_a_file_of_the_user_is_not_named_in_the_header(tmp_path: Path, monkeypat
     (tmp_path / "private").mkdir()
     (tmp_path / "private" / "data.jsonl").touch()
     head = header_of(tmp_path, data)
+    if data.startswith("/"):
+        assert f"on {Path(data).name} (30 rows)" in (tmp_path / "README.md").read_text()
+        assert data not in (tmp_path / "README.md").read_text()
     assert data not in yaml.safe_dump(head) and head["model-index"][0]["results"][0]["dataset"]["type"] == "unknown"
 
 
@@ -108,6 +122,46 @@ def test_the_code_on_the_card_opens_a_student_of_its_kind(
     text = (tmp_path / "README.md").read_text()
     assert yaml.safe_load(text.split("---\n")[1])["pipeline_tag"] == task
     assert f'pipeline("{task}", "small"' in text and title in text and call in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels"),
+    [(SINGLE, ["good", "bad"]), (PAIR, ["good", "bad"]), (MULTI_LABEL, ["good", "bad"]), (Score(0, 5), ["stars"])],
+)
+def test_the_code_on_the_card_of_a_static_student_runs(
+    tmp_path: Path, kind: Kind, labels: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = word_tokenizer()
+    model = static_model(torch.randn(len(tokenizer), 8), tokenizer, len(labels))
+    student = Student(model, tokenizer, torch.device("cpu"), labels, "static", kind)
+    student.save(tmp_path / "s")
+    summary = {
+        "labels": labels, "teacher": "toy:x", "sources": ["data"], "texts": 100, "teacher_queries": 50, "held_out_texts": 5,
+        "students": {"tiny": METRICS},
+        "config": {"to": str(tmp_path / "s"), "student_batch_size": 16, "eval_data": None, "eval_split": "test"},
+    }  # fmt: skip
+    write_student_card(tmp_path / "s", "tiny", summary | written(kind))
+    card = (tmp_path / "s" / "README.md").read_text()
+    assert yaml.safe_load(card.split("---\n")[1])["library_name"] == "model2vec"
+    with using_dtype("float32"):
+        exec(card.split("```python\n")[1].split("```")[0])
+        answers = student.answers(["A text."], ["Another text."] if kind == PAIR else None)
+    wanted = answers if kind.name == "score" else answers.sigmoid() if kind == MULTI_LABEL else answers.exp()
+    assert capsys.readouterr().out.strip() == f"{labels} {wanted}"
+    published = USE.sub(lambda found: _by_id(found, "me/small"), card)
+    assert 'load_teacher("me/small")\n' in published and str(tmp_path) not in published
+
+
+def test_the_calibration_of_labels_speaks_of_the_least_sure_one() -> None:
+    found = {
+        "temperature": 1.5, "threshold": 0.9, "rate": 0.95, "confidence": 0.95, "texts": 400, "coverage": 0.5,
+        "agreement": 0.97, "at_least": 0.951, "states": 1, "on": "texts of mine.txt",
+    }  # fmt: skip
+    one, several = (" ".join(calibration_section(found, kind).split()) for kind in (SINGLE, MULTI_LABEL))
+    assert "Take the highest probability of its answer" in one and "For each label" not in one
+    assert "For each label take the higher one" in several and "highest probability" not in several
+    rest = "at 95 % confidence (lower Clopper-Pearson bound 95.1 %; 97.0 % were measured)"
+    assert rest in one and rest in several and "on all labels of at least 95.0 % of texts" in several
 
 
 @pytest.mark.parametrize(

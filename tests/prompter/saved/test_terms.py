@@ -52,6 +52,14 @@ def test_an_inherited_licence_is_said(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("said", "passed"), [("no", "no"), ("[en, no, sv]", ["en", "no", "sv"]), ("\n- 'no'", ["no"])])
+def test_norwegian_is_passed_on_as_a_language(tmp_path: Path, said: str, passed: object) -> None:
+    teacher = written(tmp_path / "teacher", f"---\nlicense: mit\nlanguage: {said}\n---\n")
+    folder = written(tmp_path / "student", CARD)
+    set_terms(folder, ModelHubSettings(), str(teacher), lambda _: None)
+    assert header(folder)["language"] == passed
+
+
 @pytest.mark.parametrize(
     "text", ["", "---\n- a list\n---\n", "---\nlicense: [\n---\n", "---\nlicense: {a: 1}\n---\n", "\x00" * 99]
 )
