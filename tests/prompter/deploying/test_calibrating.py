@@ -72,12 +72,15 @@ def test_distil_calibrates_on_held_out_texts(distilled: Path) -> None:
     assert pipeline("text-classification", str(distilled))("good w1")[0]["label"] in ("good", "bad")
 
 
-def test_without_enough_texts_there_is_no_calibration(distilled: Path, teacher_folder: Path, tmp_path: Path) -> None:
+def test_without_enough_texts_there_is_no_calibration(
+    distilled: Path, teacher_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     """A student that starts from a calibrated one does not inherit what was said of that."""
     (tmp_path / "few.txt").write_text("\n".join(some_texts(80)))
     line = ["distill", "--from", str(tmp_path / "few.txt"), "--teacher", str(teacher_folder), "--budget", "80", *TRAINING]
-    line += ["--student", str(distilled), "--held_out", "0.2", "--to", str(tmp_path / "new"), "--device", "cpu", "--quiet"]
+    line += ["--student", str(distilled), "--held_out", "0.2", "--to", str(tmp_path / "new"), "--device", "cpu"]
     assert main(line) == 0
+    assert "held-out texts with an answer are too few, 40 would be the least" in " ".join(capsys.readouterr().out.split())
     assert "prompter_calibration" not in json.loads((tmp_path / "new" / "config.json").read_text())
     assert "When to trust it" not in (tmp_path / "new" / "README.md").read_text()
 
