@@ -63,8 +63,9 @@ def calibrate_new(
         console.say(f"{name}: {found}{remedy}")
         return dataclasses.asdict(found)
     if len(held_out) and not held_out.embeddings and student.kind.choices(held_out.logprobs) is not None:
+        answered = int(torch.isfinite(held_out.logprobs).all(dim=1).sum())
         console.say(
-            f"{name}: not calibrated: of {len(held_out)} held-out texts too few have an answer, {FEWEST_TEXTS} would be the "
+            f"{name}: not calibrated: {answered} held-out texts with an answer are too few, {FEWEST_TEXTS} would be the "
             "least; hold out more texts (held_out)"
         )
     return None
