@@ -18,6 +18,7 @@ from distill.kinds.kind import Kind
 from distill.kinds.rows import finite
 from distill.replay import Replay
 from distill.student import Student
+from eval.classifiers.agreement import REAL, compared
 from eval.classifiers.calibration import LEVELS, coverage
 from eval.classifiers.scoring import answer
 from eval.data.labelled import EvaluationData
@@ -37,17 +38,19 @@ def disagreements(student: Student, evaluation: EvaluationData | None, replay: R
 
     Returns:
         The result of `compare_predictions`, with `source` ("evaluation" or "replay") and `held`, the number of texts there;
-        for evaluation texts also `coverage`, the agreement on the surest of them (`eval.classifiers.calibration.coverage`).
+        for evaluation texts also `agreement` (`eval.classifiers.agreement.compared`), and for those of one class each
+        `coverage`, the agreement on the surest of them (`eval.classifiers.calibration.coverage`).
     """
     kind = student.kind
     if evaluation is not None and evaluation.teacher_log_probs is not None:
         predictions, teacher = answer(student, evaluation), evaluation.teacher_log_probs
         truth, pairs = None if kind.problem_type else evaluation.labels, evaluation.text_pairs
         found = compare_predictions(evaluation.texts, teacher, predictions, student.labels, truth, kind, pairs)
+        found = {"source": "evaluation", "held": len(evaluation), **found}
+        found["agreement"] = compared(REAL, teacher, predictions, kind=kind)
         if kind.problem_type:  # no class that one of them is surest of
-            return {"source": "evaluation", "held": len(evaluation)} | found
-        surest = coverage(predictions, evaluation.teacher_log_probs, shares=LEVELS)["surest"]
-        return {"source": "evaluation", "held": len(evaluation)} | found | {"coverage": surest}
+            return found
+        return found | {"coverage": coverage(predictions, teacher, shares=LEVELS)["surest"]}
     order = torch.randperm(len(replay), generator=random_generator(seed, "disagreement"))
     rows = order[:MAX_DRAWN].sort().values
     texts = [replay.texts[row] for row in rows.tolist()]

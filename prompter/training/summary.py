@@ -129,15 +129,7 @@ def run_health(
         console: Shows bars.
     """
     labels = models.policy.labels
-    found: dict[str, Any] = {}
-    if apart["source"] == "evaluation":
-        teacher, student, same = [0] * len(labels), [0] * len(labels), 0
-        for pair in apart["pairs"]:
-            teacher[pair["teacher"]] += pair["texts"]
-            student[pair["student"]] += pair["texts"]
-            same += pair["texts"] * (pair["teacher"] == pair["student"])
-        found = agreement.agreement_of(agreement.REAL, same, teacher, student)
-    found = found or health.agreement_found(callback.looks)
+    found = apart.get("agreement") or health.agreement_found(callback.looks)
     if not found or (found["on"] != agreement.REAL and found["kappa"] < health.LEARNING_KAPPA):
         found = probe(settings, models, callback, console)
     return health.health(callback.looks, labels, {"prompted": found})

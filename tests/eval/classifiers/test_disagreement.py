@@ -7,6 +7,7 @@ import torch
 
 from distill.batch import SyntheticBatch
 from distill.kinds.classes import SINGLE
+from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.tokens import Tokens
 from distill.replay import Replay
 from eval.classifiers import disagreement
@@ -88,6 +89,24 @@ def test_else_texts_of_the_replay_are_drawn_by_the_seed(monkeypatch: pytest.Monk
     assert found != disagreements(student, None, replay, 1)
     # All of a small replay, whatever room the tensors behind it have.
     assert disagreements(student, None, replay_of(7), 0)["texts"] == 7
+
+
+def test_the_agreement_of_several_labels_goes_by_what_is_given_not_by_the_likeliest():
+    class Sure(FakeStudent):
+        kind = MULTI_LABEL
+
+        def __call__(self, texts, text_pairs=None):
+            return torch.tensor([[2.0, 1.0, -1.0]]).repeat(len(texts), 1)
+
+    teacher = torch.tensor([[1.0, 2.0, -1.0], [1.0, 2.0, -2.0]]).repeat(60, 1)  # the same labels, another likeliest one
+    teacher[::4, 2] = 0.5
+    truth = torch.zeros(120, 3).tolist()
+    data = EvaluationData([f"t{row}" for row in range(120)], truth, teacher, kind="multi_label", names=["a", "b", "c"])
+    student = Sure()
+    student.labels = ["a", "b", "c"]
+    found = disagreements(student, data, None, 0)
+    assert found["agreement"]["agreement"] == pytest.approx(1 - 30 / 360) and found["agreement"]["compared"] == 360
+    assert {(pair["teacher"], pair["student"]) for pair in found["pairs"]} == {(1, 0)}
 
 
 class Tagger:

@@ -5,7 +5,7 @@ from jinja2 import UndefinedError
 
 from eval.report.page import page
 
-CONTENT = {"sections": [], "cells": 3, "failed": []}
+CONTENT = {"sections": [], "cells": 3, "failed": [], "unhealthy": []}
 
 
 def test_content_is_escaped_and_can_be_encoded():
