@@ -16,6 +16,7 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, write_json, write_text
 from distill.held_out import HeldOut
 from distill.kinds.kind import Kind
+from distill.portable.formats import FORMATS, RECORD
 from distill.student import Student
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.calibration import (
@@ -82,7 +83,7 @@ def calibrate_again(
         texts: Different texts that no student learnt from.
         on: What they are, in words, without a path of this machine.
         rate: Agreement wanted.
-        console: Shows bars.
+        console: Shows bars, and says which programs inside a student's folder keep their calibration.
 
     Returns:
         For each folder its `calibration` and its `coverage` on these texts.
@@ -110,6 +111,11 @@ def calibrate_again(
             "coverage": coverage(answers[name], taught, found, kind=teacher.kind),
         }
         write_calibration(Path(name), found, teacher.kind)
+        programs = [str(Path(name, kind)) for kind in FORMATS if Path(name, kind, RECORD).is_file()]
+        if left := [program for program in programs if program not in students]:
+            console.say(
+                f"{name}: programs keep the calibration that they have, unless they are named as well: {' '.join(left)}"
+            )
     return results
 
 

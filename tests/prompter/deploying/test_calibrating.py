@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig, pipeline
 
 from distill.checkpoints.checksums import faults
+from distill.portable.formats import RECORD
 from distill.teachers.loading import load_teacher
 from eval.classifiers.calibration import calibrate, stored_calibration
 from prompter import Cascade, evaluate
@@ -108,6 +109,21 @@ def test_calibrated_again_on_texts_of_the_user(
     right = [answer.label == ["good", "bad"][row] for answer, row in zip(answers, taught.argmax(dim=1).tolist(), strict=True)]
     assert all(same for same, answer in zip(right, answers, strict=True) if answer.by == "teacher")
     assert 0 < cascade.share < 1 and sum(right) / len(right) >= 0.97
+
+
+def test_programs_that_keep_their_calibration_are_named(
+    distilled: Path, teacher_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(distilled, tmp_path / "student")
+    (tmp_path / "mine.txt").write_text("\n".join(lines(300, 9)))
+    options = {"teacher": teacher_folder, "calibrate": tmp_path / "mine.txt", "device": "cpu"}
+    evaluate(folder, **options)
+    assert "keep the calibration" not in capsys.readouterr().out
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / RECORD).write_text("{}")
+    evaluate(folder, **options)
+    said = " ".join(capsys.readouterr().out.split()).replace(" /onnx", "/onnx")
+    assert f"unless they are named as well: {folder}/onnx" in said
 
 
 def test_where_no_threshold_is_found_it_says_so(
