@@ -23,6 +23,7 @@ class Classifier:
         self.tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(self.config["prompter_max_length"])
+        self.pairs = self.config.get("prompter_kind", {}).get("kind") in ("pair", "score_pair")
 
     def logits(self, texts):  # noqa: D102
         means = np.zeros((len(texts), self.config["hidden_dim"]), np.float32)
@@ -35,9 +36,7 @@ class Classifier:
         return hidden @ self.weights["classifier.weight"].T + self.weights["classifier.bias"]
 
     def __call__(self, texts):  # noqa: D102
-        if self.config.get("prompter_kind", {}).get("kind") in ("pair", "score_pair") and any(
-            isinstance(t, str) for t in texts
-        ):
+        if self.pairs and any(isinstance(text, str) for text in texts):
             raise ValueError("expected pairs of texts: [(one, other), ...]")
         logits, problem = self.logits(texts), self.config.get("problem_type")
         if problem == "multi_label_classification":
@@ -50,6 +49,8 @@ class Classifier:
 
 
 if __name__ == "__main__":
-    classify = Classifier(sys.argv[1])
-    for text, answer in zip(sys.argv[2:], classify(sys.argv[2:]), strict=True):
+    classify, texts = Classifier(sys.argv[1]), sys.argv[2:]
+    if classify.pairs:
+        texts = list(zip(texts[::2], texts[1::2], strict=True))
+    for text, answer in zip(texts, classify(texts), strict=True):
         print(max(answer, key=answer.get), f"{max(answer.values()):.3f}", text, sep="\t")
