@@ -77,6 +77,7 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
         monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+        monkeypatch.setattr("transformers.utils.hub._hf_api", None, raising=False)  # keeps the address it first had
         monkeypatch.setattr(network, "_reached", True)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         client.forget()
