@@ -21,9 +21,11 @@ from distill.common.files import read_json, write_json
 from distill.common.precision import computing_as
 from distill.methods.table import METHODS
 from distill.teachers.functions.importing import function_file
+from eval.data.text_files import kind_of
 from prompter.bench.suite import PROMPTED, Cell
 from prompter.runtime.versions import library_versions
 from prompter.students.methods import TOY_MODELS, train_method
+from prompter.training.baseline_names import BASELINE_SOURCES
 from prompter.training.baseline_texts import SELECTED
 from prompter.training.baselines import train_baseline
 from prompter.training.run import train
@@ -66,6 +68,41 @@ def cell_folder(cell: Cell, root: Path) -> Path:
 def is_finished(cell: Cell, root: Path) -> bool:
     """Return whether the result of a cell is stored."""
     return (cell_folder(cell, root) / RESULT_FILE).is_file()
+
+
+def check_inputs(cells: Sequence[Cell]) -> None:
+    """Refuse cells whose files are not there, so that hours of other cells do not run first.
+
+    Names that may be an id of the hub, a service or a function are left to whoever loads them.
+
+    Raises:
+        InputError: A file or folder is missing; the message names the task and the setting.
+    """
+    for cell in cells:
+        settings = cell.parsed("unused").flat()
+        for key in sorted(_inputs(cell)):
+            name = str(settings.get(key) or "")
+            if _names_file(name) and not Path(name).exists() and content_hash(name) == name:
+                raise InputError(
+                    f"task '{cell.task}', method '{cell.method}': {key} is '{name}', but there is no such file or folder; "
+                    f"give its place in the suite, or with --set {cell.task}.{key}=PATH"
+                )
+
+
+def _inputs(cell: Cell) -> set[str]:
+    """Return the settings in `INPUTS` that a cell reads; a suite gives a task all that one of its methods needs."""
+    if cell.text in METHODS:
+        unread = {"generator", "policy", "real_data"} | (set() if METHODS[cell.text].needs_corpus else {"corpus"})
+    else:
+        unread = {"corpus", "real_data"} - {BASELINE_SOURCES.get(cell.text, "")}
+    return set(INPUTS) - unread
+
+
+def _names_file(name: str) -> bool:
+    """Return whether a name can only be the one of a file or folder here."""
+    if "://" in name:
+        return False
+    return name.startswith((".", "/", "~")) or name.count("/") > 1 or bool(kind_of(name))
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import Any
 from distill.common.errors import InputError
 from distill.common.files import write_text
 from distill.common.terminal import printable
-from prompter.bench.cells import is_finished
+from prompter.bench.cells import check_inputs, is_finished
 from prompter.bench.config import BenchConfig
 from prompter.bench.page import write_page
 from prompter.bench.results import markdown_tables, unit, write_parquet
@@ -27,7 +27,8 @@ def bench(config: BenchConfig) -> int:
         Exit status: 0, or 1 if a cell failed. The results of the other cells are written in both cases.
 
     Raises:
-        InputError: The suite is wrong, or the folder cannot be written or is in use. Nothing was run.
+        InputError: The suite is wrong, names files that are missing, or the folder cannot be written or is in use. Nothing
+            was run.
         KeyboardInterrupt: Ctrl-C. The same command continues the suite.
     """
     suite = read_suite(config.suite, config.set)
@@ -38,6 +39,7 @@ def bench(config: BenchConfig) -> int:
     if config.dry_run:
         for cell in cells:
             print(f"{'done' if is_finished(cell, root) else '    '}  {printable(cell.name)}")
+        check_inputs(cells)
         return 0
     if config.finished_only:
         finished = [cell for cell in cells if is_finished(cell, root)]
@@ -45,6 +47,7 @@ def bench(config: BenchConfig) -> int:
             raise InputError(f"finished_only: none of {len(cells)} cells is finished in {root}: leave it out to run them")
         table, rows = _run(suite.name, finished, root, jobs=1, quiet=True)
     else:
+        check_inputs(cells)
         with locked(root / ".lock", "to:", root), quieten():
             table, rows = _run(suite.name, cells, root, config.jobs or default_jobs(), config.quiet)
     print(printable(table))

@@ -81,12 +81,34 @@ def test_a_table_of_what_is_finished(suite, tmp_path: Path, capsys: pytest.Captu
 
 def test_a_cell_that_fails_does_not_end_the_suite(suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = suite(methods=["corpus", "unprompted"])
-    assert bench(file, tmp_path / "out", "--set", f"tiny.corpus={tmp_path / 'nowhere.txt'}") == 1
+    (tmp_path / "blank.txt").write_text("\n")
+    assert bench(file, tmp_path / "out", "--set", f"tiny.corpus={tmp_path / 'blank.txt'}") == 1
     said = capsys.readouterr()
     assert "1 of 2 cells failed" in said.err
     table = (tmp_path / "out" / "results.md").read_text()
-    assert "## What failed" in table and "nowhere.txt" in table
-    assert "nowhere.txt" in (tmp_path / "out" / "report.html").read_text()
+    assert "## What failed" in table and "blank.txt" in table
+    assert "blank.txt" in (tmp_path / "out" / "report.html").read_text()
     frame = pandas.read_parquet(tmp_path / "out" / "results.parquet").set_index("method")
-    assert "nowhere.txt" in frame.error["corpus"] and frame.accuracy["unprompted"] >= 0
-    assert bench(file, tmp_path / "out") == 0  # tried again with what was missing
+    assert "blank.txt" in frame.error["corpus"] and frame.accuracy["unprompted"] >= 0
+    assert bench(file, tmp_path / "out") == 0  # tried again with what was wrong
+
+
+@pytest.mark.parametrize(("key", "name"), [("corpus", "nowhere.txt"), ("teacher", "path/to/teacher"), ("eval_data", "./gone")])
+def test_a_missing_file_is_said_before_any_cell_runs(
+    suite, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, name: str
+) -> None:
+    file = suite(methods=["unprompted", "corpus"])
+    for flags in ([], ["--dry_run"]):
+        assert bench(file, tmp_path / "out", *flags, "--set", f"tiny.{key}={name}") == 2
+        said = capsys.readouterr()
+        assert f"{key} is '{name}'" in said.err and f"--set tiny.{key}=" in said.err
+        assert ("unprompted" in said.out) == bool(flags)  # a dry run lists the cells first
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_cell_does_not_read_may_be_missing(suite, tmp_path: Path) -> None:
+    file = suite(methods=["unprompted", "as-dfd", "corpus"])
+    missing = [f"tiny.corpus={tmp_path / 'nowhere.txt'}", f"tiny.real_data={tmp_path / 'gone.csv'}"]
+    assert bench(file, tmp_path / "out", "--dry_run", "--only", "unprompted", "--set", *missing) == 0
+    generator = f"tiny.generator={tmp_path / 'none'}"
+    assert bench(file, tmp_path / "out", "--dry_run", "--only", "as-dfd", "--set", *missing, generator) == 0
