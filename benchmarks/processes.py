@@ -8,6 +8,9 @@ The writer is a language model of random weights, which tells speed as well as a
 
 Seconds are those of the clock, and beside them those of the processor in the slowest process. On a machine with other work,
 the ratio of the latter is what free cores would give, less the time that processes wait for each other.
+
+The cores share memory and cache, so even runs that have nothing to do with each other slow each other. `--apart` measures that
+as well: as many whole runs of one process side by side. What they finish in a second is the most that any division can give.
 """
 
 import argparse
@@ -18,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -99,6 +103,15 @@ def seconds_of(processes: int, settings: dict[str, Any], folder: Path, port: int
     return max(one[0] for one in seconds), max(one[1] for one in seconds)
 
 
+def side_by_side(processes: int, settings: dict[str, Any], folder: Path) -> tuple[float, float]:
+    """Make so many runs of one process at the same time; return what each took for its share of one run, as `seconds_of`."""
+    folder.mkdir()
+    with ThreadPoolExecutor(processes) as pool:
+        runs = list(pool.map(lambda number: seconds_of(1, settings, folder / str(number), 0), range(processes)))
+    clock, processor = (max(run[index] for run in runs) / processes for index in range(2))
+    return clock, processor
+
+
 def main() -> None:
     """Print the seconds of one and of two processes, and their ratio."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
@@ -109,6 +122,7 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=192)
     parser.add_argument("--updates", type=int, default=40)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--apart", action="store_true", help="runs of one process side by side, too")
     parser.add_argument("--port", type=int, default=29517)
     parser.add_argument("--work", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -118,17 +132,25 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         generator = options.generator or str(random_writer(Path(place) / "lm", options.hidden, options.layers))
         settings = SETTINGS | {"generator": generator, "budget": options.budget, "student_updates": options.updates}
-        found: dict[int, list[tuple[float, float]]] = {1: [], options.processes: []}
-        for repeat in range(options.repeats):
-            for count in found:
-                found[count].append(seconds_of(count, settings, Path(place) / f"{count}-{repeat}", options.port))
-                clock, processor = found[count][-1]
-                print(f"{count} process{'es' * (count > 1)}: {clock:.1f} s, processor {processor:.1f} s", flush=True)
-    for index, name in enumerate(("clock", "processor")):
-        one, several = (statistics.median(times[index] for times in found[count]) for count in found)
-        ratios = [a[index] / b[index] for a, b in zip(*found.values(), strict=True)]
-        shown = f"{min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} turns"
-        print(f"{name}: {one:.1f} s in 1, {several:.1f} s in {options.processes}: {one / several:.2f} times as fast ({shown})")
+        ways = {"1 process": 1, f"{options.processes} processes": options.processes}
+        apart = f"{options.processes} runs side by side, for each"
+        found: dict[str, list[tuple[float, float]]] = {way: [] for way in (*ways, *([apart] if options.apart else []))}
+        for _ in range(options.repeats):
+            for way, taken in found.items():
+                folder = Path(place) / f"{len(taken)}-{way}"
+                if way == apart:
+                    taken.append(side_by_side(options.processes, settings, folder))
+                else:
+                    taken.append(seconds_of(ways[way], settings, folder, options.port))
+                clock, processor = taken[-1]
+                print(f"{way}: {clock:.1f} s, processor {processor:.1f} s", flush=True)
+    one, *others = found
+    for way in others:
+        for index, name in enumerate(("clock", "processor")):
+            before, after = (statistics.median(times[index] for times in found[which]) for which in (one, way))
+            ratios = [a[index] / b[index] for a, b in zip(found[one], found[way], strict=True)]
+            shown = f"{min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)} turns"
+            print(f"{way}, {name}: {before:.1f} s in {one}, now {after:.1f} s: {before / after:.2f} times as fast ({shown})")
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
 
 
