@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import EvalResult, ModelCardData
 
 from distill.checkpoints.static_model import StaticConfig
@@ -89,7 +90,7 @@ def write_student_card(
         pairs=summary.get("kind") in OF_PAIRS,
         kind=kind,
         static=static,
-        calibration=calibration_section(metrics["calibration"], kind) if metrics.get("calibration") else "",
+        calibration=calibration_section(metrics.get("calibration"), kind),
         measured_on=None if "held_out_agreement" in metrics else summary.get("health", {}).get("agreement", {}).get(name),
         findings=summary.get("health", {}).get("findings", []),
     )
@@ -147,9 +148,16 @@ def _is_static(folder: Path) -> bool:
     return file.is_file() and read_json(file).get("model_type") == StaticConfig.model_type
 
 
-def calibration_section(calibration: Mapping[str, Any], kind: Kind) -> str:
-    """Return the section of a card about a calibration (`eval.classifiers.calibration.Calibration` as a mapping)."""
-    return render_part("calibration.md.j2", c=calibration, synthetic=calibration["on"] == HELD_OUT, several=kind.several)
+def calibration_section(calibration: Mapping[str, Any] | None, kind: Kind) -> str:
+    """Return the section of a card about a calibration (`eval.classifiers.calibration.Calibration` as a mapping).
+
+    Without one it says so; it is "" for kinds that have none, whose answers do not say how sure the student is.
+    """
+    if calibration is None and kind.choices(torch.zeros(1, 2)) is None:
+        return ""
+    synthetic = calibration is not None and calibration["on"] == HELD_OUT
+    single = kind.texts == 1
+    return render_part("calibration.md.j2", c=calibration, synthetic=synthetic, several=kind.several, single=single)
 
 
 def other_scores(metrics: Mapping[str, Any]) -> list[dict[str, str]]:

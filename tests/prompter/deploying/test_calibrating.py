@@ -83,7 +83,7 @@ def test_without_enough_texts_there_is_no_calibration(
     assert main(line) == 0
     assert "held-out texts with an answer are too few, 40 would be the least" in " ".join(capsys.readouterr().out.split())
     assert "prompter_calibration" not in json.loads((tmp_path / "new" / "config.json").read_text())
-    assert "When to trust it" not in (tmp_path / "new" / "README.md").read_text()
+    assert "It is not calibrated" in (tmp_path / "new" / "README.md").read_text()
 
 
 def test_calibrated_again_on_texts_of_the_user(

@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from distill.common.files import write_json
 from distill.common.precision import using_dtype
 from distill.kinds.classes import PAIR, SINGLE
 from distill.kinds.found import written
@@ -14,6 +15,8 @@ from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.scores import Score
 from distill.student import Student
 from distill.students.static import static_model
+from eval.classifiers.calibration import Calibration
+from prompter.deploying.calibrating import write_calibration
 from prompter.saved.hub import USE, _by_id
 from prompter.saved.student_card import calibration_section, write_student_card
 from tests.prompter.tiny import word_tokenizer
@@ -162,6 +165,25 @@ def test_the_calibration_of_labels_speaks_of_the_least_sure_one() -> None:
     assert "For each label take the higher one" in several and "highest probability" not in several
     rest = "at 95 % confidence (lower Clopper-Pearson bound 95.1 %; 97.0 % were measured)"
     assert rest in one and rest in several and "on all labels of at least 95.0 % of texts" in several
+
+
+@pytest.mark.parametrize("kind", [SINGLE, PAIR, MULTI_LABEL, Score(0, 5)])
+def test_a_student_without_a_calibration_is_said_to_have_none(tmp_path: Path, kind: Kind) -> None:
+    summary = {
+        "labels": ["stars"] if kind.name == "score" else ["good", "bad"], "teacher": "toy:x", "sources": ["data"],
+        "texts": 9, "teacher_queries": 9, "held_out_texts": 1, "students": {"tiny": METRICS},
+        "config": {"to": str(tmp_path), "student_batch_size": 16, "eval_data": None, "eval_split": "test"},
+    }  # fmt: skip
+    write_student_card(tmp_path, "tiny", summary | written(kind))
+    card = (tmp_path / "README.md").read_text()
+    assert ("It is not calibrated" in card) == (kind.name != "score")
+    assert ("--calibrate" in " ".join(card.split())) == (kind in (SINGLE, MULTI_LABEL))
+    assert card.index("## When to trust it") < card.index("## Limits") if kind.name != "score" else True
+    if kind == SINGLE:
+        write_json(tmp_path / "config.json", {})
+        write_calibration(tmp_path, Calibration(1.5, 0.9, 0.95, 0.95, 400, 0.5, 0.97, 0.951, 1, "texts of mine.txt"), kind)
+        card = (tmp_path / "README.md").read_text()
+        assert "not calibrated" not in card and card.count("## When to trust it") == 1 and "400 texts of mine.txt" in card
 
 
 @pytest.mark.parametrize(
