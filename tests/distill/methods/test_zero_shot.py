@@ -172,6 +172,14 @@ def test_pairs_are_made_and_judged_as_pairs(make) -> None:
     assert len(step.batch) > 3 * 8  # the texts of the filler's steps are among them
 
 
+def test_texts_are_cut_to_what_all_models_can_read(make) -> None:
+    long = [" ".join(WORDS[(start + word) % len(WORDS)] for word in range(200)) for start in range(20)]
+    method = make(corpus=long, fill_max_length=512)
+    assert method.filler.max_length == 64 == method.white_box.model.config.max_position_embeddings
+    assert len(method.step(40).batch) > 0
+    assert make(fill_max_length=16).filler.max_length == 16
+
+
 def test_what_cannot_work_is_refused(make, masked_lm: Path, bert_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="corpus: it holds no text"):
         make([])
