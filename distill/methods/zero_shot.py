@@ -230,6 +230,7 @@ class ZeroShot:
             parameter.grad = gradient
         nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
         self.optimizer.step()
+        self.optimizer.zero_grad()  # the student trains next, and needs the memory
         self.updates += 1
 
     def _predictions(self, model: PreTrainedModel, table: Tensor, gaps: Gaps, tokens: Tensor, soft: Tensor) -> Tensor:

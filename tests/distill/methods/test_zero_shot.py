@@ -99,7 +99,8 @@ def test_filler_learns_where_teacher_and_student_disagree(make) -> None:
     met = [method._update(classifiers, [])["disagreement"] for _ in range(40)]
     assert sum(met[-5:]) > 1.3 * sum(met[:5])
     assert digest(method.white_box.model) == frozen and digest(method.distiller.student.model) == student
-    assert all(parameter.grad is None for parameter in method.distiller.student.model.parameters())
+    models = (method.distiller.student.model, method.white_box.model, method.filler.model)
+    assert all(parameter.grad is None for model in models for parameter in model.parameters())
 
 
 def test_masked_word_loss_keeps_the_filler_a_language_model(make) -> None:
