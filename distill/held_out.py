@@ -66,12 +66,12 @@ def cohen_kappa(same: int, teacher: Sequence[int], student: Sequence[int]) -> fl
 def decided(kind: Kind, teacher: Tensor, student: Tensor) -> tuple[int, list[int], list[int]]:
     """Return on how many decisions two models agree, and how often the teacher and the student chose each option.
 
+    Where either decides nothing, such as about a word that it does not read, nothing is compared.
+
     Args:
         kind: What the answers are.
-        teacher: (N, C) usable answers.
-        student: (N, C) answers.
-
-    Where either decides nothing, such as about a word that it does not read, nothing is compared.
+        teacher: (N, C) usable answers, or (N, W, C) of words.
+        student: (N, C) answers, or (N, W', C) of words.
     """
     words = max(teacher.shape[1], student.shape[1])
     wanted, chosen = (kind.decisions(widened(answers, words)).flatten() for answers in (teacher, student))
@@ -110,7 +110,7 @@ class HeldOut:
 
     @property
     def logprobs(self) -> Tensor:
-        """The teacher's answers to `texts`, (N, C) float32."""
+        """The teacher's answers to `texts`, (N, C) float32, or (N, W, C) of words."""
         return below(self._predictions) if self._predictions else torch.empty(0, 0)
 
     @property
@@ -172,7 +172,7 @@ class HeldOut:
         return rows
 
     def predictions(self, student: Student) -> Tensor:
-        """Return a student's (N, C) float32 answers to the held-out texts, or embeddings."""
+        """Return a student's answers to the held-out texts or embeddings, (N, C) float32, or (N, W, C) of words."""
         if self.embeddings:
             readable = usable_length(student.model, student.tokenizer, student.max_length)
             return student.kind.answers(embedded_outputs(student.model, self.embeddings, readable))

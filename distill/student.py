@@ -1,7 +1,7 @@
 """The student: a small classifier, and four ways to make one.
 
 The first weights matter, so the user always names them: a folder or hub id (pre-trained or already distilled), chosen layers
-of the teacher (`teacher-layers:0,2,4`, as in DistilBERT, arXiv 1910.01108), or a configuration with random weights
+of the teacher (`teacher-layers:0,2,4`, as in DistilBERT, arXiv 1910.01108), a configuration with random weights
 (`bert:layers=2,hidden=128`), or a vector for each token (`static:from-teacher`, see `distill.students.static`). Students of
 the teacher's layers and of a configuration have no dropout. Dropout keeps a model from memorising labels.
 Here the target is the teacher's whole function, the student hardly ever sees a text twice, and noise only slows it down. A
@@ -143,12 +143,12 @@ def load_student(
         spec: One of these forms. A model folder or hub id; a missing classification head is drawn at random. Or
             "teacher-layers:0,2,4": the teacher's embeddings, its layers of these numbers (from 0), and its head. Or
             "family:layers=2,hidden=128", with random weights, optional heads=, intermediate=, dropout= and any field of the
-            family's configuration; the family is any `model_type` of transformers with a sequence classifier. Defaults:
+            family's configuration; the family is any `model_type` of transformers with a classifier. Defaults:
             heads = hidden / 64 (at least 1), intermediate = 4 * hidden, no dropout. Or a static student, without attention:
             "static:FOLDER_OR_ID" with the token vectors of a model2vec folder, "static:from-teacher" with vectors that the
             teacher's layers give.
         labels: The class names, in the teacher's order. None: the teacher's, or those stored in the folder.
-        teacher: Needed for "teacher-layers", and to find a tokenizer for "family:...".
+        teacher: Needed for "teacher-layers" and "static:from-teacher", and to find a tokenizer for "family:...".
         tokenizer: A tokenizer, or a folder or hub id of one, to replace the teacher's (for "family:...") or the folder's own.
         words: A language model whose word vectors a student of "family:..." begins with: folder, hub id or GGUF file.
         seed: Decides every random weight.

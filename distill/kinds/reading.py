@@ -28,7 +28,7 @@ def rounding_error(rows: np.ndarray) -> np.ndarray:
         array([0.015 , 0.0015])
     """
     allowed = np.zeros(len(rows))
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         for decimals in range(MOST_DECIMALS, 0, -1):
             rounded = (np.abs(rows - rows.round(decimals)) < 1e-7).all(axis=1)  # float32 holds seven digits
             allowed[rounded] = min(MAX_ROUNDING, rows.shape[1] * 0.5 * 10.0**-decimals)
@@ -37,7 +37,7 @@ def rounding_error(rows: np.ndarray) -> np.ndarray:
 
 def add_up(rows: np.ndarray) -> np.ndarray:
     """Return which rows (N, K) are probabilities of classes, (N,) bool."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         tolerance = np.maximum(rounding_error(rows), 1e-3) + 1e-6
         return np.asarray((rows >= -BEYOND).all(axis=1) & (np.abs(rows.sum(axis=1) - 1.0) <= tolerance))
 
@@ -53,7 +53,8 @@ def log_probabilities(rows: np.ndarray) -> tuple[Tensor, str]:
         first = np.array2string(rows[~valid][0], precision=4, threshold=8)
         problem = f"rows that are not finite, non-negative and of sum 1, such as {first}"
     clamped = np.maximum(rows, SMALLEST_PROBABILITY)
-    predictions = np.log(clamped / clamped.sum(axis=1, keepdims=True)).astype(np.float32)
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):  # of unusable rows
+        predictions = np.log(clamped / clamped.sum(axis=1, keepdims=True)).astype(np.float32)
     predictions[~valid] = np.nan
     return torch.from_numpy(predictions), problem
 
@@ -67,8 +68,10 @@ def log_odds(rows: np.ndarray) -> tuple[Tensor, str]:
 
 
 def numbers(rows: np.ndarray) -> tuple[Tensor, str]:
-    """Return (N, C) float32 numbers, and what was wrong with unusable rows."""
-    return _usable(rows, rows, np.asarray(np.isfinite(rows).all(axis=1)), "are not finite numbers")
+    """Return (N, C) float32 numbers, and what was wrong with unusable rows. Numbers beyond float32 are not finite."""
+    with np.errstate(over="ignore"):
+        answers = rows.astype(np.float32)
+    return _usable(answers, rows, np.asarray(np.isfinite(answers).all(axis=1)), "are not finite numbers")
 
 
 def _usable(answers: np.ndarray, rows: np.ndarray, valid: np.ndarray, wrong: str) -> tuple[Tensor, str]:

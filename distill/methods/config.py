@@ -87,7 +87,13 @@ class ZeroShotConfig:
     fill_batch_size: int = setting(
         32, "Texts per update of the masked language model, and per batch for the student.", ZERO_SHOT_GROUP, low=1, high=65536
     )
-    fill_max_length: int = setting(64, "Longer texts are cut to this many of its tokens.", ZERO_SHOT_GROUP, low=4, high=8192)
+    fill_max_length: int = setting(
+        64,
+        "Longer texts are cut to this many of its tokens, or to what all models can read.",
+        ZERO_SHOT_GROUP,
+        low=4,
+        high=8192,
+    )
     fill_learning_rate: float = setting(5e-5, "AdamW's learning rate for it.", ZERO_SHOT_GROUP, above=0, high=1)
     fill_steps: int = setting(10, "Updates of it per round; 0: it stays as it is.", ZERO_SHOT_GROUP, low=0, high=10_000)
     student_batches: int = setting(

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForMaskedLM
 
+from distill.common.encode import usable_length
 from distill.common.errors import InputError
 from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
@@ -41,13 +42,14 @@ class Filler:
 
     Args:
         name: Folder or hub id of the model.
-        max_length: Longer texts are cut to this many tokens.
+        max_length: Longer texts are cut to this many tokens, or to as many as the model can read.
         mask_share: Share of a text's ordinary tokens that become gaps, at least one.
         device: "auto", "cpu", "cuda", "cuda:N".
 
     Attributes:
         model: Float32 weights on `device`.
         tokenizer: Its tokenizer.
+        max_length: Texts are cut to this many tokens.
         device: Device of the model.
         special: Ids of the special tokens, which never fill a gap.
         size: Number of tokens V that the model chooses among.
@@ -57,12 +59,13 @@ class Filler:
     """
 
     def __init__(self, name: str, max_length: int, mask_share: float, device: str) -> None:
-        self.max_length, self.mask_share = max_length, mask_share
+        self.mask_share = mask_share
         self.device = resolve_device(device)
         self.model = load_model(AutoModelForMaskedLM, name, "masked_lm", self.device, torch.float32)
         self.tokenizer = load_tokenizer(name, "masked_lm")
         if self.tokenizer.mask_token_id is None:
             raise InputError(f"masked_lm: the tokenizer of {name} has no mask token; use a masked language model.")
+        self.max_length = usable_length(self.model, self.tokenizer, max_length)
         self.special = torch.tensor(self.tokenizer.all_special_ids)
         self.size = int(self.model.config.vocab_size)
 

@@ -214,7 +214,7 @@ class Rewriter:
         before = torch.cat([self._first(inputs), tokens.ids[:, :-1]], dim=1)
         with (
             nullcontext() if tuned else self.model.disable_adapter(),
-            torch.set_grad_enabled(tuned),
+            torch.set_grad_enabled(tuned and torch.is_grad_enabled()),
             autocast(self.device, trained=True),
         ):
             logits = self.model(**inputs, decoder_input_ids=before, use_cache=False).logits

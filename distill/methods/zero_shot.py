@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distill.batch import SyntheticBatch, joined
+from distill.common.encode import usable_length
 from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.common.seeding import random_generator
@@ -90,6 +91,8 @@ class ZeroShot:
         """Load the filler, its optimizer, and the token maps to teacher and student."""
         config, corpus = self.config, self.corpus
         self.filler = Filler(config.masked_lm, config.fill_max_length, config.mask_share, device)
+        for reader in (self.white_box, self.distiller.student):  # they read filled texts token by token
+            self.filler.max_length = usable_length(reader.model, reader.tokenizer, self.filler.max_length)
         self.optimizer = torch.optim.AdamW(
             self.filler.parameters(), lr=config.fill_learning_rate, weight_decay=0.0, fused=True
         )
@@ -227,6 +230,7 @@ class ZeroShot:
             parameter.grad = gradient
         nn.utils.clip_grad_norm_(parameters, MAX_GRADIENT_NORM)
         self.optimizer.step()
+        self.optimizer.zero_grad()  # the student trains next, and needs the memory
         self.updates += 1
 
     def _predictions(self, model: PreTrainedModel, table: Tensor, gaps: Gaps, tokens: Tensor, soft: Tensor) -> Tensor:

@@ -310,9 +310,9 @@ def identity(teacher: AnyTeacher) -> str:
     The name is a hash of the labels in their order and
 
     - for a Hugging Face model: its configuration, tokenizer and weight files, `max_length`, its padding and the number format;
+    - for an NLI model that is asked zero-shot: what is listed for a Hugging Face model, and the sentences about the classes;
     - for an ONNX or OpenVINO program: its folder's files and how many tokens it reads;
     - for a function: its name, and the path and source text of its module, and of the files that it is written in;
-    - for an NLI model that is asked zero-shot: the same, and the sentences about the classes;
     - for a service: its address with its query, which may name a model, and the model that its `/info` names;
     - for a language model behind a service: its address with the model's name, and the request.
 

@@ -163,10 +163,10 @@ def pooled(looks: Sequence[Look]) -> dict[str, Any]:
     """Return the figures of several batches together.
 
     Returns:
-        `texts`, `usable`, `classes` (shares), `majority` (the largest of them; of several labels the least share of the most
-        frequent set, which is `alike`), `new` and `unusable` (shares), `spread` (of
-        the teacher's probabilities over the texts, in [0, 0.5] for two classes); where known `topics`; where a student was
-        compared `agreement`, `kappa`, and `compared`, the number of texts.
+        Numbers of texts: `texts` and `usable`. Shares: `classes`, `new`, `unusable`, and `majority`, the largest of
+        `classes`; of several labels it is the least share of the most frequent set, which is `alike`. `spread` of the
+        teacher's probabilities over the texts, in [0, 0.5] for two classes. Where known, `topics`. Where a student was
+        compared, `agreement`, `kappa`, and `compared`, the number of decisions.
     """
     texts, usable = (sum(row[key] for row in looks) for key in ("texts", "usable"))
     found: dict[str, Any] = {"texts": texts, "usable": usable}

@@ -22,7 +22,7 @@ from eval.data.labelled import EvaluationData
 
 
 def predict(model: Student | Teacher, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-    """Return the (N, K) log-probabilities of a student or a teacher for N texts, or pairs of texts."""
+    """Return the answers of a student or a teacher to N texts, or pairs of texts, in the shape of its kind."""
     return model.answers(texts, text_pairs) if isinstance(model, Student) else model(texts, text_pairs)
 
 
@@ -119,10 +119,9 @@ def size_and_speed(
         after_pass: Called after each pass of a model, (rounds + 1) times per model.
 
     Returns:
-        For each name `parameters` and `bytes` (the size of the weights in a safetensors file, in the precision they ran in),
-        both None if the weights are not available (a callable teacher), no `parameters` for a program; the median
-        `texts_per_second`; and the median
-        `milliseconds_per_call`.
+        For each name `parameters`; `bytes`, the size of the weights in a safetensors file, in the precision they ran in;
+        and the medians of `texts_per_second` and `milliseconds_per_call`. The first two are None where the weights are not
+        at hand (a callable teacher); a program has no `parameters`.
 
     Raises:
         ValueError: There are no texts.

@@ -30,7 +30,7 @@ class DistantTeacher:
         kind: What its answers are.
         labels: The K class names.
         path: Its name.
-        ask: Returns the answers (N, C) float32 to N texts, or to N texts and N second texts.
+        ask: Returns the answers to N texts, or to N texts and N second texts, in float32.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class DistantTeacher:
         self.queries = self.invalid = 0
 
     def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> Tensor:
-        """Return (N, K) float32 log-probabilities on the CPU; an unusable answer is a row of NaN.
+        """Return the answers to N texts, float32 on the CPU, as `kind` shapes them; an unusable one is a row of NaN.
 
         Raises:
             InputError: Most answers are unusable, or the workers cannot answer.
@@ -57,8 +57,8 @@ class AnswersAhead:
     """The answers of the next batches.
 
     Args:
-        pool: Workers with a method `answer` that takes texts, and second texts or None, and returns (N, K) float32
-            log-probabilities. See `facts_of` for their facts.
+        pool: Workers with a method `answer` that takes texts, and second texts or None, and returns the teacher's answers
+            in float32. See `facts_of` for their facts.
         cache: Whether to keep the answers.
         notice: Gets one line for the user where the cache cannot be used.
 
@@ -127,7 +127,7 @@ def facts_of(teacher: CachedTeacher) -> dict[str, Any]:
 
 
 def answered_by(teacher: CachedTeacher, texts: list[str], text_pairs: list[str] | None = None) -> np.ndarray:
-    """Return a worker's answers, (N, K) float32 log-probabilities. It counts nothing: it sees a part of the rows only."""
+    """Return a worker's answers to N texts, in float32. It counts nothing: it sees a part of the rows only."""
     teacher.restore({"teacher_queries": 1 << 40})  # so the share of unusable answers is judged where all rows are seen
     return teacher(texts, text_pairs).numpy()
 

@@ -71,12 +71,12 @@ class ExportWork:
             self.facts |= facts_of(self._teacher)
 
     def write(self, targets: list[int], seed: int, counter: int) -> Batch:
-        """Write a batch: texts, topics, target classes, log-probabilities and second texts; see `Prompter.write`."""
+        """Write a batch: texts, topics, target classes, mean log-probabilities and second texts; see `Prompter.write`."""
         batch = self._prompter.write(torch.tensor(targets), seed, counter)
         return batch.texts, batch.topics, batch.targets.tolist(), batch.lm_logprob.numpy(), batch.text_pairs
 
     def answer(self, texts: list[str], text_pairs: list[str] | None) -> np.ndarray:
-        """Return the teacher's log-probabilities, (N, K) float32."""
+        """Return the teacher's answers to N texts, in float32."""
         assert self._teacher is not None
         return answered_by(self._teacher, texts, text_pairs)
 

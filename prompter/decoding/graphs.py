@@ -144,9 +144,9 @@ def recorded_step(
 ) -> FixedStep | None:
     """Return the recorded pass of one token, or None if this model's pass cannot be recorded.
 
-    A pass that is kept from an earlier batch serves a later one if its shape, the weights' places, the adapters in use and
-    the precision are the same. The first time, the result is compared with the model's usual pass, and
-    a model for which they differ is never recorded.
+    A pass that is kept from an earlier batch serves a later one of the same shape, while the weights' places, the adapters
+    in use and the precision stay the same. The first time, the result is compared with the model's usual pass. A model for
+    which they differ is never recorded.
 
     Args:
         model: The transformers model.

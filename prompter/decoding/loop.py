@@ -120,7 +120,7 @@ def decode(
 
     Raises:
         InputError: An argument is out of range, a prompt is empty or padded on the right, the model keeps no key/value
-            cache, or it computes NaN.
+            cache, or with `return_logprobs` its logits are not finite.
     """
     accepted = inspect.signature(type(unwrapped(model)).forward).parameters
     if "past_key_values" not in accepted:

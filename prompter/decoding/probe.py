@@ -43,7 +43,6 @@ def check_writing(model: nn.Module, token: int, pad_token_id: int, name: str, tr
                     pad_token_id=pad_token_id,
                     temperature=0,
                     random=None,
-                    return_logprobs=False,
                     prefix=prefix,
                 )
     except (InputError, torch.OutOfMemoryError):

@@ -203,7 +203,7 @@ class Cascade:
     def _ask(
         self, model: CachedTeacher, texts: Sequence[str], text_pairs: Sequence[str] | None, rows: Sequence[int]
     ) -> Tensor:
-        """Return a model's (n, K) log-probabilities for some rows, batch by batch."""
+        """Return a model's (n, K) answers for some rows, batch by batch."""
         parts = [torch.empty(0, len(self.labels))]
         for first in range(0, len(rows), self._batch_size):
             chosen = rows[first : first + self._batch_size]

@@ -1,6 +1,6 @@
 """Texts to check a converted student on: the user's, those that it was made from, or random words of its vocabulary."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from distill.common.seeding import random_generator
 from distill.student import Student
 from eval.data.labelled import load_texts
 from eval.data.recipe import RECIPE_FILE
+from eval.report.values import mapping
 
 RANDOM_WORDS = "random words of its vocabulary"
 
@@ -42,11 +43,20 @@ def _sources(folder: Path) -> Iterator[str]:
     for place in (folder, *folder.resolve().parents[:2]):
         if (place / "dataset" / RECIPE_FILE).is_file():
             yield str(place / "dataset")
-        if (place / "summary.json").is_file():
-            config: Any = read_json(place / "summary.json").get("config") or {}
-            for source in [*(config.get("sources") or []), config.get("corpus")]:
-                if isinstance(source, str) and Path(source).exists():
-                    yield str(Path(source) / "dataset") if (Path(source) / "dataset").is_dir() else source
+        config = _run_settings(place)
+        sources = config.get("sources")
+        for source in [*(sources if isinstance(sources, list) else []), config.get("corpus")]:
+            if isinstance(source, str) and Path(source).exists():
+                yield str(Path(source) / "dataset") if (Path(source) / "dataset").is_dir() else source
+
+
+def _run_settings(folder: Path) -> Mapping[str, Any]:
+    """Return the settings of the run in a folder; {} where its `summary.json` is missing, damaged or no run's."""
+    try:
+        summary = read_json(folder / "summary.json")
+    except InputError:
+        return {}
+    return mapping(mapping(summary).get("config"))
 
 
 def spread(texts: list[str], count: int) -> list[str]:

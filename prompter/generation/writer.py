@@ -310,10 +310,10 @@ class Writer:
         """Decode one batch: what is read, and the beginning of each text after it."""
         config = self.config
         prefix, prompts = self._shared(rows)
-        width = max(map(len, prompts))
+        width = longest = max(map(len, prompts))
         if width > min(map(len, prompts)):
             width += -width % PROMPT_MULTIPLE
-            width = width if self._longest_prompt is None else min(width, self._longest_prompt)
+            width = width if self._longest_prompt is None else max(longest, min(width, self._longest_prompt))
         input_ids, attention_mask = left_padded(prompts, self.pad_token_id, width)
         with self._frozen(), autocast(self.device):
             return decode(

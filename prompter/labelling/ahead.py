@@ -43,7 +43,7 @@ class LabelWork:
         self.facts = {"device": computes} | facts_of(self._teacher)
 
     def answer(self, texts: list[str], text_pairs: list[str] | None) -> np.ndarray:
-        """Return the teacher's log-probabilities, (N, K) float32."""
+        """Return the teacher's answers to N texts, in float32."""
         return answered_by(self._teacher, texts, text_pairs)
 
 

@@ -63,7 +63,7 @@ class SecondTexts:
 
         Args:
             texts: First texts.
-            targets: (N,) target class of each, -1 for none: such a text gets a corruption.
+            targets: (N,) target class of each; -1 for none, where `kinds` does not ask for written ones.
             seed: Seed of the run.
             counter: Number of this call. Seed, counter, purpose and texts together decide the second texts.
             purpose: Keeps the random numbers of different callers apart.

@@ -20,8 +20,9 @@ from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
 from distill.common.terminal import one_line
-from distill.kinds.found import written
+from distill.kinds.found import kind_in, written
 from distill.kinds.kind import Kind
+from distill.kinds.labels import MULTI_LABEL
 from distill.teachers.found import remember
 from distill.teachers.names import LANGUAGE_MODELS, check_stored_name, teacher_name
 from distill.teachers.services.label_words import template
@@ -205,8 +206,10 @@ def read_prompter_manifest(folder: Path) -> dict[str, Any]:
         if manifest.get(key) is not None and not re.fullmatch(r"[\w.-]{1,100}", str(manifest[key])):
             raise InputError(f"{file}: '{key}' is no commit: copy the folder again from the run")
     labels = manifest["labels"]
-    if len(labels) < 2 or not all(isinstance(label, str) for label in labels):
-        raise InputError(f"{file}: 'labels' is {labels!r}, expected two or more names: copy the folder again from the run")
+    fewest = 1 if kind_in(manifest) == MULTI_LABEL else 2
+    if len(labels) < fewest or not all(isinstance(label, str) for label in labels):
+        some = "two" if fewest == 2 else "one"
+        raise InputError(f"{file}: 'labels' is {labels!r}, expected {some} or more names: copy the folder again from the run")
     return manifest
 
 

@@ -176,8 +176,12 @@ def other_scores(metrics: Mapping[str, Any]) -> list[dict[str, str]]:
 def evaluation_results(metrics: Mapping[str, Any], config: Mapping[str, Any], task: str) -> list[EvalResult]:
     """Return the scores of a student for the header of its card; none if there was no evaluation data.
 
-    `task` is what the hub calls the student's kind.
     The header names the evaluation data only if it is a dataset of the hub, so it holds no path of the user's machine.
+
+    Args:
+        metrics: Scores of the student by name.
+        config: Settings of the run.
+        task: What the hub calls the student's kind.
     """
     known = {name: metrics[name] for name in HUB_METRICS if math.isfinite(metrics.get(name, math.nan))}
     if not known:

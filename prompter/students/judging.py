@@ -109,7 +109,7 @@ def _parts(texts: _Texts) -> list[list[int]]:
 def _predictions(
     name: str, texts: _Texts, left_out: list[int], parts: int, distiller: Distiller, inputs: Inputs, config: StudentsConfig
 ) -> Tensor:
-    """Train the student without some rows, and return its (n, K) log-probabilities for these."""
+    """Train the student without some rows, and return its answers to these."""
     out = set(left_out)
     rest = [row for row in range(len(texts)) if row not in out]
     training: DistillConfig = distiller.config

@@ -36,13 +36,9 @@ from prompter.exporting.config import NO_TEACHER
 from prompter.exporting.shards import check_tags
 from prompter.saved.hub import holds_prompter, is_hub_id
 from prompter.saved.manifest import PROMPTER_MANIFEST, find_prompter
-from prompter.students.text_exports import read_text_export
+from prompter.students.text_exports import TAKEN, read_text_export
 
 PORTION_ROWS = 256
-
-DATASET_COLUMNS = ("text", "text_pair", "topic", "label", "labels", "wanted_label", "teacher_probs", "score", "tokens", "tags",
-                   "tag_probs", "keep")  # fmt: skip
-"""Columns of an exported dataset that are read where they exist."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +163,7 @@ class DatasetSource:
                 check_dataset(place, files)
             if "text" not in (present := columns_of(files)) and present:
                 raise InputError(f"{path}: has no column 'text', only {', '.join(present)}: give an exported dataset")
-            table = read_table(path, files, DATASET_COLUMNS)
+            table = read_table(path, files, TAKEN)
             declared = class_names(table.schema)
         self._table = _kept(path, table)
         self.rows: int | None = self._table.num_rows

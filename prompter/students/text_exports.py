@@ -19,6 +19,7 @@ TAKEN = (
     *("text", PAIR_COLUMN, "topic", "label", "labels", "wanted_label"),
     *("teacher_probs", "score", "tokens", "tags", "tag_probs", "keep"),
 )
+"""Columns of an exported dataset that are read where they exist."""
 
 
 def read_text_export(file: Path, labels: list[str] | None, tags: list[str]) -> tuple[pa.Table, list[str] | None]:
@@ -47,8 +48,9 @@ def read_text_export(file: Path, labels: list[str] | None, tags: list[str]) -> t
         labels = labels or _labels(read["teacher_probs"], read.get("label", []))
     if "tag_probs" in read:
         labels = tags or _tags(read["tag_probs"], read.get("tags", []))
-    for name in {"labels", "tokens"} & set(read):  # its presence says the kind; the probabilities say what it holds
-        values[name] = [str(value) for value in read[name]]
+    for name in ("labels", "tokens"):
+        if name in read:  # its presence says the kind; the probabilities say what it holds
+            values[name] = [str(value) for value in read[name]]
     if "score" in read:
         labels = labels or list(STEPS)
     if "wanted_label" in read:  # texts that `prompter label` was given have none

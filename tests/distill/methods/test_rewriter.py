@@ -99,6 +99,20 @@ def test_adapter_off_is_the_base(base: Path) -> None:
     assert not rewriter.logits(inputs, tokens, tuned=False).requires_grad
 
 
+def test_gradients_are_kept_where_they_are_wanted_only(base: Path) -> None:
+    rewriter, kept = tuned(base), []
+    head = rewriter.model.get_base_model().get_output_embeddings()
+    head.register_forward_hook(lambda _, __, output: kept.append(output.requires_grad))
+    inputs = rewriter.encode(TEXTS, random_generator(0, "gradients"))
+    tokens = rewriter.sample(inputs, 0, "gradients")
+    kept.clear()
+    assert rewriter.logits(inputs, tokens).requires_grad
+    assert not rewriter.logits(inputs, tokens, tuned=False).requires_grad
+    assert kept == [True, False]
+    rewriter.write(TEXTS, 0)
+    assert len(kept) > 2 and not any(kept[2:])
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
 def test_hidden_share_of_the_words(base: Path, share: float) -> None:
     rewriter = untuned(base, hidden_share=share)

@@ -99,7 +99,8 @@ def test_filler_learns_where_teacher_and_student_disagree(make) -> None:
     met = [method._update(classifiers, [])["disagreement"] for _ in range(40)]
     assert sum(met[-5:]) > 1.3 * sum(met[:5])
     assert digest(method.white_box.model) == frozen and digest(method.distiller.student.model) == student
-    assert all(parameter.grad is None for parameter in method.distiller.student.model.parameters())
+    models = (method.distiller.student.model, method.white_box.model, method.filler.model)
+    assert all(parameter.grad is None for model in models for parameter in model.parameters())
 
 
 def test_masked_word_loss_keeps_the_filler_a_language_model(make) -> None:
@@ -170,6 +171,14 @@ def test_pairs_are_made_and_judged_as_pairs(make) -> None:
     predictions = method.white_box(step.batch.texts, step.batch.text_pairs)
     torch.testing.assert_close(step.batch.teacher_logits, predictions, atol=1e-5, rtol=0)
     assert len(step.batch) > 3 * 8  # the texts of the filler's steps are among them
+
+
+def test_texts_are_cut_to_what_all_models_can_read(make) -> None:
+    long = [" ".join(WORDS[(start + word) % len(WORDS)] for word in range(200)) for start in range(20)]
+    method = make(corpus=long, fill_max_length=512)
+    assert method.filler.max_length == 64 == method.white_box.model.config.max_position_embeddings
+    assert len(method.step(40).batch) > 0
+    assert make(fill_max_length=16).filler.max_length == 16
 
 
 def test_what_cannot_work_is_refused(make, masked_lm: Path, bert_folder: Path, tmp_path: Path) -> None:

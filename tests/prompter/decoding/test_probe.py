@@ -51,6 +51,14 @@ def test_a_family_without_a_cache_of_keys(model) -> None:
         check_writing(model, 3, PAD, "x")
 
 
+def test_a_model_that_computes_nan_is_named_when_it_is_opened() -> None:
+    model = made(llama)
+    with torch.no_grad():
+        model.lm_head.weight[3].fill_(torch.nan)
+    with pytest.raises(InputError, match="generator: its logits are not finite"):
+        check_writing(model, 3, PAD, "x")
+
+
 def test_any_failure_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     model = made(llama)
 

@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from prompter.deploying.export import open_student
 from prompter.deploying.texts import RANDOM_WORDS, random_texts, spread, texts_for
 
@@ -19,6 +21,14 @@ def test_the_texts_that_the_student_was_made_from_are_found_again(student_folder
     mine.unlink()
     texts, origin = texts_for(student, folder, 10)
     assert len(texts) == 10 and origin == RANDOM_WORDS == texts_for(student, None, 10)[1]
+
+
+@pytest.mark.parametrize("summary", ["[1]", "{", '"run"', '{"config": [1]}', '{"config": {"sources": 3, "corpus": ["a"]}}'])
+def test_a_summary_that_is_damaged_or_no_runs_is_passed_over(student_folder: Path, tmp_path: Path, summary: str) -> None:
+    (tmp_path / "summary.json").write_text(summary)
+    folder = tmp_path / "students" / "tiny"
+    folder.mkdir(parents=True)
+    assert texts_for(open_student(str(student_folder)), folder, 3)[1] == RANDOM_WORDS
 
 
 def test_random_words_are_those_of_the_vocabulary_and_always_the_same(student_folder: Path) -> None:

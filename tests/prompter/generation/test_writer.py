@@ -13,6 +13,7 @@ from prompter.decoding.loop import Decoded, decode
 from prompter.editing.edits import Edits
 from prompter.generation import writer as writer_module
 from prompter.generation.config import WriterConfig
+from prompter.generation.prompts import Row
 from prompter.generation.texts import trim_to_sentence
 from prompter.generation.writer import Writer
 from tests.prompter.tiny import WORDS, tiny_gpt2, word_tokenizer
@@ -181,6 +182,20 @@ def test_a_long_topic_stays_whole_in_the_text() -> None:
     topic = " ".join(f"w{i % 25}" for i in range(80))  # the model's context is 64
     text = new_writer().write(["w1", topic], 0, 0).texts[1]
     assert text.startswith(topic) and len(text) > len(topic)
+
+
+@pytest.mark.parametrize("length", [50, 80])
+def test_a_long_topic_after_a_shared_class_prompt_is_cut_beside_a_short_one(length: int) -> None:
+    writer, topic = new_writer(), " ".join(["w1"] * length)  # the model's context is 64
+
+    class Prompts:
+        def rows(self, openings: list[str], targets: torch.Tensor) -> list[Row]:
+            ids = writer.tokenizer(openings, add_special_tokens=False)["input_ids"]
+            return [([writer.start, *[5] * 6], row) for row in ids]
+
+    writer.contexts = Prompts()
+    texts = writer.write([topic, "w2"], 0, 0, targets=torch.zeros(2, dtype=torch.long)).texts
+    assert texts[0].startswith(topic) and len(texts[0]) > len(topic) and texts[1].startswith("w2 ")
 
 
 def test_no_topics_no_texts() -> None:

@@ -1,9 +1,14 @@
 """`prompter.json`: what it tells of the training, and how the folder is found."""
 
+import json
 import shutil
 from pathlib import Path
 
-from prompter.saved.manifest import find_prompter, fingerprint, training_summary
+import pytest
+
+from distill.checkpoints.checksums import seal
+from distill.common.errors import InputError
+from prompter.saved.manifest import find_prompter, fingerprint, read_prompter_manifest, training_summary
 
 
 def test_training_summary_compares_first_and_last_tenth() -> None:
@@ -32,3 +37,20 @@ def test_the_fingerprint_follows_weights_and_settings_but_not_the_card(run_folde
     assert fingerprint(folder) == before == fingerprint(run_folder / "prompter")
     (folder / "prompter.json").write_text((folder / "prompter.json").read_text() + " ")
     assert fingerprint(folder) != before
+
+
+def test_one_label_is_enough_where_each_is_yes_or_no(run_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(run_folder / "prompter", tmp_path / "prompter"))
+    manifest = json.loads((folder / "prompter.json").read_text())
+
+    def read(**changes: object) -> list[str]:
+        (folder / "prompter.json").write_text(json.dumps(manifest | changes))
+        seal(folder)
+        return read_prompter_manifest(folder)["labels"]
+
+    assert read(kind="multi_label", labels=["toxic"]) == ["toxic"]
+    with pytest.raises(InputError, match="expected one or more names"):
+        read(kind="multi_label", labels=[])
+    for kind in ("single", "tokens"):
+        with pytest.raises(InputError, match="expected two or more names"):
+            read(kind=kind, labels=["toxic"])
