@@ -8,6 +8,7 @@ user's mistake ends with one line on standard error and exit status 2, a worthle
 import argparse
 import contextlib
 import os
+import re
 import shlex
 import sys
 from importlib import import_module
@@ -69,7 +70,7 @@ def main(arguments: list[str] | None = None) -> int:
         with handled(stop_now):
             return _run(arguments)
     except InputError as error:
-        _say(f"prompter: {one_line(error)}")
+        _say(f"prompter: {without_secrets(one_line(error))}")
         return 3 if isinstance(error, WorthlessError) else 2
     except BrokenPipeError:  # as in `prompter tasks ls | head`: the reader has seen enough
         with contextlib.suppress(OSError, ValueError):  # what is left in the buffer must go somewhere at the exit
@@ -156,6 +157,17 @@ def without_query(word: str) -> str:
     """
     flag, equals, value = word.partition("=") if word.startswith("--") else ("", "", word)
     return flag + equals + teacher_name(small_scheme(value))
+
+
+def without_secrets(line: str) -> str:
+    """Return a message without what the addresses in it may hold for nobody else: user names, passwords and queries.
+
+    Examples:
+        >>> without_secrets("'http://me:secret@host/a?key=secret#m' is none; https://host/b?key=secret: there is no file")
+        "'http://host/a?...#m' is none; https://host/b?...: there is no file"
+    """
+    line = re.sub(r"(https?:/+)[^\s/?#@'\"]*@", r"\1", line, flags=re.IGNORECASE)
+    return re.sub(r"(https?:/+[^\s?#'\"]*\?)[^\s#'\"]*?(?=[:;,.)]*(?:[\s#'\"]|$))", r"\1...", line, flags=re.IGNORECASE)
 
 
 def _always(values: dict[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from distill.common.errors import InputError
-from distill.common.files import write_json
+from distill.common.files import LARGEST_JSON, read_bounded, write_json
 
 CHECKSUMS = "checksums.json"
 
@@ -96,10 +96,10 @@ def check_folder(folder: Path, about: str) -> None:
 def faults(folder: Path) -> list[str]:
     """Return what is wrong with the files that a folder's `checksums.json` lists; [] where there is no list."""
     try:
-        listed = json.loads((folder / CHECKSUMS).read_bytes())
+        listed = json.loads(read_bounded(folder / CHECKSUMS, LARGEST_JSON))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError):  # an `InputError` is a ValueError
         listed = None
     if not well_formed(listed) or any(Path(name).name != name for name in listed):
         return [f"{CHECKSUMS} is damaged"]

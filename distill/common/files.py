@@ -15,9 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.common.yaml_text import YamlFault, parse_yaml
+from distill.common.yaml_text import MAX_CHARACTERS, YamlFault, parse_yaml
 
 POSIX = os.name == "posix"
+
+LARGEST_JSON = 64 * 2**20
+"""Most bytes of a JSON file that are read. What prompter writes is far smaller, but a file may come from anybody."""
+
+LARGEST_LOG = 2**29
+"""The same of a file with a JSON object in each line."""
 
 WORDS = {dict: "an object", list: "a list", str: "text", int: "a whole number", bool: "true or false"}
 """Types of JSON values in words."""
@@ -145,15 +151,34 @@ def read_object(path: str | Path, keys: Mapping[str, type], remedy: str) -> dict
     return value
 
 
+def read_bounded(path: Path, most: int) -> bytes:
+    """Return the content of a file, which may come from anybody, without taking more memory than it may have.
+
+    Args:
+        path: The file.
+        most: Most bytes that it may have.
+
+    Raises:
+        InputError: It has more.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as stream:
+        content = stream.read(min(most, os.fstat(stream.fileno()).st_size) + 1)  # the size of a pipe is 0
+        content += stream.read(most + 1 - len(content)) if len(content) <= most else b""
+    if len(content) > most:
+        raise InputError(f"{path}: has more than {most:,} bytes, which are not read; check that it is the right file.")
+    return content
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        InputError: The file is missing, unreadable or not JSON (for instance cut off).
+        InputError: The file is missing, unreadable, too large or not JSON (for instance cut off).
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(read_bounded(path, LARGEST_JSON).decode("utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the path.") from error
     except (ValueError, RecursionError) as error:  # brackets within brackets, thousands deep
@@ -164,10 +189,11 @@ def read_yaml(file: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file; see `distill.common.yaml_text` for what is text and what is a number.
 
     Raises:
-        InputError: The file cannot be read, is not YAML, or not a mapping.
+        InputError: The file cannot be read, is too large, is not YAML, or not a mapping.
     """
     try:
-        values = parse_yaml(file.read_text(encoding="utf-8-sig"))
+        text = read_bounded(file, 4 * MAX_CHARACTERS).decode("utf-8-sig")  # a character has at most 4 bytes
+        values = parse_yaml(text.replace("\r\n", "\n").replace("\r", "\n"))
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror or error}); check the path.") from error
     except UnicodeDecodeError as error:
@@ -200,7 +226,7 @@ def replace_folder(path: str | Path, marker: str) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.tmp")
     previous = path.with_name(f".{path.name}.old")
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove_folder(temporary)
         temporary.mkdir(parents=True)
         yield temporary
         follow_umask(temporary)
@@ -208,6 +234,7 @@ def replace_folder(path: str | Path, marker: str) -> Iterator[Path]:
             if file.is_file():
                 _flush_file(file)  # the rename must never publish an empty file
         if path.exists():
+            _remove_folder(previous)
             os.replace(path, previous)
         os.replace(temporary, path)
         _flush_folder(path.parent)
@@ -216,8 +243,16 @@ def replace_folder(path: str | Path, marker: str) -> Iterator[Path]:
     finally:
         if previous.exists() and not path.exists():
             os.replace(previous, path)
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(previous, ignore_errors=True)
+        _remove_folder(temporary)
+        _remove_folder(previous)
+
+
+def _remove_folder(path: Path) -> None:
+    """Remove a folder and what is in it; of a link only the link. One that cannot be removed stays."""
+    if path.is_symlink():
+        _remove_quietly(path)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def follow_umask(folder: Path) -> None:

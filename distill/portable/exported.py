@@ -153,9 +153,17 @@ class ExportedClassifier:
 
     def _answer(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         try:
-            return self._run(inputs)
+            output = self._run(inputs)
         except Exception as error:  # each runtime raises its own
             raise InputError(f"{self._about} cannot classify a text ({_reason(error)}); export the student again.") from error
+        rows = inputs["input_ids"].shape[: 2 if self.kind.of_words else 1]
+        if output.dtype.kind != "f" or output.ndim != len(rows) + 1 or output.shape[: len(rows)] != rows:
+            wanted = "(texts, tokens, tags)" if self.kind.of_words else "(texts, classes)"
+            raise InputError(
+                f"{self._about} gives {output.dtype} of shape {output.shape} for {rows[0]} texts; "
+                f"expected logits {wanted}: export the student again."
+            )
+        return output
 
 
 def _words(output: np.ndarray, text: str, encoding: Encoding) -> np.ndarray:

@@ -17,7 +17,7 @@ from typing import Any
 
 from distill.checkpoints.checksums import faults
 from distill.common.errors import InputError
-from distill.common.files import read_json, read_yaml, write_text
+from distill.common.files import LARGEST_LOG, read_bounded, read_json, read_yaml, write_text
 from eval.report.charts import percent
 from eval.report.curves import curves
 from eval.report.page import page
@@ -258,7 +258,7 @@ def _read_rows(path: Path) -> list[dict[str, Any]]:
         return []
     try:
         # Not splitlines(): it also splits at characters that JSON allows inside a text.
-        lines = path.read_text(encoding="utf-8", errors="replace").rstrip("\n").split("\n")
+        lines = read_bounded(path, LARGEST_LOG).decode("utf-8", errors="replace").rstrip("\n").split("\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error}); check its permissions.") from error
     rows = []

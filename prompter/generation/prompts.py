@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from jinja2 import TemplateError
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -147,7 +146,8 @@ def class_prompts(
     task = config.task_description or NO_TASK
     descriptions = config.descriptions()
     words = zip(labels, described(labels, descriptions), strict=True)
-    texts = [filled(template if label in descriptions else of_steps(template, labels), task, word) for label, word in words]
+    common = of_steps(template, labels)
+    texts = [filled(template if label in descriptions else common, task, word) for label, word in words]
     return ClassPrompts(texts, [prompt_ids(tokenizer, text, chat) for text in texts], chat)
 
 
@@ -181,8 +181,13 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str, chat: bool, checke
         checked: Refuse special tokens in the text. A subject that a policy wrote has none: they were left out there.
 
     Raises:
-        InputError: The text holds a special token of the tokenizer, or the chat template refuses it.
+        InputError: The text holds a special token of the tokenizer, or half a character; or the chat template refuses it.
     """
+    if text != text.encode("utf-8", "replace").decode("utf-8"):  # JSON can hold half a character
+        raise InputError(
+            f"task_description, label_descriptions or labels: {one_line(text)!r} holds half a character, which no tokenizer "
+            "reads: correct it"
+        )
     special = [token for token in tokenizer.all_special_tokens if token.strip() and token in text]
     if special and checked:
         raise InputError(
@@ -195,9 +200,10 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, text: str, chat: bool, checke
         ids = tokenizer.apply_chat_template(
             conversation(text), add_generation_prompt=True, tokenize=True, return_dict=True, **CHAT_OPTIONS
         )["input_ids"]
-    except (TemplateError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except Exception as error:  # a template is a program of the model's author: it may fail in any way
+        reason = one_line(str(error))[:200] or type(error).__name__
         raise InputError(
-            f"generator: its chat template refuses a request of the user ({one_line(str(error))[:200]}): give "
+            f"generator: its chat template refuses a request of the user ({reason}): give "
             "--chat_template false, and the model continues --control instead"
         ) from error
     return list(ids)

@@ -12,6 +12,8 @@ from typing import Any
 from huggingface_hub import CardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from distill.common.terminal import printable
+
 TEMPLATES = Path(__file__).parent / "templates"
 
 MAX_CELL_LENGTH = 300
@@ -59,12 +61,12 @@ def shown(name: str | None) -> str:
 
 
 def cell(text: Any, limit: int = MAX_CELL_LENGTH) -> str:
-    r"""Return text as a cell of a Markdown table: one line of at most `limit` characters, without markup.
+    r"""Return text as a cell of a Markdown table: one line of at most `limit` printable characters, without markup.
 
     Examples:
         >>> cell("a | *b* <i>\nc")
         'a \\| \\*b\\* &lt;i&gt; c'
     """
-    line = " ".join(str(text).split())
+    line = printable(" ".join(str(text).split()))
     line = line if len(line) <= limit else line[: limit - 1] + "…"
     return re.sub(r"([\\`*_\[\]|#~$!])", r"\\\1", html.escape(line, quote=False))

@@ -20,7 +20,17 @@ from filelock import FileLock, Timeout
 
 from distill.checkpoints.checksums import well_formed
 from distill.common.errors import InputError
-from distill.common.files import follow_umask, read_json, read_object, read_yaml, without_nan, write_json, write_text
+from distill.common.files import (
+    LARGEST_LOG,
+    follow_umask,
+    read_bounded,
+    read_json,
+    read_object,
+    read_yaml,
+    without_nan,
+    write_json,
+    write_text,
+)
 from distill.common.yaml_text import as_written
 
 LOGGER = logging.getLogger("prompter")
@@ -274,7 +284,7 @@ class RunFolder:
             return []
         # Not splitlines(): it also splits at characters that JSON allows inside a text.
         rows = []
-        for number, line in enumerate(file.read_bytes().split(b"\n"), start=1):
+        for number, line in enumerate(read_bounded(file, LARGEST_LOG).split(b"\n"), start=1):
             if line:
                 try:
                     rows.append(dict(json.loads(line.decode("utf-8"))))
@@ -344,11 +354,12 @@ def _fault(checkpoint: Path) -> str | None:
         entries = read_json(checkpoint / CHECKPOINT_MANIFEST)
     except (ValueError, OSError):
         return f"{CHECKPOINT_MANIFEST} cannot be read"
-    if not entries or not well_formed(entries):
+    # A name that leads elsewhere could name a file that never ends.
+    if not entries or not well_formed(entries) or any(Path(n).is_absolute() or ".." in Path(n).parts for n in entries):
         return f"{CHECKPOINT_MANIFEST} is damaged"
     for name, (size, digest) in entries.items():
         file = checkpoint / name
-        if not file.exists():
+        if not file.is_file():
             return f"{name} is missing"
         if file.stat().st_size != size or _sha256(file) != digest:
             return f"{name} was changed or truncated"

@@ -15,6 +15,9 @@ from distill.common.settings import ModelHubSettings
 LARGEST_CARD = 1 << 20
 """A card of more bytes is not read."""
 
+MOST_LANGUAGES = 10_000
+"""Most languages that are passed on; there are fewer."""
+
 
 def set_terms(folder: Path, settings: ModelHubSettings, origin: str | None, say: Callable[[str], None]) -> None:
     """Write licence and languages into the card of a student or a prompter.
@@ -61,13 +64,15 @@ def set_terms(folder: Path, settings: ModelHubSettings, origin: str | None, say:
 def _languages(said: object) -> object:
     """Return the languages that a card names; YAML reads Norwegian as false, which the hub refuses.
 
+    Anything but names, such as lists in lists that aliases multiply, is left out.
+
     Examples:
-        >>> _languages(["en", False]), _languages(False), _languages("fr"), _languages(None)
-        (['en', 'no'], 'no', 'fr', None)
+        >>> _languages(["en", False]), _languages(False), _languages("fr"), _languages(None), _languages([["en"], {}])
+        (['en', 'no'], 'no', 'fr', None, None)
     """
     if isinstance(said, list):
-        return [_languages(one) for one in said]
-    return "no" if said is False else said
+        return [_languages(one) for one in said[:MOST_LANGUAGES] if isinstance(one, str) or one is False] or None
+    return "no" if said is False else said if isinstance(said, str) else None
 
 
 def card_of(name: str) -> ModelCard | None:

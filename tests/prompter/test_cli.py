@@ -132,3 +132,11 @@ def test_the_command_that_goes_on_fits_what_is_there(
     monkeypatch.setattr("prompter.runtime.interrupt._last", signal.SIGINT)  # a test before may have sent another
     assert main(["train", "--teacher", "x", "--generator", "y", "--output_dir", str(tmp_path)]) == 130
     assert ("--resume" in capsys.readouterr().err) == begun
+
+
+def test_a_mistake_shows_no_password_and_no_query_of_an_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    address, to = "https://me:pass99@host.example/v1?key=secret99", ["--output_dir", str(tmp_path / "a")]
+    for arguments in (["distill", "--from", address, *to], ["export", address, "--rows", "5", *to], ["report", address]):
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert "host.example" in error and "99" not in error, error

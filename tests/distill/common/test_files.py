@@ -1,10 +1,12 @@
 import os
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from distill.checkpoints.checksums import faults
 from distill.common import files
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import cache_root, read_json, replace_folder, write_json, write_text
@@ -160,3 +162,45 @@ def test_private_files_and_folders_are_of_one_user(tmp_path: Path) -> None:
     for name in ("open", "new"):
         files.make_private_file(folder / name)
     assert [path.stat().st_mode & 0o777 for path in (folder, folder / "open", folder / "new")] == [0o700, 0o600, 0o600]
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    for name in ("a.json", "a.yaml", "checksums.json"):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, 2**40)  # it takes no room on the disk
+    with pytest.raises(InputError, match=r"a\.json: has more than 67,108,864 bytes"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(InputError, match=r"a\.yaml: has more than 16,000,000 bytes"):
+        files.read_yaml(tmp_path / "a.yaml")
+    assert faults(tmp_path) == ["checksums.json is damaged"]
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a file that never ends")
+def test_a_link_to_a_file_that_never_ends_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.json").symlink_to("/dev/zero")
+    with pytest.raises(InputError, match="has more than"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a pipe")
+def test_a_pipe_is_read_to_its_end(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yaml")
+    writer = threading.Thread(target=lambda: (tmp_path / "a.yaml").write_bytes(b"text: a\r\nb: " + b"c" * 200_000 + b"\r\n"))
+    writer.start()
+    read = files.read_yaml(tmp_path / "a.yaml")
+    writer.join()
+    assert read == {"text": "a", "b": "c" * 200_000}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows asks for rights to make a link")
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "config.json").write_text("other")
+    for name in ("student", ".student.tmp", ".student.old"):
+        (tmp_path / name).symlink_to("other")
+    for text in ("first", "second"):
+        with replace_folder(tmp_path / "student", "config.json") as temporary:
+            (temporary / "config.json").write_text(text)
+        assert (tmp_path / "student" / "config.json").read_text() == text
+        assert sorted(os.listdir(tmp_path)) == ["other", "student"]
+    assert (tmp_path / "other" / "config.json").read_text() == "other"

@@ -88,3 +88,21 @@ def test_a_damaged_folder_is_one_line(folder: Path, change: object, message: str
     with pytest.raises(InputError, match=message) as caught:
         ExportedClassifier(folder)
     assert "\n" not in str(caught.value) and str(caught.value).startswith("teacher: ")
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        np.float32(1),
+        np.zeros((1, 3), np.float32),
+        np.zeros((2, 3), np.int64),
+        np.zeros((2, 4, 3), np.float32),
+        np.array([["a", "b", "c"]] * 2),
+        np.zeros(2, np.float32),
+    ],
+)
+def test_a_program_whose_outputs_are_no_logits_is_one_line(folder: Path, output: np.ndarray) -> None:
+    teacher = ExportedClassifier(folder)
+    teacher._run = lambda inputs: np.asarray(output)
+    with pytest.raises(InputError, match=r"expected logits \(texts, classes\): export the student again"):
+        teacher(WORDS[:2])

@@ -145,3 +145,18 @@ def test_a_prompt_that_is_too_long_for_the_policy_names_its_own_setting(template
     long = settings(task_description="w1 " * 70, control="w4 {task} w5 {label}")
     with pytest.raises(InputError, match=f"^{setting}: 'w4 .* context is 64 tokens; .* --task_description or --{setting}"):
         TopicPolicy(tiny_gpt2(), reader(template), LABELS, long, 4).check_lengths()
+
+
+@pytest.mark.parametrize(
+    "program",
+    ["{{ 1 / 0 }}", "{{ 10.0 ** 1000 }}", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "{{ 'a' * 10 ** 18 }}"],
+)
+def test_a_template_may_fail_in_any_way(program: str) -> None:
+    with pytest.raises(InputError, match="chat template refuses .* --chat_template false"):
+        class_prompts(reader(program), LABELS, settings())
+
+
+@pytest.mark.parametrize("template", [None, CHAT])
+def test_half_a_character_is_refused(template: str | None) -> None:
+    with pytest.raises(InputError, match="holds half a character"):
+        class_prompts(reader(template), ["good", "b\ud800d"], settings())

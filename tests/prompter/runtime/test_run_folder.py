@@ -40,6 +40,10 @@ def test_the_newest_whole_checkpoint_counts(tmp_path: Path) -> None:
         (lambda path: (path / "manifest.json").write_text('["a.bin"]'), "manifest.json is damaged"),
         (lambda path: (path / "manifest.json").write_text('{"a.bin": 5}'), "manifest.json is damaged"),
         (lambda path: (path / "manifest.json").write_text("{}"), "manifest.json is damaged"),
+        # Files elsewhere may never end.
+        (lambda path: (path / "manifest.json").write_text('{"/dev/zero": [0, ""]}'), "manifest.json is damaged"),
+        (lambda path: (path / "manifest.json").write_text('{"../../a": [0, ""]}'), "manifest.json is damaged"),
+        (lambda path: (path / "a.bin").unlink() or (path / "a.bin").symlink_to("/dev/zero"), "a.bin is missing"),
     ],
 )
 def test_a_damaged_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path: Path, damage, said: str) -> None:

@@ -83,3 +83,11 @@ def test_the_card_of_a_public_teacher_is_read_without_a_token(hub: Hub, tmp_path
     upload_model(teacher, "me/closed", False, "train")
     found = card_of("me/open")
     assert found is not None and found.data.get("license") == "mit" and card_of("me/closed") is None
+
+
+def test_languages_that_aliases_multiply_are_left_out(tmp_path: Path) -> None:
+    lists = "".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]\n" for n in range(1, 12))
+    teacher = written(tmp_path / "teacher", f"---\nlicense: mit\nx0: &x0 [en]\n{lists}language: *x11\n---\n")
+    folder = written(tmp_path / "student", CARD)
+    set_terms(folder, ModelHubSettings(), str(teacher), lambda line: None)
+    assert header(folder) == {"library_name": "transformers", "tags": ["synthetic"], "license": "mit"}
