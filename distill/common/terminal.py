@@ -35,7 +35,7 @@ def one_line(text: object) -> str:
 
 
 def escape_unwritable() -> None:
-    """Let the standard streams write what their encoding lacks as its number, as `\\xe9`, instead of failing.
+    r"""Let the standard streams write what their encoding lacks as its number, as `\xe9`, instead of failing.
 
     It lacks most characters where the locale is ASCII or Latin-1, and where Windows writes into a file or a pipe.
     """

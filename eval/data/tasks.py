@@ -277,9 +277,9 @@ def match_labels(own: Sequence[str], task: Task, model: str, declared: Sequence[
     if len(own) == len(task.labels) and [int(n[1]) for n in numbers if n] == list(range(len(own))):
         if declared and alike_names(declared, task.labels) and not same_names(declared, task.labels):
             raise InputError(
-                f"model: {model} only numbers its classes, and the data numbers them {', '.join(declared)}, the task {task.name} "
-                f"{', '.join(task.labels)}; write the task's labels in the model's order, and name the model's classes in its "
-                "config.json (id2label)"
+                f"model: {model} only numbers its classes, and the data numbers them {', '.join(declared)}, the task "
+                f"{task.name} {', '.join(task.labels)}; write the task's labels in the model's order, and name the model's "
+                "classes in its config.json (id2label)"
             )
         return f"{model} only numbers its classes; they are taken to be {', '.join(task.labels)}, in this order."
     order = alike_names(own, task.labels)
