@@ -17,7 +17,7 @@ from typing import Any
 
 from distill.common.errors import InputError, WorthlessError, did_you_mean
 from distill.common.settings import small_scheme
-from distill.common.terminal import one_line, printable
+from distill.common.terminal import escape_unwritable, one_line, printable
 from distill.processes.launch import launched, may_speak, refuse_launcher
 from distill.teachers.names import teacher_name
 from prompter import __version__
@@ -66,6 +66,7 @@ def build_parser() -> tuple[Parser, Any]:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command line and return the exit status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    escape_unwritable()
     try:
         with handled(stop_now):
             return _run(arguments)

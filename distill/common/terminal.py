@@ -1,6 +1,7 @@
 """What is shown on a terminal: text of others made harmless, and a console whose reader may leave."""
 
 import contextlib
+import io
 import os
 import sys
 import unicodedata
@@ -31,6 +32,17 @@ def one_line(text: object) -> str:
         'two lines'
     """
     return printable(" ".join(line.strip() for line in str(text).splitlines()))
+
+
+def escape_unwritable() -> None:
+    r"""Let the standard streams write what their encoding lacks as its number, as `\xe9`, instead of failing.
+
+    It lacks most characters where the locale is ASCII or Latin-1, and where Windows writes into a file or a pipe.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        encoding = str(getattr(stream, "encoding", "") or "utf-8").lower().replace("_", "-")
+        if not encoding.startswith(("utf-8", "utf8", "utf-16", "utf-32")) and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _is_space(character: str) -> bool:

@@ -76,6 +76,7 @@ class AsDfd:
         self.distiller = distiller
         self.steps = 0
         self.coverage: dict[str, float] = {}
+        self._judge = teacher.judge
         self._teacher = white_box(teacher, self.name)
         self._table = word_table(self._teacher.model)
         table = self._table.float()
@@ -115,7 +116,7 @@ class AsDfd:
             as text. Metrics: see `_craft`.
 
         Raises:
-            InputError: The loss is no longer finite.
+            InputError: The loss is no longer finite, or the teacher's answers are those of another kind.
         """
         config = self.config
         samples = min(config.embeddings_batch_size, max(1, left // config.inner_steps))
@@ -155,6 +156,8 @@ class AsDfd:
         metrics: dict[str, float] = {}
         for stage in range(stages):
             answers, losses, gradient = self._ask(embeddings, mask, targets, stage < stages - 1)
+            if stage == 0:  # later stages were moved towards the range that the kind says
+                self._judge(answers.cpu())
             if stage >= stages - config.inner_keep:
                 kept.append((embeddings, answers))
             if stage in (0, stages - 1):

@@ -199,6 +199,14 @@ class CachedTeacher:
         self._doubts.add(self.teacher, predictions)
         return predictions
 
+    def judge(self, answers: Tensor) -> None:
+        """Count answers (N, C) that a method had from the teacher's weights, for whether they are of its kind.
+
+        Raises:
+            InputError: All answers so far are those of another kind.
+        """
+        self._doubts.add(self.teacher, answers)
+
     @property
     def keeps(self) -> bool:
         """Whether answers are stored."""

@@ -178,12 +178,11 @@ def _no_class(value: Any, labels: Sequence[str], where: str, column: str) -> Inp
     elif isinstance(value, str) and number is None and all(GENERIC.fullmatch(label) for label in labels):
         remedy = "the teacher only numbers its classes: name them with teacher_labels, in its order"
     elif isinstance(value, str):
-        remedy = f"rename it.{did_you_mean(value, labels)}".rstrip(".")
+        remedy = f"rename it.{did_you_mean(value, labels)}"
     shown = "nothing" if value is None else repr(value)
     shown = shown if len(shown) < 80 else f"{shown[:76]} ..."
-    return InputError(
-        f"{where}: column '{column}' holds {shown}, expected 0 to {len(labels) - 1} or one of {_listed(labels)}; {remedy}."
-    )
+    line = f"{where}: column '{column}' holds {shown}, expected 0 to {len(labels) - 1} or one of {_listed(labels)}; {remedy}"
+    return InputError(line if line.endswith((".", "?")) else f"{line}.")
 
 
 def _listed(names: Sequence[str], most: int = 20) -> str:

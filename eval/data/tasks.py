@@ -207,8 +207,8 @@ def task_data(task: Task, where: str | None = None, limit: int = 0) -> "Evaluati
         limit: Number of rows to draw, always the same rows; 0 for all.
 
     Raises:
-        InputError: The data cannot be read, a column is missing, a label does not belong to the task, the data numbers the
-            same class names in another order, or all rows have one class.
+        InputError: The data cannot be read, a column is missing, a label does not belong to the task, the data declares
+            some of the task's class names but not all, or all rows have one class.
         NotReachable: The data is on the hub, which cannot be reached.
     """
     from eval.data.labelled import load_labelled  # heavy, and listing tasks reads no data
@@ -228,10 +228,10 @@ def task_data(task: Task, where: str | None = None, limit: int = 0) -> "Evaluati
         span=task.range,
     )
     names = data.class_names
-    if names and not same_names(names, task.labels) and {n.casefold() for n in names} & {n.casefold() for n in task.labels}:
+    if names and not alike_names(names, task.labels) and {n.casefold() for n in names} & {n.casefold() for n in task.labels}:
         raise InputError(
-            f"{source}: column '{task.label_column}' numbers its classes {', '.join(names)}, the task {task.name} "
-            f"{', '.join(task.labels)}; write the task's labels in the data's order"
+            f"{source}: column '{task.label_column}' has the classes {', '.join(names)}, the task {task.name} "
+            f"{', '.join(task.labels)}; write the data's names into the task"
         )
     if alike := _alike(data, task):
         some = f"all {len(data)} rows drawn have" if limit and limit <= len(data) else f"all {len(data)} rows have"
@@ -254,27 +254,35 @@ def _alike(data: "EvaluationData", task: Task) -> tuple[str, str] | None:
     return f"the class '{task.labels[first]}'", "at least two classes"
 
 
-def match_labels(own: Sequence[str], task: Task, model: str) -> str | None:
+def match_labels(own: Sequence[str], task: Task, model: str, declared: Sequence[str] | None = None) -> str | None:
     """Compare a model's class names with those of a task.
 
     Args:
         own: The model's class names, in the order of its outputs.
         task: The task.
         model: Name of the model, for messages.
+        declared: Class names as the data declares and numbers them.
 
     Returns:
         None if the names are equal, ignoring case. If the model only numbers its classes (`LABEL_0`), a note that they are
         taken in the task's order.
 
     Raises:
-        InputError: The names, their order or their number differ.
+        InputError: The names, their order or their number differ; or the model only numbers its classes, and data and task
+            have the same names in another order, so that a number could mean either.
     """
     if same_names(own, task.labels) or (task.kind == "score" and len(own) == 1):  # a single output needs no name
         return None
     numbers = [NUMBERED.fullmatch(name) for name in own]
     if len(own) == len(task.labels) and [int(n[1]) for n in numbers if n] == list(range(len(own))):
+        if declared and alike_names(declared, task.labels) and not same_names(declared, task.labels):
+            raise InputError(
+                f"model: {model} only numbers its classes, and the data numbers them {', '.join(declared)}, the task "
+                f"{task.name} {', '.join(task.labels)}; write the task's labels in the model's order, and name the model's "
+                "classes in its config.json (id2label)"
+            )
         return f"{model} only numbers its classes; they are taken to be {', '.join(task.labels)}, in this order."
-    order = sorted(map(str.casefold, own)) == sorted(map(str.casefold, task.labels))
+    order = alike_names(own, task.labels)
     raise InputError(
         f"model: {model} predicts {len(own)} classes ({', '.join(own)}), the task {task.name} has {len(task.labels)} "
         f"({', '.join(task.labels)}){': the same names in another order' if order else ''}; give a model of this task, or a "
@@ -290,6 +298,11 @@ def same_names(first: Sequence[str], second: Sequence[str]) -> bool:
         True
     """
     return [name.casefold() for name in first] == [name.casefold() for name in second]
+
+
+def alike_names(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Return whether two lists hold the same names in any order, ignoring case."""
+    return sorted(map(str.casefold, first)) == sorted(map(str.casefold, second))
 
 
 def describe(data: "EvaluationData", task: Task) -> dict[str, Any]:

@@ -27,15 +27,18 @@ from prompter.compressing.looking import (
 )
 from prompter.compressing.planning import Plan, make_plan
 from prompter.compressing.result import summarise, write_result
-from prompter.compressing.steps import STUDENT, Step, carry_out, steps
+from prompter.compressing.steps import FIRST, RUN, STUDENT, Step, carry_out, steps
 from prompter.compressing.stored import check_student, read_plan, read_summary
 from prompter.compressing.timing import estimate
 from prompter.compressing.words import plan_lines
 from prompter.runtime.console import Console, quieten
 from prompter.runtime.opening import open_console
-from prompter.runtime.run_folder import LOCK, RunFolder, check_empty, default_values, differences
+from prompter.runtime.run_folder import LOCK, RunFolder, check_empty, default_values, differences, without_progress
 from prompter.runtime.versions import library_versions
 from prompter.saved.hub import upload_model
+
+BEGUN = (f".{FIRST}.work", f".{STUDENT}.work")
+"""Folders in which `distill` works before a student is there."""
 
 
 def compress(config: CompressConfig) -> dict[str, Any] | None:
@@ -161,6 +164,12 @@ def _only_planned(folder: Path) -> bool:
     return {file.name for file in folder.iterdir()} <= {LOCK, PLAN}
 
 
+def _nothing_made(folder: Path) -> bool:
+    """Return whether the first step has ended before it had anything to go on with."""
+    others = [file for file in folder.iterdir() if file.name not in (LOCK, PLAN)]
+    return all(file.is_dir() and file.name in (RUN, *BEGUN) and without_progress(file) for file in others)
+
+
 def _stored(config: CompressConfig, folder: Path) -> dict[str, Any] | None:
     """Return the plan that the folder holds; None if nothing was done for it yet.
 
@@ -175,6 +184,8 @@ def _stored(config: CompressConfig, folder: Path) -> dict[str, Any] | None:
     stored = read_plan(folder)
     given = dataclasses.asdict(config) | {"teacher": teacher_name(config.teacher), "writer": teacher_name(config.writer)}
     if differing := differences(stored["settings"], given, default_values(config), NOT_COMPARED):
+        if _nothing_made(folder):
+            return None
         raise InputError(
             f"to: '{folder}' was begun with other settings ({'; '.join(differing)}): give the same, or choose another folder"
         )

@@ -130,8 +130,14 @@ class ExportFolder:
             return None
         with self.damage_named():
             with contextlib.closing(_connect(self.work / STATE_FILE)) as connection:
-                value = connection.execute("SELECT value FROM state WHERE key = 'identity'").fetchone()
-            return dict(json.loads(value[0])) if value else None
+                values = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM state")}
+            return None if "identity" not in values or self._nothing_made(values) else dict(values["identity"])
+
+    def _nothing_made(self, state: dict[str, Any]) -> bool:
+        """Return whether an export has ended in its first batch, so that other settings may take the place of its own."""
+        noted = any(file.suffix == ".json" for file in self.work.iterdir())  # about a server that writes
+        progress = state["progress"]
+        return not (noted or progress["batches"] or progress["shards"] or state.get("writer_batch_size"))
 
     @contextlib.contextmanager
     def damage_named(self, *errors: type[Exception]) -> Iterator[None]:
@@ -176,7 +182,8 @@ class ExportFolder:
                 say(f"{self.path}: {', '.join(faults)}; all rows are written again.")
                 for number in range(progress["shards"]):
                     shard_path(self.path, number).unlink(missing_ok=True)
-            if faults or not progress:
+            found_size = {"writer_batch_size": self._get("writer_batch_size")}
+            if faults or not progress or self._nothing_made({"progress": progress} | found_size):
                 self._begin(identity, classes)
             self.files = self._listed() or self._entries_of_older_export(self._get("progress"))
             found = ExportProgress(**self._get("progress"))

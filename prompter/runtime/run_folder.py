@@ -107,6 +107,12 @@ def check_empty(folder: Path, setting: str) -> None:
         )
 
 
+def without_progress(folder: Path) -> bool:
+    """Return whether a folder holds nothing that a run could go on with: its configuration and its logs at most."""
+    names = {file.name for file in folder.iterdir() if file.name != "checkpoints" or any(file.iterdir())}
+    return all(name in (LOCK, CONFIG) or name.endswith(".jsonl") for name in names)
+
+
 @contextlib.contextmanager
 def locked(file: Path, setting: str, folder: str | Path) -> Iterator[None]:
     """Hold the lock of a folder within the `with` block; see `take_lock`."""
@@ -230,6 +236,9 @@ class RunFolder:
     ) -> None:
         """Store the configuration of a new run, or compare it with the stored one.
 
+        Of a run that has made nothing to go on with, another configuration takes the place of the stored one: a setting that
+        ended it at once can be corrected in its folder.
+
         Args:
             config: All settings of this call.
             resume: Whether the call asks to resume the run.
@@ -246,7 +255,9 @@ class RunFolder:
             return
         stored = read_yaml(file)
         differing = differences(stored, config, defaults or {}, may_differ)
-        if differing:
+        if differing and without_progress(self.path):
+            write_text(file, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        elif differing:
             raise InputError(
                 f"{self.setting}: '{self.path}' holds a run with another configuration ({'; '.join(differing)}): "
                 "give the same settings, or choose another folder"

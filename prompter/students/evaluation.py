@@ -101,7 +101,7 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
         hub = {name: hub_metric(name) for name in config.metric if name.startswith(HUB)}
         data = task_data(task, config.data, config.limit)
         notes: list[str] = []
-        models = open_models(config, task, notes)
+        models = open_models(config, task, notes, data.class_names)
         predictions = {model.name: predict(model, data, console) for model in models}
         fate = "are left out" if task.kind == "score" else "count as wrong"
         notes += [
@@ -211,13 +211,16 @@ def _row(model: MeasuredModel, metrics: dict[str, Any], speed: dict[str, Any]) -
     }
 
 
-def open_models(config: EvaluateConfig, task: Task, notes: list[str]) -> list[MeasuredModel]:
+def open_models(
+    config: EvaluateConfig, task: Task, notes: list[str], declared: list[str] | None = None
+) -> list[MeasuredModel]:
     """Open the models, the teacher first, and compare their class names with those of the task.
 
     Args:
         config: Names the models and the teacher.
         task: The task.
         notes: Lines for the user. A model that only numbers its classes adds one.
+        declared: Class names as the data declares and numbers them.
 
     Raises:
         InputError: A model is no classifier, or its classes contradict those of the task.
@@ -243,7 +246,7 @@ def open_models(config: EvaluateConfig, task: Task, notes: list[str]) -> list[Me
                 f"{'model' if student else 'teacher'}: {spec} is of the kind {classifier.kind.name}, the task {task.name} of "
                 f"the kind {task.answers}: give a model of this task, or a task of its kind"
             )
-        if note := match_labels(classifier.labels, task, teacher_name(spec)):
+        if note := match_labels(classifier.labels, task, teacher_name(spec), declared):
             notes.append(note)
         name, same = teacher_name(spec), sum(teacher_name(model) == teacher_name(spec) for model in specs[: len(models)])
         models.append(MeasuredModel(f"{name} ({same + 1})" if same else name, classifier, student))

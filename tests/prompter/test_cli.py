@@ -1,5 +1,6 @@
 """The command line as a whole: verbs, help, completion, exit statuses."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -78,6 +79,19 @@ def test_completion_names_verbs_and_flags(shell: str, capsys: pytest.CaptureFixt
     assert main(["completion", shell]) == 0
     script = capsys.readouterr().out
     assert "evaluate-data" in script and "--output_dir" in script
+
+
+def test_what_the_encoding_of_the_output_lacks_is_written_as_its_number(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(
+        "kind: single\nlabels: [été, 映画]\ndata: x.csv\ntext_columns: [text]\nlabel_column: label\nmetrics: [accuracy]\n"
+        "version: 1\n",
+        encoding="utf-8",
+    )
+    code = "import sys; from prompter.cli import main; sys.exit(main(sys.argv[1:]))"
+    command_line = [sys.executable, "-c", code, "tasks", "show", str(tmp_path / "mine.yaml")]
+    done = subprocess.run(command_line, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+    assert done.returncode == 0, done.stderr
+    assert "labels: [été, \\u6620\\u753b]" in done.stdout.decode("latin-1")
 
 
 def test_a_reader_may_stop_reading() -> None:

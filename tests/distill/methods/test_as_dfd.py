@@ -16,11 +16,13 @@ from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.embedded import classify, word_table
 from distill.kinds.classes import PAIR
+from distill.kinds.names import GivenKind
 from distill.methods.as_dfd import AsDfd
 from distill.methods.config import AsDfdConfig
 from distill.methods.synthesizer import Step
 from distill.student import Student, load_student
 from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.config import Asking
 from distill.teachers.loading import load_teacher
 from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -390,6 +392,25 @@ def test_answers_that_are_not_finite_stop_it(bert_folder: Path) -> None:
         synthesizer._teacher.model.classifier.weight.fill_(float("nan"))
     with pytest.raises(InputError, match="not finite at step 0; lower inner_step_size"):
         synthesizer.step(1000)
+
+
+def test_scores_beyond_their_range_stop_it(tmp_path: Path) -> None:
+    config = BertConfig(vocab_size=len(make_tokenizer()), hidden_size=16, num_hidden_layers=2, num_attention_heads=1,
+                        intermediate_size=16, max_position_embeddings=64, num_labels=1)  # fmt: skip
+    model = BertForSequenceClassification(config)
+    torch.nn.init.constant_(model.classifier.bias, 4.0)
+    model.save_pretrained(tmp_path / "stars")
+    make_tokenizer().save_pretrained(tmp_path / "stars")
+
+    def attached(high: float) -> AsDfd:
+        teacher = load_teacher(str(tmp_path / "stars"), "cpu", asking=Asking(kind=GivenKind("score", 0, high)))
+        assert isinstance(teacher, TransformersTeacher)
+        return attach(teacher, load_student("teacher-layers:0,1", teacher=teacher, device="cpu"))
+
+    assert attached(5).step(60).queries == 30
+    narrow = attached(1)
+    with pytest.raises(InputError, match="most of its .* values lie beyond 0 to 1 .* --score_low and --score_high"):
+        narrow.step(60), narrow.step(30)
 
 
 # --- the claim ------------------------------------------------------------------------------------------------------

@@ -33,7 +33,10 @@ def test_every_format_gives_the_same_rows(tmp_path, kind):
         ([{"text": None, "label": 0}], "row 1: column 'text' holds nothing"),
         ([{"text": "a", "label": 3}], "row 1: column 'label' holds 3, expected 0 to 2 or one of World"),
         ([{"text": "a", "label": -1}], "choose another split"),
-        ([{"text": "a", "label": "World"}, {"text": "b", "label": "Sport"}], "row 2: .*Did you mean 'Sports'"),
+        (
+            [{"text": "a", "label": "World"}, {"text": "b", "label": "Sport"}],
+            "row 2: .*; rename it. Did you mean 'Sports'[?]$",
+        ),
         ([{"text": "a", "label": 0.5}], "holds 0.5"),
         ([{"text": "a", "label": None}], "holds nothing"),
         ([["a", 0]], "is list, expected one JSON object"),

@@ -126,7 +126,9 @@ def test_data_that_cannot_be_measured_on_is_refused(tmp_path, rows, limit, said)
 
 def test_class_names_of_the_data_are_held_against_the_task_s(monkeypatch):
     hub(monkeypatch, declared(["positive", "negative"], [0, 1], text=["x", "y"]))
-    with pytest.raises(InputError, match="numbers its classes positive, negative, the task mood negative, positive"):
+    assert task_data(task()).labels == [1, 0]  # by their names
+    hub(monkeypatch, declared(["negative", "good"], [0, 1], text=["x", "y"]))
+    with pytest.raises(InputError, match="has the classes negative, good, the task mood negative, positive; write"):
         task_data(task())
     for names in (["Negative", "POSITIVE"], ["neg", "pos"]):
         hub(monkeypatch, declared(names, [0, 1], text=["x", "y"]))
@@ -144,6 +146,11 @@ def test_class_names_of_a_model_are_held_against_the_task_s():
     assert match_labels(["NEGATIVE", "Positive"], task(), "m") is None
     for names in (["LABEL_0", "LABEL_1"], ["0", "1"]):
         assert "only numbers its classes; they are taken to be negative, positive" in str(match_labels(names, task(), "m"))
+        with pytest.raises(
+            InputError, match="only numbers its classes, and the data numbers them positive, negative, the task"
+        ):
+            match_labels(names, task(), "m", ["positive", "negative"])
+        assert match_labels(names, task(), "m", ["no", "yes"]) and match_labels(names, task(), "m", ["negative", "positive"])
     for names, said in (
         (["positive", "negative"], r"\(positive, negative\), .* \(negative, positive\): the same names in another order"),
         (["bad", "good"], r"m predicts 2 classes \(bad, good\), the task mood has 2 \(negative, positive\)"),

@@ -38,6 +38,18 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_setting_that_ended_the_first_step_at_once_can_be_corrected(
+    layered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = tmp_path / "small"
+    assert run(layered, small, "--budget", 1, "--export", "none", "--quiet") == 2
+    assert "or a larger budget" in capsys.readouterr().err and (small / ".student.work" / "config.yaml").is_file()
+    assert run(layered, small, *SMALL) == 0
+    capsys.readouterr()
+    assert run(layered, small, "--budget", 1, "--export", "none", "--quiet") == 2
+    assert "begun with other settings (budget: 400 there, 1 here)" in capsys.readouterr().err
+
+
 def test_a_teacher_becomes_a_student_with_a_report_and_a_second_call_does_nothing(
     layered: Path,
     tmp_path: Path,

@@ -115,6 +115,19 @@ def test_other_texts_or_settings_are_not_mixed_in(
     assert "texts_sha256" in capsys.readouterr().err
 
 
+def test_a_setting_that_ended_the_first_batch_can_be_corrected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "star_teacher.py").write_text("def ask(texts):\n    return [[float(2 + len(t) % 4)] for t in texts]\n")
+    (tmp_path / "texts.txt").write_text("\n".join(TEXTS))
+    monkeypatch.chdir(tmp_path)
+    given = ["label", "--texts", "texts.txt", "--teacher", "star_teacher.py:ask", "--to", "d", "--kind", "score", "--quiet"]
+    assert main(given) == 2 and "give their range" in capsys.readouterr().err
+    assert main([*given, "--score_low", "1", "--score_high", "5"]) == 0
+    assert pd.read_parquet("d/data")["score"].between(2, 5).all()
+    assert main([*given, "--score_low", "1", "--score_high", "6"]) == 2
+
+
 def test_a_budget_in_money_labels_the_first_texts(teacher_folder: Path, texts: Path, tmp_path: Path) -> None:
     assert main(flags(texts, teacher_folder, tmp_path / "d", "--teacher_price", "2", "--budget_money", "0.03")) == 0
     assert [row["text"] for row in read_rows(tmp_path / "d")] == TEXTS[:15]

@@ -73,6 +73,7 @@ def test_a_setting_that_is_newer_than_the_run_counts_as_its_default(tmp_path: Pa
     assert defaults == {"budget": 0, "names": ["a"], "dtype": "auto"}
     folder.open_config({"budget": 5, "names": ["a"]}, False, set(), defaults)
     folder.open_config({"budget": 5, "names": ["a"], "dtype": "auto"}, True, set(), defaults)
+    (folder.checkpoints / "checkpoint-1").mkdir(parents=True)
     with pytest.raises(InputError, match=r"\(dtype: 'auto' there, 'float32' here\)"):
         folder.open_config({"budget": 5, "names": ["a"], "dtype": "float32"}, True, set(), defaults)
     with pytest.raises(InputError, match=r"\(budget: 5 there, 0 here\)"):
@@ -127,11 +128,24 @@ def test_a_resume_with_another_configuration_names_the_differing_keys(tmp_path: 
     config = {"budget": 100, "seed": 0, "quiet": False, "compare": ["real"]}
     folder.open_config(config, resume=False, may_differ={"quiet"})
     folder.open_config(config | {"quiet": True}, resume=True, may_differ={"quiet"})
+    (folder.checkpoints / "checkpoint-1").mkdir(parents=True)
     with pytest.raises(InputError, match="budget: 100 there, 200 here") as error:
         folder.open_config(config | {"budget": 200}, resume=True, may_differ={"quiet"})
     assert "seed" not in str(error.value)
     with pytest.raises(InputError, match="--resume"):
         folder.open_config(config, resume=False, may_differ=set())
+
+
+def test_a_run_that_has_made_nothing_may_begin_with_other_settings(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.open_config({"score_high": 1}, resume=False, may_differ=set())
+    folder.append("metrics", [{"queries": 64}])
+    folder.checkpoints.mkdir()
+    folder.open_config({"score_high": 5}, resume=True, may_differ=set())
+    folder.open_config({"score_high": 5}, resume=True, may_differ=set())
+    folder.keep_batch_size(8)  # found with these settings
+    with pytest.raises(InputError, match="score_high: 5 there, 1 here"):
+        folder.open_config({"score_high": 1}, resume=True, may_differ=set())
 
 
 def test_a_damaged_log_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -168,6 +182,7 @@ def test_a_run_without_its_configuration_cannot_go_on(tmp_path: Path) -> None:
 def test_a_run_of_an_older_version_continues_bare_openings(tmp_path: Path) -> None:
     folder, asked = RunFolder(tmp_path / "run"), {"in_context": True}
     folder.open_config({}, resume=False, may_differ=set())
+    (folder.checkpoints / "checkpoint-1").mkdir(parents=True)
     with pytest.raises(InputError, match="in_context: False there, True here"):
         folder.open_config(asked, resume=True, may_differ=set(), defaults=default_values(WriterConfig))
     folder.open_config({"in_context": False}, resume=True, may_differ=set(), defaults=default_values(WriterConfig))
