@@ -118,6 +118,7 @@ def main() -> None:
     parser.add_argument("--generator", help="language model; default: random weights")
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--layers", type=int, default=6)
+    parser.add_argument("--rollout", type=int, default=64, help="texts of a rollout and of a minibatch, in all processes")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--budget", type=int, default=192)
     parser.add_argument("--updates", type=int, default=40)
@@ -132,6 +133,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         generator = options.generator or str(random_writer(Path(place) / "lm", options.hidden, options.layers))
         settings = SETTINGS | {"generator": generator, "budget": options.budget, "student_updates": options.updates}
+        settings |= {"rollout_size": options.rollout, "minibatch_size": options.rollout}
         ways = {"1 process": 1, f"{options.processes} processes": options.processes}
         apart = f"{options.processes} runs side by side, for each"
         found: dict[str, list[tuple[float, float]]] = {way: [] for way in (*ways, *([apart] if options.apart else []))}
