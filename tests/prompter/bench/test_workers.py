@@ -17,10 +17,11 @@ from tests.prompter.bench.suites import SMALL, bench
 @pytest.mark.slow
 def test_workers_find_what_one_process_finds(suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = suite(methods=["prompted", "corpus", "real"])
-    missing = ["--set", f"tiny.corpus={tmp_path / 'nowhere.txt'}"]
+    (tmp_path / "blank.txt").write_text("\n")
+    unread = ["--set", f"tiny.corpus={tmp_path / 'blank.txt'}"]
     frames = []
     for jobs in ("1", "2"):
-        assert bench(file, tmp_path / jobs, *missing, "--jobs", jobs) == 1
+        assert bench(file, tmp_path / jobs, *unread, "--jobs", jobs) == 1
         frames.append(pandas.read_parquet(tmp_path / jobs / "results.parquet").drop(columns="seconds"))
     pandas.testing.assert_frame_equal(*frames)
     assert list(frames[0].error.isna()) == [True, False, True]

@@ -1,6 +1,6 @@
 """What each method claims to bring, as a figure on the embedded toy task, at equal queries and updates.
 
-The claim of as-dfd, which makes no text, is tested in tests/distill/test_as_dfd.py.
+The claim of as-dfd, which makes no text, is tested in tests/distill/methods/test_as_dfd.py.
 """
 
 import json
@@ -15,7 +15,7 @@ from prompter.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # the toy world's models are trained first
 
-SUITE = Path(__file__).parents[2] / "configs" / "bench" / "toy.yaml"
+SUITE = Path(__file__).parents[3] / "configs" / "bench" / "toy.yaml"
 
 
 def accuracies(folder: Path, methods: list[str], budget: int, updates: int) -> dict[str, float]:
