@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from sklearn.metrics import matthews_corrcoef
+from sklearn.metrics import f1_score, matthews_corrcoef
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
 from eval.toy import located
@@ -57,7 +57,7 @@ def test_whole_teacher_has_learnt(name: str) -> None:
         assert torch.corrcoef(torch.stack([logits[:, 0], truth]))[0, 1] > 0.9
     elif name == "topics":
         truth = torch.tensor([[label in row["labels"] for label in range(len(task.labels))] for row in rows])
-        assert ((logits > 0) == truth).all(1).float().mean() > 0.9
+        assert f1_score(truth, logits > 0, average="micro") > 0.7  # docs/benchmarks/toy.md: 75.8
     elif name == "acceptable":
         assert matthews_corrcoef([row["label"] for row in rows], logits.argmax(1)) > 0.5
     elif name == "pairs":
