@@ -26,6 +26,7 @@ from eval.data.text_files import (
     json_rows,
     kind_of,
     lines_of,
+    names_file,
     opened,
 )
 from eval.toy import located
@@ -140,7 +141,7 @@ def read_columns(
         columns = read_files(str(files[0]) if len(files) == 1 else source, files, names, optional)
     elif path.is_file():
         columns = read_files(source, [path], names, optional)
-    elif kind_of(path) or path.is_absolute() or source.startswith(".") or source.count("/") > 1:
+    elif names_file(source):
         raise InputError(f"{source}: there is no such file; expected {LOCAL_SOURCES}, or a hub id.")
     else:
         columns = _read_hub(source, split, names, optional, revision)

@@ -87,6 +87,18 @@ def kind_of(path: str | Path) -> str:
     return kind if kind in KINDS and not (packed and kind in TABLES) else ""
 
 
+def names_file(name: str) -> bool:
+    """Return whether a name can only mean a file or folder, or an address, and no hub id.
+
+    Examples:
+        >>> names_file("texts.csv"), names_file("./texts"), names_file("path/to/teacher")
+        (True, True, True)
+        >>> names_file("owner/name"), names_file("owner/name:config")
+        (False, False)
+    """
+    return bool(kind_of(name)) or name.startswith((".", "~")) or name.count("/") > 1 or Path(name).is_absolute()
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[IO[str]]:
     """Open a text file within the `with` block, whatever its packing and encoding.

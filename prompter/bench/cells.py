@@ -21,7 +21,7 @@ from distill.common.files import read_json, write_json
 from distill.common.precision import computing_as
 from distill.methods.table import METHODS
 from distill.teachers.functions.importing import function_file
-from eval.data.text_files import kind_of
+from eval.data.text_files import names_file
 from prompter.bench.suite import PROMPTED, Cell
 from prompter.runtime.versions import library_versions
 from prompter.students.methods import TOY_MODELS, train_method
@@ -82,7 +82,8 @@ def check_inputs(cells: Sequence[Cell]) -> None:
         settings = cell.parsed("unused").flat()
         for key in sorted(_inputs(cell)):
             name = str(settings.get(key) or "")
-            if _names_file(name) and not Path(name).exists() and content_hash(name) == name:
+            # With a colon it is a service, a function, or a spec such as static:FOLDER.
+            if ":" not in name and names_file(name) and not Path(name).exists() and content_hash(name) == name:
                 raise InputError(
                     f"task '{cell.task}', method '{cell.method}': {key} is '{name}', but there is no such file or folder; "
                     f"give its place in the suite, or with --set {cell.task}.{key}=PATH"
@@ -96,13 +97,6 @@ def _inputs(cell: Cell) -> set[str]:
     else:
         unread = {"corpus", "real_data"} - {BASELINE_SOURCES.get(cell.text, "")}
     return set(INPUTS) - unread
-
-
-def _names_file(name: str) -> bool:
-    """Return whether a name can only be the one of a file or folder here."""
-    if "://" in name:
-        return False
-    return name.startswith((".", "/", "~")) or name.count("/") > 1 or bool(kind_of(name))
 
 
 @cache
