@@ -1,6 +1,7 @@
 """A student in front of its teacher: the student answers where it is sure, and the teacher is asked about the rest."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,8 +14,9 @@ from distill.kinds.found import written
 from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.names import NOT_GIVEN, given_by
 from distill.teachers.config import Asking
-from distill.teachers.names import UNNAMED_CLASSES
+from distill.teachers.names import UNNAMED_CLASSES, class_names
 from distill.teachers.prediction_cache import CachedTeacher
+from distill.teachers.transformers_teacher import LENGTH_KEY
 from eval.classifiers.calibration import confidences, stored_calibration
 from eval.classifiers.opening import open_teacher
 
@@ -47,16 +49,20 @@ class LabelsAnswer(NamedTuple):
     by: Literal["student", "teacher"]
 
 
-def _readable(name: str, texts: Sequence[str]) -> list[str]:
+def _readable(name: str, texts: Iterable[str]) -> list[str]:
     """Return texts that a tokenizer accepts: without halves of characters, which a cut emoji leaves behind in JSON.
 
     Raises:
-        InputError: One is no text.
+        InputError: They are no list, or one is no text.
     """
-    for row, text in enumerate(texts):
+    # Of a table or a dictionary Python would give the names of the columns, and a set has no order.
+    if isinstance(texts, Mapping | Set | bytes) or hasattr(texts, "columns") or not isinstance(texts, Iterable):
+        raise InputError(f"{name} is {type(texts).__name__}, expected a list of texts, such as one column of a table")
+    rows = list(texts)  # once, as an iterator is then at its end
+    for row, text in enumerate(rows):
         if not isinstance(text, str):
             raise InputError(f"{name}[{row}] is {type(text).__name__}, expected a text")
-    return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+    return [text.encode("utf-8", "replace").decode("utf-8") for text in rows]
 
 
 class Cascade:
@@ -111,14 +117,19 @@ class Cascade:
         max_length: int = 512,
     ) -> None:
         about = f"student: {student}"
-        if threshold is not None and not 0 <= threshold <= 1:
-            raise InputError(f"threshold is {threshold}, expected a number >= 0 and <= 1")
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}, expected a whole number >= 1")
+        if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
+            raise InputError(f"threshold is {threshold!r}, expected a number >= 0 and <= 1")
+        for name, number in (("batch_size", batch_size), ("max_length", max_length)):
+            if not isinstance(number, Integral) or number < 1:
+                raise InputError(f"{name} is {number!r}, expected a whole number >= 1")
+        names = None if teacher_labels is None else class_names(teacher_labels, "teacher_labels")
         self._student = open_teacher(str(student), device=device, cache=False, field="student")
         self.labels, self.kind = self._student.labels, self._student.kind
         refuse_unsure(self._student, about)
-        self.calibration = stored_calibration(load_config(student, "student"), about)
+        config = load_config(student, "student")
+        # Of a model of others that reads pairs, its folder does not say that it does.
+        self._made_here = hasattr(config, LENGTH_KEY)
+        self.calibration = stored_calibration(config, about)
         if threshold is None:
             if self.calibration is None:
                 raise InputError(
@@ -136,7 +147,7 @@ class Cascade:
         nameless = callable(teacher) or str(teacher).startswith(UNNAMED_CLASSES)
         self._teacher = open_teacher(
             str(teacher) if isinstance(teacher, Path) else teacher,
-            labels=list(teacher_labels or (self.labels if nameless else ())),
+            labels=names or (self.labels if nameless else []),
             device=device,
             cache=False,
             order=self.labels,
@@ -152,21 +163,23 @@ class Cascade:
         """Share of the texts that the teacher was asked about; 0 before the first text."""
         return self.asked / self.texts if self.texts else 0.0
 
-    def __call__(self, texts: Sequence[str], text_pairs: Sequence[str] | None = None) -> list[Answer] | list[LabelsAnswer]:
-        """Answer N texts, or pairs of texts, in their order.
+    def __call__(self, texts: Iterable[str], text_pairs: Iterable[str] | None = None) -> list[Answer] | list[LabelsAnswer]:
+        """Answer N texts, or pairs of texts, in their order: a list, an array, a column of a table, or an iterator.
 
         Raises:
-            InputError: `texts` is one text and no list, or holds something else than texts; second texts are missing; or the
-                teacher cannot be reached.
+            InputError: `texts` is one text or a whole table, or holds something else than texts; second texts are missing, or
+                the student learnt from single ones; or the teacher cannot be reached.
         """
         if isinstance(texts, str) or isinstance(text_pairs, str):
             raise InputError("texts is one text, expected a list of them: cascade([text])")
-        if text_pairs is not None and len(text_pairs) != len(texts):
-            raise InputError(f"text_pairs holds {len(text_pairs):,} texts, expected as many as texts: {len(texts):,}")
         if text_pairs is None and self.kind.texts > 1:
             raise InputError("text_pairs is missing: the student reads two texts: cascade(texts, text_pairs)")
         texts = _readable("texts", texts)
         text_pairs = None if text_pairs is None else _readable("text_pairs", text_pairs)
+        if text_pairs is not None and len(text_pairs) != len(texts):
+            raise InputError(f"text_pairs holds {len(text_pairs):,} texts, expected as many as texts: {len(texts):,}")
+        if text_pairs is not None and self.kind.texts == 1 and self._made_here:
+            raise InputError("text_pairs is given, but the student learnt from single texts: cascade(texts)")
         own = self._ask(self._student, texts, text_pairs, range(len(texts)))
         sure = confidences(own, self._temperature, self.kind) >= self.threshold  # False for NaN
         unsure = (~sure).nonzero().flatten().tolist()

@@ -6,6 +6,8 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pandas
 import pytest
 import torch
 
@@ -118,6 +120,37 @@ def test_half_a_character_is_read_as_in_files_and_what_is_no_text_is_named(stude
     for texts, pairs, said in ((["a", None], None, r"texts\[1\] is NoneType"), (["a"], [3], r"text_pairs\[0\] is int")):
         with pytest.raises(InputError, match=f"{said}, expected a text"):
             cascade(texts, pairs)  # type: ignore[arg-type]
+
+
+def test_any_sequence_of_texts_is_read_and_a_table_is_refused(student: Path) -> None:
+    cascade = Cascade(student, Oracle(), threshold=1.0)
+    texts = some_texts(3)
+    expected = cascade(texts)
+    for given in (tuple(texts), (text for text in texts), np.array(texts), pandas.Series(texts, index=[7, 8, 9])):
+        assert cascade(given) == expected
+    assert cascade.texts == 15
+    for given in (pandas.DataFrame({"text": texts}), {"text": texts}, set(texts), None, 3, b"one"):
+        with pytest.raises(InputError, match=f"texts is {type(given).__name__}, expected a list of texts"):
+            cascade(given)  # type: ignore[arg-type]
+    assert cascade.texts == 15
+
+
+def test_second_texts_for_a_student_of_single_ones_are_refused(student_folder: Path) -> None:
+    with pytest.raises(InputError, match="text_pairs is given, but the student learnt from single texts"):
+        Cascade(student_folder, Oracle(), threshold=1.0)(["one"], ["two"])
+
+
+def test_names_of_classes_may_be_an_array_but_no_text(student: Path) -> None:
+    assert Cascade(student, Oracle(), threshold=1.0, teacher_labels=np.array(["good", "bad"])).labels == ["good", "bad"]
+    with pytest.raises(InputError, match="teacher_labels: 'good,bad'; expected a list of names"):
+        Cascade(student, Oracle(), teacher_labels="good,bad")
+
+
+def test_a_number_of_another_type_is_named(student: Path) -> None:
+    for name, value in (("threshold", "0.9"), ("batch_size", 2.5), ("batch_size", None), ("max_length", 0)):
+        with pytest.raises(InputError, match=f"{name} is {value!r}, expected a"):
+            Cascade(student, Oracle(), **{name: value})
+    Cascade(student, Oracle(), threshold=np.float32(0.5), batch_size=np.int64(2))
 
 
 def test_what_does_not_fit_is_named(student: Path, student_folder: Path) -> None:
