@@ -6,6 +6,7 @@ defaults that were chosen for much larger language models.
 """
 
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 
 from trl import GRPOConfig
 
@@ -20,7 +21,7 @@ class PPOConfig(GRPOConfig):
     """Configuration of [`PPOTrainer`]. It takes every field of `trl.GRPOConfig`, too.
 
     Raises:
-        InputError: A field of PPO is out of its range, `use_vllm` is on, or the learning rate follows a measured loss.
+        InputError: A field of PPO is of another type or out of its range, `use_vllm` is on, or the learning rate follows a measured loss.
             `InputError` is a `ValueError`.
 
     References:
@@ -47,12 +48,19 @@ class PPOConfig(GRPOConfig):
 
     def __post_init__(self) -> None:
         """Check the fields of PPO, then let TRL check the rest."""
-        for name, low, high in [("gamma", 0.0, 1.0), ("lam", 0.0, 1.0)]:
-            if not low <= getattr(self, name) <= high:
-                raise InputError(f"{name} is {getattr(self, name)}, expected a number from {low:g} to {high:g}")
-        for name in ("cliprange_value", "critic_learning_rate", "critic_hidden_size"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}, expected a number above 0")
+        for name in ("gamma", "lam"):
+            value = getattr(self, name)
+            if not (isinstance(value, Real) and 0 <= value <= 1):
+                raise InputError(f"{name} is {value!r}, expected a number from 0 to 1")
+        for name, kind in (
+            ("cliprange_value", Real), ("critic_learning_rate", Real), ("temperature", Real),
+            ("critic_hidden_size", Integral), ("num_iterations", Integral),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if not (isinstance(value, kind) and value > 0):
+                raise InputError(f"{name} is {value!r}, expected a {'whole ' if kind is Integral else ''}number above 0")
+        if not isinstance(self.whiten_advantages, bool):
+            raise InputError(f"whiten_advantages is {self.whiten_advantages!r}, expected True or False")
         if self.lr_scheduler_type in MEASURED_SCHEDULES:
             raise InputError(
                 f"lr_scheduler_type is '{self.lr_scheduler_type}', which follows a measured loss, but policy and critic have "

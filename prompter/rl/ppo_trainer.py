@@ -17,6 +17,7 @@ Each private TRL method that is overridden here has a test in `tests/prompter/rl
 changes the method, that test says what broke.
 """
 
+from collections.abc import Sized
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ class PPOTrainer(GRPOTrainer):
       save a rollout that it still trains on.
 
     Raises:
-        InputError: The configuration asks for something that is not supported. `InputError` is a `ValueError`.
+        InputError: `args` is no `PPOConfig`, or asks for something that is not supported. `InputError` is a `ValueError`.
 
     Examples:
         ```python
@@ -83,6 +84,9 @@ class PPOTrainer(GRPOTrainer):
     args: PPOConfig
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        config = kwargs.get("args", args[2] if len(args) > 2 else None)
+        if not isinstance(config, PPOConfig):
+            raise InputError(f"args is of type {type(config).__name__}, expected a PPOConfig: args=PPOConfig(output_dir=...)")
         super().__init__(*args, **kwargs)
         self._processes = Processes(self.accelerator.process_index, self.accelerator.num_processes)
         self._refuse_unsupported()
@@ -130,6 +134,12 @@ class PPOTrainer(GRPOTrainer):
         if unknown := sorted(set(config.generation_kwargs or {}) - {"min_new_tokens"}):
             raise InputError(
                 f"generation_kwargs names {', '.join(unknown)}, but PPOTrainer takes only min_new_tokens there: leave it out"
+            )
+        needed, prompts = config.generation_batch_size // config.num_generations, self.train_dataset
+        if isinstance(prompts, Sized) and len(prompts) < needed:  # TRL would leave out the rollout, and train nothing
+            raise InputError(
+                f"train_dataset holds {len(prompts)} prompts, expected at least {needed}: a rollout of "
+                f"{config.generation_batch_size} completions takes {config.num_generations} of each prompt (num_generations)"
             )
         if self._is_vlm:
             raise InputError("model reads images, which PPOTrainer does not support: give a causal language model of text")
@@ -354,6 +364,11 @@ class PPOTrainer(GRPOTrainer):
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is None:
             return
+        if not (Path(checkpoint) / "critic.safetensors").is_file():
+            raise InputError(
+                f"resume_from_checkpoint: {checkpoint} has no critic.safetensors: give a checkpoint of PPOTrainer; to train on "
+                "from another one, load its model and train anew"
+            )
         self.critic.load_state_dict(load_file(Path(checkpoint) / "critic.safetensors"))
         state = torch.load(Path(checkpoint) / "critic_optimizer.pt", weights_only=True, map_location="cpu")
         self.critic_optimizer.load_state_dict(state["optimizer"])

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig
 from transformers import GPT2LMHeadModel, SchedulerType
+from trl import GRPOConfig
 
 from distill.common.errors import InputError
 from prompter.rl.ppo_config import PPOConfig
@@ -241,9 +242,15 @@ def test_each_part_of_a_step_that_accumulates_gradients_has_its_own_completions(
     assert seen == first
 
 
-@pytest.mark.parametrize("field, value", [("gamma", 1.5), ("lam", -0.1), ("cliprange_value", 0.0)])
-def test_config_refuses_what_is_out_of_range(tmp_path: Path, field: str, value: float) -> None:
-    with pytest.raises(InputError, match=field):
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("gamma", 1.5), ("gamma", "1"), ("lam", -0.1), ("cliprange_value", 0.0), ("critic_learning_rate", "1e-3"),
+        ("critic_hidden_size", 2.5), ("temperature", 0), ("num_iterations", 0), ("whiten_advantages", "no"),
+    ],
+)  # fmt: skip
+def test_config_refuses_what_is_out_of_range(tmp_path: Path, field: str, value: object) -> None:
+    with pytest.raises(InputError, match=f"{field} is {value!r}, expected"):
         ppo_config(tmp_path, **{field: value})
 
 
@@ -294,6 +301,28 @@ def test_it_works_by_itself_for_any_reward(tmp_path: Path) -> None:
 def test_what_would_be_ignored_is_refused(tmp_path: Path, changes: dict, said: str) -> None:
     with pytest.raises(InputError, match=said):
         bandit_trainer(tmp_path, match_reward, **changes)
+
+
+def test_arguments_of_another_trainer_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"args is of type NoneType, expected a PPOConfig: args=PPOConfig\("):
+        PPOTrainer(model=tiny_gpt2(), reward_funcs=match_reward)
+    with pytest.raises(InputError, match="args is of type GRPOConfig"):
+        PPOTrainer(tiny_gpt2(), match_reward, GRPOConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False))
+
+
+def test_too_few_prompts_for_one_rollout_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="train_dataset holds 400 prompts, expected at least 512: a rollout of 1024"):
+        bandit_trainer(tmp_path, match_reward, num_generations=2, steps_per_generation=32)
+
+
+def test_a_checkpoint_without_a_critic_is_refused(tmp_path: Path) -> None:
+    changes = {"save_strategy": "steps", "save_steps": 4, "max_steps": 4}
+    bandit_trainer(tmp_path, match_reward, **changes).train()
+    (tmp_path / "checkpoint-4" / "critic.safetensors").unlink()
+    with pytest.raises(InputError, match="checkpoint-4 has no critic.safetensors: give a checkpoint of PPOTrainer"):
+        bandit_trainer(tmp_path, match_reward, **changes | {"max_steps": 8}).train(
+            resume_from_checkpoint=str(tmp_path / "checkpoint-4")
+        )
 
 
 def trained(trainer: PPOTrainer) -> dict[str, torch.Tensor]:
