@@ -5,14 +5,16 @@
     prompter = Prompter.load("runs/ag_news")
     prompter.texts("Sports", 3)
 
-The seed and the number of the batch decide every text, so a stream can continue at any batch.
+The seed and the number of the batch decide every text, so a stream can continue at any batch. Several threads may call it; they
+write one after the other.
 """
 
 import dataclasses
 import itertools
-import operator
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -108,17 +110,26 @@ class Prompter:
     ) -> None:
         self.policy, self.writer, self.manifest, self.sha256 = policy, writer, manifest, sha256
         self.second_texts: SecondTexts | None = None
+        self._one_at_a_time = threading.RLock()
         if manifest.get("kind") in OF_PAIRS:
             assert isinstance(writer, Writer | OutsideWriter)
             self.second_texts = SecondTexts(writer, policy.labels, policy.config)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy in another process needs: all but the lock."""
+        return {name: value for name, value in vars(self).items() if name != "_one_at_a_time"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take what `__getstate__` gave, with a lock of its own."""
+        vars(self).update(state, _one_at_a_time=threading.RLock())
 
     @classmethod
     def load(
         cls,
         path: str | Path,
         *,
-        base: str | None = None,
-        writer: str | None = None,
+        base: str | Path | None = None,
+        writer: str | Path | None = None,
         device: str = "auto",
         backend: str = "transformers",
         **writer_settings: Any,
@@ -138,6 +149,9 @@ class Prompter:
             InputError: The folder or a model is missing or damaged, they do not fit each other, or a setting is wrong.
         """
         split_writer(backend)
+        if not isinstance(path, str | Path):
+            raise InputError(f"path is of type {type(path).__name__}, expected the folder of a run or an id of the hub")
+        base, writer = str(base) if base else None, str(writer) if writer else None
         folder = find_prompter(path)
         manifest = read_prompter_manifest(folder)
         policy_config, writer_config = _settings(folder, manifest, writer_settings)
@@ -195,11 +209,8 @@ class Prompter:
         Raises:
             InputError: The class is unknown, or `n` is below 1.
         """
-        return [
-            topic
-            for number, targets in enumerate(self._chunks(label, n))
-            for topic in self.policy.sample(targets, seed, number, "saved topics")[0]
-        ]
+        chunks = enumerate(self._chunks(label, n))
+        return [topic for number, targets in chunks for topic in self._openings(targets, seed, number)[0]]
 
     def texts(self, label: str | int, n: int, seed: int = 0) -> list[str]:
         """Write `n` texts for a class, given by name or index.
@@ -239,11 +250,13 @@ class Prompter:
         Raises:
             InputError: A class is unknown, or a number is out of range.
         """
+        if isinstance(labels, str | Integral):
+            raise InputError(f"labels is {labels!r}, expected a list of classes: [{labels!r}]")
         classes = [self.index(label) for label in labels] if labels is not None else list(range(len(self.labels)))
         if not classes:
             raise InputError(f"labels is empty: name some of {', '.join(self.labels)}")
-        if batch_size < 1 or start < 0:
-            raise InputError(f"batch_size is {batch_size} and start is {start}, expected >= 1 and >= 0")
+        if not all(isinstance(number, Integral) for number in (batch_size, start)) or batch_size < 1 or start < 0:
+            raise InputError(f"batch_size is {batch_size!r} and start is {start!r}, expected whole numbers >= 1 and >= 0")
 
         def targets(number: int) -> Tensor:
             first = number * batch_size  # the rotation spans batches, so that classes stay balanced
@@ -251,23 +264,52 @@ class Prompter:
 
         return (self.write(targets(number), seed, number) for number in itertools.count(start))
 
-    def write(self, targets: Tensor, seed: int, counter: int) -> PromptedTexts:
+    def write(self, targets: Tensor | Sequence[int], seed: int, counter: int) -> PromptedTexts:
         """Write one text for each target class.
 
         Args:
-            targets: (N,) int64 class indices.
+            targets: (N,) class indices, N > 0.
             seed: Seed of all random numbers.
             counter: Number of the batch. The same arguments give the same texts.
+
+        Raises:
+            InputError: `targets` are no class indices.
         """
-        topics, logprob = self.policy.sample(targets, seed, counter, "saved topics")
-        if self.writer is None:
-            return PromptedTexts(topics, topics, targets, logprob)
-        written = self.writer.write(topics, seed, counter, "saved texts", targets=targets)
-        made = PromptedTexts(written.texts, topics, targets, written.logprob_mean)
-        if self.second_texts is None:
-            return made
-        pairs = self.second_texts.write(written.texts, targets, seed, counter, "saved second texts")
-        return dataclasses.replace(made, text_pairs=pairs)
+        targets = self._checked(targets)
+        with self._one_at_a_time:
+            topics, logprob = self._openings(targets, seed, counter)
+            if self.writer is None:
+                return PromptedTexts(topics, topics, targets, logprob)
+            written = self.writer.write(topics, seed, counter, "saved texts", targets=targets)
+            made = PromptedTexts(written.texts, topics, targets, written.logprob_mean)
+            if self.second_texts is None:
+                return made
+            pairs = self.second_texts.write(written.texts, targets, seed, counter, "saved second texts")
+            return dataclasses.replace(made, text_pairs=pairs)
+
+    def _openings(self, targets: Tensor, seed: int, counter: int) -> tuple[list[str], Tensor]:
+        """Return what the policy writes, see `TopicPolicy.sample`."""
+        for name, number in (("seed", seed), ("counter", counter)):
+            if not isinstance(number, Integral):
+                raise InputError(f"{name} is {number!r}, expected a whole number")
+        with self._one_at_a_time:  # adapters are switched on and off for the whole model
+            return self.policy.sample(targets, seed, counter, "saved topics")
+
+    def _checked(self, targets: Tensor | Sequence[int]) -> Tensor:
+        """Return (N,) class indices as a tensor.
+
+        Raises:
+            InputError: They are no such list, or an index is out of range.
+        """
+        try:
+            indices = torch.as_tensor(targets)
+        except (TypeError, ValueError, RuntimeError):
+            indices = torch.empty(0)
+        if indices.ndim != 1 or not len(indices) or indices.is_floating_point() or indices.dtype == torch.bool:
+            raise InputError(f"targets is {targets!r}, expected one or more class indices, as a list or a tensor (N,)")
+        for index in set(indices.tolist()):
+            self.index(index)
+        return indices.long()
 
     def index(self, label: str | int) -> int:
         """Return the index of a class, given by name or index.
@@ -282,7 +324,9 @@ class Prompter:
                     f"label '{label}' is unknown, expected one of: {', '.join(names)}.{did_you_mean(label, names)}"
                 )
             return names.index(label)
-        index = operator.index(label)
+        if not isinstance(label, Integral) or isinstance(label, bool):
+            raise InputError(f"label is {label!r}, expected the name or the index of one class: {', '.join(names)}")
+        index = int(label)
         if not 0 <= index < len(names):
             raise InputError(f"label {index} is out of range, expected 0 to {len(names) - 1} ({', '.join(names)})")
         return index
@@ -290,9 +334,9 @@ class Prompter:
     def _chunks(self, label: str | int, n: int) -> list[Tensor]:
         """Return `n` copies of one target class, in tensors of at most `CHUNK`."""
         index = self.index(label)
-        if n < 1:
-            raise InputError(f"n is {n}, expected a whole number >= 1")
-        return [torch.full((min(CHUNK, n - begin),), index) for begin in range(0, n, CHUNK)]
+        if not isinstance(n, Integral) or n < 1:
+            raise InputError(f"n is {n!r}, expected a whole number >= 1")
+        return [torch.full((min(CHUNK, int(n) - begin),), index) for begin in range(0, n, CHUNK)]
 
 
 def announce_models(folder: Path, manifest: dict[str, Any], given: Mapping[str, str | None]) -> None:
@@ -334,6 +378,8 @@ def _settings(folder: Path, manifest: dict[str, Any], writer_settings: dict[str,
         stored = default_values(WriterConfig) | manifest["writer_settings"] | writer_settings
         return _typed(PolicyConfig, manifest["policy"]), _typed(WriterConfig, stored)
     except InputError as error:
+        if str(error).split(" ", 1)[0] in writer_settings:  # messages begin with the name of the setting
+            raise
         raise InputError(f"{folder / PROMPTER_MANIFEST}: {error}") from None
     except TypeError as error:
         raise InputError(
