@@ -107,7 +107,7 @@ def export(
     """
     from prompter.exporting.config import export_settings
 
-    config, writer = export_settings(_with_teacher(settings | {"run": str(run)}, teacher))
+    config, writer = export_settings(_with_teacher(settings | {"run": run}, teacher))
     with quick_imports():
         from distill.common.files import read_yaml
         from distill.common.precision import computing_as
@@ -139,7 +139,7 @@ def label(
     from prompter.labelling.config import LabelConfig
     from prompter.runtime.parser import fill
 
-    (config,) = fill((LabelConfig,), [("", _with_teacher(settings | {"texts": str(texts)}, teacher))])
+    (config,) = fill((LabelConfig,), [("", _with_teacher(settings | {"texts": texts}, teacher))])
     with quick_imports():
         from distill.common.precision import computing_as
         from prompter.labelling.loop import label as work
@@ -194,7 +194,7 @@ def export_student(student: str | Path, **settings: Any) -> dict[str, dict[str, 
     from prompter.deploying.config import ExportStudentConfig
     from prompter.runtime.parser import fill
 
-    (config,) = fill((ExportStudentConfig,), [("", _with_teacher(settings | {"student": str(student)}, None))])
+    (config,) = fill((ExportStudentConfig,), [("", _with_teacher(settings | {"student": student}, None))])
     with quick_imports():
         from prompter.deploying.export import export_student as run
 
@@ -222,9 +222,8 @@ def evaluate(
     from prompter.runtime.parser import fill
     from prompter.students.evaluate_config import EvaluateConfig
 
-    several = [models] if isinstance(models, str | Path) else list(models)
-    values = settings | {"models": [str(model) for model in several], "task": None if task is None else str(task)}
-    (config,) = fill((EvaluateConfig,), [("", _with_teacher(values, teacher))])
+    values = _with_teacher(settings | {"models": models, "task": task}, teacher)
+    (config,) = fill((EvaluateConfig,), [("", values)])
     with quick_imports():
         from distill.common.precision import computing_as
         from prompter.students.evaluation import evaluate as run

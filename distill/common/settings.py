@@ -11,8 +11,9 @@ import math
 import os
 import re
 import types
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, Literal, Union, get_args, get_origin
 
 from distill.common.errors import InputError, did_you_mean
@@ -265,12 +266,13 @@ def convert(item: dataclasses.Field, value: Any) -> Any:
     """
     if not is_list(item):
         return _scalar(item, value)
-    items = list(value) if isinstance(value, list | tuple) else [value]
+    value = value.tolist() if hasattr(value, "tolist") else value  # numpy, torch, pandas
+    items = list(value) if isinstance(value, list | tuple | Iterator) else [value]
     items = _items_in(item, " ".join(items)) if _is_list_in_text(items) else items
     commas = item.metadata["commas"]
     if commas == "always" or (commas == "alone" and len(items) == 1):
         items = [part.strip() for text in items for part in text.split(",")] if _all_text(items) else items
-    return [_scalar(item, part) for part in items if part != ""]
+    return [_scalar(item, part) for part in items if not isinstance(part, str) or part]
 
 
 def _is_list_in_text(items: list[Any]) -> bool:
@@ -305,6 +307,7 @@ def _all_text(items: list[Any]) -> bool:
 
 def _scalar(item: dataclasses.Field, value: Any) -> Any:
     kind = _kind(item)
+    value = _plain(item, value)
     try:
         if kind is bool:
             return _switch(value)
@@ -323,6 +326,17 @@ def _scalar(item: dataclasses.Field, value: Any) -> Any:
         names = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
         remedy = ": put quotes around it" if kind is str and (value is None or isinstance(value, bool)) else ""
         raise InputError(f"{item.name} is {value!r}, expected {names.get(kind, 'text')}{remedy}") from None
+
+
+def _plain(item: dataclasses.Field, value: Any) -> Any:
+    """Return a number of numpy or torch as one of Python; refuse an object, which would be read by how it is printed."""
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        value = value.item()
+    fits = isinstance(value, str | int | float | PurePath | None)
+    if not fits and (item.metadata["path"] or not isinstance(value, list | dict)):
+        expected = "a name or a path: write it to a file, and name that" if item.metadata["path"] else "text or a number"
+        raise InputError(f"{_shown_name(item)} is of type {type(value).__name__}, expected {expected}")
+    return value
 
 
 def small_scheme(text: str) -> str:

@@ -21,8 +21,8 @@ class PPOConfig(GRPOConfig):
     """Configuration of [`PPOTrainer`]. It takes every field of `trl.GRPOConfig`, too.
 
     Raises:
-        InputError: A field of PPO is of another type or out of its range, `use_vllm` is on, or the learning rate follows a measured loss.
-            `InputError` is a `ValueError`.
+        InputError: A field of PPO is of another type or out of its range, `use_vllm` is on, or the learning rate follows a
+            measured loss. `InputError` is a `ValueError`.
 
     References:
         Schulman et al., *Proximal Policy Optimization Algorithms*, arXiv 1707.06347;

@@ -366,8 +366,8 @@ class PPOTrainer(GRPOTrainer):
             return
         if not (Path(checkpoint) / "critic.safetensors").is_file():
             raise InputError(
-                f"resume_from_checkpoint: {checkpoint} has no critic.safetensors: give a checkpoint of PPOTrainer; to train on "
-                "from another one, load its model and train anew"
+                f"resume_from_checkpoint: {checkpoint} has no critic.safetensors: give one of PPOTrainer; to train on from "
+                "another one, load its model and train anew"
             )
         self.critic.load_state_dict(load_file(Path(checkpoint) / "critic.safetensors"))
         state = torch.load(Path(checkpoint) / "critic_optimizer.pt", weights_only=True, map_location="cpu")

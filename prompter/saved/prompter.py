@@ -5,8 +5,8 @@
     prompter = Prompter.load("runs/ag_news")
     prompter.texts("Sports", 3)
 
-The seed and the number of the batch decide every text, so a stream can continue at any batch. Several threads may call it; they
-write one after the other.
+The seed and the number of the batch decide every text, so a stream can continue at any batch. Several threads may call it;
+they write one after the other.
 """
 
 import dataclasses

@@ -1,9 +1,13 @@
 """How settings are declared, read and checked."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -157,3 +161,22 @@ def test_only_the_variable_of_the_home_may_begin_a_path(monkeypatch: pytest.Monk
 def test_names_that_are_no_characters_are_refused() -> None:
     with pytest.raises(InputError, match="place is .*not valid UTF-8: rename it"):
         convert(FIELD["place"], "/data/\udcff")
+
+
+def test_numbers_and_arrays_of_other_libraries_are_read() -> None:
+    assert convert(FIELD["count"], np.int64(3)) == convert(FIELD["count"], torch.tensor(3)) == 3
+    assert type(convert(FIELD["count"], np.int64(3))) is int and convert(FIELD["share"], np.float32(0.25)) == 0.25
+    for several in (np.array(["a", "b"]), pandas.Series(["a", "b"]), ("a", "b"), iter(["a", Path("b")])):
+        assert convert(FIELD["specs"], several) == ["a", "b"]
+    with pytest.raises(InputError, match="count is True, expected a whole number"):
+        convert(FIELD["count"], np.bool_(True))
+
+
+def test_an_object_is_not_read_by_how_it_is_printed() -> None:
+    for name in ("name", "specs", "place"):
+        for thing in (len, object(), pandas.DataFrame({"a": [1]}), {"a"}):
+            with pytest.raises(InputError, match=f"^{name} is of type {type(thing).__name__}, expected"):
+                convert(FIELD[name], thing)
+    for thing in (["a text", "another"], {"text": "a"}):
+        with pytest.raises(InputError, match="^place is of type (list|dict), expected a name or a path: write it to a file"):
+            convert(FIELD["place"], thing)

@@ -319,7 +319,7 @@ def test_a_checkpoint_without_a_critic_is_refused(tmp_path: Path) -> None:
     changes = {"save_strategy": "steps", "save_steps": 4, "max_steps": 4}
     bandit_trainer(tmp_path, match_reward, **changes).train()
     (tmp_path / "checkpoint-4" / "critic.safetensors").unlink()
-    with pytest.raises(InputError, match="checkpoint-4 has no critic.safetensors: give a checkpoint of PPOTrainer"):
+    with pytest.raises(InputError, match="checkpoint-4 has no critic.safetensors: give one of PPOTrainer"):
         bandit_trainer(tmp_path, match_reward, **changes | {"max_steps": 8}).train(
             resume_from_checkpoint=str(tmp_path / "checkpoint-4")
         )
