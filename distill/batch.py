@@ -52,6 +52,16 @@ class SyntheticBatch:
 
     def __post_init__(self) -> None:
         """Check that all parts belong together."""
+        for name in ("texts", "topics", "text_pairs"):
+            texts = getattr(self, name)
+            if name == "text_pairs" and texts is None:
+                continue
+            if isinstance(texts, str) or not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
+                raise InputError(f"batch.{name}: {type(texts).__name__} {str(texts)[:40]!r}; expected a list of texts.")
+        for name in ("teacher_logits", "targets", "embeddings", "lengths"):
+            tensor = getattr(self, name)
+            if not isinstance(tensor, Tensor) and not (tensor is None and name in ("embeddings", "lengths")):
+                raise InputError(f"batch.{name}: {type(tensor).__name__}; expected a tensor: torch.as_tensor(values).")
         rows = len(self.texts)
         logits = self.teacher_logits
         sizes = (rows, "W", "K") if self.kind.of_words else (rows, "K")
@@ -98,13 +108,19 @@ class SyntheticBatch:
         return finite(self.teacher_logits)
 
     def select(self, rows: Tensor | Sequence[int]) -> "SyntheticBatch":
-        """Return the rows that a (N,) bool mask or a list of indices picks, in that order."""
+        """Return the rows that a (N,) bool mask or a list of indices picks, in that order.
+
+        Raises:
+            InputError: The mask has another length, or an index is no whole number from -N to N - 1.
+        """
         picked = torch.as_tensor(rows)
         if picked.dtype == torch.bool:
             if picked.shape != (len(self),):
                 raise InputError(f"batch.select: a mask of shape {tuple(picked.shape)} for {len(self)} texts.")
             picked = picked.nonzero().flatten()
         index = picked.long().tolist()
+        if (len(index) and picked.is_floating_point()) or any(not -len(self) <= row < len(self) for row in index):
+            raise InputError(f"batch.select: {str(rows)[:40]}; expected whole numbers from {-len(self)} to {len(self) - 1}.")
         return SyntheticBatch(
             texts=[self.texts[i] for i in index],
             teacher_logits=self.teacher_logits[index],

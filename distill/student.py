@@ -45,6 +45,7 @@ from distill.students.heads import begin_at
 from distill.students.static import FROM_TEACHER, STATIC, open_static, static_model, vectors_of
 from distill.students.word_vectors import give_words
 from distill.teachers.base import Teacher
+from distill.teachers.names import class_names
 from distill.teachers.transformers_teacher import LENGTH_KEY, TransformersTeacher
 
 TEACHER_LAYERS = "teacher-layers:"
@@ -127,12 +128,12 @@ class Student:
 
 
 def load_student(
-    spec: str,
+    spec: str | Path,
     *,
     labels: Sequence[str] | None = None,
     teacher: Teacher | None = None,
-    tokenizer: PreTrainedTokenizerBase | str | None = None,
-    words: str | None = None,
+    tokenizer: PreTrainedTokenizerBase | str | Path | None = None,
+    words: str | Path | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
     kind: Kind | None = None,
@@ -159,11 +160,12 @@ def load_student(
         InputError: The spec cannot be read, names an unknown family, field or layer, needs a teacher of another kind, has
             other classes than the teacher, or the vocabulary does not fit.
     """
-    target = resolve_device(device)
+    spec, words, target = str(spec), str(words) if words else None, resolve_device(device)
+    labels = None if labels is None else class_names(labels, "labels")
     if teacher is not None:
         labels, kind = teacher.labels if labels is None else labels, kind or teacher.kind
-    if isinstance(tokenizer, str):
-        tokenizer = load_tokenizer(tokenizer, "student_tokenizer")
+    if isinstance(tokenizer, str | Path):
+        tokenizer = load_tokenizer(str(tokenizer), "student_tokenizer")
     new = FROM_CONFIG.fullmatch(spec.replace(" ", ""))
     if words and (new is None or Path(spec).expanduser().is_dir()):
         raise InputError(f"student_words: {spec} has word vectors of its own; leave it out, or give bert:layers=2,hidden=128.")

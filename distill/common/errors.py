@@ -6,6 +6,7 @@ traceback. A good message names the field, file or row, what was expected, and t
 
 import difflib
 from collections.abc import Iterable
+from numbers import Integral
 
 
 class InputError(ValueError):
@@ -14,6 +15,23 @@ class InputError(ValueError):
 
 class WorthlessError(InputError):
     """The result would be worthless, so the work was stopped and saved; the command line ends with exit status 3."""
+
+
+def check_whole(name: str, value: object, low: int | None = None) -> None:
+    """Refuse an argument that is no whole number, of Python or of numpy, or that is below `low`.
+
+    Raises:
+        InputError: See above. The message begins with the name of the argument.
+
+    Examples:
+        >>> try:
+        ...     check_whole("n", 3.0, 1)
+        ... except InputError as error:
+        ...     print(error)
+        n is 3.0, expected a whole number >= 1
+    """
+    if not isinstance(value, Integral) or (low is not None and int(value) < low):
+        raise InputError(f"{name} is {value!r}, expected a whole number" + ("" if low is None else f" >= {low}"))
 
 
 def did_you_mean(name: str, options: Iterable[str]) -> str:

@@ -1,14 +1,14 @@
 """A student in front of its teacher: the student answers where it is sure, and the teacher is asked about the rest."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from numbers import Integral, Real
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from distill.common.errors import InputError
+from distill.common.errors import InputError, check_whole
 from distill.common.hub import load_config
 from distill.kinds.found import written
 from distill.kinds.labels import MULTI_LABEL
@@ -117,11 +117,11 @@ class Cascade:
         max_length: int = 512,
     ) -> None:
         about = f"student: {student}"
-        if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
+        number: object = threshold
+        if number is not None and not (isinstance(number, Real) and 0 <= float(number) <= 1):
             raise InputError(f"threshold is {threshold!r}, expected a number >= 0 and <= 1")
-        for name, number in (("batch_size", batch_size), ("max_length", max_length)):
-            if not isinstance(number, Integral) or number < 1:
-                raise InputError(f"{name} is {number!r}, expected a whole number >= 1")
+        check_whole("batch_size", batch_size, 1)
+        check_whole("max_length", max_length, 1)
         names = None if teacher_labels is None else class_names(teacher_labels, "teacher_labels")
         self._student = open_teacher(str(student), device=device, cache=False, field="student")
         self.labels, self.kind = self._student.labels, self._student.kind

@@ -50,14 +50,14 @@ class PPOConfig(GRPOConfig):
         """Check the fields of PPO, then let TRL check the rest."""
         for name in ("gamma", "lam"):
             value = getattr(self, name)
-            if not (isinstance(value, Real) and 0 <= value <= 1):
+            if not (isinstance(value, Real) and 0 <= float(value) <= 1):
                 raise InputError(f"{name} is {value!r}, expected a number from 0 to 1")
         for name, kind in (
             ("cliprange_value", Real), ("critic_learning_rate", Real), ("temperature", Real),
             ("critic_hidden_size", Integral), ("num_iterations", Integral),
         ):  # fmt: skip
             value = getattr(self, name)
-            if not (isinstance(value, kind) and value > 0):
+            if not (isinstance(value, kind) and float(value) > 0):
                 raise InputError(f"{name} is {value!r}, expected a {'whole ' if kind is Integral else ''}number above 0")
         if not isinstance(self.whiten_advantages, bool):
             raise InputError(f"whiten_advantages is {self.whiten_advantages!r}, expected True or False")

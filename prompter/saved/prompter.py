@@ -23,7 +23,7 @@ from torch import Tensor
 
 from distill.checkpoints.gguf import is_gguf
 from distill.checkpoints.weights import find_checkpoint
-from distill.common.errors import InputError, did_you_mean
+from distill.common.errors import InputError, check_whole, did_you_mean
 from distill.common.hub import HUB_ID, check_vocabulary
 from distill.common.settings import convert
 from distill.common.terminal import one_line
@@ -255,8 +255,8 @@ class Prompter:
         classes = [self.index(label) for label in labels] if labels is not None else list(range(len(self.labels)))
         if not classes:
             raise InputError(f"labels is empty: name some of {', '.join(self.labels)}")
-        if not all(isinstance(number, Integral) for number in (batch_size, start)) or batch_size < 1 or start < 0:
-            raise InputError(f"batch_size is {batch_size!r} and start is {start!r}, expected whole numbers >= 1 and >= 0")
+        check_whole("batch_size", batch_size, 1)
+        check_whole("start", start, 0)
 
         def targets(number: int) -> Tensor:
             first = number * batch_size  # the rotation spans batches, so that classes stay balanced
@@ -289,9 +289,8 @@ class Prompter:
 
     def _openings(self, targets: Tensor, seed: int, counter: int) -> tuple[list[str], Tensor]:
         """Return what the policy writes, see `TopicPolicy.sample`."""
-        for name, number in (("seed", seed), ("counter", counter)):
-            if not isinstance(number, Integral):
-                raise InputError(f"{name} is {number!r}, expected a whole number")
+        check_whole("seed", seed)
+        check_whole("counter", counter)
         with self._one_at_a_time:  # adapters are switched on and off for the whole model
             return self.policy.sample(targets, seed, counter, "saved topics")
 
@@ -324,9 +323,10 @@ class Prompter:
                     f"label '{label}' is unknown, expected one of: {', '.join(names)}.{did_you_mean(label, names)}"
                 )
             return names.index(label)
-        if not isinstance(label, Integral) or isinstance(label, bool):
+        number: object = label
+        if isinstance(number, bool) or not isinstance(number, Integral):
             raise InputError(f"label is {label!r}, expected the name or the index of one class: {', '.join(names)}")
-        index = int(label)
+        index = int(number)
         if not 0 <= index < len(names):
             raise InputError(f"label {index} is out of range, expected 0 to {len(names) - 1} ({', '.join(names)})")
         return index
@@ -334,8 +334,7 @@ class Prompter:
     def _chunks(self, label: str | int, n: int) -> list[Tensor]:
         """Return `n` copies of one target class, in tensors of at most `CHUNK`."""
         index = self.index(label)
-        if not isinstance(n, Integral) or n < 1:
-            raise InputError(f"n is {n!r}, expected a whole number >= 1")
+        check_whole("n", n, 1)
         return [torch.full((min(CHUNK, int(n) - begin),), index) for begin in range(0, n, CHUNK)]
 
 

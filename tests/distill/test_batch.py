@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -76,3 +77,27 @@ def test_parts_that_do_not_belong_together(changes: dict, message: str) -> None:
 def test_mask_of_wrong_length() -> None:
     with pytest.raises(InputError, match="mask"):
         make().select(torch.tensor([True]))
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"texts": "abc"}, "batch.texts: str 'abc'; expected a list of texts"),
+        ({"texts": [1, 2, 3]}, "batch.texts: list .*; expected a list of texts"),
+        ({"topics": None}, "batch.topics: NoneType 'None'; expected a list of texts"),
+        ({"text_pairs": [None] * 3}, "batch.text_pairs: list .*; expected a list of texts"),
+        ({"teacher_logits": np.zeros((3, 2), np.float32)}, "batch.teacher_logits: ndarray; expected a tensor"),
+        ({"teacher_logits": [[0.0, 1.0]] * 3}, "batch.teacher_logits: list; expected a tensor"),
+        ({"targets": [0, 1, -1]}, "batch.targets: list; expected a tensor"),
+        ({"embeddings": np.zeros((3, 4, 2)), "lengths": [1, 2, 3]}, "batch.embeddings: ndarray; expected a tensor"),
+    ],
+)
+def test_parts_of_another_type(changes: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make(**changes)
+
+
+@pytest.mark.parametrize("rows", [[3], [-4], [0.9]])
+def test_indices_that_no_row_has(rows: list) -> None:
+    with pytest.raises(InputError, match="batch.select: .*; expected whole numbers from -3 to 2"):
+        make().select(rows)

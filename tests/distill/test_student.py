@@ -3,6 +3,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -115,6 +116,14 @@ def test_saved_folder_is_an_ordinary_pipeline(teacher: TransformersTeacher, tmp_
     assert {item["label"]: item["score"] for item in said} == pytest.approx(expected, abs=1e-5)
     assert classify([" ".join(["cow"] * 900)], truncation=True)
     student.save(tmp_path / "s")  # an older student of that name is replaced
+
+
+def test_paths_and_names_of_any_type(teacher: TransformersTeacher, tmp_path: Path) -> None:
+    load_student("teacher-layers:0", teacher=teacher, device="cpu").save(tmp_path / "s")
+    student = load_student(tmp_path / "s", tokenizer=tmp_path / "s", labels=np.array(["a", "b", "c"]), device="cpu")
+    assert student.labels == ["a", "b", "c"] and student.spec == str(tmp_path / "s")
+    with pytest.raises(InputError, match="labels: 'abc'; expected a list of names"):
+        load_student(tmp_path / "s", labels="abc", device="cpu")
 
 
 def test_save_does_not_replace_someone_elses_folder(tmp_path: Path) -> None:
