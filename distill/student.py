@@ -41,7 +41,7 @@ from distill.kinds.found import store_kind, stored_kind
 from distill.kinds.kind import Kind
 from distill.kinds.word_table import outputs
 from distill.students.families import family_config, fields_of, reason_of, set_dropout
-from distill.students.heads import begin_at
+from distill.students.heads import begin_at, put_in_order
 from distill.students.static import FROM_TEACHER, STATIC, open_static, static_model, vectors_of
 from distill.students.word_vectors import give_words
 from distill.teachers.base import Teacher
@@ -217,20 +217,15 @@ def _from_folder(
             "use a student of the same task, or one without a head."
         )
     kind = kind or stored_kind(config)
-    model = load_model(
-        CLASSIFIERS[kind.of_words],
-        spec,
-        "student",
-        device,
-        torch.float32,
-        new_head=True,
-        num_labels=len(labels),
-    )
+    classifier = CLASSIFIERS[kind.of_words]
+    model = load_model(classifier, spec, "student", device, torch.float32, new_head=True, num_labels=len(labels))
     if tokenizer is None:
         tokenizer = load_tokenizer(spec, "student")
     _check_vocabulary(spec, model, tokenizer)
     if own is None:
         begin_at(model, kind.start)
+    else:
+        put_in_order(model, own, labels, spec)
     return Student(model, tokenizer, device, labels, spec, kind)
 
 

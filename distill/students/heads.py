@@ -1,8 +1,12 @@
-"""The head of an untrained student."""
+"""The head of a student that was not trained on its teacher yet."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+
+from distill.common.errors import InputError
 
 
 @torch.no_grad()
@@ -12,6 +16,39 @@ def begin_at(model: PreTrainedModel, start: float) -> None:
     A student of scores from 1 to 5 that begins at 0 spends its first hundreds of updates on the way to 3. Ours. A head without
     a bias stays as it is.
     """
+    layer = _last_layer(model)
+    if start and layer is not None and layer.bias is not None:
+        layer.bias.fill_(start)
+
+
+@torch.no_grad()
+def put_in_order(model: PreTrainedModel, own: Sequence[str], labels: Sequence[str], spec: str) -> None:
+    """Put the outputs of a trained head into the order of `labels`, where it has the same classes in another order.
+
+    Args:
+        model: The student.
+        own: Its K classes, in the order of its outputs.
+        labels: The K classes of the teacher.
+        spec: What the user calls the student.
+
+    Raises:
+        InputError: The head does not end with a plain layer, so its outputs cannot be moved.
+    """
+    if list(own) == list(labels) or sorted(own) != sorted(labels) or len(set(own)) < len(own):
+        return
+    layer = _last_layer(model)
+    if layer is None:
+        raise InputError(
+            f"student: {spec} has the teacher's classes in another order, {list(own)}, and a head whose outputs cannot be "
+            "moved; use a student without a head."
+        )
+    order = [list(own).index(label) for label in labels]
+    for values in (layer.weight, layer.bias):
+        if values is not None:
+            values.copy_(values[order])
+
+
+def _last_layer(model: PreTrainedModel) -> nn.Linear | None:
+    """Return the layer that gives the outputs, or None if the model ends with something else."""
     layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    if start and layers and layers[-1].bias is not None and layers[-1].out_features == model.config.num_labels:
-        layers[-1].bias.fill_(start)
+    return layers[-1] if layers and layers[-1].out_features == model.config.num_labels else None

@@ -156,6 +156,15 @@ def test_student_of_another_number_of_classes(bert_folder: Path) -> None:
         load_student(str(bert_folder), labels=["a", "b"], device="cpu")
 
 
+def test_student_with_the_classes_in_another_order(bert_folder: Path) -> None:
+    texts = random_texts(20, 0, 1, 30)
+    own, moved = (load_student(str(bert_folder), labels=names, device="cpu") for names in (None, ["town", "sea", "field"]))
+    assert own.labels == ["sea", "field", "town"] and moved.labels == ["town", "sea", "field"]
+    torch.testing.assert_close(moved.answers(texts), own.answers(texts)[:, [2, 0, 1]])
+    renamed = load_student(str(bert_folder), labels=["a", "b", "c"], device="cpu")
+    assert torch.equal(renamed.answers(texts), own.answers(texts))
+
+
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
