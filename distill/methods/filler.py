@@ -14,7 +14,7 @@ from transformers import AutoModelForMaskedLM
 
 from distill.common.encode import usable_length
 from distill.common.errors import InputError
-from distill.common.hub import load_model, load_tokenizer
+from distill.common.hub import check_vocabulary, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
 
 
@@ -55,7 +55,7 @@ class Filler:
         size: Number of tokens V that the model chooses among.
 
     Raises:
-        InputError: The model cannot be loaded, or its tokenizer has no mask token.
+        InputError: The model cannot be loaded, or its tokenizer has no mask token, or tokens that the model does not know.
     """
 
     def __init__(self, name: str, max_length: int, mask_share: float, device: str) -> None:
@@ -65,6 +65,7 @@ class Filler:
         self.tokenizer = load_tokenizer(name, "masked_lm")
         if self.tokenizer.mask_token_id is None:
             raise InputError(f"masked_lm: the tokenizer of {name} has no mask token; use a masked language model.")
+        check_vocabulary(self.model, self.tokenizer, f"masked_lm: {name}")
         self.max_length = usable_length(self.model, self.tokenizer, max_length)
         self.special = torch.tensor(self.tokenizer.all_special_ids)
         self.size = int(self.model.config.vocab_size)

@@ -26,9 +26,10 @@ from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedMode
 from distill.checkpoints.checksums import check_folder, check_weights, seal
 from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.checkpoints.tokenizers import open_tokenizer
+from distill.common.encode import usable_length
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
-from distill.common.hub import load_model, load_tokenizer
+from distill.common.hub import check_vocabulary, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
 from distill.common.seeding import random_generator, seeded
 
@@ -77,12 +78,14 @@ class Rewriter:
     Args:
         model: The base with a LoRA adapter.
         tokenizer: Tokenizer of the base, with an end and a padding token.
-        max_length: Maximum number of tokens read of a source, and of tokens written before the end token.
+        max_length: Maximum number of tokens read of a source, and of tokens written before the end token; or what the model
+            can read, where that is less.
         hidden_share: Share of a source's tokens that are hidden from the rewriter, in [0, 1].
         base: Name of the base, as the user gave it.
 
     Raises:
-        InputError: The tokenizer has no end token.
+        InputError: The tokenizer has no end token, or tokens that the model does not know; or the model does not say which
+            token its decoder starts from, or reads too few.
     """
 
     def __init__(
@@ -90,22 +93,26 @@ class Rewriter:
     ) -> None:
         if tokenizer.eos_token_id is None:
             raise InputError(f"rewriter: the tokenizer of {base} has no end token (eos_token); use for example T5 or BART.")
+        check_vocabulary(model.get_base_model(), tokenizer, f"rewriter: {base}")
         self.model = model.eval()
         self.tokenizer = tokenizer
-        self.max_length = max_length
         self.hidden_share = hidden_share
         self.base = base
-        config = model.get_base_model().config
         self.vocabulary = int(model.get_base_model().get_output_embeddings().weight.shape[0])
         self.end, self.pad = int(tokenizer.eos_token_id), int(tokenizer.pad_token_id)
         allowed = torch.zeros(self.vocabulary, dtype=torch.bool)
         allowed[: len(tokenizer)] = True
-        allowed[[token for token in tokenizer.all_special_ids if token < self.vocabulary]] = False
+        allowed[tokenizer.all_special_ids] = False
         allowed[self.end] = True
         self._forbidden = (~allowed).nonzero().flatten()
         # BART was trained to write its begin token first, so the decoder gets it as a start.
         forced = getattr(model.get_base_model().generation_config, "forced_bos_token_id", None)
-        self._start = [int(config.decoder_start_token_id), *([int(forced)] if forced is not None else [])]
+        first = _start_token(model.get_base_model(), base)
+        self._start = [first, *([int(forced)] if forced is not None else [])]
+        readable = usable_length(model.get_base_model(), tokenizer, max_length + len(self._start))
+        self.max_length = readable - len(self._start)  # the decoder reads these before what it has written
+        if self.max_length < 1:
+            raise InputError(f"rewriter: {base} reads only {readable} tokens, too few to rewrite a text; use another model.")
         # The model's own generation settings (beams, no repetition) would write by another distribution than `logits`.
         model.get_base_model().generation_config = GenerationConfig(
             do_sample=True,
@@ -113,7 +120,7 @@ class Rewriter:
             top_p=1.0,
             pad_token_id=self.pad,
             eos_token_id=self.end,
-            decoder_start_token_id=int(config.decoder_start_token_id),
+            decoder_start_token_id=first,
             suppress_tokens=self._forbidden.tolist() or None,
         )
 
@@ -364,6 +371,18 @@ def _adapted(model: PreTrainedModel, lora: LoraConfig, name: str) -> PeftModel:
             return get_peft_model(model, lora)
     except ValueError as error:
         raise InputError(f"rewriter: no adapter fits {name} ({' '.join(str(error).split())[:200]}).") from error
+
+
+def _start_token(model: PreTrainedModel, name: str) -> int:
+    """Return the token that a decoder starts from, found as `generate` of transformers finds it."""
+    for field in ("decoder_start_token_id", "bos_token_id"):
+        for source in (model.config, model.generation_config):
+            if (token := getattr(source, field, None)) is not None:
+                return int(token)
+    raise InputError(
+        f"rewriter: config.json of {name} has no decoder_start_token_id, from which its decoder starts; set the token that it "
+        "was trained with."
+    )
 
 
 def _count(model: PreTrainedModel | PeftModel) -> int:

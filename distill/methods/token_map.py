@@ -92,8 +92,8 @@ def map_tokens(source: PreTrainedTokenizerBase, target: PreTrainedTokenizerBase,
     separator), the padding token becomes padding, and all others become unknown.
 
     Args:
-        source: A fast tokenizer, of the model that writes.
-        target: A fast tokenizer, of the classifier.
+        source: Tokenizer of the model that writes.
+        target: Tokenizer of the classifier.
         size: Number of tokens V that the writing model chooses among; its output layer may be larger than its tokenizer.
         field: Name of the setting of the target, for messages.
 
@@ -232,6 +232,8 @@ def _bytes_of(token: str) -> str:
 
 def _lower_cases(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Return whether a tokenizer reads "A" as "a"."""
+    if not tokenizer.is_fast:  # written in Python, as those of BERTweet and of Japanese BERT
+        return bool(getattr(tokenizer, "do_lower_case", False))
     normalizer = tokenizer.backend_tokenizer.normalizer
     return normalizer is not None and str(normalizer.normalize_str("A")).endswith("a")
 

@@ -121,7 +121,8 @@ class StoredAnswers:
             if database.execute("PRAGMA user_version").fetchone()[0] == WITH_CHECKSUMS:
                 return  # another process was first
             for teacher, text, row in database.execute("SELECT * FROM answers").fetchall():
-                if len(row) % STORED_ROW.itemsize:
+                types = (type(teacher), type(text), type(row))  # SQLite keeps values of any type in any column
+                if types != (str, bytes, bytes) or len(row) % STORED_ROW.itemsize:
                     continue
                 whole = np.isclose(np.exp(np.frombuffer(row, STORED_ROW).astype(np.float64)).sum(), 1, atol=0.01)
                 row = row + _checksum(teacher, text, row) if whole else b""
@@ -131,7 +132,7 @@ class StoredAnswers:
 
     def _check(self) -> None:
         """Remove the teacher's damaged rows, and say how many of its rows were damaged or lost; see `CHECKED_AT_ONCE`."""
-        stored = "SELECT answers FROM stored WHERE teacher = ?"
+        stored = "SELECT ifnull(CAST(answers AS INTEGER), 0) FROM stored WHERE teacher = ?"  # what is no number counts none
         with self._database as database:
             expected = database.execute(stored, (self.teacher,)).fetchone()
             if expected and expected[0] > CHECKED_AT_ONCE:

@@ -244,11 +244,16 @@ class Distillation:
         """Hold some texts out where chance held out none, if they are to select a state.
 
         Raises:
-            InputError: There are not two texts, so nothing can be learnt from one and measured on another.
+            InputError: There are not two texts, so nothing can be learnt from one and measured on another; or none is left to
+                learn from.
         """
+        first, *_ = self.distillers.values()
+        if len(self.held_out) and not len(first.replay):
+            raise InputError(
+                f"held_out: chance held out all texts with an answer ({self.texts} in all); give more, or a larger budget"
+            )
         if len(self.held_out) or self.config.select != "best-agreement":
             return
-        first, *_ = self.distillers.values()
         rows = self.held_out.fill(first.replay)
         if len(rows):
             for distiller in self.distillers.values():

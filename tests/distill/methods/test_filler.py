@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import (
     AutoModelForMaskedLM,
+    AutoTokenizer,
     BatchEncoding,
     BertConfig,
     DistilBertConfig,
@@ -94,3 +95,13 @@ def test_a_tokenizer_that_mixes_the_texts_of_a_pair_is_refused(folder: Path, mon
 def test_a_model_without_gaps_is_refused(bert_folder: Path) -> None:
     with pytest.raises(InputError, match="masked_lm: .*expected a masked language model|not a masked language model"):
         Filler(str(bert_folder), 64, 0.3, "cpu")
+
+
+@pytest.mark.parametrize("more", [{"additional_special_tokens": ["[E]"]}, {"mask_token": "[GAP]"}])
+def test_a_tokenizer_with_tokens_that_the_model_does_not_know_is_refused(folder: Path, tmp_path: Path, more: dict) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    tokenizer.add_special_tokens(more)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="masked_lm: .* has .* word embeddings, but its tokenizer has .* tokens"):
+        Filler(str(tmp_path), 64, 0.3, "cpu")

@@ -167,3 +167,27 @@ def test_another_base_is_refused(base: Path, tmp_path: Path) -> None:
 def test_a_classifier_is_no_rewriter(bert_folder: Path) -> None:
     with pytest.raises(InputError, match="rewriter: .* is not an encoder-decoder"):
         untuned(bert_folder)
+
+
+def test_a_tokenizer_with_tokens_that_the_model_does_not_know_is_refused(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path, dirs_exist_ok=True)
+    rewriter_tokenizer([*WORDS, *(f"more{i}" for i in range(9))]).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="rewriter: .* has .* word embeddings, but its tokenizer has .* tokens"):
+        untuned(tmp_path)
+
+
+def test_no_more_is_read_and_written_than_the_model_has_positions(bart: Path) -> None:
+    rewriter = untuned(bart, max_length=40)
+    assert rewriter.max_length == 30  # of 32 positions, the decoder begins with two tokens
+    written = rewriter.write([" ".join(WORDS * 9)] * 4, 0)
+    assert len(written.texts) == 4 and written.logprob_mean.isfinite().all()
+
+
+def test_a_model_that_does_not_say_where_its_decoder_starts_is_refused(base: Path, tmp_path: Path) -> None:
+    shutil.copytree(base, tmp_path, dirs_exist_ok=True)
+    for name in ("config.json", "generation_config.json"):
+        fields = json.loads((tmp_path / name).read_text())
+        fields.pop("decoder_start_token_id", None)
+        (tmp_path / name).write_text(json.dumps(fields))
+    with pytest.raises(InputError, match="rewriter: config.json of .* has no decoder_start_token_id"):
+        untuned(tmp_path)

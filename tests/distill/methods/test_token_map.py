@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import BertJapaneseTokenizer, PreTrainedTokenizerFast
 
 from distill.common.errors import InputError
 from distill.methods.token_map import check_coverage, count_tokens, frame, map_tokens, surfaces
@@ -29,6 +31,13 @@ def sentencepiece(pieces: list[str]) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>")
+
+
+def in_python(folder: Path, lowercase: bool) -> BertJapaneseTokenizer:
+    """A tokenizer without a part in Rust."""
+    (folder / "vocab.txt").write_text("\n".join([*PIECES, "[MASK]"]))
+    parts = {"word_tokenizer_type": "basic", "subword_tokenizer_type": "wordpiece"}
+    return BertJapaneseTokenizer(vocab_file=str(folder / "vocab.txt"), do_lower_case=lowercase, **parts)
 
 
 SOURCE = ["\u2581boat", "\u2581Boat", "ing", "\u2581boats", "\u2581zebra", ".", "\u2581the", "zebra"]
@@ -119,3 +128,11 @@ def test_texts_cross_token_by_token() -> None:
     assert 1 not in own
     counts = count_tokens(source, [text, "the"], len(source))
     assert counts.tolist() == [0, 0, 0, 0, 2, 1, 2, 1]
+
+
+@pytest.mark.parametrize("lowercase", [True, False])
+def test_a_classifier_whose_tokenizer_is_written_in_python(tmp_path: Path, lowercase: bool) -> None:
+    target = in_python(tmp_path, lowercase)
+    assert not target.is_fast
+    mapped, same = (map_tokens(sentencepiece(SOURCE), other, 11, "teacher") for other in (target, wordpiece(lowercase)))
+    assert mapped.pieces.tolist() == same.pieces.tolist() and mapped.known.tolist() == same.known.tolist()

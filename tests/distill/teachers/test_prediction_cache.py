@@ -365,6 +365,30 @@ def test_answers_of_an_earlier_version_are_taken_over_once(tmp_path: Path) -> No
     assert teacher.asked == 3 and len(notices) == 2
 
 
+@pytest.mark.parametrize("number", ["'abc'", "NULL", "x'ff'", "1.5"])
+def test_a_count_that_is_no_number_does_not_end_a_run(tmp_path: Path, number: str) -> None:
+    file = tmp_path / "answers.sqlite"
+    first = cached(file)(["a", "b"])
+    with sqlite3.connect(file) as database:
+        database.execute(f"UPDATE stored SET answers = {number}")
+    again = cached(file)
+    assert same(again(["a", "b", "c"])[:2], first) and again.asked == 1
+
+
+@pytest.mark.parametrize(
+    "damage", ["log_probs = 5", "log_probs = 'abcd'", "text = 7, log_probs = zeroblob(8)", "teacher = x'ff'"]
+)
+def test_a_value_of_another_type_in_an_earlier_version_is_asked_again(tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "answers.sqlite"
+    first = cached(file)(["a"])
+    with sqlite3.connect(file) as database:
+        database.execute(f"UPDATE answers SET {damage}")
+        database.execute("PRAGMA user_version = 0")
+    said: list[str] = []
+    again = cached(file, notice=said.append)
+    assert same(again(["a"]), first) and again.asked == 1
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_any_damage_is_named_or_changes_nothing(tmp_path: Path, seed: int) -> None:
     rng, file = random.Random(seed), tmp_path / "a.sqlite"

@@ -266,3 +266,9 @@ def test_methods_stand_in_a_suite_beside_the_others(
     with pytest.raises(InputError, match="fill_setps"):
         file.write_text(yaml.safe_dump(content | {"settings": {"fill_setps": 1}}))
         read_suite(file)
+
+
+def test_a_run_whose_texts_were_all_held_out_says_so(distil: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert distil("zero-shot", "out", "--budget", "2", "--held_out", "0.999") == 2
+    error = capsys.readouterr().err
+    assert "held_out: chance held out all texts with an answer" in error and "unusable" not in error
