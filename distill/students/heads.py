@@ -34,7 +34,8 @@ def put_in_order(model: PreTrainedModel, own: Sequence[str], labels: Sequence[st
     Raises:
         InputError: The head does not end with a plain layer, so its outputs cannot be moved.
     """
-    if list(own) == list(labels) or sorted(own) != sorted(labels) or len(set(own)) < len(own):
+    place = {name: index for index, name in enumerate(own)}
+    if len(place) < len(own) or place.keys() != set(labels) or list(own) == list(labels):
         return
     layer = _last_layer(model)
     if layer is None:
@@ -42,7 +43,7 @@ def put_in_order(model: PreTrainedModel, own: Sequence[str], labels: Sequence[st
             f"student: {spec} has the teacher's classes in another order, {list(own)}, and a head whose outputs cannot be "
             "moved; use a student without a head."
         )
-    order = [list(own).index(label) for label in labels]
+    order = [place[label] for label in labels]
     for values in (layer.weight, layer.bias):
         if values is not None:
             values.copy_(values[order])

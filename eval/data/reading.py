@@ -41,9 +41,15 @@ class NotReachable(InputError):
 
 
 class MissingColumn(InputError):
-    """The data has no column of that name; `name` holds it."""
+    """The data has no column of that name.
+
+    Attributes:
+        name: The column.
+        found: The message without its remedy.
+    """
 
     name = ""
+    found = ""
 
 
 def _is_long(value: Any) -> bool:
@@ -267,6 +273,7 @@ def _columns(source: str, data: Any, names: Sequence[str], present: Sequence[str
 def _missing_column(where: str, name: str, have: Sequence[str]) -> MissingColumn:
     remedy = did_you_mean(name, have).strip() or "Name one of these."
     shown = ", ".join(have[:20]) + (f" and {len(have) - 20} more" if len(have) > 20 else "")
-    missing = MissingColumn(f"{where}: has no column '{name}', only {shown[:1000] or 'none'}. {remedy}")
-    missing.name = name
+    found = f"{where}: has no column '{name}', only {shown[:1000] or 'none'}."
+    missing = MissingColumn(f"{found} {remedy}")
+    missing.name, missing.found = name, found
     return missing

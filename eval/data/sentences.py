@@ -55,8 +55,8 @@ def _paragraphs(source: str) -> Iterator[str]:
         try:
             yield from load_texts(source, "text")
         except MissingColumn as missing:
-            found = str(missing).removesuffix(" Name one of these.")  # no setting names the column of a corpus
-            raise InputError(f"{found} A corpus is read from 'text': rename the column, or give a .txt file.") from None
+            remedy = "A corpus is read from 'text': rename the column, or give a .txt file."
+            raise InputError(f"{missing.found} {remedy}") from None
     elif not files:
         raise InputError(
             f"{source}: is not a file; give a text file, one paragraph per line, a folder of them, or a hub dataset."

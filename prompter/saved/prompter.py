@@ -374,17 +374,16 @@ def _settings(folder: Path, manifest: dict[str, Any], writer_settings: dict[str,
         if name not in known:
             raise InputError(f"unknown setting '{name}' of the writer.{did_you_mean(name, known)}")
     try:
-        stored = default_values(WriterConfig) | manifest["writer_settings"] | writer_settings
-        return _typed(PolicyConfig, manifest["policy"]), _typed(WriterConfig, stored)
+        stored = default_values(WriterConfig) | manifest["writer_settings"]
+        policy, _ = _typed(PolicyConfig, manifest["policy"]), _typed(WriterConfig, stored)
     except InputError as error:
-        if str(error).split(" ", 1)[0] in writer_settings:  # messages begin with the name of the setting
-            raise
         raise InputError(f"{folder / PROMPTER_MANIFEST}: {error}") from None
     except TypeError as error:
         raise InputError(
             f"{folder / PROMPTER_MANIFEST}: this version does not know one of the settings ({error}): "
             "install the version that wrote the file (see 'versions' in it)"
         ) from None
+    return policy, _typed(WriterConfig, stored | writer_settings)  # what is wrong only now is the caller's
 
 
 def _typed(kind: type, values: Mapping[str, Any]) -> Any:
