@@ -68,6 +68,11 @@ class ExportedClassifier:
         self.kind = kind_of_model(config, given, self._about)
         self.labels = [str(config.id2label[i]) for i in range(config.num_labels)]
         self._tokenizer = _read_tokenizer(folder, self._about)
+        rows, tokens = getattr(config.get_text_config(), "vocab_size", None), self._tokenizer.get_vocab_size()
+        if isinstance(rows, int) and tokens > rows:  # OpenVINO reads beyond the table without a word
+            raise InputError(
+                f"{self._about} knows {rows} words, but its tokenizer.json has {tokens}; copy that of the student beside it."
+            )
         cut, padding = self._tokenizer.truncation or {}, self._tokenizer.padding or {}
         self.reads = min(max_length, cut.get("max_length", max_length))
         self._tokenizer.enable_truncation(self.reads)

@@ -5,7 +5,7 @@ terms, a user may give reward functions of their own.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ RewardFunction = Callable[..., Any]
 - `student_log_probs`: the same of the student;
 - for a teacher of pairs also `text_pairs`: N strings, the second texts.
 
-It returns N numbers in [0, 1], as a list or a tensor."""
+It returns N finite numbers, as a list or a tensor. The built-in terms lie in [0, 1]; larger numbers outweigh them."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ScoredRollout:
         topic_rewards: (T,) mean reward over the texts of each topic; NaN if it has no text with a usable prediction.
         batch: All N texts in order, with the teacher's predictions; a row is NaN if the prediction is unusable.
         student_answers: (N, C) the student's answers at that moment.
-        terms: Each term of the reward by name, (N,) in [0, 1].
+        terms: Each term of the reward by name, (N,); the built-in ones in [0, 1].
         reward: (N,) weighted sum; NaN if the teacher's prediction is unusable.
     """
 
@@ -200,7 +200,7 @@ def own_terms(
     if weights is None:
         return list(functions), None
     try:
-        numbers = [float(weight) for weight in (weights if isinstance(weights, Sequence) else [weights])]
+        numbers = [float(weight) for weight in (weights if isinstance(weights, Iterable) else [weights])]
     except (TypeError, ValueError) as error:
         raise InputError(f"reward_weights is {weights!r}, expected one number for each of the reward_funcs") from error
     return list(functions), numbers

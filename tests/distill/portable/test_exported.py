@@ -1,5 +1,6 @@
 """Programs that were made by hand: how texts are read, padded and cut, and what is wrong with a folder."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,12 @@ def test_answers_are_kept_under_a_name_that_follows_the_files(folder: Path) -> N
                 (folder / "config.json").read_text().replace('"2": "town"', '"2": "town", "3": "moon"')
             ),
             "gives 3 outputs, but its config.json names 4 classes",
+        ),
+        (  # a tokenizer of another student: OpenVINO would read beyond the table of words without a word
+            lambda folder: (folder / "config.json").write_text(
+                json.dumps(json.loads((folder / "config.json").read_text()) | {"vocab_size": 5})
+            ),
+            r"knows 5 words, but its tokenizer.json has \d+; copy that of the student",
         ),
     ],
 )

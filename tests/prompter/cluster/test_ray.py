@@ -1,6 +1,6 @@
 """With a real Ray of this machine: workers and drivers that are killed, and clusters that do not fit.
 
-Starting Ray takes many seconds, so these tests are slow: `-m slow`.
+Starting Ray takes many seconds, so these tests are slow: `-m slow`. `.ci/run` runs them where Ray is quickly installed.
 """
 
 import os
@@ -22,7 +22,7 @@ from tests.prompter.exporting.exports import contents
 
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'topic-prompter[ray]'")
 psutil = pytest.importorskip("psutil")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 FLAGS = ["--rows", "600", "--batch_size", "8", "--shard_rows", "100", "--device", "cpu", "--dtype", "float32", "--balance"]
 WORKERS = ["--engine", "ray", "--ray_workers", "2"]

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
 import torch
 
@@ -126,6 +127,7 @@ def test_weights_and_names_are_checked(names: list[str], weights: list[float] | 
 def test_one_function_and_one_weight_need_no_list() -> None:
     assert own_terms(length, 2) == ([length], [2.0])
     assert own_terms((length,), (2,)) == ([length], [2.0])
+    assert own_terms([length], np.array([2.0])) == own_terms([length], torch.tensor([2.0])) == ([length], [2.0])
     assert own_terms((), None) == ([], None)
 
 
