@@ -34,11 +34,12 @@ from distill.common import encode
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import replace_folder
 from distill.common.hub import ARCHITECTURES, CLASSIFIERS, load_config, load_model, load_tokenizer
-from distill.common.precision import prepared, resolve_device
+from distill.common.precision import outputs_in_float32, prepared, resolve_device
 from distill.common.seeding import seeded
 from distill.kinds.classes import SINGLE
 from distill.kinds.found import store_kind, stored_kind
 from distill.kinds.kind import Kind
+from distill.kinds.names import OF_SCORES
 from distill.kinds.word_table import outputs
 from distill.students.families import family_config, fields_of, reason_of, set_dropout
 from distill.students.heads import begin_at, put_in_order
@@ -83,6 +84,8 @@ class Student:
         kind: Kind = SINGLE,
     ) -> None:
         self.kind = kind
+        if kind.name in OF_SCORES:
+            outputs_in_float32(model)
         self.model = prepared(model.to(device).eval(), f"student: {spec}", compiled=True)
         self.tokenizer = tokenizer
         self.device = device

@@ -13,6 +13,9 @@ The choice is one of `DTYPES`, from `use_dtype` or from the environment variable
 - float16: for GPUs older than Ampere. Frozen models (teacher, writer) hold weights and compute in float16. Trained models
   (student, policy) compute in float32, because float16 gradients need loss scaling, which would add state to checkpoints.
 
+The number that a regressor gives is computed in float32 in every case (`outputs_in_float32`): of a year such as 2007, bfloat16
+can say no more than 2000 or 2008.
+
 Attention is computed as each model's configuration says, or for all models by one of `ATTENTION` (`computing_as`). These are
 parts of transformers; the name of any other would be code of a repository on the hub.
 """
@@ -25,6 +28,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 
 from distill.common.errors import InputError, did_you_mean
 from distill.common.settings import ATTENTION, CommonSettings
@@ -205,3 +209,35 @@ def weight_dtype(device: torch.device) -> torch.dtype:
     """
     dtype = compute_dtype(device)
     return torch.float32 if device.type == "cpu" else dtype
+
+
+class Float32Linear(nn.Linear):
+    """A linear layer that computes in float32 whatever the rest of its model computes in."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the outputs in float32."""
+        kind = input.device.type
+        if input.dtype == self.weight.dtype == torch.float32 and not torch.is_autocast_enabled(kind):
+            return super().forward(input)
+        with torch.autocast(kind, enabled=False):
+            return nn.functional.linear(input.float(), self.weight.float(), None if self.bias is None else self.bias.float())
+
+
+def outputs_in_float32(model: "PreTrainedModel") -> None:
+    """Let the layer that gives the outputs of a regressor hold its weights and compute in float32.
+
+    In bfloat16 a value has 8 bits. That is enough for probabilities, and too little for a number far from zero.
+
+    Args:
+        model: A classifier, changed in place. One that ends with something else than a plain layer stays as it is.
+    """
+    layer = output_layer(model)
+    if layer is not None and type(layer) is nn.Linear:
+        layer.float()
+        layer.__class__ = Float32Linear  # so that the model is saved, copied and loaded as before
+
+
+def output_layer(model: "PreTrainedModel") -> nn.Linear | None:
+    """Return the layer that gives the outputs of a classifier, or None if it ends with something else."""
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    return layers[-1] if layers and layers[-1].out_features == model.config.num_labels else None

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from distill.common.errors import InputError
+from distill.common.precision import output_layer
 
 
 @torch.no_grad()
@@ -16,7 +16,7 @@ def begin_at(model: PreTrainedModel, start: float) -> None:
     A student of scores from 1 to 5 that begins at 0 spends its first hundreds of updates on the way to 3. Ours. A head without
     a bias stays as it is.
     """
-    layer = _last_layer(model)
+    layer = output_layer(model)
     if start and layer is not None and layer.bias is not None:
         layer.bias.fill_(start)
 
@@ -37,7 +37,7 @@ def put_in_order(model: PreTrainedModel, own: Sequence[str], labels: Sequence[st
     place = {name: index for index, name in enumerate(own)}
     if len(place) < len(own) or place.keys() != set(labels) or list(own) == list(labels):
         return
-    layer = _last_layer(model)
+    layer = output_layer(model)
     if layer is None:
         raise InputError(
             f"student: {spec} has the teacher's classes in another order, {list(own)}, and a head whose outputs cannot be "
@@ -47,9 +47,3 @@ def put_in_order(model: PreTrainedModel, own: Sequence[str], labels: Sequence[st
     for values in (layer.weight, layer.bias):
         if values is not None:
             values.copy_(values[order])
-
-
-def _last_layer(model: PreTrainedModel) -> nn.Linear | None:
-    """Return the layer that gives the outputs, or None if the model ends with something else."""
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
-    return layers[-1] if layers and layers[-1].out_features == model.config.num_labels else None

@@ -36,6 +36,12 @@ ONE_TEXT = (
 )
 """What is said of a function that fails with a list and with one text."""
 
+TWO_LISTS = (
+    " A teacher of pairs is called with two lists, the first texts and the second ones: def classify(texts, text_pairs). "
+    "If it takes one pair: def many(texts, text_pairs): return [one(a, b) for a, b in zip(texts, text_pairs)]."
+)
+"""The same of one that is asked about pairs of texts."""
+
 
 class CallableTeacher:
     """A Python function `texts -> class probabilities` as teacher.
@@ -218,12 +224,12 @@ class CallableTeacher:
             answer = self._ask(asked, second)
         except InputError as error:
             mistaken = isinstance(error.__cause__, MISTAKEN) or asked.taken_apart
-            return None, ONE_TEXT if mistaken else f" Then {str(error).removeprefix('teacher: ')}"
+            return None, self._remedy if mistaken else f" Then {str(error).removeprefix('teacher: ')}"
         if asked.taken_apart or (second is not None and second.taken_apart):
-            return None, ONE_TEXT
+            return None, self._remedy
         as_many = _length(answer) == len(text) and len(text) not in (1, len(self.labels))
         if as_many and self.labels and not self.kind.of_words:
-            return None, ONE_TEXT  # one answer to each character
+            return None, self._remedy  # one answer to each character
         row = self._of_one(answer, text)[0]
         return row if row is not None and np.isfinite(row).any() else None, ""
 
@@ -275,8 +281,12 @@ class CallableTeacher:
         return np.full((texts, *([1] if self.kind.of_words else []), len(self.labels)), np.nan)
 
     def _not_understood(self, problem: str, answer: Any) -> str:
-        expected = EXPECTED_OF_WORDS if self.kind.of_words else EXPECTED
+        expected = EXPECTED_OF_WORDS if self.kind.of_words else EXPECTED[self.kind.problem_type]
         return f"{problem or 'no form that is known'}; it returned {describe(answer)}: {expected}"
+
+    @property
+    def _remedy(self) -> str:
+        return TWO_LISTS if self.kind.texts == 2 else ONE_TEXT
 
     def _say(self, note: str) -> None:
         if note:
@@ -293,7 +303,7 @@ class CallableTeacher:
             asked = "one text" if isinstance(texts, str) else f"{len(texts)} texts"
             raise InputError(
                 f"teacher: {self.path} raised {type(error).__name__} ({said}) when asked {asked}; "
-                f"call it with {'a text' if isinstance(texts, str) else 'a list of texts'} to see where."
+                f"call it with {_called_with(texts, text_pairs)} to see where."
             ) from error
 
     def _ask_for_labels(self) -> list[str]:
@@ -311,6 +321,12 @@ class CallableTeacher:
                 "Where it answers with names of classes, or has no answer to that text, give --teacher_labels."
             )
         return self._named or [str(i) for i in range(rows.shape[1])]
+
+
+def _called_with(texts: str | list[str], text_pairs: str | list[str] | None) -> str:
+    if isinstance(texts, str):
+        return "a text" if text_pairs is None else "two texts"
+    return "a list of texts" if text_pairs is None else "two lists of texts"
 
 
 def _length(answer: Any) -> int:

@@ -27,6 +27,7 @@ from distill.common.errors import InputError
 from distill.common.files import cache_root
 from distill.common.hub import model_folders
 from distill.common.precision import compute_dtype
+from distill.kinds.names import OF_SCORES
 from distill.kinds.rows import finite, none, of_each, stacked
 from distill.kinds.words import MARKED_WORDS
 from distill.portable.exported import ExportedClassifier
@@ -350,6 +351,8 @@ def identity(teacher: AnyTeacher) -> str:
         if teacher.padding:  # where it is the tokenizer's, caches of earlier versions stay valid
             about["padding"] = teacher.padding
         about["dtype"] = [str(teacher.model.dtype), str(compute_dtype(teacher.device)).removeprefix("torch.")]
+        if teacher.kind.name in OF_SCORES and about["dtype"] != ["torch.float32", "float32"]:
+            about["outputs"] = "float32"  # earlier versions rounded them
     elif isinstance(teacher, ExportedClassifier):
         folder = Path(teacher.path).expanduser()
         about["files"] = {file.name: _sha256(file) for file in sorted(folder.iterdir()) if file.suffix in MODEL_FILES}

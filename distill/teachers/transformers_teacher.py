@@ -12,9 +12,17 @@ from distill.checkpoints.tokenizers import agree_on_padding
 from distill.common import encode
 from distill.common.errors import InputError
 from distill.common.hub import CLASSIFIERS, check_vocabulary, load_config, load_model, load_tokenizer
-from distill.common.precision import autocast, compute_dtype, prepared, resolve_device, weight_dtype
+from distill.common.precision import (
+    autocast,
+    compute_dtype,
+    output_layer,
+    outputs_in_float32,
+    prepared,
+    resolve_device,
+    weight_dtype,
+)
 from distill.kinds.found import kind_of_model
-from distill.kinds.names import NOT_GIVEN, GivenKind
+from distill.kinds.names import NOT_GIVEN, OF_SCORES, GivenKind
 from distill.kinds.word_table import outputs
 from distill.teachers.probabilities import count
 
@@ -73,6 +81,8 @@ class TransformersTeacher:
         self.model = load_model(
             CLASSIFIERS[self.kind.of_words], path, field, self.device, weight_dtype(self.device)
         ).requires_grad_(False)
+        if self.kind.name in OF_SCORES:
+            self._keep_scores_exact(path, field)
         prepared(self.model, f"{field}: {path}", compiled=True)
         self.tokenizer = load_tokenizer(path, field)
         self._field, self.padding = field, ""
@@ -138,6 +148,16 @@ class TransformersTeacher:
             raise
         except FAULTS as error:
             raise self._unable(error) from error
+
+    def _keep_scores_exact(self, path: str | Path, field: str) -> None:
+        """Compute the number in float32, with a bias that was not rounded with the other weights."""
+        layer = output_layer(self.model)
+        rounded = layer is not None and layer.bias is not None and layer.bias.dtype != torch.float32
+        outputs_in_float32(self.model)
+        if rounded and layer is not None:  # an encoder, which is small: the heads of language models have no bias
+            whole = load_model(CLASSIFIERS[False], path, field, torch.device("cpu"), torch.float32)
+            if (exact := output_layer(whole)) is not None:
+                layer.load_state_dict(exact.state_dict())
 
     def _settle_padding(self) -> None:
         """Pad with the token that the model knows as padding, or not at all where that cannot be told from text."""

@@ -100,6 +100,8 @@ class Calibration:
             tested = math.ceil(math.log((1 - self.confidence) / self.states) / math.log(self.rate))
             least = math.ceil(tested / (1 - FITTED))
             return f"no threshold for {what}: {self.texts:,} {self.on} are too few, {least:,} would be the least"
+        if not self.coverage:  # the texts that fit it were surer than all that tested it
+            return f"no threshold for {what}: of {self.texts:,} {self.on}, none that tested it is as sure as the one tried"
         return (
             f"no threshold for {what}: the surest {self.coverage:.0%} of {self.texts:,} {self.on} agree in "
             f"{self.agreement:.1%} (at least {self.at_least:.1%})"

@@ -16,6 +16,7 @@ from eval.data.folders import split_files
 from eval.data.labels import class_indices
 from eval.data.reading import Columns, MissingColumn, read_columns, report_long, text_lines
 from eval.data.targets.label_sets import label_sets
+from eval.data.targets.lists import list_in
 from eval.data.targets.scores import scores
 from eval.data.targets.tags import tags, with_words
 from eval.data.text_files import DATA_FILES, MAX_TEXT, kind_of
@@ -258,10 +259,19 @@ def _lines_file(source: str | Path, split: str) -> Path | None:
 
 
 def _texts(columns: Columns, name: str) -> list[str]:
-    """Return a column of texts, or of lists of words as data with tags holds them; too long ones are left out."""
-    if columns.values[name] and isinstance(columns.values[name][0], list | tuple):
+    """Return a column of texts, or of lists of words as data with tags holds them; too long ones are left out.
+
+    Where every value of a text file spells such a list, as pandas writes them into CSV, lists they are.
+    """
+    values = columns.values[name]
+    if values and (isinstance(values[0], list | tuple) or all(map(_are_words, values))):
         return [" ".join(words) for words in with_words(columns, name)[1]]
     return columns.without_long_texts([name]).texts(name)
+
+
+def _are_words(value: Any) -> bool:
+    words = list_in(value)
+    return words is not None and all(isinstance(word, str) for word in words)
 
 
 def load_pairs(

@@ -148,7 +148,7 @@ def read_columns(
     elif path.is_file():
         columns = read_files(source, [path], names, optional)
     elif names_file(source):
-        raise InputError(f"{source}: there is no such file; expected {LOCAL_SOURCES}, or a hub id.")
+        raise InputError(f"{source[:200]}: there is no such file; expected {LOCAL_SOURCES}, or a hub id.")
     else:
         columns = _read_hub(source, split, names, optional, revision)
     if not len(columns):

@@ -21,6 +21,9 @@ from typing import IO, Any
 
 from distill.common.errors import InputError
 
+HUB_NAME = re.compile(r"[\w.-]+(?:/[\w.-]+)?")
+"""What a dataset on the hub may be called."""
+
 MAX_TEXT = 1_000_000
 """Most characters of a text. Rows with a longer one are left out and counted."""
 
@@ -93,10 +96,11 @@ def names_file(name: str) -> bool:
     Examples:
         >>> names_file("texts.csv"), names_file("./texts"), names_file("path/to/teacher")
         (True, True, True)
-        >>> names_file("owner/name"), names_file("owner/name:config")
-        (False, False)
+        >>> names_file("owner/name"), names_file("owner/name:config"), names_file("A text, not its file.")
+        (False, False, True)
     """
-    return bool(kind_of(name)) or name.startswith((".", "~")) or name.count("/") > 1 or Path(name).is_absolute()
+    path = name.startswith((".", "~")) or name.count("/") > 1 or Path(name).is_absolute()
+    return path or bool(kind_of(name)) or not HUB_NAME.fullmatch(name.partition(":")[0])
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from distill.common.yaml_text import as_written
 from distill.kinds.found import kind_by_columns, kind_in, written
 from distill.kinds.kind import Kind
 from distill.kinds.names import given_by
+from distill.kinds.reading import add_up
 from distill.kinds.tokens import Tokens
 from distill.teachers.found import FoundTeacher, found_teacher
 from eval.corpora.exported import is_exported, is_text_export
@@ -264,6 +265,13 @@ def _answered_classes(path: str, table: pa.Table, labels: list[str] | None, of: 
     inside = pc.and_(pc.greater_equal(values, 0), pc.less_equal(values, 1.001))
     if values.null_count or not pc.all(pc.fill_null(inside, False)).as_py():
         raise InputError(f"{path}: column 'teacher_probs' holds numbers that are no probabilities: export it again")
+    if of.problem_type is None and 2 * add_up(values.to_numpy(zero_copy_only=False).reshape(-1, lengths[0])).sum() < len(
+        answers
+    ):
+        raise InputError(
+            f"{path}: column 'teacher_probs' holds numbers that mostly do not add up to 1: if they are of several labels, add "
+            "the column 'labels', with a list of the names of each text's labels"
+        )
     return int(lengths[0])
 
 

@@ -18,7 +18,12 @@ from distill.teachers.probabilities import matrix, rows_of
 SMOOTHING = 0.1
 """Probability that the other classes share where a teacher names the likeliest class alone."""
 
-EXPECTED = "return an array of shape (number of texts, number of classes), each row of sum 1"
+EXPECTED = {
+    None: "return an array of shape (number of texts, number of classes), each row of sum 1",
+    "multi_label_classification": "return for each text a probability from 0 to 1 of each label",
+    "regression": "return one number for each text",
+}
+"""What to return, by the kind's `problem_type`."""
 
 
 def read_answer(

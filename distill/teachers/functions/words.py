@@ -38,15 +38,15 @@ def read_words(answer: Any, texts: Sequence[str], labels: Sequence[str]) -> tupl
     spans = [words_of(text) for text in texts]
     values = np.zeros((len(texts), max(1, *map(len, spans)), len(labels)))
     problem, note, understood = "", "", 0
-    for place, row, words in zip(values, answer, spans, strict=True):
+    for place, row, text, words in zip(values, answer, texts, spans, strict=True):
         found: np.ndarray | None = None
         if _is_entities(row):
-            found, unknown = _of_entities(row, words, labels)
+            found, unknown = _of_entities(row, text, words, labels)
             note = "teacher: it names entities; the other tags share what their scores leave, and all other words get O."
             problem = problem or unknown
         elif (whole := matrix(row)) is not None and whole.shape == (len(words), len(labels)):
             found = whole
-        elif whole is not None:
+        elif whole is not None and whole.ndim:  # a lone None or NaN is no answer
             problem = problem or f"{' by '.join(map(str, whole.shape))} numbers for a text of {len(words)} words"
         if found is None:
             place[: max(1, len(words))] = np.nan
@@ -62,7 +62,7 @@ def _is_entities(row: Any) -> bool:
 
 
 def _of_entities(
-    entities: Sequence[dict[str, Any]], words: Sequence[tuple[int, int]], labels: Sequence[str]
+    entities: Sequence[dict[str, Any]], text: str, words: Sequence[tuple[int, int]], labels: Sequence[str]
 ) -> tuple[np.ndarray | None, str]:
     """Return (W, K) probabilities, or None and what is wrong."""
     places = places_of(labels)
@@ -82,6 +82,8 @@ def _of_entities(
                 ) from None
             said = {key: entity.get(key) for key in ("start", "end", "score")}
             return None, f"the entity {name[:40]!r} with {str(said)[:100]}, which are no numbers"
+        if not 0 <= start <= end <= len(text):
+            return None, f"the entity {name[:40]!r} from {start} to {end} of a text of {len(text)} characters"
         inside = first_within(words, [(start, end)])
         covered = [number for number, place in enumerate(inside) if place == 0 and number not in taken]
         tags = [name] if name in labels else [tag for tag in (f"B-{name}", f"I-{name}") if tag in labels]

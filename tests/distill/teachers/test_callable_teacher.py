@@ -327,3 +327,30 @@ def test_a_file_that_a_module_of_python_hides_is_named(tmp_path: Path) -> None:
 def test_a_function_without_answers_is_not_taken_for_one_of_single_texts(caplog: pytest.LogCaptureFixture) -> None:
     teacher = CallableTeacher("my_teacher:nothing", given=GivenKind("score"))
     assert teacher(["x", "y"]).isnan().all() and "one text at a time" not in caplog.text
+
+
+def test_a_function_of_one_list_is_told_how_a_teacher_of_pairs_is_called() -> None:
+    def of_pairs(pairs: list) -> list:
+        return [[0.5, 0.5] for _first, _second in pairs]
+
+    teacher = CallableTeacher(of_pairs, ["different", "same"], given=GivenKind("pair"))
+    with pytest.raises(
+        InputError, match=r"two lists of texts to see where\. A teacher of pairs .* classify\(texts, text_pairs\)"
+    ):
+        teacher(["a boat", "a cow"], ["a wave", "a barn"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "wanted"),
+    [
+        (GivenKind("multi_label"), ["a", "b"], "return for each text a probability from 0 to 1 of each label"),
+        (GivenKind("score"), ["stars"], "return one number for each text"),
+    ],
+)
+def test_what_to_return_is_said_by_the_kind(
+    kind: GivenKind, labels: list[str], wanted: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    teacher = CallableTeacher(lambda texts: [["a"], *[[0.5] * len(labels)] * (len(texts) - 1)], labels, given=kind)
+    teacher(["one", "two", "three"])
+    CallableTeacher(lambda texts: [["a"]] * len(texts), labels, given=kind)(["one", "two", "three"])
+    assert wanted in caplog.text and "sum 1" not in caplog.text

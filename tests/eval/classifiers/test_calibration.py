@@ -192,3 +192,9 @@ def test_values_and_tags_are_not_calibrated() -> None:
         confidences(values, kind=Score())
     tags, kind = torch.randn(60, 3, 3).log_softmax(dim=2), Tokens(("O", "B-a", "I-a"))
     assert calibrate(tags, tags[:, :2], "texts", kind=kind) is None and not kind.alike(tags, tags.flip(2)).all()
+
+
+def test_a_threshold_that_no_text_reaches_is_said_so() -> None:
+    none = {"threshold": None, "coverage": 0.0, "agreement": 0.0, "at_least": 0.0}
+    calibration = Calibration(1.0, rate=0.95, confidence=0.95, texts=300, states=1, on="texts of a.txt", **none)
+    assert str(calibration).endswith("of 300 texts of a.txt, none that tested it is as sure as the one tried")

@@ -89,3 +89,15 @@ def test_a_folder_may_hold_one_text_per_line(tmp_path):
     (tmp_path / "reviews.md").write_text("one\n")
     with pytest.raises(InputError, match=r"not read; expected \.txt with one text per line, or one of"):
         load_texts(tmp_path / "reviews.md", "text")
+
+
+def test_lists_of_words_in_a_text_file_are_words(tmp_path):
+    (tmp_path / "a.csv").write_text('tokens\n"[\'New\', \'boat\']"\n"[""cow""]"\n[]\n', encoding="utf-8")
+    assert load_texts(tmp_path / "a.csv", "tokens") == ["New boat", "cow"]
+    (tmp_path / "b.csv").write_text("text\n['New']\n[sic] a boat\n", encoding="utf-8")
+    assert load_texts(tmp_path / "b.csv", "text") == ["['New']", "[sic] a boat"]
+
+
+def test_a_text_in_place_of_its_file_is_not_sought_on_the_hub():
+    with pytest.raises(InputError, match=r"^I like this film\. It is good\.: there is no such file; expected a file"):
+        load_texts("I like this film. It is good.", "text")

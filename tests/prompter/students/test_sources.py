@@ -94,6 +94,7 @@ def test_pandas_may_shuffle_and_filter_an_export(exported: Path, tmp_path: Path)
         ("teacher_probs", [0.5], "holds 1, expected equally many probabilities"),
         ("teacher_probs", [0.5, float("nan")], "no probabilities"),
         ("teacher_probs", [5.0, -4.0], "no probabilities"),
+        ("teacher_probs", [0.9, 0.8], "do not add up to 1: if they are of several labels, add the column 'labels'"),
     ],
 )
 def test_columns_that_hold_something_else_are_named(

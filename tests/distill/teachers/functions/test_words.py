@@ -39,3 +39,16 @@ def test_values_that_are_no_numbers_make_their_text_unusable(changes: dict) -> N
 def test_numbers_as_text_are_read() -> None:
     values, problem, _ = read_words([[entity(start="0", end="3", score="0.8")]], ["sea"], TAGS)
     assert values is not None and np.allclose(values, [[[0.1, 0.8, 0.1]]]) and not problem
+
+
+@pytest.mark.parametrize(("start", "end"), [(2, 1), (-3, 2), (0, 4), (7, 9)])
+def test_an_entity_that_is_not_in_its_text_makes_it_unusable(start: int, end: int) -> None:
+    values, problem, _ = read_words([[entity(start=start, end=end)], [entity()]], ["sea", "sea"], TAGS)
+    assert values is not None and np.isnan(values[0]).all() and np.isfinite(values[1]).all()
+    assert problem == f"the entity 'B-sea' from {start} to {end} of a text of 3 characters"
+
+
+def test_a_text_without_an_answer_is_said_to_have_none() -> None:
+    values, problem, _ = read_words([None, [entity()]], ["sea", "sea"], TAGS)
+    assert values is not None and np.isnan(values[0]).all()
+    assert problem == "texts without a row for each word"

@@ -33,3 +33,8 @@ def test_numbers_are_read_and_pairs_beside_them(tmp_path):
 def test_what_is_no_score_is_refused(tmp_path, value, said):
     with pytest.raises(InputError, match=said):
         load(jsonl(tmp_path / "a.jsonl", rows([1.0, value])), ["similarity"], kind="score", span=(0, 5))
+
+
+def test_a_number_that_no_model_can_answer_is_refused(tmp_path):
+    with pytest.raises(InputError, match="row 2: column 'label' holds 1e\\+300, expected a number; fix or remove the row"):
+        load(jsonl(tmp_path / "a.jsonl", rows([1.0, 1e300])), ["similarity"], kind="score")
