@@ -7,7 +7,7 @@ from distill.common.errors import InputError
 from distill.kinds.classes import PAIR, SINGLE
 from distill.kinds.kind import Kind
 from distill.kinds.labels import MULTI_LABEL
-from distill.kinds.names import AUTO, NOT_GIVEN, OF_SCORES, GivenKind, fault_of_tags, given_by, reads_pairs
+from distill.kinds.names import AUTO, IOB, NOT_GIVEN, OF_SCORES, GivenKind, fault_of_tags, given_by, reads_pairs
 from distill.kinds.scores import Score
 from distill.kinds.tokens import Tokens
 
@@ -47,7 +47,7 @@ def kind_of_model(config: Any, given: GivenKind, about: str) -> Kind:
         labels = list(given.tags) if len(given.tags) == len(labels) else labels
         if fault := fault_of_tags(labels):
             raise InputError(
-                f"{about}: its tags are {', '.join(labels[:20])}, but {fault}; expected the IOB format (O, B-TYPE, I-TYPE): "
+                f"{about}: its tags are {', '.join(labels[:20])}, but {fault}; expected {IOB}: "
                 f"name all {len(labels)} so, in this order, with --teacher_labels, or in id2label of its config.json."
             )
     if given.name == AUTO:

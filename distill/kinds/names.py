@@ -80,14 +80,26 @@ OUTSIDE = "O"
 """The tag of a word outside of entities."""
 
 
+PLACES = {"B": "B", "I": "I", "E": "E", "L": "E", "S": "S", "U": "S"}
+"""Where a word stands in its entity, as the formats IOB, BIOES and BILOU begin their tags: it begins it, is inside, ends it,
+or is all of it."""
+
+UNNAMED = re.compile(r"LABEL_\d+")
+"""What transformers calls a tag that has no name."""
+
+IOB = "the IOB format (O, B-TYPE, I-TYPE), BIOES or BILOU, or types alone"
+"""What tags may be, for messages."""
+
+
 def fault_of_tags(labels: Sequence[str]) -> str:
     """Return what is wrong with the names of tags, or "".
 
-    A type may have an I- and no B-, as older formats have it: an I- that continues nothing begins an entity.
+    A type may have an I- and no B-, as older formats have it: an I- that continues nothing begins an entity. Tags may also be
+    types alone, with or without an O.
 
     Examples:
-        >>> fault_of_tags(["O", "B-person", "I-person"])
-        ''
+        >>> fault_of_tags(["O", "B-person", "I-person"]), fault_of_tags(["O", "person"]), fault_of_tags(["NOUN", "VERB"])
+        ('', '', '')
         >>> fault_of_tags(["O", "B-person", "place"])
         'place is neither O nor B-TYPE nor I-TYPE'
         >>> fault_of_tags(["O"])
@@ -95,9 +107,48 @@ def fault_of_tags(labels: Sequence[str]) -> str:
     """
     if twice := next((label for label in labels if list(labels).count(label) > 1), None):
         return f"{twice} is there twice"
-    if OUTSIDE not in labels:
+    if unnamed := next(filter(UNNAMED.fullmatch, labels), None):
+        return f"{unnamed} does not say what it stands for"
+    alone = [label for label in labels if label != OUTSIDE and not _is_placed(label)]
+    placed = len(alone) < len(labels) - (OUTSIDE in labels)
+    if alone and placed:
+        return f"{alone[0]} is neither {OUTSIDE} nor B-TYPE nor I-TYPE"
+    if placed and OUTSIDE not in labels:
         return f"there is no {OUTSIDE} for words outside of entities"
-    for label in labels:
-        if label != OUTSIDE and (label[:2] not in ("B-", "I-") or len(label) < 3):
-            return f"{label} is neither {OUTSIDE} nor B-TYPE nor I-TYPE"
     return "" if len(labels) > 1 else "there is no type of entity"
+
+
+def placed_tags(labels: Sequence[str]) -> list[str]:
+    """Return tags as it is computed with them: `O`, or the word's place in its entity (B-, I-, E-, S-) and the type.
+
+    Of types alone, neighbouring words of one type are one entity where there is an O, as in the pipelines of transformers.
+    Where there is none, as with parts of speech, each word is one.
+
+    Args:
+        labels: Tags without a fault, see `fault_of_tags`.
+
+    Examples:
+        >>> placed_tags(["O", "B-person", "L-person", "U-person"])
+        ['O', 'B-person', 'E-person', 'S-person']
+        >>> placed_tags(["O", "person"]), placed_tags(["NOUN", "VERB"])
+        (['O', 'I-person'], ['S-NOUN', 'S-VERB'])
+    """
+    alone = "I-" if OUTSIDE in labels else "S-"
+    return [
+        label if label == OUTSIDE else f"{PLACES[label[0]]}{label[1:]}" if _is_placed(label) else alone + label
+        for label in labels
+    ]
+
+
+def begins(before: str, tag: str) -> bool:
+    """Return whether a tag that follows another begins an entity; both as `placed_tags` has them, and not `O` the second.
+
+    Examples:
+        >>> begins("O", "I-person"), begins("B-person", "I-person"), begins("E-person", "I-person")
+        (True, False, True)
+    """
+    return tag[0] in "BS" or before[0] in "ES" or before[2:] != tag[2:]
+
+
+def _is_placed(label: str) -> bool:
+    return len(label) > 2 and label[1] == "-" and label[0] in PLACES

@@ -1,4 +1,4 @@
-"""A tag for each word of a text, in the IOB2 format: named entities and the like.
+"""A tag for each word of a text: named entities, parts of speech and the like.
 
 Answers are log-probabilities (N, W, K) of the words of each text, see `distill.kinds.words`. A row of zeros stands where there
 is no word, or where the model does not read that far: log-probabilities of two tags or more cannot all be 0. Raw outputs of a
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from distill.kinds.classes import jensen_shannon
-from distill.kinds.names import OUTSIDE
+from distill.kinds.names import OUTSIDE, begins, placed_tags
 from distill.kinds.reading import SMALLEST_PROBABILITY, log_probabilities
 from distill.kinds.rows import even, stacked
 from distill.kinds.words import words_of
@@ -35,10 +35,11 @@ SURE = 1e-6
 class Tokens:
     """A tag for each word; see `distill.kinds.kind.Kind` for what the methods return.
 
-    A text is asked for a type of entity, or for none. G is the number of types and one more.
+    A text is asked for a type of entity, or for none. G is the number of types and one more; without a tag `O`, as parts of
+    speech have none, each word has a type, and G is the number of types.
 
     Attributes:
-        tags: The K names of the tags, in the order of the model's outputs.
+        tags: The K names of the tags, in the order of the model's outputs, see `distill.kinds.names.fault_of_tags`.
     """
 
     tags: tuple[str, ...] = ()
@@ -58,19 +59,24 @@ class Tokens:
     @cached_property
     def types(self) -> list[str]:
         """The types of entities, in the order of their first tags."""
-        return list(dict.fromkeys(tag[2:] for tag in self.tags if tag != OUTSIDE))
+        return list(dict.fromkeys(tag[2:] for tag in self._placed if tag != OUTSIDE))
+
+    @cached_property
+    def _placed(self) -> list[str]:
+        return placed_tags(self.tags)
 
     @cached_property
     def _membership(self) -> Tensor:
-        """Which tags stand for which target, (K, G) of 0 and 1."""
+        """Which tags stand for which type, and last which for no entity, (K, types + 1) of 0 and 1."""
         member = torch.zeros(len(self.tags), len(self.types) + 1)
-        for column, tag in enumerate(self.tags):
+        for column, tag in enumerate(self._placed):
             member[column, -1 if tag == OUTSIDE else self.types.index(tag[2:])] = 1.0
         return member
 
     def targets(self, labels: Sequence[str]) -> list[str]:
-        """Return the types of entities, and `no entity`."""
-        return [*Tokens(tuple(labels)).types, NO_ENTITY]
+        """Return the types of entities, and `no entity` where there is a tag for that."""
+        kind = Tokens(tuple(labels))
+        return [*kind.types, NO_ENTITY][: kind.groups(len(labels))]
 
     def named_by(self, targets: Sequence[str]) -> list[str]:
         """Return the tags."""
@@ -78,7 +84,7 @@ class Tokens:
 
     def groups(self, columns: int) -> int:
         """Return G."""
-        return len(self.types) + 1
+        return len(self.types) + (OUTSIDE in self.tags)
 
     def answers(self, outputs: Tensor) -> Tensor:
         """Return the log-probabilities of each word's tags."""
@@ -109,7 +115,8 @@ class Tokens:
         highest = by_word[:, :, :-1].amax(dim=1)
         none = torch.where(words[:, :, 0], by_word[:, :, -1], 1.0).amin(dim=1) * words.any(dim=1)[:, 0]
         unusable = answers.isnan().flatten(1).any(dim=1)
-        return torch.cat([highest, none[:, None]], dim=1).clamp(0.0, 1.0).masked_fill(unusable[:, None], math.nan)
+        met = torch.cat([highest, none[:, None]], dim=1)[:, : self.groups(len(self.tags))]
+        return met.clamp(0.0, 1.0).masked_fill(unusable[:, None], math.nan)
 
     def shown(self, answers: Tensor) -> Tensor:
         """Return the probabilities of each word's tags, (N, W, K); zeros where there is no word."""
@@ -140,24 +147,25 @@ class Tokens:
         }
 
     def given(self, cells: Mapping[str, Any]) -> list[int]:
-        """Return the types of the tagged words, or no entity."""
+        """Return the types of the tagged words, or no entity; nothing where no word has an answer and each has a type."""
         if cells["tags"] is None:
             return []
         member = self._membership.argmax(dim=1).tolist()
-        return sorted({member[tag] for tag in cells["tags"] if tag >= 0 and self.tags[tag] != OUTSIDE}) or [len(self.types)]
+        types = sorted({member[tag] for tag in cells["tags"] if tag >= 0 and self.tags[tag] != OUTSIDE})
+        return types or [len(self.types)] * (OUTSIDE in self.tags)
 
     def said(self, cells: Mapping[str, Any], names: Sequence[str]) -> str:
         """Return the entities with their types."""
         found: list[list[str]] = []
-        for word, tag in zip(cells["tokens"], cells["tags"], strict=True):
-            name = self.tags[tag] if tag >= 0 else OUTSIDE
-            if name.startswith("I-") and found and found[-1][0] == name[2:]:
+        before = OUTSIDE
+        for word, number in zip(cells["tokens"], cells["tags"], strict=True):
+            tag = self._placed[number] if number >= 0 else OUTSIDE
+            if tag != OUTSIDE and begins(before, tag):
+                found.append([tag[2:], word])
+            elif tag != OUTSIDE:
                 found[-1].append(word)
-            elif name != OUTSIDE:
-                found.append([name[2:], word])
-            else:
-                found.append([""])
-        return ", ".join(f"{' '.join(words)}: {kind}" for kind, *words in found if kind) or NO_ENTITY
+            before = tag
+        return ", ".join(f"{' '.join(words)}: {kind}" for kind, *words in found) or NO_ENTITY
 
     def restored(self, values: Sequence[Sequence[Sequence[float]]]) -> Tensor:
         """Return the log-probabilities of rounded probabilities, rows of words of N texts."""
@@ -176,12 +184,21 @@ class Tokens:
         return torch.lerp(loss, hard_label_loss(student, taught), hard_weight) if hard_weight else loss
 
     def group(self, answers: Tensor) -> Tensor:
-        """Return the type of the surest word that is tagged as an entity, or the last target where there is none."""
+        """Return the type of the surest word that is tagged as an entity, or the last target where there is none.
+
+        Where each word has a type, it is that of the middle word, a sample of them: the surest ones would nearly all be of the
+        type that is easiest to tell.
+        """
         member = self._membership.to(answers)
         by_word = answers.exp() @ member
+        if OUTSIDE not in self.tags:
+            words = answered(answers)
+            middle = (words.sum(dim=1, keepdim=True) + 1) // 2
+            chosen = (words & (words.cumsum(dim=1) == middle)).long().argmax(dim=1)
+            return by_word[torch.arange(len(answers)), chosen, :-1].nan_to_num(nan=0.0).argmax(dim=1)
         tagged = answered(answers) & (member[answers.nan_to_num(nan=0.0).argmax(dim=-1), -1] == 0)
         surest = torch.where(tagged[:, :, None], by_word[:, :, :-1], -1.0).amax(dim=1)
-        return torch.where(tagged.any(dim=1), surest.argmax(dim=1), len(self.types))
+        return torch.where(tagged.any(dim=1), surest.argmax(dim=1), self.groups(len(self.tags)) - 1)
 
     def belonging(self, answers: Tensor) -> Tensor:
         """Return how surely each target is met."""

@@ -14,7 +14,7 @@ from torch import Tensor
 from distill.common.errors import InputError
 from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
-from distill.kinds.names import fault_of_tags
+from distill.kinds.names import IOB, fault_of_tags
 from distill.kinds.rows import finite
 from distill.teachers.base import Teacher
 
@@ -37,7 +37,7 @@ def check_labels(labels: list[str], kind: Kind = SINGLE) -> None:
         expected = "two or more different names" if kind.fewest > 1 else "different names"
         raise InputError(f"teacher_labels: {labels}; expected {expected}.")
     if kind.of_words and (fault := fault_of_tags(labels)):
-        raise InputError(f"teacher_labels: {labels}, but {fault}; expected tags in the IOB format: O, B-TYPE, I-TYPE.")
+        raise InputError(f"teacher_labels: {labels}, but {fault}; expected {IOB}.")
 
 
 def matrix(answer: Any) -> np.ndarray | None:

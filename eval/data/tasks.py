@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from distill.common.errors import InputError, did_you_mean
 from distill.common.files import read_yaml
 from distill.common.yaml_text import as_written
-from distill.kinds.names import OUTSIDE, fault_of_tags
+from distill.kinds.names import IOB, OUTSIDE, begins, fault_of_tags, placed_tags
 from eval.data.config import LOWER_IS_BETTER, METRICS_OF_KIND
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Task:
         if self.kind == "score" and len(self.labels) > 1:
             raise InputError(f"labels are {list(self.labels)}, expected one name for the kind 'score': what the number says")
         if self.kind == "tokens" and (fault := fault_of_tags(self.labels)):
-            raise InputError(f"labels are {', '.join(self.labels)}, but {fault}; expected tags in the IOB format")
+            raise InputError(f"labels are {', '.join(self.labels)}, but {fault}; expected {IOB}")
         if self.label_columns and (self.kind != "multi_label" or self.label_column is not None):
             raise InputError("label_columns are for the kind 'multi_label', instead of label_column: leave one of them out")
         if self.label_columns and len(self.label_columns) != len(self.labels):
@@ -315,13 +315,13 @@ def describe(data: "EvaluationData", task: Task) -> dict[str, Any]:
         mean = sum(data.labels) / len(data)
         return {"rows": len(data), "lowest": min(data.labels), "mean": mean, "highest": max(data.labels)}
     if task.kind == "tokens":
-        rows = [[task.labels[tag] for tag in row] for row in data.labels]
-        entities = dict.fromkeys((name[2:] for name in task.labels if name != OUTSIDE), 0)
-        for row in rows:
-            for before, name in zip([OUTSIDE, *row], row, strict=False):
-                if name.startswith("B-") or before[2:] != name[2:] != "":  # an I- that continues nothing begins an entity
-                    entities[name[2:]] += 1
-        return {"rows": len(data), "words": sum(map(len, rows)), "entities": entities}
+        tags = placed_tags(task.labels)
+        entities = dict.fromkeys((tag[2:] for tag in tags if tag != OUTSIDE), 0)
+        for row in ([tags[tag] for tag in row] for row in data.labels):
+            for before, tag in zip([OUTSIDE, *row], row, strict=False):
+                if tag != OUTSIDE and begins(before, tag):
+                    entities[tag[2:]] += 1
+        return {"rows": len(data), "words": sum(map(len, data.labels)), "entities": entities}
     if task.kind == "multi_label":
         counts = [sum(column) for column in zip(*data.labels, strict=True)]
     else:

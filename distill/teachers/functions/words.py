@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from distill.common.errors import InputError
-from distill.kinds.names import OUTSIDE
+from distill.kinds.names import OUTSIDE, placed_tags
 from distill.kinds.words import first_within, words_of
 from distill.teachers.functions.answers import SMOOTHING, places_of
 from distill.teachers.probabilities import matrix
@@ -15,6 +15,9 @@ EXPECTED_OF_WORDS = (
     "return for each text one row of probabilities of the tags for each word, as distill.kinds.words.words_of finds words, or "
     "its entities as dictionaries of start, end, entity and score"
 )
+
+PLACES_TRIED = {(True, True): " SBIE", (True, False): " BISE", (False, False): " IBES", (False, True): " EIBS"}
+"""Tags of a type that a word of an entity gets, the best first, by whether it is its first and its last word."""
 
 
 def read_words(answer: Any, texts: Sequence[str], labels: Sequence[str]) -> tuple[np.ndarray | None, str, str]:
@@ -67,7 +70,9 @@ def _of_entities(
     """Return (W, K) probabilities, or None and what is wrong."""
     places = places_of(labels)
     rows = np.zeros((len(words), len(labels)))
-    _give(rows, range(len(words)), OUTSIDE, 1 - SMOOTHING, labels)
+    if OUTSIDE in labels:
+        _give(rows, range(len(words)), OUTSIDE, 1 - SMOOTHING, labels)
+    names = dict(zip(placed_tags(labels), labels, strict=True))
     taken: set[int] = set()
     for entity in entities:
         name, score = str(entity.get("entity_group") or entity.get("entity")), entity.get("score", 1 - SMOOTHING)
@@ -86,12 +91,16 @@ def _of_entities(
             return None, f"the entity {name[:40]!r} from {start} to {end} of a text of {len(text)} characters"
         inside = first_within(words, [(start, end)])
         covered = [number for number, place in enumerate(inside) if place == 0 and number not in taken]
-        tags = [name] if name in labels else [tag for tag in (f"B-{name}", f"I-{name}") if tag in labels]
+        tags = {" ": name} if name in labels else {tag[0]: names[tag] for tag in names if tag[1:] == f"-{name}"}
         if not tags:
             return None, f"the entity {name[:40]!r}, which is none of {list(labels)}"
         for number in covered:
-            _give(rows, [number], tags[0] if number == covered[0] else tags[-1], sure, labels)
+            place = PLACES_TRIED[number == covered[0], number == covered[-1]]
+            _give(rows, [number], next(tags[letter] for letter in place if letter in tags), sure, labels)
         taken.update(covered)
+    if len(taken) < len(words) and OUTSIDE not in labels:
+        start, end = words[min(set(range(len(words))) - taken)]
+        return None, f"no tag for the word {text[start:end][:40]!r}, and no {OUTSIDE} among the tags"
     return rows, ""
 
 

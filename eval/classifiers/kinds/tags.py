@@ -1,9 +1,12 @@
 """Measuring classifiers that give a tag for each word. Answers are log-probabilities (N, V, K) of the words of the data.
 
-A row of zeros stands for a word without an answer: the model does not read that far, or there is no word. It counts as `O`.
+A row of zeros stands for a word without an answer: the model does not read that far, or there is no word. It counts as `O`,
+which is wrong where tags have none.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ from seqeval.metrics.sequence_labeling import get_entities
 from torch import Tensor
 
 from distill.kinds.kind import Kind
-from distill.kinds.names import OUTSIDE
+from distill.kinds.names import OUTSIDE, placed_tags
 from distill.kinds.tokens import answered
 from eval.classifiers.kinds.measuring import Compared
 from eval.classifiers.resampling import Tally, quotients, sums_tally
@@ -20,19 +23,21 @@ from eval.data.labelled import EvaluationData
 
 
 class Tags:
-    """A tag for each word, in the IOB format; see `Measuring`."""
+    """A tag for each word; see `Measuring`. Names are those that it is computed with (`distill.kinds.names.placed_tags`)."""
 
     headline = ("entity_f1", "token_accuracy")
 
     def references(self, data: EvaluationData) -> list[Any]:
         """Return the tags of each text by name."""
-        return [[data.names[tag] for tag in row] for row in data.labels]
+        names = placed_tags(data.names)
+        return [[names[tag] for tag in row] for row in data.labels]
 
     def predictions(self, answers: Tensor, data: EvaluationData, metric: str = "") -> list[Any]:
         """Return the most probable tag of each word by name."""
         best = answers.nan_to_num(nan=0.0).argmax(dim=2)
-        best[~_usable(answers)] = data.names.index(OUTSIDE)
-        return [[data.names[tag] for tag in row[: len(true)]] for row, true in zip(best.tolist(), data.labels, strict=True)]
+        best[~_usable(answers)] = -1
+        names = [*placed_tags(data.names), OUTSIDE]
+        return [[names[tag] for tag in row[: len(true)]] for row, true in zip(best.tolist(), data.labels, strict=True)]
 
     def tallies(self, answers: Tensor, data: EvaluationData, metrics: Sequence[str]) -> dict[str, Tally]:
         """Return sums over texts of right, found and true entities, and of right and all words."""
@@ -73,8 +78,10 @@ class Tags:
         """Return nothing: an answer is more or less right."""
 
     def constant(self, data: EvaluationData) -> tuple[str, list[Any]]:
-        """Return `O` for every word."""
-        return f"always {OUTSIDE}", [[OUTSIDE] * len(row) for row in data.labels]
+        """Return `O` for every word, or the most frequent tag where there is none."""
+        tags = data.names
+        always = tags.index(OUTSIDE) if OUTSIDE in tags else Counter(chain.from_iterable(data.labels)).most_common(1)[0][0]
+        return f"always {tags[always]}", [[placed_tags(tags)[always]] * len(row) for row in data.labels]
 
 
 def _usable(answers: Tensor) -> Tensor:

@@ -1,13 +1,14 @@
-"""From columns to the words of texts and their tags, in the IOB2 format.
+"""From columns to the words of texts and their tags, mostly in the IOB2 format.
 
 `O` is the tag of a word outside of entities. The first word of an entity of type X has the tag `B-X`, its others have `I-X`.
+Other formats: `distill.kinds.names.placed_tags`.
 """
 
 import logging
 from collections.abc import Sequence
 
 from distill.common.errors import InputError
-from distill.kinds.names import OUTSIDE, fault_of_tags
+from distill.kinds.names import IOB, OUTSIDE, begins, fault_of_tags, placed_tags
 from eval.data.labels import class_indices
 from eval.data.reading import Columns, report_long
 from eval.data.targets.lists import list_in
@@ -55,11 +56,11 @@ def tags(columns: Columns, name: str, labels: list[str], words: Sequence[Sequenc
         words: The words of the N rows.
 
     Raises:
-        InputError: The names of the tags are not in the IOB format, a row has not as many tags as words, a tag is none of the
+        InputError: The names of the tags are in no known format, a row has not as many tags as words, a tag is none of the
             names, or an `I-` tag continues no entity of its type.
     """
     if fault := fault_of_tags(labels):
-        raise InputError(f"{columns.source}: the tags are {', '.join(labels[:20])}, but {fault}; expected the IOB format")
+        raise InputError(f"{columns.source}: the tags are {', '.join(labels[:20])}, but {fault}; expected {IOB}")
     values = [value if (items := list_in(value)) is None else items for value in columns.values[name]]
     for row, (value, given) in enumerate(zip(values, words, strict=True)):
         if not isinstance(value, list | tuple):
@@ -76,17 +77,20 @@ def tags(columns: Columns, name: str, labels: list[str], words: Sequence[Sequenc
     indices = iter(class_indices(flat, name, labels))
     numbered = [[next(indices) for _ in value] for value in values]
     for row, chosen in enumerate(numbered):
-        _check_nesting([labels[tag] for tag in chosen], words[row], labels, f"{columns.at(row)}: column '{name}'")
+        _check_nesting(chosen, words[row], labels, f"{columns.at(row)}: column '{name}'")
     return numbered
 
 
-def _check_nesting(chosen: Sequence[str], words: Sequence[str], labels: Sequence[str], where: str) -> None:
-    """Refuse an `I-` tag that continues nothing, where its type has a `B-` tag that could begin the entity."""
-    before = OUTSIDE
-    for number, (tag, word) in enumerate(zip(chosen, words, strict=True), start=1):
-        if tag.startswith("I-") and before[2:] != tag[2:] and f"B-{tag[2:]}" in labels:
+def _check_nesting(chosen: Sequence[int], words: Sequence[str], labels: Sequence[str], where: str) -> None:
+    """Refuse an `I-` or `E-` tag that continues nothing, where its type has a `B-` tag that could begin the entity."""
+    placed = placed_tags(labels)
+    before, written = OUTSIDE, "nothing"
+    for number, (place, word) in enumerate(zip(chosen, words, strict=True), start=1):
+        tag, label = placed[place], labels[place]
+        if tag[0] in "IE" and f"B-{tag[2:]}" in placed and begins(before, tag):
+            wanted = " or ".join([f"B-{tag[2:]}", *[f"I-{tag[2:]}"] * (f"I-{tag[2:]}" in placed)])
             raise InputError(
-                f"{where} holds {tag} for word {number} ({word[:40]!r}) after {before if number > 1 else 'nothing'}, expected "
-                f"{tag} to follow B-{tag[2:]} or {tag}; write the tags as IOB2, where each entity begins with its B- tag."
+                f"{where} holds {label} for word {number} ({word[:40]!r}) after {written}, expected {label} to follow "
+                f"{wanted}; write the tags as IOB2 has them, where each entity begins with its B- tag."
             )
-        before = tag
+        before, written = tag, label

@@ -163,7 +163,7 @@ def test_batches_of_different_width_are_joined() -> None:
     ("labels", "fault"),
     [
         (["B-a"], "there is no O"),
-        (["O", "a"], "a is neither"),
+        (["O", "B-b", "a"], "a is neither"),
         (["O", "I-a"], ""),
         (["O", "B-a"], ""),
         (["O"], "no type of entity"),
@@ -368,15 +368,15 @@ def test_bad_answers_are_counted_and_named() -> None:
 
 
 def test_what_cannot_tag_words_is_refused(tmp_path: Path, tagger: TransformersTeacher) -> None:
-    bad = str(save_tagger(tmp_path / "bad", ["O", "sea"]))
-    with pytest.raises(InputError, match="sea is neither O nor .*: name all 2 so, in this order, with --teacher_labels"):
+    bad = str(save_tagger(tmp_path / "bad", ["O", "B-sea", "farm"]))
+    with pytest.raises(InputError, match="farm is neither O nor .*: name all 3 so, in this order, with --teacher_labels"):
         load_teacher(bad, "cpu")
-    with pytest.raises(InputError, match="its tags are O, I-, but I- is neither"):
-        load_teacher(bad, "cpu", labels=["O", "I-"])
-    renamed = load_teacher(bad, "cpu", labels=["O", "B-sea"])
-    assert renamed.labels == ["O", "B-sea"] and renamed.kind == Tokens(("O", "B-sea"))
+    with pytest.raises(InputError, match="its tags are O, B-sea, I-, but I- is neither"):
+        load_teacher(bad, "cpu", labels=["O", "B-sea", "I-"])
+    renamed = load_teacher(bad, "cpu", labels=["O", "B-sea", "B-farm"])
+    assert renamed.labels == ["O", "B-sea", "B-farm"] and renamed.kind == Tokens(("O", "B-sea", "B-farm"))
     with pytest.raises(InputError, match="neither O nor B-TYPE"):
-        load_teacher(rows, labels=["O", "sea"], asking=asking())
+        load_teacher(rows, labels=["O", "B-sea", "farm"], asking=asking())
     with pytest.raises(InputError, match="answers about whole texts"):
         load_teacher("http://localhost:1/", labels=TAGS, asking=asking())
     with pytest.raises(InputError, match="reads a text as a whole"):

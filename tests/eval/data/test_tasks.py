@@ -38,7 +38,16 @@ def task(labels=("negative", "positive")):
         (SCORE | {"range": [0, "5"]}, [], "range is [0, '5'], expected"),
         (SCORE | {"range": 5}, [], "range is 5, expected a list"),
         (SCORE | {"metrics": ["mse"]}, [], "metrics begins with mse; put a metric first for which higher is better"),
-        ({"kind": "tokens"}, [], "labels are no, yes, but there is no O for words outside of entities; expected tags"),
+        (
+            {"kind": "tokens", "labels": ["B-a", "I-a"]},
+            [],
+            "labels are B-a, I-a, but there is no O for words outside of entities",
+        ),
+        (
+            {"kind": "tokens", "labels": ["O", "B-a", "b"]},
+            [],
+            "but b is neither O nor B-TYPE nor I-TYPE; expected the IOB format",
+        ),
         ({"version": "1"}, [], "version is '1', expected a whole number >= 1"),
     ],
 )

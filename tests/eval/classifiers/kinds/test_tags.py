@@ -12,7 +12,7 @@ from seqeval.metrics import f1_score
 from eval.classifiers.kinds.tags import Tags
 from eval.classifiers.measures import constant_answer, measure, pairs
 from eval.classifiers.metrics.tags import EntityF1, TokenAccuracy
-from eval.classifiers.scoring import score
+from eval.classifiers.scoring import score, score_predictions
 from eval.data.labelled import EvaluationData
 
 NAMES = ["O", "B-per", "I-per", "B-loc", "I-loc"]
@@ -97,3 +97,22 @@ def test_a_student_is_compared_with_its_teacher_word_by_word():
 def test_no_entity_is_what_can_be_had_without_reading():
     found = constant_answer(data([[1, 2, 0, 0], [0]]), BOTH)
     assert found == {"answer": "always O", "metrics": {"entity_f1": 0.0, "token_accuracy": pytest.approx(3 / 5)}}
+
+
+def test_other_formats_are_scored_like_iob():
+    true, chosen = [["U-per", "B-loc", "L-loc", "O"]], [["U-per", "B-loc", "I-loc", "L-loc"]]
+    names = ["O", *(f"{place}-{kind}" for kind in ("per", "loc") for place in "BILU")]
+    rows = EvaluationData(
+        ["a b c d"], [[names.index(tag) for tag in true[0]]], kind="tokens", names=names, words=[list("abcd")]
+    )
+    given = torch.eye(len(names))[[names.index(tag) for tag in chosen[0]]][None].mul(9).log_softmax(-1)
+    assert score_predictions(given, rows) == {"entity_f1": pytest.approx(0.5), "token_accuracy": pytest.approx(0.5), "n": 1}
+
+
+def test_without_an_outside_each_word_counts_and_the_most_frequent_tag_is_what_costs_nothing():
+    names = ["NOUN", "VERB", "DET"]
+    rows = EvaluationData(["a b c d"], [[2, 0, 1, 0]], kind="tokens", names=names, words=[list("abcd")])
+    given = torch.eye(3)[[2, 0, 0, 0]][None].mul(9).log_softmax(-1)
+    given[0, 3] = 0.0  # no answer for the last word
+    assert score_predictions(given, rows) == {"entity_f1": pytest.approx(4 / 7), "token_accuracy": pytest.approx(0.5), "n": 1}
+    assert Tags().constant(rows) == ("always NOUN", [["S-NOUN"] * 4])

@@ -93,9 +93,11 @@ def test_what_does_not_fit_together_is_refused(tmp_path, words, tags, said):
         (["B-per", "I-per"], "there is no O for words outside of entities"),
         (["O", "I-per"], ""),  # begins where it continues nothing
         (["O"], "there is no type of entity"),
-        (["O", "S-per"], "S-per is neither O nor B-TYPE nor I-TYPE"),
-        (["O", "B-"], "B- is neither"),
-        (["O", "NOUN"], "NOUN is neither"),
+        (["O", "S-per"], ""),
+        (["O", "B-per", "B-"], "B- is neither"),
+        (["O", "B-per", "NOUN"], "NOUN is neither O nor B-TYPE nor I-TYPE"),
+        (["O", "NOUN"], ""),
+        (["LABEL_0", "LABEL_1"], "LABEL_0 does not say what it stands for"),
     ],
 )
 def test_names_of_tags_have_to_nest(labels, said):
