@@ -5,6 +5,7 @@ target, is flushed to the disk, and takes the target's name in one step. A write
 leaves the old file as it was and raises an `InputError` that names the path.
 """
 
+import errno
 import json
 import math
 import os
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from distill.common.errors import InputError
 from distill.common.yaml_text import MAX_CHARACTERS, YamlFault, parse_yaml
@@ -215,13 +218,49 @@ def replace_folder(path: str | Path, marker: str) -> Iterator[Path]:
             replaced.
 
     Raises:
-        InputError: `path` is a file or holds something else, or cannot be written.
+        InputError: `path` is a file or holds something else, cannot be written, or is being written by another process.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
         raise InputError(f"{path}: is a file, a folder was expected; choose another name.")
     if path.is_dir() and any(path.iterdir()) and not (path / marker).exists():
         raise InputError(f"{path}: is not empty and has no {marker}, so it is not replaced; choose another folder.")
+    with _written_by_one(path):
+        yield from _replaced(path)
+
+
+@contextmanager
+def _written_by_one(path: Path) -> Iterator[None]:
+    """Refuse a second process that writes the same folder: they would share the temporary one, and publish half of each.
+
+    A disk that knows no locks is written without one.
+    """
+    file = path.with_name(f".{path.name}.lock.tmp")  # named as what a kill leaves, which does not count as somebody's file
+    lock = FileLock(file, blocking=False, thread_local=False)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise InputError(
+            f"{path}: is being written by another process: wait until it ends, or choose another folder."
+        ) from None
+    except NotImplementedError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise _cannot_write(path, error) from error
+    try:
+        yield
+    finally:
+        if POSIX:  # while it is locked, so that no other process can lock it in between; Windows removes no open file
+            _remove_quietly(file)
+        lock.release()
+        if not POSIX:
+            _remove_quietly(file)
+
+
+def _replaced(path: Path) -> Iterator[Path]:
+    """Yield the temporary folder once, and put it in place."""
     # The names are fixed, so that the next write removes what a killed process left behind.
     temporary = path.with_name(f".{path.name}.tmp")
     previous = path.with_name(f".{path.name}.old")

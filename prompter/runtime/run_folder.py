@@ -160,12 +160,18 @@ def differences(
 
 
 def _same(stored: Any, given: Any) -> bool:
-    """Compare a value of a file with a setting. Files of earlier versions have `~` where settings now hold the home."""
+    """Compare a value of a file with a setting. A place may be written in several ways: `mine`, `./mine/`, by a link.
+
+    Files of earlier versions have `~` where settings now hold the home.
+    """
     if stored == given or as_written(stored) == given:
         return True
     if isinstance(stored, list) and isinstance(given, list):
         return len(stored) == len(given) and all(map(_same, stored, given))
-    return isinstance(stored, str) and isinstance(given, str) and os.path.expanduser(stored) == given
+    if not isinstance(stored, str) or not isinstance(given, str):
+        return False
+    stored = os.path.expanduser(stored)
+    return stored == given or (os.path.exists(stored) and os.path.exists(given) and os.path.samefile(stored, given))
 
 
 class RunFolder:

@@ -20,6 +20,7 @@ from distill.student import FROM_CONFIG, TEACHER_LAYERS, Student, load_student
 from distill.students.static import FROM_TEACHER, STATIC
 from distill.teachers.config import Asking
 from distill.teachers.found import TOY, FoundTeacher
+from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_named
 from eval.classifiers.scoring import answer
@@ -180,7 +181,17 @@ def _texts_of(source: Source) -> Iterator[tuple[str, str | None]]:
 
 
 def _tokenizer_of(found: FoundTeacher, config: StudentsConfig) -> str | None:
-    """Return where the tokenizer of a teacher lies that is not opened; a black box has none."""
+    """Return where the tokenizer of a teacher lies that is not opened; a black box has none.
+
+    Raises:
+        InputError: The teacher is a folder that is not there, or the user has to confirm it.
+    """
+    black_box = found.name.startswith(URL_SCHEMES) or FUNCTION_NAME.fullmatch(found.name)
+    if not black_box and re.match(r"[./~\\]|[A-Za-z]:[/\\]", found.name) and not Path(found.name).is_dir():
+        raise InputError(
+            f"teacher: {found.file} names its teacher '{found.name}', whose tokenizer a new student would take, but there is "
+            "no such folder here: give --teacher with the place where it is now, or --student_tokenizer with another tokenizer"
+        )
     if not (found.name.startswith(TOY) or Path(found.name).is_dir() or HUB_ID.fullmatch(found.name)):
         return None
     found.check(config.trust_teacher, "--student_tokenizer with another tokenizer for the new student")

@@ -1,3 +1,4 @@
+import errno
 import os
 import threading
 from pathlib import Path
@@ -81,6 +82,32 @@ def test_foreign_folder_is_not_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.tex").exists()
 
 
+def test_a_folder_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    """Two that shared the temporary folder both ended well, and left a folder without what one of them had removed."""
+    target = tmp_path / "onnx"
+    with replace_folder(target, marker="config.json") as temporary:
+        (temporary / "config.json").write_text("first")
+        with pytest.raises(InputError, match="onnx: is being written by another process"):
+            with replace_folder(target, marker="config.json"):
+                raise AssertionError("must not be reached")
+        (temporary / "model").touch()
+    assert sorted(os.listdir(target)) == ["config.json", "model"]
+    assert os.listdir(tmp_path) == ["onnx"]
+    with replace_folder(target, marker="config.json") as temporary:
+        (temporary / "config.json").write_text("again")
+    assert os.listdir(target) == ["config.json"]
+
+
+def test_a_disk_without_locks_is_written_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(lock: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(files.FileLock, "acquire", refuse)
+    with replace_folder(tmp_path / "onnx", marker="config.json") as temporary:
+        (temporary / "config.json").touch()
+    assert os.listdir(tmp_path) == ["onnx"]
+
+
 def test_did_you_mean() -> None:
     assert did_you_mean("student_updats", ["student_updates", "seed"]) == " Did you mean 'student_updates'?"
     assert did_you_mean("qqq", ["student_updates"]) == ""
@@ -130,7 +157,9 @@ def test_answers_of_an_earlier_version_are_found_again(tmp_path: Path, monkeypat
 
 def test_writing_does_without_what_only_posix_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "POSIX", False)
-    monkeypatch.setattr(files.os, "open", None)  # Windows cannot open a folder
+    opened = os.open
+    # Windows cannot open a folder
+    monkeypatch.setattr(files.os, "open", lambda name, *rest: None if os.path.isdir(name) else opened(name, *rest))
     with replace_folder(tmp_path / "student", marker="config.json") as temporary:
         (temporary / "config.json").write_text("new")
     assert (tmp_path / "student" / "config.json").read_text() == "new"

@@ -1,6 +1,7 @@
 """What a launcher started: who may speak, and what is refused in one line."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -34,6 +35,54 @@ def test_without_a_launcher_there_is_one_process(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("WORLD_SIZE", "two")
     with pytest.raises(InputError, match="WORLD_SIZE is 'two'"):
         launched()
+    monkeypatch.setenv("WORLD_SIZE", "0")
+    with pytest.raises(InputError, match="WORLD_SIZE is '0', expected a number of processes"):
+        launched()
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"LOCAL_RANK": "0"}, "LOCAL_RANK is '0', but MASTER_ADDR, which a launcher sets too, is not: .* unset LOCAL_RANK"),
+        ({"LOCAL_RANK": "1", "RANK": "1", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost"}, "a launcher started one process"),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, "OMPI_COMM_WORLD_SIZE is 2, but processes of mpirun do not train together"),
+        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "accelerate is set up for DEEPSPEED"),
+        ({"LOCAL_RANK": "0", "RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}, ""),
+        ({"LOCAL_RANK": "-1", "PMI_SIZE": "1", "RANK": "0", "WORLD_SIZE": "1"}, ""),
+    ],
+)
+def test_what_is_left_over_from_a_launch_is_named_by_a_process_alone(
+    variables: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trainer would look for others, and an error of torch about a variable would end the run."""
+    for name in ("LOCAL_RANK", *launch.MEETING, *launch.OF_MPI):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    if not said:
+        assert start("cpu").size == 1
+        return
+    with pytest.raises(InputError, match=said):
+        start("cpu")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are those of POSIX")
+def test_a_process_that_waits_for_the_others_says_so_and_can_be_stopped() -> None:
+    """Python runs no handler while torch waits, and it waits for a day."""
+    script = (
+        "import signal, sys; from distill.processes import launch; from prompter.runtime.interrupt import handled, stop_now\n"
+        "launch.PATIENT_UNTIL = 0.5\n"
+        "with handled(stop_now): launch.start('cpu')"
+    )
+    variables = os.environ | as_launched(0, free_port())
+    waiting = subprocess.Popen([sys.executable, "-c", script], env=variables, stderr=subprocess.PIPE, text=True)
+    try:
+        assert waiting.stderr is not None
+        assert "process 0 of 2 has waited 0 seconds for the others at 127.0.0.1" in waiting.stderr.readline()
+        waiting.terminate()
+        assert waiting.wait(20) == -signal.SIGTERM
+    finally:
+        waiting.kill()
 
 
 def test_before_they_meet_the_first_process_of_each_machine_speaks(launcher: pytest.MonkeyPatch) -> None:

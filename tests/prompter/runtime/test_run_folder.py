@@ -1,5 +1,6 @@
 """The run folder: locks, configurations, whole and broken checkpoints."""
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ import pytest
 
 from distill.common.errors import InputError
 from prompter.generation.config import WriterConfig
-from prompter.runtime.run_folder import RunFolder, default_values
+from prompter.runtime.run_folder import RunFolder, default_values, differences
 
 
 def checkpoint(folder: RunFolder, step: int) -> Path:
@@ -134,6 +135,19 @@ def test_a_resume_with_another_configuration_names_the_differing_keys(tmp_path: 
     assert "seed" not in str(error.value)
     with pytest.raises(InputError, match="--resume"):
         folder.open_config(config, resume=False, may_differ=set())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows asks for rights to make a link")
+def test_a_place_may_be_written_in_another_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("teacher", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to("teacher")
+    for name in ("teacher", "./teacher/", "link", str(tmp_path / "teacher")):
+        assert not differences({"teacher": "./teacher"}, {"teacher": name}, {}), name
+    for name in ("other", "away/teacher"):
+        assert differences({"teacher": "./teacher"}, {"teacher": name}, {}) == [f"teacher: './teacher' there, '{name}' here"]
+    assert differences({"teacher": "gone"}, {"teacher": "./gone"}, {})
 
 
 def test_a_run_that_has_made_nothing_may_begin_with_other_settings(tmp_path: Path) -> None:

@@ -64,6 +64,17 @@ def test_a_dataset_of_a_black_box_asks_for_a_tokenizer(
     assert "student_tokenizer" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", ["./moved", "../moved", "/moved/teacher"])
+def test_a_dataset_whose_teacher_is_not_here_says_so(
+    place: str, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Used from another directory, or moved; 'the teacher has none' sent the reader elsewhere."""
+    (exported / "recipe.yaml").write_text(f"export:\n  teacher: {place}\n")
+    assert run("--from", exported, "--student", STUDENT, "--to", tmp_path / "tiny") == 2
+    said = capsys.readouterr().err
+    assert f"names its teacher '{place}'" in said and "give --teacher with the place where it is now" in said
+
+
 @pytest.mark.parametrize(
     ("held_out", "said"),
     [(0.999, "all of 1 texts are held out"), (0.001, "one text cannot both teach a student and select its state")],
