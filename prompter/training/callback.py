@@ -6,7 +6,7 @@ the policy, and this callback does everything else. The alternation in this form
 alternates the two as well, but its schedule is not known to us.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ class RolloutCallback(TrainerCallback):
         distiller: The student and its training.
         evaluation: Labelled data for reports, or None.
         console: Shows bars and samples.
+        weights: What tells the weights of the run's models from others, by setting.
 
     Attributes:
         update: Number of rollouts done.
@@ -92,7 +93,9 @@ class RolloutCallback(TrainerCallback):
         distiller: Distiller,
         evaluation: EvaluationData | None,
         console: Console,
+        weights: Mapping[str, str],
     ) -> None:
+        self.weights = weights
         self.settings, self.schedule, self.folder, self.console = settings, schedule, folder, console
         self.rollouts, self.distiller, self.evaluation = rollouts, distiller, evaluation
         self.clock = rollouts.clock
@@ -221,6 +224,7 @@ class RolloutCallback(TrainerCallback):
             "log_sizes": self.folder.log_sizes(LOGS),
             "seconds": self.clock.so_far(),
             "processes": self.rollouts.processes.size,
+            "weights": self.weights,
         }
         write_json(checkpoint / COUNTERS, counters)
         self.folder.seal(checkpoint)
@@ -229,7 +233,7 @@ class RolloutCallback(TrainerCallback):
         """Continue from a checkpoint: restore everything that TRL does not restore itself.
 
         Raises:
-            InputError: The run was made with other reward functions, or by another number of processes.
+            InputError: The run was made with other reward functions or models, or by another number of processes.
         """
         processes = self.rollouts.processes
         counters = read_json(checkpoint / COUNTERS)
@@ -238,6 +242,12 @@ class RolloutCallback(TrainerCallback):
                 f"output_dir: '{self.folder.path}' holds a run of {before} process{'es' * (before != 1)}, but this one has "
                 f"{processes.size}, whose result would differ: start as many, or choose another folder"
             )
+        for name, sample in counters.get("weights", {}).items():
+            if self.weights.get(name, sample) != sample:
+                raise InputError(
+                    f"{name}: the model has other weights than when '{self.folder.path}' was begun, so its results would be "
+                    "mixed: put the former ones back, or choose another folder"
+                )
         self.update, self.queries, self.unusable = counters["update"], counters["queries"], counters["unusable"]
         self.rollouts.scorer.teacher.restore(counters)
         self.clock.seconds.update(counters["seconds"])

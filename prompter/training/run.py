@@ -38,7 +38,7 @@ from prompter.saved.terms import set_terms
 from prompter.training.baselines import show_updates
 from prompter.training.callback import LOGS, RolloutCallback
 from prompter.training.settings import NOT_COMPARED, PARTS, Settings
-from prompter.training.setup import Models, load_models, new_student
+from prompter.training.setup import Models, load_models, new_student, weights_of
 from prompter.training.summary import run_health, summarise, write_run_student_card
 from prompter.training.trainer_factory import Schedule, policy_trainer
 from prompter.training.untrained import untrained_rollouts
@@ -211,7 +211,8 @@ def prepare(
         processes,
         models.second_texts,
     )
-    callback = RolloutCallback(settings, schedule, folder, rollouts, distiller, models.evaluation, console)
+    weights = processes.from_first(lambda: weights_of(settings, models.teacher))
+    callback = RolloutCallback(settings, schedule, folder, rollouts, distiller, models.evaluation, console, weights)
     if not settings.policy.learns:
         return callback, None
     return callback, policy_trainer(settings, policy, schedule, rollouts, folder.checkpoints, [callback], processes.size)

@@ -1,7 +1,9 @@
 """The models and data of a run: teacher, policy, writer, student, evaluation data, and texts for the baselines."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from distill.checkpoints.checksums import sample_of_weights
 from distill.common.errors import InputError
 from distill.processes.group import ALONE, Processes
 from distill.student import Student, load_student
@@ -149,6 +151,20 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
         labelled=labelled,
         second_texts=SecondTexts(writer, targets, words) if loaded.teacher.pairs else None,
     )
+
+
+def weights_of(settings: Settings, teacher: CachedTeacher) -> dict[str, str]:
+    """Return what tells the weights of teacher, generator and policy from others, by setting, if they are on this machine."""
+    run, policy = settings.run, settings.policy.policy
+    places = {
+        "teacher": teacher.local.path if teacher.local else "",
+        "generator": located(str(run.generator), "writer", run.quiet),
+        "policy": located(policy, "writer", run.quiet) if policy else "",
+    }
+    samples = {
+        name: sample_of_weights(Path(place).expanduser()) for name, place in places.items() if place and Path(place).exists()
+    }
+    return {name: sample for name, sample in samples.items() if sample}
 
 
 def new_student(settings: Settings, loaded: TeacherAndData) -> Student:

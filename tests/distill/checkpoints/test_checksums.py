@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from distill.checkpoints.checksums import CHECKSUMS, check_folder, check_weights, seal
+from distill.checkpoints.checksums import CHECKSUMS, check_folder, check_weights, sample_of_weights, seal
 from distill.common.errors import InputError
 from distill.student import load_student
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -136,3 +136,26 @@ def test_values_without_a_length_and_their_order(tmp_path: Path) -> None:
     assert all(torch.equal(found[name], weights[name]) for name in weights)
     with safe_open(tmp_path / "w.safetensors", "pt") as opened:
         assert opened.metadata()["mine"] == "1"
+
+
+def test_a_sample_of_weights_tells_trainings_apart_and_nothing_else(copy: Path, tmp_path: Path) -> None:
+    weights, before = copy / "model.safetensors", sample_of_weights(copy)
+    assert before == sample_of_weights(shutil.copytree(copy, tmp_path / "elsewhere")) is not None
+    (copy / "config.json").write_text((copy / "config.json").read_text() + " ")
+    seal(copy)
+    tensors = load_file(weights)
+    save_file(tensors, weights)  # without the checksum in its metadata
+    assert sample_of_weights(copy) == before
+    for name in ("classifier.bias", next(iter(tensors))):  # a head alone, or any layer
+        save_file(tensors | {name: tensors[name] + 1e-3}, weights)
+        assert sample_of_weights(copy) != before
+
+
+def test_a_sample_of_other_files_reads_many_places(tmp_path: Path) -> None:
+    assert sample_of_weights(tmp_path) is None
+    file = tmp_path / "model.gguf"
+    file.write_bytes(bytes(3_000_000))
+    before = sample_of_weights(file)
+    assert before == sample_of_weights(tmp_path)
+    file.write_bytes(bytes(1_000_000) + bytes([1]) * 1_000_000 + bytes(1_000_000))
+    assert sample_of_weights(file) != before

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from distill.common.errors import InputError
 from prompter.cli import main
@@ -172,6 +173,21 @@ def test_a_damaged_checkpoint_falls_back(arguments, whole: Path, tmp_path: Path,
     assert main(["train", *flags, "--resume"]) == 0
     assert "falling back" in " ".join(capsys.readouterr().out.split())
     assert_same(whole, tmp_path / "killed")
+
+
+@pytest.mark.parametrize("setting", ["teacher", "generator"])
+def test_a_model_that_was_trained_again_in_its_place_is_refused_when_a_run_goes_on(
+    arguments, setting: str, teacher_folder: Path, lm_folder: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree({"teacher": teacher_folder, "generator": lm_folder}[setting], tmp_path / "model")
+    flags = arguments("run", **{setting: model})
+    killed(flags, 3)
+    weights, former = model / "model.safetensors", (model / "model.safetensors").read_bytes()
+    save_file({name: value * 1.01 for name, value in load_file(weights).items()}, weights, {"format": "pt"})
+    with pytest.raises(InputError, match=f"{setting}: the model has other weights than when .*run' was begun"):
+        train(parse_settings([*flags, "--resume"]))
+    weights.write_bytes(former)
+    assert train(parse_settings([*flags, "--resume"])) is not None
 
 
 def test_other_reward_functions_are_refused_when_a_run_goes_on(arguments, tmp_path: Path) -> None:
