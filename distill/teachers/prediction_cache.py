@@ -16,13 +16,14 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from distill.checkpoints.checksums import sample_of_weights
 from distill.common.errors import InputError
 from distill.common.files import cache_root
 from distill.common.hub import model_folders
@@ -138,12 +139,24 @@ class CachedTeacher:
     def invalid(self, value: int) -> None:
         self.teacher.invalid = value
 
-    def state(self) -> dict[str, int]:
+    @cached_property
+    def _weights(self) -> str | None:
+        """What tells the weights of a teacher on this machine from others."""
+        if self.local is None:
+            return None
+        try:
+            return sample_of_weights(model_folders(self.local.path)[0])
+        except (ValueError, OSError):  # the folder went away after it was opened
+            return None
+
+    def state(self) -> dict[str, Any]:
         """Return the counters for a checkpoint: `teacher_queries`, `teacher_invalid` and `teacher_calls`.
 
-        Where the memory did not hold a model's batches, `teacher_batch_tokens` is among them.
+        A teacher whose weights are at hand adds `teacher_weights`, a sample of them, and where the memory did not hold its
+        batches `teacher_batch_tokens`.
         """
-        counters = {"teacher_queries": self.queries, "teacher_invalid": self.invalid, "teacher_calls": self.asked}
+        counters: dict[str, Any] = {"teacher_queries": self.queries, "teacher_invalid": self.invalid}
+        counters |= {"teacher_calls": self.asked} | ({"teacher_weights": self._weights} if self._weights else {})
         lowered = self.white_box.batch_tokens if self.white_box is not None else None
         return counters if lowered is None else counters | {"teacher_batch_tokens": lowered}
 
@@ -153,7 +166,15 @@ class CachedTeacher:
         Args:
             state: A mapping that holds what `state` returned; a counter that it lacks is 0. Texts that the teacher was
                 asked since it was opened stay in `asked`, because they were paid for.
+
+        Raises:
+            InputError: The teacher has other weights than when the checkpoint was written.
         """
+        if state.get("teacher_weights", self._weights) != self._weights:
+            raise InputError(
+                f"teacher: {self.path} has other weights than when this was begun, which would mix the answers of two models: "
+                "put the former weights back, or begin anew in another folder."
+            )
         self.queries = state.get("teacher_queries", 0)
         self.invalid = state.get("teacher_invalid", 0)
         self.asked += state.get("teacher_calls", 0)

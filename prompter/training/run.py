@@ -211,7 +211,7 @@ def prepare(
         processes,
         models.second_texts,
     )
-    weights = processes.from_first(lambda: weights_of(settings, models.teacher))
+    weights = processes.from_first(lambda: weights_of(settings))
     callback = RolloutCallback(settings, schedule, folder, rollouts, distiller, models.evaluation, console, weights)
     if not settings.policy.learns:
         return callback, None

@@ -153,11 +153,10 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
     )
 
 
-def weights_of(settings: Settings, teacher: CachedTeacher) -> dict[str, str]:
-    """Return what tells the weights of teacher, generator and policy from others, by setting, if they are on this machine."""
+def weights_of(settings: Settings) -> dict[str, str]:
+    """Return what tells the weights of generator and policy from others, by setting, if they are on this machine."""
     run, policy = settings.run, settings.policy.policy
     places = {
-        "teacher": teacher.local.path if teacher.local else "",
         "generator": located(str(run.generator), "writer", run.quiet),
         "policy": located(policy, "writer", run.quiet) if policy else "",
     }

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from distill.common.errors import InputError
 from distill.kinds.classes import SINGLE
@@ -502,6 +503,22 @@ def test_counters_go_into_a_checkpoint_and_come_back(tmp_path: Path) -> None:
     assert second.state() == {"teacher_queries": 3, "teacher_invalid": 1, "teacher_calls": 3}
     second.restore({})  # a checkpoint of a run without these counters
     assert (second.queries, second.invalid) == (0, 0)
+
+
+def test_counters_of_a_model_that_was_trained_again_in_its_place_are_refused(bert_folder: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(bert_folder, tmp_path / "model")
+    before = cached(None, TransformersTeacher(model, "cpu")).state()
+    moved = cached(None, TransformersTeacher(shutil.copytree(model, tmp_path / "moved"), "cpu"))
+    moved.restore(before)
+    assert moved.state() == before and before["teacher_weights"]
+    tensors = load_file(model / "model.safetensors")
+    save_file(tensors | {"classifier.bias": tensors["classifier.bias"] + 1}, model / "model.safetensors", {"format": "pt"})
+    again = cached(None, TransformersTeacher(model, "cpu"))
+    with pytest.raises(InputError, match="teacher: .*model has other weights than when this was begun"):
+        again.restore({**before, "teacher_queries": 5})
+    assert again.queries == 0
+    again.restore({"teacher_queries": 5})  # of an earlier version
+    assert again.queries == 5
 
 
 def of_module(texts: list[str]) -> list[list[float]]:

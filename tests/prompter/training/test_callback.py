@@ -184,7 +184,7 @@ def test_a_model_that_was_trained_again_in_its_place_is_refused_when_a_run_goes_
     killed(flags, 3)
     weights, former = model / "model.safetensors", (model / "model.safetensors").read_bytes()
     save_file({name: value * 1.01 for name, value in load_file(weights).items()}, weights, {"format": "pt"})
-    with pytest.raises(InputError, match=f"{setting}: the model has other weights than when .*run' was begun"):
+    with pytest.raises(InputError, match=f"{setting}: .* has other weights than when .*was begun"):
         train(parse_settings([*flags, "--resume"]))
     weights.write_bytes(former)
     assert train(parse_settings([*flags, "--resume"])) is not None
