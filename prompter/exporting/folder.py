@@ -135,7 +135,7 @@ class ExportFolder:
 
     def _nothing_made(self, state: dict[str, Any]) -> bool:
         """Return whether an export has ended in its first batch, so that other settings may take the place of its own."""
-        noted = any(file.suffix == ".json" for file in self.work.iterdir())  # about a server that writes
+        noted = (self.work / "writer.json").is_file()  # about a server that writes
         progress = state["progress"]
         return not (noted or progress["batches"] or progress["shards"] or state.get("writer_batch_size"))
 

@@ -23,7 +23,7 @@ from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.exporting.dataset_card import write_dataset_card
 from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.marks import CLASS_FULL, DUPLICATE, LOW_CONFIDENCE, NEAR_DUPLICATE, NO_ANSWER, Marks, answered
-from prompter.exporting.opening import load_prompter_and_teacher
+from prompter.exporting.opening import go_on_counting, load_prompter_and_teacher
 from prompter.exporting.planning import next_targets, quotas, unfinished
 from prompter.exporting.shards import CONFIDENCE, features, write_shard
 from prompter.generation.config import TRANSFORMERS, WriterConfig
@@ -155,9 +155,8 @@ class Export:
             prompter.follow(progress)
         self.quotas = quotas(config.rows, len(prompter.labels))
         self.name = str(prompter.manifest.get("name") or find_prompter(config.run).resolve().parent.name)
-        if teacher is not None:  # its share of unusable answers must include the answers before a kill
-            counts = {"teacher_queries": progress.rows, "teacher_invalid": progress.marked.get(NO_ANSWER, 0)}
-            teacher.restore(counts)
+        if teacher is not None:
+            go_on_counting(teacher, progress, folder.work)
         self.console = console
         self._bar = console.bar("rows kept", config.rows, progress.kept)
 

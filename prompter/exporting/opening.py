@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
+from distill.common.files import read_object, write_json
 from distill.kinds.found import kind_in, shown_kind
 from distill.kinds.kind import Kind
 from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_named
 from prompter.exporting.config import NO_TEACHER, ExportConfig
+from prompter.exporting.folder import ExportProgress
+from prompter.exporting.marks import NO_ANSWER
 from prompter.exporting.shards import CONFIDENCE
 from prompter.generation.config import WriterConfig
 from prompter.runtime.console import Console
@@ -63,6 +66,25 @@ def check_confidence(least: float, kind: Kind) -> None:
     """
     if least and CONFIDENCE not in kind.columns:
         raise InputError("min_confidence is given, but a number does not say how sure the teacher is: leave it out")
+
+
+def go_on_counting(teacher: CachedTeacher, progress: ExportProgress, work: Path) -> None:
+    """Let a teacher go on where an export was stopped; its share of unusable answers includes those before.
+
+    Args:
+        teacher: The teacher.
+        progress: How far the export is.
+        work: Its working folder, which notes what tells the teacher's weights from others.
+
+    Raises:
+        InputError: The teacher has other weights than when the export was begun.
+    """
+    file = work / "teacher.json"
+    noted = read_object(file, {}, "remove the file if the teacher is the same") if progress.rows and file.is_file() else {}
+    counters = {"teacher_queries": progress.rows, "teacher_invalid": progress.marked.get(NO_ANSWER, 0)}
+    teacher.restore(noted | counters)
+    if not noted:
+        write_json(file, {name: value for name, value in teacher.state().items() if name == "teacher_weights"})
 
 
 def load_prompter(

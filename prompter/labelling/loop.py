@@ -25,7 +25,8 @@ from eval.data.config import PAIR_COLUMN
 from eval.data.labelled import load_pairs, second_texts_for
 from prompter.exporting.dataset_card import dataset_header
 from prompter.exporting.folder import ExportFolder, ExportProgress
-from prompter.exporting.marks import NO_ANSWER, Marks, answered
+from prompter.exporting.marks import Marks, answered
+from prompter.exporting.opening import go_on_counting
 from prompter.exporting.shards import ABOUT, CONFIDENCE, answer_features, read_rows, write_shard
 from prompter.labelling.config import LabelConfig, identity
 from prompter.labelling.opening import opened_teacher
@@ -192,8 +193,7 @@ class Labelling:
         self.marks = Marks(duplicates, config.min_words, config.max_words, config.min_confidence)
         folder.watch()
         self.columns = columns_of(teacher.kind.targets(teacher.labels), teacher.kind)
-        # The teacher's share of unusable answers must include the answers before a kill.
-        teacher.restore({"teacher_queries": progress.rows, "teacher_invalid": progress.marked.get(NO_ANSWER, 0)})
+        go_on_counting(teacher, progress, folder.work)
         self.console = console
         self._bar = console.bar("texts", len(texts), progress.rows)
 

@@ -222,6 +222,9 @@ class Scorer:
     labels = Scripted.labels
     queries = invalid = 0
 
+    def state(self) -> dict[str, int]:
+        return {}
+
     def restore(self, state: dict[str, int]) -> None:
         self.queries, self.invalid = state["teacher_queries"], state["teacher_invalid"]
 

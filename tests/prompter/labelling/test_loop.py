@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import shutil
 import sqlite3
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from distill.common.errors import InputError, WorthlessError
@@ -76,6 +78,38 @@ def test_marks(teacher_folder: Path, tmp_path: Path) -> None:
     assert {line["label"] for line in lines} <= {"good", "bad"} and len(lines) == 9
 
 
+def killed(lives: int, call: list[str]) -> None:
+    """Label, but end before a commit."""
+    commit, commits = ExportFolder.commit, []
+
+    class Killed(BaseException):
+        pass
+
+    def deadly(folder: ExportFolder, progress: object) -> None:
+        commits.append(progress)
+        if len(commits) > lives:
+            raise Killed
+        commit(folder, progress)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(ExportFolder, "commit", deadly)
+        main(call)
+
+
+@pytest.mark.parametrize("lives", [0, 2])
+def test_a_teacher_that_was_trained_again_in_its_place_does_not_go_on(
+    teacher_folder: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], lives: int
+) -> None:
+    teacher = shutil.copytree(teacher_folder, tmp_path / "teacher")
+    killed(lives, flags(texts, teacher, tmp_path / "d"))
+    weights = load_file(teacher / "model.safetensors")
+    save_file({name: value * 1.01 for name, value in weights.items()}, teacher / "model.safetensors", {"format": "pt"})
+    status = main(flags(texts, teacher, tmp_path / "d"))
+    assert status == (2 if lives else 0)  # nothing was committed that could be mixed
+    said = "has other weights than when this was begun, which would mix the answers of two models"
+    assert (said in capsys.readouterr().err) == bool(lives)
+
+
 @pytest.mark.parametrize("lives", [1, 4])
 def test_a_killed_call_goes_on_to_the_same_bytes(
     teacher_folder: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: int
@@ -84,20 +118,7 @@ def test_a_killed_call_goes_on_to_the_same_bytes(
     call = TransformersTeacher.__call__
     monkeypatch.setattr(TransformersTeacher, "__call__", lambda self, texts, *a: asked.extend(texts) or call(self, texts, *a))
 
-    class Killed(BaseException):
-        pass
-
-    commit, commits = ExportFolder.commit, []
-
-    def deadly(folder: ExportFolder, progress: object) -> None:
-        commits.append(progress)
-        if len(commits) > lives:
-            raise Killed
-        commit(folder, progress)
-
-    with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(ExportFolder, "commit", deadly)
-        main(flags(texts, teacher_folder, tmp_path / "killed"))
+    killed(lives, flags(texts, teacher_folder, tmp_path / "killed"))
     assert main(flags(texts, teacher_folder, tmp_path / "killed")) == 0
     assert sorted(asked) == sorted(TEXTS)  # each once: the answers of the batch that the kill cut off were stored
     assert main(flags(texts, teacher_folder, tmp_path / "whole", "--no_teacher_cache")) == 0
