@@ -88,12 +88,10 @@ def test_without_an_outside_every_word_has_a_type() -> None:
     answers = torch.tensor([[[0.1, 0.8, 0.1], [0.7, 0.2, 0.1]], [[0.2, 0.2, 0.6], [1 / 3] * 3]]).log()
     assert kind.probabilities(answers).shape == (2, 3)
     torch.testing.assert_close(kind.probabilities(answers)[0], torch.tensor([0.7, 0.8, 0.1]))
-    assert kind.group(answers).tolist() == [1, 2]  # of the middle word
+    assert kind.group(answers).tolist() == [1, 2]  # of the word nearest to the middle
     assert kind.group(answers.flip(1)).tolist() == [0, 0]
-    assert kind.group(torch.cat([torch.zeros(2, 1, 3), answers.flip(1), answers, torch.zeros(2, 2, 3)], dim=1)).tolist() == [
-        1,
-        2,
-    ]
+    longer = [torch.zeros(2, 1, 3), answers.flip(1), answers, torch.zeros(2, 2, 3)]
+    assert kind.group(torch.cat(longer, dim=1)).tolist() == [1, 2]
     assert 0 <= int(kind.group(torch.zeros(1, 2, 3))) < 3  # no word at all
     terms = (
         kind.confidence(answers, torch.tensor([1, -1])),
@@ -105,6 +103,15 @@ def test_without_an_outside_every_word_has_a_type() -> None:
     cells = kind.cells(kind.shown(answers)[0].tolist(), "swim cows")
     assert kind.said(cells, []) == "swim: VERB, cows: NOUN" and kind.given(cells) == [0, 1]
     assert kind.given(kind.cells([[0.0, 0.0, 0.0]], "swim")) == []
+
+
+def test_a_text_belongs_to_the_type_that_the_fewest_of_its_words_have() -> None:
+    kind = Tokens(("0", ".", "?"))
+    told = torch.eye(3)[torch.tensor([[0, 0, 0, 0, 1], [0, 1, 0, 0, 2], [0, 0, 0, 0, 0]])] * 0.94 + 0.02
+    assert kind.group(told.log()).tolist() == [1, 1, 0]  # a mark that only ends a text is nobody's middle
+    given = kind.several_given(told.log())
+    assert given is not None and given.tolist() == [[1, 1, 0], [1, 1, 1], [1, 0, 0]]
+    assert Tokens(("O", "dot")).several_given(told[:, :, :2].log()) is None
 
 
 def test_a_function_without_an_outside_has_to_name_every_word() -> None:

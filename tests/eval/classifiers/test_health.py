@@ -65,6 +65,27 @@ def test_a_round_without_a_word_compares_nothing() -> None:
     assert found["texts"] == 2 and "agreement" not in found
 
 
+def tagged(tags: list[list[int]]) -> SyntheticBatch:
+    """Texts whose words have tags without an O, each with 94 %."""
+    told = (torch.eye(4)[torch.tensor(tags)] * 0.92 + 0.02).log()
+    texts = [f"text {number}" for number in range(len(tags))]
+    kind = Tokens(("0", ".", ",", "?"))
+    return SyntheticBatch(texts, told, torch.full((len(tags),), -1), [""] * len(tags), "prompted", kind=kind)
+
+
+def test_a_frequent_tag_is_no_one_class_where_texts_hold_others_too() -> None:
+    """A restorer of punctuation says of nine words of ten that no mark follows, and its marks end the texts."""
+    marked = tagged([[0, 0, 0, 2, 0, 0, 0, 0, 0, mark] for mark in [1, 1, 1, 3] for _ in range(150)])
+    rows = [health.look(marked, [], marked.teacher_logits)] * 10
+    assert rows[0]["classes"] == [600, 450, 600, 150]
+    names = list(marked.kind.targets(["0", ".", ",", "?"]))
+    assert health.findings(rows, names) == []
+    assert health.agreement_found(rows)["majority"] == pytest.approx(0.8)
+    nothing = tagged([[0] * 10] * 590 + [[0, 1] * 5] * 10)
+    (found,) = health.findings([health.look(nothing, [])] * 3, names)[:1]
+    assert found["code"] == "H01" and found["words"] == "The teacher answers '0' for 98.3% of 600 texts."
+
+
 @given(st.lists(st.floats(0.01, 0.99), min_size=4, max_size=40), st.integers(1, 3))
 def test_batches_pool_to_what_one_batch_has(values: list[float], cut: int) -> None:
     rows = [[value, 1 - value] for value in values]
