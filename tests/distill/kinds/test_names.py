@@ -114,6 +114,26 @@ def test_a_text_belongs_to_the_type_that_the_fewest_of_its_words_have() -> None:
     assert Tokens(("O", "dot")).several_given(told[:, :, :2].log()) is None
 
 
+@pytest.mark.parametrize("end", ["E", "L"])
+def test_an_end_that_a_pipeline_left_apart_belongs_to_the_entity_before(end: str) -> None:
+    """`aggregation_strategy` joins B- and I- alone: the last word of an entity comes as one of its own."""
+    labels = ["O", "B-sea", "I-sea", f"{end}-sea"]
+
+    def entity(name: str, first: int, last: int) -> dict:
+        return {"entity_group": name, "start": 5 * first, "end": 5 * last + 4, "score": 0.85}
+
+    found = [entity("sea", 0, 1), entity(labels[3], 2, 2), entity("sea", 4, 4), entity(labels[3], 5, 5), entity("sea", 6, 7)]
+    values, problem, _ = read_words([found], [" ".join(["word"] * 8)], labels)
+    assert values is not None and not problem
+    assert values[0].argmax(axis=1).tolist() == [1, 2, 3, 0, 1, 3, 1, 3] and np.isclose(values[0, 1, 2], 0.85)
+
+
+def test_a_note_about_entities_names_an_outside_only_where_there_is_one() -> None:
+    word = {"entity": "VERB", "start": 0, "end": 4}
+    assert "all other words get O" in read_words([[word]], ["swim"], ["O", "VERB"])[2]
+    assert read_words([[word]], ["swim"], ["NOUN", "VERB"])[2].endswith("the other tags share what their scores leave.")
+
+
 def test_a_function_without_an_outside_has_to_name_every_word() -> None:
     words = [
         {"entity_group": kind, "start": start, "end": start + 4, "score": 0.8} for kind, start in (("VERB", 0), ("NOUN", 5))
