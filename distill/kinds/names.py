@@ -87,6 +87,10 @@ or is all of it."""
 UNNAMED = re.compile(r"LABEL_\d+")
 """What transformers calls a tag that has no name."""
 
+OTHERWISE = (re.compile(r"(?P<place>[BI])[-_.:/](?P<type>.+)", re.I), re.compile(r"(?P<type>.+)[-_.:/](?P<place>[BI])", re.I))
+"""Other ways to write where a word stands in its entity, such as B_person, b-person and person-B. They are not read: taken for
+types alone, the first word of a person would be another type than the second."""
+
 IOB = "the IOB format (O, B-TYPE, I-TYPE), BIOES or BILOU, or types alone"
 """What tags may be, for messages."""
 
@@ -102,6 +106,8 @@ def fault_of_tags(labels: Sequence[str]) -> str:
         ('', '', '')
         >>> fault_of_tags(["O", "B-person", "place"])
         'place is neither O nor B-TYPE nor I-TYPE'
+        >>> fault_of_tags(["O", "B_person", "I_person"])
+        'B_person and I_person say otherwise than B-TYPE and I-TYPE whether a word begins an entity'
         >>> fault_of_tags(["O"])
         'there is no type of entity'
     """
@@ -110,6 +116,8 @@ def fault_of_tags(labels: Sequence[str]) -> str:
     if unnamed := next(filter(UNNAMED.fullmatch, labels), None):
         return f"{unnamed} does not say what it stands for"
     alone = [label for label in labels if label != OUTSIDE and not _is_placed(label)]
+    if two := _placed_otherwise(alone):
+        return f"{two[0]} and {two[1]} say otherwise than B-TYPE and I-TYPE whether a word begins an entity"
     placed = len(alone) < len(labels) - (OUTSIDE in labels)
     if alone and placed:
         return f"{alone[0]} is neither {OUTSIDE} nor B-TYPE nor I-TYPE"
@@ -152,3 +160,15 @@ def begins(before: str, tag: str) -> bool:
 
 def _is_placed(label: str) -> bool:
     return len(label) > 2 and label[1] == "-" and label[0] in PLACES
+
+
+def _placed_otherwise(labels: Sequence[str]) -> tuple[str, str] | None:
+    """Return two names that differ in a B and an I alone, which stand apart at their beginning or at their end."""
+    for written in OTHERWISE:
+        found: dict[tuple[str, str], str] = {}
+        for label, match in ((label, written.fullmatch(label)) for label in labels):
+            if match:
+                found[match["type"], match["place"].upper()] = label
+        if begun := next((kind for kind, place in found if place == "B" and (kind, "I") in found), None):
+            return found[begun, "B"], found[begun, "I"]
+    return None

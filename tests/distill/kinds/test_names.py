@@ -114,6 +114,25 @@ def test_a_text_belongs_to_the_type_that_the_fewest_of_its_words_have() -> None:
     assert Tokens(("O", "dot")).several_given(told[:, :, :2].log()) is None
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [["O", "B_sea", "I_sea"], ["O", "sea-I", "farm-B", "sea-B"], ["o", "b-sea", "i-sea", "b-farm"], ["O", "B.sea", "I.sea"]],
+)
+def test_places_that_are_written_otherwise_are_no_types_of_their_own(labels: list[str]) -> None:
+    fault = fault_of_tags(labels)
+    assert "sea" in fault and "say otherwise than B-TYPE and I-TYPE" in fault
+
+
+def test_types_that_only_look_like_places_stay_types() -> None:
+    for labels in (
+        ["O", "B_12", "GROUP-B"],
+        ["ADJ-B", "NOUN", "VERB-I"],
+        [".", ",", "0", "i", "b"],
+        ["O", "Plan:B", "I:Plan"],
+    ):
+        assert fault_of_tags(labels) == ""
+
+
 @pytest.mark.parametrize("end", ["E", "L"])
 def test_an_end_that_a_pipeline_left_apart_belongs_to_the_entity_before(end: str) -> None:
     """`aggregation_strategy` joins B- and I- alone: the last word of an entity comes as one of its own."""
