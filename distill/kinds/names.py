@@ -148,6 +148,26 @@ def placed_tags(labels: Sequence[str]) -> list[str]:
     ]
 
 
+PLACES_TRIED = {(True, True): " SBIE", (True, False): " BISE", (False, False): " IBES", (False, True): " EIBS"}
+"""Letters of the tags that a word of an entity gets, the best first, by whether it is its first and its last word."""
+
+
+def tags_of(names: Mapping[str, str], kind: str) -> dict[str, str]:
+    """Return the tags of a type by their letters, of tags by what `placed_tags` has for them."""
+    return {placed[0]: label for placed, label in names.items() if placed[1:] == f"-{kind}"}
+
+
+def tag_at(tags: Mapping[str, str], first: bool, last: bool) -> str:
+    """Return the best of the tags of a type for a word of an entity, where it may be the first or the last one.
+
+    Examples:
+        >>> tags = tags_of({"O": "O", "B-sea": "B-sea", "E-sea": "L-sea"}, "sea")
+        >>> tag_at(tags, first=True, last=True), tag_at(tags, first=False, last=True)
+        ('B-sea', 'L-sea')
+    """
+    return next(tags[letter] for letter in PLACES_TRIED[first, last] if letter in tags)
+
+
 def begins(before: str, tag: str) -> bool:
     """Return whether a tag that follows another begins an entity; both as `placed_tags` has them, and not `O` the second.
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from distill.common.errors import InputError
-from distill.kinds.names import OUTSIDE, placed_tags
+from distill.kinds.names import OUTSIDE, placed_tags, tag_at, tags_of
 from distill.kinds.words import first_within, words_of
 from distill.teachers.functions.answers import SMOOTHING, places_of
 from distill.teachers.probabilities import matrix
@@ -15,9 +15,6 @@ EXPECTED_OF_WORDS = (
     "return for each text one row of probabilities of the tags for each word, as distill.kinds.words.words_of finds words, or "
     "its entities as dictionaries of start, end, entity and score"
 )
-
-PLACES_TRIED = {(True, True): " SBIE", (True, False): " BISE", (False, False): " IBES", (False, True): " EIBS"}
-"""Tags of a type that a word of an entity gets, the best first, by whether it is its first and its last word."""
 
 
 def read_words(answer: Any, texts: Sequence[str], labels: Sequence[str]) -> tuple[np.ndarray | None, str, str]:
@@ -74,9 +71,9 @@ def _of_entities(
     if OUTSIDE in labels:
         _give(rows, range(len(words)), OUTSIDE, 1 - SMOOTHING, labels)
     names = dict(zip(placed_tags(labels), labels, strict=True))
-    ends = {label: tag[1:] for tag, label in names.items() if tag[0] == "E"}
+    ends = {label: tag[2:] for tag, label in names.items() if tag[0] == "E"}
     taken: set[int] = set()
-    before: tuple[str, int, bool, float] = ("", -1, False, 0.0)  # the last entity: its tags, last word, whether alone, score
+    before: tuple[str, int, bool, float] = ("", -1, False, 0.0)  # the last entity: its type, last word, whether alone, score
     for entity in entities:
         name, score = str(entity.get("entity_group") or entity.get("entity")), entity.get("score", 1 - SMOOTHING)
         name = labels[places[name]] if name in places else name  # LABEL_3
@@ -94,29 +91,20 @@ def _of_entities(
             return None, f"the entity {name[:40]!r} from {start} to {end} of a text of {len(text)} characters"
         inside = first_within(words, [(start, end)])
         covered = [number for number, place in enumerate(inside) if place == 0 and number not in taken]
-        tags = {" ": name} if name in labels else _tags_of(names, f"-{name}")
+        tags = {" ": name} if name in labels else tags_of(names, name)
         if not tags:
             return None, f"the entity {name[:40]!r}, which is none of {list(labels)}"
         if covered and before[:2] == (ends.get(name), covered[0] - 1):  # pipelines join B- and I-, and leave their E- apart
-            _give(rows, [before[1]], _tag_of(_tags_of(names, ends[name]), before[2], False), before[3], labels)
+            _give(rows, [before[1]], tag_at(tags_of(names, ends[name]), before[2], False), before[3], labels)
         for number in covered:
-            _give(rows, [number], _tag_of(tags, number == covered[0], number == covered[-1]), sure, labels)
+            _give(rows, [number], tag_at(tags, number == covered[0], number == covered[-1]), sure, labels)
         if covered:
-            before = (f"-{name}", covered[-1], len(covered) == 1, sure)
+            before = (name, covered[-1], len(covered) == 1, sure)
         taken.update(covered)
     if len(taken) < len(words) and OUTSIDE not in labels:
         start, end = words[min(set(range(len(words))) - taken)]
         return None, f"no tag for the word {text[start:end][:40]!r}, and no {OUTSIDE} among the tags"
     return rows, ""
-
-
-def _tags_of(names: dict[str, str], kind: str) -> dict[str, str]:
-    """Return the tags of a type, which is written with a dash, by their letter."""
-    return {tag[0]: label for tag, label in names.items() if tag[1:] == kind}
-
-
-def _tag_of(tags: dict[str, str], first: bool, last: bool) -> str:
-    return next(tags[letter] for letter in PLACES_TRIED[first, last] if letter in tags)
 
 
 def _give(rows: np.ndarray, numbers: Sequence[int], tag: str, score: float, labels: Sequence[str]) -> None:
