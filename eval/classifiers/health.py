@@ -233,13 +233,14 @@ def agreement_found(looks: Sequence[Look]) -> dict[str, Any]:
     """Return the agreement on the newest texts, before the student learnt from them; {} if that says nothing yet.
 
     Returns:
-        `kappa`, `agreement`, `majority`, `compared` (number of texts) and `on` (which texts).
+        `kappa`, `agreement`, `majority`, `compared` (number of texts, or of decisions about them) and `on` (what they are).
     """
     quarter = pooled(recent(looks, MIN_TEXTS))
     if sum(row["texts"] for row in looks) < 4 * MIN_TEXTS or quarter.get("compared", 0) < MIN_TEXTS:
         return {}
     figures = {key: quarter[key] for key in ("kappa", "agreement", "compared")}
-    return figures | {"majority": quarter["decided"], "on": "the newest texts"}
+    of = "decisions about " * any("decisions" in row for row in looks)  # several for each text
+    return figures | {"majority": quarter["decided"], "on": f"{of}the newest texts"}
 
 
 def findings(
