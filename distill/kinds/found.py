@@ -96,7 +96,11 @@ def shown_kind(kind: Kind) -> str:
     Examples:
         >>> shown_kind(Score(1.0, 5.0))
         'score from 1 to 5'
+        >>> shown_kind(Tokens(("O", "person")))
+        'tokens (O, person)'
     """
+    if isinstance(kind, Tokens) and kind.tags:
+        return f"{kind.name} ({', '.join(kind.tags[:20])}{', ...' * (len(kind.tags) > 20)})"
     return kind.name + (f" from {kind.low:g} to {kind.high:g}" if isinstance(kind, Score) else "")
 
 

@@ -145,6 +145,10 @@ class Kind(Protocol):
         """
         ...
 
+    def several_given(self, answers: Tensor) -> Tensor | None:
+        """Return which targets each answer gives, (N, G) of 0 and 1, where it gives more than one; None where it gives one."""
+        ...
+
     def group(self, answers: Tensor) -> Tensor:
         """Return the target that each answer belongs to, (N,) int64."""
         ...

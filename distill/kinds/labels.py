@@ -124,6 +124,10 @@ class Labels:
         hard = binary_cross_entropy_with_logits(outputs.float(), (teacher > 0).float())
         return torch.lerp(loss, hard, hard_weight)
 
+    def several_given(self, answers: Tensor) -> Tensor:
+        """Return the labels that are given."""
+        return self.decisions(answers)
+
     def group(self, answers: Tensor) -> Tensor:
         """Return the likeliest label, given or not."""
         return answers.argmax(dim=1)

@@ -87,6 +87,10 @@ or is all of it."""
 UNNAMED = re.compile(r"LABEL_\d+")
 """What transformers calls a tag that has no name."""
 
+OTHERWISE = (re.compile(r"(?P<place>[BI])[-_.:/](?P<type>.+)", re.I), re.compile(r"(?P<type>.+)[-_.:/](?P<place>[BI])", re.I))
+"""Other ways to write where a word stands in its entity, such as B_person, b-person and person-B. They are not read: taken for
+types alone, the first word of a person would be another type than the second."""
+
 IOB = "the IOB format (O, B-TYPE, I-TYPE), BIOES or BILOU, or types alone"
 """What tags may be, for messages."""
 
@@ -102,6 +106,8 @@ def fault_of_tags(labels: Sequence[str]) -> str:
         ('', '', '')
         >>> fault_of_tags(["O", "B-person", "place"])
         'place is neither O nor B-TYPE nor I-TYPE'
+        >>> fault_of_tags(["O", "B_person", "I_person"])
+        'B_person and I_person say otherwise than B-TYPE and I-TYPE whether a word begins an entity'
         >>> fault_of_tags(["O"])
         'there is no type of entity'
     """
@@ -110,6 +116,8 @@ def fault_of_tags(labels: Sequence[str]) -> str:
     if unnamed := next(filter(UNNAMED.fullmatch, labels), None):
         return f"{unnamed} does not say what it stands for"
     alone = [label for label in labels if label != OUTSIDE and not _is_placed(label)]
+    if two := _placed_otherwise(alone):
+        return f"{two[0]} and {two[1]} say otherwise than B-TYPE and I-TYPE whether a word begins an entity"
     placed = len(alone) < len(labels) - (OUTSIDE in labels)
     if alone and placed:
         return f"{alone[0]} is neither {OUTSIDE} nor B-TYPE nor I-TYPE"
@@ -140,6 +148,26 @@ def placed_tags(labels: Sequence[str]) -> list[str]:
     ]
 
 
+PLACES_TRIED = {(True, True): " SBIE", (True, False): " BISE", (False, False): " IBES", (False, True): " EIBS"}
+"""Letters of the tags that a word of an entity gets, the best first, by whether it is its first and its last word."""
+
+
+def tags_of(names: Mapping[str, str], kind: str) -> dict[str, str]:
+    """Return the tags of a type by their letters, of tags by what `placed_tags` has for them."""
+    return {placed[0]: label for placed, label in names.items() if placed[1:] == f"-{kind}"}
+
+
+def tag_at(tags: Mapping[str, str], first: bool, last: bool) -> str:
+    """Return the best of the tags of a type for a word of an entity, where it may be the first or the last one.
+
+    Examples:
+        >>> tags = tags_of({"O": "O", "B-sea": "B-sea", "E-sea": "L-sea"}, "sea")
+        >>> tag_at(tags, first=True, last=True), tag_at(tags, first=False, last=True)
+        ('B-sea', 'L-sea')
+    """
+    return next(tags[letter] for letter in PLACES_TRIED[first, last] if letter in tags)
+
+
 def begins(before: str, tag: str) -> bool:
     """Return whether a tag that follows another begins an entity; both as `placed_tags` has them, and not `O` the second.
 
@@ -152,3 +180,15 @@ def begins(before: str, tag: str) -> bool:
 
 def _is_placed(label: str) -> bool:
     return len(label) > 2 and label[1] == "-" and label[0] in PLACES
+
+
+def _placed_otherwise(labels: Sequence[str]) -> tuple[str, str] | None:
+    """Return two names that differ in a B and an I alone, which stand apart at their beginning or at their end."""
+    for written in OTHERWISE:
+        found: dict[tuple[str, str], str] = {}
+        for label, match in ((label, written.fullmatch(label)) for label in labels):
+            if match:
+                found[match["type"], match["place"].upper()] = label
+        if begun := next((kind for kind, place in found if place == "B" and (kind, "I") in found), None):
+            return found[begun, "B"], found[begun, "I"]
+    return None

@@ -136,6 +136,10 @@ class Score:
         pairs = softplus(-order * (student[:, None] - student[None, :])) * order.abs()
         return torch.lerp(loss, pairs.sum() / order.abs().sum().clamp_min(1.0), hard_weight)
 
+    def several_given(self, answers: Tensor) -> None:
+        """Return nothing."""
+        return None
+
     def group(self, answers: Tensor) -> Tensor:
         """Return the step that the value lies in."""
         place = self._place(answers)[:, 0].nan_to_num(nan=0.0)

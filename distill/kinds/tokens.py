@@ -183,19 +183,25 @@ class Tokens:
         loss = kd_loss(student, taught, temperature)
         return torch.lerp(loss, hard_label_loss(student, taught), hard_weight) if hard_weight else loss
 
+    def several_given(self, answers: Tensor) -> Tensor | None:
+        """Return the types of each text's words, where each word has one."""
+        return None if OUTSIDE in self.tags else (self._counts(*self._types(answers)) > 0).long()
+
     def group(self, answers: Tensor) -> Tensor:
         """Return the type of the surest word that is tagged as an entity, or the last target where there is none.
 
-        Where each word has a type, it is that of the middle word, a sample of them: the surest ones would nearly all be of the
-        type that is easiest to tell.
+        Where each word has a type, it is the one that the fewest words of the text have, and of several the nearest to the
+        middle. The surest ones would nearly all be of the type that is easiest to tell. A sample of the words would nearly all
+        be of one type where most words are, as with marks of punctuation, and never of one that only ends a text.
         """
+        if OUTSIDE not in self.tags:
+            words, types = self._types(answers)
+            fewest = self._counts(words, types).gather(1, types)
+            middle = (words.sum(dim=1, keepdim=True) + 1) // 2
+            order = fewest * words.shape[1] + (words.cumsum(dim=1) - middle).abs()  # the second is below the number of words
+            return types.gather(1, order.masked_fill(~words, math.inf).argmin(dim=1, keepdim=True)).squeeze(1)
         member = self._membership.to(answers)
         by_word = answers.exp() @ member
-        if OUTSIDE not in self.tags:
-            words = answered(answers)
-            middle = (words.sum(dim=1, keepdim=True) + 1) // 2
-            chosen = (words & (words.cumsum(dim=1) == middle)).long().argmax(dim=1)
-            return by_word[torch.arange(len(answers)), chosen, :-1].nan_to_num(nan=0.0).argmax(dim=1)
         tagged = answered(answers) & (member[answers.nan_to_num(nan=0.0).argmax(dim=-1), -1] == 0)
         surest = torch.where(tagged[:, :, None], by_word[:, :, :-1], -1.0).amax(dim=1)
         return torch.where(tagged.any(dim=1), surest.argmax(dim=1), self.groups(len(self.tags)) - 1)
@@ -266,6 +272,15 @@ class Tokens:
         """Return whether all words have the same tags."""
         first, second = even(first, second)
         return (self.decisions(first) == self.decisions(second)).all(dim=1)
+
+    def _types(self, answers: Tensor) -> tuple[Tensor, Tensor]:
+        """Return which words have an answer, and the likeliest type of each, (N, W)."""
+        by_word = answers.exp() @ self._membership[:, :-1].to(answers)
+        return answered(answers), by_word.nan_to_num(nan=0.0).argmax(dim=2)
+
+    def _counts(self, words: Tensor, types: Tensor) -> Tensor:
+        """Return how many words of each text have each type, (N, types)."""
+        return torch.zeros(len(words), len(self.types)).scatter_add(1, types, words.float())
 
     def _weights(self, answers: Tensor) -> Tensor:
         """Return the weight of each word: the probability of an entity and an equal share, (N, W); 0 where there is none."""

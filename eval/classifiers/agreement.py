@@ -31,10 +31,12 @@ REAL = "evaluation texts"
 
 
 def compared(where: str, teacher: Tensor, student: Tensor, fewest: int = MIN_TEXTS, kind: Kind = SINGLE) -> dict[str, Any]:
-    """Return the agreement of two tensors of answers (N, C); see `agreement_of`."""
+    """Return the agreement of two tensors of answers (N, C); see `agreement_of`. `on` names words and labels."""
     usable = finite(teacher)
     same, wanted, chosen = decided(kind, teacher[usable], student[usable])
-    return agreement_of(where, same, wanted, chosen, fewest)
+    found = agreement_of(where, same, wanted, chosen, fewest)
+    of = "words of " if kind.of_words else "labels of " if kind.several else ""
+    return found | {"on": of + where} if found else {}
 
 
 def agreement_of(

@@ -109,18 +109,21 @@ def look(batch: SyntheticBatch, known: Sequence[Container], student_answers: Ten
 
     Returns:
         `texts`, `usable` and `new` (counts; a text is new if the run has not had it before), `classes` (count of each class of
-        the teacher, or of the texts that each of several labels is given for), `alike` (of several labels the most frequent
-        set, and its count), `mean` and `square` (of the teacher's probabilities: per class, and in all), `topics` (share of
-        distinct ones, if there are topics); with a student `student_classes` and `same` (counts of its decisions, and of those
-        that are the teacher's), and `decisions` where the teacher's are not its classes.
+        the teacher, or of the texts that each of several labels is given for, or that hold each type where every word has
+        one), `alike` (of several labels the most frequent set, and its count; of types of words the most frequent one of the
+        texts whose words all have the same), `mean` and `square` (of the teacher's probabilities: per class, and in all),
+        `topics` (share of distinct ones, if there are topics); with a student `student_classes` and `same` (counts of its
+        decisions, and of those that are the teacher's), and `decisions` where the teacher's are not its classes.
     """
     usable, kind = batch.usable, batch.kind
     answers = batch.teacher_logits[usable]
     teacher = kind.probabilities(answers.double())
     rows = int(usable.sum())
-    if kind.several:
-        given = kind.decisions(answers)
-        classes, alike = given.sum(dim=0).tolist(), {"alike": _most_frequent(given)}
+    given = kind.several_given(answers)
+    if given is not None:
+        # Labels are a text's answer together. Where each word has a type, most texts hold the same few, and each in its place.
+        sets = given if kind.several else given[given.sum(dim=1) == 1]
+        classes, alike = given.sum(dim=0).tolist(), {"alike": _most_frequent(sets)}
     else:
         classes, alike = torch.bincount(kind.group(answers), minlength=kind.groups(answers.shape[1])).tolist(), {}
     counted: dict[str, Any] = {
@@ -164,9 +167,11 @@ def pooled(looks: Sequence[Look]) -> dict[str, Any]:
 
     Returns:
         Numbers of texts: `texts` and `usable`. Shares: `classes`, `new`, `unusable`, and `majority`, the largest of
-        `classes`; of several labels it is the least share of the most frequent set, which is `alike`. `spread` of the
+        `classes`; of several labels it is the least share of the most frequent set, which is `alike`, and where each word has
+        a type that of the texts whose words all have one. `spread` of the
         teacher's probabilities over the texts, in [0, 0.5] for two classes. Where known, `topics`. Where a student was
-        compared, `agreement`, `kappa`, and `compared`, the number of decisions.
+        compared, `agreement`, `kappa`, `compared`, the number of decisions, and `decided`, the
+        share of the teacher's most frequent one.
     """
     texts, usable = (sum(row[key] for row in looks) for key in ("texts", "usable"))
     found: dict[str, Any] = {"texts": texts, "usable": usable}
@@ -192,7 +197,7 @@ def pooled(looks: Sequence[Look]) -> dict[str, Any]:
     compared = [row for row in looks if "same" in row and row["usable"]]
     if compared and any(_summed(compared, "decisions", "classes")):  # no word of a tagger's texts may have an answer
         same, teacher = sum(row["same"] for row in compared), _summed(compared, "decisions", "classes")
-        found["compared"] = sum(teacher)
+        found["compared"], found["decided"] = sum(teacher), max(teacher) / sum(teacher)
         found["agreement"] = same / found["compared"]
         found["kappa"] = cohen_kappa(same, teacher, _summed(compared, "student_classes"))
     return found
@@ -228,12 +233,14 @@ def agreement_found(looks: Sequence[Look]) -> dict[str, Any]:
     """Return the agreement on the newest texts, before the student learnt from them; {} if that says nothing yet.
 
     Returns:
-        `kappa`, `agreement`, `majority`, `compared` (number of texts) and `on` (which texts).
+        `kappa`, `agreement`, `majority`, `compared` (number of texts, or of decisions about them) and `on` (what they are).
     """
     quarter = pooled(recent(looks, MIN_TEXTS))
     if sum(row["texts"] for row in looks) < 4 * MIN_TEXTS or quarter.get("compared", 0) < MIN_TEXTS:
         return {}
-    return {key: quarter[key] for key in ("kappa", "agreement", "majority", "compared")} | {"on": "the newest texts"}
+    figures = {key: quarter[key] for key in ("kappa", "agreement", "compared")}
+    of = "decisions about " * any("decisions" in row for row in looks)  # several for each text
+    return figures | {"majority": quarter["decided"], "on": f"{of}the newest texts"}
 
 
 def findings(

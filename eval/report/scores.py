@@ -31,7 +31,9 @@ class Shown:
 
 SCORES = {
     "matthews_correlation": Shown("Matthews", "a Matthews correlation", without="0: always one class"),
-    "entity_f1": Shown("Entity F1", "an entity F1", without="0: no entity found"),
+    "entity_f1": Shown(
+        "Entity F1", "an entity F1", without="0: no entity found; of a tag for each word, the share of right ones"
+    ),
     "token_accuracy": Shown("Words right", "a share of right words", percent),
     "pearson": Shown("Pearson", "a Pearson correlation", without="0: always the same score"),
     "spearman": Shown("Spearman", "a Spearman correlation", without="0: always the same score"),

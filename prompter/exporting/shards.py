@@ -35,7 +35,7 @@ ABOUT = {
     "teacher_probs": "the teacher's probabilities, in the order of the labels",
     "score": "the teacher's number",
     "tokens": "the words of the text that the teacher reads",
-    "tags": "the likeliest tag of each word, in the IOB format",
+    "tags": "the likeliest tag of each word",
     "tag_probs": "the teacher's probabilities of the tags of each word, in the order of the tags",
     "starts": "first character of each word",
     "ends": "character after the last one of each word",

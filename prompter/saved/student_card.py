@@ -14,7 +14,8 @@ from distill.common.files import read_json, write_text
 from distill.common.hub import HUB_ID
 from distill.kinds.found import kind_in
 from distill.kinds.kind import Kind
-from distill.kinds.names import OF_PAIRS
+from distill.kinds.names import OF_PAIRS, OUTSIDE, placed_tags
+from distill.kinds.tokens import Tokens
 from distill.student import TEACHER_LAYERS
 from distill.students.static import FROM_TEACHER, STATIC
 from eval.classifiers.calibration import HELD_OUT
@@ -90,6 +91,7 @@ def write_student_card(
         pairs=summary.get("kind") in OF_PAIRS,
         kind=kind,
         static=static,
+        joined=isinstance(kind, Tokens) and _joined(kind.tags),
         calibration=calibration_section(metrics.get("calibration"), kind),
         measured_on=None if "held_out_agreement" in metrics else summary.get("health", {}).get("agreement", {}).get(name),
         findings=summary.get("health", {}).get("findings", []),
@@ -140,6 +142,11 @@ def origin(spec: str, teacher: str | None) -> str | None:
 
 def _bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in folder.glob("model*.safetensors"))
+
+
+def _joined(tags: Sequence[str]) -> bool:
+    """Return whether `pipeline` joins the words of an entity: it knows B- and I- alone, and joins equal parts of speech."""
+    return OUTSIDE in tags and not any(tag[0] in "ES" for tag in placed_tags(tags))
 
 
 def _is_static(folder: Path) -> bool:

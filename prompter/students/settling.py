@@ -51,7 +51,7 @@ def settled_kind(sources: Sequence[Source], teacher: Kind | None, given: GivenKi
     forms = {source.name: source.form for source in sources if isinstance(source, DatasetSource) and source.answered}
     if teacher is not None:
         said = {"the teacher": teacher} | said
-    elif given.name != AUTO:
+    elif given.name != AUTO and kind_of(given, labels) not in said.values():  # else it may be that of a source
         said = {"--kind": kind_of(given, labels)} | said
     first, kind = next(iter((said | forms).items()), ("", kind_of(given, labels)))
     if first not in said and kind.problem_type is None:

@@ -130,7 +130,7 @@ def run_health(
     """
     labels = models.policy.labels
     found = apart.get("agreement") or health.agreement_found(callback.looks)
-    if not found or (found["on"] != agreement.REAL and found["kappa"] < health.LEARNING_KAPPA):
+    if not found or (not found["on"].endswith(agreement.REAL) and found["kappa"] < health.LEARNING_KAPPA):
         found = probe(settings, models, callback, console)
     return health.health(callback.looks, labels, {"prompted": found})
 

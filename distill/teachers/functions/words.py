@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from distill.common.errors import InputError
-from distill.kinds.names import OUTSIDE, placed_tags
+from distill.kinds.names import OUTSIDE, placed_tags, tag_at, tags_of
 from distill.kinds.words import first_within, words_of
 from distill.teachers.functions.answers import SMOOTHING, places_of
 from distill.teachers.probabilities import matrix
@@ -15,9 +15,6 @@ EXPECTED_OF_WORDS = (
     "return for each text one row of probabilities of the tags for each word, as distill.kinds.words.words_of finds words, or "
     "its entities as dictionaries of start, end, entity and score"
 )
-
-PLACES_TRIED = {(True, True): " SBIE", (True, False): " BISE", (False, False): " IBES", (False, True): " EIBS"}
-"""Tags of a type that a word of an entity gets, the best first, by whether it is its first and its last word."""
 
 
 def read_words(answer: Any, texts: Sequence[str], labels: Sequence[str]) -> tuple[np.ndarray | None, str, str]:
@@ -45,7 +42,8 @@ def read_words(answer: Any, texts: Sequence[str], labels: Sequence[str]) -> tupl
         found: np.ndarray | None = None
         if _is_entities(row):
             found, unknown = _of_entities(row, text, words, labels)
-            note = "teacher: it names entities; the other tags share what their scores leave, and all other words get O."
+            outside = f", and all other words get {OUTSIDE}" * (OUTSIDE in labels)
+            note = f"teacher: it names entities; the other tags share what their scores leave{outside}."
             problem = problem or unknown
         elif (whole := matrix(row)) is not None and whole.shape == (len(words), len(labels)):
             found = whole
@@ -73,7 +71,9 @@ def _of_entities(
     if OUTSIDE in labels:
         _give(rows, range(len(words)), OUTSIDE, 1 - SMOOTHING, labels)
     names = dict(zip(placed_tags(labels), labels, strict=True))
+    ends = {label: tag[2:] for tag, label in names.items() if tag[0] == "E"}
     taken: set[int] = set()
+    before: tuple[str, int, bool, float] = ("", -1, False, 0.0)  # the last entity: its type, last word, whether alone, score
     for entity in entities:
         name, score = str(entity.get("entity_group") or entity.get("entity")), entity.get("score", 1 - SMOOTHING)
         name = labels[places[name]] if name in places else name  # LABEL_3
@@ -91,12 +91,15 @@ def _of_entities(
             return None, f"the entity {name[:40]!r} from {start} to {end} of a text of {len(text)} characters"
         inside = first_within(words, [(start, end)])
         covered = [number for number, place in enumerate(inside) if place == 0 and number not in taken]
-        tags = {" ": name} if name in labels else {tag[0]: names[tag] for tag in names if tag[1:] == f"-{name}"}
+        tags = {" ": name} if name in labels else tags_of(names, name)
         if not tags:
             return None, f"the entity {name[:40]!r}, which is none of {list(labels)}"
+        if covered and before[:2] == (ends.get(name), covered[0] - 1):  # pipelines join B- and I-, and leave their E- apart
+            _give(rows, [before[1]], tag_at(tags_of(names, ends[name]), before[2], False), before[3], labels)
         for number in covered:
-            place = PLACES_TRIED[number == covered[0], number == covered[-1]]
-            _give(rows, [number], next(tags[letter] for letter in place if letter in tags), sure, labels)
+            _give(rows, [number], tag_at(tags, number == covered[0], number == covered[-1]), sure, labels)
+        if covered:
+            before = (name, covered[-1], len(covered) == 1, sure)
         taken.update(covered)
     if len(taken) < len(words) and OUTSIDE not in labels:
         start, end = words[min(set(range(len(words))) - taken)]

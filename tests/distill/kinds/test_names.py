@@ -88,12 +88,10 @@ def test_without_an_outside_every_word_has_a_type() -> None:
     answers = torch.tensor([[[0.1, 0.8, 0.1], [0.7, 0.2, 0.1]], [[0.2, 0.2, 0.6], [1 / 3] * 3]]).log()
     assert kind.probabilities(answers).shape == (2, 3)
     torch.testing.assert_close(kind.probabilities(answers)[0], torch.tensor([0.7, 0.8, 0.1]))
-    assert kind.group(answers).tolist() == [1, 2]  # of the middle word
+    assert kind.group(answers).tolist() == [1, 2]  # of the word nearest to the middle
     assert kind.group(answers.flip(1)).tolist() == [0, 0]
-    assert kind.group(torch.cat([torch.zeros(2, 1, 3), answers.flip(1), answers, torch.zeros(2, 2, 3)], dim=1)).tolist() == [
-        1,
-        2,
-    ]
+    longer = [torch.zeros(2, 1, 3), answers.flip(1), answers, torch.zeros(2, 2, 3)]
+    assert kind.group(torch.cat(longer, dim=1)).tolist() == [1, 2]
     assert 0 <= int(kind.group(torch.zeros(1, 2, 3))) < 3  # no word at all
     terms = (
         kind.confidence(answers, torch.tensor([1, -1])),
@@ -105,6 +103,54 @@ def test_without_an_outside_every_word_has_a_type() -> None:
     cells = kind.cells(kind.shown(answers)[0].tolist(), "swim cows")
     assert kind.said(cells, []) == "swim: VERB, cows: NOUN" and kind.given(cells) == [0, 1]
     assert kind.given(kind.cells([[0.0, 0.0, 0.0]], "swim")) == []
+
+
+def test_a_text_belongs_to_the_type_that_the_fewest_of_its_words_have() -> None:
+    kind = Tokens(("0", ".", "?"))
+    told = torch.eye(3)[torch.tensor([[0, 0, 0, 0, 1], [0, 1, 0, 0, 2], [0, 0, 0, 0, 0]])] * 0.94 + 0.02
+    assert kind.group(told.log()).tolist() == [1, 1, 0]  # a mark that only ends a text is nobody's middle
+    given = kind.several_given(told.log())
+    assert given is not None and given.tolist() == [[1, 1, 0], [1, 1, 1], [1, 0, 0]]
+    assert Tokens(("O", "dot")).several_given(told[:, :, :2].log()) is None
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["O", "B_sea", "I_sea"], ["O", "sea-I", "farm-B", "sea-B"], ["o", "b-sea", "i-sea", "b-farm"], ["O", "B.sea", "I.sea"]],
+)
+def test_places_that_are_written_otherwise_are_no_types_of_their_own(labels: list[str]) -> None:
+    fault = fault_of_tags(labels)
+    assert "sea" in fault and "say otherwise than B-TYPE and I-TYPE" in fault
+
+
+def test_types_that_only_look_like_places_stay_types() -> None:
+    for labels in (
+        ["O", "B_12", "GROUP-B"],
+        ["ADJ-B", "NOUN", "VERB-I"],
+        [".", ",", "0", "i", "b"],
+        ["O", "Plan:B", "I:Plan"],
+    ):
+        assert fault_of_tags(labels) == ""
+
+
+@pytest.mark.parametrize("end", ["E", "L"])
+def test_an_end_that_a_pipeline_left_apart_belongs_to_the_entity_before(end: str) -> None:
+    """`aggregation_strategy` joins B- and I- alone: the last word of an entity comes as one of its own."""
+    labels = ["O", "B-sea", "I-sea", f"{end}-sea"]
+
+    def entity(name: str, first: int, last: int) -> dict:
+        return {"entity_group": name, "start": 5 * first, "end": 5 * last + 4, "score": 0.85}
+
+    found = [entity("sea", 0, 1), entity(labels[3], 2, 2), entity("sea", 4, 4), entity(labels[3], 5, 5), entity("sea", 6, 7)]
+    values, problem, _ = read_words([found], [" ".join(["word"] * 8)], labels)
+    assert values is not None and not problem
+    assert values[0].argmax(axis=1).tolist() == [1, 2, 3, 0, 1, 3, 1, 3] and np.isclose(values[0, 1, 2], 0.85)
+
+
+def test_a_note_about_entities_names_an_outside_only_where_there_is_one() -> None:
+    word = {"entity": "VERB", "start": 0, "end": 4}
+    assert "all other words get O" in read_words([[word]], ["swim"], ["O", "VERB"])[2]
+    assert read_words([[word]], ["swim"], ["NOUN", "VERB"])[2].endswith("the other tags share what their scores leave.")
 
 
 def test_a_function_without_an_outside_has_to_name_every_word() -> None:

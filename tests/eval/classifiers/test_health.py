@@ -65,6 +65,28 @@ def test_a_round_without_a_word_compares_nothing() -> None:
     assert found["texts"] == 2 and "agreement" not in found
 
 
+def tagged(tags: list[list[int]]) -> SyntheticBatch:
+    """Texts whose words have tags without an O, each with 94 %."""
+    told = (torch.eye(4)[torch.tensor(tags)] * 0.92 + 0.02).log()
+    texts = [f"text {number}" for number in range(len(tags))]
+    kind = Tokens(("0", ".", ",", "?"))
+    return SyntheticBatch(texts, told, torch.full((len(tags),), -1), [""] * len(tags), "prompted", kind=kind)
+
+
+def test_a_frequent_tag_is_no_one_class_where_texts_hold_others_too() -> None:
+    """A restorer of punctuation says of nine words of ten that no mark follows, and its marks end the texts."""
+    marked = tagged([[0, 0, 0, 2, 0, 0, 0, 0, 0, mark] for mark in [1, 1, 1, 3] for _ in range(150)])
+    rows = [health.look(marked, [], marked.teacher_logits)] * 10
+    assert rows[0]["classes"] == [600, 450, 600, 150]
+    names = list(marked.kind.targets(["0", ".", ",", "?"]))
+    assert health.findings(rows, names) == []
+    assert health.agreement_found(rows)["majority"] == pytest.approx(0.8)
+    assert health.agreement_found(rows)["on"] == "decisions about the newest texts"
+    nothing = tagged([[0] * 10] * 590 + [[0, 1] * 5] * 10)
+    (found,) = health.findings([health.look(nothing, [])] * 3, names)[:1]
+    assert found["code"] == "H01" and found["words"] == "The teacher answers '0' for 98.3% of 600 texts."
+
+
 @given(st.lists(st.floats(0.01, 0.99), min_size=4, max_size=40), st.integers(1, 3))
 def test_batches_pool_to_what_one_batch_has(values: list[float], cut: int) -> None:
     rows = [[value, 1 - value] for value in values]
@@ -129,6 +151,16 @@ def test_few_texts_are_not_judged() -> None:
     assert agreement.agreement_of(agreement.REAL, 40, [20, 20], [20, 20]) == {}
     assert agreement.agreement_of(agreement.REAL, 160, [160, 0], [160, 0]) == {}  # one class says nothing about a student
     assert health.agreement_found(looks(1, 0.5)) == {}
+
+
+def test_an_agreement_about_words_or_labels_does_not_call_them_texts() -> None:
+    words = tagged([[0, 1, 2, 3]] * 50)
+    found = agreement.compared(agreement.REAL, words.teacher_logits, words.teacher_logits, kind=words.kind)
+    assert (found["compared"], found["on"]) == (200, "words of evaluation texts")
+    given = torch.tensor([[2.0, -2.0, 2.0], [-2.0, 2.0, 2.0]] * 25)
+    found = agreement.compared(agreement.REAL, given, given, kind=MULTI_LABEL)
+    assert (found["compared"], found["on"]) == (150, "labels of evaluation texts")
+    assert agreement.compared(agreement.REAL, given.repeat(2, 1), given.repeat(2, 1))["on"] == "evaluation texts"
 
 
 def test_the_pilot_is_over_with_the_round_that_reaches_it() -> None:

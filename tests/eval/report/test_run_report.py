@@ -63,7 +63,8 @@ def test_the_outcome_claims_what_was_measured():
     )
     tagged = {"prompted": {"entity_f1": 0.4321}, "unprompted": {"entity_f1": 0.2}}
     assert run_outcome({"metric": "entity_f1", "students": tagged}, []).endswith(
-        "an entity F1 of 0.432 (0: no entity found); unprompted text gives the same student 0.200."
+        "an entity F1 of 0.432 (0: no entity found; of a tag for each word, the share of right ones); "
+        "unprompted text gives the same student 0.200."
     )
     alone = run_outcome(with_students(prompted=0.7), [])
     assert alone.endswith("reaches 70.0 % accuracy.")

@@ -14,6 +14,7 @@ from distill.kinds.kind import Kind
 from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.names import NOT_GIVEN, GivenKind
 from distill.kinds.scores import STEPS, Score
+from distill.kinds.tokens import Tokens
 from distill.replay import Replay
 from eval.corpora.config import CorpusConfig
 from eval.corpora.quality import evaluate_data
@@ -119,6 +120,11 @@ def test_sources_of_two_kinds_are_refused_in_one_line(tmp_path: Path) -> None:
         settled_kind([scores], Score(), NOT_GIVEN, ["score"])
     with pytest.raises(InputError, match="--kind is of the kind single"):
         settled_kind([labels], None, GivenKind("single"), TOPICS)
+    labels.name, scores.name = "one", "other"
+    for source, tags in ((labels, ("O", "B-x")), (scores, ("O", "x"))):
+        source.kind = source.form = Tokens(tags)
+    with pytest.raises(InputError, match=r"^from: one is of the kind tokens \(O, B-x\), other of the kind tokens \(O, x\): "):
+        settled_kind([labels, scores], None, GivenKind("tokens", tags=("O", "B-x")), [])
     with pytest.raises(InputError, match="a number does not say how sure"):
         check_confidence(0.9, STARS)
 

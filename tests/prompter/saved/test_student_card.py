@@ -128,6 +128,30 @@ def test_the_code_on_the_card_opens_a_student_of_its_kind(
 
 
 @pytest.mark.parametrize(
+    ("tags", "joined"),
+    [
+        (["O", "B-x", "I-x"], True),
+        (["O", "x"], True),
+        (["NOUN", "VERB"], False),  # two nouns would come out as one
+        (["O", "B-x", "I-x", "E-x", "S-x"], False),  # an E- would come out as an entity of its own
+        (["O", "B-x", "L-x"], False),
+    ],
+)
+def test_the_card_of_a_tagger_says_nothing_of_entities_that_pipeline_does_not_join(
+    tmp_path: Path, tags: list[str], joined: bool
+) -> None:
+    summary = {
+        "labels": tags, "teacher": "toy:x", "sources": ["data"], "texts": 100, "teacher_queries": 50, "held_out_texts": 5,
+        "students": {"tiny": METRICS}, "kind": "tokens", "tags": tags,
+        "config": {"to": "small", "student_batch_size": 16, "eval_data": None, "eval_split": "test"},
+    }  # fmt: skip
+    write_student_card(tmp_path, "tiny", summary)
+    text = (tmp_path / "README.md").read_text()
+    assert ('aggregation_strategy="simple"' in text) == ("the entities, each" in text) == joined
+    assert ("the tag of each token" in text) == (not joined)
+
+
+@pytest.mark.parametrize(
     ("kind", "labels"),
     [(SINGLE, ["good", "bad"]), (PAIR, ["good", "bad"]), (MULTI_LABEL, ["good", "bad"]), (Score(0, 5), ["stars"])],
 )

@@ -63,6 +63,51 @@ def test_rows_are_drawn_with_their_words(tmp_path):
     assert [int(row[0][1:]) % 2 for row in data.words] == [row[0] for row in data.labels]
 
 
+FORMATS = {
+    "IOB": ["B-per", "I-per", "I-per", "O", "B-loc", "B-loc", "I-loc", "O"],
+    "BIOES": ["B-per", "I-per", "E-per", "O", "S-loc", "B-loc", "E-loc", "O"],
+    "BILOU": ["B-per", "I-per", "L-per", "O", "U-loc", "B-loc", "L-loc", "O"],
+}
+
+
+@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("taught", FORMATS)
+@pytest.mark.parametrize("written", FORMATS)
+def test_the_entities_of_data_are_read_in_the_format_of_the_teacher(tmp_path, caplog, written, taught, declared):
+    letters = {"IOB": "BI", "BIOES": "BIES", "BILOU": "BILU"}
+    labels, own = (["O", *(f"{x}-{kind}" for kind in ("loc", "per") for x in letters[name])] for name in (taught, written))
+    words = [f"w{number}" for number in range(8)]
+    if declared:
+        features = {"text": datasets.List(datasets.Value("string")), "label": datasets.List(datasets.ClassLabel(names=own))}
+        table = datasets.Dataset.from_list(rows([words], [FORMATS[written]]), features=datasets.Features(features))
+        path = tmp_path / "a.parquet"
+        table.to_parquet(path)
+    else:
+        path = jsonl(tmp_path / "a.jsonl", rows([words], [FORMATS[written]]))
+    data = load(path, labels, kind="tokens")
+    assert [data.names[tag] for tag in data.labels[0]] == FORMATS[taught] and data.names == labels
+    assert ("their entities are read as O, B-loc" in caplog.text) == (written != taught)
+
+
+def test_data_in_iob_fits_a_teacher_of_types_alone_and_the_other_way_round(tmp_path):
+    plain, words = ["O", "loc", "per"], [[f"w{number}" for number in range(8)]]
+    data = load(jsonl(tmp_path / "a.jsonl", rows(words, [FORMATS["IOB"]])), plain, kind="tokens")
+    assert data.labels == [[2, 2, 2, 0, 1, 1, 1, 0]]
+    data = load(jsonl(tmp_path / "b.jsonl", rows(words, [[plain[tag] for tag in data.labels[0]]])), TAGS, kind="tokens")
+    assert [TAGS[tag] for tag in data.labels[0]] == ["B-per", "I-per", "I-per", "O", "B-loc", "I-loc", "I-loc", "O"]
+    # as many tags as the teacher has: by their places in the list, I-loc would be a person
+    names = ["O", "B-loc", "I-loc"]
+    features = {"text": datasets.List(datasets.Value("string")), "label": datasets.List(datasets.ClassLabel(names=names))}
+    table = datasets.Dataset.from_list(rows([["New", "York"]], [names[1:]]), features=datasets.Features(features))
+    table.to_parquet(tmp_path / "c.parquet")
+    assert load(tmp_path / "c.parquet", plain, kind="tokens").labels == [[1, 1]]
+    # what the data has no right to say in its own format is refused
+    with pytest.raises(InputError, match="holds I-per for word 1 .* after nothing, expected I-per to follow B-per"):
+        load(jsonl(tmp_path / "d.jsonl", rows([*words, ["a"]], [FORMATS["IOB"], ["I-per"]])), plain, kind="tokens")
+    with pytest.raises(InputError, match="holds 'B-org', expected 0 to 2 or one of O, loc, per"):
+        load(jsonl(tmp_path / "e.jsonl", rows([["a"]], [["B-org"]])), plain, kind="tokens")
+
+
 @pytest.mark.parametrize(
     "words, tags, said",
     [
