@@ -1,6 +1,7 @@
 """With a real Ray of this machine: workers and drivers that are killed, and clusters that do not fit.
 
-Starting Ray takes many seconds, so these tests are slow: `-m slow`. `.ci/run` runs them where Ray is quickly installed.
+Starting Ray takes many seconds, so these tests are slow: `-m slow`. `.ci/run` runs those with a kill where
+Ray is quickly installed.
 """
 
 import os
