@@ -4,6 +4,7 @@ Labelled data serves reports only: nothing is trained on it or selected by it. S
 reads: JSON, CSV, Parquet and Arrow files, folders with one file per split, hub ids, and `toy:TASK`.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from eval.data.text_files import DATA_FILES, MAX_TEXT, kind_of
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+LOGGER = logging.getLogger("prompter")
 
 
 @dataclass
@@ -337,6 +340,12 @@ def second_texts_for(pairs: bool, second_texts: list[str] | None, source: str, p
     if not pairs and pair_column:
         raise InputError(
             f"text_pair_column is '{pair_column}', but the teacher classifies single texts: leave it out, or give --kind pair."
+        )
+    if not pairs and second_texts is not None:
+        LOGGER.warning(
+            "%s: %s",
+            source,
+            f"its column '{PAIR_COLUMN}' is not read: the teacher classifies single texts; if it reads two, give --kind pair",
         )
     return second_texts if pairs else None
 

@@ -63,12 +63,16 @@ def test_words_of_texts_are_read_as_texts(tmp_path, caplog):
         load_texts(file, "tokens")
 
 
-def test_a_column_of_second_texts_that_nobody_named_stops_no_classifier_of_single_texts(tmp_path):
+def test_a_column_of_second_texts_that_nobody_named_stops_no_classifier_of_single_texts(tmp_path, caplog):
     rows = [{"text": "a", "text_pair": "x"}, {"text": "b", "text_pair": None}, {"text": "c"}, {"text": "d", "text_pair": " "}]
     file = jsonl(tmp_path / "a.jsonl", rows)
     texts, pairs = load_pairs(file, "text")
     assert (texts, pairs) == (["a", "b", "c", "d"], ["x", "", "", ""])
     assert second_texts_for(False, pairs, str(file), "") is None
+    assert caplog.messages == [
+        f"{file}: its column 'text_pair' is not read: the teacher classifies single texts; if it reads two, give --kind pair"
+    ]
+    assert second_texts_for(False, None, str(file), "") is None and len(caplog.messages) == 1
     with pytest.raises(InputError, match="row 2: column 'text_pair' holds nothing, expected text"):
         second_texts_for(True, pairs, str(file), "")
     with pytest.raises(InputError, match="row 4: column 'text_pair' is empty"):
