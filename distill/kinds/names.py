@@ -79,7 +79,6 @@ def reads_pairs(labels: Iterable[str]) -> bool:
 OUTSIDE = "O"
 """The tag of a word outside of entities."""
 
-
 PLACES = {"B": "B", "I": "I", "E": "E", "L": "E", "S": "S", "U": "S"}
 """Where a word stands in its entity, as the formats IOB, BIOES and BILOU begin their tags: it begins it, is inside, ends it,
 or is all of it."""
@@ -149,7 +148,8 @@ def placed_tags(labels: Sequence[str]) -> list[str]:
 
 
 PLACES_TRIED = {(True, True): " SBIE", (True, False): " BISE", (False, False): " IBES", (False, True): " EIBS"}
-"""Letters of the tags that a word of an entity gets, the best first, by whether it is its first and its last word."""
+"""Letters of the tags that a word of an entity gets, the best first, by whether it is its first and its last word. A space
+stands for a tag that was named itself."""
 
 
 def tags_of(names: Mapping[str, str], kind: str) -> dict[str, str]:

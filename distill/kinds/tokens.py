@@ -204,7 +204,7 @@ class Tokens:
         by_word = answers.exp() @ member
         tagged = answered(answers) & (member[answers.nan_to_num(nan=0.0).argmax(dim=-1), -1] == 0)
         surest = torch.where(tagged[:, :, None], by_word[:, :, :-1], -1.0).amax(dim=1)
-        return torch.where(tagged.any(dim=1), surest.argmax(dim=1), self.groups(len(self.tags)) - 1)
+        return torch.where(tagged.any(dim=1), surest.argmax(dim=1), len(self.types))
 
     def belonging(self, answers: Tensor) -> Tensor:
         """Return how surely each target is met."""

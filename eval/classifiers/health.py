@@ -168,10 +168,9 @@ def pooled(looks: Sequence[Look]) -> dict[str, Any]:
     Returns:
         Numbers of texts: `texts` and `usable`. Shares: `classes`, `new`, `unusable`, and `majority`, the largest of
         `classes`; of several labels it is the least share of the most frequent set, which is `alike`, and where each word has
-        a type that of the texts whose words all have one. `spread` of the
-        teacher's probabilities over the texts, in [0, 0.5] for two classes. Where known, `topics`. Where a student was
-        compared, `agreement`, `kappa`, `compared`, the number of decisions, and `decided`, the
-        share of the teacher's most frequent one.
+        a type that of the texts whose words all have one. `spread` of the teacher's probabilities over the texts, in [0, 0.5]
+        for two classes. Where known, `topics`. Where a student was compared, `agreement`, `kappa`, `compared`, the number of
+        decisions, and `decided`, the share of the teacher's most frequent one.
     """
     texts, usable = (sum(row[key] for row in looks) for key in ("texts", "usable"))
     found: dict[str, Any] = {"texts": texts, "usable": usable}

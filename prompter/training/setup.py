@@ -155,14 +155,9 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
 
 def weights_of(settings: Settings) -> dict[str, str]:
     """Return what tells the weights of generator and policy from others, by setting, if they are on this machine."""
-    run, policy = settings.run, settings.policy.policy
-    places = {
-        "generator": located(str(run.generator), "writer", run.quiet),
-        "policy": located(policy, "writer", run.quiet) if policy else "",
-    }
-    samples = {
-        name: sample_of_weights(Path(place).expanduser()) for name, place in places.items() if place and Path(place).exists()
-    }
+    names = {"generator": settings.run.generator, "policy": settings.policy.policy}
+    places = {name: Path(located(model, "writer", settings.run.quiet)) for name, model in names.items() if model}
+    samples = {name: sample_of_weights(place) for name, place in places.items() if place.exists()}
     return {name: sample for name, sample in samples.items() if sample}
 
 
