@@ -7,9 +7,11 @@ passes recorded last are kept with the memory of their caches: a later batch of 
 `benchmarks/gpu.py` measures what it is worth.
 """
 
+import gc
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -122,7 +124,7 @@ class FixedStep:
                 self._pass()  # libraries allocate their memory at the first call
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph):
+            with uncollected(), torch.cuda.graph(graph):
                 self._logits = self._pass()
         self._graph = graph
         self.forward = _forgotten  # it holds the model, and a pass that is kept must not
@@ -195,6 +197,18 @@ def recorded_step(
 def forget(model: nn.Module) -> None:
     """Give the memory of a model's recorded passes back."""
     _kept.pop(model, None)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep Python's garbage collector off within a block that records: no other graph may be freed there."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def is_lasting(model: nn.Module) -> bool:

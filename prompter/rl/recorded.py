@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from prompter.decoding.graphs import circumstances
+from prompter.decoding.graphs import circumstances, uncollected
 from prompter.decoding.loop import unwrapped
 from prompter.rl.completions import Scores, score_completions, shared_pays
 
@@ -34,8 +34,7 @@ Pass = Callable[..., Any]
 class RecordedScores:
     """Scores completions as `score_completions` does, by replaying recorded passes where that is possible and pays.
 
-    It is possible on a GPU without autocast, for a model without dropout that keeps its activations. (In bfloat16, the first
-    recording in each process failed on an H200, for a reason that we did not find.) The first time, log-probabilities and
+    It is possible on a GPU for a model without dropout that keeps its activations. The first time, log-probabilities and
     gradients are compared with those of the usual pass, and a model for which they differ is never recorded.
 
     Args:
@@ -75,7 +74,6 @@ class RecordedScores:
         base = unwrapped(self.model)
         return (
             base.device.type == "cuda"
-            and not torch.is_autocast_enabled("cuda")
             and sum(step is not None for step in self.passes.values()) < MOST
             and not shared_pays(base, *ids.shape)
             and not getattr(base, "is_gradient_checkpointing", False)  # it looks at the state of random generators
@@ -103,9 +101,13 @@ class RecordedScores:
             ValueError: They differ.
         """
         plain = _Plain(self.model, self.length, options)
-        usual = self._sample(plain, ids, mask)
-        step = torch.cuda.make_graphed_callables(plain, (ids.clone(), mask.clone()), allow_unused_input=True)
-        recorded = self._sample(step, ids, mask)
+        # The converted weights that autocast has stored hold nodes of torch's graph that belong to the usual stream, and a way
+        # back that meets them cannot be recorded. As in training, the way back is outside autocast.
+        torch.clear_autocast_cache()
+        with torch.autocast("cuda", enabled=False), uncollected():
+            usual = self._sample(plain, ids, mask)
+            step = torch.cuda.make_graphed_callables(plain, (ids.clone(), mask.clone()), allow_unused_input=True)
+            recorded = self._sample(step, ids, mask)
         for name, expected, found in zip(("log-probabilities", "gradients"), usual, recorded, strict=True):
             difference = (found - expected).norm() / expected.norm().clamp(min=1e-12)
             if not difference <= TOLERANCE:
@@ -128,7 +130,10 @@ class _Plain(nn.Module):
     def __init__(self, model: nn.Module, length: int, options: dict[str, Any]) -> None:
         super().__init__()
         self.model, self.length, self.options = model, length, options
+        self.autocast = torch.is_autocast_enabled("cuda"), torch.get_autocast_dtype("cuda")
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
-        scores = score_completions(self.model, ids, mask, self.length, share=False, **self.options)
+        enabled, kind = self.autocast
+        with torch.autocast("cuda", dtype=kind, enabled=enabled, cache_enabled=False):
+            scores = score_completions(self.model, ids, mask, self.length, share=False, **self.options)
         return (scores.logps, scores.hidden_states, *([] if scores.entropies is None else [scores.entropies]))

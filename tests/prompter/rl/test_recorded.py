@@ -1,5 +1,6 @@
 """Recorded passes of an update: on a CPU their bookkeeping, on a GPU the recording."""
 
+import gc
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -26,6 +27,7 @@ def shapes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     found: list[tuple[int, ...]] = []
 
     def graphed(module: nn.Module, sample: tuple[Tensor, ...], allow_unused_input: bool) -> nn.Module:
+        assert not gc.isenabled()  # what it finds while a pass is recorded cannot be freed
         found.append(tuple(sample[0].shape))
         plain, last = module.forward, []
 
@@ -98,6 +100,31 @@ def test_a_replayed_pass_scores_and_teaches_as_the_usual_one(build: Callable, sh
         mine, other = both(model, scores)
         torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-4)
     assert shapes == [(8, 16 + LENGTH)]  # prompts of 5 tokens, padded
+    assert gc.isenabled()
+
+
+def test_no_node_of_the_usual_stream_is_left_when_a_pass_is_recorded(shapes: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would stay where autocast stores converted weights, and a way back that meets them cannot be recorded."""
+    model = without_dropout(llama)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    graphed, left = torch.cuda.make_graphed_callables, []
+
+    def nodes() -> list[Any]:
+        return [parameter.expand_as(parameter).grad_fn.next_functions[0][0] for parameter in trained]  # type: ignore[union-attr]
+
+    def looked(*args: Any, **options: Any) -> nn.Module:
+        left.append(sum("used" in node.metadata for node in nodes()))
+        return graphed(*args, **options)
+
+    monkeypatch.setattr(torch.cuda, "make_graphed_callables", looked)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        converted = [parameter @ torch.zeros(parameter.shape[1], 1) for parameter in trained]  # autocast stores them
+        for node in nodes():
+            node.metadata["used"] = True
+        del converted, node
+        assert any("used" in node.metadata for node in nodes())
+        RecordedScores(model, LENGTH, PAD)(*batch(), 4)
+    assert left == [0]
 
 
 def test_what_was_returned_outlives_the_next_replay(shapes: list) -> None:
@@ -166,15 +193,17 @@ def test_nothing_is_recorded_on_a_cpu() -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("adapters", [True, False])
 @pytest.mark.parametrize("build", [gpt2, wide, llama, neox])
-def test_recorded_updates_on_a_gpu(build: Callable, adapters: bool) -> None:
+def test_recorded_updates_on_a_gpu(build: Callable, adapters: bool, dtype: torch.dtype) -> None:
     """Over several steps of an optimizer: the recorded pass follows the weights."""
     model = without_dropout(build, adapters).to("cuda")
     scores = RecordedScores(model, LENGTH, PAD)
     optimizer = torch.optim.AdamW([value for value in model.parameters() if value.requires_grad], lr=1e-2)
     for _ in range(4):
-        mine, other = both(model, scores, "cuda")
+        with torch.autocast("cuda", dtype=dtype, enabled=dtype != torch.float32):
+            mine, other = both(model, scores, "cuda")
         assert (mine - other).norm() < 0.02 * other.norm()
         if adapters:
             with torch.no_grad(), model.disable_adapter():
@@ -189,13 +218,11 @@ def _plain_scores(model: nn.Module) -> Callable:
 
 
 @pytest.mark.gpu
-def test_dropout_recomputed_activations_and_autocast_are_not_recorded_on_a_gpu() -> None:
+def test_dropout_and_recomputed_activations_are_not_recorded_on_a_gpu() -> None:
     ids = batch()[0].cuda()
     model = made(gpt2).to("cuda").train()
     assert not RecordedScores(model, LENGTH, PAD)._possible(ids)
     assert RecordedScores(model.eval(), LENGTH, PAD)._possible(ids)
-    with torch.autocast("cuda", dtype=torch.bfloat16):
-        assert not RecordedScores(model, LENGTH, PAD)._possible(ids)
     recomputing = made(llama).to("cuda").train()
     recomputing.gradient_checkpointing_enable()
     assert not RecordedScores(recomputing, LENGTH, PAD)._possible(ids)
