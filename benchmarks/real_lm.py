@@ -34,7 +34,8 @@ from transformers.utils.logging import disable_progress_bar
 from distill.common.hub import load_model, load_tokenizer
 from distill.common.precision import autocast, compute_dtype, resolve_device, use_dtype
 from distill.common.seeding import random_generator
-from prompter.decoding.loop import decode, unwrapped
+from prompter.decoding.contexts import unwrapped
+from prompter.decoding.loop import decode
 from prompter.decoding.prefix import Prefix, left_padded
 from prompter.generation.config import PolicyConfig
 from prompter.generation.policy import with_new_adapters

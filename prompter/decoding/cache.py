@@ -54,6 +54,16 @@ class PreallocatedLayer(DynamicLayer):
         self.keys, self.values = self._key_memory[:, :, :end], self._value_memory[:, :, :end]
         return self.keys, self.values
 
+    def begin(self, keys: Tensor, values: Tensor, rows: Tensor) -> None:
+        """Begin with keys and values (K, heads, n, size) that B rows share: row b gets those of `rows[b]`, in fresh memory."""
+        shape = len(rows), keys.shape[1], self.capacity, keys.shape[3]
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+        self._key_memory, self._value_memory = keys.new_empty(shape), values.new_empty(shape)
+        length = keys.shape[2]
+        self.keys, self.values = self._key_memory[:, :, :length], self._value_memory[:, :, :length]
+        self.keys.copy_(keys[rows])
+        self.values.copy_(values[rows])
+
     def copy_prompt(self, other: "PreallocatedLayer") -> None:
         """Copy what another layer of the same shape holds into this memory, and zero the columns that follow it."""
         length = other.keys.shape[-2]

@@ -1,9 +1,13 @@
-"""The pass of one token on a GPU, recorded as a CUDA graph once and replayed for all that follow, those of later batches too.
+"""The passes of the decoding loop on a GPU, recorded as CUDA graphs once and replayed for later tokens and batches.
 
 A small model leaves a GPU idle: at each token Python starts about a thousand kernels of a few microseconds, one by one, and
 takes longer over it than the GPU over all of them. A recorded graph starts them at once. It needs shapes and addresses that
-do not change, so a recorded pass attends to the whole memory of the cache and hides by its mask what is not written yet. The
-passes recorded last are kept with the memory of their caches: a later batch of the same shape copies its prompts there.
+do not change. Two passes are recorded:
+
+- that of one token. It attends to the whole memory of the cache and hides by its mask what is not written yet. The passes
+  recorded last are kept with the memory of their caches: a later batch of the same shape copies its prompts there;
+- that of the first tokens which rows share, such as the class prompts: they are the same in each batch.
+
 `benchmarks/gpu.py` measures what it is worth.
 """
 
@@ -20,6 +24,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from prompter.decoding.cache import PreallocatedLayer
+from prompter.decoding.prefix import Prefix
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +36,10 @@ LEAST_STEPS_KEPT = 6
 
 KEPT = 2
 """Recorded passes that a model keeps: that of the policy's openings, and that of the writer's texts."""
+
+PREFIXES = 4
+"""Recorded passes of shared first tokens that a model keeps, those of the policy and of the writer. Further shapes pass as
+usual."""
 
 COLUMNS = 16
 """The memory of a cache is a multiple of this, so that batches of nearly equal length share a recorded pass."""
@@ -44,26 +53,30 @@ _checked: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
 _kept: "weakref.WeakKeyDictionary[nn.Module, dict[Any, FixedStep]]" = weakref.WeakKeyDictionary()
 """The newest is the last."""
 
+_prefixes: "weakref.WeakKeyDictionary[nn.Module, dict[Any, FixedPrefix]]" = weakref.WeakKeyDictionary()
+
 Forward = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Takes token ids (B, 1), a mask (B, 1, 1, C) and positions (B, 1), and returns logits (B, V)."""
 
 
-def can_record(model: nn.Module, cache: DynamicCache, steps: int, lasting: bool) -> bool:
-    """Return whether the rest of a decoding loop can replay one pass.
+def can_record(model: nn.Module, cache: DynamicCache) -> bool:
+    """Return whether the passes of a decoding loop can be recorded.
 
     Args:
         model: The transformers model.
-        cache: Its cache, with the prompt in it.
-        steps: Passes that are left.
-        lasting: See `recorded_step`.
+        cache: Its cache.
     """
     return (
-        steps >= (LEAST_STEPS_KEPT if lasting else LEAST_STEPS)
-        and next(model.parameters()).device.type == "cuda"
+        next(model.parameters()).device.type == "cuda"
         and getattr(model.config, "_attn_implementation", None) == "sdpa"  # takes a mask of truth values for each row
         and all(type(layer) is PreallocatedLayer for layer in cache.layers)
         and model not in _refused
     )
+
+
+def pays(steps: int, lasting: bool) -> bool:
+    """Return whether it pays to record the pass of a token for the steps that are left; for `lasting` see `is_lasting`."""
+    return steps >= (LEAST_STEPS_KEPT if lasting else LEAST_STEPS)
 
 
 class FixedStep:
@@ -115,23 +128,97 @@ class FixedStep:
     def record(self, column: int) -> None:
         """Record the pass. The column that the next call names is used meanwhile, and overwritten by that call."""
         self.column.fill_(column)
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        # Without autocast's store of converted weights: what is made while recording lives in the graph's own memory.
-        kind = torch.get_autocast_dtype("cuda")
-        with torch.autocast("cuda", dtype=kind, enabled=torch.is_autocast_enabled("cuda"), cache_enabled=False):
-            with torch.cuda.stream(stream):
-                self._pass()  # libraries allocate their memory at the first call
-            torch.cuda.current_stream().wait_stream(stream)
-            graph = torch.cuda.CUDAGraph()
-            with uncollected(), torch.cuda.graph(graph):
-                self._logits = self._pass()
-        self._graph = graph
+        self._graph, self._logits = _recorded(self._pass)
         self.forward = _forgotten  # it holds the model, and a pass that is kept must not
 
     def _pass(self) -> Tensor:
         visible = (self.mask & (self.columns <= self.column))[:, None, None, :]
         return self.forward(self.ids, visible, self.positions.index_select(1, self.column))
+
+
+class FixedPrefix:
+    """A pass for first tokens that rows share, whose tensors keep their shapes and addresses.
+
+    Args:
+        forward: The model; it takes token ids (K, P), a mask (K, P) and positions (K, P), and returns logits (K, V).
+        cache: The cache that it writes to.
+        prefix: The tokens of the first batch.
+    """
+
+    def __init__(self, forward: Forward, cache: DynamicCache, prefix: Prefix) -> None:
+        self.forward, self.cache, self.layers = forward, cache, list(cache.layers)
+        self.ids, self.mask, self.positions = prefix.input_ids.clone(), prefix.attention_mask.clone(), prefix.positions
+        self.states: list[Tensor] = []  # as in `FixedStep`
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._logits = torch.empty(0)
+
+    def __call__(self, prefix: Prefix) -> Tensor:
+        """Return the logits (K, V) after a prefix of the same shape; the next call overwrites them."""
+        self.ids.copy_(prefix.input_ids)
+        self.mask.copy_(prefix.attention_mask)
+        self.positions.copy_(prefix.positions)
+        if self._graph is None:
+            self._logits = self.usual()
+        else:
+            self._graph.replay()
+        return self._logits
+
+    def fill(self, cache: DynamicCache, rows: Tensor) -> None:
+        """Let an empty cache begin with the keys and values of the last call: row b gets those of prefix `rows[b]`."""
+        for layer, own in zip(cache.layers, self.layers, strict=True):
+            layer.begin(own.keys, own.values, rows)
+
+    @property
+    def recorded(self) -> bool:
+        """As in `FixedStep`."""
+        return self._graph is not None
+
+    def record(self) -> None:
+        """Record the pass."""
+        self._graph, self._logits = _recorded(self.usual)
+        self.forward, self.cache = _forgotten, DynamicCache()  # a pass that is kept must hold neither model nor batch
+
+    def usual(self) -> Tensor:
+        """Return the logits of a pass that is not recorded, which leaves its keys and values in `layers`."""
+        self.layers = [PreallocatedLayer(self.ids.shape[1]) for _ in self.layers]
+        others, self.cache.layers = self.cache.layers, self.layers
+        try:
+            return self.forward(self.ids, self.mask, self.positions)
+        finally:
+            self.cache.layers = others
+
+
+def recorded_prefix(
+    model: nn.Module, forward: Forward, cache: DynamicCache, prefix: Prefix, state: tuple[Any, ...], padded: bool
+) -> FixedPrefix | None:
+    """Return the recorded pass of first tokens that rows share, or None if it is not recorded.
+
+    The first time, the result is compared with the model's usual pass, as in `recorded_step`.
+
+    Args:
+        model: The transformers model.
+        forward: See `FixedPrefix`.
+        cache: Its empty cache.
+        prefix: The tokens.
+        state: See `state_of`.
+        padded: Whether `forward` reads the mask.
+    """
+    kept = _prefixes.setdefault(model, {})
+    key = (tuple(prefix.input_ids.shape), padded, *state)
+    if key in kept or len(kept) >= PREFIXES:
+        return kept.get(key)
+    begun = FixedPrefix(forward, cache, prefix)
+    usual = begun.usual()
+    try:
+        begun.record()
+        _compare(begun(prefix), usual)
+        kept[key] = begun
+        return begun
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # as in `recorded_step`
+        _refuse(model, error)
+        return None
 
 
 def recorded_step(
@@ -142,6 +229,7 @@ def recorded_step(
     positions: Tensor,
     ids: Tensor,
     column: int,
+    state: tuple[Any, ...],
     lasting: bool,
 ) -> FixedStep | None:
     """Return the recorded pass of one token, or None if this model's pass cannot be recorded.
@@ -158,10 +246,13 @@ def recorded_step(
         positions: (B, C), see `FixedStep`.
         ids: (B, 1) the tokens of `column`.
         column: The next column.
+        state: See `state_of`.
         lasting: Whether the pass may outlive its batch; see `is_lasting`.
     """
+    if model in _refused:
+        return None
     kept = _kept.setdefault(model, {})
-    key = (tuple(mask.shape), *circumstances(model), *(parameter.data_ptr() for parameter in model.parameters()))
+    key = (tuple(mask.shape), *state)
     if (step := kept.pop(key, None)) is not None:
         step.take_over(cache, mask, positions)
         kept[key] = step
@@ -177,9 +268,7 @@ def recorded_step(
         step.ids.copy_(ids)
         step.record(column)
         if usual is not None:
-            difference = (step(ids, column) - usual).abs().max() / usual.abs().max()
-            if not difference <= TOLERANCE:
-                raise ValueError(f"its logits differ by {float(difference):.1%}")
+            _compare(step(ids, column), usual)
             _checked.add(model)
         if lasting:
             kept[key] = step
@@ -187,16 +276,43 @@ def recorded_step(
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever a model does that cannot be recorded, its usual pass still works
-        logger.warning("%s: a token's pass is not recorded as a CUDA graph (%s)", type(model).__name__, error)
-        _refused.add(model)
+        _refuse(model, error)
         for layer, length in zip(cache.layers, lengths, strict=True):
             layer.write_at(None, length)
         return None
 
 
+def _recorded(work: Callable[[], Tensor]) -> tuple[torch.cuda.CUDAGraph, Tensor]:
+    """Record some work; return the graph, and the result, which each replay overwrites."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    # Without autocast's store of converted weights: what is made while recording lives in the graph's own memory.
+    kind = torch.get_autocast_dtype("cuda")
+    with torch.autocast("cuda", dtype=kind, enabled=torch.is_autocast_enabled("cuda"), cache_enabled=False):
+        with torch.cuda.stream(stream):
+            work()  # libraries allocate their memory at the first call
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with uncollected(), torch.cuda.graph(graph):
+            result = work()
+    return graph, result
+
+
+def _compare(recorded: Tensor, usual: Tensor) -> None:
+    difference = (recorded - usual).abs().max() / usual.abs().max()
+    if not difference <= TOLERANCE:
+        raise ValueError(f"its logits differ by {float(difference):.1%}")
+
+
+def _refuse(model: nn.Module, error: Exception) -> None:
+    logger.warning("%s: its passes are not recorded as CUDA graphs (%s)", type(model).__name__, error)
+    _refused.add(model)
+
+
 def forget(model: nn.Module) -> None:
     """Give the memory of a model's recorded passes back."""
     _kept.pop(model, None)
+    _prefixes.pop(model, None)
 
 
 @contextmanager
@@ -219,6 +335,11 @@ def is_lasting(model: nn.Module) -> bool:
     an autocast of its own, which stores them all the same: later they would be freed, or those before an update.
     """
     return not torch.is_autocast_enabled("cuda") or "_original_forward" not in vars(model)
+
+
+def state_of(model: nn.Module) -> tuple[Any, ...]:
+    """Return what a recorded pass of a model depends on beside shapes: see `circumstances`, and where its weights lie."""
+    return (*circumstances(model), *(parameter.data_ptr() for parameter in model.parameters()))
 
 
 def circumstances(model: nn.Module) -> tuple[Any, ...]:

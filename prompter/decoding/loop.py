@@ -10,7 +10,7 @@ number per *vocabulary entry*), and concatenates the whole key/value cache at ea
    At most `1 / top_p` draws are expected, and the few rows that are rejected `DRAWS - 1` times are sorted.
 2. **Large tensors are allocated once**: the cache (`PreallocatedLayer`, of which attention sees a growing view), the
    logits, and what is computed from them. On a CPU, page faults make fresh memory slower than the computation in it.
-3. **Logits of the last position only**, and on a CPU in rows of whole cache lines (`_fast_head`).
+3. **Logits of the last position only**, and on a CPU in rows of whole cache lines (`fast_head`).
 4. **Rows that have ended leave the batch** when they are a quarter of it, checked every `CHECK_EVERY` steps.
 5. **A prefix that rows share is computed once** (`Prefix`), and its keys and values are copied to the rows. The request to a
    chat model is as long as the text that follows it, and there are only as many requests as classes.
@@ -22,19 +22,18 @@ faster, so there is no switch to it.
 """
 
 import inspect
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distill.common.errors import InputError
 from prompter.decoding.cache import can_select_rows, keeps_gaps, new_cache
-from prompter.decoding.graphs import COLUMNS, FixedStep, can_record, is_lasting, recorded_step
+from prompter.decoding.contexts import evaluating, fast_head, head_inputs, padding_unknown, unwrapped
+from prompter.decoding.graphs import COLUMNS, FixedStep, can_record, is_lasting, pays, recorded_prefix, recorded_step, state_of
 from prompter.decoding.prefix import Prefix
 from prompter.decoding.sampling import DRAWS, draw_tokens
 
@@ -62,11 +61,6 @@ class Decoded:
     lengths: Tensor
     logprobs: Tensor | None
     hidden_states: Tensor | None = None
-
-
-def unwrapped(model: nn.Module) -> PreTrainedModel:
-    """Return the transformers model inside a PEFT model, or the model itself."""
-    return model.get_base_model() if isinstance(model, PeftModel) else model  # type: ignore[return-value]
 
 
 def context_length(model: nn.Module) -> int | None:
@@ -154,6 +148,8 @@ def decode(
     head = base.get_output_embeddings()
     vocabulary = head.weight.shape[0]
     lasting = is_lasting(model)
+    recordable = "position_ids" in accepted and can_record(base, cache)
+    state = state_of(base) if recordable else ()
     scratch: Tensor | None = None
     hidden: Tensor | None = None
 
@@ -166,16 +162,24 @@ def decode(
         return model(input_ids=ids, **options).logits[:, -1]
 
     with (
-        _evaluating(model),
-        _padding_unknown(model),
-        _fast_head(model, size, max_new_tokens),
+        evaluating(model),
+        padding_unknown(model),
+        fast_head(model, size, max_new_tokens),
         head_inputs(head) as noted,
     ):
         first: Tensor | None = None
         fixed: FixedStep | None = None
         if prefix is not None:
-            first = forward(prefix.input_ids, prefix.attention_mask, (prefix.attention_mask.cumsum(-1) - 1).clamp(min=0))
-            cache.batch_select_indices(prefix.rows)
+            begun = recorded_prefix(base, forward, cache, prefix, state, padded) if recordable and lasting else None
+            if begun is None:
+                first = forward(prefix.input_ids, prefix.attention_mask, prefix.positions)
+                cache.batch_select_indices(prefix.rows)
+            else:
+                first = begun(prefix)
+                begun.fill(cache, prefix.rows)
+                if begun.recorded:
+                    begun.states = begun.states or noted[-1:]
+                noted[:] = begun.states or noted[-1:]
         for step in range(max_new_tokens):
             end = width + step
             if prefix is not None and end == begin:  # the prefix is the whole prompt
@@ -183,8 +187,8 @@ def decode(
                 logits = first[prefix.rows].float()
                 noted[:] = [states[prefix.rows] for states in noted]
             else:
-                if step == 1 and "position_ids" in accepted and can_record(base, cache, max_new_tokens - step, lasting):
-                    fixed = recorded_step(base, forward, cache, mask, positions, current, begin, lasting)
+                if step == 1 and recordable and pays(max_new_tokens - step, lasting):
+                    fixed = recorded_step(base, forward, cache, mask, positions, current, begin, state, lasting)
                     if fixed is not None and fixed.recorded:
                         fixed.states = fixed.states or noted[-1:]
                 if fixed is None:
@@ -194,7 +198,7 @@ def decode(
                     noted[:] = fixed.states or noted
             begin = end
             uniforms = _uniforms(size, random, device)[rows] if temperature > 0 else None
-            logits[:, vocabulary:] = -torch.inf  # columns that `_fast_head` added
+            logits[:, vocabulary:] = -torch.inf  # columns that `fast_head` added
             scratch = logits.new_empty(2, *logits.shape) if scratch is None else scratch[:, : len(logits)]
             token, logprob = _next_token(
                 logits,
@@ -312,87 +316,3 @@ def _can_share(model: PreTrainedModel, prefix: Prefix, attention_mask: Tensor, m
         return False
     # Rows of unequal length leave a gap of padding after the prefix. Where a distance counts the gap, it must not be.
     return bool(attention_mask.all()) or not keeps_gaps(model, cache, capacity)
-
-
-@contextmanager
-def head_inputs(head: nn.Module) -> Iterator[list[Tensor]]:
-    """Collect what enters the output layer within a block: the hidden states before each token."""
-    noted: list[Tensor] = []
-
-    def before(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-        # The last tokens of each row are a slice with gaps. torch would multiply it with the vocabulary row by row, which is
-        # six times as slow as all rows at once; the results are the same to the last bit.
-        noted.append(inputs[0].contiguous())
-        return (noted[-1],)
-
-    handle = head.register_forward_pre_hook(before, prepend=True)
-    try:
-        yield noted
-    finally:
-        handle.remove()
-
-
-@contextmanager
-def _fast_head(model: nn.Module, size: int, steps: int) -> Iterator[None]:
-    """Let a float32 output layer on a CPU write its logits into memory that is allocated once, in rows of whole cache lines.
-
-    The product takes 1.4 times as long if the rows of its result do not begin at multiples of 64 bytes, and the vocabulary
-    sizes of GPT-2 and similar models are odd. So a copy of the weights gets up to 15 rows of zeros; the copy costs as much as
-    a few steps. The layer itself is replaced, so that everything else that the model does to its logits still happens.
-    """
-    head: Any = unwrapped(model).get_output_embeddings()
-    linear = type(head) is nn.Linear
-    if not linear or head.bias is not None or head.weight.device.type != "cpu" or head.weight.dtype != torch.float32:
-        yield
-        return
-    if torch.is_autocast_enabled("cpu") or size * steps < 2048:
-        yield
-        return
-    weight = nn.functional.pad(head.weight, (0, 0, 0, -head.weight.shape[0] % 16)).T
-    memory = weight.new_empty(size, weight.shape[1])
-
-    def forward(hidden_states: Tensor) -> Tensor:
-        rows = hidden_states.reshape(-1, len(weight))
-        out = memory[: len(rows)] if len(rows) <= size else None  # a model may project the whole prompt
-        return torch.mm(rows, weight, out=out).view(*hidden_states.shape[:-1], -1)
-
-    head.forward = forward
-    try:
-        yield
-    finally:
-        del head.forward  # restores the method of the class
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Switch dropout off within a block, then restore the mode of each module."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
-
-
-@contextmanager
-def _padding_unknown(model: nn.Module) -> Iterator[None]:
-    """Hide the id of the padding token from a model within a block.
-
-    Rows that have ended get padding tokens, and a batch without padded prompts gets no mask. Some models warn about the two
-    together.
-    """
-    config = unwrapped(model).config
-    padding = getattr(config, "pad_token_id", None)
-    if padding is None:
-        yield
-        return
-    try:
-        config.pad_token_id = None
-    except Exception:  # a family may insist on a token (ModernBERT's decoder); it then warns
-        yield
-        return
-    try:
-        yield
-    finally:
-        config.pad_token_id = padding

@@ -44,6 +44,11 @@ class Prefix:
     attention_mask: Tensor
     rows: Tensor
 
+    @property
+    def positions(self) -> Tensor:
+        """(K, P) the position of each token."""
+        return (self.attention_mask.cumsum(-1) - 1).clamp(min=0)
+
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]], pad_token_id: int, device: torch.device) -> "Prefix":
         """Find the different prefixes among those of B rows.

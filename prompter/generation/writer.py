@@ -28,8 +28,9 @@ from distill.common.precision import autocast, resolve_device, weight_dtype
 from distill.common.seeding import random_generator
 from distill.language_models.special_tokens import end_tokens, start_token
 from eval.toy import located
+from prompter.decoding.contexts import unwrapped
 from prompter.decoding.graphs import forget
-from prompter.decoding.loop import Decoded, context_length, decode, unwrapped
+from prompter.decoding.loop import Decoded, context_length, decode
 from prompter.decoding.prefix import Prefix, left_padded
 from prompter.decoding.probe import check_writing
 from prompter.editing.edits import UNEDITED, Edits

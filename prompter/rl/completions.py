@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel
 
 from prompter.decoding.cache import can_select_rows, keeps_gaps
-from prompter.decoding.loop import head_inputs, unwrapped
+from prompter.decoding.contexts import head_inputs, unwrapped
 from prompter.decoding.prefix import left_padded
 
 WORTH_A_PASS = 32

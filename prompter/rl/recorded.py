@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from prompter.decoding.contexts import unwrapped
 from prompter.decoding.graphs import circumstances, uncollected
-from prompter.decoding.loop import unwrapped
 from prompter.rl.completions import Scores, score_completions, shared_pays
 
 logger = logging.getLogger(__name__)

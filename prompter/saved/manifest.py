@@ -26,7 +26,7 @@ from distill.kinds.labels import MULTI_LABEL
 from distill.teachers.found import remember
 from distill.teachers.names import LANGUAGE_MODELS, check_stored_name, teacher_name
 from distill.teachers.services.label_words import template
-from prompter.decoding.loop import unwrapped
+from prompter.decoding.contexts import unwrapped
 from prompter.generation.config import TRANSFORMERS, PolicyConfig
 from prompter.generation.opening import AnyWriter
 from prompter.generation.outside.outside_writer import OutsideWriter

@@ -8,9 +8,10 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from peft import LoraConfig, get_peft_model
+from torch import nn
 
 from prompter.decoding import graphs, loop
-from prompter.decoding.graphs import FixedStep
+from prompter.decoding.graphs import FixedPrefix, FixedStep
 from prompter.decoding.loop import decode
 from prompter.decoding.prefix import Prefix
 from tests.prompter.decoding.test_loop import PAD, VOCABULARY, bloom, gpt2, llama, made, mistral, prompts
@@ -27,8 +28,9 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         columns.append(column)
         return call(step, ids, column)
 
-    monkeypatch.setattr(loop, "can_record", lambda model, cache, steps, lasting: model not in graphs._refused)
+    monkeypatch.setattr(loop, "can_record", lambda model, cache: model not in graphs._refused)
     monkeypatch.setattr(FixedStep, "record", lambda step, column: None)
+    monkeypatch.setattr(FixedPrefix, "record", lambda begun: None)
     monkeypatch.setattr(FixedStep, "__call__", counted)
     return columns
 
@@ -83,6 +85,61 @@ def test_a_pass_is_kept_for_each_of_the_latest_shapes_only(passes: list[int]) ->
     assert model not in graphs._kept
 
 
+def after_prefixes(model: nn.Module, rows: list[list[int]], own: bool = True) -> loop.Decoded:
+    """Continue rows that share their first tokens, and have others of their own or none."""
+    ids, mask = prompts(len(rows))
+    return decode(
+        model, ids if own else ids[:, :0], mask if own else mask[:, :0], max_new_tokens=20, eos_token_ids=[], pad_token_id=PAD,
+        random=torch.Generator().manual_seed(0), prefix=Prefix.of(rows, PAD, torch.device("cpu")), return_hidden_states=True,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_kept_pass_of_shared_tokens_serves_batches_of_other_tokens_and_sizes(
+    own: bool, passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, begun = made(llama), []
+    call = FixedPrefix.__call__
+    monkeypatch.setattr(FixedPrefix, "__call__", lambda one, *given: begun.append(one) or call(one, *given))
+    batches = [[[5, 6, 7], [8, 9]] * 3, [[9, 5], [6, 7, 8]] * 2, [[4, 4, 4], [4, 4, 4], [1, 2]]]
+    found = [after_prefixes(model, rows, own) for rows in batches]
+    (kept,) = graphs._prefixes[model].values()
+    assert set(begun) == {kept}
+    graphs._refused.add(model)
+    for rows, one in zip(batches, found, strict=True):
+        plain = after_prefixes(model, rows, own)
+        assert torch.equal(one.tokens, plain.tokens)
+        torch.testing.assert_close(one.hidden_states, plain.hidden_states, atol=1e-4, rtol=1e-4)
+
+
+def test_passes_of_shared_tokens_are_kept_up_to_a_number(passes: list[int]) -> None:
+    model = made(llama)
+    for length in range(2, 9):
+        after_prefixes(model, [[5] * length, [6] * length])
+    assert [key[0] for key in graphs._prefixes[model]] == [(2, length) for length in range(2, 2 + graphs.PREFIXES)]
+    graphs.forget(model)
+    assert model not in graphs._prefixes
+
+
+@pytest.mark.parametrize("fault", ["fails", "differs"])
+def test_shared_tokens_whose_pass_cannot_be_recorded_pass_as_usual(
+    fault: str, passes: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, rows, call = made(gpt2), [[5, 6, 7], [8, 9]], FixedPrefix.__call__
+
+    def fails(begun: FixedPrefix) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        if fault == "fails":
+            patch.setattr(FixedPrefix, "record", fails)
+        else:
+            patch.setattr(FixedPrefix, "__call__", lambda begun, *given: 1.5 * call(begun, *given))
+        tried = after_prefixes(model, rows)
+    assert caplog.text.count("GPT2LMHeadModel") == 1 and passes == [] and not graphs._prefixes[model]
+    assert torch.equal(tried.tokens, after_prefixes(model, rows).tokens)
+
+
 def test_a_pass_with_other_adapters_or_weights_is_not_reused(passes: list[int]) -> None:
     adapted = get_peft_model(made(llama), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
     model = adapted.get_base_model()
@@ -115,7 +172,7 @@ def test_other_caches_and_models_without_positions_take_growing_passes(
     build: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = made(build)
-    assert not graphs.can_record(model, loop.new_cache(model, 8), 50, True)  # not on a GPU
+    assert not graphs.can_record(model, loop.new_cache(model, 8))  # not on a GPU
     monkeypatch.setattr(FixedStep, "record", lambda step, column: pytest.fail("recorded"))
     assert written(model).tokens.shape[0] == 6
 
@@ -151,6 +208,7 @@ def test_recorded_passes_on_a_gpu(build: Callable) -> None:
     model = made(build)
     recorded = written(model, "cuda")
     assert model in graphs._checked and model not in graphs._refused
+    assert [begun.recorded for begun in graphs._prefixes[model].values()] == [True]
     graphs._refused.add(model)
     plain = written(model, "cuda")
     assert torch.equal(recorded.tokens, plain.tokens)
