@@ -170,7 +170,8 @@ def decode(
         first: Tensor | None = None
         fixed: FixedStep | None = None
         if prefix is not None:
-            begun = recorded_prefix(base, forward, cache, prefix, state, padded) if recordable and lasting else None
+            records = recordable and lasting and pays(max_new_tokens, lasting)
+            begun = recorded_prefix(base, forward, cache, prefix, state, padded) if records else None
             if begun is None:
                 first = forward(prefix.input_ids, prefix.attention_mask, prefix.positions)
                 cache.batch_select_indices(prefix.rows)

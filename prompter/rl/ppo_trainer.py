@@ -39,7 +39,6 @@ from prompter.rl.completions import Scores, score_completions
 from prompter.rl.critic import Critic, clipped_value_loss, gae, variance, whiten
 from prompter.rl.ppo_config import PPOConfig
 from prompter.rl.recorded import RecordedScores
-from prompter.rl.walks import few_walks
 
 
 class PPOTrainer(GRPOTrainer):
@@ -323,8 +322,7 @@ class PPOTrainer(GRPOTrainer):
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train; see transformers. Afterwards the memory of recorded passes is free."""
         try:
-            with few_walks(self._base):
-                return super().train(*args, **kwargs)
+            return super().train(*args, **kwargs)
         finally:
             self._recorded.passes.clear()
 

@@ -121,6 +121,22 @@ def test_passes_of_shared_tokens_are_kept_up_to_a_number(passes: list[int]) -> N
     assert model not in graphs._prefixes
 
 
+def test_a_model_whose_logits_are_zero_is_recorded(passes: list[int]) -> None:
+    model = made(llama)
+    torch.nn.init.zeros_(model.lm_head.weight)
+    after_prefixes(model, [[5, 6, 7], [8, 9]])
+    assert model not in graphs._refused and model in graphs._checked and graphs._prefixes[model]
+
+
+def test_a_short_text_is_not_worth_a_recorded_pass(passes: list[int]) -> None:
+    model = made(llama)
+    decode(
+        model, *prompts(2), max_new_tokens=graphs.LEAST_STEPS_KEPT - 1, eos_token_ids=[], pad_token_id=PAD, temperature=0,
+        random=None, prefix=Prefix.of([[5], [6]], PAD, torch.device("cpu")),
+    )  # fmt: skip
+    assert not passes and model not in graphs._prefixes
+
+
 @pytest.mark.parametrize("fault", ["fails", "differs"])
 def test_shared_tokens_whose_pass_cannot_be_recorded_pass_as_usual(
     fault: str, passes: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
