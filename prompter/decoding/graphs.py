@@ -48,6 +48,7 @@ TOLERANCE = 0.02
 """Most difference between the logits of both passes, as a share of the largest logit; bfloat16 keeps 8 bits."""
 
 _refused: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
+_refused_prefixes: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
 _checked: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
 
 _kept: "weakref.WeakKeyDictionary[nn.Module, dict[Any, FixedStep]]" = weakref.WeakKeyDictionary()
@@ -203,6 +204,8 @@ def recorded_prefix(
         state: See `state_of`.
         padded: Whether `forward` reads the mask.
     """
+    if model in _refused_prefixes:
+        return None
     kept = _prefixes.setdefault(model, {})
     key = (tuple(prefix.input_ids.shape), padded, *state)
     if key in kept or len(kept) >= PREFIXES:
@@ -217,7 +220,8 @@ def recorded_prefix(
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # as in `recorded_step`
-        _refuse(model, error)
+        logger.warning("%s: the pass of the class prompts is not recorded as a CUDA graph (%s)", type(model).__name__, error)
+        _refused_prefixes.add(model)
         return None
 
 
@@ -249,8 +253,6 @@ def recorded_step(
         state: See `state_of`.
         lasting: Whether the pass may outlive its batch; see `is_lasting`.
     """
-    if model in _refused:
-        return None
     kept = _kept.setdefault(model, {})
     key = (tuple(mask.shape), *state)
     if (step := kept.pop(key, None)) is not None:
@@ -276,7 +278,8 @@ def recorded_step(
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever a model does that cannot be recorded, its usual pass still works
-        _refuse(model, error)
+        logger.warning("%s: a token's pass is not recorded as a CUDA graph (%s)", type(model).__name__, error)
+        _refused.add(model)
         for layer, length in zip(cache.layers, lengths, strict=True):
             layer.write_at(None, length)
         return None
@@ -302,11 +305,6 @@ def _compare(recorded: Tensor, usual: Tensor) -> None:
     difference, largest = (recorded - usual).abs().max(), usual.abs().max()
     if not difference <= TOLERANCE * largest:  # both may be zero: a model with random weights may give its padding no logits
         raise ValueError(f"its logits differ by {float(difference):.3g}, and the largest is {float(largest):.3g}")
-
-
-def _refuse(model: nn.Module, error: Exception) -> None:
-    logger.warning("%s: its passes are not recorded as CUDA graphs (%s)", type(model).__name__, error)
-    _refused.add(model)
 
 
 def forget(model: nn.Module) -> None:
