@@ -1,14 +1,18 @@
 """Opening what an export needs: what writes, and what labels."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from distill.checkpoints.checksums import sample_of_weights
 from distill.common.errors import InputError
 from distill.common.files import read_object, write_json
+from distill.common.hub import model_folders
 from distill.kinds.found import kind_in, shown_kind
 from distill.kinds.kind import Kind
-from distill.teachers.names import teacher_name
+from distill.teachers.functions.importing import function_file
+from distill.teachers.names import FUNCTION_NAME, teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_named
 from prompter.exporting.config import NO_TEACHER, ExportConfig
@@ -19,6 +23,9 @@ from prompter.generation.config import WriterConfig
 from prompter.runtime.console import Console
 from prompter.saved.prompter import Prompter
 from prompter.saved.rewriter import SavedRewriter
+
+NOTED_TEACHER = "teacher.json"
+"""File of a working folder that notes what tells the teacher from others of its name."""
 
 
 def load_prompter_and_teacher(
@@ -74,17 +81,61 @@ def go_on_counting(teacher: CachedTeacher, progress: ExportProgress, work: Path)
     Args:
         teacher: The teacher.
         progress: How far the export is.
-        work: Its working folder, which notes what tells the teacher's weights from others.
+        work: Its working folder, which notes what tells the teacher from others of its name.
 
     Raises:
-        InputError: The teacher has other weights than when the export was begun.
+        InputError: The teacher has other weights, or its function another source, than when the export was begun.
     """
-    file = work / "teacher.json"
+    file = work / NOTED_TEACHER
     noted = read_object(file, {}, "remove the file if the teacher is the same") if progress.rows and file.is_file() else {}
+    same = f"put the former {{}} back, or begin anew in another folder; if it answers as before, remove {file}"
+    check_same_teacher(teacher.path, noted, "when this was begun, which would mix the answers of two models", same)
     counters = {"teacher_queries": progress.rows, "teacher_invalid": progress.marked.get(NO_ANSWER, 0)}
     teacher.restore(noted | counters)
     if not noted:
-        write_json(file, {name: value for name, value in teacher.state().items() if name == "teacher_weights"})
+        write_json(file, sample_of_teacher(teacher.path))
+
+
+TAKES_ITS_PLACE = {"teacher_weights": ("weights", "other weights"), "teacher_source": ("source", "another source")}
+"""What tells a teacher from another one that takes its place under its name; what it is called, and what a new one is."""
+
+
+def sample_of_teacher(name: str) -> dict[str, str]:
+    """Return what tells a teacher on this machine from another of its name, without opening it.
+
+    Args:
+        name: A teacher as the user named it.
+
+    Returns:
+        `teacher_weights`, a sample of the weights of a folder; or `teacher_source`, the SHA-256 of the file that holds a
+        function; {} where neither is here, as for a service.
+    """
+    try:
+        if Path(name).expanduser().is_dir():
+            sample = sample_of_weights(model_folders(name)[0])
+            return {"teacher_weights": sample} if sample else {}
+        file = function_file(name) if FUNCTION_NAME.fullmatch(name) else None
+        return {"teacher_source": hashlib.sha256(file.read_bytes()).hexdigest()} if file else {}
+    except Exception:  # a folder that is no model any more; or a package of the user's, which is imported on the way
+        return {}
+
+
+def check_same_teacher(name: str, noted: Mapping[str, Any], since: str, remedy: str) -> None:
+    """Refuse a teacher that has taken the place of another one.
+
+    Args:
+        name: Its name.
+        noted: What `sample_of_teacher` returned before, perhaps among other things.
+        since: When that was.
+        remedy: What to do, with `{}` where the thing that differs stands.
+
+    Raises:
+        InputError: Its weights or its source are others now.
+    """
+    for key, sample in sample_of_teacher(name).items():
+        if noted.get(key, sample) != sample:
+            what, other = TAKES_ITS_PLACE[key]
+            raise InputError(f"teacher: {name} has {other} than {since}: {remedy.format(what)}")
 
 
 def load_prompter(

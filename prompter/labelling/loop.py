@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from datasets import Features, Value
 
 from distill.common.errors import InputError, WorthlessError
-from distill.common.files import write_text
+from distill.common.files import read_object, write_text
 from distill.common.terminal import printable
 from distill.kinds.found import kind_in, written
 from distill.kinds.kind import Kind
+from distill.teachers.names import teacher_name
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.corpora.duplicates import DuplicateIndex
 from eval.data.config import PAIR_COLUMN
@@ -26,7 +27,7 @@ from eval.data.labelled import load_pairs, second_texts_for
 from prompter.exporting.dataset_card import dataset_header
 from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.marks import Marks, answered
-from prompter.exporting.opening import go_on_counting
+from prompter.exporting.opening import NOTED_TEACHER, check_same_teacher, go_on_counting
 from prompter.exporting.shards import ABOUT, CONFIDENCE, answer_features, read_rows, write_shard
 from prompter.labelling.config import LabelConfig, identity
 from prompter.labelling.opening import opened_teacher
@@ -97,6 +98,10 @@ def label(config: LabelConfig) -> dict[str, Any]:
                     console.say(spent)
             else:
                 folder.check_finished()
+                remedy = "its rows are the answers of before. Put the former {} back, or label into another folder"
+                noted = folder.recipe.get("found")
+                if isinstance(noted, dict):  # not of an earlier version
+                    check_same_teacher(teacher_name(config.teacher), noted, f"when '{folder.path}' was finished", remedy)
                 console.say(f"{folder.path} is finished; no text is asked about.")
             assert folder.recipe is not None
             labels: list[str] = folder.recipe["prompter"]["labels"]
@@ -253,6 +258,7 @@ class Labelling:
 def _finish(folder: ExportFolder, progress: ExportProgress, teacher: CachedTeacher, about: dict[str, Any]) -> None:
     """Write the card, and the recipe that marks the dataset as finished."""
     kind, labels = teacher.kind, teacher.kind.targets(teacher.labels)
+    noted = read_object(folder.work / NOTED_TEACHER, {}, "put it back")
     sure = CONFIDENCE in kind.columns
     total = sum(row[CONFIDENCE] for row in read_rows(folder.path) if row["keep"]) if sure else 0.0
     recipe = {
@@ -267,6 +273,7 @@ def _finish(folder: ExportFolder, progress: ExportProgress, teacher: CachedTeach
             "answers": progress.answers,
             "marked": dict(sorted(progress.marked.items())),
         },
+        **({"found": noted} if noted else {}),
         "versions": library_versions(LIBRARIES),
     }
     header = dataset_header(folder.path, columns_of(labels, kind), progress.rows, synthetic=False)

@@ -219,6 +219,7 @@ class Scorer:
     """A teacher that answers by the hash of a text."""
 
     kind = SINGLE
+    path = "scripted"
     labels = Scripted.labels
     queries = invalid = 0
 

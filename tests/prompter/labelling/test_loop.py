@@ -110,6 +110,42 @@ def test_a_teacher_that_was_trained_again_in_its_place_does_not_go_on(
     assert (said in capsys.readouterr().err) == bool(lives)
 
 
+def test_a_finished_folder_is_not_taken_for_the_answers_of_a_teacher_that_took_the_place(
+    teacher_folder: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    teacher = shutil.copytree(teacher_folder, tmp_path / "teacher")
+    assert main(flags(texts, teacher, tmp_path / "d")) == 0
+    assert main(flags(texts, teacher, tmp_path / "d", "--jsonl")) == 0
+    weights = load_file(teacher / "model.safetensors")
+    save_file({name: value * 1.01 for name, value in weights.items()}, teacher / "model.safetensors", {"format": "pt"})
+    assert main(flags(texts, teacher, tmp_path / "d", "--csv")) == 2 and not (tmp_path / "d" / "data.csv").exists()
+    assert "has other weights than when" in capsys.readouterr().err
+    shutil.rmtree(teacher)  # nobody needs it to go on with what is finished
+    assert main(flags(texts, teacher, tmp_path / "d", "--csv")) == 0
+
+
+@pytest.mark.parametrize("lives", [0, 2, None])
+def test_a_function_whose_source_was_changed_does_not_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: Path, capsys: pytest.CaptureFixture[str], lives: int | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source, module = "def ask(texts):\n    return [[0.25, 0.75]] * len(texts)\n", tmp_path / "changed_teacher.py"
+    module.write_text(source)
+    given = flags(texts, Path("changed_teacher.py:ask"), tmp_path / "d", "--teacher_labels", "a", "b")
+    killed(lives, given) if lives is not None else main(given)
+    module.write_text(source.replace("0.25, 0.75", "0.75, 0.25"))
+    assert main(given) == (0 if lives == 0 else 2)  # nothing was committed that could be mixed
+    said = capsys.readouterr().err
+    assert ("changed_teacher.py:ask has another source than when" in said) == (lives != 0)
+    if lives == 2:
+        assert "if it answers as before, remove " in said
+        (tmp_path / "d" / ".export" / "teacher.json").unlink()
+        assert main(given) == 0
+    elif lives is None:
+        module.write_text(source)
+        assert main(given) == 0
+
+
 @pytest.mark.parametrize("lives", [1, 4])
 def test_a_killed_call_goes_on_to_the_same_bytes(
     teacher_folder: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lives: int
