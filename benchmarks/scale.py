@@ -99,9 +99,8 @@ def tiny_prompter(folder: Path, classes: int) -> Path:
     labels = [f"class{number}" for number in range(classes)]
     policy = TopicPolicy.load(str(writer), labels, settings.policy, settings.policy.topic_max_tokens, "cpu")
     made = Writer.beside(policy, str(writer), str(writer), settings.writer, "cpu")
-    save_prompter(
-        folder / "run" / "prompter", settings, policy, made, settings.flat(), {"rollouts": 0, "teacher_queries": 0}, SINGLE
-    )
+    training = {"rollouts": 0, "teacher_queries": 0}
+    save_prompter(folder / "run" / "prompter", settings, policy, made, settings.flat(), training, SINGLE, {})
     return folder / "run"
 
 

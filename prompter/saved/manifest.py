@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from distill.checkpoints.checksums import CHECKSUMS, check_folder, seal
+from distill.checkpoints.checksums import CHECKSUMS, check_folder, sample_of_weights, seal
 from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json
@@ -64,6 +64,7 @@ def save_prompter(
     named: Mapping[str, Any],
     training: Mapping[str, Any],
     kind: Kind,
+    weights: Mapping[str, str],
 ) -> None:
     """Write the folder of a prompter.
 
@@ -75,6 +76,7 @@ def save_prompter(
         named: All settings by name, with models as the user named them.
         training: Numbers about the training; see `training_summary`.
         kind: The teacher's kind.
+        weights: What tells the weights of the models `generator` and `policy` from others, by setting.
 
     Raises:
         InputError: The folder cannot be written, or holds something else.
@@ -90,6 +92,7 @@ def save_prompter(
         "writer_revision": None if isinstance(writer, OutsideWriter) else _revision(unwrapped(writer.model)),
         **({} if settings.run.writer == TRANSFORMERS else {"written_by": named["writer"]}),
         "adapter": policy.has_adapters,
+        **_noted_weights(named, weights),
         "teacher": named["teacher"],
         "teacher_labels": list(settings.run.teacher_labels),
         **_asked(settings),
@@ -115,6 +118,48 @@ def save_prompter(
         write_json(folder / PROMPTER_MANIFEST, manifest)
         seal(folder)
     remember(path / PROMPTER_MANIFEST, manifest["teacher"])
+
+
+def _noted_weights(named: Mapping[str, Any], weights: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Return what is noted of weights: of folders and files of the user's, which may be trained again in their place."""
+    settings = {"base": "policy" if named["policy"] else "generator", "writer": "generator"}
+    noted = {
+        key: weights[name]
+        for key, name in settings.items()
+        if name in weights and Path(str(named[name])).expanduser().exists()
+    }
+    return {"weights": noted} if noted else {}
+
+
+def check_models(folder: Path, manifest: Mapping[str, Any], given: Mapping[str, str | None]) -> None:
+    """Compare the models that a prompter needs with what its run noted of their weights, if it did and they are here.
+
+    Args:
+        folder: The folder of the prompter.
+        manifest: Content of its `prompter.json`.
+        given: The models that are needed, `base` and `writer`, with the place that the user named for each, or None. Where
+            the user named a base with other weights, a line says so; a writer that the user named may be any model.
+
+    Raises:
+        InputError: A model that the folder names has other weights than in the run.
+    """
+    noted = manifest.get("weights")
+    for key, own in given.items():
+        place = Path(own or manifest[key]).expanduser()
+        if not isinstance(noted, dict) or key not in noted or not place.exists():
+            continue
+        try:
+            sample = sample_of_weights(place)
+        except OSError:  # loading says what is wrong
+            continue
+        if sample in (None, noted[key]):
+            continue
+        said = f"{key}: {place} has other weights than in the run that made {folder}"
+        if not own:
+            flag = "--base" if key == "base" else "--generator"
+            raise InputError(f"{said}: put the former ones back, or, if these are to be used, name it with {flag} {place}")
+        if key == "base":
+            LOGGER.warning("%s", one_line(f"{said}: its adapter was tuned on those."))
 
 
 def _asked(settings: "Settings") -> dict[str, str]:

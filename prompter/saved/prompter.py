@@ -43,6 +43,7 @@ from prompter.runtime.run_folder import default_values
 from prompter.saved.hub import fetch_prompter, is_hub_id
 from prompter.saved.manifest import (
     PROMPTER_MANIFEST,
+    check_models,
     find_prompter,
     fingerprint,
     read_prompter_manifest,
@@ -160,7 +161,11 @@ class Prompter:
         one_model = manifest["base"] == manifest["writer"]
         base_name = base or manifest["base"]
         writer_name = writer or (base if base and one_model else manifest["writer"])
-        announce_models(folder, manifest, {"base": base, "writer": writer or (base if one_model else None)})
+        own = {"base": base, "writer": writer or (base if one_model else None)}
+        announce_models(folder, manifest, own)
+        writes_here = policy_config.writes != "text" and not split_writer(backend)[0]
+        needed = {"base": manifest["adapter"], "writer": writes_here}
+        check_models(folder, manifest, {key: place for key, place in own.items() if needed[key]})
         length = policy_config.topic_max_tokens
         if policy_config.writes == "text":
             length = writer_config.writer_max_new_tokens

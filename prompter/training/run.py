@@ -286,7 +286,8 @@ def write_run_results(
     path, named = folder.path, settings.flat()
     student, replay = callback.distiller.student, callback.distiller.replay
     training = training_summary(folder.read("metrics"))
-    save_prompter(path / "prompter", settings, models.policy, models.writer, named, training, models.teacher.kind)
+    kind, weights = models.teacher.kind, callback.weights
+    save_prompter(path / "prompter", settings, models.policy, models.writer, named, training, kind, weights)
     student.save(path / "student")
     summary = summarise(settings, models, folder, callback, console)
     apart = disagreements(student, models.evaluation, replay, settings.run.seed)

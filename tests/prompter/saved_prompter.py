@@ -11,6 +11,7 @@ from prompter.generation.writer import Writer
 from prompter.pairs.relations import pair_policy
 from prompter.saved.manifest import save_prompter
 from prompter.training.settings import parse_settings
+from prompter.training.setup import weights_of
 
 SMALL = {"topic_max_tokens": 3, "writer_max_new_tokens": 8, "writer_min_new_tokens": 4, "lora_rank": 2, "device": "cpu"}
 
@@ -41,5 +42,6 @@ def write_prompter(
         writer = Writer.beside(policy, base, str(lm), parsed.writer, "cpu")
         summary = training if training is not None else {"rollouts": 0, "teacher_queries": 0}
         kind = PAIR if pairs else SINGLE
-        save_prompter(run / "prompter", parsed, policy, writer, parsed.flat() | (named or {}), summary, kind)
+        flat = parsed.flat() | (named or {})
+        save_prompter(run / "prompter", parsed, policy, writer, flat, summary, kind, weights_of(parsed))
     return run
