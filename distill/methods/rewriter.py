@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForSeq2SeqLM, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from distill.checkpoints.checksums import check_folder, check_weights, seal
+from distill.checkpoints.checksums import check_folder, check_weights, sample_of_weights, seal
 from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.checkpoints.tokenizers import open_tokenizer
 from distill.common.encode import usable_length
@@ -308,6 +308,8 @@ class Rewriter:
             **details,
             "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
         }
+        if (place := Path(base or self.base).expanduser()).is_dir():
+            manifest["weights"] = {"base": sample_of_weights(place)}
         with replace_folder(folder, REWRITER_MANIFEST) as temporary:
             save_file(self.weights(), temporary / ADAPTER_FILE)
             save_tokenizer(self.tokenizer, temporary)

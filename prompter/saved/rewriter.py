@@ -17,7 +17,7 @@ from distill.methods.rewriter import REWRITER_MANIFEST, Rewriter
 from distill.teachers.names import check_stored_name
 from eval.data.sentences import read_sentences
 from eval.toy import located
-from prompter.saved.manifest import PROMPTER_MANIFEST, find_prompter, read_prompter_manifest
+from prompter.saved.manifest import PROMPTER_MANIFEST, check_models, find_prompter, read_prompter_manifest
 from prompter.saved.prompter import PromptedTexts, announce_models
 
 REWRITER_FOLDER = "rewriter"
@@ -81,6 +81,7 @@ class SavedRewriter:
         self.manifest, self.batch_size = manifest, batch_size
         self.labels: list[str] = manifest["labels"]
         announce_models(folder, manifest, {"base": base})
+        check_models(folder, manifest, {"base": base})
         self.corpus = read_sentences(corpus or manifest["corpus"])
         self.rewriter = Rewriter.load(folder, located(base or manifest["base"], "rewriter"), device)
 

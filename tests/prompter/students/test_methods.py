@@ -11,6 +11,7 @@ import pandas
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 from transformers import pipeline
 
 from distill.common.errors import InputError
@@ -151,7 +152,14 @@ def test_a_rewriter_exports_its_corpus_rewritten(distil, tmp_path: Path, capsys:
     capsys.readouterr()
     assert main([*export, "--to", str(tmp_path / "v"), "--writer", "vllm"]) == 2
     assert "is a rewriter" in capsys.readouterr().err and not (tmp_path / "v").exists()
-    (tmp_path / "student" / "rewriter" / "rewriter.json").write_text("{}")
+    manifest = tmp_path / "student" / "rewriter" / "rewriter.json"
+    base = Path(json.loads(manifest.read_text())["base"]) / "model.safetensors"
+    before = base.read_bytes()
+    save_file({name: value + 0.01 for name, value in load_file(base).items()}, base, {"format": "pt"})
+    assert main([*export, "--to", str(tmp_path / "other")]) == 2
+    assert "has other weights than in the run" in capsys.readouterr().err
+    base.write_bytes(before)
+    manifest.write_text("{}")
     assert main([*export, "--to", str(tmp_path / "damaged")]) == 2
     assert "rewriter.json: 'base' is missing" in capsys.readouterr().err
 
