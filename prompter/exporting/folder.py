@@ -28,6 +28,7 @@ from distill.common.files import read_yaml, write_text
 from distill.teachers.found import made_here, remember
 from distill.teachers.stored_answers import means_damage
 from eval.data.recipe import FILES, RECIPE_FILE, checked_entries, file_entry, file_fault
+from prompter.exporting.marks import NO_ANSWER
 from prompter.exporting.row_sum import RowSum
 from prompter.exporting.shards import shard_path, write_csv, write_jsonl
 from prompter.runtime.run_folder import differences, take_lock
@@ -134,10 +135,12 @@ class ExportFolder:
             return None if "identity" not in values or self._nothing_made(values) else dict(values["identity"])
 
     def _nothing_made(self, state: dict[str, Any]) -> bool:
-        """Return whether an export has ended in its first batch, so that other settings may take the place of its own."""
+        """Return whether an export ended before the teacher answered, so that other settings may take the place of its own."""
         noted = (self.work / "writer.json").is_file()  # about a server that writes
         progress = state["progress"]
-        return not (noted or progress["batches"] or progress["shards"] or state.get("writer_batch_size"))
+        written = progress["batches"] or progress["shards"]
+        unanswered = written and progress["rows"] == progress["marked"].get(NO_ANSWER)
+        return not (noted or (written and not unanswered) or state.get("writer_batch_size"))
 
     @contextlib.contextmanager
     def damage_named(self, *errors: type[Exception]) -> Iterator[None]:

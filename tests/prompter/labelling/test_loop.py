@@ -185,6 +185,22 @@ def test_a_setting_that_ended_the_first_batch_can_be_corrected(
     assert main([*given, "--score_low", "1", "--score_high", "6"]) == 2
 
 
+def test_a_teacher_that_answered_nothing_yet_can_be_corrected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "def none(texts):\n    return None\ndef ask(texts):\n    return [[0.25, 0.75]] * len(texts)\n"
+    (tmp_path / "late_teacher.py").write_text(code)
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(f"{text} {number}" for number in range(2) for text in TEXTS))
+    monkeypatch.chdir(tmp_path)
+    more = "--teacher_labels", "a", "b"
+    assert main(flags(texts, Path("late_teacher.py:none"), tmp_path / "d", *more)) == 2  # after several batches
+    assert "64 of 64 answers of late_teacher.py:none were unusable" in capsys.readouterr().err
+    assert main(flags(texts, Path("late_teacher.py:ask"), tmp_path / "d", *more)) == 0
+    assert [row["text"] for row in read_rows(tmp_path / "d")] == texts.read_text().splitlines()
+    assert all(row["keep"] for row in read_rows(tmp_path / "d"))
+
+
 def test_a_budget_in_money_labels_the_first_texts(teacher_folder: Path, texts: Path, tmp_path: Path) -> None:
     assert main(flags(texts, teacher_folder, tmp_path / "d", "--teacher_price", "2", "--budget_money", "0.03")) == 0
     assert [row["text"] for row in read_rows(tmp_path / "d")] == TEXTS[:15]
