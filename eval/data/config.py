@@ -45,6 +45,24 @@ PAIR_COLUMN_HELP = "Column of the second texts; default: text_pair, if the teach
 AUTO = "auto"
 
 
+def check_columns(first: str, second: str, before: str = "") -> None:
+    """Check that first and second texts are not read from one column; "" names none.
+
+    Args:
+        first: The column of the texts.
+        second: The column of the second texts.
+        before: How the names of the two settings begin.
+
+    Raises:
+        InputError: They are.
+    """
+    if second and first == second:
+        raise InputError(
+            f"{before}text_column and {before}text_pair_column are both '{first}', which would pair each text with itself: "
+            "name the column of the first texts and that of the second ones"
+        )
+
+
 @dataclass
 class EvaluationDataSettings:
     """Labelled data that results are reported on. Nothing is ever selected by it."""
@@ -75,22 +93,29 @@ class EvaluationDataSettings:
     )
 
     def columns(self, kind: str) -> tuple[str, str]:
-        """Return the columns of the texts and of the labels for a teacher of a kind; its own where none are named."""
+        """Return the columns of the texts and of the labels for a teacher of a kind; its own where none are named.
+
+        Raises:
+            InputError: The column of the second texts is that of the texts.
+        """
         text, label = OWN_COLUMNS.get(kind, COLUMNS)
+        check_columns(self.eval_text_column or text, self.eval_text_pair_column, "eval_")
         return self.eval_text_column or text, self.eval_label_column or label
 
     def pair_column(self, pairs: bool) -> str | None:
         """Return the column of the second texts for a teacher of pairs; None for one of single texts.
 
         Raises:
-            InputError: A column is named, but the teacher classifies single texts.
+            InputError: A column is named, but the teacher classifies single texts; or it is that of the texts.
         """
         if self.eval_text_pair_column and not pairs:
             raise InputError(
                 f"eval_text_pair_column is '{self.eval_text_pair_column}', but the teacher classifies single texts: leave it "
                 "out"
             )
-        return (self.eval_text_pair_column or PAIR_COLUMN) if pairs else None
+        column = (self.eval_text_pair_column or PAIR_COLUMN) if pairs else None
+        check_columns(self.eval_text_column or COLUMNS[0], column or "", "eval_")
+        return column
 
 
 @dataclass

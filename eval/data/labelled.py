@@ -286,7 +286,7 @@ def load_pairs(
         source: See `load_texts`.
         text_column: Column of the texts.
         split: Split of a folder, hub id or toy task.
-        pair_column: Column of the second texts; "" takes the column `text_pair` if there is one.
+        pair_column: Column of the second texts; "" takes the column `text_pair` if there is one and it is not the texts'.
 
     Returns:
         N texts, and N second texts, or None where the source has single texts. Where nobody named the column, a second text
@@ -304,7 +304,7 @@ def load_pairs(
         return load_texts(source, text_column, split), None
     wanted = [text_column, *([pair_column] if pair_column else [])]
     found = read_columns(str(source), split, wanted, optional=() if pair_column else (PAIR_COLUMN,))
-    second = pair_column or (PAIR_COLUMN if PAIR_COLUMN in found.values else "")
+    second = pair_column or (PAIR_COLUMN if PAIR_COLUMN in found.values and text_column != PAIR_COLUMN else "")
     if not second:
         return _texts(found, text_column), None
     found = found.without_long_texts([text_column, second])

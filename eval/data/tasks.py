@@ -107,6 +107,8 @@ class Task:
                 f"text_columns are {list(self.text_columns)}, expected {' or '.join(map(str, KINDS[self.kind]))} for the kind "
                 f"'{self.kind}'"
             )
+        if len(set(self.text_columns)) < len(self.text_columns):
+            raise InputError(f"text_columns are {list(self.text_columns)}, expected two different ones")
         self._check_metrics()
         if isinstance(self.version, bool) or not isinstance(self.version, int) or self.version < 1:
             raise InputError(f"version is {self.version!r}, expected a whole number >= 1")

@@ -8,7 +8,7 @@ from distill.common.errors import InputError
 from distill.common.settings import CommonSettings, check, setting
 from distill.teachers.config import MoneySettings
 from distill.teachers.names import teacher_name
-from eval.data.config import PAIR_COLUMN_HELP, DatasetSettings
+from eval.data.config import PAIR_COLUMN_HELP, DatasetSettings, check_columns
 from prompter.cluster.config import ENGINE_SETTINGS, EngineSettings, asked_here
 
 
@@ -44,6 +44,7 @@ class LabelConfig(MoneySettings, EngineSettings, DatasetSettings, CommonSettings
     def __post_init__(self) -> None:
         """Check ranges, and what goes together."""
         check(self)
+        check_columns(self.text_column, self.text_pair_column)
         if not self.teacher:
             raise InputError("teacher is missing: give --teacher with the classifier that labels the texts")
         self.check_words()

@@ -9,7 +9,7 @@ from distill.common.settings import LongWorkSettings, ModelHubSettings, check, s
 from distill.config import STUDENT_HELP, DistillConfig, StudentTokenizerSettings
 from distill.methods.table import METHODS
 from distill.teachers.config import FoundTeacherSettings, MoneySettings
-from eval.data.config import PAIR_COLUMN_HELP, EvaluationDataSettings
+from eval.data.config import PAIR_COLUMN_HELP, EvaluationDataSettings, check_columns
 from prompter.deploying.config import CalibrationSettings, DeploySettings
 from prompter.runtime.parser import combined, fill, names_of
 
@@ -84,6 +84,7 @@ class StudentsConfig(
         if not self.sources and not self.method:
             raise InputError("from is missing: give --from with a run, a dataset or a text file, or a --method")
         check(self)
+        check_columns(self.text_column, self.text_pair_column)
         self.budget = self.bought(self.budget, 0)
         self.check_export()
         self.check_upload()

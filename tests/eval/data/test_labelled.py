@@ -52,6 +52,22 @@ def test_settings_name_the_data_of_a_teacher_s_kind(tmp_path):
     assert load_evaluation(EvaluationDataSettings(), LABELS) is None
 
 
+def test_no_text_is_its_own_second_text(tmp_path):
+    rows = [{"text": "x", "text_pair": "y", "label": i % 3} for i in range(4)]
+    file = str(jsonl(tmp_path / "a.jsonl", rows))
+    for named, kind in (
+        ({"eval_text_pair_column": "text"}, "pair"),
+        ({"eval_text_column": "text_pair"}, "pair"),
+        ({"eval_text_column": "text_pair", "eval_text_pair_column": "text_pair"}, "single"),
+    ):
+        with pytest.raises(InputError, match="eval_text_column and eval_text_pair_column are both 'text"):
+            load_evaluation(EvaluationDataSettings(eval_data=file, **named), LABELS, kind)
+    one = load_evaluation(EvaluationDataSettings(eval_data=file, eval_text_column="text_pair"), LABELS)
+    assert one.texts == ["y"] * 4
+    assert load_pairs(file, "text_pair") == (["y"] * 4, None)
+    assert load_pairs(file, "text_pair", pair_column="text") == (["y"] * 4, ["x"] * 4)
+
+
 def test_words_of_texts_are_read_as_texts(tmp_path, caplog):
     rows = [{"tokens": ["Ann", "lives", "here", "."], "tags": [1, 0, 0, 0]}, {"tokens": []}, {"tokens": ["Yes"], "tags": [0]}]
     file = jsonl(tmp_path / "tags.jsonl", rows)

@@ -20,6 +20,7 @@ def task(labels=("negative", "positive")):
         ({}, ["version"], "has no key 'version'"),
         ({"kind": "pairs"}, [], "kind is 'pairs', expected one of: single, pair, multi_label, score, tokens"),
         ({"kind": "single"}, [], "text_columns are ['a', 'b'], expected 1 for the kind 'single'"),
+        ({"text_columns": ["a", "a"]}, [], "text_columns are ['a', 'a'], expected two different ones"),
         ({"labels": [["a"], "b"]}, [], "labels holds ['a'], expected text; put quotes around it"),
         ({"labels": ["a", "a"]}, [], "labels are ['a', 'a'], expected two or more different names"),
         ({"labels": "no"}, [], "labels is 'no', expected a list"),

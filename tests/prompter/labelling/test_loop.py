@@ -274,6 +274,7 @@ def test_mistakes_are_one_line_and_leave_nothing(teacher_folder: Path, texts: Pa
         ({"texts": str(tmp_path / "none.txt"), "teacher": str(teacher_folder)}, "none.txt"),
         ({"texts": str(texts), "teacher": ""}, "teacher is missing"),
         ({"texts": str(texts), "teacher": str(teacher_folder), "text_column": "body"}, "body"),
+        ({"texts": str(texts), "teacher": "x", "text_pair_column": "text"}, "text_column and text_pair_column are both"),
         ({"texts": str(texts), "teacher": str(teacher_folder), "max_words": 2, "min_words": 3}, "max_words"),
         ({"texts": str(texts), "teacher": str(teacher_folder), "budget_money": 1.0}, "teacher_price"),
     ):

@@ -88,3 +88,9 @@ def test_texts_that_cannot_be_split_are_refused_before_a_query(
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
     assert {file.name for file in tmp_path.iterdir()} == {"one.txt", "prompter-cache"}
+
+
+def test_no_text_is_its_own_second_text(teacher_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    call = ("--from", tmp_path / "none.csv", "--teacher", teacher_folder, "--student", STUDENT, "--to", tmp_path / "out")
+    assert run(*call, "--text_column", "a", "--text_pair_column", "a") == 2
+    assert "text_column and text_pair_column are both 'a'" in capsys.readouterr().err
