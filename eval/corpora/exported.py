@@ -22,6 +22,13 @@ ANSWERS = ("teacher_probs", "tag_probs")
 WRITTEN_BESIDE = {"wanted_label", "drop_reason"}
 """Columns that stand beside `keep` in every export."""
 
+READ_AS_ANSWERS = (
+    "text and teacher_probs, a list of probabilities; of several labels labels, too; of scores text, score and wanted_label "
+    "(-1: unknown); of words text, tokens, tags and tag_probs, a list of probabilities for each word; in CSV and JSON lines "
+    "also keep"
+)
+"""The columns by which a table is known as answers of a teacher, for messages."""
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet computes a cell that starts with one of these, so `data.csv` has an apostrophe before it."""
 

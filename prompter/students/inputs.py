@@ -24,6 +24,7 @@ from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_named
 from eval.classifiers.scoring import answer
+from eval.corpora.exported import READ_AS_ANSWERS
 from eval.data.labelled import EvaluationData, load_evaluation
 from eval.data.sentences import read_sentences
 from eval.toy import located
@@ -214,7 +215,9 @@ def _open_teacher_if_needed(
         return None
     if not config.teacher and found is None:
         asker = f"{', '.join(unanswered)} holds" if unanswered else f"method '{config.method}' has"
-        raise InputError(f"teacher is missing: {asker} no answers of a teacher: give --teacher")
+        tables = any(isinstance(source, TextSource) for source in sources)
+        known = f", or a table with the columns of answers ({READ_AS_ANSWERS})" if tables else ""
+        raise InputError(f"teacher is missing: {asker} no answers of a teacher: give --teacher{known}")
     trusted = found.check(config.trust_teacher) if found else False
     spec, labels = (found.name, config.teacher_labels or found.labels) if found else (None, config.teacher_labels)
     teacher = open_named(config, console.say, spec, labels=labels, asking=asking, own=not trusted)

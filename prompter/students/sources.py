@@ -23,6 +23,7 @@ from distill.kinds.found import kind_by_columns, kind_in, written
 from distill.kinds.kind import Kind
 from distill.kinds.names import given_by
 from distill.kinds.reading import add_up
+from distill.kinds.scores import STEPS
 from distill.kinds.tokens import Tokens
 from distill.teachers.found import FoundTeacher, found_teacher
 from eval.corpora.exported import is_exported, is_text_export
@@ -176,6 +177,8 @@ class DatasetSource:
             self.form = Tokens(tuple(declared.get("tags", [])))
         self.answered = self.form.stored_in in table.column_names
         targets = named or declared.get("label") or declared.get("wanted_label") or _labels_of(recipe)
+        if self.form.stored_in == "score":  # a number needs no names
+            targets = targets or list(STEPS)
         self.labels: list[str] | None = self.form.named_by(targets) if targets else None
         self.classes = _answered_classes(path, self._table, self.labels, self.form) if self.answered else None
         self.teacher: FoundTeacher | None = _teacher_of(recipe)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from prompter.students.inputs import folder_names
@@ -94,3 +95,20 @@ def test_no_text_is_its_own_second_text(teacher_folder: Path, tmp_path: Path, ca
     call = ("--from", tmp_path / "none.csv", "--teacher", teacher_folder, "--student", STUDENT, "--to", tmp_path / "out")
     assert run(*call, "--text_column", "a", "--text_pair_column", "a") == 2
     assert "text_column and text_pair_column are both 'a'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_table_that_is_not_known_as_answers_says_which_columns_are(
+    ending: str, teacher_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = {"text": texts(30, 2), "score": [float(row % 5) for row in range(30)]}
+    whole, score = {"wanted_label": -1, "keep": True}, ("--kind", "score", "--score_low", 0, "--score_high", 4)
+    for name, more in (("plain", {}), ("known", whole)):
+        frame = pd.DataFrame(rows).assign(**more)
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    call = ("--to", tmp_path / "out", "--student", STUDENT, "--student_tokenizer", teacher_folder)
+    assert run("--from", tmp_path / f"plain.{ending}", *call) == 2
+    error = capsys.readouterr().err
+    assert "holds no answers of a teacher: give --teacher, or a table with" in error and "score and wanted_label" in error
+    assert run("--from", tmp_path / f"known.{ending}", *call, *score, "--student_updates", 4, "--no_pilot") in (0, 3)
