@@ -15,7 +15,8 @@ from torch import Tensor
 
 from distill.kinds.rows import finite, of_each
 from distill.processes.group import Processes
-from distill.teachers.prediction_cache import AnyTeacher, CachedTeacher
+from distill.teachers.loading import AnyTeacher
+from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.services.service import Service
 
 

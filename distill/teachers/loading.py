@@ -1,4 +1,4 @@
-"""Open a teacher by its name.
+"""Open a teacher by its name, and tell teachers apart.
 
 Training asks the teacher for answers only, never for gradients, so a black box is enough: a Hugging Face sequence classifier
 (`TransformersTeacher`), an NLI model that is asked about classes (`ZeroShotTeacher`), a classifier or a language model behind
@@ -7,6 +7,8 @@ is one *query*, the cost that the user pays. It counts once, usable answer or no
 no model learns from.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,20 +17,28 @@ from typing import Any
 import torch
 
 from distill.common.errors import InputError
+from distill.common.hub import model_folders
+from distill.common.precision import compute_dtype
 from distill.kinds.classes import PAIR, SINGLE
 from distill.kinds.found import kind_of
-from distill.kinds.names import AUTO, GivenKind
+from distill.kinds.names import AUTO, OF_SCORES, GivenKind
+from distill.kinds.words import MARKED_WORDS
 from distill.portable.exported import ExportedClassifier
 from distill.portable.formats import find_program
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.config import Asking
 from distill.teachers.names import FUNCTION_NAME, URL_SCHEMES, fault_of_address, split_address
-from distill.teachers.prediction_cache import AnyTeacher
 from distill.teachers.probabilities import check_labels
 from distill.teachers.services.chat_teacher import ChatTeacher
 from distill.teachers.services.http_teacher import HttpTeacher
+from distill.teachers.services.service import Service
 from distill.teachers.transformers_teacher import TransformersTeacher
 from distill.teachers.zero_shot_teacher import ZeroShotTeacher, is_zero_shot
+
+AnyTeacher = TransformersTeacher | ExportedClassifier | CallableTeacher | ZeroShotTeacher | Service
+
+# Files of a model folder that decide the answers; other files may change freely.
+MODEL_FILES = {".json", ".txt", ".model", ".safetensors", ".bin", ".onnx", ".data", ".xml"}
 
 
 def load_teacher(
@@ -102,3 +112,63 @@ def load_teacher(
             "config.json, or give different names with --teacher_labels."
         )
     return teacher
+
+
+def identity(teacher: AnyTeacher) -> str:
+    """Return a name that changes when the teacher's answers may change.
+
+    The name is a hash of the labels in their order and
+
+    - for a Hugging Face model: its configuration, tokenizer and weight files, `max_length`, its padding and the number format;
+    - for an NLI model that is asked zero-shot: what is listed for a Hugging Face model, and the sentences about the classes;
+    - for an ONNX or OpenVINO program: its folder's files and how many tokens it reads;
+    - for a function: its name, and the path and source text of its module, and of the files that it is written in;
+    - for a service: its address with its query, which may name a model, and the model that its `/info` names;
+    - for a language model behind a service: its address with the model's name, and the request.
+
+    The models that a function loads, and the model behind a service without `/info`, remain unknown.
+
+    Raises:
+        InputError: The files of the model or the source of the function cannot be found.
+        OSError: These files cannot be read.
+    """
+    about: dict[str, Any] = {"labels": teacher.labels}
+    if teacher.kind.problem_type:  # for a kind of one class, caches of earlier versions stay valid
+        about["answers"] = teacher.kind.problem_type
+    if teacher.kind.of_words:
+        about["words"] = MARKED_WORDS
+    if isinstance(teacher, ZeroShotTeacher):
+        about |= {"hypotheses": teacher.hypotheses, "entailment": teacher.model.labels}
+        teacher = teacher.model
+    if isinstance(teacher, TransformersTeacher):
+        folders = model_folders(teacher.path)
+        files = [
+            sorted(file for file in folder.iterdir() if file.suffix in MODEL_FILES and file.is_file()) for folder in folders
+        ]
+        about["files"] = {file.name: _sha256(file) for file in files[0]}
+        if len(folders) > 1:
+            about["base"] = [{file.name: _sha256(file) for file in part} for part in files[1:]]
+        about["max_length"] = teacher.max_length
+        if teacher.padding:  # where it is the tokenizer's, caches of earlier versions stay valid
+            about["padding"] = teacher.padding
+        about["dtype"] = [str(teacher.model.dtype), str(compute_dtype(teacher.device)).removeprefix("torch.")]
+        if teacher.kind.name in OF_SCORES and about["dtype"] != ["torch.float32", "float32"]:
+            about["outputs"] = "float32"  # earlier versions rounded them
+    elif isinstance(teacher, ExportedClassifier):
+        folder = Path(teacher.path).expanduser()
+        about["files"] = {file.name: _sha256(file) for file in sorted(folder.iterdir()) if file.suffix in MODEL_FILES}
+        about["max_length"] = teacher.reads
+    elif isinstance(teacher, CallableTeacher):
+        module, *others = teacher.source_files()
+        # Two projects may have the same function and load different models: the path tells them apart.
+        about |= {"function": teacher.path, "module": str(module), "source": _sha256(module)}
+        if others:
+            about["others"] = {str(file): _sha256(file) for file in others}
+    else:
+        about |= teacher.identity()
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def _sha256(file: str | Path) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

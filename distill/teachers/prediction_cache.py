@@ -27,22 +27,15 @@ from distill.checkpoints.checksums import sample_of_weights
 from distill.common.errors import InputError
 from distill.common.files import cache_root
 from distill.common.hub import model_folders
-from distill.common.precision import compute_dtype
-from distill.kinds.names import OF_SCORES
 from distill.kinds.rows import finite, none, of_each, stacked
-from distill.kinds.words import MARKED_WORDS
 from distill.portable.exported import ExportedClassifier
 from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.loading import AnyTeacher, identity
 from distill.teachers.probabilities import Doubts, stop_if_mostly_unusable
+from distill.teachers.services.connection import AGAIN
 from distill.teachers.services.service import Service
 from distill.teachers.stored_answers import StoredAnswers, means_damage, set_aside
 from distill.teachers.transformers_teacher import TransformersTeacher
-from distill.teachers.zero_shot_teacher import ZeroShotTeacher
-
-AnyTeacher = TransformersTeacher | ExportedClassifier | CallableTeacher | ZeroShotTeacher | Service
-
-# Files of a model folder that decide the answers; other files may change freely.
-MODEL_FILES = {".json", ".txt", ".model", ".safetensors", ".bin", ".onnx", ".data", ".xml"}
 
 
 def predictions_file() -> Path:
@@ -64,7 +57,8 @@ class CachedTeacher:
         name: Its identity, where that is known already; see `identity`.
 
     Raises:
-        InputError: The teacher is a service that does not say which model it serves, because it cannot be reached or fails.
+        InputError: The teacher is a service that does not say which model it serves, because it cannot be reached or fails,
+            and no answers are stored that it gave without ever saying it.
 
     Attributes:
         kind: What its answers are.
@@ -90,21 +84,31 @@ class CachedTeacher:
         self._notice = notice
         self._predictions: StoredAnswers | None = None
         self._doubts = Doubts()
+        self._down: Exception | None = None
         if file is None:
             return
         try:
             name = name or identity(teacher)
         except (ValueError, OSError) as error:  # the hub raises a ValueError for a folder that is gone
-            if isinstance(teacher, Service):  # it is down: without its stored answers, all would be paid for again
-                raise
-            notice(f"The teacher's answers are not kept: {error}. The run continues without a cache.")
-            return
+            if not isinstance(teacher, Service):
+                notice(f"The teacher's answers are not kept: {error}. The run continues without a cache.")
+                return
+            self._down, teacher.unreached = error, True
+            name = identity(teacher)
+        self._name = name
         self._open = partial(StoredAnswers, Path(file), name, len(teacher.labels), patience, teacher.kind.of_words)
         try:
             self._predictions = self._open()
             self._say_damaged(self._predictions)
         except (sqlite3.Error, OSError) as error:
             self._set_aside_or_go_without(error)
+        if self._down is not None:
+            if self._predictions is None or not self._predictions.any():
+                raise self._down
+            notice(
+                f"teacher: {self.path} cannot be reached or fails. It never said which model it serves, so its stored answers "
+                "are used until a text has none."
+            )
 
     @property
     def white_box(self) -> TransformersTeacher | None:
@@ -253,7 +257,18 @@ class CachedTeacher:
         return self.teacher(texts, text_pairs)
 
     def _answers(self, keys: list[bytes], texts: list[str], text_pairs: list[str] | None) -> dict[bytes, np.ndarray]:
-        """Ask about texts without a stored answer, and store what comes."""
+        """Ask about texts without a stored answer, and store what comes.
+
+        Raises:
+            InputError: See the teacher's own call; or it is a service that was down, and still is, or names its model now.
+        """
+        if self._down is not None and isinstance(self.teacher, Service):
+            self.teacher.unreached = False
+            if identity(self.teacher) != self._name:
+                raise InputError(
+                    f"teacher: {self.path} was down and now names its model, which the stored answers may not be of: {AGAIN}."
+                )
+            self._down = None
         if isinstance(self.teacher, Service | CallableTeacher):
             return self._ask_in_parts(keys, texts, text_pairs)
         return self._keep(dict(zip(keys, of_each(self._ask(texts, text_pairs)), strict=True)))
@@ -332,66 +347,6 @@ class CachedTeacher:
             f"The teacher's answers are not kept: {file} cannot be used ({error}). The run continues without a cache; "
             "remove the file, or set PROMPTER_CACHE to a folder that you can write to."
         )
-
-
-def identity(teacher: AnyTeacher) -> str:
-    """Return a name that changes when the teacher's answers may change.
-
-    The name is a hash of the labels in their order and
-
-    - for a Hugging Face model: its configuration, tokenizer and weight files, `max_length`, its padding and the number format;
-    - for an NLI model that is asked zero-shot: what is listed for a Hugging Face model, and the sentences about the classes;
-    - for an ONNX or OpenVINO program: its folder's files and how many tokens it reads;
-    - for a function: its name, and the path and source text of its module, and of the files that it is written in;
-    - for a service: its address with its query, which may name a model, and the model that its `/info` names;
-    - for a language model behind a service: its address with the model's name, and the request.
-
-    The models that a function loads, and the model behind a service without `/info`, remain unknown.
-
-    Raises:
-        InputError: The files of the model or the source of the function cannot be found.
-        OSError: These files cannot be read.
-    """
-    about: dict[str, Any] = {"labels": teacher.labels}
-    if teacher.kind.problem_type:  # for a kind of one class, caches of earlier versions stay valid
-        about["answers"] = teacher.kind.problem_type
-    if teacher.kind.of_words:
-        about["words"] = MARKED_WORDS
-    if isinstance(teacher, ZeroShotTeacher):
-        about |= {"hypotheses": teacher.hypotheses, "entailment": teacher.model.labels}
-        teacher = teacher.model
-    if isinstance(teacher, TransformersTeacher):
-        folders = model_folders(teacher.path)
-        files = [
-            sorted(file for file in folder.iterdir() if file.suffix in MODEL_FILES and file.is_file()) for folder in folders
-        ]
-        about["files"] = {file.name: _sha256(file) for file in files[0]}
-        if len(folders) > 1:
-            about["base"] = [{file.name: _sha256(file) for file in part} for part in files[1:]]
-        about["max_length"] = teacher.max_length
-        if teacher.padding:  # where it is the tokenizer's, caches of earlier versions stay valid
-            about["padding"] = teacher.padding
-        about["dtype"] = [str(teacher.model.dtype), str(compute_dtype(teacher.device)).removeprefix("torch.")]
-        if teacher.kind.name in OF_SCORES and about["dtype"] != ["torch.float32", "float32"]:
-            about["outputs"] = "float32"  # earlier versions rounded them
-    elif isinstance(teacher, ExportedClassifier):
-        folder = Path(teacher.path).expanduser()
-        about["files"] = {file.name: _sha256(file) for file in sorted(folder.iterdir()) if file.suffix in MODEL_FILES}
-        about["max_length"] = teacher.reads
-    elif isinstance(teacher, CallableTeacher):
-        module, *others = teacher.source_files()
-        # Two projects may have the same function and load different models: the path tells them apart.
-        about |= {"function": teacher.path, "module": str(module), "source": _sha256(module)}
-        if others:
-            about["others"] = {str(file): _sha256(file) for file in others}
-    else:
-        about |= teacher.identity()
-    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(file: str | Path) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _key(text: str, pair: str | None) -> bytes:

@@ -165,6 +165,11 @@ class StoredAnswers:
         answer = np.frombuffer(row, STORED_ROW)
         return answer.reshape(-1, self.columns) if self.of_words else answer
 
+    def any(self) -> bool:
+        """Return whether there is an answer of this teacher."""
+        found = self._database.execute("SELECT 1 FROM answers WHERE teacher = ? LIMIT 1", (self.teacher,)).fetchone()
+        return found is not None
+
     def look_up(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
         """Return the stored answers, (K,) float32 each, of words (W, K)."""
         rows = self._rows(keys)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from distill.kinds.kind import Kind
-from distill.teachers.prediction_cache import AnyTeacher, CachedTeacher, identity, predictions_file
+from distill.teachers.loading import AnyTeacher, identity
+from distill.teachers.prediction_cache import CachedTeacher, predictions_file
 from distill.teachers.probabilities import count
 from prompter.cluster.pool import Job, Pool
 from prompter.runtime.console import LOGGER

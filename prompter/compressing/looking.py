@@ -18,8 +18,9 @@ from distill.kinds.kind import Kind
 from distill.methods.config import AsDfdConfig
 from distill.student import Student, load_student
 from distill.teachers.found import TOY
+from distill.teachers.loading import identity
 from distill.teachers.names import FUNCTION_NAME, LANGUAGE_MODELS, UNNAMED_CLASSES, teacher_name
-from distill.teachers.prediction_cache import CachedTeacher, identity
+from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_named
 from eval.classifiers.scoring import size_and_speed
 from eval.toy import located

@@ -13,8 +13,8 @@ from typing import Any
 from distill.common.errors import InputError
 from distill.common.files import write_json
 from distill.common.precision import computing_as
+from distill.teachers.loading import identity
 from distill.teachers.names import teacher_name
-from distill.teachers.prediction_cache import identity
 from prompter.compressing.config import NO_EXPORT, NOT_COMPARED, PLAN, SUMMARY, CompressConfig
 from prompter.compressing.finished import FINISHED, check_finished, fingerprint
 from prompter.compressing.looking import (

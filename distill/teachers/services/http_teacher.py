@@ -107,7 +107,8 @@ class HttpTeacher(Service):
 
     def identity(self) -> dict[str, Any]:
         """Return what the answers depend on: the address, the model that the service names, and how it is asked."""
-        return {"url": self.address, "model": self.info()} | ({"raw_scores": True} if self._raw else {})
+        model = {} if self.unreached else self.info()
+        return {"url": self.address, "model": model} | ({"raw_scores": True} if self._raw else {})
 
     @property
     def _raw(self) -> bool:

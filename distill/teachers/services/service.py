@@ -36,6 +36,7 @@ class Service(ABC):
         labels: The K class names, in the order of the columns.
         queries: Number of texts asked so far.
         invalid: Number of these texts with an unusable answer.
+        unreached: Whether it is down; then `identity` is that of a service that does not say which model it serves.
     """
 
     labels: list[str]
@@ -46,6 +47,7 @@ class Service(ABC):
         self.concurrency = concurrency
         self.queries = 0
         self.invalid = 0
+        self.unreached = False
         self._line = line
         self._problem = ""  # of the first unusable answer of a call
 

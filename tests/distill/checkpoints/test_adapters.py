@@ -23,7 +23,7 @@ from distill.checkpoints.adapters import Adapter, find_adapter
 from distill.common.errors import InputError
 from distill.common.hub import load_config, load_model
 from distill.common.seeding import seeded
-from distill.teachers.prediction_cache import identity
+from distill.teachers.loading import identity
 from distill.teachers.transformers_teacher import TransformersTeacher
 
 CPU = torch.device("cpu")

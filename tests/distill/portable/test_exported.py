@@ -9,8 +9,8 @@ import torch
 
 from distill.common.errors import InputError
 from distill.portable.exported import ExportedClassifier
-from distill.teachers.loading import load_teacher
-from distill.teachers.prediction_cache import CachedTeacher, identity
+from distill.teachers.loading import identity, load_teacher
+from distill.teachers.prediction_cache import CachedTeacher
 from tests.distill.portable.programs import write_program
 from tests.distill.tiny import LABELS, WORDS, make_tokenizer
 

@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from distill.student import load_student
-from distill.teachers.prediction_cache import identity
+from distill.teachers.loading import identity
 from distill.teachers.transformers_teacher import UNPADDED, TransformersTeacher
 from tests.distill.teachers.test_families import CLASSES, reader, saved
 

@@ -22,8 +22,8 @@ from distill.kinds.names import GivenKind
 from distill.teachers import stored_answers
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.config import Asking
-from distill.teachers.loading import load_teacher
-from distill.teachers.prediction_cache import CachedTeacher, identity, predictions_file
+from distill.teachers.loading import identity, load_teacher
+from distill.teachers.prediction_cache import CachedTeacher, predictions_file
 from distill.teachers.probabilities import count
 from distill.teachers.services.http_teacher import HttpTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher

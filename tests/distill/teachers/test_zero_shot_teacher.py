@@ -8,8 +8,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from distill.common.errors import InputError
 from distill.teachers.config import Asking
-from distill.teachers.loading import load_teacher
-from distill.teachers.prediction_cache import CachedTeacher, identity
+from distill.teachers.loading import identity, load_teacher
+from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
 from distill.teachers.zero_shot_teacher import ZeroShotTeacher
 

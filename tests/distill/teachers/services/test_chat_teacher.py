@@ -11,9 +11,9 @@ import torch
 
 from distill.common.errors import InputError
 from distill.teachers.config import Asking
-from distill.teachers.loading import load_teacher
+from distill.teachers.loading import identity, load_teacher
 from distill.teachers.names import teacher_name
-from distill.teachers.prediction_cache import CachedTeacher, identity
+from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.services.chat_teacher import ChatTeacher
 from tests.distill.service import Service, chat_inputs, cut_off, dressed, dropped, fine, not_json, reply, saying, share, slow
 

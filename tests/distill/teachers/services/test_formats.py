@@ -10,8 +10,8 @@ from transformers import pipeline
 
 from distill.common.errors import InputError
 from distill.kinds.names import GivenKind
-from distill.teachers.loading import load_teacher
-from distill.teachers.prediction_cache import CachedTeacher, identity
+from distill.teachers.loading import identity, load_teacher
+from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.services.formats import read_json
 from distill.teachers.services.http_teacher import HttpTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher

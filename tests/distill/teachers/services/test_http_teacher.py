@@ -441,6 +441,30 @@ def test_a_service_that_stays_down_ends_in_one_line_before_any_text_is_asked(
     assert service.requests == []
 
 
+@pytest.mark.parametrize("trouble", [saying("loading", 503), dropped])
+def test_a_service_that_is_down_and_never_named_its_model_answers_from_the_cache(
+    service: Service, trouble: Callable, tmp_path: Path
+) -> None:
+    CachedTeacher(connect(service), tmp_path / "a.sqlite", print)(["a", "b"])
+    asked, said = len(service.requests), []
+    service.get_script = [trouble] * 8
+    again = CachedTeacher(connect(service), tmp_path / "a.sqlite", said.append)
+    assert_right(again(["b", "a", "b"]), ["b", "a", "b"])
+    assert len(service.requests) == asked and "its stored answers are used until a text has none" in said[0]
+    with pytest.raises(InputError, match="4 times in a row"):
+        again(["a", "c"])
+    assert len(service.requests) == asked and not service.get_script
+    assert_right(again(["a", "c"]), ["a", "c"])  # it is back
+    assert len(service.texts) == 3
+
+    service.get_script = [trouble] * 4
+    other = CachedTeacher(connect(service), tmp_path / "a.sqlite", said.append)
+    service.info = {"model_id": "m", "model_sha": "abc"}
+    assert_right(other(["a"]), ["a"])
+    with pytest.raises(InputError, match="was down and now names its model, .* start again"):
+        other(["a", "d"])
+
+
 def test_a_service_without_such_a_page_has_none(service: Service, caplog: pytest.LogCaptureFixture) -> None:
     for none in (
         saying("", 404),
