@@ -37,7 +37,7 @@ class SyntheticBatch:
         kind: What the teacher's answers are.
 
     Raises:
-        InputError: Lengths, shapes, types or ranges disagree.
+        InputError: Lengths, shapes, types or ranges disagree, or probabilities are given as `teacher_logits`.
     """
 
     texts: list[str]
@@ -70,6 +70,11 @@ class SyntheticBatch:
             raise InputError(f"batch.teacher_logits: shape {tuple(logits.shape)}; expected {expected}.")
         if logits.dtype != torch.float32 or logits.device.type != "cpu":
             raise InputError(f"batch.teacher_logits: {logits.dtype} on {logits.device}; expected float32 on the CPU.")
+        if (self.kind.problem_type is None or self.kind.of_words) and _are_probabilities(logits.flatten(0, -2)):
+            raise InputError(
+                "batch.teacher_logits: no number is negative and each row adds up to 1, as probabilities do; expected logits, "
+                "or log-probabilities: give teacher_logits=probabilities.log()."
+            )
         if self.targets.shape != (rows,) or self.targets.dtype != torch.int64:
             found = f"{self.targets.dtype} of shape {tuple(self.targets.shape)}"
             raise InputError(f"batch.targets: {found}; expected int64 of shape ({rows},).")
@@ -132,6 +137,14 @@ class SyntheticBatch:
             lengths=None if self.lengths is None else self.lengths[index],
             kind=self.kind,
         )
+
+
+def _are_probabilities(rows: Tensor) -> bool:
+    """Return whether rows (N, C) are probabilities, and no logits by chance: two or more that are not just whole numbers."""
+    usable = rows[rows.isfinite().all(dim=1) & (rows != 0).any(dim=1)]  # there is nothing after the last word
+    if len(usable) < 2 or bool((usable < 0).any()) or torch.equal(usable, usable.round()):
+        return False
+    return bool(((usable.sum(dim=1) - 1).abs() < 1e-3).all())
 
 
 def joined(batches: Sequence[SyntheticBatch]) -> SyntheticBatch:

@@ -4,6 +4,8 @@ import torch
 
 from distill.batch import SyntheticBatch
 from distill.common.errors import InputError
+from distill.kinds.labels import MULTI_LABEL
+from distill.kinds.tokens import Tokens
 
 
 def make(**changes: object) -> SyntheticBatch:
@@ -31,6 +33,17 @@ def test_select_by_mask_and_by_index() -> None:
     assert torch.equal(turned.teacher_logits, batch.teacher_logits[[1, 0]])
     assert len(batch.select([])) == 0
     assert len(batch.select(torch.zeros(3, dtype=torch.bool))) == 0
+
+
+def test_probabilities_are_no_logits() -> None:
+    probabilities = torch.tensor([[0.5, 0.5], [0.9, 0.1], [float("nan")] * 2])
+    with pytest.raises(InputError, match="batch.teacher_logits: no number is negative .* teacher_logits=probabilities.log()"):
+        make(teacher_logits=probabilities)
+    with pytest.raises(InputError, match="as probabilities do"):
+        make(kind=Tokens(("O", "x")), teacher_logits=probabilities[:, None], targets=torch.full((3,), -1))
+    assert len(make(teacher_logits=probabilities, kind=MULTI_LABEL)) == 3  # log-odds, which may be so
+    assert len(make(teacher_logits=torch.eye(2)[[0, 1, 0]])) == 3  # logits that are rounded may be so, too
+    assert len(make(teacher_logits=torch.tensor([[0.5, 0.5], [0.9, 0.3], [2.0, 1.0]]))) == 3
 
 
 def test_select_keeps_embeddings_with_their_rows() -> None:
