@@ -18,6 +18,9 @@ OF_SCORES = ("score", "score_pair")
 OF_PAIRS = ("pair", "score_pair")
 """Those of two texts."""
 
+NO_ENTITY = "no entity"
+"""The target of a text whose words have no tag of an entity."""
+
 
 @dataclass(frozen=True)
 class GivenKind:

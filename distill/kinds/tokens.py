@@ -18,14 +18,11 @@ import torch
 from torch import Tensor
 
 from distill.kinds.classes import jensen_shannon
-from distill.kinds.names import OUTSIDE, begins, placed_tags
+from distill.kinds.names import NO_ENTITY, OUTSIDE, begins, placed_tags
 from distill.kinds.reading import SMALLEST_PROBABILITY, log_probabilities
 from distill.kinds.rows import even, stacked
 from distill.kinds.words import words_of
 from distill.losses import hard_label_loss, kd_loss
-
-NO_ENTITY = "no entity"
-"""The target of a text without an entity."""
 
 SURE = 1e-6
 """Least probability of what is said of a text as a whole, so that its logarithm is finite."""

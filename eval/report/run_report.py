@@ -87,7 +87,7 @@ def render_run(record: Record) -> str:
         outcome=run_outcome(summary, record.metrics),
         table=headline(summary),
         charts=curves(summary, record.metrics, record.apart),
-        confusion=confusion(record.apart),
+        confusion=confusion(record.apart, str(summary.get("kind", ""))),
         compared=_compared(record.apart),
         apart=most_apart(record.apart),
         pairs=before_and_after(record.samples),

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from distill.kinds.names import NO_ENTITY, OF_SCORES
 from eval.report.charts import compact, percent
 from eval.report.scores import SCORES
 from eval.report.values import duration, mapping, number, rows, short, two_digits, whole
@@ -83,17 +84,18 @@ def headline(summary: Mapping[str, Any]) -> dict[str, Any]:
     return {"columns": [columns[key][0] for key in shown], "rows": table}
 
 
-def confusion(apart: Mapping[str, Any]) -> dict[str, Any] | None:
+def confusion(apart: Mapping[str, Any], kind: str = "") -> dict[str, Any] | None:
     """Return how the student's classes differ from the teacher's.
 
     Args:
         apart: Content of `disagreement.json`.
+        kind: Name of the teacher's kind; "" for one class for a text.
 
     Returns:
-        For up to `MAX_MATRIX` classes a matrix: `classes`, and `rows` with the `name` of the teacher's class, the number of
-        `texts` to which it gave this class, and `cells` (count, share of the row, whether both agree). For more classes most
-        cells would be empty: `rows` is then empty, and `mistaken` lists the most frequent pairs of different classes. None
-        if nothing was compared.
+        `says`, a sentence about what is the same for how many texts. For up to `MAX_MATRIX` classes a matrix: `classes`, and
+        `rows` with the `name` of the teacher's class, the number of `texts` to which it gave this class, and `cells` (count,
+        share of the row, whether both agree). For more classes most cells would be empty: `rows` is then empty, and
+        `mistaken` lists the most frequent pairs of different classes. None if nothing was compared.
     """
     names = apart.get("labels")
     classes = [short(name) for name in names] if isinstance(names, list) else []
@@ -103,7 +105,6 @@ def confusion(apart: Mapping[str, Any]) -> dict[str, Any] | None:
     totals: Counter[int] = Counter()
     for (teacher, _), texts in counts.items():
         totals[teacher] += texts
-    same = sum(counts[both, both] for both in range(len(classes)))
     matrix, mistaken = [], []
     if len(classes) <= MAX_MATRIX:
         for teacher, name in enumerate(classes):
@@ -115,7 +116,32 @@ def confusion(apart: Mapping[str, Any]) -> dict[str, Any] | None:
         for texts, (teacher, student) in different[:MAX_PAIRS]:
             share = percent(texts / totals[teacher])
             mistaken.append({"teacher": classes[teacher], "student": classes[student], "texts": whole(texts), "share": share})
-    return {"classes": classes, "alike": percent(same / counts.total()), "rows": matrix, "mistaken": mistaken}
+    return {"classes": classes, "says": _alike(counts, classes, kind), "rows": matrix, "mistaken": mistaken}
+
+
+def _alike(counts: Counter[tuple[int, int]], classes: Sequence[str], kind: str) -> str:
+    """Say for how many texts both choose the same, and what that is where an answer is more than one class."""
+    same, texts = sum(counts[both, both] for both in range(len(classes))), counts.total()
+    if kind == "tokens" and classes[-1] == NO_ENTITY:
+        neither = counts[len(classes) - 1, len(classes) - 1]
+        counted = (
+            f"A text counts as the type of its surest entity, whatever its other words are, and without one as '{NO_ENTITY}'."
+        )
+        if neither == texts:
+            return f"{counted} Neither finds an entity."
+        shared = percent((same - neither) / (texts - neither))
+        return (
+            f"{counted} Of the {whole(texts - neither)} texts in which either finds one, both take the same type for {shared}."
+        )
+    share = percent(same / texts)
+    if kind == "tokens":
+        counted = "A text counts as the type that the fewest of its words have, whatever the others are:"
+        return f"{counted} both take the same one for {share} of them."
+    if kind == "multi_label":
+        return f"A text counts as its likeliest label: both take the same one for {share} of them."
+    if kind in OF_SCORES:
+        return f"Both give a number in the same fifth of the range for {share} of them."
+    return f"Both predict the same class for {share} of them."
 
 
 def _counts(pairs: Any, classes: int) -> Counter[tuple[int, int]]:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from distill.kinds.names import OUTSIDE, begins, fault_of_tags, placed_tags
-from distill.kinds.tokens import NO_ENTITY, Tokens
+from distill.kinds.names import NO_ENTITY, OUTSIDE, begins, fault_of_tags, placed_tags
+from distill.kinds.tokens import Tokens
 from distill.teachers.functions.words import read_words
 from distill.teachers.loading import load_teacher
 from tests.distill.kinds.test_tokens import save_tagger

@@ -38,6 +38,14 @@ def test_a_whole_run_is_on_the_page(tmp_path):
     assert ("role", "img") in page.attributes
 
 
+def test_the_page_of_a_tagger_leaves_texts_without_an_entity_out():
+    found = {"labels": ["place", "no entity"], "pairs": [{"teacher": 1, "student": 1, "texts": 70},
+             {"teacher": 0, "student": 1, "texts": 30}], "texts": 100, "source": "replay"}  # fmt: skip
+    page = Page(render_run(Record("run", summary={"kind": "tokens"}, apart=found)))
+    assert "Of the 30 texts in which either finds one, both take the same type for 0.0 %." in page.text
+    assert "the same class for" not in page.text
+
+
 def test_the_page_needs_nothing_but_itself(tmp_path):
     folder = write_run(tmp_path / "demo")
     text = write_report(folder).read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ def pairs_of(*counts):
 
 def test_the_matrix_has_the_teachers_classes_as_rows_and_shares_of_each_row():
     shown = confusion({"labels": ["a", "b", "c"], "pairs": pairs_of((0, 0, 6), (0, 1, 2), (1, 1, 1200))})
-    assert shown["alike"] == "99.8 %" and shown["mistaken"] == []
+    assert shown["says"] == "Both predict the same class for 99.8 % of them." and shown["mistaken"] == []
     first, second, third = shown["rows"]
     assert (first["name"], first["texts"]) == ("a", "8")
     assert [(cell["texts"], cell["share"], cell["same"]) for cell in first["cells"]] == [
@@ -32,6 +32,22 @@ def test_the_matrix_has_the_teachers_classes_as_rows_and_shares_of_each_row():
     ]  # fmt: skip
     assert [cell["tint"] for cell in second["cells"]] == [0, 1, 0] and second["texts"] == "1,200"
     assert third["texts"] == "0" and {cell["share"] for cell in third["cells"]} == {""}
+
+
+def test_what_is_the_same_is_said_of_each_kind():
+    found = {"labels": ["place", "person", "no entity"], "pairs": pairs_of((0, 0, 6), (0, 1, 2), (1, 2, 2), (2, 2, 90))}
+    said = confusion(found, "tokens")["says"]
+    assert "Of the 10 texts in which either finds one, both take the same type for 60.0 %." in said and "96" not in said
+    nothing = {"labels": ["place", "no entity"], "pairs": pairs_of((1, 1, 9))}
+    assert confusion(nothing, "tokens")["says"].endswith("Neither finds an entity.")
+    marks = {"labels": ["comma", "stop"], "pairs": pairs_of((0, 0, 3), (1, 0, 1))}
+    for kind, words in (
+        ("tokens", "the type that the fewest of its words have, whatever the others are: both take the same one for 75.0 %"),
+        ("multi_label", "A text counts as its likeliest label: both take the same one for 75.0 %"),
+        ("score_pair", "Both give a number in the same fifth of the range for 75.0 %"),
+        ("pair", "Both predict the same class for 75.0 %"),
+    ):
+        assert words in confusion(marks, kind)["says"]
 
 
 def test_many_classes_are_shown_as_the_most_confused_pairs():
