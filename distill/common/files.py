@@ -330,14 +330,24 @@ def _remove_quietly(path: Path) -> None:
         pass  # the folder itself cannot be reached; the first error is the one to show
 
 
-def check_file_name(field: str, name: str | None) -> None:
-    """Refuse the name of a file to write that is a folder's, before the work whose result it shall hold.
+def check_file_name(field: str, name: str | None, others: Mapping[str, str | None] | None = None) -> None:
+    """Refuse the name of a file to write that is a folder's or another file's, before the work whose result it shall hold.
+
+    Args:
+        field: The setting, for messages.
+        name: Its value.
+        others: What else the settings name, by setting: files that are read or written, which would be lost.
 
     Raises:
         InputError: It is.
     """
-    if name and (name.endswith(("/", os.sep)) or Path(name).is_dir()):
+    if not name:
+        return
+    if name.endswith(("/", os.sep)) or Path(name).is_dir():
         raise InputError(f"{field} is '{name}', which is a folder: give the name of a file in it")
+    for other, place in (others or {}).items():
+        if place and Path(name).resolve() == Path(place).expanduser().resolve():
+            raise InputError(f"{field} is '{name}', which is the file of {other} and would be lost: give another name")
 
 
 def _cannot_write(path: Path, error: OSError) -> InputError:

@@ -36,5 +36,6 @@ class CorpusConfig(TeacherSettings, CommonSettings):
     def __post_init__(self) -> None:
         """Check ranges, and what is written to."""
         check(self)
-        check_file_name("json", self.json)
-        check_file_name("html", self.html)
+        read = {"data": self.data, "reference": self.reference}
+        check_file_name("json", self.json, read)
+        check_file_name("html", self.html, read | {"json": self.json})

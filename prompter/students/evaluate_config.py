@@ -64,7 +64,7 @@ class EvaluateConfig(TeacherSettings, CalibrationSettings, CommonSettings):
     def __post_init__(self) -> None:
         """Check ranges, and that nothing is named twice."""
         check(self)
-        check_file_name("json", self.json)
+        check_file_name("json", self.json, {"task": self.task, "data": self.data, "calibrate": self.calibrate})
         if len(set(self.models)) < len(self.models):
             raise InputError(f"models names one twice: {', '.join(self.models)}")
         if self.teacher in self.models:

@@ -438,6 +438,22 @@ def test_a_folder_as_the_file_of_results_is_refused_before_anything_is_measured(
         assert f"{flag[2:]} is '{tmp_path}/', which is a folder" in capsys.readouterr().err
 
 
+def test_a_file_that_is_read_is_never_the_file_of_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a good day\n")
+    (tmp_path / "link").symlink_to(texts)
+    said = refused(capsys, tmp_path / "no-model", "--task", "sst2", "--data", texts, "--json", tmp_path / "link")
+    assert f"json is '{tmp_path}/link', which is the file of data and would be lost" in said
+    for flags, other in (
+        (["--json", str(texts)], "data"),
+        (["--reference", str(texts), "--html", str(tmp_path / "link")], "data"),
+        (["--json", str(tmp_path / "new"), "--html", f"{tmp_path}/./new"], "json"),
+    ):
+        assert main(["evaluate-data", str(texts), *flags]) == 2
+        assert f"which is the file of {other} and would be lost" in capsys.readouterr().err
+    assert texts.read_text() == "a good day\n" and not (tmp_path / "new").exists()
+
+
 def test_coverage_against_agreement(
     task: Path, students: list[str], teacher_folder: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
