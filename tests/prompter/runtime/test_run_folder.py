@@ -150,6 +150,25 @@ def test_a_place_may_be_written_in_another_way(tmp_path: Path, monkeypatch: pyte
     assert differences({"teacher": "gone"}, {"teacher": "./gone"}, {})
 
 
+def test_places_of_a_project_that_was_moved_are_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = tmp_path / "now"
+    for name in ("teacher", "other/teacher", "runs/a", "run"):
+        (now / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for root in ("/gone/before/", ""):
+        stored = {"output_dir": f"{root}runs/a", "teacher": f"{root}teacher", "models": [f"{root}other/teacher", "toy"]}
+        given = {"output_dir": "now/runs/a", "teacher": "now/teacher", "models": [str(now / "other/teacher"), "toy"]}
+        assert not differences(stored, given, {}, {"output_dir"})
+        for other in ("now/other/teacher", "teacher"):
+            assert len(differences(stored, given | {"teacher": other}, {}, {"output_dir"})) == (other != stored["teacher"])
+    # Another folder is no sign that anything was moved.
+    assert differences(stored, given | {"output_dir": "now/run"}, {}, {"output_dir"})
+    monkeypatch.chdir(now)
+    assert not differences(
+        {"to": "runs/a", "teacher": "teacher"}, {"to": str(now / "runs/a"), "teacher": "teacher"}, {}, {"to"}
+    )
+
+
 def test_a_run_that_has_made_nothing_may_begin_with_other_settings(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.open_config({"score_high": 1}, resume=False, may_differ=set())
