@@ -222,6 +222,8 @@ def _from_folder(
     kind = kind or stored_kind(config)
     classifier = CLASSIFIERS[kind.of_words]
     model = load_model(classifier, spec, "student", device, torch.float32, new_head=True, num_labels=len(labels))
+    if bad := next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None):
+        raise InputError(f"student: {spec} holds weights that are not finite ({bad}); copy the folder again.")
     if tokenizer is None:
         tokenizer = load_tokenizer(spec, "student")
     _check_vocabulary(spec, model, tokenizer)

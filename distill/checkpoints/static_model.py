@@ -25,6 +25,12 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 HEAD = 128
 """Width of the hidden layer of the head."""
 
+MOST_VALUES = 2**31
+"""Numbers of a vocabulary that is unpacked; the largest of model2vec has a sixteenth of them."""
+
+MOST_SKIPPED = 10_000
+"""Tokens without a part in the mean; each is looked for in every batch."""
+
 SPECIAL = {"unk_token": ("[UNK]", "<unk>"), "pad_token": ("[PAD]", "<pad>"), "cls_token": ("[CLS]", "<s>"),
            "sep_token": ("[SEP]", "</s>"), "mask_token": ("[MASK]", "<mask>")}  # fmt: skip
 """What a tokenizer.json calls its special tokens; it does not say which is which."""
@@ -49,6 +55,15 @@ class StaticConfig(PreTrainedConfig):
     normalize: bool = False
     skipped_ids: list[int] | None = None
     pad_token_id: int | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        """Check `skipped_ids`."""
+        super().__post_init__(**kwargs)
+        skipped = self.skipped_ids
+        if skipped is not None and not (isinstance(skipped, list) and all(type(number) is int for number in skipped)):
+            raise ValueError("skipped_ids holds something else than a list of tokens' numbers")
+        if len(skipped or []) > MOST_SKIPPED:
+            raise ValueError(f"skipped_ids names {len(skipped or []):,} tokens; at most {MOST_SKIPPED:,} are taken")
 
 
 class StaticForSequenceClassification(PreTrainedModel):
@@ -99,16 +114,29 @@ def read_static(weights: Path) -> Tensor:
 
     Raises:
         KeyError: It holds no `embeddings`.
-        SafetensorError, ValueError, IndexError: It is damaged.
+        SafetensorError, ValueError: It is damaged.
     """
     tensors = load_file(weights)
-    vectors = tensors["embeddings"].float()
+    vectors = tensors["embeddings"]
     if vectors.ndim != 2:
         raise ValueError(f"embeddings have {vectors.ndim} dimensions instead of 2")
-    if "mapping" in tensors:
-        vectors = vectors[tensors["mapping"].long()]
-    if "weights" in tensors:
-        vectors = vectors * tensors["weights"].float()[:, None]
+    if not vectors.shape[1]:
+        raise ValueError("embeddings have a width of 0")
+    if not vectors.is_floating_point() and vectors.dtype != torch.int8:  # model2vec quantises to int8
+        raise ValueError(f"embeddings hold {vectors.dtype}".replace("torch.", ""))
+    vectors = vectors.float()
+    if (places := tensors.get("mapping")) is not None:
+        if places.ndim != 1 or places.is_floating_point() or places.is_complex():
+            raise ValueError("mapping is no list of whole numbers")
+        if len(places) and not 0 <= int(places.min()) <= int(places.max()) < len(vectors):
+            raise ValueError(f"mapping points beyond the {len(vectors)} embeddings")
+        if len(places) * vectors.shape[1] > MOST_VALUES:  # a small file could fill the memory
+            raise ValueError(f"mapping unpacks to {len(places):,} embeddings; at most {MOST_VALUES:,} values are taken")
+        vectors = vectors[places.long()]
+    if (factors := tensors.get("weights")) is not None:
+        if factors.shape != vectors.shape[:1]:
+            raise ValueError(f"weights have the shape {tuple(factors.shape)} instead of {tuple(vectors.shape[:1])}")
+        vectors = vectors * factors.float()[:, None]
     return vectors
 
 

@@ -18,6 +18,7 @@ from distill.checkpoints.static_model import (
     read_static_tokenizer,
 )
 from distill.checkpoints.tokenizers import check_reading
+from distill.checkpoints.weights import file_of
 from distill.common.errors import InputError
 from distill.common.hub import HUB_ID
 from distill.students.families import reason_of
@@ -52,9 +53,9 @@ def open_static(spec: str) -> tuple[Tensor, PreTrainedTokenizerBase, bool]:
     name, about = spec.removeprefix(STATIC), f"student: {spec}"
     folder = Path(name).expanduser()
     if folder.is_dir():
-        files = [folder / file for file in FILES]
-        if missing := [file.name for file in files if not file.is_file()]:
+        if missing := [name for name in FILES if file_of(str(folder), name, None) is None]:
             raise InputError(f"{about} has no {missing[0]}; expected a folder or hub id of model2vec.")
+        files = [folder / name for name in FILES]
         check_folder(folder, about)
     elif folder.exists() or not HUB_ID.fullmatch(name) or ("/" in name and Path(name.split("/")[0]).is_dir()):
         raise InputError(f"{about}: folder {name} does not exist; expected a folder or hub id of model2vec.")

@@ -205,6 +205,59 @@ class Damaged:
         (folder / "config.json").write_text("[")
 
 
+ROWS = len(make_tokenizer())
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        ({"embeddings": torch.zeros(ROWS, 0)}, "width of 0"),
+        ({"embeddings": torch.zeros(ROWS, 4, dtype=torch.bool)}, "embeddings hold bool"),
+        ({"embeddings": torch.zeros(ROWS, 4, dtype=torch.complex64)}, "embeddings hold complex64"),
+        ({"mapping": torch.zeros(ROWS, 2, dtype=torch.int64)}, "mapping is no list of whole numbers"),
+        ({"mapping": torch.zeros(ROWS)}, "mapping is no list of whole numbers"),
+        ({"mapping": torch.full((ROWS,), -1)}, f"mapping points beyond the {ROWS} embeddings"),
+        ({"mapping": torch.full((ROWS,), ROWS)}, f"mapping points beyond the {ROWS} embeddings"),
+        ({"embeddings": torch.zeros(1, 2**16), "mapping": torch.zeros(2**16, dtype=torch.int8)}, "mapping unpacks to 65,536"),
+        ({"weights": torch.ones(ROWS, 1)}, "weights have the shape"),
+        ({"weights": torch.ones(1)}, "weights have the shape"),
+    ],
+)
+def test_tensors_of_another_form_are_refused_in_a_line(
+    tensors: dict[str, torch.Tensor], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write_model2vec(tmp_path / "m2v")
+    save_file({"embeddings": torch.zeros(ROWS, 4)} | tensors, folder / "model.safetensors")
+    monkeypatch.setattr("distill.checkpoints.static_model.MOST_VALUES", 2**20)
+    with pytest.raises(InputError, match=message) as error:
+        load_student(f"static:{folder}", labels=LABELS, device="cpu")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_git_lfs_has_not_brought_is_named(tmp_path: Path) -> None:
+    folder = write_model2vec(tmp_path / "m2v")
+    (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    with pytest.raises(InputError, match="Git LFS has not brought"):
+        load_student(f"static:{folder}", labels=LABELS, device="cpu")
+
+
+def test_a_saved_student_with_foreign_values_is_refused_in_a_line(teacher: TransformersTeacher, tmp_path: Path) -> None:
+    from_teacher(teacher).save(tmp_path / "student")
+    (tmp_path / "student/checksums.json").unlink(missing_ok=True)
+    file = tmp_path / "student/config.json"
+    config = json.loads(file.read_text())
+    for skipped, message in ((3, "something else"), (["a"], "something else"), ([0] * 10_001, "names 10,001 tokens")):
+        file.write_text(json.dumps(config | {"skipped_ids": skipped}))
+        with pytest.raises(InputError, match=f"skipped_ids .*{message}"):
+            load_student(str(tmp_path / "student"), device="cpu")
+    file.write_text(json.dumps(config))
+    weights = load_file(tmp_path / "student/model.safetensors")
+    weights["dense.bias"][0] = torch.nan
+    save_file(weights, tmp_path / "student/model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=r"weights that are not finite \(dense.bias\)"):
+        load_student(str(tmp_path / "student"), device="cpu")
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
