@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
+from distill.checkpoints.static_model import StaticConfig
 from distill.common import encode
 from distill.common.errors import InputError
 from distill.common.hub import load_config, load_model, load_tokenizer
@@ -73,10 +74,20 @@ def load_encoder(name: str, device: str = "auto") -> tuple[PreTrainedModel, PreT
     Raises:
         InputError: The model cannot be loaded, or it is an encoder-decoder.
     """
-    if load_config(name, "encoder").is_encoder_decoder:
+    config = load_config(name, "encoder")
+    if config.is_encoder_decoder:
         raise InputError(f"encoder: {name} is an encoder-decoder; give an encoder (such as BERT) or a decoder.")
+    if config.model_type == StaticConfig.model_type:
+        raise InputError(
+            f"encoder: {name} holds vectors of tokens and no layers; give an encoder (such as BERT) or a decoder."
+        )
     place = resolve_device(device)
     return load_model(AutoModel, name, "encoder", place, weight_dtype(place)), load_tokenizer(name, "encoder")
+
+
+def has_layers(model: PreTrainedModel) -> bool:
+    """Return whether a classifier has layers below its head whose states `embeddings` reads; a static student has none."""
+    return model.base_model is not model and not model.config.is_encoder_decoder
 
 
 def embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> np.ndarray:
@@ -89,6 +100,9 @@ def embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts
 
     Returns:
         (N, H) float32.
+
+    Raises:
+        InputError: The states are not finite.
     """
     table = encode.token_table(model, tokenizer, LONGEST)
     table.put(torch.arange(len(texts)), texts)
@@ -104,6 +118,8 @@ def embeddings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts
         found = torch.empty(len(texts), means.shape[1]) if found is None else found
         found[batch] = means
     assert found is not None
+    if not found.isfinite().all():
+        raise InputError(f"encoder: {model.name_or_path} gives states that are not finite; give another one with --encoder.")
     return found.numpy()
 
 

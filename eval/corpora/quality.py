@@ -19,7 +19,7 @@ from distill.kinds.rows import finite
 from distill.teachers.prediction_cache import CachedTeacher
 from eval.classifiers.opening import open_named
 from eval.corpora.config import CorpusConfig
-from eval.corpora.models import embeddings, load_encoder, mean_logprobs
+from eval.corpora.models import embeddings, has_layers, load_encoder, mean_logprobs
 from eval.corpora.reading import Corpus, load_corpus, load_reference
 from eval.corpora.reference import (
     EMBEDDED,
@@ -257,7 +257,7 @@ def compare_corpora(
     if config.encoder:
         space, (model, tokenizer) = config.encoder, load_encoder(config.encoder, config.device)
         placed = [embeddings(model, tokenizer, texts) for texts in sides]
-    elif teacher is not None and teacher.white_box is not None:
+    elif teacher is not None and teacher.white_box is not None and has_layers(teacher.white_box.model):
         space, model = "the teacher", teacher.white_box
         placed = [embeddings(model.model, model.tokenizer, texts) for texts in sides]
     else:

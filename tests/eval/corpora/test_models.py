@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import T5Config, T5ForSequenceClassification
 
 from distill.common.errors import InputError
+from distill.student import load_student
 from distill.teachers.transformers_teacher import TransformersTeacher
 from eval.corpora import models as corpus_models
-from eval.corpora.models import embeddings, load_encoder, mean_logprobs
+from eval.corpora.models import embeddings, has_layers, load_encoder, mean_logprobs
 from tests.prompter.tiny import tiny_gpt2, tiny_teacher, word_tokenizer
 
 TEXTS = ["good : w1 w2 w3", "bad", "", "w4 w5 w6 w7 w8 w9 good", "w1 w2", " ".join(["w1 bad"] * 60)]
@@ -73,6 +75,26 @@ def test_a_language_model_embeds_too_and_an_encoder_decoder_is_refused(lm, tmp_p
     (tmp_path / "config.json").write_text('{"model_type": "t5", "is_encoder_decoder": true}')
     with pytest.raises(InputError, match="encoder: .* is an encoder-decoder"):
         load_encoder(str(tmp_path))
+
+
+def test_models_without_states_to_compare_leave_it_to_tf_idf(classifier, tmp_path):
+    teacher = TransformersTeacher(classifier, "cpu")
+    static = load_student("static:from-teacher", teacher=teacher, device="cpu")
+    static.save(tmp_path / "static")
+    tiny_t5 = T5ForSequenceClassification(
+        T5Config(vocab_size=40, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2, decoder_start_token_id=0)
+    )
+    assert has_layers(teacher.model) and not has_layers(static.model) and not has_layers(tiny_t5)
+    with pytest.raises(InputError, match="encoder: .* holds vectors of tokens and no layers"):
+        load_encoder(str(tmp_path / "static"))
+
+
+def test_states_that_are_not_finite_are_refused(classifier):
+    model, tokenizer = load_encoder(str(classifier), "cpu")
+    with torch.no_grad():
+        model.get_input_embeddings().weight.fill_(torch.nan)
+    with pytest.raises(InputError, match="encoder: .* gives states that are not finite"):
+        embeddings(model, tokenizer, ["good bad"])
 
 
 def test_an_encoder_needs_all_its_weights_but_the_pooler(classifier, tmp_path):

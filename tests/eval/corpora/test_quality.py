@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from distill.common.files import without_nan
+from distill.student import load_student
+from distill.teachers.loading import load_teacher
 from eval.corpora.config import CorpusConfig
 from eval.corpora.models import mean_logprobs
 from eval.corpora.quality import evaluate_data
@@ -131,6 +133,14 @@ def test_models_are_asked_for_predictions_that_are_not_stored(tmp_path, models):
 def test_stored_answers_are_not_asked_for_again(dataset, models):
     found = evaluate_data(CorpusConfig(data=str(dataset), teacher=str(models / "teacher"), device="cpu"))
     assert found["teacher_queries"] == 0 and not found["corpus"]["confidence"]["asked_now"]
+
+
+def test_a_static_student_may_be_the_teacher(models, tmp_path):
+    teacher = load_teacher(str(models / "teacher"), device="cpu")
+    load_student("static:from-teacher", teacher=teacher, device="cpu").save(tmp_path / "static")
+    texts = write_texts(tmp_path / "texts.jsonl", other_texts(20))
+    found = evaluate_data(CorpusConfig(data=texts, reference=texts, teacher=str(tmp_path / "static"), device="cpu"))
+    assert found["comparison"]["embedding"]["space"] == "TF-IDF" and found["corpus"]["classes"]
 
 
 def test_too_few_texts_for_a_comparison_are_reported(tmp_path):
