@@ -46,6 +46,7 @@ from eval.corpora.statistics import (
     vocabulary_growth,
 )
 from eval.corpora.verbatim import RUNS, verbatim_overlap
+from eval.data.config import PAIR_COLUMN
 from eval.toy import located
 
 LIBRARIES = ("prompter", "numpy", "scikit-learn", "sacrebleu", "datasketch", "torch", "transformers")
@@ -54,6 +55,8 @@ BINS = 30
 
 SURE = 0.9
 """Confidence from which the teacher counts as sure."""
+
+NOT_SURE = "a number does not say how sure the teacher is"
 
 NO_ANSWERS = "no teacher predictions (teacher_probs) are stored: give --teacher, or export with one"
 
@@ -119,6 +122,8 @@ def _open(config: CorpusConfig, say: Say) -> tuple[Corpus, Corpus | None, Cached
     reference = None
     if config.reference is not None:
         reference = load_reference(config.reference, config.reference_column, config.reference_split)
+    if config.confidence and corpus.scores is not None:
+        raise InputError(f"confidence: in {corpus.name}, {NOT_SURE}; leave --confidence out")
     if config.confidence and corpus.confidence is None and not config.teacher:
         raise InputError(f"confidence: in {corpus.name}, {NO_ANSWERS}")
     for name, setting in ((config.writer, "writer"), (config.encoder, "encoder")):
@@ -127,6 +132,15 @@ def _open(config: CorpusConfig, say: Say) -> tuple[Corpus, Corpus | None, Cached
     teacher = None
     if config.teacher:
         teacher = open_named(config, say)
+        if config.confidence and corpus.confidence is None and "confidence" not in teacher.kind.columns:
+            raise InputError(f"confidence: of {config.teacher}, {NOT_SURE}; leave --confidence out")
+        if teacher.kind.texts == 2 and corpus.confidence is None and corpus.scores is None:
+            if corpus.second is None or not all(corpus.second):
+                raise InputError(
+                    f"teacher: {config.teacher} answers pairs of texts, but {corpus.name} has no second text"
+                    f"{'s' if corpus.second is None else ' in each row'}: give data with a column {PAIR_COLUMN}, or leave "
+                    "--teacher out."
+                )
     return corpus, reference, teacher
 
 
@@ -192,7 +206,8 @@ def dataset_metrics(
     if asked:
         assert teacher is not None
         say(f"the teacher's predictions for {len(corpus.texts):,} texts")
-        kind, answers = teacher.kind, teacher(corpus.texts)
+        kind = teacher.kind
+        answers = teacher(corpus.texts, corpus.second if kind.texts == 2 else None)
         usable = finite(answers).tolist()
         cells = [
             kind.cells(row if said else None, text)
@@ -206,13 +221,15 @@ def dataset_metrics(
             scores = np.array([row["score"] for row in cells], dtype=np.float64)
     if scores is not None:
         metrics["scores"] = spread(scores) | {"asked_now": asked}
-    if classes is None:
+    if classes is None and scores is not None:
+        missing["classes"] = "a stored number does not say its range"
+    elif classes is None:
         missing["classes"] = "no label or wanted_label is stored: give --teacher, or an exported dataset"
     else:
         of = "the target labels" if classes_are == "wanted_label" else "the teacher's predictions"
         metrics["classes"] = {"of": of} | class_balance(classes, labels)
     if confidence is None:
-        missing["confidence"] = NO_ANSWERS if scores is None else "a number does not say how sure the teacher is"
+        missing["confidence"] = NO_ANSWERS if scores is None else NOT_SURE
     else:
         known = confidence[~np.isnan(confidence)]
         edges = np.linspace(0, 1, 21)
@@ -221,6 +238,8 @@ def dataset_metrics(
             "sure": float((known >= SURE).mean()) if len(known) else float("nan"),
             "histogram": {"edges": edges.tolist(), "counts": histogram_counts(confidence.clip(0, 1), edges)},
         }
+    if corpus.second is not None:
+        missing["second texts"] = f"of pairs, the first texts are measured: give --text_column {PAIR_COLUMN} for the second"
     if corpus.topics is None:
         missing["topics"] = "no topic is stored: give an exported dataset"
     else:

@@ -15,9 +15,12 @@ from distill.common.errors import InputError
 from distill.common.hub import HUB_ID
 from distill.kinds.found import kind_by_columns
 from distill.kinds.kind import Kind
+from distill.kinds.names import fault_of_tags
+from distill.kinds.tokens import Tokens
 from eval.corpora.exported import is_exported, is_text_export, text_export_columns
+from eval.data.config import PAIR_COLUMN
 from eval.data.folders import parquet_files, saved_files
-from eval.data.labelled import load_texts
+from eval.data.labelled import load_pairs, load_texts
 from eval.data.reading import Columns, read_files
 from eval.data.recipe import RECIPE_FILE, check_dataset
 from eval.data.tables import schema_of
@@ -27,7 +30,8 @@ WORK = ".export"
 """The folder that `prompter export` works in until it writes the recipe."""
 
 COLUMNS = (
-    *("label", "labels", "score", "wanted_label", "teacher_probs", "confidence", "topic", "lm_logprob", "keep", "drop_reason"),
+    *("label", "labels", "tags", "score", "wanted_label", "teacher_probs", "confidence", "topic", "lm_logprob", "keep"),
+    "drop_reason",
 )
 """Columns of an exported dataset that are read beside the text."""
 
@@ -42,9 +46,9 @@ class Corpus:
         rows: Rows of the dataset, including those left out.
         marked: How many rows the export marked, by its reason.
         labels: Class names in their order; empty if unknown.
-        classes: N class names, None in rows without a prediction; of several labels per text, the names of all of them;
-            None without such a column.
-        classes_are: "label" or "labels" for the teacher's predictions, "wanted_label" for the target labels.
+        classes: N class names, None in rows without a prediction; of several labels per text, the names of all of them; of
+            tagged words, the types that each text holds; None without such a column.
+        classes_are: "label", "labels" or "tags" for the teacher's predictions, "wanted_label" for the target labels.
         confidence: (N,) float64, how sure the teacher is, NaN in rows without a prediction; or None.
         scores: (N,) float64, the teacher's numbers, NaN in rows without one; or None.
         topics: N topics; or None.
@@ -62,6 +66,7 @@ class Corpus:
     topics: list[str] | None = None
     logprob: np.ndarray | None = None
     scores: np.ndarray | None = None
+    second: list[str] | None = None
 
 
 def load_corpus(path: str, text_column: str = "text", all_rows: bool = False, split: str = "train") -> Corpus:
@@ -92,14 +97,22 @@ def load_corpus(path: str, text_column: str = "text", all_rows: bool = False, sp
             check_dataset(place, files)
         schema = schema_of(files)
         known = (place / RECIPE_FILE).is_file() or (schema is not None and is_exported(schema))
-        columns = read_files(path, files, [text_column], COLUMNS if known else ()).without_long_texts([text_column])
+        optional = (PAIR_COLUMN, *(COLUMNS if known else ()))
+        columns = read_files(path, files, [text_column], optional).without_long_texts([text_column])
         if known or not len(columns):
             return _dataset(path, columns, text_column, all_rows)
-        return Corpus(path, columns.texts(text_column), len(columns))
+        return Corpus(path, columns.texts(text_column), len(columns), second=_second(columns, text_column))
     if text_column == "text" and is_text_export(place):
-        return _dataset(path, text_export_columns(place, COLUMNS).without_long_texts(["text"]), "text", all_rows)
-    texts = load_texts(path, text_column, split)
-    return Corpus(path, texts, len(texts))
+        columns = text_export_columns(place, (PAIR_COLUMN, *COLUMNS))
+        return _dataset(path, columns.without_long_texts(["text"]), "text", all_rows)
+    texts, second = load_pairs(path, text_column, split)
+    return Corpus(path, texts, len(texts), second=None if text_column == PAIR_COLUMN else second)
+
+
+def _second(columns: Columns, text_column: str) -> list[str] | None:
+    if PAIR_COLUMN not in columns.values or text_column == PAIR_COLUMN:
+        return None
+    return [value if isinstance(value, str) else "" for value in columns.values[PAIR_COLUMN]]
 
 
 def load_reference(path: str, text_column: str = "text", split: str = "train") -> Corpus:
@@ -138,9 +151,12 @@ def _dataset(path: str, columns: Columns, text_column: str, all_rows: bool) -> C
         remedy = "give --all_rows to judge the marked ones" if rows else "give a dataset with at least one"
         raise InputError(f"{path}: holds no kept row ({rows} in all); {remedy}.")
     kind = kind_by_columns(values)
-    classes_are = next((name for name in ("label", "labels", "wanted_label") if name in values), "")
-    classes, labels = None, []
-    if classes_are:
+    classes_are = next((name for name in ("label", "labels", "tags", "wanted_label") if name in values), "")
+    classes: list[str | None] | None = None
+    labels: list[str] = []
+    if classes_are == "tags":
+        classes, labels = _types(values["tags"], columns.class_names.get("tags", []))
+    elif classes_are:
         declared = columns.class_names.get(classes_are, [])
         given = values[classes_are] if classes_are != "labels" else [one for row in values["labels"] for one in row or []]
         classes = [_class_name(value, declared) for value in given]
@@ -157,7 +173,25 @@ def _dataset(path: str, columns: Columns, text_column: str, all_rows: bool) -> C
         topics=[str(topic or "") for topic in values["topic"]] if "topic" in values else None,
         logprob=_numbers(path, "lm_logprob", values["lm_logprob"]) if "lm_logprob" in values else None,
         scores=_numbers(path, "score", values["score"]) if kind.stored_in == "score" else None,
+        second=_second(columns, text_column),
     )
+
+
+def _types(rows: list[Any], declared: list[str]) -> tuple[list[str | None] | None, list[str]]:
+    """Return the types that each text holds, one after the other, None for a text without an answer; and all types.
+
+    There are none where the names are not known: text files name only the tags that occur.
+    """
+    names = declared or sorted({tag for row in rows for tag in row or [] if isinstance(tag, str) and tag})
+    if fault_of_tags(names):
+        return None, []
+    kind, numbers = Tokens(tuple(names)), {name: number for number, name in enumerate(names)}
+    types, found = kind.targets(names), list[str | None]()
+    for row in rows:
+        tags = [tag if isinstance(tag, int) and tag < len(names) else numbers.get(str(tag), -1) for tag in row or []]
+        given = kind.given({"tags": None if row is None else tags})
+        found += [types[one] for one in given] or [None]
+    return found, types
 
 
 def _class_name(value: Any, declared: list[str]) -> str | None:

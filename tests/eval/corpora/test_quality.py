@@ -143,6 +143,33 @@ def test_a_static_student_may_be_the_teacher(models, tmp_path):
     assert found["comparison"]["embedding"]["space"] == "TF-IDF" and found["corpus"]["classes"]
 
 
+def test_a_teacher_of_pairs_is_asked_about_both_texts(tmp_path, capsys):
+    file = tmp_path / "pairs.jsonl"
+    pairs = [{"text": text, "text_pair": text if number % 4 else "other"} for number, text in enumerate(other_texts(12))]
+    file.write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    (tmp_path / "same.py").write_text(
+        "def f(a, b):\n    return [[0.0, 1.0] if x == y else [1.0, 0.0] for x, y in zip(a, b)]\n"
+    )
+    flags = ["--teacher", f"{tmp_path}/same.py:f", "--kind", "pair", "--teacher_labels", "other", "same", "--quiet"]
+    assert main(["evaluate-data", str(file), *flags, "--json", str(tmp_path / "q.json")]) == 0
+    found = json.loads((tmp_path / "q.json").read_text())
+    assert found["corpus"]["classes"]["counts"] == {"other": 3, "same": 9}
+    assert "first texts are measured" in found["missing"]["second texts"]
+    for single in (write_texts(tmp_path / "a.jsonl", other_texts(12)), str(tmp_path / "b.jsonl")):
+        if not (tmp_path / "b.jsonl").exists():
+            (tmp_path / "b.jsonl").write_text('{"text": "a", "text_pair": ""}\n')
+        assert main(["evaluate-data", single, *flags]) == 2
+        assert "has no second text" in capsys.readouterr().err
+
+
+def test_numbers_have_no_confidence_to_ask_for(dataset, tmp_path, capsys):
+    (tmp_path / "number.py").write_text("def f(texts):\n    return [0.5 for _ in texts]\n")
+    texts = write_texts(tmp_path / "a.jsonl", other_texts(12))
+    flags = ["--teacher", f"{tmp_path}/number.py:f", "--kind", "score", "--confidence"]
+    assert main(["evaluate-data", texts, *flags]) == 2
+    assert "a number does not say how sure the teacher is; leave --confidence out" in capsys.readouterr().err
+
+
 def test_too_few_texts_for_a_comparison_are_reported(tmp_path):
     few = write_texts(tmp_path / "few.jsonl", other_texts(9))
     found = evaluate_data(CorpusConfig(data=few, reference=few))

@@ -11,7 +11,7 @@ from datasets import Features
 from distill.common.errors import InputError
 from eval.corpora.reading import load_corpus, load_reference
 from prompter.exporting.shards import write_csv, write_jsonl
-from tests.eval.exported import COLUMNS, rows, write_dataset
+from tests.eval.exported import COLUMNS, rows, write_dataset, write_texts
 
 
 def test_kept_rows_of_an_export_are_read_with_their_columns(tmp_path):
@@ -141,3 +141,28 @@ def test_damaged_files_are_refused(tmp_path):
     assert "is not valid Parquet" in refused(load_corpus, str(folder))
     (tmp_path / "latin.txt").write_bytes("caf\xe9".encode("latin-1"))
     assert "give UTF-8" in refused(load_corpus, str(tmp_path / "latin.txt"))
+
+
+def test_tags_of_words_are_counted_by_the_types_that_a_text_holds(tmp_path):
+    def corpus(*tags):
+        rows = [{"text": "Ann sang here", "tags": row, "tag_probs": None, "keep": True, "drop_reason": None} for row in tags]
+        (tmp_path / "data.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return load_corpus(str(tmp_path / "data.jsonl"))
+
+    found = corpus(["B-PER", "O", "B-LOC"], ["B-PER", "I-PER", "O"], ["O", "O", "O"], None)
+    assert found.classes == ["LOC", "PER", "PER", "no entity", None] and found.labels == ["LOC", "PER", "no entity"]
+    assert found.classes_are == "tags"
+    assert corpus(["O"], ["O"]).classes is None  # which types there are is not known
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_second_texts_of_pairs_are_kept_for_the_teacher(ending, tmp_path):
+    file, pairs = tmp_path / f"pairs.{ending}", [{"text": "a", "text_pair": "c"}, {"text": "b", "text_pair": None}]
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist(pairs), file)
+    else:
+        file.write_text("".join(json.dumps(row) + "\n" for row in pairs))
+    found = load_corpus(str(file))
+    assert found.texts == ["a", "b"] and found.second == ["c", ""]
+    file = write_texts(tmp_path / "single.jsonl", ["a", "b"])
+    assert load_corpus(file).second is None
