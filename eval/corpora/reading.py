@@ -88,7 +88,7 @@ def load_corpus(path: str, text_column: str = "text", all_rows: bool = False, sp
     if not place.exists():
         raise InputError(f"{path}: there is no such folder or file; give the folder of a dataset, or a file of texts.")
     if place.is_dir() and (place / WORK).is_dir() and not (place / RECIPE_FILE).is_file():
-        raise InputError(f"{path}: is an unfinished export; run the same prompter export again to finish it.")
+        raise InputError(f"{path}: is an unfinished export; give the command that began it again (prompter export or label).")
     files = [place] if kind_of(place) in TABLES and place.is_file() else []
     if place.is_dir():
         files = saved_files(place, split) or parquet_files(place, split)

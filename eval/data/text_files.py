@@ -124,7 +124,8 @@ def opened(path: Path) -> Iterator[IO[str]]:
         raise InputError(f"{path}: cannot be read as text ({error}); give UTF-8: save it again in that encoding.") from error
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({reason}); the file is damaged or not what its name says.") from error
+        remedy = "see to its rights" if isinstance(error, PermissionError) else "the file is damaged or not what its name says"
+        raise InputError(f"{path}: cannot be read ({reason}); {remedy}.") from error
 
 
 def lines_of(file: IO[str], source: str) -> Iterator[str]:

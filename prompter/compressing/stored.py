@@ -99,6 +99,8 @@ def write_result_again(folder: Path) -> Path:
     summary, stored = read_summary(folder), read_plan(folder)
     try:
         write_result(folder, summary, stored)
+    except InputError:  # the page cannot be written; it is a ValueError, too
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, TemplateError) as error:
         raise InputError(f"{folder}: {SUMMARY} or {PLAN} is damaged ({error}): copy the folder again") from error
     return folder / REPORT

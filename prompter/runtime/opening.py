@@ -47,6 +47,8 @@ def disk_errors_named(path: Path, then: str = "continue with --resume") -> Itera
         if not numbered and not any(reason in str(error) for reason in NO_ROOM):
             raise
         where = error.filename if isinstance(error, OSError) and error.filename else path
+        if isinstance(error, PermissionError) and not Path(where).absolute().is_relative_to(path.absolute()):
+            raise InputError(f"'{where}' cannot be opened (not permitted): see to its rights, then {then}") from error
         why, remedy = "disk full, or not permitted", "free space or rights there"
         if "File too large" in str(error):
             why, remedy = "file too large", "raise the limit of its size (ulimit -f), or choose a disk that takes such files"

@@ -80,7 +80,7 @@ def test_an_unfinished_export_is_refused(tmp_path):
     (folder / ".export").mkdir()
     assert len(load_corpus(str(folder)).texts) == 36  # it was finished; only the cleaning up was not
     (folder / "recipe.yaml").unlink()
-    assert "is an unfinished export; run the same prompter export again" in refused(load_corpus, str(folder))
+    assert "is an unfinished export; give the command that began it again" in refused(load_corpus, str(folder))
 
 
 def test_columns_that_are_missing_or_hold_something_else_are_refused(tmp_path):

@@ -1,5 +1,6 @@
 """Reading columns: every format gives the same rows, and each mistake is named with its file and row."""
 
+import errno
 import gzip
 import json
 
@@ -11,6 +12,7 @@ import pytest
 from distill.common.errors import InputError
 from eval.data.labelled import load_texts
 from eval.data.reading import NotReachable, read_columns
+from eval.data.text_files import opened
 from tests.eval.data_files import ROWS, jsonl, load, objects, write
 
 
@@ -131,3 +133,13 @@ def test_a_toy_task_has_a_train_and_a_test_split():
     sizes = [len(load_texts("toy:topic", "text", split)) for split in ("train", "test")]
     assert sizes == [10_000, 1_000]
     assert len(read_columns("toy:topic", "test", ["text", "label"])) == 1_000
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    def forbidden(*given):
+        raise PermissionError(errno.EACCES, "Permission denied", str(given[0]))
+
+    monkeypatch.setattr("eval.data.text_files.open", forbidden, raising=False)
+    with pytest.raises(InputError, match=r"cannot be read \(Permission denied\); see to its rights"):
+        with opened(tmp_path / "texts.txt"):
+            pass

@@ -101,6 +101,14 @@ def test_a_finished_compression_without_its_student_is_no_success(
     assert "lacks its weights: put it back" in capsys.readouterr().err
 
 
+def test_a_page_that_cannot_be_written_is_no_damage(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (finished / "report.html").unlink()
+    (finished / "report.html").mkdir()
+    assert main(["report", str(finished)]) == 2
+    said = capsys.readouterr().err
+    assert "report.html: cannot be written" in said and "damaged" not in said
+
+
 def test_a_copy_names_its_own_places(finished: Path) -> None:
     assert "one_compression" in json.dumps(summary_of(finished)["next"])
     summary = read_summary(finished)

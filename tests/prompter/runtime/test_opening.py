@@ -93,3 +93,9 @@ def test_other_errors_of_a_disk_have_remedies_of_their_own(tmp_path: Path, error
     with pytest.raises(InputError, match=f"cannot be written \\({said}.*, then give it again"):
         with disk_errors_named(tmp_path, "give it again"):
             raise error
+
+
+def test_a_file_that_may_not_be_read_is_not_called_a_full_disk(tmp_path: Path) -> None:
+    for place, said in ((tmp_path / "teacher/config.json", "cannot be opened"), (tmp_path / "run/log", "cannot be written")):
+        with pytest.raises(InputError, match=f"'{place}' {said} .*not permitted"), disk_errors_named(tmp_path / "run"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
