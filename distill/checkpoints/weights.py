@@ -186,6 +186,23 @@ def check_numbers(formats: Mapping[str, str], about: str) -> None:
         )
 
 
+def name_drawn(missing: Iterable[str], prefix: str, about: str) -> None:
+    """Say which weights below a new head are drawn at random, because the files lack them.
+
+    Args:
+        missing: Names of all weights that are.
+        prefix: How names of weights below the head begin, without the dot. A pooler belongs to a head here: checkpoints of
+            language models have none.
+        about: Setting and name, at the beginning of the line.
+    """
+    drawn = sorted(name for name in missing if prefix and name.startswith(f"{prefix}.") and ".pooler." not in name)
+    if drawn:
+        say_once(
+            f"{about}: its files lack {len(drawn)} of the weights that config.json describes ({', '.join(drawn[:3])}"
+            f"{', ...' * (len(drawn) > 3)}); they begin at random: if the model was trained, copy the folder again."
+        )
+
+
 def name_left_out(names: Iterable[str], headless: bool, about: str) -> None:
     """Say which weights of the files a model has no place for, but for those that many files hold for nothing.
 

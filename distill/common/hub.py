@@ -38,6 +38,7 @@ from distill.checkpoints.weights import (
     describe_missing,
     file_of,
     find_checkpoint,
+    name_drawn,
     name_left_out,
     prefix_of,
     unwrapped_names,
@@ -176,7 +177,9 @@ def load_model(
         raise explain(error, name_or_path, field) from error
     # Only the last states of a headless model are used, and checkpoints of masked language models have no pooler.
     missing = sorted(key for key in missing if auto_class is not AutoModel or not key.startswith("pooler."))
-    if missing and not new_head:
+    if new_head:
+        name_drawn(missing, model.base_model_prefix, about)
+    elif missing:
         shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
         raise InputError(f"{field}: {name_or_path} lacks trained weights ({shown}); expected {kind} that was trained.")
     return prepared(model.to(device).eval(), about)

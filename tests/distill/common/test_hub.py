@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
@@ -106,6 +107,23 @@ def test_head_that_was_never_trained_is_refused(tmp_path: Path) -> None:
     refused(tmp_path, "lacks trained weights .*classifier.weight")
     model = load_model(AutoModelForSequenceClassification, tmp_path, "student", CPU, torch.float32, new_head=True)
     assert model.classifier.weight.shape == (2, 8)
+
+
+def test_weights_below_a_new_head_that_the_files_lack_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = BertConfig(vocab_size=9, hidden_size=8, num_hidden_layers=2, num_attention_heads=1, intermediate_size=8)
+
+    def begin(name: str, lacks: str) -> str:
+        BertModel(config).save_pretrained(tmp_path / name)
+        file = tmp_path / name / "model.safetensors"
+        kept = {key: weight for key, weight in load_file(file).items() if lacks not in key}
+        save_file(kept, file, {"format": "pt"})
+        caplog.clear()
+        load_model(AutoModelForSequenceClassification, tmp_path / name, "student", CPU, torch.float32, new_head=True)
+        return caplog.text
+
+    assert "lack 16 of the weights that config.json describes (bert.encoder.layer.1." in begin("layer", "layer.1.")
+    assert "lack 1 of the weights that config.json describes (bert.embeddings.word" in begin("words", "word_embeddings")
+    assert not begin("pooler", "pooler") and not begin("whole", "nothing")
 
 
 def test_repository_code_is_never_run(copy: Path) -> None:
