@@ -30,7 +30,8 @@ WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module)\.")
 PLACELESS = re.compile(
     r"(?:^|\.)(?:pooler|cls|lm_head|\w*predictions|generator_lm_head|vocab_(?:projector|transform|layer_norm)|qa_outputs"
     r"|seq_relationship|sop_classifier|position_ids|token_type_ids|masked_bias|attn\.bias|attention\.bias|inv_freq|rotary_emb"
-    r"|mtp|visual|vision_\w+|num_batches_tracked)(?:\.|$)"
+    r"|mtp|visual|vision_\w+|num_batches_tracked|lm_loss|pred_layer|final_logits_bias)(?:\.|$)"
+    r"|^decoder\.(?:bias|weight)$"  # of ModernBERT's masked language model
 )
 """Weights that many files hold although the model does not use them: heads of the task that it was trained on before, tables
 that are computed, parts that read images."""
