@@ -55,8 +55,10 @@ def print_results(results: Mapping[str, Any]) -> None:
 def _table(columns: Sequence[str], width: int) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), width=width)
     table.add_column(columns[0], overflow="fold", ratio=1)
+    # Long names of classes are folded, not the names of the metrics, most of which have at most 32 characters.
+    most = max((width - 36) // (len(columns) - 1), width // 4)
     for column in columns[1:]:
-        table.add_column(column, justify="right", overflow="fold")
+        table.add_column(column, justify="right", overflow="fold", max_width=most)
     return table
 
 

@@ -27,6 +27,23 @@ def test_foreign_text_does_no_harm(tmp_path, capsys):
     assert "\x1b[2J" not in table and "[/a]" in table
 
 
+def test_long_names_of_classes_leave_the_names_of_the_metrics_whole(tmp_path, capsys):
+    texts = write_texts(tmp_path / "a.jsonl", other_texts(12))
+    found = evaluate_data(CorpusConfig(data=texts, reference=texts))
+    counts = {"a_question_about_the_delivery_of_an_order_that_was_late": 5, "b": 7}
+    found["corpus"]["classes"] = {"of": "the teacher's predictions", "counts": counts, "entropy": 0.68, "normalised": 0.98}
+    print_results(found)
+    table = capsys.readouterr().out
+    for name in (
+        "the corpus by itself",
+        "words, median (5 to 95 %)",
+        "classes (teacher's predictions)",
+        "  entropy (share of the maximum) ",
+    ):
+        assert name in table
+    assert max(map(len, table.splitlines())) <= 80
+
+
 def test_endless_empty_and_single_texts_do_no_harm(tmp_path):
     for texts in (["..."], [""], ["one"], ["", "a b c d " * 3000, *other_texts(12)], ["数据", "很好的数据"]):
         found = evaluate_data(
