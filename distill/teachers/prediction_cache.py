@@ -144,7 +144,7 @@ class CachedTeacher:
         self.teacher.invalid = value
 
     @cached_property
-    def _weights(self) -> str | None:
+    def weights(self) -> str | None:
         """What tells the weights of a teacher on this machine from others."""
         if self.local is None:
             return None
@@ -160,7 +160,7 @@ class CachedTeacher:
         batches `teacher_batch_tokens`.
         """
         counters: dict[str, Any] = {"teacher_queries": self.queries, "teacher_invalid": self.invalid}
-        counters |= {"teacher_calls": self.asked} | ({"teacher_weights": self._weights} if self._weights else {})
+        counters |= {"teacher_calls": self.asked} | ({"teacher_weights": self.weights} if self.weights else {})
         lowered = self.white_box.batch_tokens if self.white_box is not None else None
         return counters if lowered is None else counters | {"teacher_batch_tokens": lowered}
 
@@ -174,7 +174,7 @@ class CachedTeacher:
         Raises:
             InputError: The teacher has other weights than when the checkpoint was written.
         """
-        if state.get("teacher_weights", self._weights) != self._weights:
+        if state.get("teacher_weights", self.weights) != self.weights:
             raise InputError(
                 f"teacher: {self.path} has other weights than when this was begun, which would mix the answers of two models: "
                 "put the former weights back, or begin anew in another folder."

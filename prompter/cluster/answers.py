@@ -78,6 +78,7 @@ class AnswersAhead:
         distant = DistantTeacher(facts["kind"], facts["labels"], facts["path"], self._ask)
         # Its identity is known, so the cache needs nothing of it but the interface of a teacher.
         self.teacher = CachedTeacher(cast(AnyTeacher, distant), file, notice, name=facts["identity"])
+        self.teacher.weights = facts["weights"]  # the workers have looked at them: they must stay the same after a stop
 
     def at(self, number: int) -> None:
         """Go on to a batch; those before it are stored."""
@@ -119,12 +120,21 @@ def _keys(texts: Sequence[str], text_pairs: Sequence[str] | None) -> list[tuple[
 
 
 def facts_of(teacher: CachedTeacher) -> dict[str, Any]:
-    """Return what workers say of their teacher: `kind`, `labels`, its `path`, and its `identity`, "" if it cannot be known."""
+    """Return what workers say of their teacher.
+
+    These are `kind`, `labels`, `path`, `identity`, "" if it cannot be known, and `weights`; see `CachedTeacher.weights`.
+    """
     try:
         known = identity(teacher.teacher)
     except (ValueError, OSError):  # the hub raises a ValueError for a folder that is gone
         known = ""
-    return {"kind": teacher.kind, "labels": teacher.labels, "path": teacher.path, "identity": known}
+    return {
+        "kind": teacher.kind,
+        "labels": teacher.labels,
+        "path": teacher.path,
+        "identity": known,
+        "weights": teacher.weights,
+    }
 
 
 def answered_by(teacher: CachedTeacher, texts: list[str], text_pairs: list[str] | None = None) -> np.ndarray:

@@ -73,7 +73,7 @@ class Workers:
     def __init__(self, workers: int, seed: int, **kinds: Callable[..., Any]) -> None:
         self.workers, self.kinds, self.draw = workers, kinds, random.Random(seed)
         self.jobs: list[Job] = []
-        self.facts = {"kind": SINGLE, "labels": LABELS, "path": "scorer", "identity": "scorer"}
+        self.facts = {"kind": SINGLE, "labels": LABELS, "path": "scorer", "identity": "scorer", "weights": None}
         self.done: list[Job] = []
 
     def submit(self, kind: str, *arguments: Any, rank: int = 0) -> Job:
