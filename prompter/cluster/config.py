@@ -1,5 +1,6 @@
 """Settings of commands whose work can be spread over workers of Ray."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,3 +55,12 @@ def asked_here(teacher: Any) -> bool:
         return True
     function = FUNCTION_NAME.fullmatch(teacher) and teacher.partition(":")[0] != "toy" and not Path(teacher).exists()
     return teacher.startswith(URL_SCHEMES) or bool(function)
+
+
+def workers_settings(config: Any) -> dict[str, Any]:
+    """Return the settings of a command as its workers take them: without what is for the process that writes the dataset.
+
+    Args:
+        config: An `ExportConfig` or `LabelConfig`.
+    """
+    return dataclasses.asdict(config) | {"teacher_cache": False, "quiet": True, "push_to_hub": None, "public": False}

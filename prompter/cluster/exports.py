@@ -22,7 +22,7 @@ from distill.common.errors import InputError
 from distill.common.precision import compute_dtype, dtype_name, resolve_device, use_dtype
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.cluster.answers import AnswersAhead, answered_by, facts_of, heard
-from prompter.cluster.config import asked_here
+from prompter.cluster.config import asked_here, workers_settings
 from prompter.cluster.opening import opened_pool
 from prompter.cluster.pool import Job, Pool
 from prompter.exporting.config import NO_TEACHER, ExportConfig
@@ -160,7 +160,7 @@ def export_workers(
         raise InputError("writer_batch_size is 0, which each worker would find for itself: give a number with --engine ray")
     alone = asked_here(config.teacher)
     teacher = open_teacher_of(config, manifest, console.say) if alone else None
-    plain = dataclasses.asdict(config) | {"teacher_cache": False, "quiet": True, "push_to_hub": None}
+    plain = workers_settings(config)
     if alone:
         plain |= {"teacher": NO_TEACHER, "balance": False, "min_confidence": 0.0}
     make = __name__, ExportWork.__name__

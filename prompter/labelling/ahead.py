@@ -1,7 +1,6 @@
 """Labelling with workers of Ray: the texts are known, so the next batches are answered while the loop commits."""
 
 import contextlib
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from distill.common.precision import compute_dtype, dtype_name, resolve_device, use_dtype
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.cluster.answers import AnswersAhead, answered_by, facts_of, heard
+from prompter.cluster.config import workers_settings
 from prompter.cluster.opening import opened_pool
 from prompter.cluster.pool import Pool
 from prompter.exporting.folder import ExportProgress
@@ -89,7 +89,7 @@ def label_workers(
     Raises:
         InputError: See `opened_pool`.
     """
-    plain = dataclasses.asdict(config) | {"teacher_cache": False, "quiet": True, "push_to_hub": None, "budget_money": 0.0}
+    plain = workers_settings(config) | {"budget_money": 0.0}
     make = __name__, LabelWork.__name__
     with opened_pool(config, config.device, make, (plain, dtype_name()), console.say) as pool:
         answers = AnswersAhead(pool, config.teacher_cache, console.say)

@@ -16,7 +16,7 @@ from distill.kinds.classes import PAIR, SINGLE, Classes
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.cluster import answers as answers_module
 from prompter.cluster.answers import AnswersAhead
-from prompter.cluster.config import EngineSettings, asked_here
+from prompter.cluster.config import EngineSettings, asked_here, workers_settings
 from prompter.cluster.exports import WrittenAhead
 from prompter.cluster.pool import Job
 from prompter.exporting import folder as export_folder
@@ -240,3 +240,14 @@ def test_settings_of_ray_come_with_it() -> None:
         EngineSettings(ray_address="host:6379").check_engine()
     with pytest.raises(InputError, match="ray_workers"):
         ExportConfig(run="x", to="y", rows=1, ray_workers=2)
+
+
+def test_workers_take_the_settings_of_an_upload(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.get_token", lambda: "token")
+    upload: dict[str, Any] = {"push_to_hub": "someone/set", "public": True, "engine": "ray"}
+    for given in (
+        ExportConfig(run="x", to="y", rows=1, **upload),
+        LabelConfig(texts="x", to="y", teacher="scorer", teacher_price=1.0, budget_money=0.5, **upload),
+    ):
+        settings = workers_settings(given) | ({"budget_money": 0.0} if isinstance(given, LabelConfig) else {})
+        assert type(given)(**settings).push_to_hub is None  # they take them, and upload nothing
