@@ -48,16 +48,24 @@ def actor_class() -> type:
                     return "fault", f"the worker on {platform.node()} {has}, but {expected} runs here: install the same there"
             if os.path.isdir(folder):
                 os.chdir(folder)
-            import torch
+            module, name = make
+            try:
+                import torch
 
-            from prompter.cluster.work import refusals
+                from prompter.cluster.work import refusals
 
+                made = getattr(importlib.import_module(module), name)
+            except (ImportError, OSError) as error:  # a package or a shared library that the machine lacks
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+                return (
+                    "fault",
+                    f"the worker on {platform.node()} cannot import what it needs ({reason}): install the same there",
+                )
             torch.set_num_threads(threads)
             self.guard = refusals(platform.node())
-            module, name = make
 
             def load() -> Any:
-                self.work = getattr(importlib.import_module(module), name)(*arguments)
+                self.work = made(*arguments)
                 return self.work.facts, self.work.notes, platform.node()
 
             return self.guard(load)

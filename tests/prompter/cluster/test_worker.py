@@ -48,3 +48,12 @@ def test_a_package_that_is_missing_is_named() -> None:
     assert distribution_of("no_such_engine") is None
     kind, said = begun({"no_such_engine": "1.0"})
     assert kind == "fault" and "lacks no_such_engine, but 1.0 runs here" in said
+
+
+@pytest.mark.parametrize("error", ["ImportError('no module named\\n this')", "OSError('libcudart.so: cannot open')"])
+def test_an_import_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: str) -> None:
+    (tmp_path / "broken_here.py").write_text(f"raise {error}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    kind, said = actor_class()().begin({}, os.getcwd(), 1, ("broken_here", "Idle"), ())
+    assert kind == "fault" and "cannot import what it needs (" in said and ": install the same there" in said
+    assert "\n" not in said
