@@ -19,6 +19,9 @@ from prompter.cluster.config import EngineSettings
 PATIENCE = 10.0
 """Seconds in which a cluster must answer."""
 
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""Beginning of a connection of HTTP/2, which Ray speaks: its preface, and a frame of settings. The other side sends one, too."""
+
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # workers run in their machine's own environment
@@ -41,6 +44,7 @@ def connected(config: EngineSettings, threads: int) -> Iterator[Any]:
         InputError: Ray is not installed, nothing answers at the address, or the cluster is of another version.
     """
     address = config.ray_address or os.environ.get("RAY_ADDRESS", "")
+    address = "" if address == "local" else address  # Ray's name for this machine alone
     ray = _imported(alone=not address)
     if ray.is_initialized():
         raise InputError("engine: this process is connected to Ray already: call ray.shutdown() first")
@@ -81,16 +85,20 @@ def _imported(alone: bool) -> Any:
 
 
 def _check_reachable(address: str) -> None:
-    """Check that something listens at an address: Ray itself waits for minutes.
+    """Check that something which may be Ray listens at an address: Ray itself waits for minutes.
 
     Raises:
-        InputError: Nothing does.
+        InputError: Nothing does, or something else, such as the page of Ray's dashboard.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    if address in ("auto", "local") or not port.isdecimal():
+    if address == "auto" or not port.isdecimal():
         return
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE) as connection:
+            if os.environ.get("RAY_USE_TLS", "0") == "0":
+                connection.sendall(GREETING)
+                if connection.recv(9)[3:4] != b"\x04":  # the kind of the first frame: settings
+                    raise ConnectionError("something else answers there")
     except (OSError, OverflowError) as error:
         raise InputError(
             f"ray_address: no cluster of Ray answers at {address} ({error}): start one there (ray start --head), or leave "
@@ -113,8 +121,8 @@ def _init(ray: Any, address: str, options: dict[str, Any]) -> None:
         if not address:
             raise InputError(f"engine: Ray does not start on this machine ({reason}): leave --engine out") from None
         raise InputError(
-            f"ray_address: no connection to the cluster at {address} ({reason}): look at `ray status` there, or leave "
-            "--ray_address out for this machine alone"
+            f"ray_address: no connection to the cluster at {address} ({reason}): look at `ray status` there; HOST:6379 is a "
+            "cluster's own port, and ray://HOST:10001 that of its clients; or leave --ray_address out for this machine alone"
         ) from None
 
 
