@@ -20,7 +20,7 @@ PATIENCE = 10.0
 """Seconds in which a cluster must answer."""
 
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-"""Beginning of a connection of HTTP/2, which Ray speaks: its preface, and a frame of settings. The other side sends one, too."""
+"""Beginning of a connection of HTTP/2, which Ray speaks: its preface, and a frame of settings. The other side sends one."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -4,11 +4,15 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from distill.common.errors import InputError
 from prompter.cluster import start
+from prompter.cluster.config import EngineSettings
 
 SETTINGS = bytes([0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 1])
 
@@ -54,3 +58,15 @@ def test_what_may_be_ray_is_left_to_ray(monkeypatch: pytest.MonkeyPatch, tls: st
     monkeypatch.setenv("RAY_USE_TLS", tls)
     with listening(lambda connection: connection.sendall(said)) as address:
         start._check_reachable(address)
+
+
+@pytest.mark.parametrize("given", ["setting", "variable"])
+def test_the_address_local_is_a_ray_of_this_command(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    begun: list[dict[str, Any]] = []
+    ray = SimpleNamespace(is_initialized=lambda: False, init=lambda **options: begun.append(options), shutdown=lambda: None)
+    monkeypatch.setattr(start, "_imported", lambda alone: ray if alone else None)
+    monkeypatch.setenv("RAY_ADDRESS", "local" if given == "variable" else "")
+    with start.connected(EngineSettings(engine="ray", ray_address="local" if given == "setting" else ""), 1):
+        folder = Path(begun[0]["_temp_dir"])  # its logs are removed at the end
+        assert folder.is_dir() and begun[0]["include_dashboard"] is False
+    assert not folder.exists()
