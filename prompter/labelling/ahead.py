@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from distill.common.encode import COUNTED
 from distill.common.precision import compute_dtype, dtype_name, resolve_device, use_dtype
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.cluster.answers import AnswersAhead, answered_by, facts_of, heard
@@ -46,6 +47,10 @@ class LabelWork:
         """Return the teacher's answers to N texts, in float32."""
         return answered_by(self._teacher, texts, text_pairs)
 
+    def cut_share(self, texts: list[str], text_pairs: list[str] | None) -> float:
+        """Return the share of texts that are longer than what the teacher reads."""
+        return self._teacher.local.cut_share(texts, text_pairs) if self._teacher.local is not None else 0.0
+
 
 class TextsAhead:
     """Answers to the next texts.
@@ -78,6 +83,13 @@ class TextsAhead:
             if first < len(self._texts) and not self._answers.begun(number):
                 part = slice(first, first + size)
                 self._answers.begin(number, list(self._texts[part]), None if self._pairs is None else list(self._pairs[part]))
+
+    def cut_share(self) -> float:
+        """Let a worker look at some of the texts, and return the share that is longer than what the teacher reads."""
+        some = slice(None, None, max(1, len(self._texts) // COUNTED))  # those that one process looks at
+        pairs = None if self._pairs is None else list(self._pairs[some])
+        share: float = self._pool.wait(self._pool.submit("cut_share", list(self._texts[some]), pairs))
+        return share
 
 
 @contextlib.contextmanager

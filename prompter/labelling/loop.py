@@ -89,7 +89,8 @@ def label(config: LabelConfig) -> dict[str, Any]:
                     progress = folder.open_state(about, len(teacher.kind.targets(teacher.labels)), console.say)
                     with folder.damage_named(sqlite3.Error):
                         Labelling(config, texts, teacher, folder, progress, console, ahead, pairs).run()
-                if teacher.local is not None and (share := teacher.local.cut_share(texts, pairs)):
+                    share = ahead.cut_share() if ahead else teacher.local.cut_share(texts, pairs) if teacher.local else 0.0
+                if share:
                     console.say(
                         f"{share:.1%} of the texts are longer than what the teacher reads: they were cut (teacher_max_length)."
                     )

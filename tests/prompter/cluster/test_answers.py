@@ -87,3 +87,11 @@ def test_other_weights_are_not_mixed(
     tiny_teacher(7).save_pretrained(teacher)
     with pytest.raises(InputError, match="has other weights than when this was begun"):
         label(config(texts, teacher, "set", then))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_texts_that_the_teacher_cuts_are_told_of(
+    texts: Path, teacher_folder: Path, capsys: pytest.CaptureFixture[str], engine: str
+) -> None:
+    label(config(texts, teacher_folder, "set", engine, teacher_max_length=4))
+    assert "100.0% of the texts are longer than what the teacher reads" in " ".join(capsys.readouterr().out.split())
