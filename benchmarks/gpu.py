@@ -3,6 +3,7 @@
     python benchmarks/gpu.py MODEL
     python benchmarks/gpu.py MODEL --random --layers 16 --hidden 2048     # speed and memory of a larger model
     python benchmarks/gpu.py MODEL --only run --teacher TEACHER           # where the time of `prompter train` goes
+    python benchmarks/gpu.py MODEL --only run --teacher random            # with a six-layer teacher of random weights
 
 MODEL is a folder or hub id of a chat model, such as HuggingFaceTB/SmolLM2-135M-Instruct. With `--random`, only its
 configuration and tokenizer are used, and its weights are random: they tell speed and memory as well as trained ones. Tables:
@@ -27,7 +28,7 @@ from typing import Any
 
 import torch
 from real_lm import class_prompts, updates
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, BertConfig, BertForSequenceClassification
 from transformers.utils.logging import disable_progress_bar
 from trl import GRPOTrainer
 
@@ -64,6 +65,21 @@ def random_model(args: argparse.Namespace, folder: Path) -> str:
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     model.save_pretrained(folder)
     load_tokenizer(args.model, "generator").save_pretrained(folder)
+    return str(folder)
+
+
+def random_teacher(name: str, folder: Path) -> str:
+    """Write a teacher of four classes, as large as DistilBERT, with random weights; return its folder."""
+    tokenizer = load_tokenizer(name, "generator")
+    config = BertConfig(
+        vocab_size=len(tokenizer), num_hidden_layers=6, pad_token_id=tokenizer.pad_token_id,
+        id2label=dict(enumerate(["world", "sports", "business", "science"])),
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model = BertForSequenceClassification(config)
+    torch.nn.init.normal_(model.classifier.weight)  # so that it is sure of some texts
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     return str(folder)
 
 
@@ -153,9 +169,10 @@ def run_table(name: str, args: argparse.Namespace) -> None:
     """Print where the time of a small run goes."""
     flags = json.loads(args.settings)
     with tempfile.TemporaryDirectory() as folder:
+        teacher = random_teacher(name, Path(folder) / "teacher") if args.teacher == "random" else args.teacher
         torch.cuda.reset_peak_memory_stats()
         settings = {
-            "teacher": args.teacher, "generator": name, "output_dir": f"{folder}/run", "budget": args.queries,
+            "teacher": teacher, "generator": name, "output_dir": f"{folder}/run", "budget": args.queries,
             "student": "bert:layers=2,hidden=128", "student_updates": args.queries // 10, "rollout_size": args.rollout,
             "minibatch_size": 32, "topic_max_tokens": 8, "writer_max_new_tokens": 32, "dtype": args.dtype, "pilot": False,
             "quiet": True,
@@ -181,7 +198,7 @@ def main() -> None:
     parser.add_argument("--rollout", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--queries", type=int, default=512)
-    parser.add_argument("--teacher", default="toy:sentiment", help="teacher of the run")
+    parser.add_argument("--teacher", default="toy:sentiment", help="teacher of the run, or random")
     parser.add_argument("--settings", default="{}", help="JSON with further settings of the run")
     parser.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
     parser.add_argument("--only", nargs="+", choices=("writer", "policy", "run"), default=["writer", "policy", "run"])
