@@ -37,7 +37,10 @@ CALIBRATION_KEY = "prompter_calibration"
 """Field of a student's config.json."""
 
 HELD_OUT = "held-out synthetic texts"
-"""What a student is calibrated on when it is made."""
+"""What a student is calibrated on when it is made of texts that were written for its teacher."""
+
+HELD_OUT_TEXTS = "held-out texts"
+"""The same where texts of the user are among them."""
 
 CONFIDENCE = 0.95
 """Probability, over the draw of the texts, that what is stated holds."""

@@ -23,6 +23,7 @@ from eval.classifiers.calibration import (
     CALIBRATION_KEY,
     FEWEST_TEXTS,
     HELD_OUT,
+    HELD_OUT_TEXTS,
     Calibration,
     calibrate,
     coverage,
@@ -40,7 +41,7 @@ SECTION = re.compile(r"<!-- calibration -->.*<!-- end of calibration -->\n", re.
 
 
 def calibrate_new(
-    name: str, student: Student, held_out: HeldOut, rate: float, states: int, console: Console
+    name: str, student: Student, held_out: HeldOut, rate: float, states: int, synthetic: bool, console: Console
 ) -> dict[str, Any] | None:
     """Calibrate a student that was just made, note it in its configuration, and say what was found.
 
@@ -50,6 +51,7 @@ def calibrate_new(
         held_out: Texts that it did not learn from. Embeddings are no texts, so nothing is calibrated on them.
         rate: Agreement wanted, see `eval.classifiers.calibration.calibrate`.
         states: Number of its states that these texts chose among.
+        synthetic: Whether they were all made for the teacher; otherwise some are the user's own.
         console: Shows the line.
 
     Returns:
@@ -57,7 +59,8 @@ def calibrate_new(
     """
     found = None
     if len(held_out) and not held_out.embeddings:
-        found = calibrate(held_out.predictions(student), held_out.logprobs, HELD_OUT, rate, states, student.kind)
+        on = HELD_OUT if synthetic else HELD_OUT_TEXTS
+        found = calibrate(held_out.predictions(student), held_out.logprobs, on, rate, states, student.kind)
     set_calibration(student.model.config, found)
     if found is not None:
         remedy = "; hold out more texts (held_out), or lower calibrate_to" if found.threshold is None else ""

@@ -16,6 +16,7 @@ from distill.kinds.found import kind_in
 from distill.kinds.kind import Kind
 from distill.kinds.names import OF_PAIRS, OUTSIDE, placed_tags
 from distill.kinds.tokens import Tokens
+from distill.methods.table import AS_DFD
 from distill.student import TEACHER_LAYERS
 from distill.students.static import FROM_TEACHER, STATIC
 from eval.classifiers.calibration import HELD_OUT
@@ -56,6 +57,8 @@ def write_student_card(
     results = evaluation_results(metrics, config, kind.task)
     past = metrics.get("went_on_from", {})
     static = _is_static(folder)
+    synthetic = summary.get("synthetic", True)
+    crafted = config.get("method") == AS_DFD.name
     base = origin(*earliest(metrics["spec"], summary["teacher"], past))
     datasets = [source for source in summary["sources"] if is_hub_id(source) and not holds_prompter(source)]
     header = ModelCardData(
@@ -64,7 +67,7 @@ def write_student_card(
         metrics=sorted({result.metric_type for result in results}) or None,
         library_name="model2vec" if static else "transformers",
         pipeline_tag=kind.task,
-        tags=["knowledge-distillation", "data-free", "synthetic"],
+        tags=["knowledge-distillation", *(["data-free", "synthetic"] if synthetic else [])],
         model_name=title if results else None,
         eval_results=results or None,
     )
@@ -86,6 +89,8 @@ def write_student_card(
         batch_size=config["student_batch_size"],
         scores=other_scores(metrics),
         held_out=summary["held_out_texts"],
+        synthetic=synthetic,
+        compared_on=("crafted samples" if crafted else "synthetic texts") if synthetic else "texts",
         eval_data=config["eval_data"],
         samples=samples,
         pairs=summary.get("kind") in OF_PAIRS,

@@ -63,6 +63,11 @@ class Inputs:
         """Names of what an answer may belong to, for instance the classes."""
         return self.kind.targets(self.labels)
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether all texts were made for the teacher; otherwise some are the user's own. A method makes all that it uses."""
+        return all(source.synthetic for source in self.sources)
+
 
 def load_inputs(config: StudentsConfig, training: DistillConfig, console: Console) -> Inputs:
     """Load or build what the settings name.

@@ -82,6 +82,7 @@ class Source(Protocol):
         kind: What the answers are, or those of the prompter's teacher. None if nothing says it.
         teacher: The teacher that the source's files name, or None.
         pairs: Whether it hands out pairs of texts; None if it holds both, and the teacher decides.
+        synthetic: Whether its texts were written for the teacher. Else they are the user's own.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Source(Protocol):
     kind: Kind | None
     teacher: FoundTeacher | None
     pairs: bool | None
+    synthetic: bool
 
     def portion(self, number: int) -> Portion | None:
         """Return portion `number` of `PORTION_ROWS` rows. The last portion may be smaller; after it comes None."""
@@ -111,7 +113,7 @@ class PrompterSource:
     """
 
     rows: int | None = None
-    answered = False
+    answered, synthetic = False, True
 
     def __init__(self, path: str, seed: int, device: str, base: str | None = None) -> None:
         from prompter.saved.prompter import Prompter  # slow to import, and only this source needs it
@@ -172,6 +174,7 @@ class DatasetSource:
         if not self.rows:
             raise InputError(f"{path}: holds no kept row: export it with other filters")
         self.pairs: bool | None = PAIR_COLUMN in table.column_names
+        self.synthetic = "wanted_label" in table.column_names  # what `prompter label` writes was not asked for
         self.form = self.kind or kind_by_columns(table.column_names)
         if self.form.of_words and self.kind is None:
             self.form = Tokens(tuple(declared.get("tags", [])))
@@ -296,7 +299,7 @@ class TextSource:
         InputError: See `eval.data.labelled.load_pairs`.
     """
 
-    answered = False
+    answered, synthetic = False, False
     labels: list[str] | None = None
     kind: Kind | None = None
     teacher: FoundTeacher | None = None
@@ -347,9 +350,8 @@ def open_source(
         InputError: There is no such source, or it cannot be read.
     """
     folder = Path(path)
-    if is_hub_id(path) and holds_prompter(path):
-        return PrompterSource(path, seed, device, base)
-    if (folder / PROMPTER_MANIFEST).is_file() or (folder / "prompter" / PROMPTER_MANIFEST).is_file():
+    local = any((place / PROMPTER_MANIFEST).is_file() for place in (folder, folder / "prompter"))
+    if local or (is_hub_id(path) and holds_prompter(path)):
         return PrompterSource(path, seed, device, base)
     if (folder / "config.yaml").is_file():
         find_prompter(path)  # raises an error that says how to finish the run
@@ -364,8 +366,7 @@ def _teacher_of(recipe: Path) -> FoundTeacher | None:
     Raises:
         InputError: The recipe is damaged.
     """
-    made = read_yaml(recipe).get("export") if recipe.is_file() else None
-    made = made or {}
+    made = (read_yaml(recipe).get("export") if recipe.is_file() else None) or {}
     if not isinstance(made, dict):
         raise InputError(f"{recipe}: 'export' holds no settings: export it again")
     if kind := _kind_of(recipe):

@@ -368,13 +368,13 @@ class Distillation:
             agreements[name] = agreements.get(name) or agreement_of_student(
                 name, self.held_out, best, self.distillers[name], inputs, self.config, self.console
             )
-            rate, states = self.config.calibrate_to, self._states(name)
-            results[name]["calibration"] = calibrate_new(name, student, self.held_out, rate, states, self.console)
-        made_for = next((source.teacher for source in inputs.sources if source.teacher), None)
+            rate, states, made = self.config.calibrate_to, self._states(name), inputs.synthetic
+            results[name]["calibration"] = calibrate_new(name, student, self.held_out, rate, states, made, self.console)
         return {
             "labels": inputs.labels,
-            "teacher": self.teacher_name or (made_for.name if made_for else None),
+            "teacher": self.teacher_name or next((source.teacher.name for source in inputs.sources if source.teacher), None),
             "sources": [source.name for source in inputs.sources] or [method_source(self.config)],
+            "synthetic": inputs.synthetic,
             "texts": self.texts,
             "teacher_queries": self.queries,
             **self.config.cost(self._teacher_state()["teacher_calls"]),

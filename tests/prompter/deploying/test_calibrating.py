@@ -66,10 +66,13 @@ def test_distil_calibrates_on_held_out_texts(distilled: Path) -> None:
     measured = sum("kappa" in line for line in (distilled / "training_log.jsonl").read_text().splitlines())
     stored = json.loads((distilled / "config.json").read_text())["prompter_calibration"]
     assert found is not None and figures["calibration"] == stored
-    assert found.states == measured > 1 and found.rate == 0.6 and found.on == "held-out synthetic texts"
+    assert found.states == measured > 1 and found.rate == 0.6 and found.on == "held-out texts"
     assert found.texts == summary["held_out_texts"] > 600 and found.threshold is not None and found.at_least >= 0.6
     card = " ".join((distilled / "README.md").read_text().split())
-    assert "at least 60.0 % of texts of the kind below, at 95 % confidence" in card and "Synthetic text is not yours" in card
+    assert (
+        "at least 60.0 % of texts of the kind below, at 95 % confidence" in card
+        and "texts of another kind the student may agree less" in card
+    )
     assert pipeline("text-classification", str(distilled))("good w1")[0]["label"] in ("good", "bad")
 
 

@@ -112,3 +112,13 @@ def test_a_table_that_is_not_known_as_answers_says_which_columns_are(
     error = capsys.readouterr().err
     assert "holds no answers of a teacher: give --teacher, or a table with" in error and "score and wanted_label" in error
     assert run("--from", tmp_path / f"known.{ending}", *call, *score, "--student_updates", 4, "--no_pilot") in (0, 3)
+
+
+def test_texts_of_the_user_are_not_called_synthetic(exported: Path, teacher_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.txt").write_text("\n".join(texts(300, 5)) + "\n")
+    call = ("--student", STUDENT, "--held_out", 0.4, "--no_pilot")
+    for name, source in (("own", (tmp_path / "own.txt", "--teacher", teacher_folder)), ("made", (exported,))):
+        assert run("--from", *source, *call, "--to", tmp_path / name) in (0, 3)
+        assert json.loads((tmp_path / name / "summary.json").read_text())["synthetic"] is (name == "made")
+        card = (tmp_path / name / "README.md").read_text()
+        assert ("ynthetic" in card, "data-free" in card, "held-out texts" in card) == (name == "made",) * 2 + (name != "made",)
