@@ -61,7 +61,8 @@ def class_indices(columns: Columns, name: str, labels: list[str]) -> list[int]:
     decided = _decide(readings, labels, f"{columns.source}: column '{name}'")
     for row, key in enumerate(keys):
         if decided[key] is None:
-            raise _no_class(values[row], labels, columns.at(row), name)
+            remedy = _of_number(values[row], readings[key], list(readings.values()), labels)
+            raise _no_class(values[row], labels, columns.at(row), name, remedy)
     return [index for key in keys if (index := decided[key]) is not None]
 
 
@@ -170,15 +171,27 @@ def _ambiguous(readings: dict[Any, tuple[int | None, int | None]], labels: Seque
     )
 
 
-def _no_class(value: Any, labels: Sequence[str], where: str, column: str) -> InputError:
+def _of_number(value: Any, reading: Reading, readings: Sequence[Reading], labels: Sequence[str]) -> str:
+    """Return what to do about a number that is no position, by what the other values of the column are; "" for others."""
     number = _as_number(value)
-    remedy = "check the column"
+    if number is None:
+        return ""
+    if reading.similar is not None and all(other.similar is not None for other in readings):
+        return f"positions are counted from 0: write the names, '{labels[reading.similar]}' in place of {value}"
+    if number == -1 and len(readings) > 1:
+        return "leave the rows out if -1 marks those without a label; if it is a class, write the names of the classes"
+    return "" if number == -1 else "positions are counted from 0: write the names of the classes"
+
+
+def _no_class(value: Any, labels: Sequence[str], where: str, column: str, remedy: str = "") -> InputError:
+    number = _as_number(value)
     if number == -1:
-        remedy = "-1 marks a split whose labels are kept secret, choose another split"
+        remedy = remedy or "-1 marks a split whose labels are kept secret, choose another split"
     elif isinstance(value, str) and number is None and all(GENERIC.fullmatch(label) for label in labels):
         remedy = "the teacher only numbers its classes: name them with teacher_labels, in its order"
-    elif isinstance(value, str):
+    elif isinstance(value, str) and number is None:
         remedy = f"rename it.{did_you_mean(value, labels)}"
+    remedy = remedy or "check the column"
     shown = "nothing" if value is None else repr(value)
     shown = shown if len(shown) < 80 else f"{shown[:76]} ..."
     line = f"{where}: column '{column}' holds {shown}, expected 0 to {len(labels) - 1} or one of {_listed(labels)}; {remedy}"

@@ -140,6 +140,22 @@ def test_decimals_and_declared_classes_called_by_numbers(tmp_path):
     assert load(tmp_path / "declared.parquet", STARS).labels == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("labels", "values", "said"),
+    [
+        (["1 star", "2 stars", "3 stars"], [1, 2, 3], "counted from 0: write the names, '3 stars' in place of 3"),
+        (["1 star", "2 stars", "3 stars"], ["3", "1"], "counted from 0: write the names, '3 stars' in place of 3"),
+        (["negative", "neutral", "positive"], [-1, 0, 1], "leave the rows out if -1 marks those without a label; if it is a"),
+        (["negative", "neutral", "positive"], ["1", "2", "3"], "positions are counted from 0: write the names of the classes"),
+        (["negative", "neutral", "positive"], ["-1", "-1"], "-1 marks a split whose labels are kept secret"),
+    ],
+)
+def test_a_number_that_is_no_position_gets_a_remedy_that_works(labels, values, said):
+    with pytest.raises(InputError, match=said) as caught:
+        class_indices(Columns("file", {"label": values}, list(range(1, len(values) + 1)), {}), "label", labels)
+    assert "rename" not in str(caught.value)
+
+
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=8), st.booleans())
 def test_no_reader_shifts_a_column(values, one_based):
     """Whatever rows a file happens to hold, the classes are right or the column is refused, in every file alike."""
