@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 LOGGER = logging.getLogger("prompter")
 
+OF_TWO = "--kind pair (score_pair, if it gives a number)"
+"""How a teacher of two texts is named, for messages."""
+
 
 @dataclass
 class EvaluationData:
@@ -135,7 +138,8 @@ def load_labelled(
     except MissingColumn as missing:
         if kind != "multi_label" or len(label_columns) > 1 or missing.name != label_columns[0]:
             raise
-        hint = f"Where each label has a column of zeros and ones: --eval_label_column {','.join(labels)[:1000]}"
+        flag = f"--eval_label_column {','.join(labels)[:1000]}"
+        hint = f"Where each label has a column of zeros and ones: {flag}; in a task's file: label_columns"
         raise InputError(f"{missing} {hint}") from None
     words: list[list[str]] | None = None
     if kind == "tokens":
@@ -339,13 +343,13 @@ def second_texts_for(pairs: bool, second_texts: list[str] | None, source: str, p
             raise InputError(second.fault)
     if not pairs and pair_column:
         raise InputError(
-            f"text_pair_column is '{pair_column}', but the teacher classifies single texts: leave it out, or give --kind pair."
+            f"text_pair_column is '{pair_column}', but the teacher classifies single texts: leave it out, or give {OF_TWO}."
         )
     if not pairs and second_texts is not None:
         LOGGER.warning(
             "%s: %s",
             source,
-            f"its column '{PAIR_COLUMN}' is not read: the teacher classifies single texts; if it reads two, give --kind pair",
+            f"its column '{PAIR_COLUMN}' is not read: the teacher classifies single texts; if it reads two, give {OF_TWO}",
         )
     return second_texts if pairs else None
 

@@ -90,6 +90,8 @@ class Task:
 
     def __post_init__(self) -> None:
         """Check types, choices and counts."""
+        if not isinstance(self.label_column, str | None):
+            raise InputError(f"label_column is {self.label_column!r}, expected one name; several columns are label_columns")
         for field in ("kind", "data", "label_column", "split", "config", "revision"):
             value = getattr(self, field)
             optional = field in ("config", "revision") or (field == "label_column" and self.label_columns)
@@ -100,7 +102,8 @@ class Task:
             if wrong:
                 raise InputError(f"{field} holds {wrong[0]!r}, expected text; put quotes around it")
         if self.kind not in KINDS:
-            raise InputError(f"kind is '{self.kind}', expected one of: {', '.join(KINDS)}")
+            hint = "; a score of two texts is of the kind 'score', with two text_columns" if self.kind == "score_pair" else ""
+            raise InputError(f"kind is '{self.kind}', expected one of: {', '.join(KINDS)}{hint}")
         self._check_labels()
         if len(self.text_columns) not in KINDS[self.kind]:
             raise InputError(

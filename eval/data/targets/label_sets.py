@@ -36,8 +36,8 @@ def label_sets(columns: Columns, names: Sequence[str], labels: list[str]) -> lis
         if len(labels) > 1:
             raise InputError(
                 f"{columns.source}: column '{names[0]}' holds one 0 or 1 in each row, expected lists of labels; where each "
-                f"label has a column of its own, name them all, as in --eval_label_column {','.join(labels)[:1000]}; write an "
-                "index as [1]."
+                f"label has a column of its own, name them all, as in --eval_label_column {','.join(labels)[:1000]}, in a "
+                "task's file as label_columns; write an index as [1]."
             )
         return [[_switch(columns, row, names[0])] for row in range(len(columns))]
     if len(names) > 1:

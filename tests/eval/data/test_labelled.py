@@ -86,7 +86,8 @@ def test_a_column_of_second_texts_that_nobody_named_stops_no_classifier_of_singl
     assert (texts, pairs) == (["a", "b", "c", "d"], ["x", "", "", ""])
     assert second_texts_for(False, pairs, str(file), "") is None
     assert caplog.messages == [
-        f"{file}: its column 'text_pair' is not read: the teacher classifies single texts; if it reads two, give --kind pair"
+        f"{file}: its column 'text_pair' is not read: the teacher classifies single texts; if it reads two, give --kind pair "
+        "(score_pair, if it gives a number)"
     ]
     assert second_texts_for(False, None, str(file), "") is None and len(caplog.messages) == 1
     with pytest.raises(InputError, match="row 2: column 'text_pair' holds nothing, expected text"):

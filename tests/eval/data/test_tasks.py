@@ -31,6 +31,8 @@ def task(labels=("negative", "positive")):
         ({"metrics": ["expected_calibration_error"]}, [], "put a metric first for which higher is better"),
         ({"metrics": ["pearson"]}, [], "metrics names 'pearson' (it is for the kind score), expected some of: accuracy"),
         ({"range": [0, 5]}, [], "range is for the kind 'score', not for 'pair': leave it out"),
+        ({"kind": "score_pair"}, [], "a score of two texts is of the kind 'score', with two text_columns"),
+        ({"label_column": ["a", "b"]}, [], "expected one name; several columns are label_columns"),
         ({"label_columns": ["a", "b"]}, [], "label_columns are for the kind 'multi_label'"),
         ({"label_columns": ["a"], "kind": "multi_label", "text_columns": ["a"]}, ["label_column"], "names 1, expected one"),
         ({"label_columns": ["a", "b"], "kind": "multi_label"}, [], "instead of label_column: leave one of them out"),
