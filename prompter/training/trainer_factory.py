@@ -75,15 +75,21 @@ class Schedule:
             InputError: The budget is smaller than one rollout.
         """
         minibatches = math.ceil(config.rollout_size / config.minibatch_size)
-        group = max(2, round(config.rollout_size / classes))
-        while group * classes % (minibatches * processes):
-            group += 1
+        group = _group(max(2, round(config.rollout_size / classes)), classes, minibatches * processes)
         size = group * classes
         if budget < size:
-            raise InputError(
-                f"budget is {budget}, expected at least one rollout of {size} queries: raise budget or lower rollout_size"
-            )
+            least = classes * _group(2, classes, processes)
+            remedy = f" or lower rollout_size, to {least} at the least" if least < size and least <= budget else ""
+            why = "" if remedy else f" (two for each of the {classes} classes are the least)"
+            raise InputError(f"budget is {budget}, expected at least one rollout of {size} queries{why}: raise budget{remedy}")
         return cls(group, size, minibatches, minibatches * config.num_iterations, budget // size, budget % size)
+
+
+def _group(least: int, classes: int, parts: int) -> int:
+    """Return how many samples of each class a rollout has, so that it can be divided into `parts` equal parts."""
+    while least * classes % parts:
+        least += 1
+    return least
 
 
 def policy_trainer(

@@ -53,6 +53,14 @@ def test_a_budget_is_divided_into_whole_rollouts(classes: int, budget: int, expe
         assert Schedule.of(config, classes, budget) == expected
 
 
+def test_advice_on_a_small_budget_works() -> None:
+    with pytest.raises(InputError, match="of 300 queries .two for each of the 150 classes are the least.: raise budget$"):
+        Schedule.of(PolicyConfig(), 150, 128)
+    with pytest.raises(InputError, match="of 70 queries: raise budget or lower rollout_size, to 10 at the least"):
+        Schedule.of(PolicyConfig(), 5, 64)
+    assert Schedule.of(PolicyConfig(rollout_size=10), 5, 64).size == 10
+
+
 @given(st.integers(1, 64), st.integers(2, 300))
 def test_no_minibatch_is_larger_than_asked_for(rollout: int, minibatch: int) -> None:
     schedule = Schedule.of(PolicyConfig(rollout_size=4 * rollout, minibatch_size=minibatch), 2, 10_000)
