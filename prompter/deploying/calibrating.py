@@ -5,7 +5,7 @@ What was found goes into the student's config.json, where `Cascade` and `prompte
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +75,28 @@ def calibrate_new(
     return None
 
 
+def refuse_uncalibrated(students: Mapping[str, CachedTeacher]) -> None:
+    """Refuse students that cannot be calibrated on single texts.
+
+    Raises:
+        InputError: One reads two texts, or gives values or tags.
+    """
+    for name, model in students.items():
+        refuse_unsure(model, f"model: {name}")
+        if model.kind.texts > 1:
+            raise InputError(
+                f"model: {name} reads two texts, and calibrate takes single ones: leave it out; such a student is calibrated "
+                "when it is distilled, if enough is held out (distill --held_out)"
+            )
+
+
 def calibrate_again(
     students: dict[str, CachedTeacher], teacher: CachedTeacher, texts: Sequence[str], on: str, rate: float, console: Console
 ) -> dict[str, Any]:
     """Calibrate finished students on texts with the teacher's answers, and write it into their folders.
 
     Args:
-        students: Opened folders of students, or of their programs, by the folder.
+        students: Opened folders of students, or of their programs, by the folder; see `refuse_uncalibrated`.
         teacher: The teacher; it is asked about every text once.
         texts: Different texts that no student learnt from.
         on: What they are, in words, without a path of this machine.
@@ -92,15 +107,10 @@ def calibrate_again(
         For each folder its `calibration` and its `coverage` on these texts.
 
     Raises:
-        InputError: There are too few texts, the classes differ, a student reads two texts or gives values, or a folder cannot
-            be written.
+        InputError: There are too few texts, the classes differ, or a folder cannot be written.
     """
     if len(texts) < FEWEST_TEXTS:
         raise InputError(f"calibrate: {len(texts)} different texts, expected at least {FEWEST_TEXTS}")
-    for name, model in students.items():
-        refuse_unsure(model, f"model: {name}")
-        if model.kind.texts > 1:
-            raise InputError(f"model: {name} reads two texts, and calibrate takes single ones: leave it out")
     columns = {name: matching_columns(model, teacher, f"model: {name}") for name, model in students.items()}
     answers = {name: _predict(name, model, texts, console) for name, model in {"teacher": teacher, **students}.items()}
     results = {}

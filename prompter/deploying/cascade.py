@@ -132,10 +132,10 @@ class Cascade:
         self.calibration = stored_calibration(config, about)
         if threshold is None:
             if self.calibration is None:
-                raise InputError(
-                    f"{about} is not calibrated: prompter evaluate {student} --teacher TEACHER --calibrate TEXTS, or give "
-                    "threshold="
-                )
+                again = f"prompter evaluate {student} --teacher TEACHER --calibrate TEXTS"
+                if self.kind.texts > 1:  # which takes single texts
+                    again = "distil it with more texts held out (prompter distill --held_out 0.2)"
+                raise InputError(f"{about} is not calibrated: {again}, or give threshold=")
             if self.calibration.threshold is None:
                 raise InputError(
                     f"{about} has {self.calibration}: calibrate it for a lower rate (--calibrate_to), or threshold="

@@ -35,7 +35,7 @@ from eval.classifiers.scoring import answer, size_and_speed
 from eval.data.config import HUB, OF_ONE_CLASS
 from eval.data.labelled import EvaluationData, load_texts
 from eval.data.tasks import Task, check_metrics, describe, match_labels, task_data
-from prompter.deploying.calibrating import calibrate_again
+from prompter.deploying.calibrating import calibrate_again, refuse_uncalibrated
 from prompter.deploying.texts import origin_of, spread
 from prompter.runtime.console import Console, quieten
 from prompter.runtime.shipped import find_task
@@ -143,13 +143,14 @@ def evaluate(config: EvaluateConfig) -> dict[str, Any]:
 def _calibrate(config: EvaluateConfig) -> dict[str, Any]:
     """Calibrate students on the user's texts, see `prompter.deploying.calibrating`."""
     assert config.calibrate
-    texts = list(dict.fromkeys(load_texts(config.calibrate, config.text_column, config.text_split)))
-    texts = spread(texts, config.limit) if config.limit else texts
     with quieten(), Console(config.quiet or config.json == PRINT) as console:
         students = {
             model: open_teacher(model, device=config.device, cache=False, notice=console.say, field="model")
             for model in config.models
         }
+        refuse_uncalibrated(students)  # before the texts are read, which may be of their kind, too
+        texts = list(dict.fromkeys(load_texts(config.calibrate, config.text_column, config.text_split)))
+        texts = spread(texts, config.limit) if config.limit else texts
         order = students[config.models[0]].labels
         named = config.teacher_labels or (order if str(config.teacher).startswith(UNNAMED_CLASSES) else [])
         teacher = open_named(config, console.say, labels=named, order=order, quiet=True)

@@ -123,18 +123,30 @@ def test_what_has_no_threshold_is_refused_by_name(tmp_path: Path, capsys: pytest
     pair, other_pair = (make_student(tmp_path / name, PAIR, ["equivalent", "not_equivalent"]) for name in ("pair", "other"))
     labels = make_student(tmp_path / "labels", MULTI_LABEL, TOPICS)
     (tmp_path / "texts.txt").write_text("\n".join(dict.fromkeys(some_texts(100))))
-    for folder, teacher, said in (
+    (tmp_path / "pairs.csv").write_text("premise,hypothesis\na,b\n")  # refused before it is read
+    for folder, teacher, said, *other in (
         (score, other_score, f"model: {score} is of the kind score, whose answers do not say how sure it is"),
         (pair, other_pair, f"model: {pair} reads two texts, and calibrate takes single ones"),
+        (pair, other_pair, f"model: {pair} reads two texts, and calibrate takes single ones", "pairs.csv"),
         (labels, pair, f"model: {labels} is of the kind multi_label, but the teacher {pair} of the kind pair"),
     ):
-        line = ["evaluate", folder, "--teacher", teacher, "--calibrate", tmp_path / "texts.txt", "--no_teacher_cache"]
+        line = [
+            "evaluate",
+            folder,
+            "--teacher",
+            teacher,
+            "--calibrate",
+            tmp_path / (other or ["texts.txt"])[0],
+            "--no_teacher_cache",
+        ]
         capsys.readouterr()
         assert main([*map(str, line), "--quiet", "--device", "cpu"]) == 2
         error = capsys.readouterr().err
         assert error.startswith(f"prompter: {said}") and error.count("\n") == 1, error
     with pytest.raises(InputError, match="whose answers do not say how sure it is"):
         Cascade(score, score, threshold=0.5)
+    with pytest.raises(InputError, match="not calibrated: distil it with more texts held out"):
+        Cascade(pair, pair, device="cpu")
     cascade = Cascade(pair, pair, threshold=0.5, device="cpu")
     with pytest.raises(InputError, match="text_pairs is missing: the student reads two texts"):
         cascade(["good"])
