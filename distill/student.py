@@ -55,7 +55,7 @@ FAMILIES = (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES, MODEL_FOR_TOKEN_CLA
 
 FROM_CONFIG = re.compile(r"([\w-]+):(\w+=[^,=]+(,\w+=[^,=]+)*)")
 
-NOT_OF_LAYERS = {"bos_token_id", "eos_token_id", "axial_pos_shape", "axial_pos_embds_dim"}
+NOT_OF_LAYERS = {"bos_token_id", "eos_token_id", "axial_pos_shape", "axial_pos_embds_dim", "pos_att_type"}
 """Lists of a configuration that may have as many entries as a model has layers, but not one for each."""
 
 LAYER = re.compile(r"^(.*\.(?:layer|layers|h)\.)(\d+)(\..*)$")
@@ -284,7 +284,8 @@ def _from_teacher(
         if config.model_type.startswith("modernbert") and layers[0]:
             raise InputError(f"student: {spec}: the first layer of a ModernBERT is of another form; begin with 0.") from error
         raise InputError(
-            f"student: layers of a {config.model_type} teacher cannot be copied; use {config.model_type}:layers=... ."
+            f"student: layers of a {config.model_type} teacher cannot be copied; one of random weights can be made: "
+            f"{config.model_type}:layers=2"
         ) from error
     # Loaded anew, because the student sets the length that it can read on its tokenizer.
     return Student(model, load_tokenizer(teacher.path, "teacher"), device, labels or teacher.labels, spec, teacher.kind)

@@ -196,7 +196,11 @@ def _student(config: CompressConfig, looked: Looked, makeable: Callable[[str], s
     why = "the teacher's weights are not at hand"
     if looked.kind == MODEL:
         spec = teacher_layers(looked.layers, config.size) if looked.layers else None
-        why = makeable(spec) if spec else "it has no layers that can be left out"
+        why = (
+            makeable(spec).removeprefix("student: ").partition(";")[0].rstrip(".")
+            if spec
+            else "it has no layers that can be left out"
+        )
         if spec and not why:
             words = (
                 f"Student {spec}: layers of the teacher, which know its words already; random weights gave 75 to 78 % on AG "

@@ -73,6 +73,18 @@ def test_layers_of_the_teacher(model: PreTrainedModel, tmp_path: Path) -> None:
             load_student("teacher-layers:1,2", teacher=teacher, device="cpu")
 
 
+def test_kinds_of_attention_are_not_taken_for_layers(tmp_path: Path) -> None:
+    """A DeBERTa of two layers has as many kinds of positions as layers."""
+    config = DebertaV2Config(
+        **SIZES | {"num_hidden_layers": 2}, relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=8
+    )
+    DebertaV2ForSequenceClassification(config).save_pretrained(tmp_path)
+    make_tokenizer().save_pretrained(tmp_path)
+    student = load_student("teacher-layers:0", teacher=TransformersTeacher(tmp_path, "cpu"), device="cpu")
+    assert student.model.config.pos_att_type == ["p2c", "c2p"]
+    assert student.answers(TEXTS).isfinite().all()
+
+
 def test_what_each_layer_of_the_teacher_is_goes_with_it(tmp_path: Path) -> None:
     config = LongformerConfig(**SIZES, attention_window=[4, 8, 16], max_position_embeddings=66)
     LongformerForSequenceClassification(config).save_pretrained(tmp_path)
