@@ -383,7 +383,8 @@ def pilot_passed(looks: Sequence[Look], labels: Sequence[str]) -> str:
         return ""
     figures = pooled(seen)
     shares = sorted(zip(figures.get("classes", []), labels, strict=False), reverse=True)
-    named = ", ".join(f"{_name(label)} {share:.0%}" for share, label in shares[:6]) + (", ..." if len(shares) > 6 else "")
+    none = [f"no label (at least {figures['majority']:.0%})"] if figures.get("alike", shares) == () else []
+    named = ", ".join(none + [f"{_name(label)} {share:.0%}" for share, label in shares[:6]]) + ", ..." * (len(shares) > 6)
     return f"Pilot of {figures['texts']:,} queries: the teacher answers {named or 'nothing usable'}. The run goes on."
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distill.kinds.classes import SINGLE
+from distill.kinds.classes import PAIR, SINGLE
 from distill.kinds.labels import MULTI_LABEL
 from eval.classifiers.calibration import Calibration
 from prompter.compressing.planning import BOTH, CRAFTED, PROMPTED, TEXTS, Plan
@@ -36,6 +36,10 @@ def plan_lines(stored: Mapping[str, Any], explain: bool) -> list[str]:
     return lines
 
 
+NOUNS = {SINGLE.name: "classes", PAIR.name: "classes", MULTI_LABEL.name: "labels", "tokens": "tags"}
+"""What the names of a teacher's outputs are; of other kinds there is one, which names a number."""
+
+
 def teacher_words(teacher: Mapping[str, Any]) -> str:
     """Return what is known of a teacher."""
     parts, answers = [teacher["kind"]], teacher.get("answers", SINGLE.name)
@@ -43,7 +47,7 @@ def teacher_words(teacher: Mapping[str, Any]) -> str:
         parts.append(f"of the kind {answers}")
     if teacher["labels"]:
         shown = ", ".join(teacher["labels"][:6]) + (", ..." if len(teacher["labels"]) > 6 else "")
-        what = {SINGLE.name: "classes", MULTI_LABEL.name: "labels"}.get(answers, "value")
+        what = NOUNS.get(answers, "value")
         parts.append(f"{len(teacher['labels'])} {what} ({shown})")
     if teacher["layers"]:
         parts.append(f"{teacher['layers']} layers")

@@ -168,6 +168,14 @@ def test_the_pilot_is_over_with_the_round_that_reaches_it() -> None:
     assert health.pilot(looks(5, 0.5)) == looks(3, 0.5)
 
 
+def test_texts_without_a_label_are_named_after_the_pilot() -> None:
+    answers = torch.tensor([[-3.0, -3.0]] * 6 + [[3.0, -3.0]] * 4)
+    rows = [f"text {i}" for i in range(10)]
+    made = SyntheticBatch(rows, answers, torch.full((10,), -1), [""] * 10, "x", kind=MULTI_LABEL)
+    seen = [health.look(made, []) | {"texts": 256, "asked": 256}]
+    assert "the teacher answers no label (at least 60%), a 40%" in health.pilot_passed(seen, ["a", "b"])
+
+
 def test_the_page_has_every_code_and_no_other() -> None:
     text = PAGE.read_text(encoding="utf-8")
     assert set(re.findall(r"\bH\d\d\b", text)) == set(health.CODES)

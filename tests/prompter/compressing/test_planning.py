@@ -19,7 +19,7 @@ from prompter.compressing.planning import (
     teacher_layers,
 )
 from prompter.compressing.steps import carry_out, steps, training_settings, writing_settings
-from prompter.compressing.words import plan_lines
+from prompter.compressing.words import plan_lines, teacher_words
 from prompter.students.config import distill_settings
 from prompter.training.settings import settings_from
 
@@ -227,3 +227,16 @@ def test_words_for_classes_go_to_the_run_that_writes() -> None:
 def test_a_number_needs_no_name(kind: str) -> None:
     made = plan(Looked("models/stars", MODEL, ["LABEL_0"], layers=6, answers=kind), generator="gpt2")
     assert made.method == BOTH and not any("numbered" in note for note in made.notes)
+
+
+def test_names_of_classes_and_tags_are_called_so() -> None:
+    for answers, words in (("single", "2 classes"), ("pair", "2 classes"), ("multi_label", "2 labels"), ("tokens", "2 tags")):
+        seen = {"kind": MODEL, "answers": answers, "labels": ["a", "b"], "layers": 2, "parameters": 9, "bytes": 9}
+        assert f"{words} (a, b)" in teacher_words(seen | {"milliseconds": 1.0})
+
+
+def test_a_fault_of_the_student_is_said_once() -> None:
+    fault = "student: layers of a x teacher cannot be copied; one of random weights can be made: x:layers=2."
+    with pytest.raises(InputError) as caught:
+        plan(BERT, unmakeable=fault)
+    assert str(caught.value).startswith("student: layers of a x teacher cannot be copied, and layers of a x teacher")
