@@ -18,7 +18,7 @@ class Classifier:
     """A list of texts goes in; the probability of each class or label, or the value, for each text, comes out."""
 
     def __init__(self, folder):
-        self.config = json.loads((Path(folder) / "config.json").read_text())
+        self.config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
         self.weights = load_file(Path(folder) / "model.safetensors")
         self.tokenizer = Tokenizer.from_file(str(Path(folder) / "tokenizer.json"))
         self.tokenizer.no_padding()
@@ -52,5 +52,8 @@ if __name__ == "__main__":
     classify, texts = Classifier(sys.argv[1]), sys.argv[2:]
     if classify.pairs:
         texts = list(zip(texts[::2], texts[1::2], strict=True))
+    several = classify.config.get("problem_type") == "multi_label_classification"
     for text, answer in zip(texts, classify(texts), strict=True):
-        print(max(answer, key=answer.get), f"{max(answer.values()):.3f}", text, sep="\t")
+        # Of several labels those that are given, which may be none; of classes the likeliest; of a value its name.
+        given = [name for name in answer if answer[name] > 0.5] if several else [max(answer, key=answer.get)]
+        print(", ".join(given) or "no label", ", ".join(f"{answer[name]:.3f}" for name in given), text, sep="\t")

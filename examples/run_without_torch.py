@@ -20,7 +20,7 @@ class Classifier:
     """Texts go in, as a list, or pairs of them; for each, the probability of each class or label, or the value, comes out."""
 
     def __init__(self, folder):
-        config = json.loads((Path(folder) / "config.json").read_text())
+        config = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
         if config["architectures"][0].endswith("ForTokenClassification"):
             raise ValueError(f"{folder} tags words; expected a program that answers a text as a whole")
         self.labels, self.problem = config["id2label"], config.get("problem_type")
@@ -53,5 +53,8 @@ if __name__ == "__main__":
         if len(texts) % 2:
             sys.exit("this student reads pairs: give two texts for each answer")
         texts = list(zip(texts[::2], texts[1::2], strict=True))
+    several = classify.problem == "multi_label_classification"
     for text, answer in zip(texts, classify(texts), strict=True):
-        print(max(answer, key=answer.get), f"{max(answer.values()):.3f}", text, sep="\t")
+        # Of several labels those that are given, which may be none; of classes the likeliest; of a value its name.
+        given = [name for name in answer if answer[name] > 0.5] if several else [max(answer, key=answer.get)]
+        print(", ".join(given) or "no label", ", ".join(f"{answer[name]:.3f}" for name in given), text, sep="\t")

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,19 @@ def test_a_program_of_pairs_is_asked_and_served_pairs(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.tensor([[row["score"] for row in a] for a in served]), wanted, atol=1e-5, rtol=0)
     for inputs in ("good", [["good"]], [["a", "b", "c"]], [["a", 1]]):
         assert client.post("/predict", json={"inputs": inputs}).status_code == 422
+
+
+def test_of_several_labels_those_that_are_given_are_printed(tmp_path: Path) -> None:
+    program = write_program(tmp_path / "program", word_tokenizer(), ["one", "two", "悲伤"])
+    told(program, problem_type="multi_label_classification")
+    texts = [f"good w{i} bad w{i % 3}" for i in range(20)]
+    line = [sys.executable, str(EXAMPLES / "run_without_torch.py"), str(program), *texts]
+    said = subprocess.run(line, capture_output=True, text=True, check=True, encoding="utf-8").stdout.splitlines()
+    given = [
+        [name for name, odds in row.items() if odds > 0.5] for row in example("run_without_torch").Classifier(program)(texts)
+    ]
+    assert [row.split("\t")[0] for row in said] == [", ".join(names) or "no label" for names in given]
+    assert {len(names) for names in given} > {0, 2}
 
 
 def test_a_program_that_tags_words_is_refused(tmp_path: Path) -> None:
