@@ -19,6 +19,7 @@ from prompter.generation.config import TRANSFORMERS
 from prompter.generation.opening import AnyWriter, open_writer
 from prompter.generation.outside.outside_writer import OutsideWriter
 from prompter.generation.policy import TopicPolicy
+from prompter.generation.prompts import class_names
 from prompter.pairs.relations import pair_policy
 from prompter.pairs.second_texts import SecondTexts
 from prompter.runtime.console import Console
@@ -105,6 +106,12 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
         raise InputError(f"writer is '{teacher_name(run.writer)}', which works for one process: start it without a launcher")
     loaded = load_teacher_and_data(run, console, settings.policy.task_description, processes)
     labels = loaded.teacher.labels
+    targets = loaded.teacher.kind.targets(labels)
+    if class_names(targets) != targets and not set(targets) <= set(settings.policy.descriptions()):
+        console.say(
+            f"The teacher only numbers its classes ({targets[0]}, ...), so the language model is asked for 'class 0', "
+            "which it cannot know, and so on: name them with --teacher_labels, in the order of the outputs."
+        )
     length = settings.policy.topic_max_tokens
     if settings.policy.writes == "text":
         length = settings.writer.writer_max_new_tokens

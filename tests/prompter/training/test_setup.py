@@ -167,3 +167,10 @@ def test_real_labels_teach_one_class_for_a_text_only(arguments, labelled: Path, 
     flags = arguments(teacher=several, compare=["supervised"], real_data=labelled)
     with pytest.raises(InputError, match="compare names supervised, .* kind multi_label: leave it out"):
         train(parse_settings(flags))
+
+
+def test_classes_that_are_only_numbered_are_said(arguments, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, (labels, said) in enumerate(((["LABEL_0", "LABEL_1"], True), (["bad", "good"], False))):
+        flags = [flag for flag in arguments(f"run{number}", budget=32, teacher_labels=labels) if flag != "--quiet"]
+        assert train(parse_settings(flags)) is not None
+        assert ("only numbers its classes (LABEL_0, ...)" in " ".join(capsys.readouterr().out.split())) is said
