@@ -164,10 +164,12 @@ def csv_cell(value: Any) -> Any:
     Examples:
         >>> csv_cell("=1+1"), csv_cell(-0.5), csv_cell([0.5, 0.5]), csv_cell("well")
         ("'=1+1", -0.5, '[0.5, 0.5]', 'well')
+        >>> csv_cell(["悲伤"])
+        '["悲伤"]'
     """
     if isinstance(value, str):
         return f"'{value}" if value.startswith(FORMULA_STARTS) else value
-    return json.dumps(value) if isinstance(value, list) else value
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
 
 
 def _readable_rows(folder: Path, columns: Features) -> Iterator[dict[str, Any]]:

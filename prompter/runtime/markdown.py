@@ -40,6 +40,7 @@ def render_part(template: str, **values: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False}  # escapes of an emoji are no Python
     environment.filters |= {"cell": cell, "named": lambda value: cell(shown(value) if isinstance(value, str) else value)}
     page = environment.get_template(template).render(**values)
     # JSON can carry half of a surrogate pair, which UTF-8 cannot express.

@@ -88,7 +88,7 @@ def write_student_card(
         cost=summary if "money_spent" in summary else None,
         batch_size=config["student_batch_size"],
         scores=other_scores(metrics),
-        held_out=summary["held_out_texts"],
+        held_out=summary.get("held_out_samples", summary["held_out_texts"]),  # stages of one sample are not counted
         synthetic=synthetic,
         compared_on=("crafted samples" if crafted else "synthetic texts") if synthetic else "texts",
         eval_data=config["eval_data"],

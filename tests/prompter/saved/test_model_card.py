@@ -1,6 +1,8 @@
 """The card of a prompter: what it tells, and that foreign text cannot become markup."""
 
+import ast
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -75,6 +77,13 @@ def test_a_base_from_the_hub_is_named_in_the_header(run_folder: Path) -> None:
     card = render_prompter_card(manifest, [], [], {})
     assert yaml.safe_load(card.split("---")[1])["base_model"] == "org/lm"
     assert "org/lm (commit abc123)" in card
+
+
+def test_the_card_calls_a_class_as_python_reads_it(run_folder: Path) -> None:
+    manifest = read_prompter_manifest(run_folder / "prompter")
+    names = ["快乐 😀", *manifest["labels"][1:]]
+    (said,) = re.findall(r"prompter\.topics\((.*), 5\)", render_prompter_card(manifest | {"labels": names}, [], [], {}))
+    assert ast.literal_eval(said) == names[0] and "\\u" not in said
 
 
 def test_topics_are_counted() -> None:

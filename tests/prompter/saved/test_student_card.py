@@ -234,3 +234,13 @@ def test_the_base_model_is_what_its_weights_come_from(tmp_path: Path, spec: str,
     assert head.get("base_model") == base and head.get("base_model_relation") == ("finetune" if base else None)
     assert head["metrics"] == ["accuracy", "f1"] and "datasets" not in head
     assert "/home/me" not in text and "texts.txt" in text.replace("\\", "")
+
+
+def test_stages_of_a_crafted_sample_count_once(tmp_path: Path) -> None:
+    summary = {
+        "labels": ["good", "bad"], "teacher": "t", "sources": ["method as-dfd"], "texts": 100, "teacher_queries": 50,
+        "held_out_texts": 40, "held_out_samples": 10, "synthetic": True, "students": {"tiny": METRICS},
+        "config": {"to": "x", "student_batch_size": 16, "eval_data": "d", "eval_split": "test", "method": "as-dfd"},
+    }  # fmt: skip
+    write_student_card(tmp_path, "tiny", summary)
+    assert "90.0 % on 10 crafted samples it was not trained on" in (tmp_path / "README.md").read_text()
