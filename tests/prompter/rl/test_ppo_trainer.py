@@ -205,6 +205,7 @@ def critic_rates(trainer: PPOTrainer) -> list[float]:
     return rates
 
 
+@pytest.mark.slow
 def test_the_critic_learns_as_long_as_the_policy_where_epochs_say_how_long(tmp_path: Path) -> None:
     trainer = bandit_trainer(tmp_path, match_reward, max_steps=-1, num_train_epochs=0.1)
     rates = critic_rates(trainer)

@@ -60,7 +60,7 @@ def updates_from_a_table(folder: Path, size: int, lora: bool) -> tuple:
     return trainer.noted, critic, weights, {name: log[name] for name in names if name in log}
 
 
-@pytest.mark.parametrize("lora", [True, False])
+@pytest.mark.parametrize("lora", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_two_processes_make_the_updates_of_one(tmp_path: Path, lora: bool) -> None:
     gradients, critic, _, log = updates_from_a_table(tmp_path, 1, lora)
     one, other = in_two(lambda _: updates_from_a_table(tmp_path, 2, lora))

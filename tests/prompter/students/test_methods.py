@@ -106,7 +106,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name if name != "t3" else pytest.param(name, marks=pytest.mark.slow) for name in METHODS])
 def test_a_killed_method_ends_as_one_never_killed(name: str, distil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from prompter.students import work as distillation
 
@@ -234,6 +234,7 @@ def test_the_method_decides_which_settings_there_are(tmp_path: Path) -> None:
         distill_settings({"method": "t4"})
 
 
+@pytest.mark.slow
 def test_methods_stand_in_a_suite_beside_the_others(
     folders: dict[str, str],
     tmp_path: Path,

@@ -75,11 +75,12 @@ def test_so_does_one_on_a_gpu(arguments, tmp_path: Path, own_cache: Path, dtype:
     "changes",
     [
         {"candidates": 3, "candidate_tokens": 2, "edit_labels": "bad"},
-        pytest.param({"writes": "nothing", "candidates": 2}, marks=pytest.mark.slow),
-        pytest.param({"algorithm": "none"}, marks=pytest.mark.slow),
-        pytest.param({"writes": "subject"}, marks=pytest.mark.slow),
+        {"writes": "nothing", "candidates": 2},
+        {"algorithm": "none"},
+        {"writes": "subject"},
     ],
 )
+@pytest.mark.slow
 def test_so_does_one_of_another_kind(arguments, tmp_path: Path, own_cache: Path, changes: dict) -> None:
     train(parse_settings(arguments("uninterrupted", **changes)))
     shutil.rmtree(own_cache)  # both begin without known answers
@@ -91,6 +92,7 @@ def test_so_does_one_of_another_kind(arguments, tmp_path: Path, own_cache: Path,
     assert len(list((tmp_path / "killed" / "checkpoints").glob("checkpoint-*"))) == 2
 
 
+@pytest.mark.slow
 def test_a_run_without_checkpoints_says_what_it_loses(
     arguments, whole: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
