@@ -1,8 +1,20 @@
-"""Importing large libraries faster."""
+"""Work without Python's garbage collector: importing large libraries, which is faster, and what must not be disturbed."""
 
 import contextlib
 import gc
 from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector off within a block."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager
@@ -18,10 +30,5 @@ def quick_imports() -> Iterator[None]:
         >>> gc.isenabled()
         True
     """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
+    with uncollected():
         yield
-    finally:
-        if enabled:
-            gc.enable()

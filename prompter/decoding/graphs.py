@@ -11,11 +11,9 @@ do not change. Two passes are recorded:
 `benchmarks/gpu.py` measures what it is worth.
 """
 
-import gc
 import logging
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -25,6 +23,7 @@ from transformers import DynamicCache
 
 from prompter.decoding.cache import PreallocatedLayer
 from prompter.decoding.prefix import Prefix
+from prompter.importing import uncollected
 
 logger = logging.getLogger(__name__)
 
@@ -296,6 +295,7 @@ def _recorded(work: Callable[[], Tensor]) -> tuple[torch.cuda.CUDAGraph, Tensor]
             work()  # libraries allocate their memory at the first call
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
+        # Graphs of a model that has gone cannot be freed while another one is recorded.
         with uncollected(), torch.cuda.graph(graph):
             result = work()
     return graph, result
@@ -311,18 +311,6 @@ def forget(model: nn.Module) -> None:
     """Give the memory of a model's recorded passes back."""
     _kept.pop(model, None)
     _prefixes.pop(model, None)
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Keep Python's garbage collector off within a block that records: no other graph may be freed there."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def is_lasting(model: nn.Module) -> bool:

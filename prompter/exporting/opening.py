@@ -87,13 +87,13 @@ def go_on_counting(teacher: CachedTeacher, progress: ExportProgress, work: Path)
         InputError: The teacher has other weights, or its function another source, than when the export was begun.
     """
     file = work / NOTED_TEACHER
+    found = {"teacher_weights": teacher.weights} if teacher.weights else sample_of_teacher(teacher.path)
     noted = read_object(file, {}, "remove the file if the teacher is the same") if progress.rows and file.is_file() else {}
     same = f"put the former {{}} back, or begin anew in another folder; if it answers as before, remove {file}"
-    check_same_teacher(teacher.path, noted, "when this was begun, which would mix the answers of two models", same)
-    counters = {"teacher_queries": progress.rows, "teacher_invalid": progress.marked.get(NO_ANSWER, 0)}
-    teacher.restore(noted | counters)
+    check_same_teacher(teacher.path, found, noted, "when this was begun, which would mix the answers of two models", same)
+    teacher.restore({"teacher_queries": progress.rows, "teacher_invalid": progress.marked.get(NO_ANSWER, 0)})
     if not noted:
-        write_json(file, sample_of_teacher(teacher.path))
+        write_json(file, found)
 
 
 TAKES_ITS_PLACE = {"teacher_weights": ("weights", "other weights"), "teacher_source": ("source", "another source")}
@@ -120,19 +120,20 @@ def sample_of_teacher(name: str) -> dict[str, str]:
         return {}
 
 
-def check_same_teacher(name: str, noted: Mapping[str, Any], since: str, remedy: str) -> None:
+def check_same_teacher(name: str, found: Mapping[str, str], noted: Mapping[str, Any], since: str, remedy: str) -> None:
     """Refuse a teacher that has taken the place of another one.
 
     Args:
         name: Its name.
-        noted: What `sample_of_teacher` returned before, perhaps among other things.
+        found: What `sample_of_teacher` returns now.
+        noted: What it returned before.
         since: When that was.
         remedy: What to do, with `{}` where the thing that differs stands.
 
     Raises:
         InputError: Its weights or its source are others now.
     """
-    for key, sample in sample_of_teacher(name).items():
+    for key, sample in found.items():
         if noted.get(key, sample) != sample:
             what, other = TAKES_ITS_PLACE[key]
             raise InputError(f"teacher: {name} has {other} than {since}: {remedy.format(what)}")

@@ -27,7 +27,7 @@ from eval.data.labelled import load_pairs, second_texts_for
 from prompter.exporting.dataset_card import dataset_header
 from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.marks import Marks, answered
-from prompter.exporting.opening import NOTED_TEACHER, check_same_teacher, go_on_counting
+from prompter.exporting.opening import NOTED_TEACHER, check_same_teacher, go_on_counting, sample_of_teacher
 from prompter.exporting.shards import ABOUT, CONFIDENCE, answer_features, read_rows, write_shard
 from prompter.labelling.config import LabelConfig, identity
 from prompter.labelling.opening import opened_teacher
@@ -102,7 +102,8 @@ def label(config: LabelConfig) -> dict[str, Any]:
                 remedy = "its rows are the answers of before. Put the former {} back, or label into another folder"
                 noted = folder.recipe.get("found")
                 if isinstance(noted, dict):  # not of an earlier version
-                    check_same_teacher(teacher_name(config.teacher), noted, f"when '{folder.path}' was finished", remedy)
+                    name, since = teacher_name(config.teacher), f"when '{folder.path}' was finished"
+                    check_same_teacher(name, sample_of_teacher(name), noted, since, remedy)
                 console.say(f"{folder.path} is finished; no text is asked about.")
             assert folder.recipe is not None
             labels: list[str] = folder.recipe["prompter"]["labels"]

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from prompter.decoding.contexts import unwrapped
-from prompter.decoding.graphs import circumstances, uncollected
+from prompter.decoding.graphs import circumstances
+from prompter.importing import uncollected
 from prompter.rl.completions import Scores, score_completions, shared_pays
 
 logger = logging.getLogger(__name__)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from distill.common.errors import InputError
+from prompter.exporting import opening
 from prompter.labelling import ahead
 from prompter.labelling.config import LabelConfig
 from prompter.labelling.loop import Labelling, label
@@ -87,6 +88,20 @@ def test_other_weights_are_not_mixed(
     tiny_teacher(7).save_pretrained(teacher)
     with pytest.raises(InputError, match="has other weights than when this was begun"):
         label(config(texts, teacher, "set", then))
+
+
+def test_weights_that_only_the_workers_see_are_not_mixed(
+    texts: Path, teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "sample_of_teacher", lambda name: {})  # the driver has no such folder
+    teacher = shutil.copytree(teacher_folder, tmp_path / "teacher")
+    with monkeypatch.context() as stopped:
+        stop_at(24, stopped)
+        with pytest.raises(KeyboardInterrupt):
+            label(config(texts, teacher, "set", "ray"))
+    tiny_teacher(7).save_pretrained(teacher)
+    with pytest.raises(InputError, match="has other weights than when this was begun"):
+        label(config(texts, teacher, "set", "ray"))
 
 
 @pytest.mark.parametrize("engine", ENGINES)

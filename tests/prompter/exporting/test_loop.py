@@ -222,9 +222,7 @@ class Scorer:
     path = "scripted"
     labels = Scripted.labels
     queries = invalid = 0
-
-    def state(self) -> dict[str, int]:
-        return {}
+    weights = None
 
     def restore(self, state: dict[str, int]) -> None:
         self.queries, self.invalid = state["teacher_queries"], state["teacher_invalid"]
