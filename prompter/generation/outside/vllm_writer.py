@@ -16,7 +16,7 @@ from prompter.generation.outside.outside_writer import Asked, OutsideWriter
 from prompter.generation.texts import Written, to_texts
 
 MEMORY_SHARE = 0.7
-"""Share of the GPU's memory that vLLM takes; policy and teacher need the rest."""
+"""Share of the GPU's memory that vLLM takes at most; policy and teacher need the rest."""
 
 ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",  # else a hundred lines
@@ -68,7 +68,8 @@ class VLLMWriter(OutsideWriter):
                 revision=revision,
                 dtype=dtype_name(),
                 trust_remote_code=False,
-                gpu_memory_utilization=MEMORY_SHARE,
+                gpu_memory_utilization=_memory_share(),
+                use_tqdm_on_load=False,  # its bars come whether someone wants to see them or not
                 **options,
             )
         except (ValueError, RuntimeError, OSError) as error:
@@ -125,6 +126,14 @@ class VLLMWriter(OutsideWriter):
         if progress is not None:
             progress(len(texts))
         return Written(texts, torch.tensor(logprob), sum(map(len, new)))
+
+
+def _memory_share() -> float:
+    """Return the share of the GPU's memory that vLLM may take: less than usual beside other programs, else it refuses to start."""
+    if not torch.cuda.is_available():
+        return MEMORY_SHARE
+    free, total = torch.cuda.mem_get_info()
+    return min(MEMORY_SHARE, round(0.85 * free / total, 2))
 
 
 def _reason(error: Exception) -> str:

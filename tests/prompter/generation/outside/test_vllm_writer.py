@@ -64,6 +64,13 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 CONFIG = WriterConfig(writer_max_new_tokens=6, writer_min_new_tokens=3, writer_top_p=0.9, writer_temperature=0.7)
 
 
+def test_it_takes_less_of_a_gpu_that_others_use(vllm: ModuleType, lm_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    for free, share in ((90, 0.7), (40, 0.34)):
+        monkeypatch.setattr("torch.cuda.mem_get_info", lambda free=free: (free, 100))
+        assert VLLMWriter(str(lm_folder), CONFIG).engine.options["gpu_memory_utilization"] == share
+
+
 def test_it_writes_as_the_writer_does(vllm: ModuleType, lm_folder: Path) -> None:
     writer = VLLMWriter(str(lm_folder), CONFIG)
     assert writer.engine.options["trust_remote_code"] is False
