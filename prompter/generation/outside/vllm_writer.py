@@ -129,7 +129,7 @@ class VLLMWriter(OutsideWriter):
 
 
 def _memory_share() -> float:
-    """Return the share of the GPU's memory that vLLM may take: less than usual beside other programs, else it refuses to start."""
+    """Return the share of the GPU's memory that vLLM may take: less beside other programs, where it would refuse to start."""
     if not torch.cuda.is_available():
         return MEMORY_SHARE
     free, total = torch.cuda.mem_get_info()
