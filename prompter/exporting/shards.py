@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -173,7 +174,7 @@ def csv_cell(value: Any) -> Any:
 
 
 def _readable_rows(folder: Path, columns: Features) -> Iterator[dict[str, Any]]:
-    """Yield rows with class names instead of indices, and float32 numbers rounded to their own digits."""
+    """Yield rows with class names instead of indices, and float32 numbers with their own digits."""
     classes = {name: feature.names for name, feature in columns.items() if isinstance(feature, ClassLabel)}
     sets = {name: item.names for name, f in columns.items() if isinstance(item := getattr(f, "feature", None), ClassLabel)}
     for row in read_rows(folder):
@@ -183,12 +184,12 @@ def _readable_rows(folder: Path, columns: Features) -> Iterator[dict[str, Any]]:
             elif name in sets and value is not None:
                 row[name] = [None if index == -1 else sets[name][index] for index in value]
             else:
-                row[name] = _rounded(value)
+                row[name] = _shortest(value)
         yield row
 
 
-def _rounded(value: Any) -> Any:
-    """Return numbers, also those in lists, to the digits of float32; other values as they are."""
+def _shortest(value: Any) -> Any:
+    """Return numbers, also those in lists, with the fewest digits that give the same float32; other values as they are."""
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return round(value, 7) if isinstance(value, float) else value
+        return [_shortest(item) for item in value]
+    return float(str(np.float32(value))) if isinstance(value, float) else value

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
@@ -52,6 +53,18 @@ def test_jsonl_has_names_and_short_numbers(tmp_path: Path) -> None:
     first, second = (json.loads(line) for line in (tmp_path / "data.jsonl").read_text().splitlines())
     assert (first["label"], first["wanted_label"], first["teacher_probs"]) == ("bad", "good", [0.3, 0.7])
     assert second["label"] is None and second["teacher_probs"] is None
+
+
+def test_small_and_large_numbers_keep_their_digits_in_other_formats(tmp_path: Path) -> None:
+    probabilities = np.float32([1.2345678e-5, 3.3e-8, 0.99998766])
+    write_shard(tmp_path, 0, [row(teacher_probs=probabilities.tolist(), lm_logprob=-123.456789)], COLUMNS)
+    write_jsonl(tmp_path, COLUMNS)
+    write_csv(tmp_path, COLUMNS)
+    found = json.loads((tmp_path / "data.jsonl").read_text())
+    assert (np.float32(found["teacher_probs"]) == probabilities).all() and found["lm_logprob"] == -123.45679
+    with (tmp_path / "data.csv").open(newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert json.loads(line["teacher_probs"]) == found["teacher_probs"] == [1.2345678e-05, 3.3e-08, 0.99998766]
 
 
 def test_a_failing_write_leaves_the_old_file(tmp_path: Path) -> None:
