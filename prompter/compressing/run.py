@@ -36,6 +36,7 @@ from prompter.runtime.opening import open_console
 from prompter.runtime.run_folder import LOCK, RunFolder, check_empty, default_values, differences, without_progress
 from prompter.runtime.versions import library_versions
 from prompter.saved.hub import upload_model
+from prompter.saved.terms import set_terms
 
 BEGUN = (f".{FIRST}.work", f".{STUDENT}.work")
 """Folders in which `distill` works before a student is there."""
@@ -106,11 +107,12 @@ def _work(config: CompressConfig, folder: RunFolder) -> dict[str, Any] | None:
 
 
 def _uploaded(config: CompressConfig, summary: dict[str, Any], console: Console) -> dict[str, Any]:
-    """Upload the student with its programs, where that is asked for, and return the summary.
+    """Put the terms that this call gives into the student's card, upload it where that is asked for; return the summary.
 
     Raises:
         InputError: The hub refuses; everything here is complete, and the same call tries again.
     """
+    set_terms(Path(config.to) / STUDENT, config, None, console.say)  # the last step has taken over those of the teacher
     if config.push_to_hub:
         url = upload_model(Path(config.to) / STUDENT, config.push_to_hub, config.public, "compress")
         console.say(f"Uploaded: {url}")

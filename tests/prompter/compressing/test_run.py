@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from safetensors.torch import load_file, save_file
 from scipy.stats import beta
 
@@ -79,6 +80,9 @@ def test_a_teacher_becomes_a_student_with_a_report_and_a_second_call_does_nothin
     assert run(layered, to, *SMALL, "--push_to_hub", "me/small") in (0, 3)
     assert {"config.json", "model.safetensors", "README.md"} <= set(hub.files("me/small"))
     assert str(tmp_path).encode() not in hub.files("me/small")["README.md"]
+    assert run(layered, to, *SMALL, "--push_to_hub", "me/small", "--license", "mit", "--language", "de") in (0, 3)
+    head = yaml.safe_load(hub.header("me/small"))
+    assert head["license"] == "mit" and head["language"] == ["de"]
     assert run(layered, to, "--budget", 500, "--export", "none", "--quiet") == 2
     assert "budget: 400 there, 500 here" in capsys.readouterr().err
 
