@@ -161,11 +161,12 @@ class Prompter:
         one_model = manifest["base"] == manifest["writer"]
         base_name = base or manifest["base"]
         writer_name = writer or (base if base and one_model else manifest["writer"])
-        own = {"base": base, "writer": writer or (base if one_model else None)}
+        own = {"base": base} if manifest["adapter"] else {}  # of the models that are needed
+        own |= {"writer": writer or (base if one_model else None)} if policy_config.writes != "text" else {}
         announce_models(folder, manifest, own)
-        writes_here = policy_config.writes != "text" and not split_writer(backend)[0]
-        needed = {"base": manifest["adapter"], "writer": writes_here}
-        check_models(folder, manifest, {key: place for key, place in own.items() if needed[key]})
+        if split_writer(backend)[0]:
+            own.pop("writer", None)  # of it only the tokenizer is read here
+        check_models(folder, manifest, own)
         length = policy_config.topic_max_tokens
         if policy_config.writes == "text":
             length = writer_config.writer_max_new_tokens

@@ -254,6 +254,20 @@ def test_pickle_files_are_read_only_for_a_model_that_the_user_named(run_folder: 
     Prompter.load(copy, device="cpu", base=str(lm))
 
 
+@pytest.mark.parametrize("key, changes", [("writer", {"writes": "text"}), ("base", {"lora_rank": 0})])
+def test_a_model_that_is_not_needed_is_neither_shown_nor_refused(
+    key: str, changes: dict, lm_folder: Path, teacher_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = write_prompter(tmp_path / "run", lm_folder, teacher_folder, **changes)
+    lm = Path(shutil.copytree(lm_folder, tmp_path / "lm"))
+    torch.save(load_file(lm / "model.safetensors"), lm / "pytorch_model.bin")
+    (lm / "model.safetensors").unlink()
+    edit(run / "prompter", **{key: str(lm)})
+    caplog.set_level("INFO", "prompter")
+    assert len(Prompter.load(run, device="cpu").texts("good", 2)) == 2
+    assert str(lm) not in caplog.text and "Loading the models that" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
