@@ -26,7 +26,7 @@ MANIFEST = "prompter.json"
 FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")
 """Files of a prompter that are fetched; nothing that would be unpickled or run."""
 
-USE = re.compile(r'(pipeline\("[a-z-]+", |load_teacher\(|Prompter\.)(load\()?"[^"\n]*"(\))?')
+USE = re.compile(r'(pipeline\("[a-z-]+", |load_teacher\(|Prompter\.)((?:load|from_pretrained)\()?"[^"\n]*"(\))?')
 """Where a card says how its folder is opened."""
 
 

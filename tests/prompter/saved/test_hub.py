@@ -48,6 +48,13 @@ def test_the_card_of_a_tagger_names_its_id_too(hub: Hub, folder: Path) -> None: 
     assert 'pipeline("token-classification", "me/tagger", x="y")' in (folder / "README.md").read_text()
 
 
+def test_the_card_of_a_prompter_names_the_id_of_the_last_upload(hub: Hub, folder: Path) -> None:  # noqa: F811
+    (folder / "README.md").write_text('---\nlicense: mit\n---\np = Prompter.load("path/to/this/folder")  # base="..."\n')
+    for name in ("me/mine", "me/renamed"):
+        upload_model(folder, name, public=False, made_by="train")
+        assert f'p = Prompter.from_pretrained("{name}")  # base="..."\n' in (folder / "README.md").read_text()
+
+
 def test_a_repository_of_the_other_visibility_is_left_alone(hub: Hub, folder: Path) -> None:  # noqa: F811
     (folder / ".export").mkdir()
     (folder / ".export" / "state.sqlite").write_text("state")
