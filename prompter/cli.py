@@ -80,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:  # of a place that no message of our own foresaw: a name too long, a drive that went away
         where = f"{error.filename}: " if error.filename else ""
         line = f"prompter: {where}{error.strerror or error}: check the path, its rights and the disk"
-        _say(one_line(line))
+        _say(without_secrets(one_line(line)))
         return 2
     except KeyboardInterrupt:
         _say("prompter: stopped")

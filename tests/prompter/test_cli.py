@@ -116,6 +116,18 @@ def test_a_broken_pipe_while_a_verb_runs(monkeypatch: pytest.MonkeyPatch, capsys
     assert capsys.readouterr().err == ""
 
 
+def test_an_error_of_the_system_shows_no_key_of_an_address(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(arguments: list[str]) -> int:
+        raise ConnectionError("nothing answers at https://me:pass99@host.example/data.csv?key=secret99")
+
+    monkeypatch.setattr("prompter.cli._run", fails)
+    assert main(["tasks", "ls"]) == 2
+    error = capsys.readouterr().err
+    assert "https://host.example/data.csv?...: check the path" in error and "99" not in error
+
+
 def test_a_stopped_command_is_shown_without_the_key_in_an_address(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
