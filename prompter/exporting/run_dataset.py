@@ -46,6 +46,8 @@ def write_run_dataset(
     Raises:
         InputError: The folder cannot be written, or holds something else.
     """
+    if replay.next_row % len(replay):  # the ring has come round, and the rows are to stand in the order of writing
+        replay = replay.without(torch.empty(0))
     labels: list[str] = manifest["labels"]
     known = features(labels, teacher=True, kind=replay.kind)
     columns = Features({name: known[name] for name in known if name not in LACKING})

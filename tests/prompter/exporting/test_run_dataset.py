@@ -12,6 +12,7 @@ from distill.common.errors import InputError
 from distill.replay import Replay
 from eval.corpora.reading import load_corpus
 from prompter.exporting.run_dataset import write_run_dataset
+from prompter.exporting.shards import read_rows
 from prompter.students.sources import DatasetSource, open_source
 
 MANIFEST = {
@@ -46,6 +47,18 @@ def test_rows_are_the_texts_once_with_their_answers(written: Path, tmp_path: Pat
     for found, expected in zip(rows["teacher_probs"], [[0.9, 0.1], [0.25, 0.75], [0.4, 0.6]], strict=True):
         assert found == pytest.approx(expected, abs=1e-6)
     assert rows["confidence"] == pytest.approx([0.9, 0.75, 0.6])
+
+
+def test_rows_stand_in_the_order_of_writing_where_the_first_were_dropped(tmp_path: Path) -> None:
+    replay, texts = Replay(3, 0), [f"{name} text" for name in "abcde"]
+    for number, text in enumerate(texts):
+        answer = torch.tensor([[0.1 * (number + 1), 0.9 - 0.1 * number]]).log()
+        replay.add(SyntheticBatch([text], answer, torch.tensor([number % 2]), [text[0]], "prompted"), 0)
+    write_run_dataset(tmp_path / "dataset", replay, MANIFEST)
+    rows = list(read_rows(tmp_path / "dataset"))
+    assert [row["text"] for row in rows] == texts[2:] and [row["wanted_label"] for row in rows] == [0, 1, 0]
+    assert [row["topic"] for row in rows] == ["c", "d", "e"]
+    assert [row["teacher_probs"][0] for row in rows] == pytest.approx([0.3, 0.4, 0.5])
 
 
 def test_it_is_a_source_that_answers_for_its_teacher(written: Path) -> None:
