@@ -111,6 +111,7 @@ def export_settings(values: Mapping[str, Any], where: str = "") -> tuple[ExportC
         source, manifest = find_source(str(run))
         before = default_values(WriterConfig)
         defaults = before | {key: value for key, value in manifest["writer_settings"].items() if key in before}
+        fill((WriterConfig,), [(str(manifest_file(source)), defaults)])  # what is wrong only later is the caller's
     config, writer = fill(PARTS, [("", defaults), (where, values)])
     if "rewriter" in manifest and config.writer != TRANSFORMERS:
         raise InputError(

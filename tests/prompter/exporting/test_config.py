@@ -1,5 +1,7 @@
 """Settings of an export: where they come from, and which are refused."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,18 @@ def test_wrong_settings(run_folder: Path, tmp_path: Path, flags: list[str], said
     with pytest.raises(InputError, match=said):
         run(run_folder, tmp_path / "set", *flags)
     assert not (tmp_path / "set").exists()
+
+
+def test_a_wrong_setting_of_the_prompter_is_said_to_be_in_its_file(run_folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(run_folder / "prompter", tmp_path / "copy"))
+    (copy / "checksums.json").unlink()
+    manifest = json.loads((copy / "prompter.json").read_text())
+    manifest["writer_settings"]["writer_temperature"] = "hot"
+    (copy / "prompter.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"^.*copy/prompter\.json: writer_temperature is 'hot', expected a number"):
+        parse_export([str(copy), "--rows", "8", "--to", "x", "--trust_teacher"])
+    with pytest.raises(InputError, match="^writer_min_new_tokens is 4, expected a whole number from 0 to"):
+        parse_export([str(run_folder), "--rows", "8", "--to", "x", "--trust_teacher", "--writer_max_new_tokens", "3"])
 
 
 def test_settings_come_from_the_prompter_a_file_and_flags(run_folder: Path, tmp_path: Path) -> None:
