@@ -12,6 +12,9 @@ SUMMARY = "summary.json"
 LONGEST = 20
 """Of students that went on from one another as many are followed."""
 
+KINDS = {"spec": str, "teacher": str | None, "sources": list, "teacher_queries": int, "updates": int}
+"""What is told of a student, and its types."""
+
 
 def past_of(spec: str) -> dict[str, Any]:
     """Return how the student in a folder came about.
@@ -41,7 +44,7 @@ def past_of(spec: str) -> dict[str, Any]:
                 "teacher_queries": int(found["teacher_queries"]),
                 "updates": int(figures["updates"]),
             }
-        except (InputError, KeyError, TypeError, ValueError, AttributeError, StopIteration):
+        except (InputError, KeyError, TypeError, ValueError, OverflowError, AttributeError, StopIteration):
             continue
         before = figures.get("went_on_from")
         return past | ({"went_on_from": before} if _depth(before) in range(1, LONGEST) else {})
@@ -59,7 +62,7 @@ def _depth(past: Any) -> int:
     """Return how many students went on from one another; 0 where something else stands there."""
     depth = 0
     while isinstance(past, dict) and depth < LONGEST:
-        if not {"spec", "teacher", "sources", "teacher_queries", "updates"} <= past.keys():
+        if not KINDS.keys() <= past.keys() or not all(isinstance(past[key], kind) for key, kind in KINDS.items()):
             return 0
         past, depth = past.get("went_on_from"), depth + 1
     return depth if past is None else 0

@@ -42,7 +42,11 @@ def test_a_folder_of_one_or_several_students_tells_their_past(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     "summary",
-    [[], {}, summary_of({}), summary_of({"x": 1}), summary_of({"x": {"spec": "s", "updates": "many"}}), {"students": "x"}],
+    [
+        *([], {}, {"students": "x"}, summary_of({}), summary_of({"x": 1})),
+        summary_of({"x": {"spec": "s", "updates": "many"}}),
+        summary_of({"x": {"spec": "s", "updates": 1}}, teacher_queries=float("inf")),
+    ],
 )
 def test_a_summary_of_others_tells_nothing(tmp_path: Path, summary: Any) -> None:
     assert past_of(str(write_summary(tmp_path, summary))) == {}
@@ -52,7 +56,8 @@ def test_a_past_without_end_is_cut(tmp_path: Path) -> None:
     past: dict[str, Any] = dict(FIRST)
     for _ in range(LONGEST + 5):
         past = FIRST | {"went_on_from": past}
-    for before in (past, FIRST | {"went_on_from": [1]}, "x"):
+    odd = [FIRST | {"spec": 5}, FIRST | {"teacher": ["a"]}, FIRST | {"went_on_from": FIRST | {"spec": None}}]
+    for before in (past, FIRST | {"went_on_from": [1]}, "x", *odd):
         found = past_of(str(write_summary(tmp_path, summary_of({"x": {"spec": "s", "updates": 1, "went_on_from": before}}))))
         assert found["spec"] == "s" and "went_on_from" not in found
 
