@@ -318,7 +318,7 @@ class RunFolder:
             if line:
                 try:
                     rows.append(dict(json.loads(line.decode("utf-8"))))
-                except (ValueError, TypeError) as error:
+                except (ValueError, TypeError, RecursionError) as error:  # brackets within brackets, thousands deep
                     raise InputError(f"{file}, row {number}: is damaged ({error}): remove the row, then resume") from error
         return rows
 
@@ -353,7 +353,7 @@ class RunFolder:
         """Write the manifest, which makes a checkpoint valid."""
         follow_umask(checkpoint)
         files = sorted(file for file in checkpoint.rglob("*") if file.is_file() and file.name != CHECKPOINT_MANIFEST)
-        entries = {str(file.relative_to(checkpoint)): [file.stat().st_size, _sha256(file)] for file in files}
+        entries = {file.relative_to(checkpoint).as_posix(): [file.stat().st_size, _sha256(file)] for file in files}
         write_json(checkpoint / CHECKPOINT_MANIFEST, entries)
 
     def last_checkpoint(self) -> tuple[Path | None, list[str]]:

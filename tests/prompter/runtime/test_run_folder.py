@@ -195,7 +195,7 @@ def test_a_damaged_log_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture
     caplog.clear()
     folder.cut_logs({"metrics": len(whole)})  # as earlier versions stored it
     assert folder.read("metrics") == [{"a": 1}, {"a": 2}] and not caplog.records
-    for row in (b"\xba", b"[1]", b"{"):
+    for row in (b"\xba", b"[1]", b"{", b'{"a":' + b"[" * 200_000):
         file.write_bytes(whole + row)
         with pytest.raises(InputError, match=r"metrics.jsonl, row 3: is damaged .*: remove the row"):
             folder.read("metrics")
