@@ -55,7 +55,8 @@ def shown(name: str | None) -> str:
         ('small', 'static:vectors', 'http://host/predict', 'org/small')
     """
     text = name or ""
-    found = re.match(r"[\w-]+:(?=/(?!/))", text)  # static:/a/folder, and no http://HOST
+    # static:/a/folder and static:C:/a/folder, but no http://HOST, and no C:/a/folder
+    found = re.match(r"[\w-]{2,}:(?=/(?!/)|[A-Za-z]:[/\\])", text)
     kind = found[0] if found else ""
     place = Path(text.removeprefix(kind))
     return kind + place.name if place.is_absolute() else text

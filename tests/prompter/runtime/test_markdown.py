@@ -1,6 +1,6 @@
 """Markdown pages: text of others cannot become markup."""
 
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 import yaml
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill.common.terminal import one_line
-from prompter.runtime.markdown import TEMPLATES, cell, render
+from prompter.runtime.markdown import TEMPLATES, cell, render, shown
 
 
 @given(st.text())
@@ -35,3 +35,12 @@ def test_every_card_takes_a_header() -> None:
 
 def test_a_cell_cannot_change_the_terminal_that_shows_the_card() -> None:
     assert cell("a\x1bc \x9b31m \u202eb") == "a\ufffdc \ufffd31m \ufffdb"
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [("C:/Users/me/small", "small"), (r"C:\Users\me\small", "small"), (r"static:C:\Users\me\words", "static:words")],
+)
+def test_a_card_does_not_say_where_a_model_lies_on_windows(name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("prompter.runtime.markdown.Path", PureWindowsPath)
+    assert shown(name) == said
