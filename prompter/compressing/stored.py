@@ -101,7 +101,7 @@ def write_result_again(folder: Path) -> Path:
         write_result(folder, summary, stored)
     except InputError:  # the page cannot be written; it is a ValueError, too
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, TemplateError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, TemplateError) as error:
         raise InputError(f"{folder}: {SUMMARY} or {PLAN} is damaged ({error}): copy the folder again") from error
     return folder / REPORT
 
@@ -129,6 +129,6 @@ def _tried(file: Path, use: Callable[[], Any]) -> Any:
     """
     try:
         return use()
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, IndexError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{file}: holds something else than a compression writes ({reason}): {REMEDY}") from error

@@ -72,6 +72,7 @@ def test_a_summary_of_another_form_ends_in_one_line(
         (lambda file: change(file, "teacher"), "'teacher' is missing"),
         (lambda file: change(file, "teacher", "zzz", to=1), "unexpected keyword argument 'zzz'"),
         (lambda file: change(file, "plan", to={}), "than a compression writes"),
+        (lambda file: change(file, "seconds", "crafting", to=float("inf")), "than a compression writes"),
         (lambda file: change(file, "finished", to=[1]), "'finished' holds something else"),
         (lambda file: change(file, "finished", to={"../other": "x"}), "'finished' names '../other'"),
     ],
