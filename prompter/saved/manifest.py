@@ -250,12 +250,21 @@ def read_prompter_manifest(folder: Path) -> dict[str, Any]:
     for key in ("base_revision", "writer_revision"):
         if manifest.get(key) is not None and not re.fullmatch(r"[\w.-]{1,100}", str(manifest[key])):
             raise InputError(f"{file}: '{key}' is no commit: copy the folder again from the run")
+    check_labels(manifest, file)
+    return manifest
+
+
+def check_labels(manifest: Mapping[str, Any], file: Path) -> None:
+    """Check the names of the classes in the manifest of a prompter or a rewriter.
+
+    Raises:
+        InputError: They are too few, or no names.
+    """
     labels = manifest["labels"]
     fewest = 1 if kind_in(manifest) == MULTI_LABEL else 2
     if len(labels) < fewest or not all(isinstance(label, str) for label in labels):
         some = "two" if fewest == 2 else "one"
         raise InputError(f"{file}: 'labels' is {labels!r}, expected {some} or more names: copy the folder again from the run")
-    return manifest
 
 
 def say_other_writer(manifest: Mapping[str, Any], backend: str) -> None:

@@ -17,7 +17,7 @@ from distill.methods.rewriter import REWRITER_MANIFEST, Rewriter
 from distill.teachers.names import check_stored_name
 from eval.data.sentences import read_sentences
 from eval.toy import located
-from prompter.saved.manifest import PROMPTER_MANIFEST, check_models, find_prompter, read_prompter_manifest
+from prompter.saved.manifest import PROMPTER_MANIFEST, check_labels, check_models, find_prompter, read_prompter_manifest
 from prompter.saved.prompter import PromptedTexts, announce_models
 
 REWRITER_FOLDER = "rewriter"
@@ -50,6 +50,7 @@ def find_source(path: str | Path) -> tuple[Path, dict[str, Any]]:
             raise InputError(f"{folder / REWRITER_MANIFEST}: '{key}' is missing or damaged: copy the folder again")
     for key in ("base", "teacher", "corpus"):
         check_stored_name(manifest[key], folder / REWRITER_MANIFEST, key)
+    check_labels(manifest, folder / REWRITER_MANIFEST)
     name = folder.resolve().parent.name if folder.name == REWRITER_FOLDER else folder.resolve().name
     return folder, manifest | {"rewriter": True, "name": name, "writer": manifest["base"], "writer_settings": {}}
 

@@ -159,6 +159,10 @@ def test_a_rewriter_exports_its_corpus_rewritten(distil, tmp_path: Path, capsys:
     assert main([*export, "--to", str(tmp_path / "other")]) == 2
     assert "has other weights than in the run" in capsys.readouterr().err
     base.write_bytes(before)
+    for labels in ([], ["a"], [1, 2]):
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"labels": labels}))
+        assert main([*export, "--to", str(tmp_path / "damaged"), "--teacher", "none", "--trust_teacher"]) == 2
+        assert f"rewriter.json: 'labels' is {labels!r}, expected two or more names" in capsys.readouterr().err
     manifest.write_text("{}")
     assert main([*export, "--to", str(tmp_path / "damaged")]) == 2
     assert "rewriter.json: 'base' is missing" in capsys.readouterr().err
