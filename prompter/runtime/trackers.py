@@ -1,5 +1,6 @@
 """Experiment trackers (tensorboard, wandb, trackio and others) for work without a TRL trainer, through accelerate."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,16 +40,25 @@ class Trackers:
 
             self._accelerator = Accelerator(log_with=chosen, project_dir=str(folder), cpu=True)
             simple = {key: value if isinstance(value, int | float | str) else str(value) for key, value in config.items()}
-            self._accelerator.init_trackers("prompter-distill", config=simple)
+            project = "prompter-distill"
+            if "wandb" in map(str, self._accelerator.log_with):  # which gets a name, and would not read the variable itself
+                project = os.environ.get("WANDB_PROJECT") or "prompter"
+            self._accelerator.init_trackers(project, config=simple)
 
     def log(self, row: dict[str, Any]) -> None:
-        """Log the numbers of a row. Numbers about one student get the student's name as prefix and its update as step."""
+        """Log the numbers of a row. Numbers about one student get the student's name as prefix and its update as step.
+
+        Weights & Biases numbers its steps itself, and gets the update as a number beside the others.
+        """
         if self._accelerator is None:
             return
         prefix = f"{row['student']}/" if "student" in row else ""
         step = row.get("update", row.get("texts"))
-        numbers = {prefix + key: value for key, value in row.items() if isinstance(value, int | float) and key != "update"}
-        self._accelerator.log(numbers, step=step)
+        numbers = {prefix + key: value for key, value in row.items() if isinstance(value, int | float)}
+        others = {key: value for key, value in numbers.items() if key != f"{prefix}update"}
+        for tracker in self._accelerator.trackers:
+            # W&B drops a row whose step is lower than the one before, and the updates of each student begin anew.
+            tracker.log(numbers) if tracker.name == "wandb" else tracker.log(others, step=step)
 
     def close(self) -> None:
         """Let the trackers finish."""
