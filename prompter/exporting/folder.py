@@ -81,6 +81,7 @@ class ExportFolder:
         if self.path.is_dir() and self.recipe is None and not self.work.is_dir() and any(self.path.iterdir()):
             raise InputError(f"to: folder '{path}' holds other files, which stay as they are: choose another folder")
         self._lock = take_lock(self.work / "lock", "to:", path)
+        self.recipe = self._read_recipe()  # again: another process may have finished it since
         self.connection: sqlite3.Connection | None = None
         self.files: dict[str, dict[str, Any]] = {}
         self._sum: RowSum | None = None

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from distill.common.errors import InputError
+from prompter.exporting import folder, shards
 from prompter.exporting import loop as export_module
-from prompter.exporting import shards
 from prompter.exporting.folder import ExportFolder
+from prompter.runtime.run_folder import take_lock
 from tests.prompter.exporting.exports import contents, run
 
 
@@ -52,6 +54,21 @@ def test_folders_that_are_refused(run_folder: Path, tmp_path: Path) -> None:
         run(run_folder, tmp_path / "busy")
     busy.close()
     assert not (tmp_path / "busy").exists()
+
+
+def test_a_dataset_that_another_process_finishes_before_the_lock_is_taken_is_left_as_it_is(
+    whole: Path, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, to = contents(whole), tmp_path / "to"
+
+    def late(*given: object) -> FileLock:
+        shutil.copytree(whole, to)
+        return take_lock(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(folder, "take_lock", late)
+    monkeypatch.setattr(export_module, "load_prompter_and_teacher", None)  # nothing is loaded
+    assert run(run_folder, to, "--balance", "--min_confidence", "0.6") == 0
+    assert contents(to) == before
 
 
 def test_a_full_disk_is_named(run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
