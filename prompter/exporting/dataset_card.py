@@ -38,7 +38,7 @@ class KeptRows:
         logprob: Sum of the mean log-probabilities.
         with_logprob: Rows that have one.
         words: Sum of the words.
-        samples: The first `SAMPLES_PER_CLASS` rows of each target, with `said`, the answer in words.
+        samples: The first `SAMPLES_PER_CLASS` rows of each entry of `labels`, with `said`, the answer in words.
     """
 
     targets: list[int]

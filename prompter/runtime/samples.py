@@ -22,8 +22,8 @@ def sample_rows(batch: SyntheticBatch, labels: list[str], metrics: Mapping[str, 
         metrics: Numbers (N,) by name to show beside each text. A row is left out if one of its numbers is not finite.
 
     Returns:
-        Rows of `wanted` (the target class or None), `topic`, `text`, `text_pair` (for pairs), `predicted` (the class that
-        the teacher predicts) and the metrics, rounded to four places.
+        Rows of `wanted` (the target class or None), `topic`, `text`, `text_pair` (for pairs), `entities` (what a tagger
+        found, in words), `predicted` (the class that the teacher predicts) and the metrics, rounded to four places.
     """
     rows, belongs = [], batch.kind.group(batch.teacher_logits)
     for i in torch.linspace(0, len(batch) - 1, min(PER_BATCH, len(batch))).long().tolist():
