@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from distill.common.errors import InputError
-from distill.common.precision import compute_dtype, dtype_name, resolve_device, use_dtype
+from distill.common.precision import compute_dtype, computing_as, dtype_name, resolve_device, use_dtype
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.cluster.answers import AnswersAhead, answered_by, facts_of, heard
 from prompter.cluster.config import asked_here, workers_settings
@@ -56,10 +56,10 @@ class ExportWork:
 
     def __init__(self, config: dict[str, Any], writer: dict[str, Any], dtype: str) -> None:
         use_dtype(dtype)
-        given = ExportConfig(**config)
+        given = ExportConfig(**config | {"dtype": dtype})
         source, manifest = find_source(given.run)
         self.notes: list[str] = []
-        with heard(self.notes):
+        with heard(self.notes), computing_as(given):
             self._prompter = load_prompter(given, WriterConfig(**writer), source, manifest)
             self._teacher = None if asked_here(given.teacher) else open_teacher_of(given, manifest, self.notes.append)
         device = resolve_device(given.device)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from distill.common.encode import COUNTED
-from distill.common.precision import compute_dtype, dtype_name, resolve_device, use_dtype
+from distill.common.precision import compute_dtype, computing_as, dtype_name, resolve_device, use_dtype
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.cluster.answers import AnswersAhead, answered_by, facts_of, heard
 from prompter.cluster.config import workers_settings
@@ -35,9 +35,9 @@ class LabelWork:
 
     def __init__(self, config: dict[str, Any], dtype: str) -> None:
         use_dtype(dtype)
-        given = LabelConfig(**config)
+        given = LabelConfig(**config | {"dtype": dtype})
         self.notes: list[str] = []
-        with heard(self.notes):
+        with heard(self.notes), computing_as(given):
             self._teacher = opened_teacher(given, self.notes.append)
         device = resolve_device(given.device)
         computes = f"{device.type} ({str(compute_dtype(device)).removeprefix('torch.')})"

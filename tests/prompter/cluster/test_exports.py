@@ -1,5 +1,6 @@
 """An export whose batches come from workers: the same bytes and the same questions as of one process. Without Ray."""
 
+import dataclasses
 import os
 import random
 import sqlite3
@@ -11,13 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from distill.common import precision
 from distill.common.errors import InputError
 from distill.kinds.classes import PAIR, SINGLE, Classes
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.cluster import answers as answers_module
 from prompter.cluster.answers import AnswersAhead
 from prompter.cluster.config import EngineSettings, asked_here, workers_settings
-from prompter.cluster.exports import WrittenAhead
+from prompter.cluster.exports import ExportWork, WrittenAhead
 from prompter.cluster.pool import Job
 from prompter.exporting import folder as export_folder
 from prompter.exporting.config import ExportConfig
@@ -25,7 +27,8 @@ from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.loop import Export
 from prompter.exporting.planning import certain_targets, next_targets, unfinished
 from prompter.exporting.shards import read_rows
-from prompter.labelling.ahead import TextsAhead
+from prompter.generation.config import WriterConfig
+from prompter.labelling.ahead import LabelWork, TextsAhead
 from prompter.labelling.config import LabelConfig
 from prompter.labelling.loop import Labelling
 from prompter.runtime.console import Console
@@ -251,3 +254,19 @@ def test_workers_take_the_settings_of_an_upload(monkeypatch: pytest.MonkeyPatch)
     ):
         settings = workers_settings(given) | ({"budget_money": 0.0} if isinstance(given, LabelConfig) else {})
         assert type(given)(**settings).push_to_hub is None  # they take them, and upload nothing
+
+
+def test_models_of_workers_compute_as_the_user_said(
+    run_folder: Path, teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "_chosen", "float32")  # put back at the end
+    said = {"teacher": str(teacher_folder), "to": str(tmp_path / "to"), "device": "cpu", "attn_implementation": "eager"}
+    export = workers_settings(ExportConfig(run=str(run_folder), rows=5, engine="ray", **said))
+    label = workers_settings(LabelConfig(texts="mine.txt", engine="ray", **said))
+    writer = dataclasses.asdict(WriterConfig(writer_max_new_tokens=8, writer_min_new_tokens=4))
+    both = ExportWork(export, writer, "float32"), LabelWork(label, "float32")
+    assert both[0]._prompter.writer.model.config._attn_implementation == "eager"  # type: ignore[union-attr]
+    for work in both:
+        assert work._teacher is not None and work._teacher.white_box is not None
+        assert work._teacher.white_box.model.config._attn_implementation == "eager"
+    assert precision._attention == "auto" and precision.dtype_name() == "float32"
