@@ -19,6 +19,7 @@ def test_card_and_recipe(whole: Path, run_folder: Path) -> None:
     assert "synthetic" in head["tags"] and head["size_categories"] == ["n<1K"]
     assert f"low confidence | {recipe['result']['marked']['low confidence']}" in card
     assert str(whole) not in card and str(run_folder) not in card
+    assert "|  |" not in card.split("## How it was made")[1]  # a setting without a value is left out
     for name in ("teacher", "base", "writer"):
         named = recipe["prompter"][name]
         assert named not in card or not Path(named).is_absolute()
