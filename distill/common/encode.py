@@ -12,6 +12,7 @@ a loss about hidden words reads the positions of these words. The others are nee
 
 import inspect
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -47,6 +48,9 @@ NARROWEST = 128
 
 COUNTED = 2000
 """Texts that are looked at for the share that is cut."""
+
+_SHORTENING = threading.Lock()
+"""Held while a layer gets another `forward`: only one thread at a time shortens a model's last layer."""
 
 
 class TokenTable:
@@ -247,7 +251,8 @@ def last_layer_at(model: PreTrainedModel, positions: Tensor | None = None) -> It
     """Let the last layer of a classifier compute some positions alone within a block.
 
     Outputs and gradients stay the same up to rounding. Of what is left out, only keys and values are computed: of a layer's
-    matrix products, a sixth. Ours.
+    matrix products, a sixth. Ours. Of several threads that use one model, the first one has this, and the others compute the
+    whole layer meanwhile.
 
     Args:
         model: A classifier of whole texts; any other model stays as it is. So does a model with dropout in training, because
@@ -261,10 +266,11 @@ def last_layer_at(model: PreTrainedModel, positions: Tensor | None = None) -> It
     if layer is None:
         yield False
         return
-    whole = layer.forward
-    attention = layer.attention.self
+    attention, owner = layer.attention.self, threading.get_ident()
 
     def forward(hidden_states: Tensor, attention_mask: Tensor | None = None, *args: Any, **kwargs: Any) -> Tensor:
+        if threading.get_ident() != owner:
+            return whole(hidden_states, attention_mask, *args, **kwargs)
         heads = (*hidden_states.shape[:-1], -1, attention.attention_head_size)
         keys, values = (f(hidden_states).view(heads).transpose(1, 2) for f in (attention.key, attention.value))
         # All positions of a text see the same others, so the mask of one is that of each.
@@ -275,7 +281,13 @@ def last_layer_at(model: PreTrainedModel, positions: Tensor | None = None) -> It
         chosen = hidden_states.gather(1, positions[..., None].expand(-1, -1, hidden_states.shape[-1]))
         return whole(chosen, mask, *args, **kwargs)
 
-    layer.forward = forward
+    with _SHORTENING:
+        free = "forward" not in vars(layer)
+        if free:
+            whole, layer.forward = layer.forward, forward
+    if not free:
+        yield False
+        return
     try:
         yield True
     finally:

@@ -1,5 +1,6 @@
 """The last layer of a classifier computes what is read of it alone: same outputs, same gradients."""
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
 import pytest
@@ -120,3 +121,33 @@ def test_scores_and_students_are_those_of_the_whole_layer(monkeypatch: pytest.Mo
     torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-3, atol=1e-3)
     assert (found[0][1] - found[0][0]).abs().max() > 0.01  # it has learnt something
+
+
+def test_threads_that_share_a_model_do_not_disturb_each_other() -> None:
+    model = model_of("bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    equal = {"input_ids": inputs()["input_ids"], "attention_mask": torch.ones(5, 11, dtype=torch.int64)}  # no mask is made
+    wanted = model(**equal).logits.detach()
+
+    def answers() -> tuple[bool, torch.Tensor]:
+        with torch.no_grad(), last_layer_at(model) as alone:
+            return alone, model(**equal).logits
+
+    with ThreadPoolExecutor(1) as pool, torch.no_grad():
+        with last_layer_at(model) as first:
+            alone, found = pool.submit(answers).result()
+            states = pool.submit(lambda: model.base_model(**equal).last_hidden_state).result()
+            own = model(**equal).logits
+        again, last = pool.submit(answers).result()
+    assert first and not alone and again and states.shape[1] == 11
+    for logits in (found, own, last):
+        torch.testing.assert_close(logits, wanted, rtol=1e-10, atol=1e-10)
+
+
+def test_texts_are_classified_by_several_threads_at_once() -> None:
+    """As a service does with a student, in threads that come and go."""
+    tokenizer, texts = make_tokenizer(), random_texts(24, 1)
+    model = model_of("bert", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0).float()
+    wanted = outputs(model, tokenizer, texts)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: outputs(model, tokenizer, texts), range(24)):
+            torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-4)
