@@ -233,7 +233,7 @@ def _read_model(
         check_weights(part, about)
     weights = None
     sizes = {} if checkpoint.pickled else checkpoint.sizes()
-    mixed = Path(source).is_dir() and (Path(source) / CONFIG).is_file()  # transformers would put the adapter on top
+    mixed = file_of(source, CONFIG, revision) is not None  # transformers would load the adapter and its base instead
     if checkpoint.pickled or mixed or any(old != new for old, new in unwrapped_names(list(sizes)).items()):
         weights = checkpoint.read(about)
         sizes = {key: (weight.numel(), str(weight.dtype)) for key, weight in weights.items()}
@@ -276,9 +276,7 @@ def _checked_class(
 ) -> tuple[type[PreTrainedModel], list[str]]:
     """Return the class of the model, and the names of the weights that any file of it holds, with a head or without.
 
-    Refuse a configuration that describes much more than the files hold.
-
-    Nothing is allocated for it: the model is laid out without memory.
+    Refuse a configuration that describes much more than the files hold. The model is laid out without memory for it.
     """
     with torch.random.fork_rng(devices=[]), torch.device("meta"), quiet_loading():
         model = auto_class.from_config(config)  # type: ignore[attr-defined]
@@ -375,7 +373,8 @@ def model_folders(name_or_path: str) -> list[Path]:
         InputError: See `model_folder`.
     """
     folder = model_folder(name_or_path)
-    adapter = find_adapter(str(folder), None, name_or_path)
+    whole = not Path(name_or_path).expanduser().is_dir() and (folder / "config.json").is_file()  # see `_adapter`
+    adapter = None if whole else find_adapter(str(folder), None, name_or_path)
     return [folder, *([model_folder(adapter.base, adapter.revision)] if adapter is not None else [])]
 
 

@@ -255,3 +255,24 @@ def test_a_revision_that_is_none_is_refused(adapter: Path, revision: object) -> 
     change(adapter, revision=revision)
     with pytest.raises(InputError, match="revision in adapter_config.json is .* expected a commit or null"):
         find_adapter(str(adapter), None, "x")
+
+
+def test_an_adapter_beside_a_whole_model_of_the_hub_is_left_alone(
+    adapter: Path, bert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself transformers would load the base that the adapter names, and put the adapter on top."""
+    repository, commit = tmp_path / "hub" / "models--org--both", "0" * 40
+    snapshot = shutil.copytree(bert_folder, repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    for file in adapter.iterdir():
+        if file.name.startswith("adapter_"):
+            shutil.copy(file, snapshot)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    model = load_model(AutoModelForSequenceClassification, "org/both", "teacher", CPU, torch.float32)
+    whole = load_model(AutoModelForSequenceClassification, bert_folder, "teacher", CPU, torch.float32).state_dict()
+    assert model.state_dict().keys() == whole.keys() and not hasattr(model, "peft_config")
+    assert all(torch.equal(weight, whole[name]) for name, weight in model.state_dict().items())
+    teacher = TransformersTeacher("org/both", "cpu")
+    change(snapshot, base_model_name_or_path="org/not-here")  # the answers do not depend on it
+    assert identity(teacher)
