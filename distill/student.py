@@ -93,8 +93,8 @@ class Student:
         self.spec = spec
         self.max_length = 128
         config = model.config
-        if kind.problem_type and not kind.of_words:  # a pipeline then applies the right function to the outputs
-            config.problem_type = kind.problem_type
+        if not kind.of_words and (kind.problem_type or config.problem_type != "single_label_classification"):
+            config.problem_type = kind.problem_type  # a pipeline then applies the right function to the outputs
         config.id2label = dict(enumerate(self.labels))
         config.label2id = {label: i for i, label in enumerate(self.labels)}
         agree_on_padding(model, tokenizer)

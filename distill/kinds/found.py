@@ -73,6 +73,8 @@ def store_kind(config: Any, kind: Kind) -> None:
     """Write into a student's configuration what that of a model does not say: how many texts, and the range of a score."""
     if told := written(kind):
         setattr(config, KIND_KEY, told)
+    elif hasattr(config, KIND_KEY):  # of the model that the student was made of
+        delattr(config, KIND_KEY)
 
 
 def written(kind: Kind) -> dict[str, Any]:

@@ -104,7 +104,8 @@ def load_teacher(
         if teacher.kind.of_words:
             teacher.kind = kind_of(GivenKind(teacher.kind.name), teacher.labels)
         check_labels(teacher.labels, teacher.kind)
-        if teacher.kind in (SINGLE, PAIR) and asking.kind.name != PAIR.name:
+        # Names may say that a model reads pairs; other names do not make it one that reads single texts.
+        if teacher.kind == SINGLE or (teacher.kind == PAIR and asking.kind.name == SINGLE.name):
             teacher.kind = kind_of(asking.kind, teacher.labels)
     elif len(set(teacher.labels)) < len(teacher.labels):
         raise InputError(

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, BertForSequenceClassification, BertModel, pipeline
 
 from distill.common.errors import InputError
+from distill.kinds.classes import SINGLE
 from distill.student import Student, load_student
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.loading import load_teacher
@@ -230,3 +231,12 @@ def test_half_precision_checkpoint_is_trained_in_float32(bert_folder: Path, tmp_
     assert {p.dtype for p in student.model.parameters()} == {torch.float32}
     student.save(tmp_path / "t")
     assert json.loads((tmp_path / "t" / "config.json").read_text())["dtype"] == "float32"
+
+
+def test_the_folder_of_a_student_says_its_own_kind_and_not_that_of_its_encoder(bert_folder: Path, tmp_path: Path) -> None:
+    encoder = BertModel.from_pretrained(bert_folder)
+    encoder.config.problem_type = "multi_label_classification"  # of the classifier that it was taken from
+    encoder.save_pretrained(tmp_path / "encoder")
+    make_tokenizer().save_pretrained(tmp_path / "encoder")
+    build(str(tmp_path / "encoder"), kind=SINGLE).save(tmp_path / "student")
+    assert load_student(str(tmp_path / "student"), device="cpu").kind == SINGLE

@@ -66,6 +66,13 @@ def test_a_students_files_hold_its_kind(kind) -> None:
     assert kind_of(given_by(written(kind)) or NOT_GIVEN, labels) == kind
 
 
+def test_a_student_is_not_of_the_kind_of_the_model_that_it_was_made_of() -> None:
+    about = config("a", "b")
+    store_kind(about, PAIR)
+    store_kind(about, SINGLE)
+    assert stored_kind(about) == SINGLE
+
+
 @pytest.mark.parametrize("values", [None, {}, {"kind": "other"}, {"kind": "score", "score_low": "0"}, {"kind": ["score"]},
                                     {"kind": "score", "score_low": 2, "score_high": 1}])  # fmt: skip
 def test_nonsense_in_a_file_says_nothing(values: object) -> None:

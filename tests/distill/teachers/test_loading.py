@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from distill.common.errors import InputError
+from distill.kinds.names import AUTO, GivenKind
 from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.config import Asking
 from distill.teachers.loading import load_teacher
 from distill.teachers.services.http_teacher import HttpTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -26,6 +28,24 @@ def test_given_labels_rename_but_must_be_as_many(bert_folder: Path) -> None:
     assert load_teacher(str(bert_folder), "cpu", ["x", "y", "z"]).labels == ["x", "y", "z"]
     with pytest.raises(InputError, match=r"teacher_labels: 2 names .* has 3 classes \['sea', 'field', 'town'\]"):
         load_teacher(str(bert_folder), "cpu", ["x", "y"])
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "kinds"),
+    [
+        (["not_duplicate", "original", "duplicate"], ["other", "new", "same"], ("pair", "single", "pair")),  # by kind
+        (["LABEL_0", "LABEL_1", "LABEL_2"], ["not_duplicate", "original", "duplicate"], ("pair", "single", "pair")),
+        (["LABEL_0", "LABEL_1", "LABEL_2"], ["bad", "fair", "good"], ("single", "single", "pair")),
+    ],
+)
+def test_new_names_of_its_classes_do_not_make_a_classifier_of_pairs_read_single_texts(
+    bert_folder: Path, tmp_path: Path, own: list[str], given: list[str], kinds: tuple[str, ...]
+) -> None:
+    folder = shutil.copytree(bert_folder, tmp_path / "named")
+    settings = json.loads((folder / "config.json").read_text()) | {"id2label": dict(enumerate(own)), "label2id": None}
+    (folder / "config.json").write_text(json.dumps(settings))
+    asked = (Asking(kind=GivenKind(name)) for name in (AUTO, "single", "pair"))
+    assert tuple(load_teacher(str(folder), "cpu", given, asking=asking).kind.name for asking in asked) == kinds
 
 
 def test_existing_folder_wins_over_a_callable(bert_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
