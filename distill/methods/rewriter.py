@@ -28,7 +28,7 @@ from distill.checkpoints.tokenizer_files import save_tokenizer
 from distill.checkpoints.tokenizers import open_tokenizer
 from distill.common.encode import usable_length
 from distill.common.errors import InputError
-from distill.common.files import read_json, replace_folder, write_json
+from distill.common.files import read_object, replace_folder, write_json
 from distill.common.hub import check_vocabulary, load_model, load_tokenizer
 from distill.common.precision import autocast, resolve_device
 from distill.common.seeding import random_generator, seeded
@@ -38,6 +38,11 @@ REWRITER_SCHEMA_VERSION = 1
 
 # Low enough that no forbidden token is ever drawn; finite, so that a difference of two such numbers is 0 and not NaN.
 FORBIDDEN = -1e9
+
+LARGEST = {"rank": 4096, "alpha": 65536, "max_length": 8192}
+"""Of the numbers in `rewriter.json`, which may come from anybody; the settings of t3 allow no more."""
+
+KEYS: dict[str, type] = {"base": str, "schema_version": int, "base_parameters": int, **dict.fromkeys(LARGEST, int)}
 
 # Sentences that `write` rewrites at once.
 WRITTEN_AT_ONCE = 128
@@ -331,17 +336,20 @@ class Rewriter:
         folder = Path(folder)
         about = f"rewriter: {folder}"
         check_folder(folder, about)
-        manifest = read_json(folder / REWRITER_MANIFEST)
+        manifest = read_object(folder / REWRITER_MANIFEST, KEYS, "copy the folder again")
+        written_by, name, count = manifest["schema_version"], base or manifest["base"], manifest["base_parameters"]
+        rank, alpha, length = manifest["rank"], manifest["alpha"], manifest["max_length"]
+        share = manifest.get("hidden_share")
+        odd = [key for key, most in LARGEST.items() if not 1 <= manifest[key] <= most]
+        if odd or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise InputError(f"{folder / REWRITER_MANIFEST}: '{(*odd, 'hidden_share')[0]}' is damaged; copy the folder again.")
         try:
-            written_by, name, count = manifest["schema_version"], base or manifest["base"], manifest["base_parameters"]
-            rank, alpha, length = manifest["rank"], manifest["alpha"], manifest["max_length"]
-            share = manifest["hidden_share"]
             check_weights(folder / ADAPTER_FILE, about)
             weights = load_file(folder / ADAPTER_FILE)
             tokenizer = open_tokenizer(folder, about)
         except InputError:
             raise
-        except Exception as error:  # files, keys and the Rust tokenizer each raise their own
+        except Exception as error:  # files and the Rust tokenizer each raise their own
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             kind = "the adapter" if isinstance(error, SafetensorError | OSError) else "the rewriter"
             raise InputError(f"{folder}: {kind} is missing or damaged ({reason}); copy the folder again.") from error

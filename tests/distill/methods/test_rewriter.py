@@ -157,6 +157,20 @@ def test_damaged_folder_is_refused(base: Path, tmp_path: Path, name: str) -> Non
         Rewriter.load(tmp_path / "saved", device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("rank", "4"), ("rank", 2_000_000), ("alpha", None), ("max_length", 0), ("max_length", 10**9), ("hidden_share", "x"),
+     ("hidden_share", float("nan")), ("base_parameters", "many"), ("base", 3), ("schema_version", None)],
+)  # fmt: skip
+def test_a_file_of_others_with_other_values_is_one_line(base: Path, tmp_path: Path, key: str, value: object) -> None:
+    untuned(base).save(tmp_path / "saved", {})
+    (tmp_path / "saved" / "checksums.json").unlink()
+    file = tmp_path / "saved" / REWRITER_MANIFEST
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    with pytest.raises(InputError, match=f"rewriter.json: '{key}' is .*copy the folder again"):
+        Rewriter.load(tmp_path / "saved", base=str(base), device="cpu")
+
+
 def test_another_base_is_refused(base: Path, tmp_path: Path) -> None:
     untuned(base).save(tmp_path / "saved", {})
     other = save_rewriter_base(tmp_path / "other", WORDS[:5])
