@@ -127,7 +127,10 @@ class ExportedClassifier:
             inputs = self._inputs([encoded[row] for row in rows])
             found: Iterable[np.ndarray] = self._answer(inputs)
             if self.kind.of_words:
-                found = [_words(output, texts[row], encoded[row]) for output, row in zip(found, rows, strict=True)]
+                found = [
+                    _words(output[-len(encoded[row].ids) :] if self._left else output, texts[row], encoded[row])
+                    for output, row in zip(found, rows, strict=True)
+                ]
             answers |= dict(zip(rows, found, strict=True))
         return outputs_below([answers[row][None] for row in range(len(encoded))])
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distill.common.errors import InputError
-from distill.portable.exported import ExportedClassifier
+from distill.portable.exported import _OPENERS, ExportedClassifier
 from distill.teachers.loading import identity, load_teacher
 from distill.teachers.prediction_cache import CachedTeacher
 from tests.distill.portable.programs import write_program
@@ -113,3 +113,23 @@ def test_a_program_whose_outputs_are_no_logits_is_one_line(folder: Path, output:
     teacher._run = lambda inputs: np.asarray(output)
     with pytest.raises(InputError, match=r"expected logits \(texts, classes\): export the student again"):
         teacher(WORDS[:2])
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_word_has_the_output_of_its_own_token_on_whichever_side_texts_are_padded(folder: Path, side: str) -> None:
+    settings = json.loads((folder / "config.json").read_text())
+    settings |= {"architectures": ["BertForTokenClassification"], "id2label": {"0": "O", "1": "B-sea", "2": "I-sea"}}
+    (folder / "config.json").write_text(json.dumps(settings))
+    tokenizer = make_tokenizer()
+    tokenizer.backend_tokenizer.enable_padding(direction=side, pad_id=tokenizer.pad_token_id)
+    tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
+    table = np.load(folder / "table.npy")
+    opened = (["input_ids", "attention_mask"], lambda inputs: table[inputs["input_ids"]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(_OPENERS, ".onnx", lambda *_: opened)
+        teacher = ExportedClassifier(folder)
+    texts = [" ".join(WORDS[:7]), WORDS[8], "", " ".join(WORDS[9:12])]
+    for row, text in zip(teacher.logits(texts), texts, strict=True):
+        own = tokenizer(text, add_special_tokens=False)["input_ids"]
+        np.testing.assert_array_equal(row[: len(own)], table[own])
+        assert np.isneginf(row[len(own) :]).all()
