@@ -3,6 +3,7 @@
 A corpus is a list of texts without labels, whatever file or dataset it came from.
 """
 
+import hashlib
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -12,6 +13,11 @@ from distill.common.seeding import random_generator
 
 PAIR_KINDS = 3
 REPLACED_WORDS = 3
+
+
+def digest_of(corpus: Sequence[str]) -> str:
+    """Return a hash of a corpus in hexadecimal digits, by which a checkpoint knows its own again."""
+    return hashlib.sha256("\n".join(corpus).encode()).hexdigest()
 
 
 @lru_cache(maxsize=4)

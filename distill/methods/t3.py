@@ -34,7 +34,6 @@ For a teacher of pairs, the sentence itself is the first text and its rewriting 
 decides how close the two can be.
 """
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -56,7 +55,7 @@ from distill.kinds.found import written
 from distill.losses import entropy, kl
 from distill.methods import soft_texts
 from distill.methods.config import T3Config
-from distill.methods.corpus import rows_at
+from distill.methods.corpus import digest_of, rows_at
 from distill.methods.rewriter import REWRITER_MANIFEST, Rewriter, Rewritten, RewrittenTokens
 from distill.methods.synthesizer import Step, white_box
 from distill.methods.table import T3
@@ -241,8 +240,7 @@ class TextToText:
             setattr(self, name, value)
 
     def _identity(self) -> dict[str, Any]:
-        corpus = hashlib.sha256("\n".join(self.corpus).encode()).hexdigest()
-        return {"config": asdict(self.config), "seed": self.seed, "corpus": corpus}
+        return {"config": asdict(self.config), "seed": self.seed, "corpus": digest_of(self.corpus)}
 
     def _counters(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in ("updates_done", "steps_done", "sources_read")}

@@ -33,7 +33,7 @@ from distill.common.seeding import random_generator
 from distill.distiller import Distiller
 from distill.embedded import raw_outputs, word_table
 from distill.methods.config import ZeroShotConfig
-from distill.methods.corpus import rows_at, second_sentences
+from distill.methods.corpus import digest_of, rows_at, second_sentences
 from distill.methods.filler import Filler, Gaps
 from distill.methods.soft_texts import embed_choice, gumbel_choice
 from distill.methods.synthesizer import Step, white_box
@@ -145,16 +145,18 @@ class ZeroShot:
             weights = {name: weight.contiguous() for name, weight in self.filler.weights().items()}
             save_file(weights, folder / "generator.safetensors")
             torch.save(self.optimizer.state_dict(), folder / "optimizer.pt")
-        write_json(folder / "zero_shot.json", {"steps": self.steps, "updates": self.updates, "read": self.read})
+        state = {"steps": self.steps, "updates": self.updates, "read": self.read, "corpus": digest_of(self.corpus)}
+        write_json(folder / "zero_shot.json", state)
 
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote.
 
         Raises:
-            InputError: A file is missing or damaged.
+            InputError: A file is missing or damaged, or the corpus differs.
         """
         state = read_json(folder / "zero_shot.json")
         try:
+            same = state.get("corpus") in (None, digest_of(self.corpus))  # older checkpoints do not say
             counters = [int(state[name]) for name in ("steps", "updates", "read")]
             if self.config.filled_text:
                 weights = load_file(folder / "generator.safetensors")
@@ -166,6 +168,8 @@ class ZeroShot:
         except Exception as error:  # zip, pickle and safetensors each have their own exception for a damaged file
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise InputError(f"{folder}: the checkpoint is damaged ({reason}); use an earlier one.") from error
+        if not same:
+            raise InputError(f"{folder}: was made with another corpus; use the same one, or begin anew in another folder.")
         self.steps, self.updates, self.read = counters
 
     def _table(self, model: PreTrainedModel, mapped: TokenMap) -> Tensor:

@@ -157,6 +157,8 @@ def test_it_goes_on_bit_for_bit(make, tmp_path: Path) -> None:
         found = second.step(1000)
         assert found.batch.texts == expected.batch.texts and found.metrics == expected.metrics
         assert torch.equal(found.batch.teacher_logits, expected.batch.teacher_logits)
+    with pytest.raises(InputError, match="was made with another corpus; use the same one"):
+        make(random_texts(100, 4)).load(tmp_path / "saved")
     (tmp_path / "saved" / "optimizer.pt").write_bytes(b"cut")
     with pytest.raises(InputError, match="the checkpoint is damaged"):
         make().load(tmp_path / "saved")
