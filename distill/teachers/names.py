@@ -10,8 +10,9 @@ from distill.common.terminal import one_line
 
 _DOTTED = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 
-FUNCTION_NAME = re.compile(rf"({_DOTTED}|(?!https?:)[^:\n]+\.py):{_DOTTED}")
-"""A Python function as text: "module:function", "module:object.method" or "file.py:function"."""
+FUNCTION_NAME = re.compile(rf"({_DOTTED}|(?!https?:)([A-Za-z]:[\\/])?[^:\n]+\.py):{_DOTTED}")
+"""A Python function as text: "module:function", "module:object.method" or "file.py:function"; on Windows the path of a file
+may begin with a drive."""
 
 SERVICES = ("tei", "endpoint", "vllm", "openai")
 """Formats of services; the name of one may stand before an address: `vllm+http://HOST/classify`."""

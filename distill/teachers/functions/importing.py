@@ -19,7 +19,7 @@ def function_file(spec: str) -> Path | None:
     """Return the source file of the module in "module:function" without running it; None where none is found."""
     if not FUNCTION_NAME.fullmatch(spec):
         return None
-    name = spec.split(":")[0]
+    name = spec.rpartition(":")[0]
     if name.endswith(".py"):
         return Path(name).expanduser().resolve() if Path(name).expanduser().is_file() else None
     _search_working_directory()
@@ -111,7 +111,7 @@ def source_files(function: Any, path: str) -> list[Path]:
         InputError: The source does not determine the answers: the module has no file, or the function is not one of its
             names (a lambda, a function inside a function, an object).
     """
-    module_name, _, name = path.partition(":")
+    module_name, _, name = path.rpartition(":")
     module = sys.modules.get(_module_of_file(module_name) if module_name.endswith(".py") else module_name)
     if module is None or not getattr(module, "__file__", None):
         raise InputError(f"module {module_name!r} has no source file")

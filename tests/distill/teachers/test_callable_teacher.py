@@ -11,6 +11,7 @@ from distill.common.errors import InputError
 from distill.kinds.names import GivenKind
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.functions.importing import function_file
+from distill.teachers.loading import load_teacher
 
 MODULE = """
 import numpy as np, torch
@@ -354,3 +355,13 @@ def test_what_to_return_is_said_by_the_kind(
     teacher(["one", "two", "three"])
     CallableTeacher(lambda texts: [["a"]] * len(texts), labels, given=kind)(["one", "two", "three"])
     assert wanted in caplog.text and "sum 1" not in caplog.text
+
+
+def test_the_path_of_a_file_may_begin_with_a_drive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "C:" / "answers.py"  # here it is a folder, on Windows a drive
+    file.parent.mkdir()
+    file.write_text("def classify(texts):\n    return [[0.25, 0.75]] * len(texts)\n")
+    found = load_teacher("C:/answers.py:classify", labels=["a", "b"])
+    assert isinstance(found, CallableTeacher) and found(["x"]).argmax() == 1
+    assert found.source_files() == [file] and function_file(found.path) == file

@@ -31,7 +31,9 @@ def test_name_tells_the_teacher_and_no_secret(teacher: object, name: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "is_function"), [("a.b:c", True), ("a:b", True), ("http://a:80", False), ("org/model", False), ("a:", False)]
-)
+    ("text", "is_function"),
+    [("a.b:c", True), ("a:b", True), ("http://a:80", False), ("org/model", False), ("a:", False), ("dir/a b.py:f", True),
+     (r"C:\my project\a.py:f", True), ("d:/a.py:f.g", True), ("https://host/a.py:f", False), (r"C:\models\a", False)],
+)  # fmt: skip
 def test_function_names_are_told_from_other_names(text: str, is_function: bool) -> None:
     assert bool(FUNCTION_NAME.fullmatch(text)) == is_function
