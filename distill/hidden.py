@@ -27,8 +27,8 @@ class HiddenMatch(nn.Module):
         seed: Decides the projection's first weights.
 
     Raises:
-        InputError: The teacher is a black box, or its vocabulary differs from the student's, or the
-            student has no layers.
+        InputError: The teacher is a black box, or its vocabulary differs from the student's, or the student has no layers, or
+            is not told which token belongs to which text of a pair.
     """
 
     def __init__(self, student: Student, teacher: Teacher | None, seed: int) -> None:
@@ -40,6 +40,11 @@ class HiddenMatch(nn.Module):
         mine, theirs = student.model.config, teacher.model.config
         if not hasattr(mine, "num_hidden_layers"):
             raise InputError(f"student_hidden_weight: {student.spec} has no layers; set it to 0.")
+        if student.kind.texts == 2 and takes_token_types(teacher.model) and not takes_token_types(student.model):
+            raise InputError(
+                f"student_hidden_weight: the teacher tells the texts of a pair apart by token types, which {student.spec} "
+                "does not read; set it to 0."
+            )
         self.pairs = layer_pairs(mine.num_hidden_layers, theirs.num_hidden_layers)
         self.states_of = teacher.hidden_states
         self.keeps_types = takes_token_types(teacher.model)

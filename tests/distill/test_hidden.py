@@ -8,6 +8,7 @@ import torch
 from distill.common.errors import InputError
 from distill.config import DistillConfig
 from distill.distiller import Distiller
+from distill.kinds.classes import PAIR
 from distill.student import load_student
 from distill.teachers.callable_teacher import CallableTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
@@ -53,4 +54,15 @@ def test_hidden_state_term_needs_a_white_box_teacher_with_the_same_tokens(teache
     tokenizer.add_tokens(["extra"])
     student = load_student("bert:layers=1,hidden=32", teacher=teacher, tokenizer=tokenizer, device="cpu")
     with pytest.raises(InputError, match="same tokenizer"):
+        Distiller(student, config, 10, 0, teacher)
+
+
+def test_a_student_without_token_types_does_not_imitate_states_of_pairs_that_were_read_as_one_text(
+    teacher: TransformersTeacher,
+) -> None:
+    teacher.kind = PAIR
+    config = replace(SMALL, student_hidden_weight=1.0)
+    Distiller(load_student("bert:layers=1,hidden=32", teacher=teacher, device="cpu"), config, 10, 0, teacher)
+    student = load_student("distilbert:layers=1,hidden=32", teacher=teacher, device="cpu")
+    with pytest.raises(InputError, match="student_hidden_weight: .* by token types, which distilbert.* does not read"):
         Distiller(student, config, 10, 0, teacher)
