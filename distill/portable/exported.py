@@ -4,6 +4,7 @@ It is read as the service that it is meant for would read it: with `tokenizers` 
 what `prompter evaluate` and the check of an export measure is what is deployed.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -221,8 +222,14 @@ def _open_openvino(program: Path, about: str) -> tuple[list[str], Run]:
         compiled = openvino.Core().compile_model(str(program), "CPU", settings)
     except Exception as error:
         raise InputError(f"{about}: {program.name} cannot be opened ({_reason(error)}); copy the folder again.") from error
-    names = [port.get_any_name() for port in compiled.inputs]
-    return names, lambda inputs: np.array(compiled(inputs)[0])  # a copy: the runtime overwrites its own buffer
+    names, own = [port.get_any_name() for port in compiled.inputs], threading.local()
+
+    def run(inputs: dict[str, np.ndarray]) -> np.ndarray:
+        if not hasattr(own, "request"):  # called itself, the program has one for all threads, and mixes their answers
+            own.request = compiled.create_infer_request()
+        return np.array(own.request.infer(inputs, share_inputs=True)[0])  # a copy: the runtime overwrites its own buffer
+
+    return names, run
 
 
 _OPENERS: dict[str, Callable[[Path, str], tuple[list[str], Run]]] = {".onnx": _open_onnx, ".xml": _open_openvino}

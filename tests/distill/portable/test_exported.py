@@ -1,6 +1,7 @@
 """Programs that were made by hand: how texts are read, padded and cut, and what is wrong with a folder."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from distill.portable.exported import _OPENERS, ExportedClassifier
 from distill.teachers.loading import identity, load_teacher
 from distill.teachers.prediction_cache import CachedTeacher
 from tests.distill.portable.programs import write_program
-from tests.distill.tiny import LABELS, WORDS, make_tokenizer
+from tests.distill.tiny import LABELS, WORDS, make_tokenizer, random_texts
 
 
 @pytest.fixture
@@ -133,3 +134,18 @@ def test_a_word_has_the_output_of_its_own_token_on_whichever_side_texts_are_padd
         own = tokenizer(text, add_special_tokens=False)["input_ids"]
         np.testing.assert_array_equal(row[: len(own)], table[own])
         assert np.isneginf(row[len(own) :]).all()
+
+
+def test_threads_that_share_an_openvino_program_get_their_own_answers(folder: Path) -> None:
+    openvino = pytest.importorskip("openvino")
+    openvino.save_model(openvino.convert_model(folder / "model.onnx"), folder / "openvino_model.xml", compress_to_fp16=False)
+    (folder / "model.onnx").unlink()
+    teacher = ExportedClassifier(folder)
+    groups = [random_texts(60, number) for number in range(4)]
+    wanted = [by_hand(folder, texts, 512) for texts in groups]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(
+            pool.map(lambda number: teacher.kind.answers(torch.from_numpy(teacher.logits(groups[number % 4]))), range(80))
+        )
+    for number, answers in enumerate(found):
+        torch.testing.assert_close(answers, wanted[number % 4], rtol=1e-4, atol=1e-4)
