@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
+from distill.common.files import same_place
 from distill.common.settings import check, setting
 
 STUDENT = "Student"
@@ -101,6 +102,6 @@ def check_same(folder: Path, stored: Mapping[str, Any], now: Mapping[str, Any]) 
     """
     here = {**now["config"], **{name: value for name, value in now.items() if name != "config"}}
     there = {**stored["config"], **{name: stored[name] for name in now if name != "config"}}
-    differing = [f"{k} ({there.get(k)!r}, now {here.get(k)!r})" for k in here | there if here.get(k) != there.get(k)]
-    if differing:
+    odd = [k for k in here | there if not same_place(there.get(k), here.get(k))]
+    if differing := [f"{k} ({there.get(k)!r}, now {here.get(k)!r})" for k in odd]:
         raise InputError(f"{folder}: was made with other settings: {', '.join(differing)}; use the same ones.")

@@ -350,6 +350,23 @@ def check_file_name(field: str, name: str | None, others: Mapping[str, str | Non
             raise InputError(f"{field} is '{name}', which is the file of {other} and would be lost: give another name")
 
 
+def same_place(before: Any, now: Any) -> bool:
+    """Return whether two values of a setting are equal, or two ways to write the place of one file or folder.
+
+    A place that is no more there may be that of a project which was moved as a whole: then the last part of its name decides.
+
+    Args:
+        before: The value that a checkpoint holds.
+        now: The value of this call.
+    """
+    if before == now or not isinstance(before, str) or not isinstance(now, str):
+        return bool(before == now)
+    old, new = os.path.expanduser(before), os.path.expanduser(now)
+    if not os.path.exists(new):
+        return False
+    return os.path.samefile(old, new) if os.path.exists(old) else Path(old).name == Path(os.path.abspath(new)).name
+
+
 def _cannot_write(path: Path, error: OSError) -> InputError:
     reason = error.strerror or str(error)
     return InputError(f"{path}: cannot be written ({reason}); free some space or choose another output folder.")

@@ -47,7 +47,7 @@ from torch import Tensor
 from distill.batch import SyntheticBatch, joined
 from distill.common import encode
 from distill.common.errors import InputError
-from distill.common.files import read_json, replace_folder, write_json
+from distill.common.files import read_json, replace_folder, same_place, write_json
 from distill.common.seeding import random_generator
 from distill.distiller import Distiller
 from distill.embedded import raw_outputs, word_table
@@ -231,7 +231,7 @@ class TextToText:
             raise InputError(f"{folder}: the checkpoint is damaged ({reason}); use an earlier one.") from error
         now = self._identity()
         differing = [name for name in ("corpus", "seed") if then[name] != now[name]]
-        differing += [name for name in now["config"] if now["config"][name] != then["config"].get(name)]
+        differing += [name for name, value in now["config"].items() if not same_place(then["config"].get(name), value)]
         if differing:
             raise InputError(f"{folder}: was made with other settings: {', '.join(differing)}; use the same ones.")
         self.rewriter.set_weights(weights, str(folder))

@@ -393,3 +393,25 @@ def test_a_pool_never_asks_for_more_than_is_held_unless_one_batch_does(held: int
     batches = pool_batches(held, size)
     assert 1 <= batches <= 16
     assert batches * size <= held or batches == 1
+
+
+def test_it_goes_on_with_a_student_whose_folder_is_written_in_another_way_or_was_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    load_student("bert:layers=1,hidden=16", labels=LABELS, tokenizer=make_tokenizer(), device="cpu").save("first")
+
+    def begun(spec: str) -> Distiller:
+        return Distiller(load_student(spec, device="cpu"), DistillConfig(student_updates=4, student_batch_size=4), 8, 0)
+
+    loop = begun("first")
+    loop.consume(random_batch(4, 0))
+    loop.save("checkpoint")
+    for spec in ("./first/", str(tmp_path / "first")):
+        begun(spec).load("checkpoint")
+    (tmp_path / "moved").mkdir()
+    Path("first").rename("moved/first")
+    begun("moved/first").load("checkpoint")
+    Path("moved/first").rename("other")
+    with pytest.raises(InputError, match="was made with other settings: student"):
+        begun("other").load("checkpoint")

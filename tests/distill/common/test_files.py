@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from distill.checkpoints.checksums import faults
 from distill.common import files
 from distill.common.errors import InputError, did_you_mean
-from distill.common.files import cache_root, read_json, replace_folder, write_json, write_text
+from distill.common.files import cache_root, read_json, replace_folder, same_place, write_json, write_text
 
 
 def test_json_comes_back_exactly(tmp_path: Path) -> None:
@@ -233,3 +233,17 @@ def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
         assert (tmp_path / "student" / "config.json").read_text() == text
         assert sorted(os.listdir(tmp_path)) == ["other", "student"]
     assert (tmp_path / "other" / "config.json").read_text() == "other"
+
+
+def test_one_place_may_be_written_in_several_ways(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("project/a", "project/b", "other/a"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "link").symlink_to("project/a")
+    for written in ("project/a", "./project/a/", str(tmp_path / "project" / "a"), "link"):
+        assert same_place("project/a", written) and same_place(written, "project/a")
+    assert not same_place("project/a", "project/b") and not same_place("project/a", "other/a")
+    (tmp_path / "project").rename(tmp_path / "renamed")
+    assert same_place(str(tmp_path / "project" / "a"), "renamed/a") and not same_place("project/a", "renamed/b")
+    assert not same_place("bert:layers=1,hidden=16", "renamed/a") and not same_place("org/model", "org/other")
+    assert same_place(1, 1) and not same_place(1, 2) and not same_place(None, "renamed/a")

@@ -227,6 +227,8 @@ def test_a_checkpoint_of_other_settings_is_refused(base: Path, teacher: Transfor
     method(base, teacher).save(tmp_path / "state")
     with pytest.raises(InputError, match="other settings: corpus, rewriter_hardness"):
         method(base, teacher, CORPUS[:50], rewriter_hardness=0.5).load(tmp_path / "state")
+    (tmp_path / "link").symlink_to(base)  # the same rewriter, called otherwise
+    method(tmp_path / "link", teacher).load(tmp_path / "state")
 
 
 def test_the_saved_rewriter_writes_without_teacher(base: Path, teacher: TransformersTeacher, tmp_path: Path) -> None:
