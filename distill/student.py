@@ -396,5 +396,5 @@ def _check_vocabulary(spec: str, model: PreTrainedModel, tokenizer: PreTrainedTo
         rows = model.get_input_embeddings().weight.shape[0]
     except NotImplementedError as error:  # CANINE reads characters
         raise InputError(f"student: {spec} has no table of words, which is not supported; use another model.") from error
-    if len(tokenizer) > rows:
-        raise InputError(f"student: {spec} has {rows} word embeddings, but its tokenizer has {len(tokenizer)} tokens.")
+    if (tokens := max(len(tokenizer), 1 + max(tokenizer.get_vocab().values()))) > rows:  # some leave numbers out
+        raise InputError(f"student: {spec} has {rows} word embeddings, but its tokenizer has {tokens} tokens.")

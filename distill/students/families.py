@@ -73,7 +73,7 @@ def family_config(
         )
     try:
         config = _sized(spec, family, settings, own_heads)
-        config.vocab_size = len(tokenizer)
+        config.vocab_size = max(len(tokenizer), 1 + max(tokenizer.get_vocab().values()))  # some leave numbers out
         if family in encode.OFFSET_POSITIONS and "max_position_embeddings=" not in settings:
             config.max_position_embeddings += int(tokenizer.pad_token_id) + 1
         config.num_labels = classes

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 from transformers import AutoConfig, BertForSequenceClassification, BertModel, pipeline
 
 from distill.common.errors import InputError
@@ -240,3 +241,17 @@ def test_the_folder_of_a_student_says_its_own_kind_and_not_that_of_its_encoder(b
     make_tokenizer().save_pretrained(tmp_path / "encoder")
     build(str(tmp_path / "encoder"), kind=SINGLE).save(tmp_path / "student")
     assert load_student(str(tmp_path / "student"), device="cpu").kind == SINGLE
+
+
+def test_a_tokenizer_may_leave_numbers_out(tmp_path: Path) -> None:
+    backend = json.loads(make_tokenizer().backend_tokenizer.to_str())
+    number = len(make_tokenizer()) + 20
+    backend["model"]["vocab"]["far"] = number
+    tokenizer = make_tokenizer()
+    tokenizer._tokenizer = Tokenizer.from_str(json.dumps(backend))
+    assert len(tokenizer) < number
+    student = build("bert:layers=1,hidden=16", tokenizer=tokenizer)
+    assert student.model.config.vocab_size == number + 1 and student.answers(["far boat"]).isfinite().all()
+    build("bert:layers=1,hidden=16").save(tmp_path / "small")
+    with pytest.raises(InputError, match=rf"word embeddings, but its tokenizer has {number + 1} tokens"):
+        build(str(tmp_path / "small"), tokenizer=tokenizer)

@@ -89,6 +89,17 @@ def test_answers_are_kept_under_a_name_that_follows_the_files(folder: Path) -> N
             ),
             r"knows 5 words, but its tokenizer.json has \d+; copy that of the student",
         ),
+        (  # the same of one that leaves numbers out
+            lambda folder: (
+                (folder / "tokenizer.json").write_text(
+                    (folder / "tokenizer.json").read_text().replace('"boat": 4', '"boat": 4000')
+                )
+                and (folder / "config.json").write_text(
+                    json.dumps(json.loads((folder / "config.json").read_text()) | {"vocab_size": 50})
+                )
+            ),
+            r"knows 50 words, but its tokenizer.json has 4001; copy that of the student",
+        ),
     ],
 )
 def test_a_damaged_folder_is_one_line(folder: Path, change: object, message: str) -> None:
