@@ -36,6 +36,7 @@ from distill.teachers.services.connection import AGAIN
 from distill.teachers.services.service import Service
 from distill.teachers.stored_answers import StoredAnswers, means_damage, set_aside
 from distill.teachers.transformers_teacher import TransformersTeacher
+from distill.teachers.zero_shot_teacher import ZeroShotTeacher
 
 
 def predictions_file() -> Path:
@@ -146,10 +147,10 @@ class CachedTeacher:
     @cached_property
     def weights(self) -> str | None:
         """What tells the weights of a teacher on this machine from others."""
-        if self.local is None:
+        if self.local is None and not isinstance(self.teacher, ZeroShotTeacher):
             return None
         try:
-            return sample_of_weights(model_folders(self.local.path)[0])
+            return sample_of_weights(model_folders(self.path)[0])
         except (ValueError, OSError):  # the folder went away after it was opened
             return None
 

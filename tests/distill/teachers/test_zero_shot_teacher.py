@@ -1,5 +1,6 @@
 """An NLI model that is asked about classes, against the zero-shot pipeline of transformers."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,14 @@ def test_answers_are_kept_by_classes_hypothesis_and_length(nli_folder: Path) -> 
 
 def test_its_layers_are_no_student(nli_folder: Path) -> None:
     assert CachedTeacher(load_teacher(str(nli_folder), "cpu", CLASSES), None, print).white_box is None
+
+
+def test_a_run_does_not_go_on_with_a_model_that_was_trained_again(nli_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(nli_folder, tmp_path / "nli")
+    begun = CachedTeacher(load_teacher(str(folder), "cpu", CLASSES), None, print).state()
+    CachedTeacher(load_teacher(str(folder), "cpu", CLASSES), None, print).restore(begun)
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    model.classifier.weight.data += 0.1
+    model.save_pretrained(folder)
+    with pytest.raises(InputError, match="has other weights than when this was begun"):
+        CachedTeacher(load_teacher(str(folder), "cpu", CLASSES), None, print).restore(begun)
