@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import OPTConfig, OPTForCausalLM
 from trl.trainer import grpo_trainer, rloo_trainer
 
 from distill.common.errors import InputError
@@ -16,6 +17,7 @@ from prompter.generation.config import PolicyConfig
 from prompter.generation.policy import TopicPolicy
 from prompter.training.settings import Settings, parse_settings
 from prompter.training.trainer_factory import REF, TRAINERS, Schedule, _use_device, policy_trainer
+from tests.prompter.tiny import WORDS, word_tokenizer
 
 
 @pytest.fixture
@@ -88,6 +90,20 @@ def test_adapters_depend_on_the_seed(settings_of, lm_folder: Path) -> None:
     assert torch.equal(first_weights(1), first_weights(1))
     assert not torch.equal(first_weights(1), first_weights(2))
     assert torch.equal(torch.get_rng_state(), state)  # nothing else is drawn from another place
+
+
+@pytest.mark.parametrize("algorithm", TRAINERS)
+def test_no_dropout_is_left_in_a_model_that_keeps_it_as_a_number(algorithm: str, settings_of, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "ffn_dim": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "word_embed_proj_dim": 16}
+    config = OPTConfig(vocab_size=len(WORDS), max_position_embeddings=64, bos_token_id=0, eos_token_id=0, **sizes)
+    assert config.dropout == 0.1
+    OPTForCausalLM(config).save_pretrained(tmp_path / "opt")
+    word_tokenizer().save_pretrained(tmp_path / "opt")
+    policy, _ = trainer_of(settings_of(algorithm=algorithm, generator=tmp_path / "opt"), tmp_path)
+    ids = torch.arange(3, 13)[None]
+    with torch.no_grad():
+        before, now = policy.model.eval()(input_ids=ids).logits, policy.model.train()(input_ids=ids).logits
+    assert torch.equal(before, now)
 
 
 @pytest.mark.parametrize("names", [["none"], []])
