@@ -28,7 +28,7 @@ from distill.common.precision import autocast, resolve_device, weight_dtype
 from distill.common.seeding import random_generator
 from distill.language_models.special_tokens import end_tokens, start_token
 from eval.toy import located
-from prompter.decoding.contexts import unwrapped
+from prompter.decoding.contexts import evaluating, unwrapped
 from prompter.decoding.graphs import forget
 from prompter.decoding.loop import Decoded, context_length, decode
 from prompter.decoding.prefix import Prefix, left_padded
@@ -289,7 +289,7 @@ class Writer:
             # Padded on the right: a causal model's states do not depend on it.
             input_ids = pad_sequence(rows, batch_first=True, padding_value=self.pad_token_id).to(self.device)
             mask = pad_sequence([torch.ones(len(row)) for row in rows], batch_first=True).to(self.device)
-            with torch.inference_mode(), self._frozen(), autocast(self.device):
+            with torch.inference_mode(), evaluating(self.model), self._frozen(), autocast(self.device):
                 hidden = body(input_ids, attention_mask=mask, use_cache=False, output_hidden_states=True).hidden_states
             shares = (mask / mask.sum(dim=1, keepdim=True))[..., None]
             parts.append(torch.cat([(hidden[i].float() * shares).sum(dim=1) for i in (len(hidden) // 2, -1)], dim=1).cpu())

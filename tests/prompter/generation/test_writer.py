@@ -161,6 +161,11 @@ def test_features_are_means_of_hidden_states_of_the_frozen_model() -> None:
         assert torch.allclose(row, expected, atol=1e-5)
     tuned = get_peft_model(tiny_gpt2(), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
     assert torch.allclose(Writer(tuned, word_tokenizer(), small()).features(texts), found, atol=1e-5)
+    for module in tuned.train().modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.5
+    assert torch.allclose(Writer(tuned, word_tokenizer(), small()).features(texts), found, atol=1e-5)
+    assert tuned.training  # as a trainer of the policy has it
 
 
 def test_a_text_may_be_written_in_two_parts() -> None:
