@@ -247,9 +247,10 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer | None) -
         return False
     if schedule.rest:  # too few queries for a rollout of the trainer, so the policy writes but does not learn
         targets = torch.arange(schedule.rest) % len(policy.labels)
-        completions = callback.rollouts.topics(targets, schedule.rollouts)
-        callback.update += 1
-        callback.book(callback.rollouts.score(completions, targets, schedule.rollouts))
+        with callback.clock("rounds"):
+            completions = callback.rollouts.topics(targets, schedule.rollouts)
+            callback.update += 1
+            callback.book(callback.rollouts.score(completions, targets, schedule.rollouts))
         callback.write_row({})
     return True
 

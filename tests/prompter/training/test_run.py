@@ -75,6 +75,23 @@ def test_a_rollout_without_a_usable_answer_leaves_a_gap(arguments, tmp_path: Pat
     assert (tmp_path / "run" / "prompter" / "README.md").is_file()
 
 
+def test_texts_from_which_the_policy_does_not_learn_are_timed_as_rounds(
+    arguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, running = Scorer.__call__, []
+
+    def watched(self, *args):
+        before = self.clock.so_far().get("rounds", 0.0)
+        try:
+            return whole(self, *args)
+        finally:
+            running.append((len(args[2]), self.clock.so_far()["rounds"] > before))
+
+    monkeypatch.setattr(Scorer, "__call__", watched)
+    train(parse_settings(arguments(budget=31, pilot=False)))
+    assert running == [(16, True), (15, True)]
+
+
 @pytest.mark.slow
 def test_the_seed_decides_everything(arguments, tmp_path: Path) -> None:
     for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
