@@ -42,7 +42,7 @@ def fast_head(model: nn.Module, size: int, steps: int) -> Iterator[None]:
     a few steps. The layer itself is replaced, so that everything else that the model does to its logits still happens.
     """
     head: Any = unwrapped(model).get_output_embeddings()
-    linear = type(head) is nn.Linear
+    linear = type(head) is nn.Linear and "forward" not in vars(head)  # TRL and accelerate put one of their own there
     if not linear or head.bias is not None or head.weight.device.type != "cpu" or head.weight.dtype != torch.float32:
         yield
         return

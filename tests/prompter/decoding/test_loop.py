@@ -272,6 +272,20 @@ def test_dropout_is_off_and_each_module_gets_its_mode_back() -> None:
     assert not model.transformer.h[0].training and not model.transformer.h[0].mlp.dropout.training
 
 
+def test_an_output_layer_that_was_given_its_own_way_to_compute_keeps_it() -> None:
+    model = made(gpt2)
+    head = model.get_output_embeddings()
+
+    def always_seven(states: Tensor) -> Tensor:  # TRL's `cast_lm_head_to_fp32` replaces it in this way
+        return torch.nn.functional.one_hot(torch.full(states.shape[:-1], 7), VOCABULARY).to(states) * 9
+
+    head.forward = always_seven
+    ids = torch.full((256, 1), 3)
+    options = {"max_new_tokens": 8, "eos_token_ids": [], "pad_token_id": PAD, "temperature": 0.0, "random": None}
+    assert (decode(model, ids, torch.ones_like(ids), **options).tokens == 7).all()
+    assert head.forward is always_seven
+
+
 def test_training_goes_on_after_decoding() -> None:
     model = made(llama)
     ids, mask = prompts(4)
