@@ -16,7 +16,7 @@ import torch
 from datasets import Dataset
 from peft import PeftModel
 from torch import nn
-from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
+from transformers import PreTrainedModel, PrinterCallback, SchedulerType, TrainerCallback, get_scheduler
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from trl.trainer import grpo_trainer, rloo_trainer
 
@@ -25,7 +25,7 @@ from distill.common.precision import compute_dtype
 from prompter.generation.config import PolicyConfig
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.prompts import CHAT_OPTIONS
-from prompter.rl.ppo_config import PPOConfig
+from prompter.rl.ppo_config import MEASURED_SCHEDULES, PPOConfig
 from prompter.rl.ppo_trainer import PPOTrainer
 from prompter.runtime.trackers import tracker_names
 from prompter.training.settings import Settings
@@ -43,6 +43,9 @@ FIXED = {
 }  # fmt: skip
 """Fields of a trainer's configuration that rollouts depend on. With other values, the teacher would be asked and the student
 trained at other times than the schedule says."""
+
+SCHEDULES = [name.value for name in SchedulerType if name.value not in MEASURED_SCHEDULES]
+"""What `lr_scheduler_type` may be."""
 
 REF = "ref"
 """TRL's name for its frozen copy of adapters."""
@@ -75,22 +78,25 @@ class Schedule:
         Raises:
             InputError: The budget is smaller than one rollout.
         """
-        minibatches = math.ceil(config.rollout_size / config.minibatch_size)
-        group = _group(max(2, round(config.rollout_size / classes)), classes, minibatches * processes)
+        minibatches, group = _divided(config.rollout_size, config.minibatch_size, classes, processes)
         size = group * classes
         if budget < size:
-            least = classes * _group(2, classes, processes)
-            remedy = f" or lower rollout_size, to {least} at the least" if least < size and least <= budget else ""
+            lower = range(config.rollout_size - 1, 3, -1)  # the setting takes 4 and more
+            sizes = ((n, classes * _divided(n, config.minibatch_size, classes, processes)[1]) for n in lower)
+            fits = next((n for n, needed in sizes if needed <= budget), None)
+            remedy = f" or lower rollout_size to {fits}" if fits else ""
             why = "" if remedy else f" (two for each of the {classes} classes are the least)"
             raise InputError(f"budget is {budget}, expected at least one rollout of {size} queries{why}: raise budget{remedy}")
         return cls(group, size, minibatches, minibatches * config.num_iterations, budget // size, budget % size)
 
 
-def _group(least: int, classes: int, parts: int) -> int:
-    """Return how many samples of each class a rollout has, so that it can be divided into `parts` equal parts."""
-    while least * classes % parts:
-        least += 1
-    return least
+def _divided(rollout_size: int, minibatch_size: int, classes: int, processes: int) -> tuple[int, int]:
+    """Return the minibatches of a rollout, and its samples of each class, so that the processes share minibatches equally."""
+    minibatches = math.ceil(rollout_size / minibatch_size)
+    group = max(2, round(rollout_size / classes))
+    while group * classes % (minibatches * processes):
+        group += 1
+    return minibatches, group
 
 
 def policy_trainer(
@@ -176,6 +182,11 @@ def trainer_config(
     """Make the configuration of the trainer; see `policy_trainer`."""
     config, device = settings.policy, policy.model.device
     _, config_class = TRAINERS[config.algorithm]
+    if config.lr_scheduler_type not in SCHEDULES:
+        raise InputError(
+            f"lr_scheduler_type is '{config.lr_scheduler_type}', expected one of {', '.join(SCHEDULES)}."
+            f"{did_you_mean(config.lr_scheduler_type, SCHEDULES)}"
+        )
     extra = checked_trainer_args(config)
     arguments: dict[str, Any] = {
         "output_dir": str(folder),
@@ -212,9 +223,28 @@ def trainer_config(
         made = config_class(**(arguments | extra))
     except (TypeError, ValueError) as error:
         raise InputError(f"trainer_args: {error}") from error
+    _check_schedule(made)
     if made.device.type == "cuda":
         _use_device(made, device)
     return made
+
+
+def _check_schedule(config: GRPOConfig | RLOOConfig) -> None:
+    """Make the learning rate's schedule once. The trainer would make it when the run has begun.
+
+    Raises:
+        InputError: It lacks what it needs, or gets what it does not know.
+    """
+    warmup, further = config.get_warmup_steps(config.max_steps), dict(config.lr_scheduler_kwargs or {})
+    optimizer = torch.optim.SGD([torch.zeros(1)])
+    try:
+        get_scheduler(config.lr_scheduler_type, optimizer, warmup, config.max_steps, further)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"lr_scheduler_type is '{SchedulerType(config.lr_scheduler_type).value}', which cannot be made ({error}): correct "
+            'lr_scheduler_kwargs in trainer_args (for cosine_with_min_lr: {"lr_scheduler_kwargs": {"min_lr": 1e-5}}), or '
+            "choose another schedule"
+        ) from error
 
 
 def checked_trainer_args(config: PolicyConfig) -> dict[str, Any]:

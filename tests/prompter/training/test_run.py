@@ -75,9 +75,7 @@ def test_a_rollout_without_a_usable_answer_leaves_a_gap(arguments, tmp_path: Pat
     assert (tmp_path / "run" / "prompter" / "README.md").is_file()
 
 
-def test_texts_from_which_the_policy_does_not_learn_are_timed_as_rounds(
-    arguments, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_texts_from_which_the_policy_does_not_learn_are_timed_as_rounds(arguments, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, running = Scorer.__call__, []
 
     def watched(self, *args):
@@ -174,6 +172,11 @@ def test_a_finished_run_is_left_alone(arguments, tmp_path: Path) -> None:
         ({"writes": "nothing", "policy": "gpt2"}, "policy is 'gpt2', expected none with writes: nothing"),
         ({"writes": "nothing", "in_context": "false"}, "in_context is false, expected true with writes: nothing: the class"),
         ({"candidates": 4, "candidate_tokens": 99}, "candidate_tokens is 99, expected less than writer_max_new_tokens"),
+        ({"lr_scheduler_type": "linaer"}, "^lr_scheduler_type is 'linaer', expected one of .*. Did you mean 'linear'"),
+        ({"lr_scheduler_type": "greedy"}, "^lr_scheduler_type is 'greedy', expected one of "),
+        ({"lr_scheduler_type": "cosine_with_min_lr"}, "^lr_scheduler_type is 'cosine_with_min_lr', .* trainer_args"),
+        ({"lr_scheduler_type": "warmup_stable_decay", "algorithm": "grpo"}, "^lr_scheduler_type is .* trainer_args"),
+        ({"trainer_args": '{"lr_scheduler_kwargs": {"min_lr": 1}}'}, "^lr_scheduler_type is 'linear', .*min_lr"),
         ({"trainer_args": '{"epsilonn": 1}'}, "no field 'epsilonn'. Did you mean 'epsilon'"),
         ({"trainer_args": '{"use_vllm": true}'}, "trainer_args: use_vllm is true, but PPO samples .*: leave it out"),
         ({"trainer_args": '{"gradient_accumulation_steps": 2}'}, "'gradient_accumulation_steps' follows from the settings"),

@@ -1,6 +1,8 @@
 """The schedule of a budget, and the trainer made for it."""
 
 import inspect
+import re
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -58,9 +60,22 @@ def test_a_budget_is_divided_into_whole_rollouts(classes: int, budget: int, expe
 def test_advice_on_a_small_budget_works() -> None:
     with pytest.raises(InputError, match="of 300 queries .two for each of the 150 classes are the least.: raise budget$"):
         Schedule.of(PolicyConfig(), 150, 128)
-    with pytest.raises(InputError, match="of 70 queries: raise budget or lower rollout_size, to 10 at the least"):
+    with pytest.raises(InputError, match="of 70 queries: raise budget or lower rollout_size to 62$"):
         Schedule.of(PolicyConfig(), 5, 64)
-    assert Schedule.of(PolicyConfig(rollout_size=10), 5, 64).size == 10
+    assert Schedule.of(PolicyConfig(rollout_size=62), 5, 64).size == 60
+
+
+@given(st.integers(2, 40), st.integers(2, 40), st.integers(2, 100), st.integers(1, 3))
+def test_so_does_advice_where_minibatches_are_small(classes: int, minibatch: int, budget: int, processes: int) -> None:
+    try:
+        Schedule.of(PolicyConfig(minibatch_size=minibatch), classes, budget, processes)
+    except InputError as error:
+        advice = re.search(r"lower rollout_size to (\d+)", str(error))
+        sizes = range(4, 64) if advice is None else [int(advice[1])]
+        for size in sizes:
+            config = PolicyConfig(rollout_size=size, minibatch_size=minibatch)
+            with pytest.raises(InputError) if advice is None else nullcontext():
+                Schedule.of(config, classes, budget, processes)
 
 
 @given(st.integers(1, 64), st.integers(2, 300))
