@@ -9,6 +9,7 @@ from distill.held_out import HeldOut
 from distill.kinds.found import kind_in, written
 from eval.classifiers import agreement, health
 from eval.classifiers.scoring import main_metric
+from prompter.generation.config import NOTHING
 from prompter.rl.config import TERMS
 from prompter.runtime.console import Console
 from prompter.runtime.markdown import shown
@@ -96,11 +97,12 @@ def write_run_student_card(folder: Path, summary: dict[str, Any], samples: list[
     """
     config, metrics = summary["config"], summary["students"]["prompted"]
     rows = [row | {"probability": row["confidence"]} for row in samples[-PER_BATCH:] if "confidence" in row]
+    led = "led by an untrained prompter" if config["algorithm"] == "none" else "led by a trained prompter"
     about: dict[str, Any] = {
         "labels": summary["labels"],
         **written(kind_in(summary)),
         "teacher": summary["teacher"]["name"],
-        "sources": [f"texts of {shown(config['generator'])}, led by a trained prompter"],
+        "sources": [f"texts of {shown(config['generator'])}, {'without a prompter' if config['writes'] == NOTHING else led}"],
         "texts": metrics["texts"],
         "teacher_queries": summary["teacher_queries"],
         "held_out_texts": 0,

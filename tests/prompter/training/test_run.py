@@ -128,6 +128,7 @@ def test_without_a_prompter_the_class_prompts_alone_ask(arguments, tmp_path: Pat
     report = (run / "report.html").read_text()
     assert asked in report and "Most frequent topics" not in report and "Here is a short text about" in report
     assert asked in (run / "dataset" / "README.md").read_text()
+    assert ", without a prompter: 4" in (run / "student" / "README.md").read_text()
     card = (run / "prompter" / "README.md").read_text()
     assert card.count("Here is a short text about") == 2 and "## Topics" not in card and "LoRA" not in card
     saved = Prompter.load(run, device="cpu")
@@ -135,6 +136,11 @@ def test_without_a_prompter_the_class_prompts_alone_ask(arguments, tmp_path: Pat
     assert written.topics == [""] * 8 and len(set(written.texts)) > 1
     alone = saved.writer.write([""] * 8, 0, 0, "saved texts", targets=written.targets)
     assert written.texts == alone.texts
+
+
+def test_the_students_card_says_that_the_prompter_was_not_trained(arguments, tmp_path: Path) -> None:
+    train(parse_settings(arguments(budget=16, algorithm="none", pilot=False)))
+    assert ", led by an untrained prompter: 1" in (tmp_path / "run" / "student" / "README.md").read_text()
 
 
 def brevity(texts: list[str], **known: object) -> list[float]:
