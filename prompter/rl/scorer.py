@@ -90,6 +90,7 @@ class Scorer:
 
     Attributes:
         weights: Weight of every term by name.
+        own_weights: Those of the further terms.
         window: The recent topics, for the novelty term.
 
     Raises:
@@ -111,8 +112,8 @@ class Scorer:
         self.teacher, self.student, self.clock = teacher, student, clock
         self.kind = teacher.kind
         self.functions = _named(reward_funcs)
-        own_weights = _checked_weights(reward_weights, list(self.functions))
-        self.weights = {term: getattr(config, f"reward_{term}") for term in TERMS} | own_weights
+        self.own_weights = _checked_weights(reward_weights, list(self.functions))
+        self.weights = {term: getattr(config, f"reward_{term}") for term in TERMS} | self.own_weights
         if not any(self.weights.values()):
             names = ", ".join(f"reward_{term}" for term in TERMS)
             raise InputError(f"all reward weights are 0: give at least one of {names} a value above 0")

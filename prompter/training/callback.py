@@ -225,6 +225,7 @@ class RolloutCallback(TrainerCallback):
             "seconds": self.clock.so_far(),
             "processes": self.rollouts.processes.size,
             "weights": self.weights,
+            "reward_weights": self.rollouts.scorer.own_weights,
         }
         write_json(checkpoint / COUNTERS, counters)
         self.folder.seal(checkpoint)
@@ -254,14 +255,18 @@ class RolloutCallback(TrainerCallback):
         if processes.first:
             self.folder.cut_logs(counters["log_sizes"])
         processes.wait()  # the others read what is left
-        self._check_terms()
+        self._check_terms(counters.get("reward_weights"))
         self.looks = [row["health"] for row in self.folder.read("metrics") if "health" in row]
         self.rollouts.restore(checkpoint)
         self.distiller.load(checkpoint / DISTILLER)
         self.console.step(self._bar, self.queries)
 
-    def _check_terms(self) -> None:
-        """Compare the terms of the reward with those in the log; config.yaml does not know a user's functions."""
+    def _check_terms(self, weights: Mapping[str, float] | None) -> None:
+        """Compare the terms of the reward with those in the log; config.yaml does not know a user's functions.
+
+        Args:
+            weights: Those of the functions in the checkpoint; None in one of an older version.
+        """
         for row in self.folder.read("metrics")[-1:]:
             stored = {name.removeprefix(TERM) for name in row if name.startswith(TERM)}
             if differing := sorted((stored ^ self.rollouts.scorer.weights.keys()) - set(TERMS)):
@@ -269,3 +274,9 @@ class RolloutCallback(TrainerCallback):
                     f"reward_funcs: the run was made with other terms of the reward (differing: {', '.join(differing)}): "
                     "give the same functions, or choose another folder"
                 )
+        own = self.rollouts.scorer.own_weights
+        if weights is not None and weights != own:
+            raise InputError(
+                f"reward_weights: the run was made with {weights}, but this call gives {own}: give the same weights, or "
+                "choose another folder"
+            )

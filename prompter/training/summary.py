@@ -10,7 +10,6 @@ from distill.kinds.found import kind_in, written
 from eval.classifiers import agreement, health
 from eval.classifiers.scoring import main_metric
 from prompter.generation.config import NOTHING
-from prompter.rl.config import TERMS
 from prompter.runtime.console import Console
 from prompter.runtime.markdown import shown
 from prompter.runtime.run_folder import RunFolder
@@ -62,7 +61,7 @@ def summarise(
             students[name] |= values
     else:
         students["prompted"]["parameters"] = student.num_parameters()
-    own_rewards = {name: weight for name, weight in callback.rollouts.scorer.weights.items() if name not in TERMS}
+    own_rewards = callback.rollouts.scorer.own_weights
     return {
         "task": named["eval_data"] or named["teacher"],
         "labels": models.teacher.labels,

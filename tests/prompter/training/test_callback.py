@@ -203,5 +203,7 @@ def test_other_reward_functions_are_refused_when_a_run_goes_on(arguments, tmp_pa
         train(parse_settings(flags), [brief])
     with pytest.raises(InputError, match="other terms of the reward \\(differing: brief\\)"):
         train(parse_settings([*flags, "--resume"]))
+    with pytest.raises(InputError, match="reward_weights: the run was made with .'brief': 1.0., but .* gives .'brief': 3.0."):
+        train(parse_settings([*flags, "--resume"]), [brief], 3.0)
     summary = train(parse_settings([*flags, "--resume"]), [brief])
     assert summary is not None and summary["reward_funcs"] == {"brief": 1.0}
