@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from distill.common.errors import InputError
 from distill.common.seeding import random_generator
 from distill.methods.corpus import replaced_words
 from prompter.editing.edits import UNEDITED
@@ -37,7 +38,7 @@ class SecondTexts:
         policy: The user's words, see `prompter.pairs.relations.pair_policy`.
 
     Raises:
-        InputError: Two classes have the same words, or a request leaves no room for a first text.
+        InputError: Two classes have the same words, or a request or `pair_max_new_tokens` leaves no room for a first text.
     """
 
     def __init__(self, writer: AnyWriter, labels: Sequence[str], policy: PolicyConfig) -> None:
@@ -48,7 +49,12 @@ class SecondTexts:
         self.continued = Continued(writer.tokenizer, writer.start, longest)
         self.temperatures = temperatures(config, labels)
         if WRITTEN in config.pair_texts:
-            self.requests.check_room(policy.topic_max_tokens + config.writer_max_new_tokens)
+            self.requests.check_room(policy.longest_opening + config.writer_max_new_tokens)
+        if NEIGHBOUR in config.pair_texts and context is not None and context - config.pair_max_new_tokens < 2:
+            raise InputError(
+                f"pair_max_new_tokens is {config.pair_max_new_tokens}, expected at most {context - 2}: the generator's "
+                f"context is {context} tokens, and it reads a token of the first text"
+            )
 
     def write(
         self,

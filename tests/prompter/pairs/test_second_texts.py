@@ -1,6 +1,7 @@
 """Second texts: what the writer is asked, corruptions, and pairs from rollout to dataset."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,6 +72,17 @@ def test_a_model_that_writes_nothing_leaves_no_empty_second_text(monkeypatch: py
 def test_a_request_that_is_too_long_is_refused() -> None:
     with pytest.raises(InputError, match="a request for a second text has 2 tokens .* shorten pair_request"):
         second_texts(writer_max_new_tokens=60)
+    with pytest.raises(InputError, match="pair_max_new_tokens is 63, expected at most 62: the generator's context is 64"):
+        second_texts(pair_texts=["neighbour"], pair_max_new_tokens=63)
+    assert all(second_texts(pair_texts=["neighbour"], pair_max_new_tokens=62).write(TEXTS, TARGETS, 0, 0))
+
+
+def test_without_a_prompter_no_opening_takes_room() -> None:
+    config = WriterConfig(writer_max_new_tokens=55, pair_max_new_tokens=5, pair_control="{text} : {label}")
+    writer = Writer(tiny_gpt2(), word_tokenizer(), config)
+    SecondTexts(writer, list(PAIR_LABELS), replace(WORDS, writes="nothing"))
+    with pytest.raises(InputError, match="a first text of up to 63"):
+        SecondTexts(writer, list(PAIR_LABELS), WORDS)
 
 
 @pytest.mark.parametrize("candidates", [{}, {"candidates": 3}, {"candidates": 3, "candidate_tokens": 2}])
