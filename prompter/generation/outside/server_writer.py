@@ -90,6 +90,16 @@ class ServerWriter(OutsideWriter):
         self._problem = ""  # why the last of them was not written
         self._lock = threading.Lock()
 
+    def sampling(self, config: WriterConfig) -> "ServerWriter":
+        """Return a writer on the same model; what the server does not write for it is counted by itself.
+
+        Otherwise first texts would outweigh second texts that the server does not write at all.
+        """
+        made = super().sampling(config)
+        assert isinstance(made, ServerWriter)
+        made._given = made._lost = 0
+        return made
+
     def _entry(self) -> dict[str, Any]:
         """Return the server's entry of the model in its list of models, {} where it has no list.
 

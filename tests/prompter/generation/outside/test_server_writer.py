@@ -276,6 +276,17 @@ def test_a_server_that_mostly_writes_nothing_is_not_asked_further(
     assert len(server.asked) < 400
 
 
+def test_second_texts_that_a_server_does_not_write_are_not_outweighed_by_first_ones(serve: Callable, lm_folder: Path) -> None:
+    server = serve()
+    server.server.asking = server
+    server.always = only_for("bad", saying(400, "too long"))
+    writer = connect(server, lm_folder, replace(CONFIG, writer_batch_size=1))
+    for number in range(2):
+        writer.write(["good"] * 20, 0, number)
+        with pytest.raises(InputError, match="gave no text for 8 of 8 requests"):
+            writer.sampling(writer.config).write(["bad"] * 20, 0, number)
+
+
 def test_another_model_of_the_same_server_is_not_taken(serve: Callable, lm_folder: Path) -> None:
     server = serve()
     with pytest.raises(InputError, match=r"has no model 'org/write', but org/writer: name one .* Did you mean 'org/writer'"):
