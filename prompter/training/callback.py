@@ -37,13 +37,15 @@ COUNTERS, DISTILLER = "rounds.json", "distiller"
 TERM = "reward/"
 """Prefix of the columns that hold the terms of the reward."""
 
+RATE = "learning_rate"
+
 TRAINER_METRICS = {
     "kl": "kl",
     "entropy": "entropy",
     "critic/loss": "critic_loss",
     "critic/explained_variance": "explained_variance",
     "clip_ratio/region_mean": "clip_share",
-    "learning_rate": "learning_rate",
+    RATE: RATE,
 }
 """Metrics of TRL's log that our log takes over, with their names there; the others are timings or follow from these."""
 
@@ -162,8 +164,10 @@ class RolloutCallback(TrainerCallback):
     ) -> None:
         """Write the rollout's row with TRL's metrics. TRL logs once per rollout: after the step, before a checkpoint."""
         if logs and self._row:
-            present = {name: logs[key] for key, name in TRAINER_METRICS.items() if logs.get(key) is not None}
-            self.write_row({name: round(float(value), 6) for name, value in present.items()})
+            present = {name: float(logs[key]) for key, name in TRAINER_METRICS.items() if logs.get(key) is not None}
+            # Learning rates of 1e-6 are usual where all weights are tuned.
+            figures = {name: float(f"{value:.6g}") if name == RATE else round(value, 6) for name, value in present.items()}
+            self.write_row(figures)
 
     def write_row(self, trainer_metrics: dict[str, float]) -> None:
         """Append the rollout's row and samples to the logs, and show them."""

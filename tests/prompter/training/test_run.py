@@ -90,6 +90,12 @@ def test_texts_from_which_the_policy_does_not_learn_are_timed_as_rounds(argument
     assert running == [(16, True), (15, True)]
 
 
+def test_a_low_learning_rate_is_logged_as_it_is(arguments, tmp_path: Path) -> None:
+    train(parse_settings(arguments(budget=48, learning_rate=9e-7, pilot=False)))
+    rows = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["learning_rate"] for row in rows] == [6.75e-7, 3.75e-7, 7.5e-8]
+
+
 @pytest.mark.slow
 def test_the_seed_decides_everything(arguments, tmp_path: Path) -> None:
     for folder, seed in (("a", 3), ("b", 3), ("c", 4)):
