@@ -6,7 +6,6 @@ Nothing here imports torch, so that the command line can answer `--help` at once
 """
 
 import dataclasses
-import json
 import math
 import os
 import re
@@ -367,8 +366,6 @@ def _expanded(item: dataclasses.Field, path: str) -> str:
 
 
 def _switch(value: Any) -> bool:
-    if isinstance(value, bool):
-        return value
     text = str(value).lower()
     if text not in (*TRUE, *FALSE):
         raise ValueError
@@ -396,4 +393,8 @@ def _text(value: Any) -> str:
     """Return text as it is, a mapping as JSON and a number as it was written; YAML's true and false were words once."""
     if isinstance(value, bool) or value is None:
         raise ValueError
-    return json.dumps(value) if isinstance(value, dict | list) else str(getattr(value, "written", value))
+    if isinstance(value, dict | list):
+        from distill.common.yaml_text import json_for_yaml  # as above
+
+        return json_for_yaml(value)
+    return str(getattr(value, "written", value))

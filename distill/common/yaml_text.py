@@ -8,6 +8,7 @@ words.
 Everything is bounded before it is built: the size of the text, its depth, and what its aliases stand for.
 """
 
+import json
 import re
 from typing import Any
 
@@ -32,6 +33,7 @@ FLOAT = re.compile(
 )
 BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 NULL = re.compile(r"~|null|Null|NULL|")
+HALVES = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}")
 
 
 class Whole(int):
@@ -56,6 +58,16 @@ def as_written(value: Any) -> Any:
     if isinstance(value, list):
         return [as_written(item) for item in value]
     return getattr(value, "written", value)
+
+
+def json_for_yaml(value: Any) -> str:
+    """Return a value as JSON that is YAML, too: JSON writes an emoji as two halves, which YAML refuses.
+
+    Examples:
+        >>> json_for_yaml({"good": "good 😀"})
+        '{"good": "good 😀"}'
+    """
+    return HALVES.sub(lambda match: str(json.loads(f'"{match[0]}"')), json.dumps(value))
 
 
 class YamlFault(ValueError):

@@ -5,12 +5,12 @@ classes that many classifiers share, and for the steps of a number, they are her
 this is ours.
 """
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 from distill.common.errors import InputError, did_you_mean
+from distill.common.yaml_text import json_for_yaml
 from distill.kinds.scores import STEPS
 from prompter.generation.config import CONTROL, NOTHING, REQUEST, PolicyConfig, WriterConfig
 
@@ -100,7 +100,7 @@ def pair_policy(config: PolicyConfig, labels: Sequence[str]) -> PolicyConfig:
         known = dict(zip(STEPS, STEP_RELATIONS, strict=True))
     return replace(
         config,
-        label_descriptions=json.dumps(known | config.descriptions()),
+        label_descriptions=json_for_yaml(known | config.descriptions()),
         request=FIRST_REQUEST if config.request == REQUEST else config.request,
         control=FIRST_CONTROL if config.control == CONTROL else config.control,
     )

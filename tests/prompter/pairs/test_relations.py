@@ -19,6 +19,11 @@ def test_known_classes_have_words_and_the_users_win() -> None:
     assert (own.request, own.control) == ("Ask {label}", "{label} then")
 
 
+def test_words_may_hold_any_character() -> None:
+    made = pair_policy(PolicyConfig(label_descriptions="{equivalent: says the same 😀 𠮷 é}"), ["equivalent", "other"])
+    assert made.descriptions()["equivalent"] == "says the same 😀 𠮷 é"
+
+
 def test_the_steps_of_a_number_are_relations() -> None:
     made = pair_policy(PolicyConfig(label_descriptions="{very low: has nothing to do with it}"), STEPS)
     words = described(STEPS, made.descriptions())

@@ -40,6 +40,11 @@ def test_the_teacher_cache_is_on_unless_a_flag_or_the_file_says_no(tmp_path: Pat
     assert settings_of(tmp_path, {"teacher_cache": False}, "--teacher-cache").run.teacher_cache
 
 
+def test_a_mapping_may_hold_any_character(tmp_path: Path) -> None:
+    words = {"a": "good 😀 𠮷 é", "b\u0085": "\\ud83d\\ude00"}
+    assert settings_of(tmp_path, {"label_descriptions": words}).policy.descriptions() == words
+
+
 def test_a_mapping_reaches_the_trainer_arguments(tmp_path: Path) -> None:
     assert settings_of(tmp_path, {"trainer_args": {"epsilon": 0.1}}).policy.trainer_args == '{"epsilon": 0.1}'
 
