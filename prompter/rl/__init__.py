@@ -2,7 +2,7 @@
 
 `PPOTrainer` and `PPOConfig` also work by themselves, for any task with a reward function.
 
-May import `generation` and `runtime`, and `distill`.
+May import `generation`, `pairs`, `decoding` and `runtime`, and `distill`.
 """
 
 from typing import TYPE_CHECKING, Any

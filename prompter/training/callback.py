@@ -83,7 +83,7 @@ class RolloutCallback(TrainerCallback):
         queries: Number of teacher queries spent.
         unusable: Number of unusable predictions among them.
         looks: What the health of the run is judged by, one entry for each rollout; see `eval.classifiers.health`.
-        stop: Whether Ctrl-C was pressed.
+        stop: Knows whether Ctrl-C was pressed.
     """
 
     def __init__(

@@ -118,7 +118,6 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
     base = settings.policy.policy or run.generator
     if not processes.first:
         processes.wait()  # until the first one has downloaded or trained what is missing
-    targets = loaded.teacher.kind.targets(labels)
     words = pair_policy(settings.policy, targets) if loaded.teacher.pairs else settings.policy
     policy = TopicPolicy.load(base, targets, words, length, run.device, run.seed, run.quiet)
     writer = open_writer(run.writer, policy, base, run.generator, settings.writer, run.device, quiet=run.quiet)

@@ -1,4 +1,4 @@
 """Writers, and a policy, whose language model runs outside of this process's PyTorch: on vLLM, or on a server.
 
-May import `prompter.generation` and `distill`.
+May import `generation` and `editing`, `eval.toy` and `distill`.
 """
