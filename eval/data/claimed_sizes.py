@@ -87,8 +87,6 @@ class _Thrift:
 
     def struct(self, path: tuple[int, ...] = ()) -> dict[tuple[int, ...], int]:
         """Read a struct; return its whole numbers, and those of structs in it, by their field numbers."""
-        if len(path) > DEEPEST:
-            raise ValueError("a page header is nested too deeply")
         found: dict[tuple[int, ...], int] = {}
         number = 0
         while (head := self._byte()) != 0:
@@ -97,17 +95,18 @@ class _Thrift:
         return found
 
     def _value(self, kind: int, path: tuple[int, ...], found: dict[tuple[int, ...], int]) -> None:
+        if len(path) > DEEPEST:
+            raise ValueError("a page header is nested too deeply")
         if kind == 12:
             found |= self.struct(path)
         elif kind in (4, 5, 6):
             found[path] = self._signed()
         elif kind == 3:
-            self.place += 1
+            self._skip(1)
         elif kind == 7:
-            self.place += 8
+            self._skip(8)
         elif kind == 8:
-            length = self._varint()
-            self.place += length
+            self._skip(self._varint())
         elif kind in (9, 10):
             head = self._byte()
             count = head >> 4 if head >> 4 < 15 else self._varint()
@@ -115,6 +114,12 @@ class _Thrift:
                 self._byte() if head & 15 in (1, 2) else self._value(head & 15, (*path, 0), found)
         elif kind not in (1, 2):  # both values of a truth value, without content
             raise ValueError(f"a page header holds a value of kind {kind}")
+
+    def _skip(self, length: int) -> None:
+        """Go on behind so many bytes. A made-up list claims more values than any content holds."""
+        if length > len(self.content) - self.place:
+            raise IndexError("the header goes on")
+        self.place += length
 
     def _byte(self) -> int:
         self.place += 1

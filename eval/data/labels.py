@@ -12,6 +12,7 @@ A label is a class name, or the position of a class among the teacher's. The col
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -57,7 +58,7 @@ def class_indices(columns: Columns, name: str, labels: list[str]) -> list[int]:
         return [position for position in positions if position is not None]
     known = _Names(labels)
     keys = [(type(value), value if isinstance(value, str | int | float | Decimal) else repr(value)) for value in values]
-    readings = {key: known.read(value) for key, value in zip(keys, values, strict=True)}
+    readings = {key: known.read(value) for key, value in dict(zip(keys, values, strict=True)).items()}  # each value once
     decided = _decide(readings, labels, f"{columns.source}: column '{name}'")
     for row, key in enumerate(keys):
         if decided[key] is None:
@@ -97,7 +98,8 @@ class _Names:
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = list(labels)
         numbers = [_as_number(label) for label in labels]
-        self.numbers = {number: i for i, number in enumerate(numbers) if number is not None and numbers.count(number) == 1}
+        counts = Counter(numbers)
+        self.numbers = {number: i for i, number in enumerate(numbers) if number is not None and counts[number] == 1}
         inside = [re.findall(r"\d+", label) for label in labels]
         found = [int(digits[0]) for digits in inside if len(digits) == 1 and len(digits[0]) < 10]
         self.inside = dict(zip(found, range(len(found)), strict=True)) if len(set(found)) == len(labels) else {}

@@ -7,8 +7,11 @@ from typing import Any
 
 _ITEM = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[+-]?\d{1,40}(?:\.\d{0,40})?|True|False)"""
 
-PYTHON_LIST = re.compile(rf"\[\s*(?:{_ITEM}(?:\s*,\s*{_ITEM})*\s*,?\s*)?\]", re.DOTALL)
-"""Commas stand between all items: Python would join two texts without one, as numpy writes them."""
+PYTHON_LIST = re.compile(rf"\[\s*(?:{_ITEM}(?:\s*,\s*{_ITEM})*\s*(?:,\s*)?)?\]", re.DOTALL)
+"""Commas stand between all items: Python would join two texts without one, as numpy writes them.
+
+No spaces can be read in two ways, or a cell of a million spaces would take hours.
+"""
 
 
 def list_in(value: Any) -> list[Any] | None:

@@ -1,6 +1,8 @@
 """Parquet and Arrow: class names are taken from what a file says about itself, nothing else is acted on, all is bounded."""
 
+import io
 import json
+import time
 from pathlib import Path
 
 import datasets
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from distill.common.errors import InputError
 from eval.data import tables
+from eval.data.claimed_sizes import parquet_claims
 from eval.data.labelled import load_texts
 from eval.data.tables import class_names, read_table
 from tests.eval.data_files import load
@@ -170,6 +173,24 @@ def test_a_page_header_that_claims_more_than_its_page(tmp_path, small_limit):
     assert end - start == 4
     file.write_bytes(content[:start] + b"\xfe\xff\xff\x7f" + content[end:])  # 128 MiB
     refused_before_unpacking(file)
+
+
+@pytest.mark.parametrize("kind", [3, 7])  # values of one byte, and of eight
+def test_a_list_in_a_page_header_that_claims_more_values_than_bytes(kind):
+    header = bytes([0x19, 0xF0 | kind]) + varint(1 << 25)
+    begin = time.process_time()
+    with pytest.raises(ValueError, match="a page header is damaged"):
+        parquet_claims(io.BytesIO(header + bytes(100)), [(0, len(header) + 100)])
+    assert time.process_time() - begin < 1
+
+
+def test_lists_in_lists_in_a_page_header(tmp_path):
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["a text that is not like any other " + str(i) for i in range(9000)]}), file)
+    content = file.read_bytes()
+    file.write_bytes(content[:4] + b"\x19" + b"\x99" * 5000 + content[5005:])
+    with pytest.raises(InputError, match="is not valid Parquet .*nested too deeply"):
+        load_texts(file, "text")
 
 
 def test_texts_that_repeat_the_one_before_are_read_in_portions(tmp_path, small_limit):

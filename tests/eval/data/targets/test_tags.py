@@ -1,6 +1,7 @@
 """Words and their tags: names and indices, and tags that do not nest."""
 
 import json
+import time
 
 import datasets
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from distill.common.errors import InputError
 from distill.kinds.names import fault_of_tags
+from eval.data.targets.lists import list_in
 from eval.data.tasks import Task, describe
 from tests.eval.data_files import jsonl, load
 
@@ -46,6 +48,15 @@ def test_lists_in_csv_are_json_or_as_python_writes_them(tmp_path, spelt):
     frame.assign(text="['Ann' 'Lee' 'in' 'Rome']").to_csv(tmp_path / "a.csv", index=False)  # numpy's, without commas
     with pytest.raises(InputError, match="row 1: column 'text' holds .*, expected a list of words as JSON"):
         read(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("gap", [" ", " ,", ", "])
+def test_a_long_cell_that_is_nearly_a_list_takes_no_time_with_its_square(gap):
+    begin = time.process_time()
+    assert list_in("['a'" + gap * 50_000 + "x") is None
+    assert time.process_time() - begin < 2
+    assert list_in("['a' , 'b' , ]") == list_in("[ 'a','b',]") == list_in("['a', 'b' ]") == ["a", "b"]
+    assert list_in("[ ]") == [] and list_in("[,]") is None
 
 
 def test_rows_without_words_are_left_out_and_counted(tmp_path, caplog):
