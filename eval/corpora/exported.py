@@ -122,7 +122,7 @@ def _number(value: Any, where: str) -> float | None:
         return None
     try:
         return float(value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InputError(f"{where} holds {str(value)[:40]!r}, expected a number: export it again") from error
 
 
@@ -139,7 +139,7 @@ def _of_words(value: Any, where: str) -> list[list[float]] | None:
         return None
     try:
         return [[float(number) for number in word] for word in _listed(value)]
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         wanted = "a list of probabilities for each word"
         raise InputError(f"{where} holds {str(value)[:40]!r}, expected {wanted}: export it again") from error
 
@@ -149,7 +149,7 @@ def _numbers(value: Any, where: str, fewest: int) -> Sequence[float] | None:
         return None
     try:
         answer = [float(number) for number in _listed(value)]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         answer = []
     if len(answer) < fewest:
         raise InputError(f"{where} holds {str(value)[:40]!r}, expected a list of probabilities: export it again")

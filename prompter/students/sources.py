@@ -283,7 +283,7 @@ def _answered_classes(path: str, table: pa.Table, labels: list[str] | None, of: 
 
 def _target(value: Any) -> int:
     """Return a target class; -1 for none. pandas turns whole numbers into others where one is missing."""
-    return int(value) if isinstance(value, int | float) and value == value and value >= 0 else -1
+    return int(value) if isinstance(value, int | float) and 0 <= value < np.inf else -1
 
 
 class TextSource:

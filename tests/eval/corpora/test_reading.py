@@ -155,6 +155,15 @@ def test_tags_of_words_are_counted_by_the_types_that_a_text_holds(tmp_path):
     assert corpus(["O"], ["O"]).classes is None  # which types there are is not known
 
 
+@pytest.mark.parametrize(
+    ("column", "value"), [("lm_logprob", -(10**400)), ("teacher_probs", [10**400, 0])], ids=["one", "list"]
+)
+def test_whole_numbers_beyond_every_float_are_named(column, value, tmp_path):
+    row = {"text": "a", "keep": True, "drop_reason": None, column: value}
+    (tmp_path / "data.jsonl").write_text(json.dumps(row) + "\n")
+    assert f"row 1: column '{column}' holds" in refused(load_corpus, str(tmp_path / "data.jsonl"))
+
+
 @pytest.mark.parametrize("ending", ["jsonl", "parquet"])
 def test_second_texts_of_pairs_are_kept_for_the_teacher(ending, tmp_path):
     file, pairs = tmp_path / f"pairs.{ending}", [{"text": "a", "text_pair": "c"}, {"text": "b", "text_pair": None}]

@@ -115,3 +115,10 @@ def test_rows_with_answers_of_another_length_are_refused(exported: Path, tmp_pat
     frame.to_parquet(tmp_path / "a.parquet")
     with pytest.raises(InputError, match="holds 2, 3, expected equally many"):
         open_source(str(tmp_path / "a.parquet"))
+
+
+def test_a_target_that_is_no_class_is_none(exported: Path, tmp_path: Path) -> None:
+    frame = pd.read_parquet(exported / "data")[:5]
+    frame["keep"], frame["wanted_label"] = True, [1.0, float("inf"), float("-inf"), float("nan"), 0.0]
+    frame.to_parquet(tmp_path / "a.parquet")
+    assert open_source(str(tmp_path / "a.parquet")).portion(0).targets.tolist() == [1, -1, -1, -1, 0]

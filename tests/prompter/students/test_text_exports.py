@@ -108,7 +108,10 @@ def test_other_files_stay_the_users_own_texts(tmp_path: Path) -> None:
     assert isinstance(open_source(str(file)), TextSource)
 
 
-@pytest.mark.parametrize(("column", "value"), [("keep", "x"), ("teacher_probs", "[1"), ("teacher_probs", [1]), ("text", None)])
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("keep", "x"), ("teacher_probs", "[1"), ("teacher_probs", [1]), ("teacher_probs", [10**400, 0]), ("text", None)],
+)
 def test_damaged_values_are_named(column: str, value: object, both: Path) -> None:
     with opened(both / "data.jsonl") as file:
         rows = [json.loads(line) for line in file]
