@@ -7,6 +7,7 @@ After a change, only the cells that it affects are computed again.
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from functools import cache
@@ -20,6 +21,7 @@ from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.common.precision import computing_as
 from distill.methods.table import METHODS
+from distill.students.static import STATIC
 from distill.teachers.functions.importing import function_file
 from eval.data.text_files import names_file
 from prompter.bench.suite import PROMPTED, Cell
@@ -57,7 +59,7 @@ def cell_folder(cell: Cell, root: Path) -> Path:
     depends = {
         "settings": settings,
         "text": cell.text,
-        "inputs": {key: content_hash(str(settings[key])) for key in INPUTS if settings.get(key)},
+        "inputs": {key: content_hash(_place(settings[key])) for key in INPUTS if settings.get(key)},
         "versions": library_versions(),
         "source": code_hash(PACKAGES),
     }
@@ -81,13 +83,19 @@ def check_inputs(cells: Sequence[Cell]) -> None:
     for cell in cells:
         settings = cell.parsed("unused").flat()
         for key in sorted(_inputs(cell)):
-            name = str(settings.get(key) or "")
-            # With a colon it is a service, a function, or a spec such as static:FOLDER.
+            name = _place(settings.get(key) or "")
+            # With a colon it is a service, a function, or a spec such as bert:layers=2.
             if ":" not in name and names_file(name) and not Path(name).exists() and content_hash(name) == name:
                 raise InputError(
                     f"task '{cell.task}', method '{cell.method}': {key} is '{name}', but there is no such file or folder; "
                     f"give its place in the suite, or with --set {cell.task}.{key}=PATH"
                 )
+
+
+def _place(value: object) -> str:
+    """Return where a setting's value may lie: a student static:FOLDER is made of what the folder holds."""
+    name = str(value)
+    return os.path.expanduser(name.removeprefix(STATIC)) if name.startswith(STATIC) else name
 
 
 def _inputs(cell: Cell) -> set[str]:

@@ -150,9 +150,12 @@ def read_suite(file: str | Path, changes: Sequence[str] = ()) -> Suite:
     for change in changes:
         _apply(change, tasks)
     settings = _mapping(content.get("settings") or {}, f"{path}: settings")
+    more = content.get("more") or []
+    if not isinstance(more, list):
+        raise InputError(f"{path}: 'more' is {more!r}, expected a list of combinations, such as '- {{seeds: [1]}}'")
     cells: dict[tuple[str, str, str, int, int], Cell] = {}
     seen = Seen()
-    for number, grid in enumerate([{}, *(content.get("more") or [])]):
+    for number, grid in enumerate([{}, *more]):
         where = f"{path}: more, entry {number}" if number else str(path)
         _check_keys(_mapping(grid, where), (*AXES, "settings"), where)
         common = {**settings, **_mapping(grid.get("settings") or {}, f"{where}: settings")}
@@ -179,7 +182,7 @@ def _cells(
     for seed, task, student, budget, (method, text, own) in itertools.product(
         axes["seeds"], axes["tasks"], axes["students"], axes["budgets"], methods
     ):
-        if task not in tasks:
+        if not isinstance(task, str) or task not in tasks:
             raise InputError(f"{where}: unknown task '{task}'.{did_you_mean(str(task), tasks)}")
         if "=" in str(student).partition(":")[0] and not Path(str(student)).exists():
             raise InputError(

@@ -6,7 +6,7 @@ import pytest
 
 from distill.common.errors import InputError
 from prompter.bench import cells
-from prompter.bench.cells import cell_folder, cell_result, check_cost, code_hash, content_hash
+from prompter.bench.cells import cell_folder, cell_result, check_cost, check_inputs, code_hash, content_hash
 from prompter.bench.suite import read_suite
 
 
@@ -29,6 +29,22 @@ def test_a_function_that_was_changed_is_another_teacher(tmp_path: Path, monkeypa
         found.append(content_hash("teacher_of_the_bench:answer"))
     assert found[0] != found[1]
     assert content_hash("no_such_module:answer") == "no_such_module:answer"
+
+
+def test_the_vectors_of_a_static_student_are_content(suite, tmp_path: Path) -> None:
+    vectors = tmp_path / "vectors"
+    (cell, *_) = read_suite(suite(students=[f"static:{vectors}"])).cells
+    with pytest.raises(InputError, match=f"student is '{vectors}', but there is no such file or folder"):
+        check_inputs([cell])
+    found = []
+    vectors.mkdir()
+    for content in ("one", "other"):
+        (vectors / "model.safetensors").write_text(content)
+        content_hash.cache_clear()
+        check_inputs([cell])
+        found.append(cell_folder(cell, tmp_path))
+    assert found[0] != found[1]
+    check_inputs(read_suite(suite(students=["static:from-teacher", "static:owner/name"])).cells)
 
 
 def test_an_edit_anywhere_in_the_packages_is_another_cell(tmp_path: Path) -> None:
