@@ -24,6 +24,10 @@ def toy_path(name: str, kind: str, quiet: bool = False) -> Path:
         InputError: The toy task or split does not exist, or the cache cannot be written.
     """
     task = name.partition(":")[2]
+    known, of_all = [*TASK_LABELS, *TASKS], kind in ("writer", "masked-lm", "rewriter", "corpus")
+    if task not in known and (task or not of_all):
+        tasks = ", ".join("toy:" + task for task in known)
+        raise InputError(f"'{name}' is not a toy task: expected {'toy, or ' * of_all}one of {tasks}")
     if kind == "writer":
         return pair_writer(quiet=quiet) if task == "pairs" else toy_writer(quiet=quiet)
     if kind == "masked-lm":
@@ -32,9 +36,6 @@ def toy_path(name: str, kind: str, quiet: bool = False) -> Path:
         return toy_rewriter(quiet=quiet)
     if kind == "corpus":
         return pair_corpus() if task == "pairs" else _files("") / "corpus.txt"
-    known = [*TASK_LABELS, *TASKS]
-    if task not in known:
-        raise InputError(f"'{name}' is not a toy task: expected one of {', '.join('toy:' + task for task in known)}")
     if kind not in ("teacher", "train", "test"):
         raise InputError(f"'{name}' has the splits train and test, no '{kind}'; name one of them.")
     if kind == "teacher":
@@ -57,4 +58,5 @@ def _files(task: str) -> Path:
             rows = [{"text": text, "label": label} for text, label in zip(texts, labels, strict=True)]
             (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
-    return cached_folder(f"data-{task or 'corpus'}", {"sources": sources}, build)
+    key = {"sources": sources} if task else {"sources": sources, "sentences": CORPUS_SENTENCES}
+    return cached_folder(f"data-{task or 'corpus'}", key, build)
