@@ -146,7 +146,7 @@ def distill_settings(values: Mapping[str, Any], where: str = "") -> list[Any]:
     """
     given = combined((StudentsConfig, DistillConfig, *(method.settings for method in METHODS.values())), [(where, values)])
     name = given.get("method") or ""
-    if name and name not in METHODS:
+    if name and (not isinstance(name, str) or name not in METHODS):
         raise InputError(f"method is '{name}', expected one of: {', '.join(METHODS)}.{did_you_mean(str(name), METHODS)}")
     for other, method in METHODS.items():
         foreign = [key for key in names_of([method.settings]) if key in given and other != name]

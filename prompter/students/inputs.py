@@ -214,11 +214,15 @@ def _open_teacher_if_needed(
 ) -> CachedTeacher | None:
     """Open the teacher if texts lack answers, if a student or a method needs its layers, or if the user named one."""
     unanswered = [source.name for source in sources if not source.answered]
-    layers = any(name.startswith((TEACHER_LAYERS, FROM_TEACHER)) for name in config.student)
-    layers = layers or training.student_hidden_weight > 0
+    layers = any(map(_of_layers, config.student)) or training.student_hidden_weight > 0
     if not (unanswered or config.teacher or layers or config.method):
         return None
     if not config.teacher and found is None:
+        if not unanswered and not config.method:
+            needs = next(filter(_of_layers, config.student), "student_hidden_weight")
+            raise InputError(
+                f"teacher is missing: {needs} needs its layers, and no file beside the texts names it: give --teacher"
+            )
         asker = f"{', '.join(unanswered)} holds" if unanswered else f"method '{config.method}' has"
         tables = any(isinstance(source, TextSource) for source in sources)
         known = f", or a table with the columns of answers ({READ_AS_ANSWERS})" if tables else ""
@@ -229,6 +233,11 @@ def _open_teacher_if_needed(
     if config.method:
         white_box(teacher, config.method)  # refuse a black box before a student asks for its layers
     return teacher
+
+
+def _of_layers(student: str) -> bool:
+    """Return whether a student is made of the teacher's layers."""
+    return student.startswith((TEACHER_LAYERS, FROM_TEACHER))
 
 
 def _load_evaluation(

@@ -135,10 +135,11 @@ def _finished(target: Path, named: dict[str, Any], defaults: dict[str, Any]) -> 
     """
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return None
-    if not (target / SUMMARY_FILE).is_file():
+    summary = read_json(target / SUMMARY_FILE) if (target / SUMMARY_FILE).is_file() else None
+    made = summary.get("config", {}) if isinstance(summary, dict) else None
+    if not isinstance(summary, dict) or not isinstance(made, dict):
         raise InputError(f"to: '{target}' already holds something else: choose another folder")
-    summary: dict[str, Any] = read_json(target / SUMMARY_FILE)
-    differing = differences(summary.get("config", {}), named, defaults, NOT_COMPARED)
+    differing = differences(made, named, defaults, NOT_COMPARED)
     if differing:
         raise InputError(
             f"to: '{target}' holds students made with other settings ({'; '.join(differing)}): choose another folder"

@@ -6,6 +6,7 @@ to keep, without real data. A method (`distill.methods`) makes its texts for the
 student trains while the texts come in. With `student_restart`, a fresh student then makes all updates on all texts.
 """
 
+import contextlib
 import dataclasses
 import shutil
 import time
@@ -120,7 +121,7 @@ class Distillation:
         stop = StopRequest(self.console.say)
         named = dataclasses.asdict(self.config) | {"teacher": self.teacher_name}
         trackers = Trackers(self.config.report_to, self.folder.path / TRACKERS, named)
-        with stop.listening():
+        with contextlib.closing(trackers), stop.listening():
             for row in self._rows():
                 self.folder.append(LOG, [row])
                 trackers.log(row)
@@ -129,7 +130,6 @@ class Distillation:
                 self._heed_pilot(saved=False)
                 if stop.made:
                     return False
-        trackers.close()
         return True
 
     def _heed_pilot(self, saved: bool) -> None:

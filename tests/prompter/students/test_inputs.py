@@ -65,6 +65,18 @@ def test_a_dataset_of_a_black_box_asks_for_a_tokenizer(
     assert "student_tokenizer" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("needed", "flags"),
+    [("teacher-layers:0", ["--student", "teacher-layers:0"]), ("student_hidden_weight", ["--student_hidden_weight", "1"])],
+)
+def test_what_needs_a_teacher_that_nothing_names_says_so(
+    needed: str, flags: list[str], exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (exported / "recipe.yaml").unlink(missing_ok=True)
+    assert run("--from", exported, *flags, "--to", tmp_path / "tiny") == 2
+    assert f"teacher is missing: {needed} needs its layers" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("place", ["./moved", "../moved", "/moved/teacher"])
 def test_a_dataset_whose_teacher_is_not_here_says_so(
     place: str, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from prompter.runtime.run_folder import RunFolder
+from prompter.runtime.trackers import Trackers
 from tests.prompter.students.distilling import STUDENT, outcome, run
 
 
@@ -36,6 +37,27 @@ def test_a_finished_call_does_nothing_and_refuses_other_settings(
     assert (to / "model.safetensors").stat().st_mtime_ns == before
     assert run("--from", exported, "--student", STUDENT, "--to", to, "--seed", 1) == 2
     assert "seed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", ["[1]", '{"config": 3}', "null"])
+def test_a_summary_of_something_else_is_not_replaced(
+    content: str, exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "summary.json").write_text(content)
+    assert run("--from", exported, "--student", STUDENT, "--to", tmp_path / "own") == 2
+    assert "already holds something else: choose another folder" in capsys.readouterr().err
+    assert (tmp_path / "own" / "summary.json").read_text() == content
+
+
+def test_trackers_are_closed_also_where_ctrl_c_stops_the_work(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, original = [], RunFolder.append
+    monkeypatch.setattr(RunFolder, "append", lambda *a: (original(*a), os.kill(os.getpid(), signal.SIGINT))[0])
+    monkeypatch.setattr(Trackers, "close", lambda self: closed.append(self))
+    assert run("--from", exported, "--student", STUDENT, "--to", tmp_path / "tiny") == 130
+    assert len(closed) == 1
 
 
 def test_epochs_set_the_number_of_updates(exported: Path, tmp_path: Path) -> None:
