@@ -17,6 +17,7 @@ from eval.classifiers.metrics.hub import hub_metric_values
 from eval.classifiers.metrics.table import METRICS
 from eval.classifiers.metrics.teacher import Retention
 from eval.classifiers.resampling import intervals, mcnemar
+from eval.data.config import HUB
 from eval.data.labelled import EvaluationData
 
 
@@ -65,7 +66,8 @@ def measure(
         ratios["retention"] = (primary, "teacher")
     ends = intervals(tallies, ratios, seed)
     for name, metric in (hub or {}).items():
-        values |= hub_metric_values(name, metric, kind.predictions(answers, data), references)
+        for key, value in hub_metric_values(name, metric, kind.predictions(answers, data), references).items():
+            values[key if key not in values else f"{name} {key.removeprefix(HUB)}"] = value  # two may call theirs alike
     return {name: _with_interval(value, ends.get(name)) for name, value in values.items()}
 
 

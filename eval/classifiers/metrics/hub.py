@@ -21,7 +21,7 @@ def hub_metric(name: str) -> Any:
     heed_network()
     try:
         return evaluate.load(name.removeprefix(HUB))
-    except (OSError, ImportError, ValueError) as error:
+    except Exception as error:  # code from the hub may raise anything, also while it is loaded
         raise InputError(
             f"metric: '{name}' could not be fetched from the hub ({_first_line(error)}); check the name and the network, "
             f"or use a built-in one: {', '.join(METRIC_NAMES)}."

@@ -63,6 +63,18 @@ def test_a_metric_of_the_hub_has_no_interval():
     assert found["value"] > 100 and math.isnan(found["low"]) and math.isnan(found["high"])
 
 
+def test_metrics_of_the_hub_that_call_their_result_alike_are_all_shown():
+    class Metric:
+        def __init__(self, value):
+            self.value = value
+
+        def compute(self, predictions, references):
+            return {"score": self.value}
+
+    found = measure(predictions(1, 9.0), DATA, ["accuracy"], hub={"hub:a": Metric(1), "hub:other/b": Metric(2)})
+    assert (found["hub:score"]["value"], found["hub:other/b score"]["value"]) == (1, 2)
+
+
 def test_each_pair_of_students_is_tested_once():
     tests = pairs({"a": predictions(1, 1.0), "b": predictions(2, 4.0), "c": predictions(2, 4.0)}, DATA, "accuracy")
     assert [(test["first"], test["second"]) for test in tests] == [("a", "b"), ("a", "c"), ("b", "c")]
