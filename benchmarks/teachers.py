@@ -32,7 +32,8 @@ named = {name: load_teacher(name) for name in args.teachers}
 if args.compile:
     with computing_as(CommonSettings(dtype=args.dtype, torch_compile=True)):
         named[f"{args.teachers[0]}, compiled"] = load_teacher(args.teachers[0])
-clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
+clock = time.process_time if alone else time.perf_counter
 seconds: dict[str, list[float]] = {name: [] for name in named}
 answers = {}
 for _ in range(args.rounds + 1):  # the first round warms up

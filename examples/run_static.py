@@ -51,6 +51,8 @@ class Classifier:
 if __name__ == "__main__":
     classify, texts = Classifier(sys.argv[1]), sys.argv[2:]
     if classify.pairs:
+        if len(texts) % 2:
+            sys.exit("this student reads pairs: give two texts for each answer")
         texts = list(zip(texts[::2], texts[1::2], strict=True))
     several = classify.config.get("problem_type") == "multi_label_classification"
     for text, answer in zip(texts, classify(texts), strict=True):
