@@ -86,9 +86,10 @@ def check_inputs(cells: Sequence[Cell]) -> None:
             name = _place(settings.get(key) or "")
             # With a colon it is a service, a function, or a spec such as bert:layers=2.
             if ":" not in name and names_file(name) and not Path(name).exists() and content_hash(name) == name:
+                flag = "" if key == "student" else f", or with --set {cell.task}.{key}=PATH"
                 raise InputError(
                     f"task '{cell.task}', method '{cell.method}': {key} is '{name}', but there is no such file or folder; "
-                    f"give its place in the suite, or with --set {cell.task}.{key}=PATH"
+                    f"give its place in the suite{flag}"
                 )
 
 
