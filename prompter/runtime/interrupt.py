@@ -1,8 +1,8 @@
 """Requests to stop: Ctrl-C, SIGTERM from a scheduler, SIGHUP from a terminal that is closed.
 
 The first request stops the work at the next point that can be saved, and a second Ctrl-C at once. A second SIGTERM or SIGHUP
-changes nothing, because a scheduler may send it to each process of a job and again to all of them. This module imports
-nothing slow: a worker process calls `prepare_worker` before anything else.
+changes nothing, because a scheduler may send it to each process of a job and again to all of them, and `timeout` does. This
+module imports nothing slow: a worker process calls `prepare_worker` before anything else.
 """
 
 import ctypes
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -22,7 +23,11 @@ REQUESTS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP
 PR_SET_PDEATHSIG = 1
 """Linux, prctl(2): the signal that a process gets when its parent ends."""
 
+AGAIN_WITHIN = 2.0
+"""A SIGTERM or SIGHUP within so many seconds of the request before it is not a further one."""
+
 _last: signal.Signals = signal.SIGINT
+_stopped_at = -AGAIN_WITHIN  # as `time.monotonic` counts
 
 
 def exit_status() -> int:
@@ -34,9 +39,13 @@ def stop_now(number: int, frame: FrameType | None) -> None:
     """Handle a request by stopping at once, as Python does for Ctrl-C.
 
     Raises:
-        KeyboardInterrupt: Always.
+        KeyboardInterrupt: Always, but for a SIGTERM or SIGHUP that only repeats a request, see `AGAIN_WITHIN`: it must not
+            break off what the first one lets end.
     """
-    global _last
+    global _last, _stopped_at
+    before, _stopped_at = _stopped_at, time.monotonic()
+    if number != signal.SIGINT and _stopped_at - before < AGAIN_WITHIN:
+        return
     _last = signal.Signals(number)
     raise KeyboardInterrupt
 
@@ -51,6 +60,8 @@ def handled(handler: Callable[[int, FrameType | None], Any]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    global _stopped_at
+    _stopped_at = -AGAIN_WITHIN  # what came before was about other work
     numbers = [number for number in REQUESTS if number == signal.SIGINT or signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.signal(number, handler) for number in numbers}
     try:

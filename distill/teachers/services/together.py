@@ -1,12 +1,22 @@
-"""Requests at the same time, each of which counts when its answer arrives."""
+"""Requests at the same time, each of which counts when its answer arrives.
 
+Each request has a thread of its own that the end of the process does not wait for, as it would for those of an executor: a
+service that does not answer must not keep a command from ending.
+"""
+
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from distill.teachers.services.pace import Pace
+
+LOGGER = logging.getLogger("prompter")
+
+SILENT = 1.0
+"""After so many seconds of waiting for answers at the end a line says so."""
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -34,7 +44,8 @@ def together(
 
     A failure ends all waiting and starts no further request. The answers to requests that were already sent are still
     yielded, because they are paid for; then the failure is raised. Nothing more is yielded after an interruption (Ctrl-C,
-    SIGTERM), but `arrived` still gets these answers.
+    SIGTERM). If there is `arrived`, it still gets these answers, unless the waiting for them is interrupted, too; without it
+    nobody would, and they are not waited for.
 
     Args:
         parts: Numbers of texts, and what `ask` gets for them.
@@ -50,35 +61,54 @@ def together(
     failure: BaseException | None = None
     lock = threading.Lock()
 
-    def answer(rows: list[int], asked: Asked) -> Answer | Pieces[Asked]:
-        answered = ask(asked)
-        if arrived is not None and not isinstance(answered, Pieces):
-            with lock:
-                arrived(rows, answered)
-        return answered
-
-    with ThreadPoolExecutor(concurrency) as pool:
-        running: dict[Future[Any], list[int]] = {}
-        todo = list(reversed(parts))
+    def answer(answers: Future[Any], rows: list[int], asked: Asked) -> None:
+        if not answers.set_running_or_notify_cancel():
+            return
         try:
-            while True:
-                while failure is None and len(running) < concurrency and todo:
-                    rows, asked = todo.pop()
-                    running[pool.submit(answer, rows, asked)] = rows
-                if not running:
-                    break
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    rows = running.pop(future)
-                    error = future.exception()
-                    if error is not None:
-                        if failure is None:
-                            failure = error
-                            pace.stop()
-                    elif isinstance(answered := future.result(), Pieces):
-                        todo += [(rows[places], asked) for places, asked in reversed(answered.pieces)]
-                    else:
-                        yield rows, answered
-        finally:
-            pace.stop()  # an interruption, too, must not wait for pauses
+            answered = ask(asked)
+            if arrived is not None and not isinstance(answered, Pieces):
+                with lock:
+                    arrived(rows, answered)
+            answers.set_result(answered)
+        except BaseException as error:
+            answers.set_exception(error)
+
+    running: dict[Future[Any], list[int]] = {}
+    todo = list(reversed(parts))
+    try:
+        while True:
+            while failure is None and len(running) < concurrency and todo:
+                rows, asked = todo.pop()
+                future: Future[Any] = Future()
+                running[future] = rows
+                threading.Thread(target=answer, args=(future, rows, asked), daemon=True).start()
+            if not running:
+                break
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                rows = running.pop(future)
+                error = future.exception()
+                if error is not None:
+                    if failure is None:
+                        failure = error
+                        pace.stop()
+                elif isinstance(answered := future.result(), Pieces):
+                    todo += [(rows[places], asked) for places, asked in reversed(answered.pieces)]
+                else:
+                    yield rows, answered
+    finally:
+        pace.stop()  # an interruption, too, must not wait for pauses
+        sent = [future for future in running if not future.cancel()]
+        if arrived is not None:
+            _wait_for(sent)
     if failure is not None:
         raise failure
+
+
+def _wait_for(sent: list[Future[Any]]) -> None:
+    """Wait for the answers to requests that were sent, and say so if it takes long."""
+    if left := wait(sent, SILENT).not_done:
+        LOGGER.warning(
+            "teacher: waiting for the answers to %d requests that were sent already, because they are paid for. Press Ctrl-C "
+            "to end without them.", len(left),
+        )  # fmt: skip
+        wait(left)

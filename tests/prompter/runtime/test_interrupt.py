@@ -53,6 +53,18 @@ def test_a_scheduler_asks_as_ctrl_c_does(name: str) -> None:
         signal.signal(request, inherited)
 
 
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_a_repeated_sigterm_does_not_break_off_what_the_first_request_lets_end(first: signal.Signals) -> None:
+    ended = False
+    with pytest.raises(KeyboardInterrupt), handled(stop_now):
+        try:
+            os.kill(os.getpid(), first)
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)  # as `timeout` does: to the process, and to its group
+            ended = True
+    assert ended and exit_status() == 128 + first
+
+
 def test_a_command_under_nohup_goes_on() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

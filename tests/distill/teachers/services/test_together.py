@@ -1,6 +1,8 @@
 """Requests at the same time: what is asked in pieces, and what survives a failure or Ctrl-C."""
 
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -63,9 +65,36 @@ def test_answers_that_arrive_after_an_interruption_still_count() -> None:
                 [([row], row) for row in range(50)], slowly, 2, Pace(), lambda rows, answer: arrived.append((rows, answer))
             )
         )
-    for _ in range(100):  # a thread that was being started at the interruption is not waited for
-        if len(arrived) == 2:
-            break
-        time.sleep(0.05)
     assert sorted(begun) == [0, 1]  # no further request is sent
     assert sorted(arrived) == [([0], 0), ([1], -1)]
+
+
+ENDLESS = """
+import logging, os, signal, sys, threading, time
+from distill.teachers.services.pace import Pace
+from distill.teachers.services import together
+together.SILENT = 0.1
+signals = int(sys.argv[1])
+def interrupt():
+    for _ in range(signals):
+        time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGINT)
+def ask(asked):
+    if asked == 1:
+        threading.Thread(target=interrupt, daemon=True).start()
+    time.sleep(600)
+arrived = (lambda rows, answer: None) if signals == 2 else None
+try:
+    list(together.together([([0], 0), ([1], 1)], ask, 2, Pace(), arrived))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals to a process are POSIX")
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_service_that_does_not_answer_cannot_keep_a_process(signals: int) -> None:
+    """What is paid for is waited for until Ctrl-C is pressed again; a text of a writer, which nobody would get, is not."""
+    done = subprocess.run([sys.executable, "-c", ENDLESS, str(signals)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
+    assert ("waiting for the answers to 2 requests" in done.stderr) == (signals == 2)
