@@ -144,7 +144,9 @@ class ChatTeacher(Service):
             if reply.status != 200:
                 self._line.refuse(reply)
             readings += 1
-            said, problem = (None, reply.problem) if reply.problem else read_json(reply.body)
+            if problem := reply.problem:
+                break
+            said, problem = read_json(reply.body)
             if not problem:
                 row, problem = self._read(said)
                 if row is not None or problem.startswith("an answer that begins"):

@@ -1,9 +1,9 @@
 """The line to a service: address, token, retries, pauses, and what is said when it fails.
 
 A temporary failure (HTTP 408, 409, 425, 429 and 5xx, timeouts, dropped connections) is asked again with growing pauses, and
-stops the run when it persists. Where a service says with `Retry-After` how long to wait (429 and 503), every request waits so
-long, and the waiting does not count as a failure. We write this loop by hand, because urllib3's waits in one thread only and
-without a word.
+stops the run when it persists; an answer that is always cut off is an unusable one. Where a service says with `Retry-After`
+how long to wait (429 and 503), every request waits so long, and the waiting does not count as a failure. We write this loop by
+hand, because urllib3's waits in one thread only and without a word.
 """
 
 import json
@@ -65,7 +65,7 @@ class Reply:
     Attributes:
         status: The status of HTTP.
         body: The content, b"" where it was cut off.
-        problem: Why there is no content although the status is 200, or "".
+        problem: Why there is no content although the status is 200, or "". Asking again would not help.
         location: Where a redirect leads to, or "".
     """
 
@@ -87,8 +87,8 @@ class Connection:
         concurrency: Requests at the same time.
         timeout: Seconds to wait for an answer, or for the next part of it.
         retries: How often a request is sent again after a temporary failure.
-        backoff: Seconds of the pause before the second retry (the first has none). The pause doubles each time, and up to as
-            many seconds are added at random.
+        backoff: Seconds of the pause before the second retry (the first has none). The pause doubles each time, and at most
+            `backoff` is added at random.
         rate: Most requests per second; 0 for no limit.
         send_token: Send what the user's environment and `.netrc` hold for the service. Off where a file named the address.
         role: What the service is, `teacher` or `writer`: which token it gets, and how messages begin.
@@ -133,10 +133,7 @@ class Connection:
         """
         self.pace.start()
         address = urljoin(self.path, relative)
-        for _ in range(1 + self._retries):
-            reply = self._replied(lambda: self._session.get(address, **self._sending), address, settled=500)
-            if not reply.problem:
-                break
+        reply = self._replied(lambda: self._session.get(address, **self._sending), address, settled=500)
         if reply.status == 500:
             LOGGER.warning(
                 "%s: %s keeps answering HTTP 500, so which model answers is not known and not checked.", self.role, address
@@ -156,7 +153,7 @@ class Connection:
         return self._replied(lambda: self._session.post(self._address, json=payload, **self._sending), self.path)
 
     def _replied(self, send: Callable[[], requests.Response], path: str, settled: int = 0) -> Reply:
-        """Send a request to `path` until the reply is no temporary failure, or its status is `settled` to the end.
+        """Send a request to `path` until the reply is no temporary failure, or to the end cut off or of the status `settled`.
 
         Raises:
             InputError: See `post`.
@@ -176,7 +173,7 @@ class Connection:
                 continue
             failures += 1
             if failures > self._retries:
-                if reply is not None and reply.status == settled:
+                if reply is not None and (reply.problem or reply.status == settled):
                     return reply
                 times = f"{failures} times in a row"
                 if failure.startswith("HTTP "):
@@ -228,7 +225,7 @@ class Connection:
             The reply, or None where there is none; the seconds that the service asks to wait; and what failed for now, or "".
 
         Raises:
-            InputError: The libraries cannot read the address.
+            InputError: The libraries cannot read the address, or do not trust the service's certificate.
         """
         try:
             response = send()
@@ -236,21 +233,23 @@ class Connection:
             raise self._unreadable(error) from error
         except (requests.RequestException, HTTPError) as error:  # requests lets some errors of urllib3 pass
             reason = getattr(error.args[0], "reason", error) if error.args else error  # the library's text has the address
+            if "CERTIFICATE_VERIFY_FAILED" in str(reason):
+                raise self._not_trusted(reason) from error
             return None, 0.0, self.quoted(str(reason))
+        body, problem, cut = b"", "", ""
         with response:
             try:
-                body, problem = self._body(response), ""
-            except (requests.RequestException, HTTPError) as error:
-                body, problem = (
-                    b"",
-                    str(error) if isinstance(error, _TooLongError) else "an answer that is cut off or not JSON",
-                )
+                body = self._body(response)
+            except _TooLongError as error:
+                problem = str(error)
+            except (requests.RequestException, HTTPError):
+                problem = cut = "an answer that is cut off or not JSON"
         status = response.status_code
         if status in TEMPORARY or (status >= 500 and status != 501):  # 501: it never takes such requests
             pause = seconds_to_wait(response.headers.get("Retry-After")) if status in (429, 503) else None
             return Reply(status, body), pause or 0.0, f"HTTP {status}{self.quoted(body, ': ')}"
         location = response.headers["Location"] if response.is_redirect else ""
-        return Reply(status, body, problem, location), 0.0, ""
+        return Reply(status, body, problem, location), 0.0, cut if status == 200 else ""
 
     def _body(self, response: requests.Response) -> bytes:
         """Read an answer within limits of size and time.
@@ -272,6 +271,13 @@ class Connection:
     def _unreadable(self, error: Exception) -> InputError:
         return InputError(
             f"{self.role}: {self.path} is no address ({self.quoted(str(error))}); expected {EXAMPLES[self.role]}."
+        )
+
+    def _not_trusted(self, reason: Any) -> InputError:
+        return InputError(
+            f"{self.role}: {self.path} is not asked, because its certificate is not trusted ({self.quoted(str(reason))}): if "
+            "an authority of your own signs it, set the environment variable REQUESTS_CA_BUNDLE to the file of that one's "
+            "certificate."
         )
 
     def _check_wait(self, pause: float, waited: float, failure: str) -> None:

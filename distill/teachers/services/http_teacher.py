@@ -227,7 +227,9 @@ class HttpTeacher(Service):
                 return [None], f"HTTP {reply.status}{self._line.quoted(body, ': ')}{hint}"
             if reply.status != 200:
                 self._line.refuse(reply)
-            said, problem = (None, problem) if problem else read_json(body)
+            if problem:
+                break
+            said, problem = read_json(body)
             if not problem:
                 self._check_model(said)
                 scores, problem = self.format.read(said, len(inputs), self.labels)

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from urllib3.exceptions import LocationParseError
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPSConnectionPool
+from urllib3.exceptions import LocationParseError, MaxRetryError, SSLError
 
 from distill.common.errors import InputError
 from distill.teachers.base import Teacher
@@ -127,6 +130,27 @@ def test_what_passes_is_asked_again(service: Service, trouble: Callable) -> None
     service.script = [trouble, trouble]
     assert_right(teacher(["a", "bcd"]), ["a", "bcd"])
     assert (teacher.queries, teacher.invalid, len(service.requests)) == (2, 0, 3)
+
+
+def test_an_answer_that_is_cut_off_is_asked_again_as_often_as_any_dropped_connection(service: Service) -> None:
+    teacher = connect(service, retries=5)
+    service.script = [cut_off] * 5
+    assert_right(teacher(["a", "bcd"]), ["a", "bcd"])
+    assert (teacher.queries, teacher.invalid, len(service.requests)) == (2, 0, 6)
+
+
+def test_a_certificate_that_is_not_trusted_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def send(*_: Any, **__: Any) -> None:
+        tried.append(1)
+        reason = SSLError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate")
+        raise requests.exceptions.SSLError(MaxRetryError(HTTPSConnectionPool("host"), "/predict?key=hidden", reason))
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    with pytest.raises(InputError, match="certificate is not trusted .*self-signed.*REQUESTS_CA_BUNDLE") as failure:
+        HttpTeacher("https://host/predict?key=hidden")
+    assert len(tried) == 1 and "hidden" not in str(failure.value)
 
 
 def test_retry_after_is_heeded(service: Service) -> None:
