@@ -4,8 +4,9 @@ The model reads token ids where the server takes them, and text otherwise. The s
 the text that is in it already: the first answer says how many tokens were read, and the text is changed if that is one too
 many or too few. Servers differ in what they allow. What one of them refuses before it has answered once is asked for no more.
 
-A server may give no text for a single request: a filter stops it, or it does not fit. The seed of a text is fixed, so going on
-would meet the same again. Such a text ends with its topic, as if the model had ended it at once, until they are many.
+A server may give no text for a single request: a filter stops it, it does not fit, or it ends at once. The seed of a text is
+fixed, so going on would meet the same again. Such a text ends with its topic, as if the model had ended it at once, until they
+are many.
 """
 
 import logging
@@ -36,6 +37,12 @@ MOST_AT_ONCE = 64
 
 FEWEST_LOST, MOST_LOST = 8, 0.5
 """A server that gives no text for so many requests, and for more than this share of them, is not asked further."""
+
+MOST_EMPTY = 0.9
+"""The same share where the last text was empty: some models end many texts at once, if the server lets them."""
+
+EMPTY = "an empty text"
+"""What is wrong with an answer whose text ended at once: the topic alone would stand for it."""
 
 TIMEOUT = 600.0
 """Seconds for an answer. A small server may keep most of the requests waiting for a long time."""
@@ -182,24 +189,35 @@ class ServerWriter(OutsideWriter):
                 self._line.refuse(reply)
             readings += 1
             body = reply.body
-            said, problem = (None, reply.problem) if reply.problem else read_json(body)
+            if problem := reply.problem:
+                break
+            said, problem = read_json(body)
             completion, problem = (None, problem) if problem else self._read(said)
             if completion is not None and not problem:
                 if not self._answered and self._begins_otherwise(completion.read, asked.prompt):
                     continue
-                self._note_answer()
+                self._note_answer(completion)
                 return completion
         if completion is not None:
             return self._give_up(problem)
+        times = "each time" if reply.problem else f"{READINGS} times in a row"
         raise InputError(
-            f"writer: {self._line.path} answered {READINGS} times in a row with {problem}{self._line.quoted(body, ': ')}; "
+            f"writer: {self._line.path} answered {times} with {problem}{self._line.quoted(body, ': ')}; "
             f"look into the server's log, then {AGAIN}."
         )
 
-    def _note_answer(self) -> None:
+    def _note_answer(self, completion: Completion) -> None:
+        """Count an answer, and say what the first one shows.
+
+        Raises:
+            InputError: Most answers hold no text.
+        """
+        empty = not completion.text.strip()
         with self._lock:
             first, self._answered = not self._answered, True
-            self._given += 1
+            self._given += not empty
+        if empty:
+            self._give_up(EMPTY)
         if first and "min_tokens" in self._without and self.config.writer_min_new_tokens > 1:
             LOGGER.warning(
                 "writer: %s does not take min_tokens: texts may be shorter than writer_min_new_tokens.", self._line.path
@@ -214,7 +232,8 @@ class ServerWriter(OutsideWriter):
         with self._lock:
             self._lost += 1
             self._problem = problem
-            if self._lost >= FEWEST_LOST and self._lost > MOST_LOST * (self._lost + self._given):
+            most = MOST_EMPTY if problem == EMPTY else MOST_LOST
+            if self._lost >= FEWEST_LOST and self._lost > most * (self._lost + self._given):
                 raise self._mostly_lost()
             first = self._lost == 1
         if first:
@@ -226,6 +245,8 @@ class ServerWriter(OutsideWriter):
 
     def _mostly_lost(self) -> InputError:
         remedy = "look into the server's log"
+        if self._problem == EMPTY:
+            remedy = "see whether it serves the generator, and puts no template of its own around what it is sent"
         if self._problem.startswith("HTTP "):
             remedy = (
                 "it takes no such request; if texts do not fit its context, lower writer_max_new_tokens or give the server a "

@@ -226,6 +226,7 @@ NO_TEXT = [
     changed(choices=[{"text": "x", "logprobs": {"token_logprobs": [float("-inf"), -1.0]}, "finish_reason": "stop"}]),
     changed(choices=[{"text": "x", "logprobs": {"token_logprobs": [None, -1.0]}, "finish_reason": "stop"}]),
 ]
+EMPTY = changed(choices=[{"text": "", "finish_reason": "stop", "logprobs": None}])
 
 
 def only_for(word: str, trouble: Callable) -> Callable:
@@ -240,7 +241,7 @@ def only_for(word: str, trouble: Callable) -> Callable:
     return answer
 
 
-@pytest.mark.parametrize("trouble", NO_TEXT)
+@pytest.mark.parametrize("trouble", [*NO_TEXT, EMPTY])
 @pytest.mark.parametrize("place", [0, 5])
 def test_a_text_that_the_server_does_not_write_ends_with_its_topic(
     trouble: Callable, place: int, serve: Callable, lm_folder: Path, caplog: pytest.LogCaptureFixture
@@ -285,6 +286,19 @@ def test_second_texts_that_a_server_does_not_write_are_not_outweighed_by_first_o
         writer.write(["good"] * 20, 0, number)
         with pytest.raises(InputError, match="gave no text for 8 of 8 requests"):
             writer.sampling(writer.config).write(["bad"] * 20, 0, number)
+
+
+def test_a_server_whose_texts_are_all_empty_is_not_asked_further(serve: Callable, lm_folder: Path) -> None:
+    server = serve()
+    writer = connect(server, lm_folder, replace(CONFIG, writer_batch_size=1))
+    server.always = EMPTY
+    with pytest.raises(InputError, match=r"gave no text for 8 of 8 requests \(an empty text\); see whether it serves the gen"):
+        writer.write(["good"] * 100, 0, 1)
+    assert len(server.asked) < 50
+    server.always, half = None, connect(server, lm_folder, replace(CONFIG, writer_batch_size=1))
+    half.write(["good"] * 10, 0, 0)
+    server.always = EMPTY
+    assert half.write(["good"] * 10, 0, 0).texts == ["good"] * 10  # a model may end many texts at once
 
 
 def test_another_model_of_the_same_server_is_not_taken(serve: Callable, lm_folder: Path) -> None:
