@@ -168,7 +168,7 @@ class Cascade:
 
         Raises:
             InputError: `texts` is one text or a whole table, or holds something else than texts; second texts are missing, or
-                the student learnt from single ones; or the teacher cannot be reached.
+                the student learnt from single ones; or the teacher cannot be reached, or mostly has no usable answer.
         """
         if isinstance(texts, str) or isinstance(text_pairs, str):
             raise InputError("texts is one text, expected a list of them: cascade([text])")
@@ -183,7 +183,12 @@ class Cascade:
         own = self._ask(self._student, texts, text_pairs, range(len(texts)))
         sure = confidences(own, self._temperature, self.kind) >= self.threshold  # False for NaN
         unsure = (~sure).nonzero().flatten().tolist()
-        asked = self._ask(self._teacher, texts, text_pairs, unsure)[:, self._columns]
+        try:
+            asked = self._ask(self._teacher, texts, text_pairs, unsure)[:, self._columns]
+        except InputError:
+            # Of a run it is the end, but a cascade may live on for weeks: a teacher that is well again begins anew.
+            self._teacher.queries = self._teacher.invalid = 0
+            raise
         self.texts += len(texts)
         self.asked += len(unsure)
         probabilities = self._probabilities(own, self._temperature)

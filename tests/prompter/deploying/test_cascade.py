@@ -108,6 +108,19 @@ def test_an_unusable_answer_leaves_the_students(student: Path) -> None:
     assert by.pop("w1") == "student" and set(by.values()) == {"teacher"} and cascade.unusable == 1
 
 
+def test_a_teacher_that_is_well_again_answers_again(student: Path) -> None:
+    ill = True
+
+    def teacher(texts: list[str]) -> list[list[float]]:
+        return [[math.nan, math.nan] if ill else [0.0, 1.0] for _ in texts]
+
+    cascade = Cascade(student, teacher, threshold=1.0, device="cpu")
+    with pytest.raises(InputError, match="64 of 64 answers .* were unusable"):
+        cascade(some_texts(200))
+    ill = False
+    assert [answer.by for answer in cascade(["good", "bad"])] == ["teacher"] * 2
+
+
 def test_half_a_character_is_read_as_in_files_and_what_is_no_text_is_named(student: Path) -> None:
     seen: list[str] = []
 
