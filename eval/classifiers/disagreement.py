@@ -83,6 +83,7 @@ def compare_predictions(
     Returns:
         `labels`, the names of the kind's targets; `texts`, the number of texts compared; `pairs`, the number of texts for
         each (teacher's class, student's class) that occurs; and `apart`, the texts with the largest distance, largest first.
+        Of several labels, `pairs` counts the likeliest ones, and `apart` names all that are given, without a probability.
     """
     usable = finite(teacher).nonzero().flatten()
     one, other = teacher[usable], student[usable]
@@ -100,12 +101,18 @@ def compare_predictions(
                 "text": texts[int(usable[row])],
                 **({} if text_pairs is None else {"text_pair": text_pairs[int(usable[row])]}),
                 "distance": round(float(distance[row]), 4),
-                "teacher": labels[choices[row][0]],
-                "teacher_probability": round(float(p[row].max()), 4),
-                "student": labels[choices[row][1]],
-                "student_probability": round(float(q[row].max()), 4),
+                **_said("teacher", one[row], p[row], labels, kind),
+                **_said("student", other[row], q[row], labels, kind),
                 "label": None if truth is None else labels[truth[int(usable[row])]],
             }
             for row in furthest
         ],
     }
+
+
+def _said(who: str, answer: Tensor, p: Tensor, labels: Sequence[str], kind: Kind) -> dict[str, Any]:
+    """Return what teacher or student says of a text, and its probability where it names one target."""
+    if kind.several:
+        return {who: kind.said(kind.cells(kind.shown(answer[None])[0].tolist()), labels)}
+    target = int(kind.group(answer[None]))
+    return {who: labels[target], f"{who}_probability": round(float(p.max()), 4)}

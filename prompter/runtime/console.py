@@ -100,7 +100,7 @@ class Console:
         """Show a table of samples.
 
         Args:
-            rows: As in `samples.jsonl`, each with a `reward` or a `probability` (the teacher's, of the class it predicted).
+            rows: As in `samples.jsonl`, each with a `reward` or a `probability` (the teacher's, of its answer).
             title: Stands above the table.
         """
         figure = "reward" if any("reward" in row for row in rows) else "probability"

@@ -23,7 +23,9 @@ def sample_rows(batch: SyntheticBatch, labels: list[str], metrics: Mapping[str, 
 
     Returns:
         Rows of `wanted` (the target class or None), `topic`, `text`, `text_pair` (for pairs), `entities` (what a tagger
-        found, in words), `predicted` (the class that the teacher predicts) and the metrics, rounded to four places.
+        found, in words), `predicted` (the class that the teacher predicts) and the metrics, rounded to four places. Where an
+        answer gives several labels or none, `predicted` names all that are given, `given` lists them, and `probability` is
+        that of the answer to the label that the teacher is least sure of.
     """
     rows, belongs = [], batch.kind.group(batch.teacher_logits)
     for i in torch.linspace(0, len(batch) - 1, min(PER_BATCH, len(batch))).long().tolist():
@@ -34,8 +36,13 @@ def sample_rows(batch: SyntheticBatch, labels: list[str], metrics: Mapping[str, 
         row = {"wanted": labels[target] if target >= 0 else None, "topic": batch.topics[i], "text": batch.texts[i]}
         if batch.text_pairs is not None:
             row["text_pair"] = batch.text_pairs[i]
+        cells = batch.kind.cells(batch.kind.shown(batch.teacher_logits[i : i + 1])[0].tolist(), batch.texts[i])
         if batch.kind.of_words:
-            shown = batch.kind.shown(batch.teacher_logits[i : i + 1])[0].tolist()
-            row["entities"] = batch.kind.said(batch.kind.cells(shown, batch.texts[i]), labels)
-        rows.append(row | {"predicted": labels[int(belongs[i])], **numbers})
+            row["entities"] = batch.kind.said(cells, labels)
+        row |= {"predicted": labels[int(belongs[i])], **numbers}
+        if batch.kind.several:
+            row["predicted"] = batch.kind.said(cells, labels)
+            row["given"] = [labels[target] for target in batch.kind.given(cells)]
+            row["probability"] = round(cells["confidence"], 4)
+        rows.append(row)
     return rows

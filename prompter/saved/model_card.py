@@ -105,7 +105,7 @@ def frequent_topics(samples: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]
         {
             "topic": topic,
             "count": len(rows),
-            "hits": sum(row["predicted"] == row["wanted"] for row in rows) / len(rows),
+            "hits": sum(row["wanted"] in row.get("given", [row["predicted"]]) for row in rows) / len(rows),
             "confidence": sum(row["confidence"] for row in rows) / len(rows),
         }
         for topic, rows in groups.items()

@@ -95,7 +95,7 @@ def write_run_student_card(folder: Path, summary: dict[str, Any], samples: list[
         InputError: The file cannot be written.
     """
     config, metrics = summary["config"], summary["students"]["prompted"]
-    rows = [row | {"probability": row["confidence"]} for row in samples[-PER_BATCH:] if "confidence" in row]
+    rows = [{"probability": row["confidence"]} | row for row in samples[-PER_BATCH:] if "confidence" in row]
     led = "led by an untrained prompter" if config["algorithm"] == "none" else "led by a trained prompter"
     about: dict[str, Any] = {
         "labels": summary["labels"],

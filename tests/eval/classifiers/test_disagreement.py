@@ -107,6 +107,8 @@ def test_the_agreement_of_several_labels_goes_by_what_is_given_not_by_the_likeli
     found = disagreements(student, data, None, 0)
     assert found["agreement"]["agreement"] == pytest.approx(1 - 30 / 360) and found["agreement"]["compared"] == 360
     assert {(pair["teacher"], pair["student"]) for pair in found["pairs"]} == {(1, 0)}
+    assert found["apart"][0]["teacher"] == "a, b, c" and found["apart"][0]["student"] == "a, b"
+    assert "teacher_probability" not in found["apart"][0]
 
 
 class Tagger:

@@ -5,6 +5,7 @@ import math
 import torch
 
 from distill.batch import SyntheticBatch
+from distill.kinds.labels import MULTI_LABEL
 from prompter.runtime.samples import PER_BATCH, sample_rows
 
 LABELS = ["good", "bad"]
@@ -38,3 +39,11 @@ def test_rows_without_an_answer_or_a_figure_are_left_out() -> None:
     answered.teacher_logits[1] = math.nan
     rows = sample_rows(answered, LABELS, {"reward": torch.tensor([1.0, 1.0, math.nan, 1.0])})
     assert [row["text"] for row in rows] == ["text 0", "text 3"]
+
+
+def test_of_several_labels_those_that_are_given_are_shown() -> None:
+    texts, answers = ["both", "neither"], torch.tensor([[2.0, 1.0], [-2.0, -1.0]])
+    asked = SyntheticBatch(texts, answers, torch.tensor([1, 1]), ["", ""], "test", kind=MULTI_LABEL)
+    both, neither = sample_rows(asked, LABELS, {"probability": torch.tensor([0.9, 0.3])})
+    assert (both["predicted"], both["given"], both["probability"]) == ("good, bad", LABELS, 0.7311)
+    assert (neither["predicted"], neither["given"], neither["probability"]) == ("none", [], 0.7311)

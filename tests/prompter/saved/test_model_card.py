@@ -95,6 +95,9 @@ def test_topics_are_counted() -> None:
         {"topic": "b", "count": 2, "hits": 0.5, "confidence": 0.5},
         {"topic": "a", "count": 1, "hits": 1.0, "confidence": 1.0},
     ]
+    several = {"topic": "a", **row, "predicted": "bad, good", "given": ["bad", row["wanted"]]}
+    (counted,) = frequent_topics([several, {"topic": "a", **row, "predicted": "none", "given": []}])
+    assert counted["hits"] == 0.5
 
 
 @given(st.lists(st.floats(-10, 10), max_size=50))
