@@ -220,8 +220,8 @@ def _from_folder(
             "use a student of the same task, or one without a head."
         )
     kind = kind or stored_kind(config)
-    classifier = CLASSIFIERS[kind.of_words]
-    model = load_model(classifier, spec, "student", device, torch.float32, new_head=True, num_labels=len(labels))
+    classifier, new_head = CLASSIFIERS[kind.of_words], config.model_type != StaticConfig.model_type  # not without its head
+    model = load_model(classifier, spec, "student", device, torch.float32, new_head=new_head, num_labels=len(labels))
     if bad := next((name for name, weight in model.named_parameters() if not weight.isfinite().all()), None):
         raise InputError(f"student: {spec} holds weights that are not finite ({bad}); copy the folder again.")
     if tokenizer is None:

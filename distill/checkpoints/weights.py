@@ -177,7 +177,9 @@ def check_numbers(formats: Mapping[str, str], about: str) -> None:
         InputError: Weights are whole numbers, or numbers of 8 bits beside scales.
     """
     kinds = {name: kind.removeprefix("torch.").upper() for name, kind in formats.items()}
-    codes = [name for name, kind in kinds.items() if name.endswith("weight") and re.match(r"(?:U?INT|[UI])\d", kind)]
+    # A static classifier's vectors are called embeddings; model2vec quantises them to int8 and keeps no scale.
+    weights = [name for name in kinds if name.endswith("weight") or name == "embeddings"]
+    codes = [name for name in weights if re.match(r"(?:U?INT|[UI])\d", kinds[name])]
     if not codes and any("scale" in name.rpartition(".")[2] for name in kinds):
         codes = [name for name, kind in kinds.items() if kind.startswith(("F8", "FLOAT8"))]
     if codes:

@@ -135,6 +135,21 @@ def test_a_quantised_vocabulary_is_unpacked(tmp_path: Path) -> None:
     torch.testing.assert_close(model.embeddings.detach(), kept.float()[mapping] * weights[:, None])
 
 
+@pytest.mark.parametrize("number, said", [(None, "lacks trained weights \\(embeddings\\)"), (torch.int8, "embeddings is I8")])
+def test_a_saved_student_without_its_vectors_or_with_codes_of_them_is_refused(
+    number: torch.dtype | None, said: str, teacher: TransformersTeacher, tmp_path: Path
+) -> None:
+    from_teacher(teacher).save(tmp_path / "s")
+    tensors = load_file(tmp_path / "s" / "model.safetensors")
+    vectors = tensors.pop("embeddings")
+    save_file(tensors | ({} if number is None else {"embeddings": vectors.to(number)}), tmp_path / "s" / "model.safetensors")
+    (tmp_path / "s" / "checksums.json").unlink()
+    with pytest.raises(InputError, match=said):
+        load_student(str(tmp_path / "s"), device="cpu")
+    with pytest.raises(InputError, match=said):
+        load_teacher(str(tmp_path / "s"), "cpu")
+
+
 def test_vectors_of_the_teacher_are_its_principal_components(teacher: TransformersTeacher) -> None:
     vectors = from_teacher(teacher).model.embeddings.detach()
     words = [teacher.tokenizer.convert_ids_to_tokens(i) for i in range(len(vectors))]
