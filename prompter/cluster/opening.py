@@ -1,6 +1,7 @@
 """From settings to workers that have loaded their models."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from distill.common.errors import InputError
 from prompter.cluster.config import EngineSettings
 from prompter.cluster.pool import Pool
-from prompter.cluster.start import connected, room
+from prompter.cluster.start import address_of, connected, room
 from prompter.runtime.versions import DISTRIBUTION, distribution_of
 
 LIBRARIES = (DISTRIBUTION, "torch", "transformers", "tokenizers", "peft")
@@ -55,6 +56,12 @@ def opened_pool(
             raise InputError(
                 f"ray_workers: the cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs, room for {fits} "
                 f"workers of {unit}, but {max(1, config.ray_workers)} were asked for: ask for fewer, or add machines"
+            )
+        here = os.cpu_count() or 1
+        if not gpus and not address_of(config) and config.ray_workers * cpus > here:
+            say(
+                f"{config.ray_workers} workers share the {here} CPUs of this machine, and each loads models of its own: "
+                f"--ray_workers {max(1, here // cpus)} is as fast and takes less memory."
             )
         found = {name: distribution_of(name) for name in (*LIBRARIES, *libraries)}
         versions = {name: version(source) for name, source in found.items() if source}  # else a checkout, never installed

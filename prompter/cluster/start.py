@@ -7,6 +7,7 @@ import secrets
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,6 +22,22 @@ PATIENCE = 10.0
 
 GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """Beginning of a connection of HTTP/2, which Ray speaks: its preface, and a frame of settings. The other side sends one."""
+
+DEFAULT_PORTS = {False: 6379, True: 10001}
+"""A cluster's own port, and that of its clients, whose addresses begin with ray://."""
+
+OWN, OTHER = 0, 12
+"""How `KNOCK` ends at a cluster's own port, and at one that does not know its calls: gRPC's number for that."""
+
+KNOCK = """
+import sys
+from ray._raylet import GcsClient
+try:
+    GcsClient(address=sys.argv[1])
+except Exception as error:
+    sys.exit(getattr(error, "rpc_code", None) or 1)
+"""
+"""Asks the port of a cluster who it is. In a process of its own: it may take half a minute, and writes to the terminal."""
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -43,8 +60,7 @@ def connected(config: EngineSettings, threads: int) -> Iterator[Any]:
     Raises:
         InputError: Ray is not installed, nothing answers at the address, or the cluster is of another version.
     """
-    address = config.ray_address or os.environ.get("RAY_ADDRESS", "")
-    address = "" if address == "local" else address  # Ray's name for this machine alone
+    address = address_of(config)
     ray = _imported(alone=not address)
     if ray.is_initialized():
         raise InputError("engine: this process is connected to Ray already: call ray.shutdown() first")
@@ -52,6 +68,7 @@ def connected(config: EngineSettings, threads: int) -> Iterator[Any]:
     options: dict[str, Any] = {"log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR}
     if address:
         _check_reachable(address)
+        _check_port(address)
         options["address"] = address
     else:
         cpus = max(os.cpu_count() or 1, config.ray_workers * threads)
@@ -66,6 +83,12 @@ def connected(config: EngineSettings, threads: int) -> Iterator[Any]:
             ray.shutdown()
         if own:
             shutil.rmtree(own, ignore_errors=True)
+
+
+def address_of(config: EngineSettings) -> str:
+    """Return the address of the cluster; "" for a Ray of this machine alone."""
+    address = config.ray_address or os.environ.get("RAY_ADDRESS", "")
+    return "" if address == "local" else address  # Ray's name for this machine alone
 
 
 def _imported(alone: bool) -> Any:
@@ -104,6 +127,32 @@ def _check_reachable(address: str) -> None:
             f"ray_address: no cluster of Ray answers at {address} ({error}): start one there (ray start --head), or leave "
             "--ray_address out for this machine alone"
         ) from None
+
+
+def _check_port(address: str) -> None:
+    """Check that a cluster's own port, or that of its clients, is named as such: Ray itself waits for half a minute.
+
+    Default ports are believed.
+
+    Raises:
+        InputError: It is the other one.
+    """
+    place = address.removeprefix("ray://")
+    of_clients, port = place != address, place.rpartition(":")[2]
+    if address == "auto" or not port.isdecimal() or int(port) == DEFAULT_PORTS[of_clients]:
+        return
+    try:
+        command = [sys.executable, "-c", KNOCK, place]
+        found = subprocess.run(command, timeout=PATIENCE, capture_output=True, stdin=subprocess.DEVNULL).returncode
+    except (OSError, subprocess.TimeoutExpired):
+        return
+    if of_clients and found == OWN:
+        raise InputError(f"ray_address: {place} is the cluster's own port, not that of its clients: leave ray:// out")
+    if not of_clients and found == OTHER:
+        raise InputError(
+            f"ray_address: {place} is not a cluster's own port: give HOST:6379, or, if this is the port of its clients, "
+            f"ray://{place}"
+        )
 
 
 def _init(ray: Any, address: str, options: dict[str, Any]) -> None:

@@ -18,7 +18,7 @@ from distill.common.errors import InputError
 from prompter.cluster.config import EngineSettings
 from prompter.cluster.opening import opened_pool
 from prompter.cluster.pool import Pool
-from prompter.cluster.start import connected
+from prompter.cluster.start import _check_port, connected
 from tests.prompter.exporting.exports import contents
 
 ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'topic-prompter[ray]'")
@@ -143,7 +143,7 @@ class Counting:
         return 2 * number
 
 
-def test_workers_that_are_lost_refuse_or_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_that_are_lost_refuse_or_differ_and_odd_ports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # a Ray that is imported already writes a token there
     said: list[str] = []
     make = (__name__, "Counting")
@@ -161,3 +161,10 @@ def test_workers_that_are_lost_refuse_or_differ(tmp_path: Path, monkeypatch: pyt
             Pool(ray, 1, rest, {"torch": "0.1"}, (1, make, (str(tmp_path), "")), said.append)
         with pytest.raises(InputError, match="lacks no-such-thing"):
             Pool(ray, 1, rest, {"no-such-thing": "1"}, (1, make, (str(tmp_path), "")), said.append)
+        own, (node,) = ray.get_runtime_context().gcs_address, ray.nodes()
+        _check_port(own)
+        with pytest.raises(InputError, match=f"{own} is the cluster's own port, .* leave ray:// out"):
+            _check_port(f"ray://{own}")
+        other = f"{node['NodeManagerAddress']}:{node['NodeManagerPort']}"
+        with pytest.raises(InputError, match=f"{other} is not a cluster's own port"):
+            _check_port(other)
