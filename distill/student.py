@@ -37,7 +37,7 @@ from distill.common.hub import ARCHITECTURES, CLASSIFIERS, load_config, load_mod
 from distill.common.precision import outputs_in_float32, prepared, resolve_device
 from distill.common.seeding import seeded
 from distill.kinds.classes import SINGLE
-from distill.kinds.found import store_kind, stored_kind
+from distill.kinds.found import LENGTH_KEY, store_kind, stored_kind
 from distill.kinds.kind import Kind
 from distill.kinds.names import OF_SCORES
 from distill.kinds.word_table import outputs
@@ -47,7 +47,7 @@ from distill.students.static import FROM_TEACHER, STATIC, open_static, static_mo
 from distill.students.word_vectors import give_words
 from distill.teachers.base import Teacher
 from distill.teachers.names import class_names
-from distill.teachers.transformers_teacher import LENGTH_KEY, TransformersTeacher
+from distill.teachers.transformers_teacher import TransformersTeacher
 
 TEACHER_LAYERS = "teacher-layers:"
 FAMILIES = (MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES, MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES)

@@ -1,6 +1,6 @@
 """Find out which kind a classifier is: what the user says, and else what its files say."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from distill.common.errors import InputError
@@ -13,6 +13,13 @@ from distill.kinds.tokens import Tokens
 
 KIND_KEY = "prompter_kind"
 """Field of a student's config.json, see `store_kind`."""
+
+LIBRARY_KEY, OLDER_KEY, LENGTH_KEY = "sentence_transformers", "sbert_ce_default_activation_function", "prompter_max_length"
+"""Fields of a config.json: what sentence-transformers notes in that of a cross-encoder, today and before its version 4; and
+how many tokens a student of ours was trained to read, for which a note of the model that it was made from does not hold."""
+
+ACTIVATION = "activation_fn"
+"""Key of `LIBRARY_KEY` that names the class of PyTorch which the outputs go through."""
 
 TAGGER = "ForTokenClassification"
 """How the architecture of a model that tags words ends."""
@@ -69,8 +76,39 @@ def stored_kind(config: Any) -> Kind:
     return _kind(_by_config(config), _stored(config) or NOT_GIVEN, _labels(config))
 
 
+def activation_of(config: Any) -> str | None:
+    """Return the name of what the outputs of a cross-encoder of sentence-transformers go through, None for other models.
+
+    Where its files name nothing, that is a sigmoid for one output, as there.
+
+    Examples:
+        >>> from types import SimpleNamespace
+        >>> activation_of(SimpleNamespace(sentence_transformers={"version": "5.0.0"}, num_labels=1))
+        'Sigmoid'
+        >>> activation_of(SimpleNamespace(sentence_transformers={"activation_fn": "torch.nn.modules.linear.Identity"}))
+        'Identity'
+        >>> activation_of(SimpleNamespace(num_labels=1)) is None
+        True
+    """
+    noted, older = getattr(config, LIBRARY_KEY, None), getattr(config, OLDER_KEY, None)
+    if not isinstance(noted, Mapping):
+        noted = {}
+    if not (noted or older) or _stored(config) or hasattr(config, LENGTH_KEY):
+        return None
+    named = noted.get(ACTIVATION) or older
+    if isinstance(named, str):
+        return named.rpartition(".")[2]
+    return "Sigmoid" if config.num_labels == 1 else "Identity"
+
+
 def store_kind(config: Any, kind: Kind) -> None:
-    """Write into a student's configuration what that of a model does not say: how many texts, and the range of a score."""
+    """Write into a student's configuration what that of a model does not say: how many texts, and the range of a score.
+
+    What the library of its teacher noted there is left out: a student answers with its outputs.
+    """
+    for key in (LIBRARY_KEY, OLDER_KEY):
+        if hasattr(config, key):
+            delattr(config, key)
     if told := written(kind):
         setattr(config, KIND_KEY, told)
     elif hasattr(config, KIND_KEY):  # of the model that the student was made of
@@ -124,9 +162,10 @@ def _by_config(config: Any) -> str:
         return stored.name
     if config.problem_type == MULTI_LABEL.problem_type:
         return MULTI_LABEL.name
+    reads_two = activation_of(config) is not None
     if config.problem_type == Score.problem_type or config.num_labels == 1:
-        return "score"
-    return _by_names(_labels(config))
+        return "score_pair" if reads_two else "score"
+    return PAIR.name if reads_two else _by_names(_labels(config))
 
 
 def _labels(config: Any) -> list[str]:

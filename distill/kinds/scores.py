@@ -1,6 +1,6 @@
 """A number for each text, or for each pair of texts: a regressor. Answers are values (N, 1)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from distill.kinds.reading import numbers
 
 STEPS = ("very low", "low", "middle", "high", "very high")
 """Names of the targets: the range of values in equal parts."""
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"Sigmoid": torch.sigmoid, "Tanh": torch.tanh, "Identity": torch.clone}
+"""What the one output of a model may go through to be its score, by the names of PyTorch's classes."""
 
 NO_DIFFERENCE = 0.02
 """Share of the range that two values may differ by and be the same for whoever uses them. Ours."""

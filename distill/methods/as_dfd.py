@@ -224,7 +224,7 @@ class AsDfd:
         with torch.set_grad_enabled(differentiate):
             embeddings = embeddings.detach().requires_grad_(differentiate)
             types = segment_types(self._teacher.model, embeddings, mask)
-            answers = self._teacher.kind.answers(raw_outputs(self._teacher.model, embeddings, mask, types))
+            answers = self._teacher.answers_of(raw_outputs(self._teacher.model, embeddings, mask, types))
             losses = self._teacher.kind.target_loss(answers, targets)
         gradient = torch.autograd.grad(losses.sum(), embeddings)[0] if differentiate else None
         return answers.detach(), losses.detach(), gradient

@@ -242,7 +242,8 @@ class ZeroShot:
         embeddings = table[gaps.ids]
         embeddings[gaps.hidden] = embed_choice(tokens, soft, table)
         outputs = raw_outputs(model, embeddings, gaps.mask, gaps.types if self.config.sentence_pairs else None)
-        return self.white_box.kind.answers(outputs)
+        own = model is self.white_box.model
+        return self.white_box.answers_of(outputs) if own else self.white_box.kind.answers(outputs)
 
     def _answered(self, gaps: Gaps, tokens: Tensor, predictions: Tensor) -> SyntheticBatch:
         """Return the texts of a step of the filler with the teacher's answers.

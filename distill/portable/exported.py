@@ -18,13 +18,13 @@ from distill.checkpoints.model_config import check_tokenizer_files
 from distill.checkpoints.weights import file_of
 from distill.common.encode import COUNTED
 from distill.common.errors import InputError
-from distill.common.hub import load_config
 from distill.kinds.found import kind_of_model
 from distill.kinds.names import NOT_GIVEN, GivenKind
 from distill.kinds.rows import none, outputs_below
 from distill.kinds.words import read_places, words_of
 from distill.portable.formats import find_program
 from distill.teachers.probabilities import count
+from distill.teachers.transformers_teacher import activated, classifier_config, heeded_activation
 
 BATCH_ROWS, BATCH_TOKENS = 64, 4096
 """Most texts, and most padded tokens, that the runtime gets at once."""
@@ -44,6 +44,7 @@ class ExportedClassifier:
 
     Attributes:
         kind: What its answers are.
+        activation: See `distill.teachers.transformers_teacher.TransformersTeacher`.
         labels: The K class names, in the order of the outputs.
         path: The folder.
         bytes: Size of the program with its weights.
@@ -65,8 +66,9 @@ class ExportedClassifier:
         for file in sorted(folder.glob(f"{program.stem}.*")):
             file_of(str(folder), file.name, None)  # a pointer of Git LFS is named
         check_folder(folder, self._about)
-        config = load_config(path, field)
+        config = classifier_config(path, field)
         self.kind = kind_of_model(config, given, self._about)
+        self.activation = heeded_activation(config, self.kind, given, self._about)
         self.labels = [str(config.id2label[i]) for i in range(config.num_labels)]
         self._tokenizer = _read_tokenizer(folder, self._about)
         rows = getattr(config.get_text_config(), "vocab_size", None)
@@ -96,7 +98,8 @@ class ExportedClassifier:
         Raises:
             InputError: Too many answers are unusable, or the program fails.
         """
-        predictions = self.kind.answers(torch.from_numpy(self.logits(texts, text_pairs)))
+        outputs = torch.from_numpy(self.logits(texts, text_pairs))
+        predictions = self.kind.answers(activated(outputs, self.kind, self.activation))
         return count(self, predictions, "NaN or infinite values")
 
     def logits(

@@ -141,6 +141,8 @@ def identity(teacher: AnyTeacher) -> str:
     if isinstance(teacher, ZeroShotTeacher):
         about |= {"hypotheses": teacher.hypotheses, "entailment": teacher.model.labels}
         teacher = teacher.model
+    if isinstance(teacher, TransformersTeacher | ExportedClassifier) and teacher.kind.name in OF_SCORES and teacher.activation:
+        about["activation"] = teacher.activation  # earlier versions took the raw output
     if isinstance(teacher, TransformersTeacher):
         folders = model_folders(teacher.path)
         files = [

@@ -6,9 +6,12 @@ from pathlib import Path
 import torch
 from accelerate.utils import find_executable_batch_size
 from torch import Tensor
+from transformers import PreTrainedConfig
 
-from distill.checkpoints.model_config import say_once
+from distill.checkpoints.gguf import is_gguf
+from distill.checkpoints.model_config import read_json, say_once
 from distill.checkpoints.tokenizers import agree_on_padding
+from distill.checkpoints.weights import file_of
 from distill.common import encode
 from distill.common.errors import InputError
 from distill.common.hub import CLASSIFIERS, check_vocabulary, load_config, load_model, load_tokenizer
@@ -21,13 +24,15 @@ from distill.common.precision import (
     resolve_device,
     weight_dtype,
 )
-from distill.kinds.found import kind_of_model
-from distill.kinds.names import NOT_GIVEN, OF_SCORES, GivenKind
+from distill.kinds.found import LENGTH_KEY, LIBRARY_KEY, activation_of, kind_of_model
+from distill.kinds.kind import Kind
+from distill.kinds.names import AUTO, NOT_GIVEN, OF_SCORES, GivenKind, reads_pairs
+from distill.kinds.scores import ACTIVATIONS
 from distill.kinds.word_table import outputs
 from distill.teachers.probabilities import count
 
-LENGTH_KEY = "prompter_max_length"
-"""Field of a student's config.json: how many tokens it was trained to read."""
+LIBRARY_FILE = "config_sentence_transformers.json"
+"""Where newer versions of sentence-transformers note what kind of model a folder holds."""
 
 FAULTS = (RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
 """What a model raises that cannot read a text, or a tokenizer without the parts that others have."""
@@ -56,6 +61,7 @@ class TransformersTeacher:
 
     Attributes:
         kind: What its answers are.
+        activation: What the outputs of a cross-encoder go through to be scores; None for other models.
         max_length: As given, and at most what the model was trained to read, where a student's folder says so.
         padding: What texts of a batch are padded with: "" for the tokenizer's token, else the number of the model's token, or
             `UNPADDED`: texts of one length are classified at once, because the model's answers depend on padding.
@@ -76,8 +82,9 @@ class TransformersTeacher:
     ) -> None:
         self.path = str(path)
         self.device = resolve_device(device)
-        config = load_config(path, field)
+        config = classifier_config(path, field)
         self.kind = kind_of_model(config, given, f"{field}: {path}")
+        self.activation = heeded_activation(config, self.kind, given, f"{field}: {path}")
         self.model = load_model(
             CLASSIFIERS[self.kind.of_words], path, field, self.device, weight_dtype(self.device)
         ).requires_grad_(False)
@@ -135,7 +142,7 @@ class TransformersTeacher:
         def attempt(tokens: int | None) -> Tensor:
             given = outputs(self.kind, self.model, self.tokenizer, texts, text_pairs, self.max_length, tokens, unpadded)
             self.batch_tokens = tokens
-            return given if raw else self.kind.answers(given)
+            return given if raw else self.answers_of(given)
 
         try:
             try:
@@ -148,6 +155,10 @@ class TransformersTeacher:
             raise
         except FAULTS as error:
             raise self._unable(error) from error
+
+    def answers_of(self, raw: Tensor) -> Tensor:
+        """Return the answers (N, C) of raw outputs (N, C) of `model`; gradients pass."""
+        return self.kind.answers(activated(raw, self.kind, self.activation))
 
     def _keep_scores_exact(self, path: str | Path, field: str) -> None:
         """Compute the number in float32, with a bias that was not rounded with the other weights."""
@@ -208,3 +219,54 @@ class TransformersTeacher:
         with torch.no_grad(), autocast(self.device):
             backbone = self.model.base_model
             return backbone(**inputs, output_hidden_states=True).hidden_states
+
+
+def classifier_config(path: str | Path, field: str) -> PreTrainedConfig:
+    """Read the configuration of a classifier, with what sentence-transformers notes in a file beside it.
+
+    Raises:
+        InputError: See `distill.common.hub.load_config`; or that file cannot be read.
+    """
+    config = load_config(path, field)
+    source, about = config.name_or_path, f"{field}: {path}"
+    if hasattr(config, LIBRARY_KEY) or hasattr(config, LENGTH_KEY) or is_gguf(source):
+        return config
+    file = file_of(source, LIBRARY_FILE, None)
+    noted = {} if file is None else read_json(file, about)
+    if noted.get("model_type") == "CrossEncoder":
+        setattr(config, LIBRARY_KEY, noted)
+    return config
+
+
+def heeded_activation(config: PreTrainedConfig, kind: Kind, given: GivenKind, about: str) -> str | None:
+    """Return what the outputs of a cross-encoder of sentence-transformers go through, None for other models; say what is done.
+
+    Args:
+        config: From `classifier_config`.
+        kind: What its answers are.
+        given: What the user says about its kind.
+        about: Setting and name of the model, for the lines.
+    """
+    name = activation_of(config)
+    if name is None:
+        return None
+    scored = kind.name in OF_SCORES
+    if given.name == AUTO and (scored or not reads_pairs(config.id2label.values())):
+        other = "score" if scored else "single"
+        through = f", and its output goes through {name.lower()}" if scored and name in ("Sigmoid", "Tanh") else ""
+        say_once(
+            f"{about} is a cross-encoder of sentence-transformers by its files, so it reads two texts (kind {kind.name})"
+            f"{through}. If it was trained on single texts since, give --kind {other}."
+        )
+    if scored and name not in ACTIVATIONS:
+        say_once(f"{about} puts its output through {name[:40]}, which is not done here: its scores are the raw outputs.")
+    elif not scored and name not in ("Identity", "Softmax"):
+        say_once(f"{about} puts its outputs through {name[:40]}, which is not done here: its classes have a softmax.")
+    return name
+
+
+def activated(raw: Tensor, kind: Kind, activation: str | None) -> Tensor:
+    """Return what the outputs (N, C) of a classifier become before they are read: those of scores, as their files say."""
+    if activation is None or kind.name not in OF_SCORES:
+        return raw
+    return ACTIVATIONS[activation](raw.float()) if activation in ACTIVATIONS else raw

@@ -10,13 +10,12 @@ from torch import Tensor
 
 from distill.common.errors import InputError, check_whole
 from distill.common.hub import load_config
-from distill.kinds.found import written
+from distill.kinds.found import LENGTH_KEY, written
 from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.names import NOT_GIVEN, given_by
 from distill.teachers.config import Asking
 from distill.teachers.names import UNNAMED_CLASSES, class_names
 from distill.teachers.prediction_cache import CachedTeacher
-from distill.teachers.transformers_teacher import LENGTH_KEY
 from eval.classifiers.calibration import confidences, stored_calibration
 from eval.classifiers.opening import open_teacher
 

@@ -13,10 +13,10 @@ from distill.common.files import read_json, replace_folder, write_json
 from distill.common.hub import model_folder
 from distill.common.precision import computing_as
 from distill.common.settings import CommonSettings
+from distill.kinds.found import LENGTH_KEY
 from distill.portable.exported import ExportedClassifier
 from distill.portable.formats import LIBRARIES, RECORD
 from distill.student import Student, load_student
-from distill.teachers.transformers_teacher import LENGTH_KEY
 from eval.data.labelled import load_texts
 from prompter.deploying.checking import compare, timings
 from prompter.deploying.config import ExportStudentConfig

@@ -6,7 +6,7 @@ import pytest
 
 from distill.common.errors import InputError
 from distill.kinds.classes import PAIR, SINGLE
-from distill.kinds.found import kind_of, kind_of_model, store_kind, stored_kind, written
+from distill.kinds.found import activation_of, kind_of, kind_of_model, store_kind, stored_kind, written
 from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.names import NOT_GIVEN, GivenKind, given_by
 from distill.kinds.scores import Score
@@ -48,6 +48,30 @@ def test_a_models_kind(about: SimpleNamespace, given: GivenKind, expected: objec
 def test_what_cannot_be_both_is_refused(about: SimpleNamespace, name: str) -> None:
     with pytest.raises(InputError, match=f"kind is {name}, but teacher: x is of the kind .*leave --kind out"):
         kind_of_model(about, GivenKind(name), "teacher: x")
+
+
+SIGMOID, IDENTITY = "torch.nn.modules.activation.Sigmoid", "torch.nn.modules.linear.Identity"
+
+
+@pytest.mark.parametrize(
+    ("noted", "one", "several"),
+    [
+        ({"sentence_transformers": {"activation_fn": SIGMOID, "version": "5.1.0"}}, "Sigmoid", "Sigmoid"),
+        ({"sentence_transformers": {"version": "5.1.0"}}, "Sigmoid", "Identity"),
+        ({"sbert_ce_default_activation_function": IDENTITY}, "Identity", "Identity"),
+    ],
+)
+def test_a_cross_encoder_of_sentence_transformers_reads_two_texts(noted: dict, one: str, several: str) -> None:
+    for labels, kind, activation in ((["a"], Score(texts=2), one), (["a", "b", "c"], PAIR, several)):
+        about = config(*labels)
+        vars(about).update(noted)
+        assert kind_of_model(about, NOT_GIVEN, "teacher: x") == kind and activation_of(about) == activation
+        single = kind_of_model(about, GivenKind("score" if len(labels) == 1 else "single"), "teacher: x")
+        assert single == (Score() if len(labels) == 1 else SINGLE)
+        store_kind(about, single)  # a student of it answers with its outputs
+        assert activation_of(about) is None and kind_of_model(about, NOT_GIVEN, "teacher: x") == single
+        vars(about).update(noted, prompter_max_length=64)  # one of an earlier version, which kept the note
+        assert activation_of(about) is None
 
 
 def test_a_black_box_is_what_the_user_or_its_class_names_say() -> None:
