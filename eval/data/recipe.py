@@ -88,3 +88,11 @@ def checked_entries(folder: Path, listed: Any) -> dict[str, dict[str, Any]]:
     if not good:
         raise InputError(f"{folder / RECIPE_FILE}: '{FILES}' is damaged: copy the file again, or remove '{FILES}' from it")
     return dict(listed)
+
+
+def is_result(result: Any) -> bool:
+    """Return whether this is the part `result` of a recipe."""
+    kinds = {"complete": bool, "rows": int, "kept": int, "kept_of": list, "answers": list, "marked": dict}
+    if not isinstance(result, dict) or not all(isinstance(result.get(key), kind) for key, kind in kinds.items()):
+        return False
+    return all(isinstance(count, int) for count in (*result["kept_of"], *result["answers"], *result["marked"].values()))

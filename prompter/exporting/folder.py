@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
@@ -27,11 +28,11 @@ from distill.common.errors import InputError
 from distill.common.files import read_yaml, write_text
 from distill.teachers.found import made_here, remember
 from distill.teachers.stored_answers import means_damage
-from eval.data.recipe import FILES, RECIPE_FILE, checked_entries, file_entry, file_fault
+from eval.data.recipe import FILES, RECIPE_FILE, checked_entries, file_entry, file_fault, is_result
 from prompter.exporting.marks import NO_ANSWER
 from prompter.exporting.row_sum import RowSum
 from prompter.exporting.shards import shard_path, write_csv, write_jsonl
-from prompter.runtime.run_folder import differences, take_lock
+from prompter.runtime.run_folder import differences, moved, take_lock
 
 WORK_FOLDER, STATE_FILE = ".export", "state.sqlite"
 
@@ -99,20 +100,18 @@ class ExportFolder:
             recipe = {}
         if not {"prompter", "export", "result"} <= recipe.keys():
             raise InputError(f"to: {file} was not written by an export: choose another folder")
-        if (
-            not isinstance(recipe["prompter"], dict)
-            or not isinstance(recipe["export"], dict)
-            or not _is_result(recipe["result"])
-        ):
+        whole = isinstance(recipe["prompter"], dict) and isinstance(recipe["export"], dict) and is_result(recipe["result"])
+        if not whole:
             raise InputError(f"to: {file} is damaged or cut off: put it back, or choose another folder")
         return recipe
 
-    def compare(self, identity: dict[str, Any], defaults: Mapping[str, Any]) -> None:
+    def compare(self, identity: dict[str, Any], defaults: Mapping[str, Any], sample: Callable[[str], dict[str, str]]) -> None:
         """Check that the folder is new, or holds an export with the same settings.
 
         Args:
             identity: Everything that decides the rows.
             defaults: Values of settings that an older export did not store; see `differences`.
+            sample: Returns what tells a teacher from others of its name; see `prompter.exporting.opening.sample_of_teacher`.
 
         Raises:
             InputError: The settings differ. The message names each difference.
@@ -120,12 +119,23 @@ class ExportFolder:
         stored = self.recipe["export"] if self.recipe else self._stored_identity()
         if stored is None:
             return
-        differing = differences(stored, identity, defaults)
-        if differing:
+        if self.recipe and stored.get("teacher") != identity["teacher"]:
+            stored = stored | self._lay(str(identity["teacher"]), sample(identity["teacher"]).get("teacher_weights"))
+        if differing := differences(stored, identity | {"to": str(self.path)}, defaults, {"to"}):
             raise InputError(
                 f"to: '{self.path}' holds an export with other settings ({'; '.join(differing)}): "
                 "give the same settings, or choose another folder"
             )
+
+    def _lay(self, teacher: str, weights: str | None) -> dict[str, str]:
+        """Return where a finished dataset lay, by where its teacher lay that is gone there; {} where they were not moved."""
+        recipe, here = self.recipe or {}, Path(os.path.abspath(self.path))
+        stored = str(recipe["export"].get("teacher"))
+        before, now = moved(stored, teacher)
+        found = recipe.get("found")
+        same = weights is not None and isinstance(found, dict) and found.get("teacher_weights") == weights
+        gone = same and not Path(stored).exists() and here.is_relative_to(now)
+        return {"to": str(before / here.relative_to(now))} if gone else {}
 
     def _stored_identity(self) -> dict[str, Any] | None:
         if not (self.work / STATE_FILE).is_file():
@@ -133,7 +143,8 @@ class ExportFolder:
         with self.damage_named():
             with contextlib.closing(_connect(self.work / STATE_FILE)) as connection:
                 values = {key: json.loads(value) for key, value in connection.execute("SELECT key, value FROM state")}
-            return None if "identity" not in values or self._nothing_made(values) else dict(values["identity"])
+            begun = "identity" in values and not self._nothing_made(values)
+            return values["identity"] | {"to": values.get("place")} if begun else None  # no place: begun by an earlier version
 
     def _nothing_made(self, state: dict[str, Any]) -> bool:
         """Return whether an export ended before the teacher answered, so that other settings may take the place of its own."""
@@ -205,6 +216,7 @@ class ExportFolder:
             self.connection.execute(f'DELETE FROM "{table}"')
         self._sum = RowSum(self.connection, besides="state")
         self._set("identity", identity)
+        self._set("place", str(self.path))
         self.commit(ExportProgress(kept_of=[0] * classes, answers=[0] * classes))
 
     def _faults(self, progress: dict[str, Any]) -> list[str]:
@@ -385,11 +397,3 @@ def _connect(file: Path) -> sqlite3.Connection:
     connection.execute("CREATE TABLE IF NOT EXISTS pending (row INTEGER PRIMARY KEY, value TEXT)")
     connection.execute("CREATE TABLE IF NOT EXISTS shards (name TEXT PRIMARY KEY, entry TEXT)")
     return connection
-
-
-def _is_result(result: Any) -> bool:
-    """Return whether this is the part `result` of a recipe."""
-    kinds = {"complete": bool, "rows": int, "kept": int, "kept_of": list, "answers": list, "marked": dict}
-    if not isinstance(result, dict) or not all(isinstance(result.get(key), kind) for key, kind in kinds.items()):
-        return False
-    return all(isinstance(count, int) for count in (*result["kept_of"], *result["answers"], *result["marked"].values()))

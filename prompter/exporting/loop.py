@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from distill.common.files import read_object
 from distill.common.terminal import one_line, printable
 from distill.kinds.found import kind_in, written
 from distill.teachers.prediction_cache import CachedTeacher
@@ -23,7 +24,7 @@ from prompter.exporting.config import NO_TEACHER, ExportConfig, recipe_settings
 from prompter.exporting.dataset_card import write_dataset_card
 from prompter.exporting.folder import ExportFolder, ExportProgress
 from prompter.exporting.marks import CLASS_FULL, DUPLICATE, LOW_CONFIDENCE, NEAR_DUPLICATE, NO_ANSWER, Marks, answered
-from prompter.exporting.opening import go_on_counting, load_prompter_and_teacher
+from prompter.exporting.opening import NOTED_TEACHER, go_on_counting, load_prompter_and_teacher, sample_of_teacher
 from prompter.exporting.planning import next_targets, quotas, unfinished
 from prompter.exporting.shards import CONFIDENCE, features, write_shard
 from prompter.generation.config import TRANSFORMERS, WriterConfig
@@ -81,7 +82,7 @@ def export(config: ExportConfig, writer: WriterConfig) -> int:
     folder = ExportFolder(config.to)
     try:
         with open_console(config.quiet, folder.path, "run the same command again") as console:
-            folder.compare(identity, default_values(config, writer))
+            folder.compare(identity, default_values(config, writer), sample_of_teacher)
             if folder.recipe is None:
                 with opened(config, writer, source, manifest, console) as (prompter, teacher):
                     check_served(getattr(prompter, "writer", None), folder.work / "writer.json")
@@ -257,8 +258,10 @@ def finish_dataset(
         **({} if config.writer == TRANSFORMERS else {"reproducible": NOT_QUITE}),
         "versions": library_versions(libraries),
     }
+    found = read_object(folder.work / NOTED_TEACHER, {}, "put it back") if identity["teacher"] != NO_TEACHER else {}
     if folder.batch_size is not None:
-        recipe["found"] = {"writer_batch_size": folder.batch_size}
+        found |= {"writer_batch_size": folder.batch_size}
+    recipe |= {"found": found} if found else {}
     write_dataset_card(folder.path, recipe)
     folder.finish(recipe, own=not config.trust_teacher)
 

@@ -80,7 +80,7 @@ def label(config: LabelConfig) -> dict[str, Any]:
     folder = ExportFolder(config.to)
     try:
         with open_console(config.quiet, folder.path, "run the same command again") as console:
-            folder.compare(about | seconds, seconds)  # a teacher of single texts does not read them
+            folder.compare(about | seconds, seconds, sample_of_teacher)  # a teacher of single texts does not read them
             if folder.recipe is None:
                 with _opened(config, texts, pairs, console) as (teacher, ahead):
                     texts = _affordable(config, texts, teacher, console)

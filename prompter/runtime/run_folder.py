@@ -152,15 +152,15 @@ def differences(
         ['rows: 5 there, 6 here']
     """
     stored = {key: value for key, value in defaults.items() if key in given} | dict(stored)
-    moved = next((_moved(stored[key], given[key]) for key in ("output_dir", "to") if stored.get(key) and given.get(key)), None)
+    places = next((moved(stored[key], given[key]) for key in ("output_dir", "to") if stored.get(key) and given.get(key)), None)
     return [
         f"{key}: {stored.get(key)!r} there, {given.get(key)!r} here"
         for key in stored | dict(given)
-        if key not in may_differ and not _same(stored.get(key), given.get(key), moved)
+        if key not in may_differ and not _same(stored.get(key), given.get(key), places)
     ]
 
 
-def _moved(stored: Any, given: Any) -> tuple[Path, Path]:
+def moved(stored: Any, given: Any) -> tuple[Path, Path]:
     """Return where a project lay and where it lies now, by two places of one folder in it."""
     before, now = Path(str(stored)), Path(os.path.abspath(str(given)))
     while before.name and before.name == now.name:
@@ -168,7 +168,7 @@ def _moved(stored: Any, given: Any) -> tuple[Path, Path]:
     return before, now
 
 
-def _same(stored: Any, given: Any, moved: tuple[Path, Path] | None) -> bool:
+def _same(stored: Any, given: Any, project: tuple[Path, Path] | None) -> bool:
     """Compare a value of a file with a setting. A place may be written in several ways: `mine`, `./mine/`, by a link.
 
     Places in a project that was moved or renamed as a whole, or that is seen from another folder, are the same as before.
@@ -177,11 +177,11 @@ def _same(stored: Any, given: Any, moved: tuple[Path, Path] | None) -> bool:
     if stored == given or as_written(stored) == given:
         return True
     if isinstance(stored, list) and isinstance(given, list):
-        return len(stored) == len(given) and all(_same(*both, moved) for both in zip(stored, given, strict=True))
+        return len(stored) == len(given) and all(_same(*both, project) for both in zip(stored, given, strict=True))
     if not isinstance(stored, str) or not isinstance(given, str):
         return False
     place = Path(os.path.expanduser(stored))
-    places = [place, *([moved[1] / place.relative_to(moved[0])] if moved and place.is_relative_to(moved[0]) else [])]
+    places = [place, *([project[1] / place.relative_to(project[0])] if project and place.is_relative_to(project[0]) else [])]
     return str(place) == given or any(
         os.path.exists(one) and os.path.exists(given) and os.path.samefile(one, given) for one in places
     )

@@ -1,11 +1,13 @@
 """The folder of an export: what it refuses, and how it knows an export again."""
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import yaml
 from filelock import FileLock
+from safetensors.torch import load_file, save_file
 
 from distill.common.errors import InputError
 from prompter.exporting import folder, shards
@@ -26,6 +28,27 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(
     ):
         run(run_folder, whole, "--min_confidence", "0.5")
     assert contents(whole) == before
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_project_that_was_moved_goes_on(
+    run_folder: Path, teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    before, now = tmp_path / "before", tmp_path / "now"
+    shutil.copytree(run_folder, before / "run")
+    shutil.copytree(teacher_folder, before / "models" / "teacher")
+    with monkeypatch.context() as killing:
+        if not finished:
+            killing.setattr(ExportFolder, "finish", None)  # ends with a TypeError
+        with nullcontext() if finished else pytest.raises(TypeError):
+            run(before / "run", before / "set", "--teacher", str(before / "models" / "teacher"))
+    before.rename(now)
+    other = shutil.copytree(now / "models" / "teacher", now / "teacher") / "model.safetensors"
+    save_file({name: weight + 1 for name, weight in load_file(other).items()}, other, metadata={"format": "pt"})
+    with pytest.raises(InputError, match="other settings .teacher"):
+        run(now / "run", now / "set", "--teacher", str(now / "teacher"))
+    assert run(now / "run", now / "set", "--teacher", str(now / "models" / "teacher")) == 0
+    assert (now / "set" / "recipe.yaml").is_file()
 
 
 def test_a_setting_that_an_old_export_did_not_store_counts_as_its_default(

@@ -301,7 +301,7 @@ def test_marks_hold_what_they_promise(
 def test_a_batch_size_that_was_found_is_in_the_recipe_and_used_again(run_folder: Path, tmp_path: Path) -> None:
     assert run(run_folder, tmp_path / "found", "--writer_batch_size", "0") == 0
     assert run(run_folder, tmp_path / "given") == 0
-    assert yaml.safe_load((tmp_path / "found" / "recipe.yaml").read_text())["found"] == {"writer_batch_size": 256}
+    assert yaml.safe_load((tmp_path / "found" / "recipe.yaml").read_text())["found"]["writer_batch_size"] == 256
     found, given = contents(tmp_path / "found" / "data"), contents(tmp_path / "given" / "data")
     assert found == given
     assert run(run_folder, tmp_path / "found", "--writer_batch_size", "0") == 0  # finished

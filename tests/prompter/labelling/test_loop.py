@@ -161,6 +161,24 @@ def test_a_killed_call_goes_on_to_the_same_bytes(
     assert contents(tmp_path / "whole") == contents(tmp_path / "killed")
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_project_that_was_moved_goes_on(teacher_folder: Path, texts: Path, tmp_path: Path, finished: bool) -> None:
+    before, now = tmp_path / "before", tmp_path / "now"
+    before.mkdir()
+    shutil.copytree(teacher_folder, before / "teacher")
+    shutil.copy(texts, before / "texts.jsonl")
+    command = functools.partial(flags, to=before / "set")
+    if finished:
+        assert main(command(before / "texts.jsonl", before / "teacher")) == 0
+    else:
+        killed(3, command(before / "texts.jsonl", before / "teacher"))
+    before.rename(now)
+    shutil.copytree(now / "teacher", now / "other")
+    assert main(flags(now / "texts.jsonl", now / "other", now / "set")) == 2
+    assert main(flags(now / "texts.jsonl", now / "teacher", now / "set")) == 0
+    assert len(pd.read_parquet(now / "set" / "data")) == len(TEXTS)
+
+
 def test_other_texts_or_settings_are_not_mixed_in(
     teacher_folder: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
