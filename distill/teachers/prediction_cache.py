@@ -30,6 +30,7 @@ from distill.common.hub import model_folders
 from distill.kinds.rows import finite, none, of_each, stacked
 from distill.portable.exported import ExportedClassifier
 from distill.teachers.callable_teacher import CallableTeacher
+from distill.teachers.functions.importing import changed_sources, sources
 from distill.teachers.loading import AnyTeacher, identity
 from distill.teachers.probabilities import Doubts, stop_if_mostly_unusable
 from distill.teachers.services.connection import AGAIN
@@ -63,6 +64,7 @@ class CachedTeacher:
 
     Attributes:
         kind: What its answers are.
+        sources: Of a function, what tells its files from others when it is opened; else {}.
         teacher: The teacher itself, for code that needs its weights.
         asked: Texts that the teacher was really asked. `queries` counts every text, stored or not: a budget buys answers, so
             the course of a run does not depend on what the cache happens to hold.
@@ -86,6 +88,7 @@ class CachedTeacher:
         self._predictions: StoredAnswers | None = None
         self._doubts = Doubts()
         self._down: Exception | None = None
+        self.sources = sources(teacher.function, teacher.path) if isinstance(teacher, CallableTeacher) else {}
         if file is None:
             return
         try:
@@ -158,10 +161,11 @@ class CachedTeacher:
         """Return the counters for a checkpoint: `teacher_queries`, `teacher_invalid` and `teacher_calls`.
 
         A teacher whose weights are at hand adds `teacher_weights`, a sample of them, and where the memory did not hold its
-        batches `teacher_batch_tokens`.
+        batches `teacher_batch_tokens`. A function adds `teacher_sources`, see `distill.teachers.functions.importing.sources`.
         """
         counters: dict[str, Any] = {"teacher_queries": self.queries, "teacher_invalid": self.invalid}
         counters |= {"teacher_calls": self.asked} | ({"teacher_weights": self.weights} if self.weights else {})
+        counters |= {"teacher_sources": self.sources} if self.sources else {}
         lowered = self.white_box.batch_tokens if self.white_box is not None else None
         return counters if lowered is None else counters | {"teacher_batch_tokens": lowered}
 
@@ -179,6 +183,11 @@ class CachedTeacher:
             raise InputError(
                 f"teacher: {self.path} has other weights than when this was begun, which would mix the answers of two models: "
                 "put the former weights back, or begin anew in another folder."
+            )
+        for name in changed_sources(state.get("teacher_sources"), self.sources):
+            self._notice(
+                f"teacher: {name}, which {self.path} is written in, was changed since this was begun: if it answers otherwise "
+                "now, the answers of two teachers are mixed; then begin anew in another folder."
             )
         self.queries = state.get("teacher_queries", 0)
         self.invalid = state.get("teacher_invalid", 0)

@@ -8,6 +8,7 @@ on where it stopped, asks about no text twice, and ends with the same bytes.
 import hashlib
 import shlex
 import sqlite3
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -103,7 +104,12 @@ def label(config: LabelConfig) -> dict[str, Any]:
                 noted = folder.recipe.get("found")
                 if isinstance(noted, dict):  # not of an earlier version
                     name, since = teacher_name(config.teacher), f"when '{folder.path}' was finished"
-                    check_same_teacher(name, sample_of_teacher(name), noted, since, remedy)
+                    found = sample_of_teacher(name)
+                    source = found.pop("teacher_source", None)
+                    check_same_teacher(name, found, noted, since, remedy)
+                    if source and noted.get("teacher_source", source) != source:  # often an edit that changes no answer
+                        said = f"teacher: {name} has another source than {since}: its rows are the answers of before. If it"
+                        print(printable(f"{said} answers otherwise now, label into another folder."), file=sys.stderr)
                 console.say(f"{folder.path} is finished; no text is asked about.")
             assert folder.recipe is not None
             labels: list[str] = folder.recipe["prompter"]["labels"]

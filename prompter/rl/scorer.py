@@ -17,6 +17,7 @@ from distill.common.errors import InputError
 from distill.held_out import decided
 from distill.processes.group import ALONE, Processes
 from distill.student import Student
+from distill.teachers.functions.importing import sources
 from distill.teachers.prediction_cache import CachedTeacher
 from prompter.rl.config import MOST_WEIGHT, TERMS, RewardConfig
 from prompter.rl.rewards import NoveltyWindow, weighted_sum
@@ -91,6 +92,7 @@ class Scorer:
     Attributes:
         weights: Weight of every term by name.
         own_weights: Those of the further terms.
+        sources: For each further term, what tells the files of its function from others.
         window: The recent topics, for the novelty term.
 
     Raises:
@@ -112,6 +114,7 @@ class Scorer:
         self.teacher, self.student, self.clock = teacher, student, clock
         self.kind = teacher.kind
         self.functions = _named(reward_funcs)
+        self.sources = {name: sources(function) for name, function in self.functions.items()}
         self.own_weights = _checked_weights(reward_weights, list(self.functions))
         self.weights = {term: getattr(config, f"reward_{term}") for term in TERMS} | self.own_weights
         if not any(self.weights.values()):

@@ -16,6 +16,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from distill.common.errors import InputError
 from distill.common.files import read_json, write_json
 from distill.distiller import Distiller
+from distill.teachers.functions.importing import changed_sources
 from eval.classifiers import health
 from eval.classifiers.scoring import main_metric, score
 from eval.data.labelled import EvaluationData
@@ -230,6 +231,7 @@ class RolloutCallback(TrainerCallback):
             "processes": self.rollouts.processes.size,
             "weights": self.weights,
             "reward_weights": self.rollouts.scorer.own_weights,
+            "reward_sources": self.rollouts.scorer.sources,
         }
         write_json(checkpoint / COUNTERS, counters)
         self.folder.seal(checkpoint)
@@ -260,10 +262,20 @@ class RolloutCallback(TrainerCallback):
             self.folder.cut_logs(counters["log_sizes"])
         processes.wait()  # the others read what is left
         self._check_terms(counters.get("reward_weights"))
+        self._name_changed(counters.get("reward_sources", {}))
         self.looks = [row["health"] for row in self.folder.read("metrics") if "health" in row]
         self.rollouts.restore(checkpoint)
         self.distiller.load(checkpoint / DISTILLER)
         self.console.step(self._bar, self.queries)
+
+    def _name_changed(self, before: Mapping[str, Any]) -> None:
+        """Name the files of rewards of the user that were changed since the run was begun."""
+        for name, found in self.rollouts.scorer.sources.items():
+            for file in changed_sources(before.get(name), found):
+                self.console.say(
+                    f"reward_funcs: {file}, which '{name}' is written in, was changed since the run was begun: if it returns "
+                    "other numbers now, two rewards are mixed; then begin anew in another folder."
+                )
 
     def _check_terms(self, weights: Mapping[str, float] | None) -> None:
         """Compare the terms of the reward with those in the log; config.yaml does not know a user's functions.

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import operator
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -123,6 +124,44 @@ def source_files(function: Any, path: str) -> list[Path]:
         raise InputError(f"{path} is not a function at the top level of its module")
     first = Path(str(module.__file__)).resolve()
     return [first, *sorted({file for part in _parts(function) if (file := _file_of_user(part, module, first)) != first})]
+
+
+def sources(function: Any, path: str = "") -> dict[str, str]:
+    """Return a SHA-256 of what a function of the user is written in, by the names of the files.
+
+    Of a script that is run, and of a function inside a function, it is the function's own text: such a file may change for
+    other reasons, as where `resume=True` is added.
+
+    Args:
+        function: The function, or an object that is called.
+        path: What names it, see `source_files`; by default its own name.
+
+    Returns:
+        {} where nothing is known, as of what was typed at a prompt.
+    """
+    named = function if inspect.isroutine(function) or inspect.isclass(function) else type(function)
+    try:
+        asked, path = (function, path) if path else (named, f"{named.__module__}:{named.__qualname__}")
+        if path.partition(":")[0] != "__main__":
+            try:
+                files = source_files(asked, path)
+                return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+            except InputError:
+                pass  # a function inside a function
+        file = inspect.getsourcefile(named)
+        return {Path(file).name: hashlib.sha256(inspect.getsource(named).encode()).hexdigest()} if file else {}
+    except (AttributeError, TypeError, OSError):
+        return {}
+
+
+def changed_sources(before: Any, now: Mapping[str, str]) -> list[str]:
+    """Return the names of files that `sources` found changed.
+
+    Args:
+        before: What it returned before, as a file holds it.
+        now: What it returns now.
+    """
+    return sorted(name for name, found in now.items() if isinstance(before, dict) and before.get(name, found) != found)
 
 
 def _parts(function: Any) -> list[Any]:

@@ -521,6 +521,25 @@ def test_counters_of_a_model_that_was_trained_again_in_its_place_are_refused(ber
     assert again.queries == 5
 
 
+def test_the_file_of_a_function_that_was_changed_is_named_when_a_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    states, said = [], []
+    for body, folder in (("[[0.5, 0.5]]", "one"), ("[[0.5, 0.5]]", "two"), ("[[0.25, 0.75]]", "three")):
+        Path(folder).mkdir()  # as where a project is moved
+        file = Path(folder) / "rates.py"
+        file.write_text(f"def ask(texts):\n    return {body} * len(texts)\n")
+        teacher = CachedTeacher(CallableTeacher(f"{file}:ask", ["a", "b"]), None, said.append)
+        file.write_text("edited while it runs")
+        if states:
+            teacher.restore(states[-1])
+        states.append(teacher.state())
+    assert len(said) == 1 and said[0].startswith("teacher: rates.py, which three/rates.py:ask is written in, was changed")
+    teacher.restore({"teacher_queries": 5})  # of an earlier version
+    assert len(said) == 1
+
+
 def of_module(texts: list[str]) -> list[list[float]]:
     return [[0.5, 0.5]] * len(texts)
 

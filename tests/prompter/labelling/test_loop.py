@@ -134,7 +134,7 @@ def test_a_function_whose_source_was_changed_does_not_go_on(
     given = flags(texts, Path("changed_teacher.py:ask"), tmp_path / "d", "--teacher_labels", "a", "b")
     killed(lives, given) if lives is not None else main(given)
     module.write_text(source.replace("0.25, 0.75", "0.75, 0.25"))
-    assert main(given) == (0 if lives == 0 else 2)  # nothing was committed that could be mixed
+    assert main(given) == (2 if lives == 2 else 0)  # else nothing was committed that could be mixed, or all was
     said = capsys.readouterr().err
     assert ("changed_teacher.py:ask has another source than when" in said) == (lives != 0)
     if lives == 2:
@@ -142,8 +142,9 @@ def test_a_function_whose_source_was_changed_does_not_go_on(
         (tmp_path / "d" / ".export" / "teacher.json").unlink()
         assert main(given) == 0
     elif lives is None:
+        assert "its rows are the answers of before" in said
         module.write_text(source)
-        assert main(given) == 0
+        assert main(given) == 0 and "another source" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("lives", [1, 4])

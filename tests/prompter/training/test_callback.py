@@ -193,11 +193,17 @@ def test_models_that_were_trained_again_in_their_place_are_refused_when_a_run_go
         weights.write_bytes(former)
 
 
-def test_other_reward_functions_are_refused_when_a_run_goes_on(arguments, tmp_path: Path) -> None:
+def test_other_reward_functions_are_refused_and_changed_ones_named_when_a_run_goes_on(
+    arguments, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def brief(texts: list[str], **known: object) -> list[float]:
         return [1 / len(text) for text in texts]
 
-    flags = arguments(budget=64)
+    def changed(texts: list[str], **known: object) -> list[float]:
+        return [2 / len(text) for text in texts]
+
+    changed.__name__ = "brief"
+    flags = [flag for flag in arguments(budget=64) if flag != "--quiet"]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
         after_rows(patch, 3, kill)
         train(parse_settings(flags), [brief])
@@ -205,5 +211,12 @@ def test_other_reward_functions_are_refused_when_a_run_goes_on(arguments, tmp_pa
         train(parse_settings([*flags, "--resume"]))
     with pytest.raises(InputError, match="reward_weights: the run was made with .'brief': 1.0., but .* gives .'brief': 3.0."):
         train(parse_settings([*flags, "--resume"]), [brief], 3.0)
+    with caplog.at_level("INFO"):
+        for given in (brief, changed):
+            with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+                after_rows(patch, 1, kill)
+                train(parse_settings([*flags, "--resume"]), [given])
+            line = "reward_funcs: test_callback.py, which 'brief' is written in, was changed since the run was begun"
+            assert (line in caplog.text) == (given is changed)
     summary = train(parse_settings([*flags, "--resume"]), [brief])
     assert summary is not None and summary["reward_funcs"] == {"brief": 1.0}
