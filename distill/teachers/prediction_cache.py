@@ -60,7 +60,7 @@ class CachedTeacher:
 
     Raises:
         InputError: The teacher is a service that does not say which model it serves, because it cannot be reached or fails,
-            and no answers are stored that it gave without ever saying it.
+            and no answers are stored of the model that it named last, or that it gave without ever naming one.
 
     Attributes:
         kind: What its answers are.
@@ -88,6 +88,7 @@ class CachedTeacher:
         self._predictions: StoredAnswers | None = None
         self._doubts = Doubts()
         self._down: Exception | None = None
+        self._named = False  # whether a service that is down named its model before
         self.sources = sources(teacher.function, teacher.path) if isinstance(teacher, CallableTeacher) else {}
         if file is None:
             return
@@ -106,13 +107,32 @@ class CachedTeacher:
             self._say_damaged(self._predictions)
         except (sqlite3.Error, OSError) as error:
             self._set_aside_or_go_without(error)
+        if isinstance(teacher, Service) and self._predictions is not None:
+            try:
+                self._heed_name(teacher, self._predictions, patience)
+            except sqlite3.Error as error:
+                self._set_aside_or_go_without(error)
         if self._down is not None:
             if self._predictions is None or not self._predictions.any():
                 raise self._down
+            whose = "of the model that it named last" if self._named else "(it never named its model)"
             notice(
-                f"teacher: {self.path} cannot be reached or fails. It never said which model it serves, so its stored answers "
-                "are used until a text has none."
+                f"teacher: {self.path} cannot be reached or fails. Its stored answers {whose} are used until a text has none."
             )
+
+    def _heed_name(self, teacher: Service, stored: StoredAnswers, patience: float) -> None:
+        """Note which model a service names; of one that is down, take the answers of the one that it named last."""
+        reached, teacher.unreached = not teacher.unreached, True
+        address = identity(teacher)
+        teacher.unreached = not reached
+        if reached:
+            stored.note_name(address)
+        elif (last := stored.last_named(address)) != address:
+            stored.close()
+            self._name, self._named = last, True
+            self._open = partial(StoredAnswers, Path(str(self._file)), last, len(self.labels), patience, self.kind.of_words)
+            self._predictions = self._open()
+            self._say_damaged(self._predictions)
 
     @property
     def white_box(self) -> TransformersTeacher | None:
@@ -275,8 +295,9 @@ class CachedTeacher:
         if self._down is not None and isinstance(self.teacher, Service):
             self.teacher.unreached = False
             if identity(self.teacher) != self._name:
+                names = "names another model than before" if self._named else "names its model"
                 raise InputError(
-                    f"teacher: {self.path} was down and now names its model, which the stored answers may not be of: {AGAIN}."
+                    f"teacher: {self.path} was down and now {names}, which the stored answers may not be of: {AGAIN}."
                 )
             self._down = None
         if isinstance(self.teacher, Service | CallableTeacher):

@@ -110,6 +110,7 @@ class StoredAnswers:
             "PRIMARY KEY (teacher, text)) WITHOUT ROWID"
         )
         database.execute("CREATE TABLE IF NOT EXISTS stored (teacher TEXT PRIMARY KEY, answers INTEGER) WITHOUT ROWID")
+        database.execute("CREATE TABLE IF NOT EXISTS named (address TEXT PRIMARY KEY, teacher TEXT) WITHOUT ROWID")
         if database.execute("PRAGMA user_version").fetchone()[0] != WITH_CHECKSUMS:
             self._add_checksums()
         self._check()
@@ -164,6 +165,21 @@ class StoredAnswers:
     def _read(self, row: bytes) -> np.ndarray:
         answer = np.frombuffer(row, STORED_ROW)
         return answer.reshape(-1, self.columns) if self.of_words else answer
+
+    def note_name(self, address: str) -> None:
+        """Note that this teacher is the model that a service named last.
+
+        Args:
+            address: Identity of the service where it names no model.
+        """
+        if self.last_named(address) != self.teacher:
+            with self._database as database:
+                database.execute("INSERT OR REPLACE INTO named VALUES (?, ?)", (address, self.teacher))
+
+    def last_named(self, address: str) -> str:
+        """Return the identity of the model that a service named last; its own where it never named any."""
+        found = self._database.execute("SELECT teacher FROM named WHERE address = ?", (address,)).fetchone()
+        return found[0] if found and isinstance(found[0], str) else address
 
     def any(self) -> bool:
         """Return whether there is an answer of this teacher."""

@@ -474,7 +474,8 @@ def test_a_service_that_is_down_and_never_named_its_model_answers_from_the_cache
     service.get_script = [trouble] * 8
     again = CachedTeacher(connect(service), tmp_path / "a.sqlite", said.append)
     assert_right(again(["b", "a", "b"]), ["b", "a", "b"])
-    assert len(service.requests) == asked and "its stored answers are used until a text has none" in said[0]
+    assert len(service.requests) == asked
+    assert "Its stored answers (it never named its model) are used until a text has none" in said[0]
     with pytest.raises(InputError, match="4 times in a row"):
         again(["a", "c"])
     assert len(service.requests) == asked and not service.get_script
@@ -487,6 +488,42 @@ def test_a_service_that_is_down_and_never_named_its_model_answers_from_the_cache
     assert_right(other(["a"]), ["a"])
     with pytest.raises(InputError, match="was down and now names its model, .* start again"):
         other(["a", "d"])
+
+
+@pytest.mark.parametrize("trouble", [saying("loading", 503), dropped])
+def test_a_service_that_is_down_answers_from_the_cache_as_the_model_that_it_named_last(
+    service: Service, trouble: Callable, tmp_path: Path
+) -> None:
+    said: list[str] = []
+
+    def opened() -> CachedTeacher:
+        return CachedTeacher(connect(service), tmp_path / "a.sqlite", said.append)
+
+    service.info = {"model_id": "first"}
+    opened()(["x"])
+    service.info = {"model_id": "second"}
+    opened()(["a", "b"])
+    asked = len(service.requests)
+    service.get_script = [trouble] * 8
+    again = opened()
+    assert_right(again(["b", "a", "b"]), ["b", "a", "b"])
+    assert "Its stored answers of the model that it named last are used until a text has none" in said[0]
+    with pytest.raises(InputError, match="4 times in a row"):
+        again(["a", "x"])  # it was the first model that was asked about x
+    assert len(service.requests) == asked and not service.get_script
+    assert_right(again(["a", "c"]), ["a", "c"])  # it is back
+
+    service.get_script = [trouble] * 4
+    other = opened()
+    service.info = {"model_id": "third"}
+    assert_right(other(["a"]), ["a"])
+    with pytest.raises(InputError, match="was down and now names another model than before, .* start again"):
+        other(["a", "d"])
+    service.info, service.get_script = None, []
+    opened()  # names none
+    service.get_script = [trouble] * 4
+    with pytest.raises(InputError, match="4 times in a row"):  # the newest word counts
+        opened()
 
 
 def test_a_service_without_such_a_page_has_none(service: Service, caplog: pytest.LogCaptureFixture) -> None:
