@@ -5,8 +5,8 @@ the student to the answers. Read in this order: `batch.py`, `teachers/base.py`, 
 `distiller.py`. `common/encode.py` shows how both models read texts fast, and `common/seeding.py` why a stopped run continues
 bit for bit.
 
-May import nothing of ours. Imports inside go one way: `common` <- `teachers` <- this folder <- `methods`. `import distill`
-itself loads nothing heavy.
+May import nothing of ours. Imports inside go from `common` to `teachers`, this folder and `methods`, by the rules of
+tests/test_architecture.py. `import distill` itself loads nothing heavy.
 """
 
 from distill.common.errors import InputError

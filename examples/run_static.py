@@ -1,6 +1,6 @@
 """Classify texts with a static student: `numpy`, `safetensors` and `tokenizers`, no torch and no transformers.
 
-prompter distill --from runs/demo/dataset --student static:from-teacher --output_dir students
+prompter distill --from runs/demo/dataset --student static:from-teacher --output_dir students/static-from-teacher
 pip install numpy safetensors tokenizers          # all that this script needs
 python examples/run_static.py students/static-from-teacher "the staff was lovely."
 """

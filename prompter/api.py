@@ -55,8 +55,8 @@ def train(
         teacher: Folder, hub id, URL, "module:function", or a function from N texts to N rows of class probabilities. The
             function must be defined at the top of a module.
         reward_funcs: Rewards of your own beside the built-in ones; one alone needs no list. Each is called with the keyword
-            arguments `texts`, `topics`, `targets`, `teacher_log_probs` and `student_log_probs`, and returns N numbers,
-            best in [0, 1] as the built-in ones.
+            arguments `texts`, `topics`, `targets`, `teacher_log_probs` and `student_log_probs`, for a teacher of pairs
+            `text_pairs` too, and returns N numbers, best in [0, 1] as the built-in ones.
         reward_weights: One weight for each of them; 1 if None.
         **settings: Settings of `prompter train`; `generator` and `output_dir` are needed, as is `teacher`.
 
@@ -94,7 +94,8 @@ def export(
     """Write a labelled synthetic dataset with a trained prompter.
 
     Args:
-        run: Folder of a finished run, the folder `prompter` in it, or a student that the method t3 has made.
+        run: Folder of a finished run, the folder `prompter` in it, a student that the method t3 has made, or the id of a
+            prompter on the hub.
         teacher: See `train`; the run's own if None, "none" for texts without labels.
         **settings: Settings of `prompter export`; `rows` and `output_dir` are needed.
 

@@ -106,7 +106,7 @@ class ZeroShotConfig:
     clean_text: bool = setting(True, "The student learns from the corpus's own texts.", ZERO_SHOT_GROUP)
     filled_text: bool = setting(True, "The student learns from the filled texts.", ZERO_SHOT_GROUP)
     masked_lm_weight: float = setting(0.1, "Weight of the masked language model's own loss.", ZERO_SHOT_GROUP, low=0)
-    sentence_pairs: bool = setting(False, "The teacher answers pairs of texts.", ZERO_SHOT_GROUP)
+    sentence_pairs: bool = setting(False, "Make pairs of texts; for a teacher of pairs it is on by itself.", ZERO_SHOT_GROUP)
 
     def __post_init__(self) -> None:
         """Check ranges and that there is text to learn from."""

@@ -1,4 +1,4 @@
 """Classifiers that answer without PyTorch: ONNX and OpenVINO programs.
 
-May import `common`, `checkpoints` and `teachers` (how answers are counted).
+May import `common`, `checkpoints`, `kinds` and `teachers` (how answers are counted).
 """

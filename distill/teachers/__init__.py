@@ -1,4 +1,4 @@
 """Teachers: anything that answers texts with class probabilities; and the cache of their answers.
 
-May import `distill.common`.
+May import `common`, `checkpoints`, `kinds`, `portable`, and the rooms `functions` and `services` in this one.
 """

@@ -1,4 +1,4 @@
 """Reading what users bring: labelled data, texts, corpora and task files.
 
-May import `eval.toy` and `distill`.
+May import the room `targets` in this one, `eval.toy` and `distill`.
 """

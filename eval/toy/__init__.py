@@ -1,6 +1,7 @@
 """The embedded toy world: an offline stand-in for a private task, a general corpus, and models trained on them.
 
-`world` holds the data, `models` the trained models. Nothing here needs a download. May import `distill`.
+`world` holds the data, `models` the trained models. Nothing here needs a download. May import the room
+`tasks` in this one, and `distill`.
 """
 
 

@@ -1,4 +1,4 @@
 """`prompter bench`: compare methods over tasks, budgets, students and seeds at equal cost, from one file.
 
-May import every room but `commands`, and `eval` and `distill`.
+May import `students`, `training` and `runtime`, and `eval` and `distill`.
 """

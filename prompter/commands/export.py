@@ -1,9 +1,11 @@
 """`prompter export`: a labelled synthetic dataset from a trained prompter."""
 
 import argparse
+import dataclasses
 from typing import Any
 
 from prompter.exporting.config import PARTS
+from prompter.generation.config import WriterConfig
 from prompter.importing import quick_imports
 from prompter.runtime.parser import add_settings
 
@@ -18,9 +20,14 @@ GO_ON = ()
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add RUN and the flags."""
     parser.add_argument(
-        "run", metavar="RUN", nargs="?", default=argparse.SUPPRESS, help="folder of a finished run, or of a student of t3"
+        "run",
+        metavar="RUN",
+        nargs="?",
+        default=argparse.SUPPRESS,
+        help="folder of a run, a prompter or a student of t3, or id of a prompter",
     )
-    add_settings(parser, PARTS, positional=("run",))
+    of_the_run = {item.name: "that of the run" for item in dataclasses.fields(WriterConfig)}
+    add_settings(parser, PARTS, positional=("run",), defaults=of_the_run)
 
 
 def run(values: dict[str, Any]) -> int:

@@ -15,7 +15,7 @@ EXAMPLES = ("prompter report runs/demo", "prompter report runs/ag_news")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add RUN."""
-    parser.add_argument("run", metavar="RUN", nargs="?", help="folder of a run")
+    parser.add_argument("run", metavar="RUN", nargs="?", help="folder of a run or of a compression")
 
 
 def run(values: dict[str, Any]) -> int:

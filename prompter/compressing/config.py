@@ -82,9 +82,7 @@ class CompressConfig(
         choices=(*FORMATS, NO_EXPORT),
     )
     dry_run: bool = setting(False, "Print the plan and end: no query is spent, and nothing is written.", "Run")
-    explain: bool = setting(
-        False, "Name the row of the benchmarks behind each reason, and the commands that do the same.", "Run"
-    )
+    explain: bool = setting(False, "Show the commands of single verbs that do the same, too.", "Run")
 
     def __post_init__(self) -> None:
         """Check ranges, and what goes together."""

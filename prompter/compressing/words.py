@@ -16,7 +16,7 @@ def plan_lines(stored: Mapping[str, Any], explain: bool) -> list[str]:
 
     Args:
         stored: Content of `plan.json`.
-        explain: Name the row behind each reason, and the commands that do the same.
+        explain: Add the commands that do the same.
     """
     teacher, plan, settings = stored["teacher"], stored["plan"], stored["settings"]
     lines = [

@@ -32,7 +32,7 @@ class ExportConfig(BackendSettings, FoundTeacherSettings, EngineSettings, Datase
 
     run: str = setting(
         "",
-        "Folder of a finished run, the folder prompter in it, or a student that t3 has made.",
+        "Folder of a finished run, the folder prompter in it, a student that t3 has made, or a prompter's id on the hub.",
         "Models",
         required="prompter export RUN --rows N --output_dir FOLDER",
         path=True,

@@ -60,7 +60,7 @@ def add_settings(
         parser: Takes the flags; its defaults are left out, so that what was given can be told from what was not.
         parts: The dataclasses; no two have a setting of the same name.
         positional: Settings that have an argument without a flag already.
-        defaults: Values that the help shows instead of the declared defaults.
+        defaults: Values that the help shows instead of the declared defaults, or words that say where they come from.
     """
     fields = [item for part in parts for item in dataclasses.fields(part)]
     for group in GROUPS:
@@ -94,7 +94,7 @@ def _options(item: dataclasses.Field, shown: Any = None) -> dict[str, Any]:
     text = about["help"]
     if about["choices"] and not is_list(item):
         text += f" One of: {', '.join(about['choices'])}."
-    if is_switch(item):
+    if is_switch(item) and not isinstance(default, str):
         text += f" (default: {'on; --no_' + item.name + ' switches it off' if default else 'off'})"
     elif default not in ("", None, []):
         text += f" (default: {' '.join(map(str, default)) if isinstance(default, list) else default})"

@@ -206,7 +206,7 @@ class Prompter:
 
     @property
     def labels(self) -> list[str]:
-        """Class names of the teacher, in the teacher's order."""
+        """Class names of the teacher, in its order; of scores the fifths of the range, of tags the types of entities."""
         return self.policy.labels
 
     def topics(self, label: str | int, n: int, seed: int = 0) -> list[str]:

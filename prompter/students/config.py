@@ -33,7 +33,7 @@ class StudentsConfig(
 
     sources: list[str] = setting(
         [],
-        "What to learn from: folder of a run or prompter, exported dataset, text file, or hub dataset; several are mixed.",
+        "What to learn from: run, prompter, exported dataset, text file, prompter or dataset of the hub; several are mixed.",
         "Texts",
         aliases=("from",),
         path=True,

@@ -34,6 +34,15 @@ def test_every_verb_has_help_with_two_examples(capsys: pytest.CaptureFixture[str
         assert len(command(verb).EXAMPLES) == 2 and all(example in shown for example in command(verb).EXAMPLES)
 
 
+def test_the_help_of_export_says_that_the_writer_goes_on_as_in_the_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    for flag in ("--writer_temperature", "--in_context", "--edit_labels", "--pair_texts"):
+        text = shown.split(f" {flag} ")[1].split(" --")[0]
+        assert text.endswith("(default: that of the run)"), text
+    assert "Rows per Parquet file. (default: 10000)" in shown
+
+
 def test_each_flag_stands_once_in_a_help_text() -> None:
     for verb, parser in build_parser()[1].choices.items():
         flags = [flag for action in parser._actions for flag in action.option_strings]

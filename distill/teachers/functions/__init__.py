@@ -1,4 +1,4 @@
 """What a Python function or object of the user answers, and how it is read.
 
-May import `distill.teachers` and `distill.common`.
+May import `common`, `kinds` and `teachers`.
 """
