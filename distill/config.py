@@ -14,6 +14,9 @@ STUDENT = "Student"
 SELECTIONS = ("uniform", "balanced")
 """How texts are drawn from the replay."""
 
+MOST_TEXTS = 2**24
+"""Most texts of a replay: torch draws from no more."""
+
 
 STUDENT_HELP = (
     "Folder, hub id, teacher-layers:0,2,4 (layers of the teacher), bert:layers=2,hidden=128 (random weights), "
@@ -74,9 +77,7 @@ class DistillConfig:
     student_restart: bool = setting(
         True, "Make all student_updates on the full replay, with a fresh student, once all texts are there.", STUDENT
     )
-    replay_capacity: int = setting(
-        50_000, "Texts kept; newer ones replace the oldest.", STUDENT, low=1, high=2**24
-    )  # torch draws from at most so many
+    replay_capacity: int = setting(50_000, "Texts kept; newer ones replace the oldest.", STUDENT, low=1, high=MOST_TEXTS)
     replay_selection: str = setting(
         "balanced",
         "How texts are drawn: balanced over the classes that the teacher chose, or uniform.",

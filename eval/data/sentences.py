@@ -20,8 +20,8 @@ def read_sentences(source: str, limit: int = 200_000) -> list[str]:
     """Read sentences of 5 to 60 words.
 
     Args:
-        source: Text file with one paragraph per line (`.txt`, also `.gz` or `.xz`); folder of text files, read in the order of
-            their names; JSON lines, CSV, Parquet or hub dataset with a column `text` (split train); or `toy`.
+        source: Text file with one paragraph per line (`.txt`, also `.gz`, `.xz` or `.bz2`); folder of text files, read in the
+            order of their names; JSON lines, CSV, Parquet or hub dataset with a column `text` (split train); or `toy`.
         limit: Sentences read at most; the first ones.
 
     Raises:

@@ -18,7 +18,8 @@ GO_ON = ("--resume",)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags, those of all methods among them."""
-    add_settings(parser, (StudentsConfig, DistillConfig, *(method.settings for method in METHODS.values())))
+    parts = (StudentsConfig, DistillConfig, *(method.settings for method in METHODS.values()))
+    add_settings(parser, parts, defaults={"replay_capacity": "all, whatever is given here"})
 
 
 def run(values: dict[str, Any]) -> int:

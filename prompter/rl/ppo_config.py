@@ -1,4 +1,4 @@
-"""Settings of [`PPOTrainer`]: the settings of TRL's GRPO trainer, and those of a critic.
+"""Settings of `PPOTrainer`: the settings of TRL's GRPO trainer, and those of a critic.
 
 GRPO's settings cover most of PPO: `epsilon` is the clip range of the policy, `num_iterations` the number of epochs over a
 rollout, `beta` the KL coefficient, `entropy_coef` the entropy bonus. This file adds what GRPO does not need, and changes
@@ -18,7 +18,7 @@ MEASURED_SCHEDULES = ("reduce_lr_on_plateau", "greedy")
 
 @dataclass
 class PPOConfig(GRPOConfig):
-    """Configuration of [`PPOTrainer`]. It takes every field of `trl.GRPOConfig`, too.
+    """Configuration of `PPOTrainer`. It takes every field of `trl.GRPOConfig`, too.
 
     Raises:
         InputError: A field of PPO is of another type or out of its range, `use_vllm` is on, or the learning rate follows a

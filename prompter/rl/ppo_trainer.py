@@ -44,7 +44,7 @@ from prompter.rl.recorded import RecordedScores
 class PPOTrainer(GRPOTrainer):
     """PPO with a critic and GAE, for any causal language model and any reward function.
 
-    It takes the arguments of `trl.GRPOTrainer`, and a [`PPOConfig`] as `args`.
+    It takes the arguments of `trl.GRPOTrainer`, and a `PPOConfig` as `args`.
 
     - Supported: LoRA (`peft_config`) or full fine-tuning, several reward functions with weights, KL to the reference, an
       entropy bonus, minibatches and epochs, gradient accumulation, resume, trackers, bf16, CPU and GPU.

@@ -30,7 +30,7 @@ RewardFunction = Callable[..., Any]
 - `topics`: N strings, the opening of each text;
 - `targets`: (N,) int64, the target class of each text, -1 for none;
 - `teacher_log_probs`: (N, K) float32, NaN in a row without a usable prediction; for a teacher of several labels log-odds, for
-  one of scores the values (N, 1);
+  one of scores the values (N, 1), for one of tags (N, W, K) for each word, with zeros where a text has no word;
 - `student_log_probs`: the same of the student;
 - for a teacher of pairs also `text_pairs`: N strings, the second texts.
 

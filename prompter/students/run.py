@@ -12,7 +12,7 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, write_json, write_text
-from distill.config import DistillConfig
+from distill.config import MOST_TEXTS, DistillConfig
 from distill.methods.t3 import TextToText
 from distill.teachers.names import teacher_name
 from prompter.deploying.export import export_new
@@ -61,8 +61,7 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
         if config.epochs:
             updates = math.ceil(config.epochs * planned / training.student_batch_size)
             training = dataclasses.replace(training, student_updates=updates)
-        # Keep every text: dropping the oldest only helps if the first texts are worse than the later ones.
-        training = dataclasses.replace(training, replay_capacity=total)
+        training = _keeping_all(training, total, console)
         # Built before anything is written, so that a method that refuses its inputs leaves no folder behind.
         work = Distillation(config, training, inputs, planned, folder, console, method)
         folder.open_config(named, config.resume, NOT_COMPARED, defaults)
@@ -76,6 +75,22 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
     shutil.rmtree(work_folder, ignore_errors=True)  # the students are complete, whatever comes of the rest
     with open_console(config.quiet, target) as console:
         return _finish(config, target, summary, work.held_out.texts, console)
+
+
+def _keeping_all(training: DistillConfig, texts: int, console: Console) -> DistillConfig:
+    """Return the settings with a replay for all texts: dropping the oldest helps only where the first texts are worse.
+
+    Raises:
+        InputError: They are more than a replay can hold.
+    """
+    if texts > MOST_TEXTS:
+        raise InputError(
+            f"from: {texts:,} texts, of which at most {MOST_TEXTS:,} can be held: give fewer, such as some shards"
+        )
+    given = training.replay_capacity
+    if given != DistillConfig.replay_capacity and given < texts:
+        console.say(f"replay_capacity is {given:,}, but distill keeps all of its {texts:,} texts: it is not used.")
+    return dataclasses.replace(training, replay_capacity=texts)
 
 
 def _write(work: Distillation, target: Path, summary: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from prompter.cli import main
 from prompter.runtime.run_folder import RunFolder
 from prompter.runtime.trackers import Trackers
 from tests.prompter.students.distilling import STUDENT, outcome, run
@@ -64,6 +65,28 @@ def test_epochs_set_the_number_of_updates(exported: Path, tmp_path: Path) -> Non
     assert run("--from", exported, "--student", STUDENT, "--to", tmp_path / "tiny", "--epochs", 2) == 0
     log = [json.loads(line) for line in (tmp_path / "tiny" / "training_log.jsonl").read_text().splitlines()]
     assert log[-1]["update"] == -(-2 * round(540 * 0.95) // 16)
+
+
+def test_a_smaller_replay_is_said_not_to_be_used(
+    exported: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    said = "replay_capacity is 10, but distill keeps all of its 540 texts: it is not used."
+    for capacity, expected in ((10, True), (540, False)):
+        caplog.clear()
+        with caplog.at_level("INFO", "prompter"):
+            to = tmp_path / str(capacity)
+            assert run("--from", exported, "--student", STUDENT, "--to", to, "--replay_capacity", capacity) == 0
+        assert (said in caplog.messages) is expected, caplog.messages
+    assert main(["distill", "--help"]) == 0
+    assert "(default: all, whatever is given here)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_more_texts_than_can_be_held_are_named(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("prompter.students.run.MOST_TEXTS", 500)
+    assert run("--from", exported, "--student", STUDENT, "--to", tmp_path / "tiny") == 2
+    assert "from: 540 texts, of which at most 500 can be held" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
