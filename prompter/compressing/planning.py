@@ -264,13 +264,17 @@ def _method(
             "Method as-dfd, without any text: for a student of the teacher's layers it gave 87.9 ± 0.1 % on AG News, the best "
             "text that was not real 86.9; on SST-2, 75.9 ± 0.9, and a prompter's texts 77.7."
         )
-        reasons.append(Reason(words, f"{STUDENTS_PAGE}, row as-dfd; {TOY_PAGE}, student teacher-layers:0"))
+        rows = f"{STUDENTS_PAGE}, row as-dfd; {COMPRESS_PAGE}, row as-dfd; {TOY_PAGE}, student teacher-layers:0"
+        reasons.append(Reason(words, rows))
         if not config.data_free:
             notes.append(f"Texts of a language model are left out: {alone}.")
         return CRAFTED, None
     else:
         because = f"as-dfd is impossible here ({why_not})" if why_not else f"you named a language model, and {alone}"
-        words = f"Method prompted, texts of {generator}: {because}. Learning openings gave 6 to 8 points over asking alone."
+        words = (
+            f"Method prompted, texts of {generator}: {because}. Learning openings gave 6 to 8 points over a prompter that had "
+            "not learnt (one seed, a student of random weights)."
+        )
         reasons.append(Reason(words, "docs/log.md, 2026-11-26, 'learning, in context'"))
     if _only_numbered(looked):
         notes.append("The classes are only numbered, and the language model is asked for them by name: give --teacher_labels.")
