@@ -26,7 +26,7 @@ def compress(teacher: str | Path | Callable[[list[str]], Any] | None = None, **s
         The summary, as in `summary.json` of the result's folder; with `dry_run=True` the plan, as in `plan.json`.
 
     Raises:
-        InputError: Anything that you can put right; nothing half-written is left behind.
+        InputError: Anything that you can put right; a `WorthlessError` where the pilot stops the work, which is saved.
         KeyboardInterrupt: Ctrl-C; the same call goes on.
     """
     from prompter.compressing.config import CompressConfig
@@ -64,7 +64,7 @@ def train(
         The summary, as in `summary.json` of the run's folder; of several processes, the others return {}.
 
     Raises:
-        InputError: Anything that you can put right; nothing half-written is left behind.
+        InputError: Anything that you can put right; a `WorthlessError` where the pilot stops the work, which is saved.
         KeyboardInterrupt: Ctrl-C; the run is saved, and the same call with `resume=True` goes on.
 
     Examples:
@@ -134,7 +134,7 @@ def label(
         The result, as in `recipe.yaml` of the dataset: `rows`, `kept`, `kept_of`, `answers`, `marked` and others.
 
     Raises:
-        InputError: Anything that you can put right.
+        InputError: Anything that you can put right; a `WorthlessError` where no row could be kept.
         KeyboardInterrupt: Ctrl-C; the same call goes on.
     """
     from prompter.labelling.config import LabelConfig
@@ -161,7 +161,8 @@ def distill(*, teacher: str | Path | Callable[[list[str]], Any] | None = None, *
         The summary, as in `summary.json` of the student's folder.
 
     Raises:
-        InputError: Anything that you can put right; nothing half-written is left at `output_dir`.
+        InputError: Anything that you can put right; nothing half-written is left at `output_dir`. A `WorthlessError` where the
+            pilot stops the work, which is saved.
         KeyboardInterrupt: Ctrl-C; the same call with `resume=True` goes on.
     """
     from prompter.students.config import distill_settings
