@@ -24,7 +24,7 @@ class CorpusConfig(TeacherSettings, CommonSettings):
     all_rows: bool = setting(False, "Judge the rows that the export marked, too.", "Texts")
     text_column: str = setting("text", "Column of the texts.", "Texts")
     reference_column: str = setting("text", "Column of the reference's texts.", "Texts")
-    reference_split: str = setting("train", "Split of a reference on the hub.", "Texts")
+    reference_split: str = setting("train", "Split of a reference that is a folder, hub id or toy:TASK.", "Texts")
     writer: str | None = setting(None, "Causal LM that measures perplexity: folder, hub id, or toy.", "Models", path=True)
     encoder: str | None = setting(
         None, "Model whose mean hidden states are the embeddings; default: the teacher, else TF-IDF.", "Models", path=True

@@ -70,7 +70,7 @@ class EvaluationDataSettings:
     eval_data: str | None = setting(
         None, "Labelled data to report on, never to select by: file, folder, hub id, or toy:TASK.", "Evaluation", path=True
     )
-    eval_split: str = setting("test", "Split to read, where eval_data is a folder or hub id.", "Evaluation")
+    eval_split: str = setting("test", "Split to read, where eval_data is a folder, hub id or toy:TASK.", "Evaluation")
     eval_text_column: str = setting(
         "", "Column of the texts (default: text); for a teacher of tokens, of their words (default: tokens).", "Evaluation"
     )
