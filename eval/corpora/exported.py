@@ -5,6 +5,7 @@ columns at once, and by what they hold.
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ READ_AS_ANSWERS = (
 )
 """The columns by which a table is known as answers of a teacher, for messages."""
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-"""A spreadsheet computes a cell that starts with one of these, so `data.csv` has an apostrophe before it."""
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""Beginning of a cell that gets an apostrophe in `data.csv`, as a spreadsheet would compute it. One that has apostrophes there
+already gets another, so that taking one away always gives the same text."""
 
 NUMBERS = ("score", "confidence", "lm_logprob")
 NAMES = ("label", "wanted_label", "topic", "drop_reason")
@@ -108,7 +110,7 @@ def text_export_columns(file: Path, names: Iterable[str]) -> Columns:
 
 def _unquoted(text: str) -> str:
     """Return a text without the apostrophe that keeps a spreadsheet from computing it."""
-    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_STARTS) else text
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def _truth(value: Any, where: str) -> bool:

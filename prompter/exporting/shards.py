@@ -21,7 +21,7 @@ from distill.common.errors import InputError
 from distill.common.files import replace_file
 from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
-from eval.corpora.exported import FORMULA_STARTS
+from eval.corpora.exported import FORMULA
 from eval.data.config import PAIR_COLUMN
 
 ROWS_IN_MEMORY = 1000
@@ -169,7 +169,7 @@ def csv_cell(value: Any) -> Any:
         '["悲伤"]'
     """
     if isinstance(value, str):
-        return f"'{value}" if value.startswith(FORMULA_STARTS) else value
+        return f"'{value}" if FORMULA.match(value) else value
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
 
 

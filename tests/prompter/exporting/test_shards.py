@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from eval.corpora.exported import text_export_columns
 from prompter.exporting.shards import features, read_rows, shard_path, write_csv, write_jsonl, write_shard
 
 COLUMNS = features(["good", "bad"], teacher=True)
@@ -45,6 +46,37 @@ def test_csv_cells_that_a_spreadsheet_would_compute_are_text(tmp_path: Path) -> 
     assert [line["text"] for line in lines] == [f"'{text}" for text in FORMULAS] + ["plain, with comma"]
     assert {line["lm_logprob"] for line in lines} == {"-1.5"}
     assert {line["label"] for line in lines} == {"bad"} and {line["teacher_probs"] for line in lines} == {"[0.3, 0.7]"}
+
+
+ODD = [
+    *(
+        "'@user well said'",
+        "'=1",
+        "''-1",
+        "'tis so",
+        "'",
+        '"',
+        '\\"',
+        "",
+        " a ",
+        "null",
+        "NaN",
+        "1.0",
+        "True",
+        "a,b;c|d",
+        "sep=;",
+    ),
+    *("a\nb", "a\r\nb", "a\rb", "\0", "\ufeffa", "a\u2028b", "a\x85b", "\x1c", '["a", "b"]', "👍"),
+]
+
+
+def test_every_text_comes_back_from_csv_and_json_lines_as_it_was(tmp_path: Path) -> None:
+    texts = [*FORMULAS, *ODD]
+    write_shard(tmp_path, 0, [row(text=text, topic=text or "a") for text in texts], COLUMNS)
+    for write, name in ((write_csv, "data.csv"), (write_jsonl, "data.jsonl")):
+        write(tmp_path, COLUMNS)
+        values = text_export_columns(tmp_path / name, ["topic"]).values
+        assert values["text"] == texts and values["topic"] == [text or "a" for text in texts]
 
 
 def test_jsonl_has_names_and_short_numbers(tmp_path: Path) -> None:
