@@ -42,6 +42,7 @@ def read_table(source: str, files: Sequence[Path], names: Sequence[str] | None =
 
     Raises:
         InputError: A file is damaged, or unpacks to far more than its size; nothing large is allocated before that is known.
+            Or the files have different columns, or number their classes in different ways.
     """
     tables = []
     for file in files:
@@ -54,10 +55,23 @@ def read_table(source: str, files: Sequence[Path], names: Sequence[str] | None =
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
             kind = "Arrow" if file.suffix.lower() == ".arrow" else "Parquet"
             raise InputError(f"{source}: is not valid {kind} ({reason}); the file is damaged or cut off.") from error
+    _check_class_names(source, files, tables)
     try:
         return pa.concat_tables(tables, promote_options="permissive") if len(tables) > 1 else tables[0]
     except FAULTS as error:
         raise InputError(f"{source}: its files have different columns ({error}); give files of one dataset.") from error
+
+
+def _check_class_names(source: str, files: Sequence[Path], tables: Sequence[pa.Table]) -> None:
+    """Refuse files of which one numbers its classes in another way: those of the first file would name its rows, too."""
+    known: dict[str, list[str]] = {}
+    for file, table in zip(files, tables, strict=True):
+        for column, names in class_names(table.schema).items():
+            if column in table.column_names and known.setdefault(column, names) != names:
+                raise InputError(
+                    f"{source}: {file.name} numbers the classes of column '{column}' {', '.join(names)[:300]}, the files "
+                    f"before it {', '.join(known[column])[:300]}; give files of one dataset."
+                )
 
 
 def table_columns(source: str, table: pa.Table) -> dict[str, list[Any]]:

@@ -34,6 +34,24 @@ def test_arrow_files_of_both_kinds(tmp_path):
         assert load(tmp_path / "a.arrow", LABELS).labels == [1, 0]
 
 
+@pytest.mark.parametrize("ending", ["parquet", "arrow"])
+def test_files_that_number_their_classes_in_different_ways_are_refused(tmp_path, ending):
+    """The names of the first file would stand for the rows of all."""
+    for number, names in enumerate([LABELS, LABELS, LABELS[::-1]]):
+        features = datasets.Features({"text": datasets.Value("string"), "label": datasets.ClassLabel(names=names)})
+        data = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+        if ending == "parquet":
+            data.to_parquet(tmp_path / f"{number}.parquet")
+        else:
+            data.save_to_disk(tmp_path / str(number))
+            next((tmp_path / str(number)).glob("*.arrow")).rename(tmp_path / f"{number}.arrow")
+    files = [tmp_path / f"{number}.{ending}" for number in range(3)]
+    assert read_table("data", files[:2]).column("label").to_pylist() == [1, 0, 1, 0]
+    with pytest.raises(InputError, match=f"data: 2.{ending} numbers the classes of column 'label' pos, neg, .* neg, pos"):
+        read_table("data", files)
+    assert read_table("data", files, ["text"]).num_rows == 6
+
+
 def test_what_metadata_calls_an_image_is_not_opened(tmp_path, monkeypatch):
     about = {"info": {"features": {"text": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": LABELS[::-1]}}}}
     struct = pa.array([{"bytes": None, "path": "http://somewhere/a.png"}] * 2)
