@@ -18,6 +18,7 @@ LEGEND_LINE = 18
 BAR_LINE = 34
 LONGEST_NAME = 48  # characters of a bar's name that fit into the chart
 CHARACTER = 8.2  # mean width of a character in SVG units; only line breaks of the legend depend on it
+TINY = 1e-300  # below it, there are no numbers left for the steps of a scale
 DASHES = ("none", "6 3", "2 3", "9 3 2 3", "4 4", "1 2")
 
 
@@ -56,29 +57,32 @@ def percent_mark(value: float) -> str:
 
 
 def compact(value: float) -> str:
-    """Format a number in at most four significant digits.
+    """Format a number in three significant digits, or as a whole one.
 
     Examples:
-        >>> compact(16000), compact(2.5e6), compact(0.03125), compact(12.0)
-        ('16,000', '2.5 M', '0.0312', '12')
+        >>> compact(16000), compact(2.5e6), compact(0.03125), compact(12.0), compact(7.24e9), compact(999.9)
+        ('16,000', '2.5 M', '0.0312', '12', '7,240 M', '1,000')
     """
     if abs(value) >= 1e6:
-        return f"{value / 1e6:.3g} M"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}"
-    return f"{value:.3g}"
+        return f"{_no_exponent(value / 1e6)} M"
+    return _no_exponent(value)
+
+
+def _no_exponent(value: float) -> str:
+    """Return a number of three digits, or whole; `g` would write those that it rounds to 1000 or more as 1e+03."""
+    return f"{value:,.0f}" if abs(value) >= 999.5 else f"{value:.3g}"
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Return about `count` round numbers (1, 2 or 5 times a power of ten apart) that span [low, high].
 
-    The first is <= low, the last >= high; equal bounds are widened.
+    The first is <= low, the last >= high; bounds that are equal, or differ by a rounding alone, are widened.
 
     Examples:
         >>> ticks(0.12, 0.93)
         [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
     """
-    if not high > low:
+    if high - low <= 1e-9 * max(abs(low), abs(high)) + TINY:
         pad = abs(low) / 2 or 0.5
         low, high = low - pad, high + pad
     raw = (high - low) / count

@@ -42,6 +42,13 @@ def test_ticks_span_the_range_in_equal_round_steps(a, b):
     assert f"{marks[1] - marks[0]:.3e}"[:5] in {"1.000", "2.000", "5.000"}
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.0275, math.nextafter(0.0275, 1)), (3.7, 3.7000000000000006), (0.0, 5e-324)])
+def test_bounds_that_differ_by_a_rounding_alone_are_drawn(low, high):
+    marks = ticks(low, high)
+    assert marks[0] < marks[-1] and len(marks) <= 8
+    assert draw(Series("a", [(0, low), (1, high)])).findall(f"{SVG}path")
+
+
 def test_points_lie_at_their_coordinates():
     chart = draw(Series("line", [(0, 0), (100, 1), (50, 0.5)]))
     (path,) = chart.findall(f"{SVG}path")
