@@ -207,7 +207,7 @@ def budget(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
             table.append(("Money spent on them", f"{money:,.2f}"))
         # A run that was stopped and resumed may have asked about some texts twice.
         if (known := spent + baselines + evaluation - asked) > 0:
-            table.append(("Predictions reused from earlier runs", whole(known)))
+            table.append(("Predictions known already, from this run or an earlier one", whole(known)))
     if unusable:
         table.append(("Unusable predictions, for the prompted student", whole(unusable)))
     return table

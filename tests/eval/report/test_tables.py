@@ -71,6 +71,7 @@ def test_the_budget_shows_queries_by_purpose():
     assert budget({"teacher_queries": 100}) == [("For the prompted student", "100")]
     shown = budget(summary() | {"unusable_answers": 3})
     assert [texts for _, texts in shown] == ["8,000 of 8,000", "16,000", "2,000", "23,456", "2,544", "3"]
+    assert shown[-2][0] == "Predictions known already, from this run or an earlier one"  # one run may write a text twice
     resumed = budget(summary() | {"teacher_calls": 27_000})
     assert resumed[-1] == ("Texts really sent to the teacher", "27,000")
 
