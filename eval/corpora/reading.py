@@ -22,7 +22,7 @@ from eval.data.config import PAIR_COLUMN
 from eval.data.folders import parquet_files, saved_files
 from eval.data.labelled import load_pairs, load_texts
 from eval.data.reading import Columns, read_files
-from eval.data.recipe import RECIPE_FILE, check_dataset
+from eval.data.recipe import RECIPE_FILE, check_dataset, names_listed
 from eval.data.tables import schema_of
 from eval.data.text_files import TABLES, kind_of
 
@@ -104,6 +104,7 @@ def load_corpus(path: str, text_column: str = "text", all_rows: bool = False, sp
         return Corpus(path, columns.texts(text_column), len(columns), second=_second(columns, text_column))
     if text_column == "text" and is_text_export(place):
         columns = text_export_columns(place, (PAIR_COLUMN, *COLUMNS))
+        columns.class_names.update(names_listed(place.parent / RECIPE_FILE))  # also those that no row has
         return _dataset(path, columns.without_long_texts(["text"]), "text", all_rows)
     texts, second = load_pairs(path, text_column, split)
     return Corpus(path, texts, len(texts), second=None if text_column == PAIR_COLUMN else second)
@@ -158,7 +159,9 @@ def _dataset(path: str, columns: Columns, text_column: str, all_rows: bool) -> C
         classes, labels = _types(values["tags"], columns.class_names.get("tags", []))
     elif classes_are:
         declared = columns.class_names.get(classes_are, [])
-        given = values[classes_are] if classes_are != "labels" else [one for row in values["labels"] for one in row or []]
+        given = values[classes_are]
+        if classes_are == "labels":
+            given = [one for row in given for one in ([None] if row is None else row)]
         classes = [_class_name(value, declared) for value in given]
         labels = declared or sorted({name for name in classes if name is not None})
     return Corpus(

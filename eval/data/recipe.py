@@ -12,6 +12,7 @@ from typing import Any
 
 from distill.common.errors import InputError
 from distill.common.files import read_yaml
+from distill.common.yaml_text import as_written
 
 RECIPE_FILE = "recipe.yaml"
 
@@ -67,6 +68,18 @@ def check_dataset(folder: Path, files: Sequence[Path]) -> None:
     others = [f"{name} is not in the recipe" for file in files if (name := file.relative_to(folder).as_posix()) not in entries]
     if changed := [*faults.values(), *others]:
         LOGGER.warning("%s: not as it was exported (%s); it is read as it is now.", folder, ", ".join(changed))
+
+
+def names_listed(recipe: Path) -> dict[str, list[str]]:
+    """Return the names of classes that a recipe lists, by the columns that hold them; {} where it is missing or damaged."""
+    try:
+        made = read_yaml(recipe).get("prompter") if recipe.is_file() else None
+    except InputError:
+        return {}
+    found = {key: as_written(made.get(key)) for key in ("labels", "tags")} if isinstance(made, dict) else {}
+    good = {key: names for key, names in found.items() if isinstance(names, list) and all(isinstance(n, str) for n in names)}
+    of = {"label": "labels", "labels": "labels", "wanted_label": "labels", "tags": "tags"}
+    return {column: good[key] for column, key in of.items() if good.get(key)}
 
 
 def checked_entries(folder: Path, listed: Any) -> dict[str, dict[str, Any]]:

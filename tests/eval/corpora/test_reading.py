@@ -122,6 +122,26 @@ def test_the_text_files_of_an_export_are_judged_like_its_parquet_files(tmp_path,
         assert np.allclose(read.confidence, whole.confidence) and np.allclose(read.logprob, whole.logprob)
 
 
+@pytest.mark.parametrize("name", ["data.jsonl", "data.csv"])
+def test_classes_without_a_row_are_known_from_the_recipe_beside_a_text_file(tmp_path, name):
+    made = [row for row in rows() if row["label"] == 1]
+    folder = write_dataset(tmp_path / "data-set", made)
+    (write_jsonl if name == "data.jsonl" else write_csv)(folder, Features(COLUMNS))
+    assert load_corpus(str(folder)).labels == ["bad", "good"] and load_corpus(str(folder / name)).labels == ["good"]
+    (folder / "recipe.yaml").write_text("export: {}\nprompter:\n  labels: [bad, good]\n")
+    assert load_corpus(str(folder / name)).labels == ["bad", "good"]
+    (folder / "recipe.yaml").write_text("prompter: [\n")
+    assert load_corpus(str(folder / name)).labels == ["good"]
+
+
+def test_texts_without_an_answer_count_as_such_where_a_text_may_have_several_labels(tmp_path):
+    made = [{"labels": ["a", "b"], "teacher_probs": [0.9, 0.8]}, {"labels": [], "teacher_probs": [0.1, 0.2]}]
+    made.append({"labels": None, "teacher_probs": None})
+    lines = [json.dumps({"text": "a text", "keep": True, "drop_reason": None} | row) + "\n" for row in made]
+    (tmp_path / "data.jsonl").write_text("".join(lines))
+    assert load_corpus(str(tmp_path / "data.jsonl")).classes == ["a", "b", None]
+
+
 def test_an_empty_corpus_or_reference_is_refused(tmp_path):
     assert "holds no kept row (0 in all)" in refused(load_corpus, str(write_dataset(tmp_path / "none", [], shards=1)))
     marked = [row | {"keep": False} for row in rows(3)]
