@@ -123,20 +123,15 @@ def _parquet(file: Path, names: Sequence[str] | None) -> pa.Table:
     about = pq.ParquetFile(file)
     schema = about.schema_arrow
     chosen = [name for name in schema.names if names is None or name in names]
+    wanted = set(chosen)
     groups = [about.metadata.row_group(index) for index in range(about.metadata.num_row_groups)]
-    unpacked = sum(
-        column.total_uncompressed_size
-        for group in groups
-        for column in (group.column(index) for index in range(group.num_columns))
-        if column.path_in_schema.split(".")[0] in chosen
-    )
-    _check(file, size, about.metadata.num_rows, unpacked)
     columns = [
         column
         for group in groups
         for column in (group.column(index) for index in range(group.num_columns))
-        if column.path_in_schema.split(".")[0] in chosen
+        if _is_part(column.path_in_schema, wanted)
     ]
+    _check(file, size, about.metadata.num_rows, sum(column.total_uncompressed_size for column in columns))
     with file.open("rb") as stream:
         # A file without rows may have chunks without values; no page is at place 0, where every file names its format.
         chunks = [(_start(column), column.total_compressed_size) for column in columns if _start(column)]
@@ -151,6 +146,12 @@ def _parquet(file: Path, names: Sequence[str] | None) -> pa.Table:
     else:
         table = pq.ParquetFile(file, read_dictionary=texts).read(columns=chosen)
     return _plain(file, size, table).replace_schema_metadata(schema.metadata)
+
+
+def _is_part(path: str, names: set[str]) -> bool:
+    """Return whether the path of a column chunk, `tokens.list.element`, is one of a column; a name may hold dots itself."""
+    parts = path.split(".")
+    return any(".".join(parts[:count]) in names for count in range(1, len(parts) + 1))
 
 
 def _start(column: pq.ColumnChunkMetaData) -> int:

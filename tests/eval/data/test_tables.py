@@ -81,11 +81,13 @@ def test_rows_without_bytes_are_refused(tmp_path):
         load_texts(tmp_path / "a.parquet", "text")
 
 
-def test_pages_that_unpack_to_far_more_are_refused(tmp_path):
-    texts = pa.table({"text": ["a" * (1 << 20)] * 300})
+@pytest.mark.parametrize("column", ["text", "text.en"])
+def test_pages_that_unpack_to_far_more_are_refused(tmp_path, column, monkeypatch):
+    texts = pa.table({column: ["a" * (1 << 20)] * 300})
     pq.write_table(texts, tmp_path / "a.parquet", compression="zstd", use_dictionary=False)
+    monkeypatch.setattr(pq.ParquetFile, "read", lambda *_, **__: pytest.fail("it was unpacked"))
     with pytest.raises(InputError, match="more than 100 times its size"):
-        load_texts(tmp_path / "a.parquet", "text")
+        load_texts(tmp_path / "a.parquet", column)
 
 
 @pytest.fixture(scope="module")
