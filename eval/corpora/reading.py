@@ -102,10 +102,11 @@ def load_corpus(path: str, text_column: str = "text", all_rows: bool = False, sp
         if known or not len(columns):
             return _dataset(path, columns, text_column, all_rows)
         return Corpus(path, columns.texts(text_column), len(columns), second=_second(columns, text_column))
-    if text_column == "text" and is_text_export(place):
+    if text_column in ("text", PAIR_COLUMN) and is_text_export(place):
         columns = text_export_columns(place, (PAIR_COLUMN, *COLUMNS))
         columns.class_names.update(names_listed(place.parent / RECIPE_FILE))  # also those that no row has
-        return _dataset(path, columns.without_long_texts(["text"]), "text", all_rows)
+        if text_column in columns.values:
+            return _dataset(path, columns.without_long_texts([text_column]), text_column, all_rows)
     texts, second = load_pairs(path, text_column, split)
     return Corpus(path, texts, len(texts), second=None if text_column == PAIR_COLUMN else second)
 

@@ -9,8 +9,9 @@ import pytest
 from datasets import Features
 
 from distill.common.errors import InputError
+from distill.kinds.classes import PAIR
 from eval.corpora.reading import load_corpus, load_reference
-from prompter.exporting.shards import write_csv, write_jsonl
+from prompter.exporting.shards import features, write_csv, write_jsonl, write_shard
 from tests.eval.exported import COLUMNS, rows, write_dataset, write_texts
 
 
@@ -195,3 +196,19 @@ def test_second_texts_of_pairs_are_kept_for_the_teacher(ending, tmp_path):
     assert found.texts == ["a", "b"] and found.second == ["c", ""]
     file = write_texts(tmp_path / "single.jsonl", ["a", "b"])
     assert load_corpus(file).second is None
+
+
+def test_the_second_texts_of_an_export_are_judged_alike_in_all_its_files(tmp_path):
+    columns = features(["bad", "good"], teacher=True, kind=PAIR)
+    made = [row | {"text_pair": f"- {row['text']}", "prompter": "p", "seed": 0} for row in rows()]
+    write_shard(tmp_path, 0, made, columns)
+    write_jsonl(tmp_path, columns)
+    write_csv(tmp_path, columns)
+    whole = load_corpus(str(tmp_path), "text_pair")
+    assert len(whole.texts) == 36 and whole.marked == {"near duplicate": 4} and whole.second is None
+    for name in ("data.jsonl", "data.csv"):
+        read = load_corpus(str(tmp_path / name), "text_pair")
+        assert (read.texts, read.marked, read.classes) == (whole.texts, whole.marked, whole.classes)
+    file = tmp_path / "single.jsonl"
+    file.write_text(json.dumps({"text": "a", "keep": True, "drop_reason": None}) + "\n")
+    assert "has no column 'text_pair'" in refused(load_corpus, str(file), "text_pair")
