@@ -93,15 +93,20 @@ def class_names(schema: pa.Schema) -> dict[str, list[str]]:
     """Return the class names that a dataset declares, in its numbering, for each column of classes or of lists of them."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        inner = {name: about.get("feature", about) for name, about in features.items()}  # of a Sequence or List
-        found = {name: about["names"] for name, about in inner.items() if about.get("_type") == "ClassLabel"}
+        found = {name: _names_in(about) for name, about in features.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}
-    return {
-        name: names
-        for name, names in found.items()
-        if isinstance(names, list) and all(isinstance(part, str) for part in names)
-    }
+    return {name: names for name, names in found.items() if names is not None}
+
+
+def _names_in(about: Any) -> list[str] | None:
+    """Return the class names of a column that metadata describes; None where it holds no classes and no lists of them."""
+    if isinstance(about, list) and len(about) == 1:  # a list, as earlier versions of `datasets` have it
+        about = about[0]
+    elif isinstance(about, dict):
+        about = about.get("feature", about)  # of a Sequence or List
+    names = about.get("names") if isinstance(about, dict) and about.get("_type") == "ClassLabel" else None
+    return names if isinstance(names, list) and all(isinstance(part, str) for part in names) else None
 
 
 def columns_of(files: Sequence[Path]) -> list[str]:

@@ -34,6 +34,16 @@ def test_arrow_files_of_both_kinds(tmp_path):
         assert load(tmp_path / "a.arrow", LABELS).labels == [1, 0]
 
 
+def test_a_column_of_lists_as_earlier_versions_wrote_them_leaves_the_class_names_of_others(tmp_path):
+    classes = {"_type": "ClassLabel", "names": LABELS[::-1]}
+    features = {"label": classes, "spans": [{"start": {"_type": "Value", "dtype": "int32"}}], "all": [classes], "odd": [[]]}
+    made = table(spans=[[{"start": 1}]] * 2, all=[[0], [1]], odd=[[[1]]] * 2)
+    made = made.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    assert class_names(made.schema) == {"label": LABELS[::-1], "all": LABELS[::-1]}
+    pq.write_table(made, tmp_path / "a.parquet")
+    assert load(tmp_path / "a.parquet", LABELS).labels == [0, 1]  # by the names, and not by the positions
+
+
 @pytest.mark.parametrize("ending", ["parquet", "arrow"])
 def test_files_that_number_their_classes_in_different_ways_are_refused(tmp_path, ending):
     """The names of the first file would stand for the rows of all."""
