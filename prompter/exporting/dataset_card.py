@@ -23,7 +23,11 @@ from prompter.runtime.markdown import render
 
 SAMPLES_PER_CLASS = 3
 
-SIZES = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M")]
+SIZES = {
+    **{1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M", 10_000_000: "1M<n<10M"},
+    **{100_000_000: "10M<n<100M", 1_000_000_000: "100M<n<1B", 10_000_000_000: "1B<n<10B"},
+}
+"""Names of the hub for fewer rows than these."""
 
 
 @dataclass
@@ -121,7 +125,7 @@ def dataset_header(folder: Path, columns: Features, rows: int, synthetic: bool =
     return DatasetCardData(
         tags=[*(["synthetic"] if synthetic else []), "prompter", "knowledge-distillation"],
         task_categories=["token-classification" if "tags" in columns else "text-classification"],
-        size_categories=[next((name for limit, name in SIZES if rows < limit), "n>10M")],
+        size_categories=[next((name for limit, name in SIZES.items() if rows < limit), "10B<n<100B")],
         configs=[{"config_name": "default", "data_files": [{"split": "train", "path": "data/train-*.parquet"}]}],
         dataset_info={
             "features": DatasetInfo(features=columns)._to_yaml_dict()["features"],

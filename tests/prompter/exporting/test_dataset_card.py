@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import datasets
+import pytest
 import yaml
 
-from prompter.exporting.shards import read_rows
+from prompter.exporting.dataset_card import dataset_header
+from prompter.exporting.shards import features, read_rows
 from tests.prompter.exporting.exports import run
 
 
@@ -23,6 +25,13 @@ def test_card_and_recipe(whole: Path, run_folder: Path) -> None:
     for name in ("teacher", "base", "writer"):
         named = recipe["prompter"][name]
         assert named not in card or not Path(named).is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("rows", "name"), [(999, "n<1K"), (1_000, "1K<n<10K"), (10_000_000, "10M<n<100M"), (2_000_000_000, "1B<n<10B")]
+)
+def test_sizes_are_called_as_the_hub_calls_them(tmp_path: Path, rows: int, name: str) -> None:
+    assert dataset_header(tmp_path, features(["a", "b"], teacher=True), rows)["size_categories"] == [name]
 
 
 def test_datasets_in_folders_of_one_name_are_not_mixed_up(run_folder: Path, tmp_path: Path) -> None:
