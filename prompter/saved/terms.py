@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+import yaml
 from huggingface_hub import ModelCard, hf_hub_download
 
 from distill.checkpoints.network import heed_network
@@ -36,7 +37,7 @@ def set_terms(folder: Path, settings: ModelHubSettings, origin: str | None, say:
         return
     try:
         card = ModelCard(file.read_text(encoding="utf-8"), ignore_metadata_errors=True)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(
             f"{file}: cannot be read ({str(error).splitlines()[0]}); remove it, and run the command again"
         ) from error

@@ -70,8 +70,9 @@ def test_a_damaged_card_of_a_teacher_passes_nothing_on(tmp_path: Path, text: str
     assert (folder / "README.md").read_text() == CARD
 
 
-def test_a_damaged_card_of_ones_own_is_named(tmp_path: Path) -> None:
-    folder = written(tmp_path / "student", "---\n- a list\n---\n")
+@pytest.mark.parametrize("text", ["- a list", "license: [mit", "license: !!python/name:os.system x", "license: 2024-13-45"])
+def test_a_damaged_card_of_ones_own_is_named(tmp_path: Path, text: str) -> None:
+    folder = written(tmp_path / "student", f"---\n{text}\n---\n")
     with pytest.raises(InputError, match=r"README.md: cannot be read .*; remove it, and run the command again"):
         set_terms(folder, ModelHubSettings(license="mit"), None, print)
     set_terms(tmp_path, ModelHubSettings(license="mit"), None, print)  # no card: nothing to write into
