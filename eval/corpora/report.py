@@ -205,10 +205,12 @@ def charts(results: Mapping[str, Any]) -> list[dict[str, Any]]:
                        y_label="share of texts with such a run", y_format=percent_mark, from_zero=True),
         ))  # fmt: skip
     if "classes" in mine:
+        counts = list(mine["classes"]["counts"].items())
+        part = f" The first {MAX_BARS} of {len(counts):,}." if len(counts) > MAX_BARS else ""
         drawn.append((
-            "Classes", f"By {mine['classes']['of']}.",
-            bar_chart("Balance of the classes", list(mine["classes"]["counts"].items())[:MAX_BARS], x_label="texts",
-                      y_label="class", x_format="{:,.0f}".format),
+            "Classes", f"By {mine['classes']['of']}.{part}",
+            bar_chart("Balance of the classes", counts[:MAX_BARS], x_label="texts", y_label="class",
+                      x_format="{:,.0f}".format),
         ))  # fmt: skip
     if "confidence" in mine:
         drawn.append((

@@ -44,6 +44,13 @@ def test_long_names_of_classes_leave_the_names_of_the_metrics_whole(tmp_path, ca
     assert max(map(len, table.splitlines())) <= 80
 
 
+def test_the_page_says_that_it_draws_a_part_of_the_classes(tmp_path):
+    found = evaluate_data(CorpusConfig(data=str(write_dataset(tmp_path / "data-set"))))
+    assert "The first" not in render_corpus(found)
+    found["corpus"]["classes"]["counts"] |= {f"class {number}": 1 for number in range(20)}
+    assert "By the teacher&#39;s predictions. The first 20 of 22." in render_corpus(found)
+
+
 def test_endless_empty_and_single_texts_do_no_harm(tmp_path):
     for texts in (["..."], [""], ["one"], ["", "a b c d " * 3000, *other_texts(12)], ["数据", "很好的数据"]):
         found = evaluate_data(
