@@ -24,6 +24,7 @@ from prompter.cli import main
 from prompter.exporting.folder import ExportFolder
 from prompter.exporting.shards import read_rows
 from prompter.labelling import loop
+from prompter.students.sources import open_source
 from tests.prompter.exporting.exports import contents
 
 TEXTS = [f"w{i % 17 + 60} w{i % 5 + 90} {'good' if i % 3 else 'bad'} w{i} ok" for i in range(50)]
@@ -63,6 +64,24 @@ def test_the_rows_are_the_texts_with_the_teachers_answers(teacher_folder: Path, 
     assert f"| texts | {texts.name} |" in card and str(tmp_path) not in card  # it may be published
     assert "synthetic" not in card and TEXTS[0] not in card  # nobody's texts are shown in it
     assert not (tmp_path / "d" / ".export").exists()
+
+
+def test_names_of_classes_that_look_like_numbers_stay_when_a_finished_dataset_gets_more_files(
+    texts: Path, tmp_path: Path
+) -> None:
+    names = ["1e-3", "2", "true", "1e+3"]
+    settings = {"teacher": certain, "teacher_labels": names, "to": str(tmp_path / "d"), "quiet": True}
+    label_function(texts, **settings)
+    label_function(texts, **settings, jsonl=True)
+    label_function(texts, **settings, csv=True)
+    assert {json.loads(line)["label"] for line in (tmp_path / "d" / "data.jsonl").read_text().splitlines()} == {"1e-3"}
+    assert set(pd.read_csv(tmp_path / "d" / "data.csv", dtype=str)["label"]) == {"1e-3"}
+    for name in ("", "data.jsonl", "data.csv"):
+        assert open_source(str(tmp_path / "d" / name)).labels == names
+
+
+def certain(texts: list[str]) -> list[list[float]]:
+    return [[0.7, 0.1, 0.1, 0.1]] * len(texts)
 
 
 def test_marks(teacher_folder: Path, tmp_path: Path) -> None:
