@@ -1,12 +1,13 @@
 """The card of a dataset."""
 
+import shutil
 from pathlib import Path
 
 import datasets
 import pytest
 import yaml
 
-from prompter.exporting.dataset_card import dataset_header
+from prompter.exporting.dataset_card import dataset_header, write_dataset_card
 from prompter.exporting.shards import features, read_rows
 from tests.prompter.exporting.exports import run
 
@@ -25,6 +26,15 @@ def test_card_and_recipe(whole: Path, run_folder: Path) -> None:
     for name in ("teacher", "base", "writer"):
         named = recipe["prompter"][name]
         assert named not in card or not Path(named).is_absolute()
+
+
+def test_what_a_manifest_of_others_says_is_no_markup(whole: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(whole, tmp_path / "d"))
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    recipe["prompter"] |= dict.fromkeys(("name", "base", "writer", "base_revision", "writer_revision"), "<img src=x> | *a*")
+    write_dataset_card(folder, recipe)
+    card = (folder / "README.md").read_text()
+    assert "<img" not in card and "| *a*" not in card and "(commit &lt;img src=x&gt;" in card
 
 
 @pytest.mark.parametrize(
