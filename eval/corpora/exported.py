@@ -5,7 +5,6 @@ columns at once, and by what they hold.
 """
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,7 @@ from distill.common.errors import InputError
 from distill.kinds.found import kind_by_columns
 from eval.data.config import PAIR_COLUMN
 from eval.data.reading import Columns, read_files
-from eval.data.text_files import csv_rows, json_rows, kind_of, opened
-
-MARKS = ("text", "keep")
-ANSWERS = ("teacher_probs", "tag_probs")
-WRITTEN_BESIDE = {"wanted_label", "drop_reason"}
-"""Columns that stand beside `keep` in every export."""
+from eval.data.text_files import ANSWERS, MARKS, WRITTEN_BESIDE, are_of_export, csv_rows, json_rows, kind_of, opened
 
 READ_AS_ANSWERS = (
     "text and teacher_probs, a list of probabilities; of several labels labels, too; of scores text, score and wanted_label "
@@ -29,10 +23,6 @@ READ_AS_ANSWERS = (
     "also keep"
 )
 """The columns by which a table is known as answers of a teacher, for messages."""
-
-FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""Beginning of a cell that gets an apostrophe in `data.csv`, as a spreadsheet would compute it. One that has apostrophes there
-already gets another, so that taking one away always gives the same text."""
 
 NUMBERS = ("score", "confidence", "lm_logprob")
 NAMES = ("label", "wanted_label", "topic", "drop_reason")
@@ -60,7 +50,7 @@ def is_text_export(file: Path) -> bool:
             names = _columns(file)
         except InputError:
             return False
-        return names.issuperset(MARKS) and bool(names & {*ANSWERS, *WRITTEN_BESIDE})
+        return are_of_export(names)
     return False
 
 
@@ -86,7 +76,6 @@ def text_export_columns(file: Path, names: Iterable[str]) -> Columns:
         InputError: A value is not what an export writes.
     """
     read = read_files(str(file), [file], MARKS, [name for name in names if name not in MARKS])
-    unquote = kind_of(file) in (".csv", ".tsv")
     fewest = kind_by_columns(read.values).fewest
     for name, values in read.values.items():
         places = [f"{read.at(row)}: column '{name}'" for row in range(len(read))]
@@ -104,13 +93,8 @@ def text_export_columns(file: Path, names: Iterable[str]) -> Columns:
             values = [items if isinstance(items := _listed(value), list) else None for value in values]
         elif name in NAMES:
             values = [None if value == "" else value for value in values]
-        read.values[name] = [_unquoted(value) if isinstance(value, str) else value for value in values] if unquote else values
+        read.values[name] = values
     return read
-
-
-def _unquoted(text: str) -> str:
-    """Return a text without the apostrophe that keeps a spreadsheet from computing it."""
-    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def _truth(value: Any, where: str) -> bool:

@@ -28,6 +28,7 @@ from eval.data.text_files import (
     lines_of,
     names_file,
     opened,
+    without_apostrophes,
 )
 from eval.toy import located
 
@@ -181,7 +182,8 @@ def read_files(source: str, files: Sequence[Path], names: Sequence[str], optiona
     for quotes in (DOUBLED, ESCAPED, BARE):
         try:
             with opened(files[0]) as file:
-                return _collected(source, csv_rows(source, file, names, kind, quotes), names, optional)
+                rows = without_apostrophes(csv_rows(source, file, names, kind, quotes))
+                return _collected(source, rows, names, optional)
         except QuoteFault as error:
             fault = fault or error
     assert fault is not None

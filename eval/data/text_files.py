@@ -14,7 +14,7 @@ import json
 import lzma
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -72,6 +72,14 @@ ARCHIVES = {
 
 MAX_NULS = 0.05
 """Largest share of NUL characters in the beginning of a text file. In UTF-16 or UTF-32 read as UTF-8 it is larger."""
+
+MARKS, ANSWERS = ("text", "keep"), ("teacher_probs", "tag_probs")
+WRITTEN_BESIDE = {"wanted_label", "drop_reason"}
+"""Columns of which some stand in every dataset that this package writes: see `are_of_export`."""
+
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
+"""Beginning of a cell that gets an apostrophe in `data.csv`, as a spreadsheet would compute it. One that has apostrophes there
+already gets another, so that taking one away always gives the same text."""
 
 Row = tuple[int, dict[str, Any]]
 """The number of a row in its file, from 1, and its values by column."""
@@ -256,6 +264,24 @@ def csv_rows(source: str, file: IO[str], names: Sequence[str], kind: str, quotes
             f"{source}, row {number + 1}: begins a field whose quotes do not fit ({error}): one is never closed, or text "
             "follows a closing one; write a quote inside a text twice, and put quotes around the text."
         ) from error
+
+
+def are_of_export(names: Iterable[str]) -> bool:
+    """Return whether columns are those of a dataset that this package wrote; a user's own may be called `keep`, too."""
+    known = set(names)
+    return known.issuperset(MARKS) and not known.isdisjoint({*ANSWERS, *WRITTEN_BESIDE})
+
+
+def without_apostrophes(rows: Iterator[Row]) -> Iterator[Row]:
+    """Yield the rows of a CSV file, of `data.csv` without the apostrophes that keep a spreadsheet from computing cells."""
+    written = None  # all rows have the columns of the header
+    for number, row in rows:
+        written = are_of_export(row) if written is None else written
+        yield number, {name: _without_apostrophe(value) for name, value in row.items()} if written else row
+
+
+def _without_apostrophe(value: str | None) -> str | None:
+    return value[1:] if value and value[0] == "'" and FORMULA.match(value) else value
 
 
 def _swallows(fields: Sequence[str], columns: int) -> bool:

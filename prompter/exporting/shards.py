@@ -21,8 +21,8 @@ from distill.common.errors import InputError
 from distill.common.files import replace_file
 from distill.kinds.classes import SINGLE
 from distill.kinds.kind import Kind
-from eval.corpora.exported import FORMULA
 from eval.data.config import PAIR_COLUMN
+from eval.data.text_files import FORMULA
 
 ROWS_IN_MEMORY = 1000
 """Rows in memory while a dataset is written or read. Also the rows of a Parquet row group."""

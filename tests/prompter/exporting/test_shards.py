@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from eval.corpora.exported import text_export_columns
+from eval.data.labelled import load_labelled, load_texts
 from prompter.exporting.shards import features, read_rows, shard_path, write_csv, write_jsonl, write_shard
 
 COLUMNS = features(["good", "bad"], teacher=True)
@@ -77,6 +78,17 @@ def test_every_text_comes_back_from_csv_and_json_lines_as_it_was(tmp_path: Path)
         write(tmp_path, COLUMNS)
         values = text_export_columns(tmp_path / name, ["topic"]).values
         assert values["text"] == texts and values["topic"] == [text or "a" for text in texts]
+
+
+def test_csv_is_read_without_its_apostrophes_where_texts_or_labels_alone_are_wanted_too(tmp_path: Path) -> None:
+    columns = features(["-1", "+1"], teacher=True)
+    write_shard(tmp_path, 0, [row(text=text) for text in FORMULAS], columns)
+    write_csv(tmp_path, columns)
+    file = tmp_path / "data.csv"
+    assert load_texts(file, "text") == FORMULAS
+    assert load_labelled(file, "train", "text", "label", ["-1", "+1"]).labels == [1] * len(FORMULAS)
+    file.write_text("text,keep\n'=1,'+1\n")  # a file of the user's own
+    assert load_texts(file, "text") == ["'=1"] and load_texts(file, "keep") == ["'+1"]
 
 
 def test_jsonl_has_names_and_short_numbers(tmp_path: Path) -> None:
