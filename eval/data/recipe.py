@@ -70,6 +70,14 @@ def check_dataset(folder: Path, files: Sequence[Path]) -> None:
         LOGGER.warning("%s: not as it was exported (%s); it is read as it is now.", folder, ", ".join(changed))
 
 
+def names_as_written(recipe: dict[str, Any]) -> dict[str, Any]:
+    """Return the content of a recipe with the names of classes as text: of one called 1e-3, YAML makes a number."""
+    for part, key in (("prompter", "labels"), ("prompter", "tags"), ("export", "teacher_labels")):
+        if key in recipe[part]:
+            recipe[part][key] = as_written(recipe[part][key])
+    return recipe
+
+
 def names_listed(recipe: Path) -> dict[str, list[str]]:
     """Return the names of classes that a recipe lists, by the columns that hold them; {} where it is missing or damaged."""
     try:

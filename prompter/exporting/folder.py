@@ -26,10 +26,9 @@ from datasets import Features
 
 from distill.common.errors import InputError
 from distill.common.files import read_yaml, write_text
-from distill.common.yaml_text import as_written
 from distill.teachers.found import made_here, remember
 from distill.teachers.stored_answers import means_damage
-from eval.data.recipe import FILES, RECIPE_FILE, checked_entries, file_entry, file_fault, is_result
+from eval.data.recipe import FILES, RECIPE_FILE, checked_entries, file_entry, file_fault, is_result, names_as_written
 from prompter.exporting.marks import NO_ANSWER
 from prompter.exporting.row_sum import RowSum
 from prompter.exporting.shards import shard_path, write_csv, write_jsonl
@@ -104,10 +103,7 @@ class ExportFolder:
         whole = isinstance(recipe["prompter"], dict) and isinstance(recipe["export"], dict) and is_result(recipe["result"])
         if not whole:
             raise InputError(f"to: {file} is damaged or cut off: put it back, or choose another folder")
-        for part, key in (("prompter", "labels"), ("prompter", "tags"), ("export", "teacher_labels")):
-            if key in recipe[part]:
-                recipe[part][key] = as_written(recipe[part][key])  # a class may be called 1e-3
-        return recipe
+        return names_as_written(recipe)
 
     def compare(self, identity: dict[str, Any], defaults: Mapping[str, Any], sample: Callable[[str], dict[str, str]]) -> None:
         """Check that the folder is new, or holds an export with the same settings.
