@@ -38,9 +38,9 @@ class MicroF1(LabelSetMetric):
     description = "F1 score of all pairs of text and label together."
 
     def _compute(self, predictions: Rows, references: Rows) -> dict[str, float]:
-        given = np.maximum(predictions, 0)
-        score = sklearn_metrics.f1_score(references, given, labels=range(given.shape[1]), average="micro", zero_division=0)
-        return {"micro_f1": float(score)}
+        given, true = _sets(predictions), _sets(references)
+        labels = range(given.shape[1] - 1)
+        return {"micro_f1": float(sklearn_metrics.f1_score(true, given, labels=labels, average="micro", zero_division=0))}
 
 
 class LabelMacroF1(LabelSetMetric):
@@ -54,7 +54,7 @@ class LabelMacroF1(LabelSetMetric):
     description = "Unweighted mean of the F1 scores of all labels that occur."
 
     def _compute(self, predictions: Rows, references: Rows) -> dict[str, float]:
-        given, true = np.maximum(predictions, 0), np.asarray(references)
+        given, true = _sets(predictions), _sets(references)
         occur = np.flatnonzero(given.any(axis=0) | true.any(axis=0))
         if not len(occur):
             return {"macro_f1": 0.0}
@@ -73,3 +73,8 @@ class SubsetAccuracy(LabelSetMetric):
 
     def _compute(self, predictions: Rows, references: Rows) -> dict[str, float]:
         return {"subset_accuracy": float((np.asarray(predictions) == np.asarray(references)).all(axis=1).mean())}
+
+
+def _sets(rows: Rows) -> np.ndarray:
+    """Return rows of 0 and 1 with a label more that no text has: of one label alone, scikit-learn would score its absence."""
+    return np.pad(np.maximum(rows, 0), ((0, 0), (0, 1)))

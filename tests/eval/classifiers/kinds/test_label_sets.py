@@ -99,3 +99,15 @@ def test_the_most_frequent_set_is_what_can_be_had_without_reading():
     assert found["answer"] == "always 'joy'"
     assert found["metrics"] == {"micro_f1": pytest.approx(2 * 3 / (4 + 5)), "subset_accuracy": 0.5}
     assert constant_answer(data([[0, 0, 0]]), ["micro_f1"]) == {"answer": "always no label", "metrics": {"micro_f1": 0.0}}
+
+
+def test_a_single_label_is_scored_where_it_is_given_and_not_where_it_is_absent():
+    labels = [[1], [1], [1], [0]]
+    some = EvaluationData(["text"] * 4, labels, kind="multi_label", names=["toxic"])
+    found = measure(torch.tensor([[2.0], [-2.0], [2.0], [-2.0]]), some, list(METRICS["multi_label"]))
+    assert {name: value["value"] for name, value in found.items()} == pytest.approx(
+        {"micro_f1": 0.8, "macro_f1": 0.8, "subset_accuracy": 0.75}
+    )
+    assert all(value["low"] <= value["value"] <= value["high"] for value in found.values())
+    nothing = measure(torch.tensor([[-1.0]] * 2), data([[0]] * 2), ["micro_f1", "macro_f1"])
+    assert [value["value"] for value in nothing.values()] == [0.0, 0.0]
