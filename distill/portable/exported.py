@@ -79,7 +79,7 @@ class ExportedClassifier:
             )
         cut, padding = self._tokenizer.truncation or {}, self._tokenizer.padding or {}
         self.reads = min(max_length, cut.get("max_length", max_length))
-        self._tokenizer.enable_truncation(self.reads)
+        self._tokenizer.enable_truncation(self.reads, direction=cut.get("direction", "right"))
         self._tokenizer.no_padding()
         pad = padding.get("pad_id", config.pad_token_id)
         self._pad = int(pad) if isinstance(pad, int) else 0

@@ -77,7 +77,7 @@ def _save_tokenizer(student: Student, folder: Path) -> None:
     save_tokenizer(tokenizer, folder)
     table = encode.token_table(student.model, tokenizer, student.max_length)
     alone = Tokenizer.from_str(backend.to_str())
-    alone.enable_truncation(table.max_length)
+    alone.enable_truncation(table.max_length, direction=tokenizer.truncation_side)
     alone.enable_padding(
         direction="left" if table.pads_left else "right",
         pad_id=table.pad_id,

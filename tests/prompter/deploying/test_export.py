@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from distill.common.errors import InputError
@@ -232,3 +233,17 @@ def test_an_export_that_fails_leaves_the_new_student(student_folder: Path, tmp_p
 def test_from_python(student_folder: Path, tmp_path: Path) -> None:
     made = export_student(student_folder, format=["onnx"], to=tmp_path / "onnx", quiet=True)
     assert 0 <= made["onnx"]["agreement"] <= 1 and (tmp_path / "onnx" / "model.onnx").is_file()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_program_cuts_texts_on_the_side_that_the_student_does(student_folder: Path, tmp_path: Path, side: str) -> None:
+    student, long = open_student(str(student_folder)), " ".join(f"w{i}" for i in range(25))
+    student.tokenizer.truncation_side = side
+    conversion.convert(student, "onnx", tmp_path)
+    kept = student.tokenizer(long, truncation=True, max_length=12)["input_ids"]
+    assert Tokenizer.from_file(str(tmp_path / "tokenizer.json")).encode(long).ids == kept
+    program = ExportedClassifier(tmp_path)  # adds up word vectors
+    np.testing.assert_allclose(
+        program.logits([long]), program.logits([student.tokenizer.decode(kept, skip_special_tokens=True)]), rtol=1e-5
+    )
