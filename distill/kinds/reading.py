@@ -1,8 +1,8 @@
 """Read what a black box says, (N, C) float64, into answers; what cannot be used becomes a row of NaN.
 
 A row of probabilities of classes is usable if it is finite, non-negative and sums to 1 within 1e-3, or within what the
-rounding of its numbers explains: services round. Of a number that float32 has computed as 1 - p, a millionth below zero is
-zero.
+rounding of its numbers explains: services round, and models that compute in bfloat16 do. Of a number that float32 has computed
+as 1 - p, a millionth below zero is zero.
 """
 
 import numpy as np
@@ -13,6 +13,9 @@ from torch import Tensor
 MOST_DECIMALS = 6
 MAX_ROUNDING = 0.25
 
+BFLOAT16_BITS = 8
+"""Binary digits of a number in bfloat16: rounding moves it by one part in 2^8 at most."""
+
 # An answer may hold exact zeros and ones. Their logarithm would make every KL term infinite.
 SMALLEST_PROBABILITY = 1e-7
 
@@ -21,17 +24,21 @@ BEYOND = 1e-6
 
 
 def rounding_error(rows: np.ndarray) -> np.ndarray:
-    """Return for each row (N, K) how far rounding may have moved its sum, given the decimals that its numbers have.
+    """Return for each row (N, K) how far rounding may have moved its sum, given the digits that its numbers have.
 
     Examples:
         >>> rounding_error(np.array([[0.33, 0.33, 0.33], [0.5, 0.25, 0.251]]))
         array([0.015 , 0.0015])
+        >>> rounding_error(np.array([[0.9375, 0.061279296875]]))  # in bfloat16
+        array([0.00390625])
     """
     allowed = np.zeros(len(rows))
     with np.errstate(invalid="ignore", over="ignore"):
+        short = (np.frexp(rows)[0] * 2**BFLOAT16_BITS % 1 == 0).all(axis=1)
+        allowed[short] = 2.0**-BFLOAT16_BITS
         for decimals in range(MOST_DECIMALS, 0, -1):
             rounded = (np.abs(rows - rows.round(decimals)) < 1e-7).all(axis=1)  # float32 holds seven digits
-            allowed[rounded] = min(MAX_ROUNDING, rows.shape[1] * 0.5 * 10.0**-decimals)
+            allowed[rounded] = np.maximum(allowed[rounded], min(MAX_ROUNDING, rows.shape[1] * 0.5 * 10.0**-decimals))
     return allowed
 
 
