@@ -25,6 +25,8 @@ def begin_at(model: PreTrainedModel, start: float) -> None:
 def put_in_order(model: PreTrainedModel, own: Sequence[str], labels: Sequence[str], spec: str) -> None:
     """Put the outputs of a trained head into the order of `labels`, where it has the same classes in another order.
 
+    Classes are the same whose names differ in capitals alone, unless a model has two of them.
+
     Args:
         model: The student.
         own: Its K classes, in the order of its outputs.
@@ -34,8 +36,11 @@ def put_in_order(model: PreTrainedModel, own: Sequence[str], labels: Sequence[st
     Raises:
         InputError: The head does not end with a plain layer, so its outputs cannot be moved.
     """
-    place = {name: index for index, name in enumerate(own)}
-    if len(place) < len(own) or place.keys() != set(labels) or list(own) == list(labels):
+    names, wanted = list(own), list(labels)
+    if set(names) != set(wanted):
+        names, wanted = [name.casefold() for name in own], [label.casefold() for label in labels]
+    place = {name: index for index, name in enumerate(names)}
+    if len(place) < len(names) or place.keys() != set(wanted) or names == wanted:
         return
     layer = output_layer(model)
     if layer is None:
@@ -43,7 +48,7 @@ def put_in_order(model: PreTrainedModel, own: Sequence[str], labels: Sequence[st
             f"student: {spec} has the teacher's classes in another order, {list(own)}, and a head whose outputs cannot be "
             "moved; use a student without a head."
         )
-    order = [place[label] for label in labels]
+    order = [place[label] for label in wanted]
     for values in (layer.weight, layer.bias):
         if values is not None:
             values.copy_(values[order])

@@ -30,6 +30,18 @@ def test_outputs_follow_their_names() -> None:
     assert torch.equal(model.classifier.bias, bias[[2, 0, 1]])
 
 
+def test_names_that_differ_in_capitals_alone_are_those_of_one_class() -> None:
+    model = tiny(2)
+    model.classifier.bias.data.copy_(torch.tensor([0.1, 0.2]))
+    put_in_order(model, ["NEGATIVE", "POSITIVE"], ["positive", "negative"], "mine")
+    assert model.classifier.bias.tolist() == pytest.approx([0.2, 0.1])
+    put_in_order(model, ["US", "us"], ["Us", "uS"], "mine")  # which is which, nobody knows
+    put_in_order(model, ["US", "us"], ["US", "us"], "mine")
+    assert model.classifier.bias.tolist() == pytest.approx([0.2, 0.1])
+    put_in_order(model, ["US", "us"], ["us", "US"], "mine")
+    assert model.classifier.bias.tolist() == pytest.approx([0.1, 0.2])
+
+
 def test_a_head_of_another_form_is_refused() -> None:
     model = tiny(2)
     model.classifier = torch.nn.Identity()
