@@ -85,8 +85,16 @@ class TokenTable:
         self.tokenizer = tokenizer
         self.max_length = max_length
         self.token_types = token_types
+        # A tokenizer cuts and pads as it was asked to last, by any thread. So each call asks for the same.
+        self._cutting: dict[str, Any] = {
+            "truncation": True,
+            "max_length": max_length,
+            "padding": True,
+            "padding_side": "right",
+        }
         # XLNet marks its last token in texts without a pair too.
-        self._types_of_singles = token_types and any(tokenizer("", return_token_type_ids=True).get("token_type_ids") or ())
+        types = tokenizer("", return_token_type_ids=True, **self._cutting).get("token_type_ids") if token_types else None
+        self._types_of_singles = any(types or ())
         self.pads_left = pads_left
         self.end_token = end_token
         self.pad_id = int(tokenizer.pad_token_id) if pad_id is None else pad_id
@@ -108,10 +116,7 @@ class TokenTable:
         encoded = self.tokenizer(
             list(texts),
             None if text_pairs is None else list(text_pairs),
-            truncation=True,
-            max_length=self.max_length,
-            padding=True,
-            padding_side="right",
+            **self._cutting,
             return_tensors="pt",
             return_attention_mask=True,  # FNet's tokenizer gives none by itself
             return_token_type_ids=self.token_types and (text_pairs is not None or self._types_of_singles),

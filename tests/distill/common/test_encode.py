@@ -126,6 +126,15 @@ def test_text_without_any_token_is_one_padding_token() -> None:
         assert gathered["attention_mask"].sum(dim=1).tolist() == [1] * len(texts)
 
 
+def test_a_table_leaves_how_the_tokenizer_cuts_and_pads_to_another_thread_that_is_about_to_use_it() -> None:
+    tokenizer = make_tokenizer()
+    backend = tokenizer.backend_tokenizer
+    TokenTable(tokenizer, 6, token_types=True).put(torch.arange(2), [" ".join(["cow"] * 20), "boat"])
+    before = backend.truncation, backend.padding
+    TokenTable(tokenizer, 6, token_types=True)
+    assert (backend.truncation, backend.padding) == before and before[0]["max_length"] == 6
+
+
 def test_many_texts_are_tokenised_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = random_texts(50, 3)
     whole, parts = (TokenTable(make_tokenizer(), 64, token_types=False) for _ in range(2))
