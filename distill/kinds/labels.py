@@ -11,10 +11,13 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from distill.kinds.classes import jensen_shannon
-from distill.kinds.reading import SMALLEST_PROBABILITY, log_odds
+from distill.kinds.reading import BFLOAT16_BITS, SMALLEST_PROBABILITY, log_odds
 
 ENOUGH = 8
 """Rows that do not add up to one by chance."""
+
+LARGEST_ERROR = 2.0**-BFLOAT16_BITS + 1e-6
+"""How far the sum of probabilities of one class may be from one, where a model computes in bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Labels:
         A row of zeros and a one may be that of hard decisions, which say nothing.
         """
         given = answers.double().sigmoid()
-        adds_up = (given.sum(dim=1) - 1.0).abs() < 1e-3
+        adds_up = (given.sum(dim=1) - 1.0).abs() <= LARGEST_ERROR
         hard = adds_up & (given.amax(dim=1) > 1.0 - 2 * SMALLEST_PROBABILITY)
         return int((adds_up & ~hard).sum()), int((~hard).sum())
 

@@ -64,6 +64,7 @@ def test_black_box_probabilities_are_read_and_those_of_one_class_are_told() -> N
     assert answers[2].isnan().all()
     softmax = random_logits(0, rows=9).softmax(dim=1)
     assert "all of its 9 answers add up to 1" in fault(softmax.logit())
+    assert "answers add up to 1" in fault(MULTI_LABEL.read(softmax.bfloat16().double().numpy())[0])  # within its rounding
     assert fault(random_logits(0, rows=9)) == ""
     assert fault(softmax[:3].logit()) == ""  # so few may do so by chance
     assert fault(torch.cat([softmax.logit(), torch.tensor([[3.0, 3.0, -1.0, 0.0]])])) == ""  # one settles it
