@@ -75,7 +75,7 @@ def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, mask
 class Critic(nn.Module):
     """Estimates state values from hidden states of the policy.
 
-    The last layer starts at zero, so the first advantages equal the rewards.
+    The last layer starts at zero, so the first advantages come from the rewards alone.
 
     Args:
         input_size: Width of the policy's hidden states.

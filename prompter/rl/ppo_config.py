@@ -45,6 +45,9 @@ class PPOConfig(GRPOConfig):
     shuffle_dataset: bool | None = field(
         default=False, metadata={"help": "Shuffle the prompts; off, so that each rollout takes them in the given order."}
     )
+    disable_dropout: bool = field(
+        default=True, metadata={"help": "No dropout in the policy; on, since completions are sampled without dropout."}
+    )
 
     def __post_init__(self) -> None:
         """Check the fields of PPO, then let TRL check the rest."""

@@ -91,6 +91,8 @@ class PPOTrainer(GRPOTrainer):
         self._processes = Processes(self.accelerator.process_index, self.accelerator.num_processes)
         self._refuse_unsupported()
         self._base = self.accelerator.unwrap_model(self.model)  # once: it looks through all modules
+        if self.args.disable_dropout:
+            without_dropout(self._base)
         head = self._base.get_output_embeddings()
         with seeded(self.args.seed, "critic"):
             self.critic = Critic(head.weight.size(1), self.args.critic_hidden_size).to(self.accelerator.device)
@@ -373,3 +375,15 @@ class PPOTrainer(GRPOTrainer):
         state = torch.load(Path(checkpoint) / "critic_optimizer.pt", weights_only=True, map_location="cpu")
         self.critic_optimizer.load_state_dict(state["optimizer"])
         self.critic_scheduler.load_state_dict(state["scheduler"])
+
+
+def without_dropout(model: nn.Module) -> None:
+    """Switch off the dropout that is a number of a module: TRL switches off modules of torch alone.
+
+    OPT and XGLM drop a tenth of their states in this way, and Granite of its attention. Old log-probabilities, which come from
+    sampling, would be those of another model than new ones.
+    """
+    for module in model.modules():
+        for name, value in list(vars(module).items()):
+            if "drop" in name and isinstance(value, float):
+                setattr(module, name, 0.0)

@@ -15,7 +15,6 @@ from unittest.mock import patch
 import torch
 from datasets import Dataset
 from peft import PeftModel
-from torch import nn
 from transformers import PreTrainedModel, PrinterCallback, SchedulerType, TrainerCallback, get_scheduler
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from trl.trainer import grpo_trainer, rloo_trainer
@@ -26,7 +25,7 @@ from prompter.generation.config import PolicyConfig
 from prompter.generation.policy import TopicPolicy
 from prompter.generation.prompts import CHAT_OPTIONS
 from prompter.rl.ppo_config import MEASURED_SCHEDULES, PPOConfig
-from prompter.rl.ppo_trainer import PPOTrainer
+from prompter.rl.ppo_trainer import PPOTrainer, without_dropout
 from prompter.runtime.trackers import tracker_names
 from prompter.training.settings import Settings
 
@@ -141,7 +140,7 @@ def policy_trainer(
             raise InputError(f"report_to: {error}") from error
         raise
     if trainer.args.disable_dropout:
-        _without_dropout(policy.model)
+        without_dropout(policy.model)
     trainer.remove_callback(PrinterCallback)
     trainer.create_model_card = lambda *_, **__: None  # TRL's would call a checkpoint "a fine-tuned version of None"
     if policy.has_adapters and REF in policy.model.peft_config:
@@ -149,18 +148,6 @@ def policy_trainer(
         # the reference is the base model, which TRL uses if there is no copy.
         policy.model.delete_adapter(REF)
     return trainer
-
-
-def _without_dropout(model: nn.Module) -> None:
-    """Switch off the dropout that is a number of a module: TRL switches off modules of torch alone.
-
-    OPT and XGLM drop a tenth of their states in this way, and Granite of its attention. Old log-probabilities, which come from
-    sampling, would be those of another model than new ones.
-    """
-    for module in model.modules():
-        for name, value in list(vars(module).items()):
-            if "drop" in name and isinstance(value, float):
-                setattr(module, name, 0.0)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 from peft import LoraConfig
-from transformers import GPT2LMHeadModel, SchedulerType
+from transformers import GPT2Config, GPT2LMHeadModel, OPTConfig, OPTForCausalLM, SchedulerType
 from trl import GRPOConfig
 
 from distill.common.errors import InputError
@@ -220,6 +220,32 @@ def test_the_critic_follows_the_arguments_of_the_schedule(tmp_path: Path) -> Non
     )
     rates = critic_rates(trainer)
     assert rates[0] == trainer.args.critic_learning_rate and rates[-1] >= rates[0] / 2 and rates == sorted(rates)[::-1]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "opt"])  # a module of torch, and a number
+def test_the_first_update_is_that_of_the_policy_that_sampled(family: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    common = {"vocab_size": len(WORDS), "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
+    opt = {"hidden_size": 16, "ffn_dim": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "word_embed_proj_dim": 16}
+    made = (
+        GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, **common))
+        if family == "gpt2"
+        else OPTForCausalLM(OPTConfig(max_position_embeddings=64, **opt, **common))
+    )
+    made.save_pretrained(tmp_path / "lm")
+    trainer = PPOTrainer(
+        model=str(tmp_path / "lm"),
+        reward_funcs=match_reward,
+        args=ppo_config(tmp_path, max_steps=1, logging_steps=1, beta=0.1),
+        train_dataset=Dataset.from_dict({"prompt": ["good :", "bad :"] * 32}),
+        processing_class=word_tokenizer(),
+    )
+    model, ids = trainer.model, torch.arange(3, 13)[None]
+    with torch.no_grad():
+        sampling, training = model.eval()(input_ids=ids).logits, model.train()(input_ids=ids).logits
+    assert torch.equal(sampling, training)
+    trainer.train()
+    assert trainer.state.log_history[0]["kl"] == pytest.approx(0, abs=1e-9)
 
 
 def test_without_clipping_the_critic_learns(tmp_path: Path) -> None:
