@@ -51,7 +51,8 @@ class Filler:
         tokenizer: Its tokenizer.
         max_length: Texts are cut to this many tokens.
         device: Device of the model.
-        special: Ids of the special tokens, which never fill a gap.
+        special: Ids of the special tokens, which are never hidden.
+        forbidden: Ids that never fill a gap: special tokens, and outputs of the model that stand for no token.
         size: Number of tokens V that the model chooses among.
 
     Raises:
@@ -69,6 +70,10 @@ class Filler:
         self.max_length = usable_length(self.model, self.tokenizer, max_length)
         self.special = torch.tensor(self.tokenizer.all_special_ids)
         self.size = int(self.model.config.vocab_size)
+        allowed = torch.zeros(self.size, dtype=torch.bool)
+        allowed[sorted(set(self.tokenizer.get_vocab().values()))] = True
+        allowed[self.special] = False
+        self.forbidden = (~allowed).nonzero().flatten()
 
     def gaps(self, texts: Sequence[str], pairs: Sequence[str] | None, random: torch.Generator) -> Gaps:
         """Encode texts, or pairs of texts, and choose their gaps at random.
@@ -104,7 +109,7 @@ class Filler:
         return Gaps(*(part.to(self.device) for part in parts))
 
     def logits(self, gaps: Gaps) -> Tensor:
-        """Return the logits at the gaps, (number of gaps, V) float32; those of special tokens are -inf."""
+        """Return the logits at the gaps, (number of gaps, V) float32; -inf where no gap may be filled with a token."""
         masked = gaps.ids.masked_fill(gaps.hidden, int(self.tokenizer.mask_token_id))
         inputs = {"input_ids": masked, "attention_mask": gaps.mask}
         if "token_type_ids" in self.tokenizer.model_input_names:
@@ -119,7 +124,7 @@ class Filler:
             hook.remove()
         # MobileBERT uses the weights of that layer but not the layer, so the hook never runs and all positions come back.
         logits = (logits[gaps.hidden] if logits.ndim == 3 else logits).float()
-        return logits.index_fill(1, self.special.to(self.device), -math.inf)
+        return logits.index_fill(1, self.forbidden.to(self.device), -math.inf)
 
     def decode(self, gaps: Gaps, tokens: Tensor) -> tuple[list[str], list[str]]:
         """Return the texts with their gaps filled, and the second texts, "" where there are none.

@@ -64,6 +64,17 @@ def test_gaps_are_the_share_asked_for_and_never_special_tokens(folder: Path) -> 
     assert (gaps.ids[gaps.hidden] >= len(MASKED_LM_SPECIAL)).all() and gaps.hidden[-1].sum() == 1
 
 
+def test_outputs_that_stand_for_no_token_fill_no_gap(folder: Path, tmp_path: Path) -> None:
+    tokens = len(AutoTokenizer.from_pretrained(folder))
+    with seeded(0, "more outputs"):  # as DeBERTa v3 has
+        AutoModelForMaskedLM.from_config(BertConfig(vocab_size=tokens + 5, **BERT_SIZES)).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path)
+    filler = Filler(str(tmp_path), 64, 0.3, "cpu")
+    with torch.no_grad():
+        logits = filler.logits(filler.gaps(random_texts(6, 1), None, random_generator(0, "gaps")))
+    assert logits[:, tokens:].isneginf().all() and logits[:, len(MASKED_LM_SPECIAL) : tokens].isfinite().all()
+
+
 def test_filled_pairs_come_back_as_pairs(folder: Path) -> None:
     filler = Filler(str(folder), 64, 0.3, "cpu")
     gaps = filler.gaps(["boat cow", "hay"], ["hay hay", "boat"], random_generator(0, "gaps"))
