@@ -17,6 +17,7 @@ The statement is about texts of the kind that were used. Synthetic text is not t
 """
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -101,7 +102,7 @@ class Calibration:
             )
         if self.coverage is None:
             tested = math.ceil(math.log((1 - self.confidence) / self.states) / math.log(self.rate))
-            least = math.ceil(tested / (1 - FITTED))
+            least = next(texts for texts in itertools.count(tested) if texts - round(FITTED * texts) >= tested)
             return f"no threshold for {what}: {self.texts:,} {self.on} are too few, {least:,} would be the least"
         if not self.coverage:  # the texts that fit it were surer than all that tested it
             return f"no threshold for {what}: of {self.texts:,} {self.on}, none that tested it is as sure as the one tried"

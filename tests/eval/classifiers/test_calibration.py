@@ -114,6 +114,16 @@ def test_where_no_threshold_reaches_the_rate_it_says_so() -> None:
     assert calibrate(*drawn(39, 0), on="texts") is None
 
 
+@pytest.mark.parametrize("states", [1, 3, 7, 38])
+def test_the_least_number_of_texts_is_the_least(states: int) -> None:
+    student, teacher = drawn(1000, 0)
+    said = str(calibrate(student[:50], teacher[:50], "texts", states=states))
+    least = int(said.split(" would be")[0].split()[-1])
+    for texts, enough in ((least, True), (least - 1, False)):
+        found = calibrate(student[:texts], student[:texts], "texts", states=states)
+        assert found is not None and (found.threshold is not None) == enough
+
+
 def test_answers_that_are_not_finite_are_left_out() -> None:
     student, teacher = drawn(500, 4)
     broken = student.clone()
