@@ -130,20 +130,24 @@ def test_bandit_reaches_95_percent_of_the_optimum_and_the_critic_learns(tmp_path
 
 
 def test_policy_loss_equals_a_float64_loop(tmp_path: Path) -> None:
-    trainer = bandit_trainer(tmp_path, match_reward, lora=False, epsilon=0.1, loss_type="bnpo")
+    trainer = bandit_trainer(tmp_path, match_reward, lora=False, epsilon=0.1, beta=0.3, entropy_coef=0.2)
     prompt_ids, completion_ids = torch.tensor([[3, 5], [4, 5]]), torch.tensor([[8, 9, 10], [9, 0, 1]])
     mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
     rng = np.random.default_rng(0)
-    advantages, shift = rng.normal(size=(2, 3)), rng.normal(size=(2, 3)) * 0.3
+    advantages, shift, apart = rng.normal(size=(2, 3)), *rng.normal(size=(2, 2, 3)) * 0.3
     with torch.no_grad():
         logits = trainer.model(torch.cat([prompt_ids, completion_ids], 1)).logits[:, 1:-1].double()
-    log_probs = logits.log_softmax(-1).gather(-1, completion_ids[..., None])[..., 0].numpy()
+    everything = logits.log_softmax(-1).numpy()
+    log_probs = np.take_along_axis(everything, completion_ids[..., None].numpy(), axis=-1)[..., 0]
     total = 0.0
     for b in range(2):
         for t in range(3):
             ratio = np.exp(-shift[b, t])  # old = new + shift
             clipped = min(max(ratio, 0.9), 1.1)
-            total += -min(ratio * advantages[b, t], clipped * advantages[b, t]) * mask[b, t].item()
+            kl = (np.exp(apart[b, t]) - 1 - apart[b, t]) * ratio  # reference = new + apart
+            bonus = -sum(np.exp(everything[b, t]) * everything[b, t])
+            loss = -min(ratio * advantages[b, t], clipped * advantages[b, t]) + 0.3 * kl - 0.2 * bonus
+            total += loss * mask[b, t].item()
     inputs = {
         "prompt_ids": prompt_ids,
         "prompt_mask": torch.ones_like(prompt_ids),
@@ -151,13 +155,14 @@ def test_policy_loss_equals_a_float64_loop(tmp_path: Path) -> None:
         "completion_mask": mask,
         "advantages": torch.tensor(advantages, dtype=torch.float32),
         "old_per_token_logps": torch.tensor(log_probs + shift, dtype=torch.float32),
+        "ref_per_token_logps": torch.tensor(log_probs + apart, dtype=torch.float32),
         "old_values": torch.zeros(2, 3),
         "returns": torch.zeros(2, 3),
         "num_items_in_batch": mask.sum(),
     }
     trainer.current_gradient_accumulation_steps = 1
-    loss = trainer._compute_loss(trainer.model, inputs)
-    assert loss.item() == pytest.approx(total / mask.sum().item(), rel=1e-4)
+    found = trainer._compute_loss(trainer.model, inputs)
+    assert found.item() == pytest.approx(total / mask.sum().item(), rel=1e-4)
 
 
 def test_a_completion_without_reward_teaches_nothing(tmp_path: Path) -> None:
@@ -226,13 +231,10 @@ def test_the_critic_follows_the_arguments_of_the_schedule(tmp_path: Path) -> Non
 def test_the_first_update_is_that_of_the_policy_that_sampled(family: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     common = {"vocab_size": len(WORDS), "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 1}
-    opt = {"hidden_size": 16, "ffn_dim": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "word_embed_proj_dim": 16}
-    made = (
-        GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, **common))
-        if family == "gpt2"
-        else OPTForCausalLM(OPTConfig(max_position_embeddings=64, **opt, **common))
-    )
-    made.save_pretrained(tmp_path / "lm")
+    sizes = {"hidden_size": 16, "ffn_dim": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "word_embed_proj_dim": 16}
+    gpt2 = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, **common))
+    opt = OPTForCausalLM(OPTConfig(max_position_embeddings=64, **sizes, **common))
+    (gpt2 if family == "gpt2" else opt).save_pretrained(tmp_path / "lm")
     trainer = PPOTrainer(
         model=str(tmp_path / "lm"),
         reward_funcs=match_reward,
