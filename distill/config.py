@@ -80,7 +80,8 @@ class DistillConfig:
     replay_capacity: int = setting(50_000, "Texts kept; newer ones replace the oldest.", STUDENT, low=1, high=MOST_TEXTS)
     replay_selection: str = setting(
         "balanced",
-        "How texts are drawn: balanced over the classes that the teacher chose, or uniform.",
+        "How texts are drawn: balanced over the classes that the teacher chose, or uniform. Up to 16 batches are drawn "
+        "without repetition, so of few texts nearly all come either way.",
         STUDENT,
         choices=SELECTIONS,
     )

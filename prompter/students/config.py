@@ -45,7 +45,7 @@ class StudentsConfig(
         None, "General text for zero-shot and t3: text file, folder, data file, hub dataset, or toy.", "Texts", path=True
     )
     weights: list[float] = setting(
-        [], "How often texts of each --from are drawn in training; default: all alike.", "Texts", commas="always"
+        [], "How often texts of each --from are drawn in training; default: all texts alike.", "Texts", commas="always"
     )
     text_column: str = setting("text", "Column of your own texts.", "Texts")
     text_pair_column: str = setting("", PAIR_COLUMN_HELP, "Texts")

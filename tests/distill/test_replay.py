@@ -115,6 +115,17 @@ def test_balanced_gives_a_rare_class_its_share() -> None:
     assert 0.4 < share < 0.6
 
 
+@pytest.mark.parametrize("selection", ["uniform", "balanced"])
+def test_each_source_gets_its_share_of_the_draws_of_few_texts(selection: str) -> None:
+    replay = Replay(2000, seed=0, source_weights={"own": 1.0, "written": 3.0})
+    random = torch.Generator().manual_seed(0)
+    for source, rows in (("own", 10), ("written", 90)):
+        answers, none = torch.randn(rows, 2, generator=random).log_softmax(1), torch.full((rows,), -1)
+        replay.add(SyntheticBatch([f"{source} {row}" for row in range(rows)], answers, none, [""] * rows, source), 0)
+    share = torch.cat([replay.sample(100, counter, selection) < 10 for counter in range(50)]).float().mean()
+    assert share == pytest.approx(0.25, abs=0.02)
+
+
 def test_empty_replay_and_unknown_selection() -> None:
     with pytest.raises(InputError, match="no text"):
         Replay(5, seed=0).sample(1, 0)
