@@ -307,14 +307,18 @@ class RunFolder:
         with open(self.path / f"{log}.jsonl", "a", encoding="utf-8") as file:
             file.writelines(json.dumps(without_nan(row), ensure_ascii=False) + "\n" for row in rows)
 
-    def read(self, log: str) -> list[dict[str, Any]]:
-        """Return the rows of `<log>.jsonl`, or an empty list if there is no such file."""
+    def read(self, log: str, whole: bool = True) -> list[dict[str, Any]]:
+        """Return the rows of `<log>.jsonl`, or an empty list if there is no such file.
+
+        A last row that a kill has cut off is left out where it need not be `whole`.
+        """
         file = self.path / f"{log}.jsonl"
         if not file.exists():
             return []
         # Not splitlines(): it also splits at characters that JSON allows inside a text.
         rows = []
-        for number, line in enumerate(read_bounded(file, LARGEST_LOG).split(b"\n"), start=1):
+        lines = read_bounded(file, LARGEST_LOG).split(b"\n")
+        for number, line in enumerate(lines if whole else lines[:-1], start=1):
             if line:
                 try:
                     rows.append(dict(json.loads(line.decode("utf-8"))))

@@ -6,6 +6,7 @@ the policy, and this callback does everything else. The alternation in this form
 alternates the two as well, but its schedule is not known to us.
 """
 
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,10 @@ from prompter.rl.rollouts import Rollouts
 from prompter.rl.scorer import ScoredRollout
 from prompter.runtime.console import Console
 from prompter.runtime.interrupt import StopRequest
-from prompter.runtime.run_folder import RunFolder
+from prompter.runtime.run_folder import CHECKPOINT_MANIFEST, RunFolder
 from prompter.runtime.samples import sample_rows
 from prompter.training.settings import Settings
-from prompter.training.trainer_factory import Schedule
+from prompter.training.trainer_factory import Schedule, kept_checkpoints
 
 LOGS = ["metrics", "samples"]
 
@@ -107,6 +108,7 @@ class RolloutCallback(TrainerCallback):
         self.unusable = 0
         self.looks: list[dict[str, Any]] = []
         self._said: set[str] = set()
+        self._keep = kept_checkpoints(settings.policy)
         self.stop = StopRequest(console.say)
         self._row: dict[str, Any] = {}
         self._samples: list[dict] = []
@@ -131,7 +133,7 @@ class RolloutCallback(TrainerCallback):
     def ends(self) -> bool:
         """Return whether the run should end after this rollout, before its budget is spent: Ctrl-C, or the pilot."""
         stopped = self.rollouts.processes.any(self.stop.made)  # a signal may not reach all of them at the same rollout
-        return stopped or (self.update < self.schedule.rollouts and bool(self.pilot_findings()))
+        return stopped or bool(self.pilot_findings())
 
     def book(self, scored: ScoredRollout) -> None:
         """Count a rollout, train the student on it, and note its metrics and samples."""
@@ -190,8 +192,13 @@ class RolloutCallback(TrainerCallback):
     # Health
 
     def pilot_findings(self) -> list[dict[str, str]]:
-        """Return why the run should not go on: findings of its pilot; none while the pilot is not over, or with `no_pilot`."""
-        if not self.settings.run.pilot or len(self.looks) < self.update:  # begun by an older version
+        """Return why the run should not go on: findings of its pilot.
+
+        There are none while the pilot is not over, after the last whole rollout, or with `no_pilot`.
+        """
+        if not self.settings.run.pilot or self.update >= self.schedule.rollouts:
+            return []
+        if len(self.looks) < self.update:  # begun by an older version
             return []
         return health.stops(health.pilot(self.looks), self.rollouts.policy.labels)
 
@@ -235,6 +242,19 @@ class RolloutCallback(TrainerCallback):
         }
         write_json(checkpoint / COUNTERS, counters)
         self.folder.seal(checkpoint)
+        self._drop_old(checkpoint)
+
+    def _drop_old(self, newest: Path) -> None:
+        """Delete all checkpoints but the newest whole ones, now that one more is whole.
+
+        What is numbered higher was broken when the run went on, and so was what has no manifest.
+        """
+        numbered = {int(name): place for place in newest.parent.glob("checkpoint-*") if (name := place.name[11:]).isdigit()}
+        present = [numbered[number] for number in sorted(numbered)]
+        whole = [place for place in present[: present.index(newest) + 1] if (place / CHECKPOINT_MANIFEST).is_file()]
+        for old in present if self._keep else ():
+            if old not in whole[-self._keep :]:
+                shutil.rmtree(old, ignore_errors=True)
 
     def restore(self, checkpoint: Path) -> None:
         """Continue from a checkpoint: restore everything that TRL does not restore itself.

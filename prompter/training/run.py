@@ -6,12 +6,13 @@ student's remaining updates; train the same student on other text, for compariso
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from trl import GRPOTrainer, RLOOTrainer
 
-from distill.checkpoints.checksums import list_files
+from distill.checkpoints.checksums import CHECKSUMS, list_files
 from distill.common.errors import InputError, WorthlessError
 from distill.common.files import read_json, write_json
 from distill.distiller import Distiller
@@ -47,6 +48,8 @@ SUMMARY = "summary.json"
 
 LISTED = (SUMMARY, "metrics.jsonl", "samples.jsonl", "disagreement.json")
 """Files of a finished run whose checksums are kept, for the report."""
+
+REPORT = "report.html"
 
 HEALTH = "health.json"
 """Why the pilot stopped a run, which has no summary; the report reads it."""
@@ -169,7 +172,9 @@ def finished_summary(settings: Settings, folder: RunFolder, console: Console) ->
     """
     folder.open_config(settings.flat(), True, NOT_COMPARED, default_values(*PARTS))
     console.say(f"{folder.path} is finished; nothing to do.")
-    if not (folder.path / "report.html").exists():  # the last file of a run
+    if not (folder.path / CHECKSUMS).exists():  # it and the report are the last files of a run
+        list_results(folder.path)
+    if not (folder.path / REPORT).exists():
         write_report(folder.path)
     return dict(read_json(folder.path / SUMMARY))
 
@@ -234,7 +239,7 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer | None) -
             callback.restore(checkpoint)
         elif processes.first:
             begin_again(callback)
-    if callback.update < schedule.rollouts and callback.pilot_findings():
+    if callback.pilot_findings():
         return False
     with callback.stop.listening(), callback.clock("rounds"):
         if trainer is None:
@@ -243,7 +248,8 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer | None) -
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         elif checkpoint:
             trainer._load_from_checkpoint(str(checkpoint))
-    if callback.update < schedule.rollouts:
+    stopped = processes.any(callback.stop.made)  # perhaps in the last rollout, or while its checkpoint was written
+    if stopped or callback.update < schedule.rollouts:
         return False
     if schedule.rest:  # too few queries for a rollout of the trainer, so the policy writes but does not learn
         targets = torch.arange(schedule.rest) % len(policy.labels)
@@ -258,7 +264,7 @@ def play(callback: RolloutCallback, trainer: GRPOTrainer | RLOOTrainer | None) -
 def begin_again(callback: RolloutCallback) -> None:
     """Say what a run loses that has no complete checkpoint to go on from, and empty its logs."""
     folder = callback.folder
-    if rows := folder.read("metrics"):
+    if rows := folder.read("metrics", whole=False):
         LOGGER.warning(
             "%s: no complete checkpoint is there, so the run begins again: its %s rollouts (%s queries) are lost, but answers "
             "in the cache cost nothing.",
@@ -298,7 +304,14 @@ def write_run_results(
     write_json(path / "disagreement.json", apart)
     write_prompter_card(path / "prompter", folder.read("metrics"), folder.read("samples"), summary)
     write_run_student_card(path / "student", summary, folder.read("samples"))
+    for name in (HEALTH, REPORT):  # of a pilot that had stopped the run
+        (path / name).unlink(missing_ok=True)
     write_json(path / SUMMARY, summary)
-    list_files(path, [name for name in LISTED if (path / name).is_file()])
+    list_results(path)
     write_report(path)
     return summary
+
+
+def list_results(path: Path) -> None:
+    """Write the checksums of the files that the report of a finished run is made of."""
+    list_files(path, [name for name in LISTED if (path / name).is_file()])

@@ -43,6 +43,16 @@ FIXED = {
 """Fields of a trainer's configuration that rollouts depend on. With other values, the teacher would be asked and the student
 trained at other times than the schedule says."""
 
+NOT_RESUMED = {
+    "save_only_model": "leaves out of checkpoints what the optimizer knows",
+    "sync_ref_model": "changes the reference model, which no checkpoint holds",
+    "ignore_data_skip": "gives the trainer other prompts than it would have had",
+}
+"""Fields with which a run that is stopped and goes on would end differently, and why."""
+
+KEPT = 2
+"""Checkpoints that stay where `trainer_args` do not say it."""
+
 SCHEDULES = [name.value for name in SchedulerType if name.value not in MEASURED_SCHEDULES]
 """What `lr_scheduler_type` may be."""
 
@@ -190,7 +200,6 @@ def trainer_config(
         "max_completion_length": policy.max_tokens,
         "generation_kwargs": {"min_new_tokens": config.topic_min_tokens},
         "save_strategy": "no",  # the callback decides when: between two rollouts
-        "save_total_limit": 2,
         "report_to": tracker_names(settings.run.report_to),
         "seed": settings.run.seed,
         "use_cpu": device.type == "cpu",
@@ -207,7 +216,8 @@ def trainer_config(
     if config.algorithm != "rloo":
         arguments |= {"loss_type": "bnpo", "entropy_coef": config.entropy_coef}
     try:
-        made = config_class(**(arguments | extra))
+        # The callback deletes old checkpoints itself: the trainer would before it has completed the new one.
+        made = config_class(**(arguments | extra | {"save_total_limit": None}))
     except (TypeError, ValueError) as error:
         raise InputError(f"trainer_args: {error}") from error
     _check_schedule(made)
@@ -251,7 +261,23 @@ def checked_trainer_args(config: PolicyConfig) -> dict[str, Any]:
                 f"trainer_args: '{key}' follows from the settings of the run and cannot be given here: leave it out "
                 "(minibatch_size, rollout_size and num_iterations decide the steps; less memory: a smaller minibatch_size)"
             )
+        if extra[key] and key in NOT_RESUMED:
+            raise InputError(
+                f"trainer_args: '{key}' {NOT_RESUMED[key]}, so a stopped run could not go on as it was: leave it out"
+            )
     return extra
+
+
+def kept_checkpoints(config: PolicyConfig) -> int:
+    """Return how many checkpoints stay, by transformers' `save_total_limit`; 0: all of them.
+
+    Raises:
+        InputError: `trainer_args` give something else than a whole number.
+    """
+    limit = json.loads(config.trainer_args).get("save_total_limit", KEPT)
+    if not isinstance(limit, int | None):
+        raise InputError(f"trainer_args: 'save_total_limit' is {limit!r}, expected a whole number (0: keep all checkpoints)")
+    return max(0, limit or 0)
 
 
 def _use_device(config: GRPOConfig | RLOOConfig, device: torch.device) -> None:

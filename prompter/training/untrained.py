@@ -4,14 +4,9 @@ The first is the control that shows what learning is worth, the second just asks
 run that trains the policy: class prompts, writer, candidate selection, student, budget.
 """
 
-import shutil
-
 import torch
 
 from prompter.training.callback import RolloutCallback
-
-KEPT = 2
-"""Checkpoints that stay, as with TRL's trainer."""
 
 
 def untrained_rollouts(callback: RolloutCallback) -> None:
@@ -32,13 +27,7 @@ def untrained_rollouts(callback: RolloutCallback) -> None:
 
 
 def _save(callback: RolloutCallback) -> None:
-    """Save a checkpoint, and delete all but the newest ones."""
-    place = callback.folder.checkpoints
-    checkpoint = place / f"checkpoint-{callback.update}"
-    first = callback.rollouts.processes.first
-    if first:
+    checkpoint = callback.folder.checkpoints / f"checkpoint-{callback.update}"
+    if callback.rollouts.processes.first:
         checkpoint.mkdir(parents=True, exist_ok=True)
     callback.complete(checkpoint)
-    found = sorted(place.glob("checkpoint-*"), key=lambda folder: int(folder.name.rpartition("-")[2]))
-    for old in found[:-KEPT] if first else []:
-        shutil.rmtree(old)

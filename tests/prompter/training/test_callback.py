@@ -1,5 +1,6 @@
 """Runs that stop and go on: killed, interrupted, with a damaged checkpoint."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,7 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from distill.common.errors import InputError
+from distill.common.errors import InputError, WorthlessError
+from distill.distiller import Distiller
+from eval.classifiers import health
 from prompter.cli import main
 from prompter.runtime.run_folder import RunFolder
 from prompter.training.run import train
@@ -220,3 +223,78 @@ def test_other_reward_functions_are_refused_and_changed_ones_named_when_a_run_go
             assert (line in caplog.text) == (given is changed)
     summary = train(parse_settings([*flags, "--resume"]), [brief])
     assert summary is not None and summary["reward_funcs"] == {"brief": 1.0}
+
+
+def test_a_run_that_was_killed_within_its_first_row_begins_again(arguments, whole: Path, tmp_path: Path) -> None:
+    killed(arguments("killed"), 1)
+    log = tmp_path / "killed" / "metrics.jsonl"
+    log.write_bytes(log.read_bytes()[:-20])
+    assert train(parse_settings([*arguments("killed"), "--resume"])) is not None
+    assert_same(whole, tmp_path / "killed")
+
+
+def test_ctrl_c_in_the_last_rollout_stops_the_run_too(
+    arguments, tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(parse_settings(arguments("uninterrupted", budget=32)))
+    shutil.rmtree(own_cache)
+    flags = arguments("stopped", budget=32)
+    monkeypatch.setattr(health, "PILOT", 32)  # the last rollout is that of the pilot: nothing is left to stop
+    monkeypatch.setattr(health, "stops", lambda seen, labels: [{}] if seen else [])
+    with monkeypatch.context() as patch:
+        after_rows(patch, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
+        assert main(["train", *flags]) == 130
+    assert not (tmp_path / "stopped" / "student").exists()
+    assert train(parse_settings([*flags, "--resume"])) is not None
+    assert_same(tmp_path / "uninterrupted", tmp_path / "stopped")
+
+
+def killed_while_saving(flags: list[str], save: int) -> None:
+    """Train, but end when the checkpoint of that number is half written."""
+    original, begun = Distiller.save, []
+
+    def halfway(distiller: Distiller, folder: str | Path) -> None:
+        begun.append(folder)
+        if len(begun) == save:
+            raise Killed
+        original(distiller, folder)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Distiller, "save", halfway)
+        train(parse_settings(flags))
+
+
+@pytest.mark.parametrize("algorithm", ["ppo", "none"])
+def test_a_whole_checkpoint_stays_until_a_newer_one_is_whole(arguments, tmp_path: Path, algorithm: str) -> None:
+    flags = arguments("killed", trainer_args='{"save_total_limit": 1}', budget=160, algorithm=algorithm)
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    killed_while_saving(flags, 2)  # the one of rollout 4
+    (first, _) = sorted(checkpoints.iterdir(), key=lambda path: int(path.name[11:]))
+    (checkpoints / "checkpoint-1000").mkdir()  # damaged and passed over
+    killed_while_saving([*flags, "--save_every", "1", "--resume"], 1)  # the one of rollout 3
+    with contextlib.closing(RunFolder(tmp_path / "killed")) as folder:
+        assert folder.last_checkpoint()[0] == first
+    assert train(parse_settings([*flags, "--save_every", "1", "--resume"])) is not None
+    (left,) = checkpoints.iterdir()
+    assert int(left.name[11:]) == 10 * (int(first.name[11:]) // 2)
+    with pytest.raises(InputError, match="save_total_limit' is 'two', expected a whole number"):
+        train(parse_settings(arguments("other", trainer_args='{"save_total_limit": "two"}', algorithm=algorithm)))
+
+
+def test_the_report_of_a_finished_run_is_not_that_of_its_pilot(
+    arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags, run = arguments(budget=64), tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(WorthlessError):
+        patch.setattr(health, "PILOT", 20)
+        patch.setattr(
+            health, "stops", lambda seen, labels: [{"name": "n", "words": "w", "advice": "a", "code": "c"}] if seen else []
+        )
+        train(parse_settings(flags))
+    assert (run / "health.json").is_file()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("prompter.training.run.list_files", lambda *_: kill())
+        train(parse_settings([*flags, "--resume", "--no_pilot"]))
+    train(parse_settings([*flags, "--resume", "--no_pilot"]))
+    assert "is not finished" not in (run / "report.html").read_text()
+    assert (run / "checksums.json").is_file() and not (run / "health.json").exists()

@@ -192,6 +192,9 @@ def test_a_finished_run_is_left_alone(arguments, tmp_path: Path) -> None:
         ({"trainer_args": '{"epsilonn": 1}'}, "no field 'epsilonn'. Did you mean 'epsilon'"),
         ({"trainer_args": '{"use_vllm": true}'}, "trainer_args: use_vllm is true, but PPO samples .*: leave it out"),
         ({"trainer_args": '{"gradient_accumulation_steps": 2}'}, "'gradient_accumulation_steps' follows from the settings"),
+        ({"trainer_args": '{"save_only_model": true}'}, "'save_only_model' leaves .*, so a stopped run could not go on"),
+        ({"trainer_args": '{"ignore_data_skip": true}', "algorithm": "grpo"}, "'ignore_data_skip' gives .*, so a stopped run"),
+        ({"trainer_args": '{"sync_ref_model": true}'}, "'sync_ref_model' changes .*, so a stopped run could not go on"),
     ],
 )
 def test_mistakes_leave_nothing_half_written(arguments, tmp_path: Path, changes: dict, said: str) -> None:
