@@ -1,11 +1,15 @@
 """Load what `prompter distill` works with: sources, teacher, untrained students, corpus and evaluation data."""
 
+import hashlib
 import itertools
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from distill.checkpoints.checksums import sample_of_weights
 from distill.common.errors import InputError
 from distill.common.hub import HUB_ID
 from distill.common.seeding import derive_seed
@@ -29,9 +33,13 @@ from eval.data.labelled import EvaluationData, load_evaluation
 from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.runtime.console import Console
+from prompter.saved.manifest import find_prompter
 from prompter.students.config import StudentsConfig
 from prompter.students.settling import labels_of, settled_kind
-from prompter.students.sources import Source, TextSource, open_source
+from prompter.students.sources import DatasetSource, PrompterSource, Source, TextSource, open_source
+
+HASHED_ROWS = 4096
+"""Rows of a dataset that are hashed at once."""
 
 
 @dataclass
@@ -47,6 +55,7 @@ class Inputs:
         evaluation: Labelled data for the report, or None.
         corpus: General texts for a method. Empty if it needs none.
         untrained: Makes a fresh student, by name.
+        contents: What tells the content of each source from another; a checkpoint holds it.
     """
 
     sources: list[Source]
@@ -57,6 +66,25 @@ class Inputs:
     evaluation: EvaluationData | None
     corpus: list[str]
     untrained: Callable[[str], Student]
+    contents: list[str]
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Check that a checkpoint was made with the same sources and teacher, and restore the teacher's counters.
+
+        Args:
+            state: Content of the checkpoint; one of an earlier version does not say what the sources held.
+
+        Raises:
+            InputError: A source or the teacher has changed.
+        """
+        for source, before, now in zip(self.sources, state.get("contents", self.contents), self.contents, strict=True):
+            if before != now:
+                raise InputError(
+                    f"from: {source.name} has changed since this was begun, so the students would learn from a mixture: put "
+                    "it back as it was, or begin anew in another folder"
+                )
+        if self.teacher is not None:
+            self.teacher.restore(state)
 
     @property
     def targets(self) -> list[str]:
@@ -119,7 +147,23 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
     students = {name: untrained(name) for name in specs}
     corpus = read_sentences(str(config.corpus)) if config.method and METHODS[config.method].needs_corpus else []
     evaluation = _load_evaluation(config, labels, kind, teacher)
-    return Inputs(sources, teacher, kind, labels, students, evaluation, corpus, untrained)
+    contents = [content_of(source) for source in sources]
+    return Inputs(sources, teacher, kind, labels, students, evaluation, corpus, untrained, contents)
+
+
+def content_of(source: Source) -> str:
+    """Return a hash of what a source hands out, in hexadecimal digits: of its rows, or of the prompter that writes them."""
+    digest = hashlib.sha256()
+    if isinstance(source, PrompterSource):
+        words = [source.prompter.manifest.get(key) for key in ("controls", "policy", "writer_settings")]
+        digest.update(json.dumps([words, sample_of_weights(find_prompter(source.name))]).encode())
+    elif isinstance(source, DatasetSource):
+        for start in range(0, source.table.num_rows, HASHED_ROWS):
+            digest.update(json.dumps(source.table.slice(start, HASHED_ROWS).to_pydict(), default=str).encode())
+    else:
+        for row in _texts_of(source):
+            digest.update(json.dumps(row).encode())
+    return digest.hexdigest()
 
 
 def settle_texts(sources: list[Source], kind: Kind, certain: bool) -> Kind:

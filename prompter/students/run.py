@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from distill.common.errors import InputError
-from distill.common.files import read_json, replace_folder, write_json, write_text
+from distill.common.files import read_json, read_yaml, replace_folder, write_json, write_text
 from distill.config import MOST_TEXTS, DistillConfig
 from distill.methods.t3 import TextToText
 from distill.teachers.names import teacher_name
 from prompter.deploying.export import export_new
 from prompter.runtime.console import Console
 from prompter.runtime.opening import open_console, open_run
-from prompter.runtime.run_folder import check_is_folder, default_values, differences
+from prompter.runtime.run_folder import CONFIG, check_is_folder, default_values, differences
 from prompter.runtime.samples import PER_BATCH
 from prompter.saved.hub import upload_model
 from prompter.saved.past import past_of
@@ -50,10 +50,11 @@ def distill(config: StudentsConfig, training: DistillConfig, method: Any = None)
     defaults = default_values(*parts)
     check_is_folder("to", config.to)
     target = Path(config.to).resolve()
+    work_folder = target.with_name(f".{target.name}.work")
     if finished := _finished(target, named, defaults):
+        _remove_left(work_folder, named, defaults)
         with open_console(config.quiet, target) as console:
             return _finish(config, target, finished, [], console)
-    work_folder = target.with_name(f".{target.name}.work")
     with open_run(work_folder, "to", config.quiet) as (folder, console):
         inputs = load_inputs(config, training, console)
         total = total_texts(config, inputs.sources)
@@ -140,6 +141,13 @@ def _export(
         made = export_new(target if single else target / name, config.export, texts, console)
         programs |= {kind if single else f"{name} {kind}": record for kind, record in made.items()}
     return programs
+
+
+def _remove_left(work_folder: Path, named: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Remove the work of a finished call that was killed right after it had written the students."""
+    file = work_folder / CONFIG
+    if file.is_file() and not differences(read_yaml(file), named, defaults, NOT_COMPARED):
+        shutil.rmtree(work_folder, ignore_errors=True)
 
 
 def _finished(target: Path, named: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any] | None:

@@ -144,6 +144,7 @@ class DatasetSource:
 
     Attributes:
         form: The kind, but for what nothing says: how many texts an answer is about, and the range of a score.
+        table: The kept rows.
 
     Raises:
         InputError: The files cannot be read, have no column `text`, or hold no kept row.
@@ -169,8 +170,8 @@ class DatasetSource:
                 raise InputError(f"{path}: has no column 'text', only {', '.join(present)}: give an exported dataset")
             table = read_table(path, files, TAKEN)
             declared = class_names(table.schema)
-        self._table = _kept(path, table)
-        self.rows: int | None = self._table.num_rows
+        self.table = _kept(path, table)
+        self.rows: int | None = self.table.num_rows
         if not self.rows:
             raise InputError(f"{path}: holds no kept row: export it with other filters")
         self.pairs: bool | None = PAIR_COLUMN in table.column_names
@@ -183,14 +184,13 @@ class DatasetSource:
         if self.form.stored_in == "score":  # a number needs no names
             targets = targets or list(STEPS)
         self.labels: list[str] | None = self.form.named_by(targets) if targets else None
-        self.classes = _answered_classes(path, self._table, self.labels, self.form) if self.answered else None
+        self.classes = _answered_classes(path, self.table, self.labels, self.form) if self.answered else None
         self.teacher: FoundTeacher | None = _teacher_of(recipe)
 
     def portion(self, number: int) -> Portion | None:
         """Return kept rows of the dataset, in its order."""
-        table = self._table.slice(number * PORTION_ROWS, PORTION_ROWS)
-        rows = table.num_rows
-        if not rows:
+        table = self.table.slice(number * PORTION_ROWS, PORTION_ROWS)
+        if not (rows := table.num_rows):
             return None
         names = table.column_names
         topics = table.column("topic").to_pylist() if "topic" in names else [""] * rows

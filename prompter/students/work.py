@@ -309,6 +309,7 @@ class Distillation:
         self._since = self._saved
         state = {name: getattr(self, name) for name in COUNTERS}
         state |= self._teacher_state() | {"log_sizes": self.folder.log_sizes([LOG, SAMPLES])}
+        state["contents"] = self.inputs.contents
         write_json(path / "state.json", state)
         self.folder.seal(path)
         for old in self.folder.checkpoints.glob("checkpoint-*"):
@@ -325,8 +326,7 @@ class Distillation:
         state = read_json(found / "state.json")
         for name in COUNTERS:
             setattr(self, name, state[name])
-        if self.inputs.teacher is not None:
-            self.inputs.teacher.restore(state)
+        self.inputs.restore(state)
         self.folder.cut_logs(state["log_sizes"])
         self.looks = [row["health"] for row in self.folder.read(LOG) if "health" in row]
         self.held_out.load(found / "held_out")

@@ -1,13 +1,16 @@
 """Sources of texts."""
 
 import json
+import shutil
 from pathlib import Path
 
 import datasets
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
+from distill.checkpoints.checksums import seal
 from distill.common.errors import InputError
 from prompter.students.settling import labels_of
 from prompter.students.sources import DatasetSource, open_source
@@ -44,6 +47,21 @@ def test_a_killed_call_goes_on_with_the_prompter_where_it_stood(run_folder: Path
         run(*call, "--to", tmp_path / "killed")
     assert run(*call, "--to", tmp_path / "killed", "--resume") == 0
     assert outcome(tmp_path / "killed") == outcome(tmp_path / "whole")
+
+
+def test_a_killed_call_does_not_go_on_with_a_prompter_that_was_trained_again(
+    run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = Path(shutil.copytree(run_folder, tmp_path / "mine"))
+    call = ["--from", mine, "--student", STUDENT, "--budget", 600, "--save_seconds", 0, "--to", tmp_path / "killed"]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        kill_at(2, patch)
+        run(*call)
+    weights = mine / "prompter" / "adapter_model.safetensors"
+    save_file({name: value + 0.01 for name, value in load_file(weights).items()}, weights, {"format": "pt"})
+    seal(mine / "prompter")
+    assert run(*call, "--resume") == 2
+    assert f"from: {mine} has changed since this was begun" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """The work of `prompter distill`: what students learn, kills, selection."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,51 @@ def test_a_killed_call_ends_as_one_never_killed(
         assert not to.exists()
     assert run(*call, "--to", to, "--resume") == 0
     assert outcome(to) == expected
+
+
+def test_a_killed_call_does_not_go_on_with_sources_that_have_changed(
+    exported: Path, own_text: Path, teacher_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call = ["--from", exported, "--from", own_text, "--teacher", teacher_folder, "--student", STUDENT, "--save_seconds", 0]
+    call += ["--to", tmp_path / "killed"]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        kill_at(4, patch)
+        run(*call)
+    shard = exported / "data" / "train-00001.parquet"
+    other = Dataset.from_parquet(str(shard), cache_dir=str(tmp_path / "arrow"))
+    other = other.map(lambda row: {"teacher_probs": row["teacher_probs"][::-1]}, features=other.features)
+    rows = "".join(json.dumps({"text": text}) + "\n" for text in texts(300, 2))
+    for source, file, change in (
+        (own_text, own_text, lambda file: file.write_text(rows)),
+        (exported, shard, lambda file: other.to_parquet(file)),
+    ):
+        former = file.read_bytes()
+        change(file)
+        assert run(*call, "--resume") == 2
+        assert f"from: {source} has changed since this was begun" in capsys.readouterr().err
+        file.write_bytes(former)
+    assert run(*call, "--resume") == 0
+
+
+def test_a_call_that_was_killed_right_after_its_students_leaves_no_work(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = ["--from", exported, "--student", STUDENT, "--save_seconds", 0, "--to", tmp_path / "small"]
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(shutil, "rmtree", _killed_at(".small.work", shutil.rmtree))
+        run(*call)
+    assert (tmp_path / "small" / "summary.json").is_file() and (tmp_path / ".small.work").is_dir()
+    assert run(*call) == 0
+    assert not (tmp_path / ".small.work").exists()
+
+
+def _killed_at(name: str, original: Callable[..., None]) -> Callable[..., None]:
+    def remove(path: Path, *arguments: object, **settings: object) -> None:
+        if Path(path).name == name:
+            raise SystemExit
+        original(path, *arguments, **settings)
+
+    return remove
 
 
 def test_trackers_get_the_figures(exported: Path, tmp_path: Path) -> None:
