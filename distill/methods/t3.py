@@ -45,6 +45,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from distill.batch import SyntheticBatch, joined
+from distill.checkpoints.checksums import sample_of_weights
 from distill.common import encode
 from distill.common.errors import InputError
 from distill.common.files import read_json, replace_folder, same_place, write_json
@@ -66,8 +67,7 @@ from distill.teachers.found import remember
 from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.transformers_teacher import TransformersTeacher
 
-# Sentences used to measure the share of tokens that the token maps carry.
-SAMPLE = 10_000
+SAMPLE = 10_000  # sentences used to measure the share of tokens that the token maps carry
 
 
 class TextToText:
@@ -115,6 +115,8 @@ class TextToText:
         self.rewriter = Rewriter.untuned(
             config.rewriter, length, config.rewriter_hidden_share, config.rewriter_rank, config.rewriter_alpha, seed, device
         )
+        base = Path(config.rewriter).expanduser()
+        self._rewriter_weights = sample_of_weights(base) if base.is_dir() else None
         tokenizer, size = self.rewriter.tokenizer, self.rewriter.vocabulary
         sample = self.corpus[:: max(1, len(self.corpus) // SAMPLE)]
         counts = count_tokens(tokenizer, sample, size)
@@ -222,6 +224,7 @@ class TextToText:
         folder = Path(folder)
         state = read_json(folder / "t3.json")
         try:
+            state = {"rewriter_weights": self._rewriter_weights} | state  # older checkpoints do not say
             then = {name: state[name] for name in self._identity()}
             counters = {name: int(state[name]) for name in self._counters()}
             weights = load_file(folder / "adapter.safetensors")
@@ -230,7 +233,7 @@ class TextToText:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise InputError(f"{folder}: the checkpoint is damaged ({reason}); use an earlier one.") from error
         now = self._identity()
-        differing = [name for name in ("corpus", "seed") if then[name] != now[name]]
+        differing = [name for name in ("corpus", "seed", "rewriter_weights") if then[name] != now[name]]
         differing += [name for name, value in now["config"].items() if not same_place(then["config"].get(name), value)]
         if differing:
             raise InputError(f"{folder}: was made with other settings: {', '.join(differing)}; use the same ones.")
@@ -240,7 +243,8 @@ class TextToText:
             setattr(self, name, value)
 
     def _identity(self) -> dict[str, Any]:
-        return {"config": asdict(self.config), "seed": self.seed, "corpus": digest_of(self.corpus)}
+        inputs = {"corpus": digest_of(self.corpus), "rewriter_weights": self._rewriter_weights}
+        return {"config": asdict(self.config), "seed": self.seed} | inputs
 
     def _counters(self) -> dict[str, int]:
         return {name: getattr(self, name) for name in ("updates_done", "steps_done", "sources_read")}

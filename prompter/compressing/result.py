@@ -11,7 +11,7 @@ from distill.common.files import replace_folder, write_text
 from distill.kinds.classes import SINGLE
 from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.names import OF_SCORES
-from distill.portable.formats import check_installed
+from distill.portable.formats import FORMATS, RECORD, check_installed
 from eval.classifiers.calibration import Calibration
 from eval.classifiers.scoring import size_and_speed
 from eval.data.labelled import load_texts
@@ -174,7 +174,8 @@ def _programs(config: CompressConfig, student: Path, console: Console) -> tuple[
     try:
         if not config.export:
             check_installed([DEFAULT_FORMAT], "export")
-        return export_new(student, config.export or [DEFAULT_FORMAT], [], console), []
+        made = [kind for kind in FORMATS if (student / kind / RECORD).is_file()]  # by an earlier call
+        return export_new(student, list(dict.fromkeys([*made, *(config.export or [DEFAULT_FORMAT])])), [], console), []
     except InputError as error:
         if config.export:
             raise

@@ -91,7 +91,8 @@ def distil_baseline(
         "seconds": round(time.perf_counter() - start, 1),
     }
     student.save(path)
-    folder.append("control_samples", [{"control": name, "text": text} for text in samples])
+    if not any(row.get("control") == name for row in folder.read("control_samples")):  # else of a call that was killed here
+        folder.append("control_samples", [{"control": name, "text": text} for text in samples])
     write_json(path / "done.json", cost)
     return student, cost
 

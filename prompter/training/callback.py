@@ -277,7 +277,8 @@ class RolloutCallback(TrainerCallback):
                 )
         self.update, self.queries, self.unusable = counters["update"], counters["queries"], counters["unusable"]
         self.rollouts.scorer.teacher.restore(counters)
-        self.clock.seconds.update(counters["seconds"])
+        loading = self.clock.seconds
+        self.clock.seconds = {part: value + loading.pop(part, 0.0) for part, value in counters["seconds"].items()} | loading
         if processes.first:
             self.folder.cut_logs(counters["log_sizes"])
         processes.wait()  # the others read what is left

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from scipy.stats import beta
 
 from distill.common.errors import InputError
+from distill.common.files import write_json
 from prompter.cli import main
 from prompter.compressing import planning, result
 from tests.distill.tiny import LABELS, random_texts
@@ -97,6 +98,25 @@ def test_a_killed_call_goes_on_to_the_same_student(
     for name in ("killed", "whole"):
         assert run(layered, tmp_path / name, *SMALL) in (0, 3)
     assert weights(tmp_path / "killed") == weights(tmp_path / "whole")
+
+
+def test_a_later_call_counts_the_time_and_the_programs_of_earlier_ones(
+    layered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def made(student: Path, kinds: list[str], *unused: object) -> dict[str, dict]:
+        for kind in kinds:
+            write_json(student / kind / "prompter_export.json", {"bytes": 1, "milliseconds": 1.0})
+        return {kind: {"bytes": 1, "milliseconds": 1.0} for kind in kinds}
+
+    monkeypatch.setattr(result, "export_new", made)
+    to = tmp_path / "small"
+    assert run(layered, to, "--budget", 400, "--quiet", "--export", "onnx") in (0, 3)
+    learnt = json.loads((to / "student" / "summary.json").read_text())
+    write_json(to / "student" / "summary.json", learnt | {"seconds": 1000.0})
+    assert run(layered, to, "--budget", 400, "--quiet", "--export", "onnx-int8") in (0, 3)
+    summary = summary_of(to)
+    assert summary["seconds"] >= 1000
+    assert list(summary["programs"]) == ["onnx", "onnx-int8"] and {"onnx", "onnx-int8"} <= summary["models"].keys()
 
 
 def test_a_teacher_that_changes_on_the_way_is_refused(

@@ -26,7 +26,7 @@ from prompter.students.methods import announce_method
 from tests.distill.conftest import bert_folder  # noqa: F401 (fixture)
 from tests.distill.rewriters import save_rewriter_base
 from tests.distill.tiny import LABELS, random_texts, save_masked_lm
-from tests.prompter.students.distilling import outcome
+from tests.prompter.students.distilling import kill_at, outcome
 
 TINY = "bert:layers=1,hidden=16,heads=1"
 STUDENT = {"as-dfd": "teacher-layers:0", "zero-shot": TINY, "t3": TINY}
@@ -127,6 +127,20 @@ def test_a_killed_method_ends_as_one_never_killed(name: str, distil, tmp_path: P
     monkeypatch.undo()
     assert distil(name, "stopped", *always, "--resume") in DONE
     assert outcome(tmp_path / "stopped") == outcome(tmp_path / "whole")
+
+
+def test_a_rewriter_whose_base_was_trained_again_is_not_gone_on_with(
+    distil, folders: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        kill_at(4, patch)
+        distil("t3", "killed", "--save_seconds", "0")
+    weights = Path(folders["rewriter"]) / "model.safetensors"
+    former = weights.read_bytes()
+    save_file({name: value * 1.3 for name, value in load_file(weights).items()}, weights, {"format": "pt"})
+    assert distil("t3", "killed", "--save_seconds", "0", "--resume") == 2
+    assert "was made with other settings: rewriter_weights" in capsys.readouterr().err
+    weights.write_bytes(former)
 
 
 def test_a_rewriter_exports_its_corpus_rewritten(distil, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -30,6 +30,21 @@ def test_a_finished_baseline_is_read_as_it_was_taught(arguments, labelled: Path,
     assert "Matthews correlation on the evaluation data" in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_a_baseline_that_was_killed_at_its_end_keeps_its_texts_once(
+    arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = arguments(budget=32, compare=["unprompted"])
+
+    def killed(*unused: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(baselines, "write_json", killed)
+        train(parse_settings(flags))
+    train(parse_settings([*flags, "--resume"]))
+    assert len((tmp_path / "run" / "control_samples.jsonl").read_text().splitlines()) == baselines.BASELINE_SAMPLES
+
+
 def test_a_baseline_alone_costs_what_the_run_costs(arguments, labelled: Path) -> None:
     settings = parse_settings(arguments(budget=32, eval_data=labelled, compare=["selected-topics"]))
     row = train_baseline("selected-topics", settings)

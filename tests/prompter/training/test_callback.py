@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from distill.common.errors import InputError, WorthlessError
+from distill.common.files import write_json
 from distill.distiller import Distiller
 from eval.classifiers import health
 from prompter.cli import main
@@ -245,7 +246,15 @@ def test_ctrl_c_in_the_last_rollout_stops_the_run_too(
         after_rows(patch, 2, lambda: os.kill(os.getpid(), signal.SIGINT))
         assert main(["train", *flags]) == 130
     assert not (tmp_path / "stopped" / "student").exists()
-    assert train(parse_settings([*flags, "--resume"])) is not None
+    (last,) = (tmp_path / "stopped" / "checkpoints").iterdir()
+    counters = json.loads((last / "rounds.json").read_text())
+    counters["seconds"] |= {"teacher and writer": 1000.0, "rounds": 2000.0}
+    write_json(last / "rounds.json", counters)
+    with contextlib.closing(RunFolder(tmp_path / "stopped")) as folder:
+        folder.seal(last)
+    summary = train(parse_settings([*flags, "--resume"]))
+    assert summary is not None and summary["time"]["teacher and writer"] > 1000  # what loading took both times
+    assert summary["seconds"] > 3000
     assert_same(tmp_path / "uninterrupted", tmp_path / "stopped")
 
 
