@@ -28,7 +28,7 @@ from transformers import PreTrainedModel
 from distill.batch import SyntheticBatch, joined
 from distill.common.encode import usable_length
 from distill.common.errors import InputError
-from distill.common.files import read_json, write_json
+from distill.common.files import read_json, replace_folder, write_json
 from distill.common.seeding import random_generator
 from distill.distiller import Distiller
 from distill.embedded import raw_outputs, word_table
@@ -140,13 +140,13 @@ class ZeroShot:
 
     def save(self, folder: Path) -> None:
         """Write the filler, its optimizer and the counters."""
-        folder.mkdir(parents=True)
-        if self.config.filled_text:
-            weights = {name: weight.contiguous() for name, weight in self.filler.weights().items()}
-            save_file(weights, folder / "generator.safetensors")
-            torch.save(self.optimizer.state_dict(), folder / "optimizer.pt")
         state = {"steps": self.steps, "updates": self.updates, "read": self.read, "corpus": digest_of(self.corpus)}
-        write_json(folder / "zero_shot.json", state)
+        with replace_folder(folder, marker="zero_shot.json") as temporary:
+            if self.config.filled_text:
+                weights = {name: weight.contiguous() for name, weight in self.filler.weights().items()}
+                save_file(weights, temporary / "generator.safetensors")
+                torch.save(self.optimizer.state_dict(), temporary / "optimizer.pt")
+            write_json(temporary / "zero_shot.json", state)
 
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote.

@@ -55,7 +55,8 @@ class Inputs:
         evaluation: Labelled data for the report, or None.
         corpus: General texts for a method. Empty if it needs none.
         untrained: Makes a fresh student, by name.
-        contents: What tells the content of each source from another; a checkpoint holds it.
+        contents: What tells the content of each source, and the weights of each student's folder, from others; by setting and
+            place. A checkpoint holds it.
     """
 
     sources: list[Source]
@@ -66,22 +67,23 @@ class Inputs:
     evaluation: EvaluationData | None
     corpus: list[str]
     untrained: Callable[[str], Student]
-    contents: list[str]
+    contents: dict[str, str]
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Check that a checkpoint was made with the same sources and teacher, and restore the teacher's counters.
+        """Check that a checkpoint was made with the same sources, students and teacher; restore the teacher's counters.
 
         Args:
             state: Content of the checkpoint; one of an earlier version does not say what the sources held.
 
         Raises:
-            InputError: A source or the teacher has changed.
+            InputError: A source, a student's folder or the teacher has changed.
         """
-        for source, before, now in zip(self.sources, state.get("contents", self.contents), self.contents, strict=True):
-            if before != now:
+        before = state.get("contents", self.contents).values()  # in their order: places may be written in another way
+        for (what, now), then in zip(self.contents.items(), before, strict=True):
+            if now != then:
                 raise InputError(
-                    f"from: {source.name} has changed since this was begun, so the students would learn from a mixture: put "
-                    "it back as it was, or begin anew in another folder"
+                    f"{what} has changed since this was begun, so results would be mixed: put it back as it was, or begin "
+                    "anew in another folder"
                 )
         if self.teacher is not None:
             self.teacher.restore(state)
@@ -147,7 +149,9 @@ def load_inputs(config: StudentsConfig, training: DistillConfig, console: Consol
     students = {name: untrained(name) for name in specs}
     corpus = read_sentences(str(config.corpus)) if config.method and METHODS[config.method].needs_corpus else []
     evaluation = _load_evaluation(config, labels, kind, teacher)
-    contents = [content_of(source) for source in sources]
+    contents = {f"from: {source.name}": content_of(source) for source in sources}
+    begun = {spec: place for spec in config.student if (place := Path(spec).expanduser()).is_dir()}
+    contents |= {f"student: {spec}": sample_of_weights(place) or "" for spec, place in begun.items()}
     return Inputs(sources, teacher, kind, labels, students, evaluation, corpus, untrained, contents)
 
 

@@ -160,8 +160,8 @@ def load_models(settings: Settings, console: Console, processes: Processes = ALO
 
 
 def weights_of(settings: Settings) -> dict[str, str]:
-    """Return what tells the weights of generator and policy from others, by setting, if they are on this machine."""
-    names = {"generator": settings.run.generator, "policy": settings.policy.policy}
+    """Return what tells the weights of generator, policy and student from others, by setting, if they are on this machine."""
+    names = {"generator": settings.run.generator, "policy": settings.policy.policy, "student": settings.run.student}
     places = {name: Path(located(model, "writer", settings.run.quiet)) for name, model in names.items() if model}
     samples = {name: sample_of_weights(place) for name, place in places.items() if place.exists()}
     return {name: sample for name, sample in samples.items() if sample}

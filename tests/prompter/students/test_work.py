@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import pipeline
 
 from distill.common.seeding import random_generator
@@ -123,10 +123,11 @@ def test_a_killed_call_ends_as_one_never_killed(
     assert outcome(to) == expected
 
 
-def test_a_killed_call_does_not_go_on_with_sources_that_have_changed(
+def test_a_killed_call_does_not_go_on_with_sources_or_a_student_that_have_changed(
     exported: Path, own_text: Path, teacher_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    call = ["--from", exported, "--from", own_text, "--teacher", teacher_folder, "--student", STUDENT, "--save_seconds", 0]
+    student = Path(shutil.copytree(teacher_folder, tmp_path / "student"))
+    call = ["--from", exported, "--from", own_text, "--teacher", teacher_folder, "--student", student, "--save_seconds", 0]
     call += ["--to", tmp_path / "killed"]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
         kill_at(4, patch)
@@ -135,14 +136,16 @@ def test_a_killed_call_does_not_go_on_with_sources_that_have_changed(
     other = Dataset.from_parquet(str(shard), cache_dir=str(tmp_path / "arrow"))
     other = other.map(lambda row: {"teacher_probs": row["teacher_probs"][::-1]}, features=other.features)
     rows = "".join(json.dumps({"text": text}) + "\n" for text in texts(300, 2))
-    for source, file, change in (
-        (own_text, own_text, lambda file: file.write_text(rows)),
-        (exported, shard, lambda file: other.to_parquet(file)),
+    again = {name: value * 1.01 for name, value in load_file(student / "model.safetensors").items()}
+    for what, file, change in (
+        (f"from: {own_text}", own_text, lambda file: file.write_text(rows)),
+        (f"from: {exported}", shard, lambda file: other.to_parquet(file)),
+        (f"student: {student}", student / "model.safetensors", lambda file: save_file(again, file, {"format": "pt"})),
     ):
         former = file.read_bytes()
         change(file)
         assert run(*call, "--resume") == 2
-        assert f"from: {source} has changed since this was begun" in capsys.readouterr().err
+        assert f"{what} has changed since this was begun" in capsys.readouterr().err
         file.write_bytes(former)
     assert run(*call, "--resume") == 0
 

@@ -184,7 +184,7 @@ def test_a_damaged_checkpoint_falls_back(arguments, whole: Path, tmp_path: Path,
 def test_models_that_were_trained_again_in_their_place_are_refused_when_a_run_goes_on(
     arguments, teacher_folder: Path, lm_folder: Path, tmp_path: Path
 ) -> None:
-    models = {"teacher": teacher_folder, "generator": lm_folder}
+    models = {"teacher": teacher_folder, "generator": lm_folder, "student": teacher_folder}
     models = {name: Path(shutil.copytree(folder, tmp_path / name)) for name, folder in models.items()}
     flags = arguments("run", **models)
     killed(flags, 3)
