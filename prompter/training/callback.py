@@ -249,8 +249,8 @@ class RolloutCallback(TrainerCallback):
 
         What is numbered higher was broken when the run went on, and so was what has no manifest.
         """
-        numbered = {int(name): place for place in newest.parent.glob("checkpoint-*") if (name := place.name[11:]).isdigit()}
-        present = [numbered[number] for number in sorted(numbered)]
+        found = [place for place in newest.parent.glob("checkpoint-*") if place.name.removeprefix("checkpoint-").isdigit()]
+        present = sorted(found, key=lambda place: int(place.name.removeprefix("checkpoint-")))
         whole = [place for place in present[: present.index(newest) + 1] if (place / CHECKPOINT_MANIFEST).is_file()]
         for old in present if self._keep else ():
             if old not in whole[-self._keep :]:
