@@ -89,12 +89,31 @@ def test_a_text_is_asked_once_and_counted_each_time(tmp_path: Path) -> None:
     assert other([]).shape == (0, CLASSES)
 
 
+def test_what_a_teacher_was_asked_for_its_labels_was_asked(tmp_path: Path) -> None:
+    for file in (None, tmp_path / "a.sqlite"):
+        teacher = PickyTeacher()
+        teacher.queries = 1
+        made = cached(file, teacher)
+        made(["x", "yy"])
+        assert (made.queries, made.asked) == (3, 3)
+
+
 def test_pairs_are_told_from_texts_and_from_each_other(tmp_path: Path) -> None:
     teacher = cached(tmp_path / "a.sqlite")
     teacher(["x"])
     teacher(["x", "x", "x"], ["y", "z", "y"])
-    assert teacher.teacher.calls == [["x"], ["x", "x"]]
-    assert teacher.asked == 3
+    teacher(["x"], [""])
+    assert teacher.teacher.calls == [["x"], ["x", "x"], ["x"]]
+    assert teacher.asked == 4
+
+
+def test_what_a_call_would_ask_is_known_before(tmp_path: Path) -> None:
+    teacher = cached(tmp_path / "a.sqlite")
+    teacher(["x", "bad"])
+    assert teacher.unknown(["y", "x", "y", "bad"]) == [0, 3]
+    assert teacher.unknown(["x", "x"], ["y", "z"]) == [0, 1] and teacher.unknown([]) == []
+    assert cached(None).unknown(["y", "y"]) == [0, 1]  # nothing is stored, so each is asked
+    assert len(teacher.teacher.calls) == 1
 
 
 def test_answers_of_one_teacher_are_not_given_for_another(tmp_path: Path) -> None:

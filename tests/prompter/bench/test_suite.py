@@ -91,7 +91,8 @@ def test_numbers_may_be_written_as_everywhere(suite, written: str) -> None:
     file = suite()
     text = yaml.safe_dump(yaml.safe_load(file.read_text()) | {"budgets": "BUDGETS", "seeds": "SEEDS"})
     file.write_text(text.replace("BUDGETS", f"[{written}]").replace("SEEDS", "[1.0]"))
-    for cell in read_suite(file).cells:
+    assert (cells := read_suite(file).cells)
+    for cell in cells:
         assert (cell.budget, cell.seed) == (1000, 1) and type(cell.budget) is type(cell.seed) is int
         assert cell.name.endswith("--1000--1") and cell.settings["budget"] == 1000
 

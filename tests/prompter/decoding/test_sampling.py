@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from distill.common.seeding import random_generator
-from prompter.decoding.sampling import DRAWS, VOCABULARY_BLOCK, draw_tokens
+from prompter.decoding.sampling import DRAWS, FEW, VOCABULARY_BLOCK, draw_tokens
 
 # A table with ties, a tied top, a dominating token, a flat row, and one with impossible tokens.
 TABLE = torch.stack(
@@ -98,3 +98,56 @@ def test_no_draw_leaves_the_truncated_set(rows, vocabulary, spread, top_k, top_p
         assert top_k == 0 or likelier.sum() < top_k
         kept = row[row >= row.sort(descending=True).values[min(top_k or vocabulary, vocabulary) - 1]].sum()
         assert row[likelier].sum() <= top_p * kept + 1e-5
+
+
+@pytest.mark.parametrize("vocabulary", [5, VOCABULARY_BLOCK + 1, 2 * VOCABULARY_BLOCK + 3])
+def test_each_token_has_its_share_of_the_unit_interval(vocabulary: int) -> None:
+    """Also in the last block, which is not full: against the cumulative sum of the whole row in float64."""
+    weights = torch.rand(1, vocabulary, generator=random_generator(0, "weights"))
+    weights[:, -3:] = vocabulary / 8  # the last tokens are likely
+    grid = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
+    cumulative = weights[0].double().cumsum(0)
+    expected = torch.searchsorted(cumulative, grid * cumulative[-1], right=True)
+    found = draw_tokens(weights.expand(4000, -1).contiguous(), grid[:, None].expand(-1, DRAWS).contiguous())
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("top_k", [0, 4])
+def test_a_row_draws_what_it_draws_alone(top_k: int) -> None:
+    """Whatever the other rows reject, and whatever the scale of their weights is."""
+    weights = torch.randn(64, 40, generator=random_generator(0, "logits")).mul(2).softmax(-1)
+    uniforms = torch.rand(64, DRAWS, dtype=torch.float64, generator=random_generator(0, "alone"))
+    alone = [draw_tokens(weights[i : i + 1], uniforms[i : i + 1], top_k=top_k, top_p=0.4) for i in range(64)]
+    scaled = weights * (torch.arange(64) - 32).exp2()[:, None]
+    assert torch.equal(draw_tokens(scaled, uniforms, top_k=top_k, top_p=0.4), torch.cat(alone))
+
+
+@pytest.mark.parametrize(("top_p", "kept"), [(0.5, 1), (0.5625, 2), (0.75, 2), (0.875, 3)])
+def test_the_last_draw_keeps_what_the_others_keep(top_p: float, kept: int) -> None:
+    """It is from the sorted row. A token of which the likelier ones hold just the share is outside."""
+    weights = torch.tensor([[0.125, 0.5, 0.25, 0.0625, 0.0625]])
+    likely = [1, 2, 0, 3, 4]
+    share = weights[0, likely[:kept]].sum()
+    grid = torch.arange(0, 1, 1 / 64, dtype=torch.float64)
+    uniforms = torch.full((64, DRAWS), 1 - 2**-30, dtype=torch.float64)  # falls on the last token, again and again
+    uniforms[:, -1] = grid
+    counts = draw_tokens(weights.expand(64, -1).contiguous(), uniforms, top_p=top_p).bincount(minlength=5)
+    expected = [round(64 * float(weights[0, token] / share)) if token in likely[:kept] else 0 for token in range(5)]
+    assert [abs(int(count) - wanted) <= 1 for count, wanted in zip(counts, expected, strict=True)] == [True] * 5
+    assert counts[likely[kept:]].sum() == 0
+
+
+@pytest.mark.parametrize("top_k", [1, 2, FEW, FEW + 1, 598, 599, 600, 601])
+def test_top_k_keeps_k_tokens(top_k: int) -> None:
+    """However the k-th largest is found."""
+    weights = torch.linspace(2, 1, 600).expand(2, -1).contiguous()
+    edges = torch.tensor([[0.0], [1 - 2**-53]], dtype=torch.float64).expand(-1, DRAWS).contiguous()
+    assert draw_tokens(weights, edges, top_k=top_k).tolist() == [0, min(top_k, 600) - 1]
+
+
+def test_rare_tokens_are_drawn() -> None:
+    """In float32 the sum of one and a billionth is one."""
+    weights = torch.full((1, 101), 1e-9)
+    weights[0, 0] = 1.0
+    uniform = torch.tensor([1 - 50.5e-9 / (1 + 100e-9)], dtype=torch.float64)
+    assert draw_tokens(weights, uniform[:, None].expand(-1, DRAWS).contiguous()).item() == 50

@@ -124,7 +124,7 @@ def test_a_run_on_pairs_resumes_and_its_dataset_is_of_pairs(pair_run: Path, tmp_
     frame = pd.read_parquet(tmp_path / "run" / "dataset" / "data")
     assert len(frame) == 40 and list(frame.columns[:2]) == ["text", "text_pair"] and frame["text_pair"].str.len().min() > 0
     samples = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
-    assert all(row["text_pair"] for row in samples)
+    assert samples and all(row["text_pair"] for row in samples)
     prompter = Prompter.load(tmp_path / "run", device="cpu")
     assert len(prompter.pairs("equivalent", 3)) == 3
     with pytest.raises(InputError, match="writes pairs of texts: call pairs"):

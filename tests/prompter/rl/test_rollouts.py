@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 
 from distill.kinds.classes import SINGLE
@@ -69,3 +70,54 @@ def test_a_checkpoint_keeps_what_later_rollouts_depend_on(tmp_path: Path) -> Non
     found = second.score(TOPICS, TARGETS, 2)
     assert found.batch.texts == expected.batch.texts
     assert torch.equal(found.reward, expected.reward)
+
+
+class NotingWriter:
+    """A writer whose texts say what they were written from and for."""
+
+    def __init__(self, word: str = "whole") -> None:
+        self.word, self.draws = word, set[tuple[int, int, str]]()
+
+    def write(self, openings: list[str], seed: int, number: int, purpose: str, targets: torch.Tensor) -> SimpleNamespace:
+        self.draws.add((seed, number, purpose))
+        texts = [
+            f"{text} for {target} {self.word} {i}" for i, (text, target) in enumerate(zip(openings, targets, strict=True))
+        ]
+        return SimpleNamespace(texts=texts)
+
+    def features(self, texts: list[str]) -> torch.Tensor:
+        return torch.tensor([[sum(map(ord, text)), len(text), ord(text[-1])] for text in texts]).float()
+
+
+@pytest.mark.parametrize("tokens", [0, 2])
+def test_selected_texts_keep_their_topic_and_target_and_are_learnt_from(tokens: int) -> None:
+    made = rollouts(candidates=3, candidate_tokens=tokens)
+    begins, ends = NotingWriter("begins"), NotingWriter("ends") if tokens else None
+    made._begins, made._ends = begins, ends  # type: ignore[assignment]
+    shown = []
+    for number in range(3):
+        batch = made.score(TOPICS, TARGETS, number).batch
+        assert len(batch) == len(set(batch.texts)) == 4
+        for text, topic, target in zip(batch.texts, batch.topics, batch.targets.tolist(), strict=True):
+            assert text.startswith(f"{topic} for {target} ") and target == TARGETS[TOPICS.index(topic)]
+            assert text.count(f"for {target} ends") == (1 if tokens else 0)
+        shown += [
+            text.split(f" for {target} ends")[0] for text, target in zip(batch.texts, batch.targets.tolist(), strict=True)
+        ]
+        learnt = made.selector
+        assert torch.equal(learnt.features, begins.features(shown))
+        assert torch.equal(learnt.predictions[-4:], SINGLE.belonging(batch.teacher_logits))
+    assert len(begins.draws) == 3 and not begins.draws & (ends.draws if ends else set())  # each draw has its own numbers
+
+
+def test_a_topic_without_a_usable_text_has_no_reward(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = rollouts()
+
+    def partly(texts: list[str]) -> torch.Tensor:
+        found = log_probs(texts)
+        found[1] = torch.nan
+        return found
+
+    monkeypatch.setattr(made.scorer, "teacher", partly)
+    rewards = made(["good:", "bad:"] * 2, TOPICS, SimpleNamespace(global_step=0))
+    assert rewards[1] is None and [type(reward) for reward in rewards].count(float) == 3

@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import jensenshannon
 
 from distill.common.errors import InputError
 from distill.kinds.classes import SINGLE
@@ -143,3 +144,49 @@ def test_one_function_and_one_weight_need_no_list() -> None:
 def test_what_is_no_reward_is_named(functions: Any, weights: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         own_terms(functions, weights)
+
+
+def test_terms_and_metrics_equal_a_plain_computation() -> None:
+    made = scorer()
+    taught = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4], [torch.nan, torch.nan]])
+    learnt = torch.tensor([[0.2, 0.8], [0.4, 0.6], [0.9, 0.1], [0.7, 0.3], [0.5, 0.5]])
+    made.teacher = cast(Any, lambda texts: taught.log())
+    made.student = cast(Any, SimpleNamespace(answers=lambda texts: learnt.log()))
+    topics, topic_of = ["a b", "c d", "a b"], torch.tensor([0, 0, 1, 1, 2])
+    scored = made(topics, torch.tensor([0, 1, 0]), [f"text {i}" for i in range(5)], topic_of, "test")
+    usable, targets = slice(0, 4), [0, 0, 1, 1, 0]
+    for i in range(4):
+        p, q = taught[i].double().numpy(), learnt[i].double().numpy()
+        sure = 1 - float(-(p * np.log(p)).sum()) / np.log(2)
+        assert float(scored.terms["certainty"][i]) == pytest.approx(sure, abs=1e-5)
+        wanted = max(0.0, 1 + np.log(p[targets[i]]) / np.log(2))
+        assert float(scored.terms["confidence"][i]) == pytest.approx(wanted, abs=1e-5)
+        assert float(scored.terms["disagreement"][i]) == pytest.approx(jensenshannon(p, q, base=2) ** 2, abs=1e-5)
+    assert scored.terms["novelty"][:4].tolist() == [1.0] * 4 and scored.terms["novelty"][4] < 1  # each topic counts once
+    assert list(made.window.topics) == topics
+    terms = [weight * scored.terms[name][usable] for name, weight in made.weights.items()]
+    torch.testing.assert_close(scored.reward[usable], torch.stack(terms).sum(dim=0))
+    torch.testing.assert_close(scored.topic_rewards[:2], scored.reward[usable].view(2, 2).mean(dim=1))
+    assert scored.topic_rewards[2].isnan()
+    metrics = scored.metrics()
+    assert metrics["wanted_share"] == 0.5  # the teacher says 0, 1, 1, 0
+    assert metrics["agreement"] == 0.5  # the student says 1, 1, 0, 0
+    assert metrics["confidence"] == pytest.approx((0.9 + 0.8 + 0.7 + 0.6) / 4, abs=1e-5)
+    assert metrics["reward"] == pytest.approx(float(scored.reward[usable].mean()), abs=1e-5)
+    assert metrics["distinct_topics"] == pytest.approx(2 / 3, abs=1e-5)
+
+
+def test_a_function_that_changes_what_it_gets_changes_nothing() -> None:
+    def spoil(texts: list[str], targets: torch.Tensor, teacher_log_probs: torch.Tensor, **others: Any) -> list[float]:
+        texts.clear()
+        targets.fill_(1)
+        teacher_log_probs.zero_()
+        others["student_log_probs"].zero_()
+        others["topics"].clear()
+        return [0.0] * 3
+
+    plain, spoilt = score(scorer()), score(scorer(spoil))
+    assert spoilt.batch.texts == TEXTS and spoilt.batch.topics == plain.batch.topics
+    assert torch.equal(spoilt.batch.targets, plain.batch.targets)
+    assert torch.equal(spoilt.student_answers, plain.student_answers)
+    torch.testing.assert_close(spoilt.reward, plain.reward, equal_nan=True)

@@ -120,7 +120,7 @@ def test_variants_run(arguments, tmp_path: Path, changes: dict) -> None:
     assert summary is not None
     if changes.get("writes") == "text":
         samples = [json.loads(line) for line in (tmp_path / "run" / "samples.jsonl").read_text().splitlines()]
-        assert all(row["text"].startswith(row["topic"]) for row in samples)
+        assert samples and all(row["text"].startswith(row["topic"]) for row in samples)
 
 
 def test_without_a_prompter_the_class_prompts_alone_ask(arguments, tmp_path: Path) -> None:
