@@ -364,6 +364,19 @@ def test_an_answer_that_damage_gave_to_another_text_or_teacher_is_missed(tmp_pat
         assert teacher.asked == 1 and "1 of the teacher's stored answers" in notices[0]
 
 
+def test_damaged_and_lost_answers_are_counted_together(tmp_path: Path) -> None:
+    file = tmp_path / "a.sqlite"
+    cached(file)(["x", "y", "z"])
+    with sqlite3.connect(file) as database:
+        database.execute("DELETE FROM answers WHERE text = (SELECT max(text) FROM answers)")
+        database.execute("UPDATE answers SET log_probs = x'00' WHERE text = (SELECT max(text) FROM answers)")
+    notices: list[str] = []
+    teacher = cached(file, notice=notices.append)
+    teacher(["x", "y", "z"])
+    assert teacher.asked == 2 and len(notices) == 1 and "2 of the teacher's stored answers" in notices[0]
+    cached(file)
+
+
 def test_answers_of_an_earlier_version_are_taken_over_once(tmp_path: Path) -> None:
     file = tmp_path / "a.sqlite"
     whole = cached(file)(["x", "y", "z"])

@@ -14,7 +14,7 @@ from trl import GRPOConfig
 
 from distill.common.errors import InputError
 from prompter.rl.ppo_config import PPOConfig
-from prompter.rl.ppo_trainer import PPOTrainer, clipped_value_loss, gae, whiten
+from prompter.rl.ppo_trainer import Critic, PPOTrainer, clipped_value_loss, gae, whiten
 from prompter.rl.recorded import RecordedScores
 from tests.prompter.tiny import WORDS, tiny_gpt2, word_tokenizer
 
@@ -72,6 +72,12 @@ def test_whitening_ignores_padding() -> None:
     assert white[0, 2] == 0
     assert white[mask.bool()].mean().item() == pytest.approx(0, abs=1e-6)
     assert white[mask.bool()].var(unbiased=False).item() == pytest.approx(1, abs=1e-4)
+
+
+def test_the_critic_reads_hidden_states_of_any_precision() -> None:
+    critic, states = Critic(8, 4), torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(0)).bfloat16()
+    torch.nn.init.normal_(critic.value.weight)
+    assert torch.equal(critic(states), critic(states.float())) and critic(states).shape == (2, 3)
 
 
 def ppo_config(folder: Path, **changes: object) -> PPOConfig:
@@ -163,6 +169,47 @@ def test_policy_loss_equals_a_float64_loop(tmp_path: Path) -> None:
     trainer.current_gradient_accumulation_steps = 1
     found = trainer._compute_loss(trainer.model, inputs)
     assert found.item() == pytest.approx(total / mask.sum().item(), rel=1e-4)
+
+
+def test_advantages_and_returns_follow_from_the_weighted_rewards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[float | None]] = [[], []]
+    lengths: list[int] = []
+
+    def first(completions: list[str], completion_ids: list[list[int]], **kwargs: object) -> list[float | None]:
+        lengths.extend(map(len, completion_ids))
+        given[0] += [None if i % 4 == 0 else float(len(text)) for i, text in enumerate(completions)]
+        return given[0]
+
+    def second(completions: list[str], **kwargs: object) -> list[float | None]:
+        given[1] += [None if i % 8 == 0 else float(i % 3) for i in range(len(completions))]
+        return given[1]
+
+    numbers = {"gamma": 0.9, "lam": 0.7, "reward_weights": [0.5, -2.0]}
+    trainer = bandit_trainer(tmp_path, [first, second], max_steps=1, **numbers)
+    with torch.no_grad():
+        torch.nn.init.normal_(trainer.critic.value.weight)
+    rollout, outputs = trainer._generate_and_score_completions, []
+    monkeypatch.setattr(
+        trainer, "_generate_and_score_completions", lambda inputs: outputs.append(rollout(inputs)) or outputs[-1]
+    )
+    trainer.train()
+    (output,) = outputs
+    assert len(set(lengths)) > 1 and len(lengths) == 64
+    advantages, returns, real = (np.zeros(output["old_values"].shape) for _ in range(3))
+    for row, length in enumerate(lengths):
+        one, other = given[0][row], given[1][row]
+        if one is None and other is None:
+            continue
+        reward, after = 0.5 * (one or 0.0) - 2.0 * (other or 0.0), 0.0
+        values = [*output["old_values"][row, :length].double().tolist(), 0.0]
+        for t in reversed(range(length)):
+            after = (reward if t == length - 1 else 0.0) + 0.9 * values[t + 1] - values[t] + 0.9 * 0.7 * after
+            advantages[row, t], returns[row, t], real[row, t] = after, after + values[t], 1
+    counted = advantages[real == 1]
+    np.testing.assert_array_equal(output["completion_mask"].numpy(), real)
+    np.testing.assert_allclose(output["returns"].numpy(), returns, atol=1e-4)
+    white = np.where(real == 1, (advantages - counted.mean()) / counted.std(), 0.0)
+    np.testing.assert_allclose(output["advantages"].numpy(), white, atol=1e-4)
 
 
 def test_a_completion_without_reward_teaches_nothing(tmp_path: Path) -> None:
