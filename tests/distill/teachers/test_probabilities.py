@@ -73,3 +73,9 @@ def test_labels_are_two_or_more_different_names() -> None:
     for labels in (["a"], ["a", "a"], []):
         with pytest.raises(InputError, match="two or more different names"):
             check_labels(labels)
+
+
+def test_what_an_array_masks_is_no_answer() -> None:
+    masked = np.ma.array([[0.5, 0.5], [0.9, 0.1]], mask=[[False, False], [True, False]])
+    rows, _ = rows_of(masked, 2, 2)
+    assert np.isnan(rows).tolist() == [[False, False], [True, False]]

@@ -4,8 +4,10 @@ import math
 import random
 
 import pytest
+import torch
 
 from distill.held_out import cohen_kappa
+from distill.kinds.tokens import Tokens
 from eval.classifiers import agreement
 
 
@@ -47,3 +49,20 @@ def test_the_standard_error_is_cohens() -> None:
 def test_from_a_hundred_texts_on_kappa_alone_decides() -> None:
     assert agreement.worthless(agreement.agreement_of("x", 59, [50, 50], [50, 50]))
     assert not agreement.worthless(agreement.agreement_of("x", 61, [50, 50], [50, 50]))
+
+
+def test_evaluation_texts_of_one_class_say_nothing_and_few_texts_neither() -> None:
+    assert agreement.agreement_of(agreement.REAL, 90, [100, 0], [90, 10]) == {}
+    assert agreement.agreement_of("held-out texts", 90, [100, 0], [90, 10])["kappa"] == 0.0
+    assert agreement.agreement_of("x", 50, [50, 49], [50, 49]) == {} != agreement.agreement_of("x", 50, [50, 50], [50, 50])
+
+
+def test_words_without_an_answer_are_not_the_most_frequent_tag() -> None:
+    kind = Tokens(("O", "B-a", "I-a"))
+    tags = torch.full((4, 3, 3), -5.0)
+    tags[:, 0, 1] = tags[:, 1, 0] = -0.01
+    tags[:, 2] = 0.0  # there is no third word
+    tags[0, 1, 0], tags[0, 1, 1] = -5.0, -0.01
+    found = agreement.agreement_on_held_out(tags, {"kappa": 0.5, "agreement": 0.75}, kind)
+    assert found["majority"] == 5 / 8
+    assert agreement.agreement_on_held_out(tags * 0, {"kappa": 0.5, "agreement": 0.75}, kind) == {}

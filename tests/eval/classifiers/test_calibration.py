@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binom
+from scipy.special import softmax
+from scipy.stats import beta, binom
 from torch import Tensor
 from transformers import AutoConfig, BertConfig
 
 from distill.common.errors import InputError
+from distill.common.seeding import random_generator
 from distill.kinds.labels import MULTI_LABEL
 from distill.kinds.scores import Score
 from distill.kinds.tokens import Tokens
@@ -72,6 +74,56 @@ def test_the_lower_bound_is_the_share_at_which_so_many_successes_are_unlikely() 
     assert lower_bound(0, 0, 0.95) == 0.0 == lower_bound(0, 9, 0.95)
 
 
+def by_the_description(
+    student: Tensor, teacher: Tensor, temperature: float, rate: float, states: int
+) -> dict[str, float | None]:
+    """The threshold as the module's text says it, line by line."""
+    order = torch.randperm(len(student), generator=random_generator(0, "calibration")).numpy()
+    fitted, tested = np.split(order, [round(len(order) / 4)])
+    sure = softmax(student.numpy() / temperature, axis=1).max(axis=1)
+    agrees = student.numpy().argmax(axis=1) == teacher.numpy().argmax(axis=1)
+
+    def bound(successes: int, trials: int) -> float:
+        return float(beta.ppf(0.05 / states, successes, trials - successes + 1)) if successes else 0.0
+
+    thresholds = [round(float(np.quantile(sure[fitted], 1 - k / 20)), 9) for k in range(1, 20)] + [0.0]
+    promises = []
+    for k, threshold in enumerate(thresholds, start=1):
+        above, trials = agrees[fitted][sure[fitted] >= threshold], int(k / 20 * len(tested))
+        promises.append(bound(int(trials * (above.sum() + 1) / (len(above) + 2)), trials))
+    first = int(np.argmax(promises))
+    found: dict[str, float | None] = {"threshold": None}
+    for threshold in thresholds[first:]:
+        above = agrees[tested][sure[tested] >= threshold]
+        figures = {
+            "coverage": len(above) / len(tested), "agreement": above.mean(), "at_least": bound(int(above.sum()), len(above)),
+        }  # fmt: skip
+        if figures["at_least"] < rate:
+            return found if found["threshold"] is not None else {"threshold": None, **figures}
+        found = {"threshold": threshold, **figures}
+    return found
+
+
+@pytest.mark.parametrize("states", [1, 20])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_threshold_is_found_as_described(seed: int, states: int) -> None:
+    student, teacher = drawn(500 + 37 * seed, seed, spread=4.0)
+    rate = (0.85, 0.9, 0.93)[seed % 3]
+    student = student[student.amax(dim=1).argsort()]  # in an order that says much, as a file may be sorted
+    teacher = teacher[drawn(len(teacher), seed, spread=4.0)[0].amax(dim=1).argsort()]
+    if seed % 2:
+        right = student.argmax(dim=1) == teacher.argmax(dim=1)
+        student[right & (torch.arange(len(student)) % 3 > 0)] *= 1000  # as sure as a number can be: many are equal
+    found = calibrate(student, teacher, "texts", rate, states)
+    assert found is not None and found.coverage is not None
+    order = torch.randperm(len(student), generator=random_generator(0, "calibration"))[: round(len(student) / 4)]
+    assert found.temperature == pytest.approx(fit_temperature(student[order], teacher[order].argmax(dim=1)), abs=1e-4)
+    expected = by_the_description(student, teacher, found.temperature, rate, states)
+    assert (found.threshold is None) == (expected["threshold"] is None)
+    for name, figure in expected.items():
+        assert figure is None or getattr(found, name) == pytest.approx(figure, rel=1e-6), name
+
+
 def test_the_statement_holds_on_new_texts_in_95_of_100_draws() -> None:
     fresh, taught = drawn(20_000, 1)
     agrees = fresh.argmax(dim=1) == taught.argmax(dim=1)
@@ -99,6 +151,15 @@ def test_a_student_that_always_agrees_answers_everything() -> None:
     assert calibration is not None and calibration.threshold == 0.0 and calibration.coverage == 1.0
 
 
+def test_texts_that_are_as_sure_as_can_be_are_above_the_highest_threshold() -> None:
+    student, teacher = torch.zeros(400, 2, dtype=torch.float64), torch.zeros(400, 2)
+    student[:, 0], teacher[:, 0] = 1000.0, 1.0
+    student[::3, 0], teacher[::6, 0] = 0.5, -1.0  # of these, the teacher answers half otherwise
+    calibration = calibrate(student, teacher, "texts")
+    assert calibration is not None and calibration.threshold == 1.0
+    assert calibration.coverage == pytest.approx(2 / 3, abs=0.05) and calibration.agreement == 1.0
+
+
 def test_where_no_threshold_reaches_the_rate_it_says_so() -> None:
     random = torch.Generator().manual_seed(0)
     student, teacher = (torch.randn(400, 2, generator=random).log_softmax(dim=1) for _ in range(2))
@@ -111,7 +172,7 @@ def test_where_no_threshold_reaches_the_rate_it_says_so() -> None:
     student, _ = drawn(79, 0)
     enough = calibrate(student, student, on="texts")
     assert enough is not None and enough.threshold == 0.0 and calibrate(student[:78], student[:78], "texts").threshold is None
-    assert calibrate(*drawn(39, 0), on="texts") is None
+    assert calibrate(*drawn(39, 0), on="texts") is None and calibrate(*drawn(40, 0), on="texts") is not None
 
 
 @pytest.mark.parametrize("states", [1, 3, 7, 38])
@@ -129,7 +190,11 @@ def test_answers_that_are_not_finite_are_left_out() -> None:
     broken = student.clone()
     broken[7] = math.nan
     kept = torch.arange(500) != 7
-    assert calibrate(broken, teacher, "texts") == calibrate(student[kept], teacher[kept], "texts")
+    expected = calibrate(student[kept], teacher[kept], "texts")
+    assert calibrate(broken, teacher, "texts") == expected
+    unanswered = teacher.clone()
+    unanswered[7] = math.nan
+    assert calibrate(student, unanswered, "texts") == expected
 
 
 def test_coverage_counts_the_surest_texts() -> None:
@@ -144,11 +209,20 @@ def test_coverage_counts_the_surest_texts() -> None:
     }  # fmt: skip
     half = next(row for row in found["surest"] if row["coverage"] == 0.5)
     assert half["agreement"] == pytest.approx(same[order[:500]].mean())
+    assert half["threshold"] == pytest.approx(sure.max(axis=1)[order[499]])
+    exactly = float(confidences(student, 2.0)[order[499]])  # which is answered by the student
+    at_least = coverage(student, teacher, dataclasses.replace(calibration, threshold=exactly))["sure"]
+    assert at_least["coverage"] == 0.5
     chosen = sure.max(axis=1) >= 0.7
     assert found["sure"] == {"coverage": chosen.mean(), "agreement": pytest.approx(same[chosen].mean())}
     assert coverage(student, teacher)["sure"] is None
     student[order[0]] = math.nan  # the surest text has no usable answer now, so it is the least sure
     assert coverage(student, teacher, calibration)["surest"][-1]["agreement"] == pytest.approx(same[order[1:101]].mean())
+
+
+def test_no_answer_agrees_with_nothing() -> None:
+    student, teacher = torch.tensor([[0.9, 0.1], [math.nan] * 2]).log(), torch.tensor([[0.8, 0.2], [0.7, 0.3]]).log()
+    assert coverage(student, teacher, shares=(1.0,))["surest"][0]["agreement"] == 0.5
 
 
 def test_transformers_keeps_a_calibration_in_config_json(tmp_path: Path) -> None:

@@ -71,11 +71,24 @@ def test_a_ratio_is_taken_on_the_same_draws():
     found = intervals({"a": same, "b": same, "all": good}, {"itself": ("a", "b"), "of all": ("a", "all")})
     assert found["itself"] == (1.0, 1.0)
     assert found["of all"] == found["a"]
+    apart = intervals({"a": same, "all": good}, differences={"a less all": ("a", "all")})["a less all"]
+    assert apart == pytest.approx((found["a"][0] - 1, found["a"][1] - 1)) and apart[1] < 0
 
 
 def test_the_seed_decides_the_draws():
     tallies = label_tallies(*predictions(100, 3)[:2], 3)
     assert intervals(tallies, seed=3) == intervals(tallies, seed=3) != intervals(tallies, seed=4)
+
+
+def test_there_are_a_thousand_draws_however_many_fit_into_memory(monkeypatch):
+    choices, labels, _ = predictions(50, 3)
+    drawn = []
+    seen = mean_tally((choices == labels).astype(float))
+    noting = resampling.Tally(seen.cells, seen.size, lambda sums: drawn.append(len(sums)) or seen.finish(sums), seen.weights)
+    whole = intervals({"a": noting})
+    monkeypatch.setattr(resampling, "DRAWN_AT_ONCE", 300 * 50)
+    assert intervals({"a": noting}) == whole
+    assert drawn == [1000, 300, 300, 300, 100]
 
 
 def test_an_interval_that_is_not_defined_is_nan():

@@ -132,3 +132,14 @@ def test_models_take_turns_and_speed_is_the_median():
     assert slow.asked == fast.asked == [8, 8, 4] * 4
     assert 150 < figures["slow"]["texts_per_second"] <= 250
     assert 2 < figures["fast"]["texts_per_second"] / figures["slow"]["texts_per_second"] < 5
+
+
+def test_the_first_pass_is_not_counted():
+    class Waking(FakeTeacher):
+        def __call__(self, texts, text_pairs=None):
+            if not self.queries:
+                time.sleep(0.1)
+            return super().__call__(texts)
+
+    figures = size_and_speed({"a": Waking()}, TEXTS[:1], rounds=1)["a"]
+    assert figures["milliseconds_per_call"] < 40 and figures["texts_per_second"] > 25

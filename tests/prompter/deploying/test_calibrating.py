@@ -1,5 +1,6 @@
 """Calibrated when it is made, calibrated again on texts of the user: in config.json, in the card, and in what is printed."""
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -103,7 +104,9 @@ def test_calibrated_again_on_texts_of_the_user(
     found = stored_calibration(AutoConfig.from_pretrained(folder), "")
     assert found == expected and found is not None and found.states == 1 and found.threshold is not None
     assert f"sure from {found.threshold:.3f} on" in shown and f"{len(texts)} texts" in shown and "50%" in shown
-    assert not faults(folder)  # its list of checksums was written again
+    config = (folder / "config.json").read_bytes()
+    listed = json.loads((folder / "checksums.json").read_text())["config.json"]
+    assert not faults(folder) and listed == [len(config), hashlib.sha256(config).hexdigest()]  # written again
     card = (folder / "README.md").read_text()
     assert card.count("When to trust it") == 1 and "texts of mine.txt" in card and "held-out synthetic texts" not in card
     assert card.index("When to trust it") < card.index("## Limits") and str(tmp_path) not in card
@@ -112,6 +115,19 @@ def test_calibrated_again_on_texts_of_the_user(
     right = [answer.label == ["good", "bad"][row] for answer, row in zip(answers, taught.argmax(dim=1).tolist(), strict=True)]
     assert all(same for same, answer in zip(right, answers, strict=True) if answer.by == "teacher")
     assert 0 < cascade.share < 1 and sum(right) / len(right) >= 0.97
+
+
+def test_the_teachers_classes_may_stand_in_another_order(distilled: Path, teacher_folder: Path, tmp_path: Path) -> None:
+    folder, turned = (shutil.copytree(source, tmp_path / source.name) for source in (distilled, teacher_folder))
+    config = json.loads((turned / "config.json").read_text())
+    config["id2label"], config["label2id"] = {"0": "bad", "1": "good"}, {"bad": 0, "good": 1}
+    (turned / "config.json").write_text(json.dumps(config))
+    texts = lines(300, 9)
+    (tmp_path / "mine.txt").write_text("\n".join(texts))
+    evaluate(folder, teacher=turned, calibrate=tmp_path / "mine.txt", calibrate_to=0.6, device="cpu", quiet=True)
+    own, taught = load_teacher(str(folder), "cpu")(texts), load_teacher(str(turned), "cpu")(texts)
+    expected = calibrate(own, taught[:, [1, 0]], "texts of mine.txt", 0.6)
+    assert stored_calibration(AutoConfig.from_pretrained(folder), "") == expected
 
 
 def test_programs_that_keep_their_calibration_are_named(

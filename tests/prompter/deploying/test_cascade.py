@@ -14,7 +14,7 @@ import torch
 from distill.common.errors import InputError
 from distill.student import load_student
 from distill.teachers.loading import load_teacher
-from eval.classifiers.calibration import CALIBRATION_KEY, Calibration
+from eval.classifiers.calibration import CALIBRATION_KEY, Calibration, confidences
 from prompter import Cascade
 from tests.distill.portable.programs import write_program
 from tests.prompter.deploying.conftest import some_texts
@@ -85,6 +85,14 @@ def test_the_teacher_is_asked_only_where_the_student_is_unsure(student: Path) ->
     unsure = len(texts) - sum(expected)
     assert (cascade.texts, cascade.asked, cascade.unusable, cascade.share) == (60, unsure, 0, unsure / 60)
     assert cascade(texts[:1]) == answers[:1] and cascade.texts == 61 and cascade([]) == []
+
+
+def test_a_text_that_is_just_as_sure_as_the_threshold_is_the_students(student: Path) -> None:
+    (text,) = some_texts(3)[-1:]
+    own = float(confidences(load_teacher(str(student), "cpu")([text]), 2.0))
+    for threshold, by in ((own, "student"), (np.nextafter(own, 1), "teacher")):
+        (answer,) = Cascade(student, Oracle(), threshold=float(threshold), device="cpu")([text])
+        assert answer.by == by
 
 
 def test_the_teachers_classes_may_stand_in_another_order(student: Path, teacher_folder: Path, tmp_path: Path) -> None:

@@ -74,6 +74,17 @@ def test_the_guess_is_a_ridge_regression() -> None:
     assert torch.allclose(selector.estimate(new), expected, atol=1e-5)
 
 
+def test_a_feature_that_never_varied_does_no_harm() -> None:
+    selector = CandidateSelector(3)
+    features, predictions = world(50, 3)
+    selector.learn(torch.cat([features, torch.ones(50, 1)], dim=1), predictions)
+    new, _ = world(5, 4)
+    plain = CandidateSelector(3)
+    plain.learn(features, predictions)
+    same = selector.estimate(torch.cat([new, torch.ones(5, 1)], dim=1))
+    torch.testing.assert_close(same, plain.estimate(new), atol=1e-6, rtol=1e-6)
+
+
 def test_a_text_is_asked_about_once_as_long_as_there_are_others() -> None:
     selector = CandidateSelector(3)
     features, predictions = world(40, 5)

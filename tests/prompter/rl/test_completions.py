@@ -54,6 +54,28 @@ def test_scores_are_those_of_whole_rows(build: Callable, length: int, temperatur
         torch.testing.assert_close(mine[real], other[real], atol=2e-4, rtol=2e-4)
 
 
+@pytest.mark.parametrize("build", [gpt2, llama, bloom])
+def test_whole_rows_may_be_padded_too(build: Callable) -> None:
+    model = made(build)
+    ids, mask = batch()
+    with torch.no_grad():
+        found, expected = scored(model, share=False, temperature=0.9), plain(model, ids, mask, 4, 0.9)
+    real = mask[:, -4:].bool()
+    for mine, other in zip((found.logps, found.entropies, found.hidden_states), expected, strict=True):
+        assert mine is not None
+        torch.testing.assert_close(mine[real], other[real], atol=2e-4, rtol=2e-4)
+
+
+def test_a_prompt_with_which_all_others_begin_keeps_a_token_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "PROMPTS", [[5, 6], [5, 6, 7], [5, 6, 7, 8]])
+    model = made(llama)
+    ids, mask = batch(start=START)
+    with torch.no_grad():
+        found, (logps, *_) = scored(model, start=START), plain(model, ids, mask, 4, 1.0)
+    torch.testing.assert_close(found.logps[mask[:, -4:].bool()], logps[mask[:, -4:].bool()], atol=2e-4, rtol=2e-4)
+    assert passes(model, start=START) == [(1, 17), (3, 3), (8, 3)]
+
+
 @pytest.mark.parametrize("build", [gpt2, llama])
 @pytest.mark.parametrize("adapters", [False, True])
 @pytest.mark.parametrize("start", [[], START], ids=["", "start"])

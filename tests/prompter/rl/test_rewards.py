@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
@@ -70,6 +70,12 @@ def test_a_term_switched_off_does_not_count() -> None:
     assert weighted_sum(terms, weights).item() == pytest.approx(1.2)
 
 
+def test_a_weight_below_zero_punishes_and_what_is_not_finite_is_no_reward() -> None:
+    terms = {"good": torch.tensor([0.5, 0.5, torch.inf]), "long": torch.tensor([0.25, 1.0, 0.0])}
+    sums = weighted_sum(terms, {"good": 1.0, "long": -2.0})
+    assert sums[:2].tolist() == [0.0, -1.5] and sums[2].isnan()
+
+
 def test_novelty_forgets_what_left_the_window() -> None:
     window = NoveltyWindow(n=2, size=2)
     assert window.score(["the red boat"]).item() == 1.0
@@ -78,6 +84,8 @@ def test_novelty_forgets_what_left_the_window() -> None:
     assert window.score(["a b", "c d", "the red boat"]).tolist() == [1.0, 1.0, 1.0]
 
 
+@example(["a a", "b", "b", "a", "c"], 1, 2)  # a word that is said twice counts once, and is forgotten once
+@example(["a b a b", "c", "a b"], 2, 3)
 @given(st.lists(st.text("abc ", min_size=0, max_size=12), max_size=40), st.integers(1, 3), st.integers(2, 8))
 def test_novelty_equals_a_plain_recount(topics: list[str], n: int, size: int) -> None:
     scores = NoveltyWindow(n, size).score(topics).tolist()
@@ -95,8 +103,12 @@ def test_a_remembered_window_scores_like_the_original() -> None:
     second = NoveltyWindow(2, 3)
     for topic in first.topics:
         second.remember(topic)
+    third = NoveltyWindow(2, 3)
+    third.score(["e f", "p q r", "x y"])
+    third.restore(list(first.topics))
+    assert third.topics == first.topics
     probe = ["a b", "c d", "e f", "x y"]
-    assert first.score(probe).tolist() == second.score(probe).tolist()
+    assert first.score(probe).tolist() == second.score(probe).tolist() == third.score(probe).tolist()
 
 
 @pytest.mark.parametrize(

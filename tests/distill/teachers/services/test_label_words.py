@@ -46,6 +46,22 @@ def test_tokens_not_taken_are_shared_and_a_name_may_begin_another() -> None:
     np.testing.assert_allclose(probabilities([place("sport", {"sport": 1.0})], words)[0], [1.0, 0.0])
 
 
+def test_names_of_three_tokens_have_the_product_of_all() -> None:
+    places = [place("a", {"a": 0.8, "b": 0.2}), place("x", {"x": 0.5, "y": 0.5}), place("m", {"m": 0.25, "n": 0.75})]
+    np.testing.assert_allclose(probabilities(places, words_of(["axm", "axn", "ay", "b"]))[0], [0.1, 0.3, 0.4, 0.2])
+
+
+def test_what_other_paths_gave_to_the_name_of_the_answer_stays() -> None:
+    places = [place("spo", {"spo": 0.7, "sports": 0.2, "sport": 0.1}), place("rt", {"rt": 1.0})]
+    np.testing.assert_allclose(probabilities(places, words_of(["sport", "sports"]))[0], [0.75, 0.25])
+
+
+@pytest.mark.parametrize(("share", "answers"), [(0.009, False), (0.011, True)])
+def test_a_label_that_is_hardly_likely_is_no_answer(share: float, answers: bool) -> None:
+    found, of_labels, problem = probabilities([place("The", {"The": 1 - share, "bad": share})], words_of(["good", "bad"]))
+    assert of_labels == pytest.approx(share) and (found is not None) == answers == (not problem)
+
+
 def test_marks_before_the_name_are_passed_over() -> None:
     places = [place('"', {'"': 0.9, "good": 0.1}), place("Good", {"Good": 0.75, "bad": 0.25})]
     found, *_ = probabilities(places, words_of(["good", "bad"]))
@@ -116,6 +132,8 @@ def test_names_in_words() -> None:
     words = words_of(["World", "Sports", "Sci/Tech"])
     said = [" sports", "**Sci/Tech**", "Label: World", "World or Sports", "worldly", "", None, {"a": 1}]
     assert [named(text, words) for text in said] == [1, 2, 0, 0, None, None, None, None]
+    assert named("It is sports, not world", words) is None  # which of the two?
+    assert named("New York!", words_of(["New", "New York"])) == named("New York!", words_of(["New York", "New"])) + 1 == 1
 
 
 def test_names_that_a_language_model_cannot_tell_apart_are_refused() -> None:

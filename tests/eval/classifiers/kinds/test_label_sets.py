@@ -65,6 +65,20 @@ def test_an_unusable_answer_gives_no_label_and_is_no_right_set():
     assert found == {"micro_f1": pytest.approx(2 / 3), "macro_f1": 0.5, "subset_accuracy": pytest.approx(1 / 3), "n": 3}
 
 
+def test_the_tallies_take_an_unusable_answer_as_the_metrics_do():
+    rows = torch.tensor([[math.nan] * 3, [9.0, 9.0, -9.0], [math.nan, 9.0, 9.0], [0.0, 9.0, -9.0]])
+    some = data([[0, 0, 0], [1, 0, 0], [0, 1, 1], [0, 1, 0]])
+    expected = {name: value for name, value in score(None, data(some.labels, rows)).items() if name != "n"}
+    assert expected == by_hand([[0, 0, 0], [1, 1, 0], [0, 0, 0], [0, 1, 0]], some.labels) | {"subset_accuracy": 0.25}
+    drawn = np.arange(4)[None]  # an even chance is no label, and one that is never right counts
+    for name, tally in LabelSets().tallies(rows, some, list(expected)).items():
+        assert tally.finish(tally.sums(drawn))[0] == pytest.approx(expected[name]), name
+
+
+def test_a_label_that_is_given_and_never_true_counts_as_wrong():
+    assert METRICS["multi_label"]["macro_f1"]().compute(predictions=[[1, 1, 0]], references=[[1, 0, 0]]) == {"macro_f1": 0.5}
+
+
 def score_of(rows, labels):
     return score(None, data(labels, rows))
 

@@ -115,6 +115,12 @@ def test_calibration_and_kl_equal_their_definitions(rows, classes, seed):
     assert KLToTeacher().compute(predictions=teacher, references=teacher)["kl"] == 0
 
 
+def test_a_confidence_at_the_end_of_a_bin_is_in_this_bin():
+    rows = [[0.6, 0.4], [0.55, 0.45]]  # 9 / 15 is the end of the bin of both
+    error = ExpectedCalibrationError().compute(predictions=rows, references=[0, 1])["expected_calibration_error"]
+    assert error == pytest.approx(abs(0.4 - 0.55) / 2)
+
+
 def test_rows_without_a_usable_answer_are_left_out_of_what_needs_probabilities():
     none = [math.nan, math.nan]
     metric = ExpectedCalibrationError()
