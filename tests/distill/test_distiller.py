@@ -324,6 +324,17 @@ def test_pool_batches_hold_texts_of_like_length_and_cover_the_replay() -> None:
     assert means != sorted(means)  # visited in random order, not from short to long
 
 
+def test_each_pool_draws_and_orders_anew() -> None:
+    config = replace(SMALL, student_batch_size=2)
+    few, many = (Distiller(tiny_student(), config, rows, seed=0) for rows in (32, 64))
+    for loop in (few, many):
+        loop.add(random_batch(loop.planned_queries, 0))
+    pools = [[many._next_batch() for _ in range(16)] for _ in range(2)]
+    assert set(torch.cat(pools[0]).tolist()) != set(torch.cat(pools[1]).tolist())
+    lengths = [[few._lengths(few._next_batch()).tolist() for _ in range(16)] for _ in range(2)]  # each pool holds all rows
+    assert sorted(lengths[0]) == sorted(lengths[1]) and lengths[0] != lengths[1]
+
+
 def test_pairs_are_learnt_as_pairs(teacher: TransformersTeacher) -> None:
     texts, pairs = random_texts(60, 0), random_texts(60, 1)
     batch = SyntheticBatch(texts, teacher(texts, pairs), torch.full((60,), -1), [""] * 60, "random", pairs)
@@ -374,6 +385,61 @@ def test_pools_of_embeddings_hold_rows_of_like_length() -> None:
     assert max(int(part.max() - part.min()) for part in lengths) <= 4  # of 3 to 14
     inputs = distiller._inputs(rows[0])
     assert torch.equal(inputs["attention_mask"].sum(dim=1), lengths[0])
+
+
+def test_sources_keep_their_weights_where_a_loop_goes_on(tmp_path: Path) -> None:
+    def begun() -> Distiller:
+        config = replace(SMALL, student_updates=6, student_batch_size=4)
+        return Distiller(tiny_student(), config, 40, seed=0, source_weights={"a": 20.0, "b": 1.0})
+
+    first, second = begun(), begun()
+    for name, rows, seed in (("a", 5, 0), ("b", 35, 1)):
+        first.add(replace(random_batch(rows, seed), source=name))
+    first.save(tmp_path / "loop")
+    second.load(tmp_path / "loop")
+    for loop in (first, second):
+        loop.finish()
+    assert same(state_of(first), state_of(second))
+
+
+def test_a_student_learns_with_its_dropout_and_answers_without() -> None:
+    def updated(dropout: float) -> dict[str, torch.Tensor]:
+        distiller = Distiller(tiny_student(dropout=dropout), SMALL, 8, seed=0)
+        distiller.add(random_batch(8, 0))
+        before = state_of(distiller)
+        distiller.update(1)
+        assert not distiller.student.model.training
+        return before | {f"after {name}": weight for name, weight in state_of(distiller).items()}
+
+    without, some = updated(0.0), updated(0.4)
+    differing = [name for name in without if not torch.equal(without[name], some[name])]
+    assert differing and all(name.startswith("after ") for name in differing)
+
+
+def test_each_update_drops_other_features() -> None:
+    distiller = Distiller(tiny_student(dropout=0.4), SMALL, 8, seed=0)
+    distiller.add(random_batch(8, 0))
+    dropped: list[torch.Tensor] = []
+    layer = next(module for module in distiller.student.model.modules() if isinstance(module, torch.nn.Dropout))
+    layer.register_forward_hook(lambda module, inputs, output: dropped.append(output == 0))
+    distiller.update(2)
+    assert dropped[0].shape == dropped[1].shape and not torch.equal(*dropped)  # the same texts, twice
+
+
+def test_forgotten_rows_are_in_no_later_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = random_batch(64, 0)
+    distiller = Distiller(tiny_student(), SMALL, 64, seed=0)
+    distiller.add(batch)
+    distiller.update(2)  # most of a pool is left
+    gone = {distiller.replay.texts[row] for row in range(0, 64, 4)}
+    distiller.forget(torch.arange(0, 64, 4))
+    seen: set[str] = set()
+    inputs = distiller._inputs
+    monkeypatch.setattr(
+        distiller, "_inputs", lambda rows: seen.update(distiller.replay.texts[i] for i in rows) or inputs(rows)
+    )
+    distiller.finish()
+    assert seen == set(batch.texts) - gone and len(seen) == 48
 
 
 def test_a_masked_loss_comes_before_the_first_update() -> None:
