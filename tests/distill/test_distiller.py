@@ -335,6 +335,28 @@ def test_each_pool_draws_and_orders_anew() -> None:
     assert sorted(lengths[0]) == sorted(lengths[1]) and lengths[0] != lengths[1]
 
 
+def test_the_loss_is_made_of_its_terms_as_the_settings_say(teacher: TransformersTeacher) -> None:
+    batch = judged(teacher, random_texts(8, 0))
+
+    def first_loss(**changes: float) -> float:
+        student = load_student("teacher-layers:0", teacher=teacher, device="cpu")
+        distiller = Distiller(student, replace(SMALL, **changes), 8, 0, teacher)
+        distiller.add(batch)
+        return distiller.update(1)["student_loss"]
+
+    student = load_student("teacher-layers:0", teacher=teacher, device="cpu")
+    logits, taught = student.answers(batch.texts).double(), batch.teacher_logits.double()
+    p, q = ((rows / 3).softmax(dim=1) for rows in (taught, logits))
+    soft = 9 * float((p * (p.log() - q.log())).sum(dim=1).mean())
+    hard = float(torch.nn.functional.cross_entropy(logits, taught.argmax(dim=1)))
+    plain = first_loss(student_temperature=3.0)
+    assert plain == pytest.approx(soft, rel=1e-4)
+    mixed = first_loss(student_temperature=3.0, student_hard_label_weight=0.25)
+    assert mixed == pytest.approx(0.75 * soft + 0.25 * hard, rel=1e-4)
+    some, more = (first_loss(student_temperature=3.0, student_hidden_weight=weight) - plain for weight in (0.5, 2.0))
+    assert more == pytest.approx(4 * some, rel=1e-3) and some > 1e-3
+
+
 def test_pairs_are_learnt_as_pairs(teacher: TransformersTeacher) -> None:
     texts, pairs = random_texts(60, 0), random_texts(60, 1)
     batch = SyntheticBatch(texts, teacher(texts, pairs), torch.full((60,), -1), [""] * 60, "random", pairs)
