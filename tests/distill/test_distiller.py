@@ -111,6 +111,13 @@ def test_a_restart_equals_a_loop_that_never_trained_online() -> None:
     assert same(before, dict(first.model.state_dict()))  # whoever still asks the first student gets the same answers
 
 
+def test_each_student_reads_as_many_tokens_as_the_settings_say() -> None:
+    loop, fresh = Distiller(tiny_student(), replace(SMALL, student_max_length=7), 8, 0), tiny_student()
+    loop.restart(fresh)
+    assert loop.student is fresh and fresh.max_length == 7
+    assert Distiller(tiny_student(), replace(SMALL, student_max_length=9), 8, 0).student.max_length == 9
+
+
 def test_one_loop_feeds_the_student_and_finishes() -> None:
     config = replace(SMALL, student_updates=12)
     batches = [random_batch(20, i) for i in range(3)]

@@ -4,11 +4,12 @@ import random
 import sqlite3
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eval.corpora.duplicates import SHINGLE, DuplicateIndex
+from eval.corpora.duplicates import PERMUTATIONS, SHINGLE, DuplicateIndex, Sketch
 from eval.corpora.words import words
 
 VOCABULARY = [f"word{i}" for i in range(500)]
@@ -101,3 +102,31 @@ def test_each_text_is_found_again(threshold: float, texts: list[str]) -> None:
             index.add(sketch, row)
             kept[text] = row
     assert all(index.find(index.sketch(text)) == (row, True) for text, row in kept.items())
+
+
+def test_from_the_threshold_on_a_row_is_similar_and_of_equal_ones_the_earliest_is_named() -> None:
+    index = new_index(0.5)
+
+    def like(share: float, exact: int) -> Sketch:
+        """Of which this share of the signature is zero, as that of the text."""
+        return Sketch(exact, (np.arange(PERMUTATIONS) >= share * PERMUTATIONS).astype(np.uint32), [7])
+
+    text = like(1.0, 0)
+    for row, share in ((2, 0.5 - 1 / PERMUTATIONS), (4, 0.25)):
+        index.add(like(share, row), row)
+    assert index.find(text) is None
+    for row in (9, 6):
+        index.add(like(0.5, row), row)
+    assert index.find(text) == (6, False)
+    index.add(like(0.75, 12), 12)
+    index.add(like(0.75, 11), 11)
+    assert index.find(text) == (11, False)
+
+
+def test_where_the_first_text_of_a_pair_ends_matters() -> None:
+    for threshold in (0.0, 0.8):
+        index = new_index(threshold)
+        index.add(index.sketch("one two three", "four"), 0)
+        assert index.find(index.sketch("one two", "three four")) is None
+        assert index.find(index.sketch("one two three four")) is None
+        assert index.find(index.sketch("One two three!", "four")) == (0, True)
