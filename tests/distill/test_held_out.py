@@ -48,6 +48,11 @@ def test_a_larger_share_holds_out_the_same_texts_and_more(text: str, a: float, b
     assert is_held_out(text, None, high) or not is_held_out(text, None, low)
 
 
+def test_both_texts_of_a_pair_decide() -> None:
+    held = [is_held_out("the same", f"pair {i}", 0.3) for i in range(1000)]
+    assert 230 < sum(held) < 370
+
+
 def test_unusable_answers_are_held_out_of_both_sides() -> None:
     texts = random_texts(200, 0)
     batch = batch_of(texts)
@@ -153,13 +158,17 @@ def test_few_texts_of_which_none_is_held_out_give_some_up() -> None:
     assert not len(held.fill(left))  # enough is held out now
 
 
-def test_all_stages_of_a_sample_are_given_up_together() -> None:
+def test_all_stages_of_a_sample_are_given_up_together(tmp_path: Path) -> None:
     batch = embedded_batch(12, 0)
     batch = replace(batch, topics=[f"sample {i % 4}" for i in range(12)])
     replay, held = Replay(100, seed=0), HeldOut(0.001)
     replay.add(held.take(batch), 0)
     rows = held.fill(replay)
     assert (len(rows), held.samples) == (3, 1)
+    held.save(tmp_path / "held")
+    again = HeldOut(0.001)
+    again.load(tmp_path / "held")
+    assert (len(again), again.samples) == (3, 1)
     assert len({replay.topics[row] for row in rows.tolist()}) == 1
     assert [len(e) for e in held.embeddings] == [int(batch.lengths[row]) for row in rows.tolist()]  # type: ignore[index]
 

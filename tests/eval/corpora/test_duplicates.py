@@ -123,6 +123,13 @@ def test_from_the_threshold_on_a_row_is_similar_and_of_equal_ones_the_earliest_i
     assert index.find(text) == (11, False)
 
 
+def test_the_last_words_count() -> None:
+    index = new_index()
+    index.add(index.sketch("one two three four"), 0)
+    assert index.find(index.sketch("one two three five")) is None  # one of three triples is shared
+    assert index.find(index.sketch("one two three")) is None
+
+
 def test_where_the_first_text_of_a_pair_ends_matters() -> None:
     for threshold in (0.0, 0.8):
         index = new_index(threshold)

@@ -19,6 +19,7 @@ from prompter.exporting.filters import fault
         ("Good room", "too short"),
         ("!!! ??? ... ---", "not text"),
         ("12 34 56 78 90 a b", "not text"),
+        ("abc def ghi 123 456 789", None),  # half of it are letters
         ("no no no no no", "repetitive"),
         ("the same thing the same thing the same thing and more", "repetitive"),
         ("it was good and it was cheap and all of the staff were kind", None),
