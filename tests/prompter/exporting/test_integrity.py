@@ -11,6 +11,7 @@ import yaml
 
 from distill.common.errors import InputError
 from prompter.exporting.folder import ExportFolder
+from prompter.exporting.row_sum import RowSum
 from prompter.exporting.shards import shard_path
 from tests.prompter.exporting.exports import contents, run
 
@@ -177,3 +178,20 @@ def test_a_recipe_that_was_cut_off(share: float, whole: Path, run_folder: Path, 
             assert run(run_folder, to, *FLAGS) == 0
         except InputError as error:
             assert any(said in str(error) for said in ("recipe.yaml", "other settings", "is damaged"))
+
+
+def test_the_sum_over_all_rows_follows_every_change() -> None:
+    database = sqlite3.connect(":memory:")
+    for table in ("pending", "shards", "state"):
+        database.execute(f"CREATE TABLE {table} (name TEXT, value)")
+    database.execute("INSERT INTO shards VALUES ('first', 1)")
+    watched = RowSum(database, besides="state")
+    watched.watch()
+    begun = watched.value
+    database.executemany("INSERT INTO pending VALUES (?, ?)", [("a", 1), ("b", 2.5), ("c", None)])
+    assert watched.value == RowSum(database, besides="state").value != begun
+    database.execute("DELETE FROM pending WHERE name <> 'b'")
+    assert watched.value == RowSum(database, besides="state").value != begun
+    database.execute("DELETE FROM pending")
+    database.execute("INSERT INTO state VALUES ('progress', 3)")
+    assert watched.value == begun

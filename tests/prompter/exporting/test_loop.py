@@ -237,6 +237,22 @@ class Scorer:
         return torch.stack(rows).log_softmax(1)
 
 
+@pytest.mark.parametrize(("rows", "expected"), [(100, [64] * 5), (2, [3, 3, 8, 32, 64])])
+def test_an_export_that_keeps_nothing_more_gives_up_after_ever_larger_batches(
+    rows: int, expected: list[int], tmp_path: Path
+) -> None:
+    config = ExportConfig(run="x", to="y", rows=rows, batch_size=64, max_tries=4, min_confidence=0.0)
+    folder = ExportFolder(tmp_path / "set")
+    progress = folder.open_state({}, 3, print)
+    prompter, sizes = Scripted(["the only text there is", "the only text there is!"]), []
+    write = prompter.write
+    prompter.write = lambda targets, *rest: sizes.append(len(targets)) or write(targets, *rest)  # type: ignore[method-assign]
+    with Console(quiet=True) as show:
+        Export(config, prompter, Scorer(), folder, progress, show).run()  # type: ignore[arg-type]
+    folder.close()
+    assert (progress.kept, progress.idle, sizes) == (1, 4, expected)
+
+
 def test_a_full_class_is_not_asked_for_again(tmp_path: Path) -> None:
     config = ExportConfig(run="x", to="y", rows=8, batch_size=4, balance=True)
     folder = ExportFolder(tmp_path / "set")
