@@ -15,6 +15,7 @@ from prompter.exporting.filters import fault
         ("Das Zimmer war sauber, und die Leute waren freundlich!", None),
         ("房间很干净，工作人员也很友好。", None),
         ("कमरा साफ था और लोग अच्छे थे", None),
+        ("दिल्ली में हिन्दी की मीठी बोली", None),  # more marks than letters
         ("", "too short"),
         ("Good room", "too short"),
         ("!!! ??? ... ---", "not text"),

@@ -90,6 +90,31 @@ def test_the_rows_are_written_again_to_the_same_bytes(
     assert len(said) == 1 and "all rows are written again" in said[0]
 
 
+def test_rows_that_are_written_again_are_so_once(half: Path, run_folder: Path, tmp_path: Path) -> None:
+    to = Path(shutil.copytree(half, tmp_path / "set"))
+    removed(to)
+    said: list[str] = []
+    open_state, commit, batches = ExportFolder.open_state, ExportFolder.commit, []
+
+    def listening(self, identity, classes, say):
+        return open_state(self, identity, classes, said.append)
+
+    def killed(self, progress):
+        commit(self, progress)
+        batches.append(progress.batches)
+        if progress.batches == 1:
+            raise Killed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ExportFolder, "open_state", listening)
+        patch.setattr(ExportFolder, "commit", killed)
+        with pytest.raises(Killed):
+            run(run_folder, to, *FLAGS)
+        assert len(said) == 1
+        assert run(run_folder, to, *FLAGS) == 0
+    assert len(said) == 1 and batches[:3] == [0, 1, 2]
+
+
 def test_a_file_of_something_else_is_refused(half: Path, whole: Path, run_folder: Path, tmp_path: Path) -> None:
     to = Path(shutil.copytree(half, tmp_path / "set"))
     stranger = to / "data" / "train-00007.parquet"

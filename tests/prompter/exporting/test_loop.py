@@ -1,5 +1,6 @@
 """Exports: what a dataset holds, that a kill leaves no trace, and the marks."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -251,6 +252,23 @@ def test_an_export_that_keeps_nothing_more_gives_up_after_ever_larger_batches(
         Export(config, prompter, Scorer(), folder, progress, show).run()  # type: ignore[arg-type]
     folder.close()
     assert (progress.kept, progress.idle, sizes) == (1, 4, expected)
+
+
+def test_one_first_text_may_stand_in_several_pairs(tmp_path: Path) -> None:
+    config = ExportConfig(run="x", to="y", rows=4, batch_size=8, max_tries=2, min_confidence=0.0, min_words=1)
+    folder = ExportFolder(tmp_path / "set")
+    progress = folder.open_state({}, 3, print)
+    prompter, write = Scripted(["the first text of all"]), Scripted.write
+    seconds = [f"{word} word of the second" for word in ("one", "another", "third", "fourth", "last", "next", "no", "any")]
+    prompter.write = (
+        lambda targets, *rest: dataclasses.replace(  # type: ignore[method-assign]
+            write(prompter, targets, *rest), text_pairs=seconds[: len(targets)]
+        )
+    )
+    with Console(quiet=True) as show:
+        Export(config, prompter, None, folder, progress, show).run()  # type: ignore[arg-type]
+    folder.close()
+    assert progress.kept == 4 and progress.rows <= 6
 
 
 def test_a_full_class_is_not_asked_for_again(tmp_path: Path) -> None:

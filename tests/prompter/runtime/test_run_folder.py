@@ -191,6 +191,10 @@ def test_a_damaged_log_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture
         caplog.clear()
         folder.cut_logs(sizes)
         assert file.read_bytes() == content and "metrics.jsonl was damaged" in caplog.text
+    file.write_bytes(whole[:-4])
+    caplog.clear()
+    folder.cut_logs({"metrics": len(whole)})
+    assert "metrics.jsonl was damaged" in caplog.text
     file.write_bytes(whole + b'{"a": 3}\n')
     caplog.clear()
     folder.cut_logs({"metrics": len(whole)})  # as earlier versions stored it
