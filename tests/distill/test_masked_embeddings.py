@@ -29,7 +29,7 @@ def test_inner_positions_are_hidden_at_their_share(student: Student) -> None:
     long = lengths > 15
     assert float(hidden[long].sum() / (lengths[long] - 2).sum()) == pytest.approx(0.3, abs=0.02)
     assert torch.equal(hidden, term.choose(mask, "test", 0))
-    assert not torch.equal(hidden, term.choose(mask, "test", 1))
+    assert not torch.equal(hidden, term.choose(mask, "test", 1)) and not torch.equal(hidden, term.choose(mask, "other", 0))
 
 
 def test_a_text_of_two_special_tokens_has_nothing_to_hide(student: Student) -> None:

@@ -17,6 +17,7 @@ from distill.distiller import Distiller
 from distill.embedded import classify, word_table
 from distill.kinds.classes import PAIR
 from distill.kinds.names import GivenKind
+from distill.masked_embeddings import MaskedEmbeddings
 from distill.methods.as_dfd import AsDfd
 from distill.methods.config import AsDfdConfig
 from distill.methods.synthesizer import Step
@@ -475,3 +476,15 @@ def test_samples_of_pairs_need_room(bert_folder: Path) -> None:
     student = load_student("teacher-layers:0,1", teacher=teacher, device="cpu")
     with pytest.raises(InputError, match="embeddings_max_length is 4, expected at least 5 for pairs"):
         attach(teacher, student, replace(SMALL, embeddings_max_length=4))
+
+
+def test_every_kth_step_is_followed_by_one_against_the_student(bert_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synthesizer = make(bert_folder, replace(SMALL, inner_steps=8, adversarial_every=3))
+    seen: list[int] = []
+    hidden: list[torch.Tensor] = []
+    ascend, choose = synthesizer._ascend, MaskedEmbeddings.choose
+    monkeypatch.setattr(synthesizer, "_ascend", lambda *given: seen.append(given[-1]) or ascend(*given))
+    monkeypatch.setattr(MaskedEmbeddings, "choose", lambda *given: hidden.append(choose(*given)) or hidden[-1])
+    synthesizer.step(8)
+    assert seen == [2, 5]  # after the third and the sixth of seven moves
+    assert len(hidden) == 2 and not torch.equal(*hidden)  # each hides other positions
