@@ -12,7 +12,7 @@ from distill.common.errors import InputError
 from distill.common.seeding import random_generator
 from distill.config import DistillConfig
 from distill.distiller import Distiller
-from distill.embedded import classify, word_table
+from distill.embedded import classify, raw_outputs, word_table
 from distill.kinds.classes import PAIR
 from distill.losses import entropy, kl
 from distill.methods.config import T3Config
@@ -93,6 +93,16 @@ def test_the_teacher_reads_the_text_that_was_drawn(base: Path, teacher: Transfor
     assert torch.allclose(found[alike], teacher(texts)[alike], atol=1e-5)
 
 
+def test_each_text_of_an_update_has_its_own_answer(base: Path, teacher: TransformersTeacher) -> None:
+    t3 = method(base, teacher)
+    alone = t3._read_alike
+    t3._read_alike = lambda *given: alone(*given) & (torch.arange(32) % 3 > 0)  # type: ignore[method-assign]
+    batch, metrics = t3._update(CORPUS[:32], t3.to_student.table(word_table(t3.distiller.student.model)))
+    assert 3 < len(batch) <= 21 and metrics["rewriter/reused"] == pytest.approx(len(batch) / 32)
+    assert torch.allclose(batch.teacher_logits, teacher(batch.texts), atol=1e-5)
+    assert len({tuple(row) for row in batch.teacher_logits.tolist()}) > 3
+
+
 # --- each term does what it says ------------------------------------------------------------------------------------
 
 
@@ -116,6 +126,46 @@ def test_a_term_alone_moves_what_it_names(base: Path, teacher: TransformersTeach
         t3.step(10_000)
     change = measured() - before
     assert change < -0.03 if term == "specificity" else change > 0.03, (before, change)
+
+
+def test_the_loss_is_made_of_its_terms_as_the_settings_say(base: Path, teacher: TransformersTeacher) -> None:
+    weights_of_terms = {"rewriter_specificity": 0.7, "rewriter_diversity": 0.4, "rewriter_hardness": 0.9}
+    t3 = method(base, teacher, **(OFF | weights_of_terms))
+    sources, rewriter, table = CORPUS[:8], t3.rewriter, t3.to_student.table(word_table(t3.distiller.student.model))
+    inputs = rewriter.encode(sources, random_generator(0, "hidden"))
+    tokens = rewriter.sample(inputs, 0, "sample")
+    soft = soft_choice(rewriter.logits(inputs, tokens), tokens.ids, 1.0, random_generator(0, "noise"))
+    answers = t3._answers(
+        raw_outputs(teacher.model, *t3._embedded(sources, tokens, soft, t3.white_box, t3.teacher_table, t3.to_teacher)), tokens
+    )
+    loss, parts, terms = t3._task_terms(sources, tokens, soft, answers, table)
+    said = raw_outputs(
+        t3.distiller.student.model, *t3._embedded(sources, tokens, soft, t3.distiller.student, table, t3.to_student)
+    )
+    p, q = (rows.detach().double().softmax(dim=1) for rows in (answers, said))
+    mean = p.mean(dim=0)
+    expected = {
+        "specificity": float(-(p * p.log()).sum(dim=1).mean()),
+        "diversity": float(-(mean * mean.log()).sum()),
+        "hardness": float((p * (p / q).log()).sum(dim=1).mean()),
+    }
+    assert {name: float(term.detach()) for name, term in terms.items()} == pytest.approx(expected, abs=1e-5)
+    whole = 0.7 * expected["specificity"] - 0.4 * expected["diversity"] - 0.9 * expected["hardness"]
+    assert float(loss.detach()) == pytest.approx(whole, abs=1e-5)
+    assert float(parts.detach().mean()) == pytest.approx(whole, abs=1e-5)  # what each rewriting adds to it
+
+
+def test_the_language_term_is_the_mean_divergence_of_a_drawn_token(base: Path, teacher: TransformersTeacher) -> None:
+    t3 = method(base, teacher, rewriter_language=0.5, rewriter_updates=6)
+    t3.step(10_000)
+    sources, rewriter, done = CORPUS[:8], t3.rewriter, t3.updates_done
+    inputs = rewriter.encode(sources, random_generator(t3.seed, "t3", "hidden", done))
+    tokens = rewriter.sample(inputs, t3.seed, "t3", "sample", done)
+    with torch.no_grad():
+        p, q = (rewriter.logits(inputs, tokens, tuned=tuned).double().log_softmax(dim=2) for tuned in (True, False))
+    expected = (p.exp() * (p - q)).sum(dim=2)[tokens.drawn].mean()
+    _, metrics = t3._update(sources, t3.to_student.table(word_table(t3.distiller.student.model)))
+    assert metrics["rewriter/language"] == pytest.approx(float(expected), rel=1e-3) and float(expected) > 1e-4
 
 
 def test_language_term_holds_the_rewriter_back(base: Path, teacher: TransformersTeacher) -> None:

@@ -12,6 +12,7 @@ from distill.common.seeding import random_generator
 from distill.config import DistillConfig
 from distill.distiller import Distiller
 from distill.losses import kl
+from distill.methods import zero_shot
 from distill.methods.config import ZeroShotConfig
 from distill.methods.soft_texts import gumbel_choice
 from distill.methods.zero_shot import ZeroShot
@@ -110,6 +111,26 @@ def test_masked_word_loss_keeps_the_filler_a_language_model(make) -> None:
     classifiers = parts(method)
     own = [method._update(classifiers, [])["masked_lm_loss"] for _ in range(60)]
     assert sum(own[-5:]) < 0.8 * sum(own[:5])
+
+
+def test_the_last_round_keeps_the_proportion(make) -> None:
+    method = make()
+    assert method._plan(1000) == method._plan(40) == (2, 24)
+    for left in range(1, 40):
+        updates, texts = method._plan(left)
+        assert updates == 2 * left // 40 and 8 * updates + texts == left
+
+
+def test_each_step_of_the_filler_draws_anew(make, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[int] = []
+
+    def noting(logits: torch.Tensor, temperature: float, random: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        seeds.append(random.initial_seed())
+        return gumbel_choice(logits, temperature, random)
+
+    monkeypatch.setattr(zero_shot, "gumbel_choice", noting)
+    make().step(1000)
+    assert len(seeds) == len(set(seeds)) > 2
 
 
 def test_a_budget_is_spent_exactly_and_every_answer_is_the_texts_own(make) -> None:
