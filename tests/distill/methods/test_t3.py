@@ -15,6 +15,7 @@ from distill.distiller import Distiller
 from distill.embedded import classify, raw_outputs, word_table
 from distill.kinds.classes import PAIR
 from distill.losses import entropy, kl
+from distill.methods import soft_texts
 from distill.methods.config import T3Config
 from distill.methods.rewriter import Rewriter
 from distill.methods.soft_texts import embed_texts, soft_choice
@@ -155,17 +156,28 @@ def test_the_loss_is_made_of_its_terms_as_the_settings_say(base: Path, teacher: 
     assert float(parts.detach().mean()) == pytest.approx(whole, abs=1e-5)  # what each rewriting adds to it
 
 
-def test_the_language_term_is_the_mean_divergence_of_a_drawn_token(base: Path, teacher: TransformersTeacher) -> None:
+def test_the_language_term_is_the_mean_divergence_of_a_drawn_token(
+    base: Path, teacher: TransformersTeacher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     t3 = method(base, teacher, rewriter_language=0.5, rewriter_updates=6)
     t3.step(10_000)
     sources, rewriter, done = CORPUS[:8], t3.rewriter, t3.updates_done
     inputs = rewriter.encode(sources, random_generator(t3.seed, "t3", "hidden", done))
     tokens = rewriter.sample(inputs, t3.seed, "t3", "sample", done)
+    assert not tokens.drawn.all()
     with torch.no_grad():
         p, q = (rewriter.logits(inputs, tokens, tuned=tuned).double().log_softmax(dim=2) for tuned in (True, False))
     expected = (p.exp() * (p - q)).sum(dim=2)[tokens.drawn].mean()
+    of_texts: list[torch.Tensor] = []
+    score = soft_texts.score_loss
+    monkeypatch.setattr(
+        soft_texts, "score_loss", lambda losses, log_probs: of_texts.append(log_probs) or score(losses, log_probs)
+    )
     _, metrics = t3._update(sources, t3.to_student.table(word_table(t3.distiller.student.model)))
     assert metrics["rewriter/language"] == pytest.approx(float(expected), rel=1e-3) and float(expected) > 1e-4
+    chosen = p.gather(2, tokens.ids[:, :, None]).squeeze(2)
+    whole = torch.stack([row[drawn].sum() for row, drawn in zip(chosen, tokens.drawn, strict=True)])
+    torch.testing.assert_close(of_texts[0].detach().double(), whole, atol=1e-3, rtol=1e-3)
 
 
 def test_language_term_holds_the_rewriter_back(base: Path, teacher: TransformersTeacher) -> None:
