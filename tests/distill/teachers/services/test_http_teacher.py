@@ -27,6 +27,7 @@ from distill.teachers.loading import load_teacher
 from distill.teachers.prediction_cache import CachedTeacher
 from distill.teachers.services import connection
 from distill.teachers.services.http_teacher import HttpTeacher
+from distill.teachers.services.pace import Pace
 from tests.distill.service import Service, cut_off, dropped, fine, not_json, reply, saying, share, slow
 
 TOKEN = "s3cret-token"
@@ -578,3 +579,11 @@ def test_what_is_under_way_at_an_interruption_is_kept(service: Service, tmp_path
     again = CachedTeacher(connect(service), tmp_path / "a.sqlite", print)
     assert_right(again(texts), texts)
     assert again.asked == 32 and sorted(service.texts) == texts  # no text was sent twice
+
+
+def test_a_shorter_pause_does_not_end_a_longer_one() -> None:
+    pace, begun = Pace(), time.monotonic()
+    pace.hold(0.25)
+    pace.hold(0.01)
+    pace.wait()
+    assert time.monotonic() - begun >= 0.25
