@@ -124,6 +124,20 @@ def test_the_threshold_is_found_as_described(seed: int, states: int) -> None:
         assert figure is None or getattr(found, name) == pytest.approx(figure, rel=1e-6), name
 
 
+def test_nothing_is_tested_after_a_threshold_that_failed() -> None:
+    rows = 800
+    student = torch.stack([torch.linspace(4, 0.01, rows, dtype=torch.float64), torch.zeros(rows)], dim=1)  # the surest first
+    order = torch.randperm(rows, generator=random_generator(0, "calibration"))
+    fitted = torch.zeros(rows, dtype=torch.bool)
+    fitted[order[: rows // 4]] = True
+    place = torch.arange(rows) / rows
+    agrees = torch.where(fitted, place < 0.3, (place < 0.3) | (place > 0.4))  # in 90 % of those that test
+    teacher = torch.stack([agrees, ~agrees], dim=1).double()
+    found = calibrate(student, teacher, "texts", rate=0.85)
+    assert found is not None and found.threshold is not None and found.threshold > 0.5
+    assert found.coverage == pytest.approx(0.3, abs=0.05) and found.agreement > 0.9
+
+
 def test_the_statement_holds_on_new_texts_in_95_of_100_draws() -> None:
     fresh, taught = drawn(20_000, 1)
     agrees = fresh.argmax(dim=1) == taught.argmax(dim=1)

@@ -107,6 +107,10 @@ def test_a_remembered_window_scores_like_the_original() -> None:
     third.score(["e f", "p q r", "x y"])
     third.restore(list(first.topics))
     assert third.topics == first.topics
+    fourth = NoveltyWindow(2, 3)
+    fourth.score(["e f", "p q r"])
+    fourth.restore(["a b"])
+    assert list(fourth.topics) == ["a b"] and fourth.score(["e f"]).item() == 1.0
     probe = ["a b", "c d", "e f", "x y"]
     assert first.score(probe).tolist() == second.score(probe).tolist() == third.score(probe).tolist()
 
