@@ -211,6 +211,22 @@ def test_other_rows_do_not_matter() -> None:
     assert torch.equal(one.tokens[0, : one.lengths[0]], other.tokens[0, : one.lengths[0]])
 
 
+def test_rows_that_end_and_leave_do_not_matter_to_those_that_stay() -> None:
+    model = made(gpt2)
+    ids, mask = prompts(8, longest=1)
+    changed = (ids + 5) % VOCABULARY
+    changed[2] = ids[2]
+    telling = 0
+    for seed in range(8):
+        options = {"max_new_tokens": 40, "eos_token_ids": [3, 4, 5]}
+        one, other = (sampled(model, rows, mask, seed, **options) for rows in (ids, changed))
+        length = int(one.lengths[2])
+        assert torch.equal(one.tokens[2, :length], other.tokens[2, :length]), seed
+        left = [int((found.lengths <= 8).sum()) for found in (one, other)]  # at the first check
+        telling += length > 10 and left[0] != left[1] and max(left) > 2
+    assert telling > 2
+
+
 def test_padding_on_the_left_changes_nothing() -> None:
     model = made(gpt2)
     ids, mask = prompts(5, longest=3)

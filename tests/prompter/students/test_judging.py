@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
+from eval.classifiers import agreement
+from prompter.students import judging
 from tests.prompter.students.distilling import STUDENT, run, texts
 from tests.prompter.training.acceptability import LABELS
 
@@ -63,3 +66,10 @@ def test_enough_held_out_texts_and_clear_ones_need_no_further_training(
 def test_fewer_than_forty_texts_are_not_judged(lm_folder: Path, tmp_path: Path) -> None:
     status, health = call(tmp_path, 30, "coin", lm_folder)
     assert status == 0 and health["codes"] == []
+
+
+@pytest.mark.parametrize(("count", "parts"), [(40, 4), (150, 3), (399, 2), (400, 1)])
+def test_no_text_is_left_out_twice_and_enough_are(count: int, parts: int) -> None:
+    texts = judging._Texts([str(i) for i in range(count)], [None] * count, ["x"] * count, torch.zeros(count, 2))
+    rows = [row for part in judging._parts(texts) for row in part]
+    assert len(judging._parts(texts)) == parts and len(set(rows)) == len(rows) >= min(count, agreement.MIN_TEXTS)
