@@ -142,7 +142,7 @@ def _enough(*arguments: Any, **named: Any) -> None:
     raise _Enough
 
 
-@pytest.mark.parametrize("start", range(0, 300, 50))
+@pytest.mark.parametrize("start", [0, 50, *(pytest.param(start, marks=pytest.mark.slow) for start in range(100, 300, 50))])
 def test_mutated_settings(start: int, world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faults = [fault for seed in range(start, start + 50) if (fault := trial(world, seed, monkeypatch))]
     assert not faults, "\n".join(faults)

@@ -78,7 +78,9 @@ def stages_of(step: Step, stages: int) -> list[torch.Tensor]:
 # --- samples --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", ["bert", "distilbert", "roberta"])
+@pytest.mark.parametrize(
+    "family", ["distilbert", pytest.param("bert", marks=pytest.mark.slow), pytest.param("roberta", marks=pytest.mark.slow)]
+)
 def test_each_kept_stage_goes_with_the_answer_to_itself(family: str, request: pytest.FixtureRequest) -> None:
     synthesizer = make(request.getfixturevalue(f"{family}_folder"))
     teacher = synthesizer._teacher
@@ -294,7 +296,10 @@ def run_to_end(synthesizer: AsDfd, left: int, restart: bool) -> dict[str, torch.
     return weights_of(synthesizer)
 
 
-@pytest.mark.parametrize(("restart", "stops"), [(False, range(5)), (True, [3])])
+@pytest.mark.parametrize(
+    ("restart", "stops"),
+    [(False, [0, 3]), pytest.param(False, [1, 2, 4], marks=pytest.mark.slow), pytest.param(True, [3], marks=pytest.mark.slow)],
+)
 def test_a_stopped_run_goes_on_bit_for_bit(restart: bool, stops: Sequence[int], bert_folder: Path, tmp_path: Path) -> None:
     config, budget = replace(SMALL, embeddings_batch_size=4), 95
     training = replace(TRAINING, replay_capacity=30)  # the ring turns over

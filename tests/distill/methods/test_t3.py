@@ -107,7 +107,10 @@ def test_each_text_of_an_update_has_its_own_answer(base: Path, teacher: Transfor
 # --- each term does what it says ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("term", ["specificity", "diversity", "hardness"])
+@pytest.mark.parametrize(
+    "term",
+    ["hardness", pytest.param("specificity", marks=pytest.mark.slow), pytest.param("diversity", marks=pytest.mark.slow)],
+)
 def test_a_term_alone_moves_what_it_names(base: Path, teacher: TransformersTeacher, term: str) -> None:
     corpus = CORPUS
     if term == "diversity":  # sentences of one class: the mean answer has something to gain
@@ -267,7 +270,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(base: Path, teacher: TransformersTeac
 
 
 @pytest.mark.parametrize("name", ["t3.json", "adapter.safetensors", "optimizer.pt"])
-@pytest.mark.parametrize("damage", ["cut", "gone"])
+@pytest.mark.parametrize("damage", ["cut", pytest.param("gone", marks=pytest.mark.slow)])
 def test_a_damaged_checkpoint_is_refused(
     base: Path, teacher: TransformersTeacher, tmp_path: Path, name: str, damage: str
 ) -> None:

@@ -131,6 +131,7 @@ def test_other_padding_is_another_teacher(bert_folder: Path) -> None:
     assert identity(teacher) != known
 
 
+@pytest.mark.slow
 def test_a_model_without_a_table_of_words_is_read(tmp_path: Path) -> None:
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     options = {"downsampling_rate": 2, "local_transformer_stride": 16, "max_position_embeddings": 2048}

@@ -91,7 +91,7 @@ def test_rows_without_bytes_are_refused(tmp_path):
         load_texts(tmp_path / "a.parquet", "text")
 
 
-@pytest.mark.parametrize("column", ["text", "text.en"])
+@pytest.mark.parametrize("column", ["text.en", pytest.param("text", marks=pytest.mark.slow)])
 def test_pages_that_unpack_to_far_more_are_refused(tmp_path, column, monkeypatch):
     texts = pa.table({column: ["a" * (1 << 20)] * 300})
     pq.write_table(texts, tmp_path / "a.parquet", compression="zstd", use_dictionary=False)

@@ -133,6 +133,7 @@ def test_a_teacher_that_changes_on_the_way_is_refused(
     assert "has changed since" in error and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_texts_of_a_language_model_are_kept(tmp_path: Path, layered: Path, lm_folder: Path) -> None:
     to = tmp_path / "small"
     assert run(layered, to, "--generator", lm_folder, "--budget", 96, "--export", "none", "--quiet") in (0, 3)
@@ -141,6 +142,7 @@ def test_texts_of_a_language_model_are_kept(tmp_path: Path, layered: Path, lm_fo
     assert summary_of(to)["teacher_queries"] == 96 and (to / "dataset" / "recipe.yaml").is_file()
 
 
+@pytest.mark.slow
 def test_as_dfd_and_then_texts_make_one_student_and_its_folder_is_not_to_change_on_the_way(
     tmp_path: Path, layered: Path, lm_folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,6 +37,7 @@ def test_distill_converts_each_student_at_the_end_or_later(
     assert "export" in json.loads((tmp_path / "two" / "summary.json").read_text())["config"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_train_converts_the_student_of_a_finished_run(
     whole: Path,  # noqa: F811

@@ -181,7 +181,10 @@ def test_features(folder: Callable[[str], Path], family: str) -> None:
     torch.testing.assert_close(writer.features(texts), torch.stack(rows), rtol=1e-3, atol=1e-3)
 
 
-@each_family
+@pytest.mark.parametrize(
+    "family",
+    [name if name in ("llama", "gemma3", "gpt2") else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES],
+)
 def test_a_step_of_ppo(folder: Callable[[str], Path], tmp_path: Path, family: str) -> None:
     policy, writer = opened(folder(family))
     before = {name: weight.clone() for name, weight in policy.model.named_parameters()}

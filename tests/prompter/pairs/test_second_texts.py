@@ -133,6 +133,7 @@ def test_a_run_on_pairs_resumes_and_its_dataset_is_of_pairs(pair_run: Path, tmp_
     assert "prompter.pairs(" in card and '"text_pair"' in (tmp_path / "run" / "student" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_an_export_of_pairs_goes_on_after_a_kill(pair_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     call = ("--min_words", "1", "--jsonl", "--csv")
     run(pair_run, tmp_path / "whole", *call)

@@ -233,7 +233,7 @@ def test_one_missing_reward_does_not_poison_the_rest(tmp_path: Path) -> None:
     assert all(torch.isfinite(value).all() for value in trainer.model.state_dict().values())
 
 
-@pytest.mark.parametrize("lora", [True, False])
+@pytest.mark.parametrize("lora", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_resume_is_bit_identical(tmp_path: Path, lora: bool) -> None:
     def run(folder: Path, resume: bool) -> PPOTrainer:
         trainer = bandit_trainer(folder, match_reward, lora=lora, max_steps=16, beta=0.02, save_strategy="steps", save_steps=8)

@@ -90,7 +90,14 @@ def test_a_lost_network_leaves_the_folder_whole_and_the_next_call_goes_on(hub: H
     assert not [line for line in hub.requests[before:] if line.startswith("PUT")]  # the weights were there already
 
 
-@pytest.mark.parametrize("name", ["small", "me/", "a/b/c", "me/sm all", "me/--small", "https://hub/me/small"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "small",
+        "me/--small",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("me/", "a/b/c", "me/sm all", "https://hub/me/small")),
+    ],
+)
 def test_an_id_of_another_form_is_refused_before_any_work(
     hub: Hub,  # noqa: F811
     name: str,

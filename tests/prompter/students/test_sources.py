@@ -39,6 +39,7 @@ def test_fresh_texts_of_a_prompter_cost_exactly_the_budget(run_folder: Path, tmp
     assert outcome(to) == outcome(again)
 
 
+@pytest.mark.slow
 def test_a_killed_call_goes_on_with_the_prompter_where_it_stood(run_folder: Path, tmp_path: Path) -> None:
     call = ["--from", run_folder, "--student", STUDENT, "--budget", 1300, "--save_seconds", 0]
     assert run(*call, "--to", tmp_path / "whole") == 0

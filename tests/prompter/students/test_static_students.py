@@ -33,6 +33,7 @@ def vectors(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("online", [pytest.param([], marks=pytest.mark.slow), ["--student_restart", "true"]])
 def test_a_killed_call_ends_as_one_never_killed(exported: Path, vectors: Path, tmp_path: Path, online: list[str]) -> None:
     call = ["--from", exported, "--student", STATIC, "--student", f"static:{vectors}", *online, "--save_seconds", 0]

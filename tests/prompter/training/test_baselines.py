@@ -30,6 +30,7 @@ def test_a_finished_baseline_is_read_as_it_was_taught(arguments, labelled: Path,
     assert "Matthews correlation on the evaluation data" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_baseline_that_was_killed_at_its_end_keeps_its_texts_once(
     arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,6 +181,7 @@ def test_a_damaged_checkpoint_falls_back(arguments, whole: Path, tmp_path: Path,
     assert_same(whole, tmp_path / "killed")
 
 
+@pytest.mark.slow
 def test_models_that_were_trained_again_in_their_place_are_refused_when_a_run_goes_on(
     arguments, teacher_folder: Path, lm_folder: Path, tmp_path: Path
 ) -> None:
@@ -197,6 +198,7 @@ def test_models_that_were_trained_again_in_their_place_are_refused_when_a_run_go
         weights.write_bytes(former)
 
 
+@pytest.mark.slow
 def test_other_reward_functions_are_refused_and_changed_ones_named_when_a_run_goes_on(
     arguments, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -226,6 +228,7 @@ def test_other_reward_functions_are_refused_and_changed_ones_named_when_a_run_go
     assert summary is not None and summary["reward_funcs"] == {"brief": 1.0}
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_within_its_first_row_begins_again(arguments, whole: Path, tmp_path: Path) -> None:
     killed(arguments("killed"), 1)
     log = tmp_path / "killed" / "metrics.jsonl"
@@ -273,7 +276,7 @@ def killed_while_saving(flags: list[str], save: int) -> None:
         train(parse_settings(flags))
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "none"])
+@pytest.mark.parametrize("algorithm", [pytest.param("ppo", marks=pytest.mark.slow), "none"])
 def test_a_whole_checkpoint_stays_until_a_newer_one_is_whole(arguments, tmp_path: Path, algorithm: str) -> None:
     flags = arguments("killed", trainer_args='{"save_total_limit": 1}', budget=160, algorithm=algorithm)
     checkpoints = tmp_path / "killed" / "checkpoints"
@@ -290,6 +293,7 @@ def test_a_whole_checkpoint_stays_until_a_newer_one_is_whole(arguments, tmp_path
         train(parse_settings(arguments("other", trainer_args='{"save_total_limit": "two"}', algorithm=algorithm)))
 
 
+@pytest.mark.slow
 def test_the_report_of_a_finished_run_is_not_that_of_its_pilot(
     arguments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ __all__ = ["bert_folder"]
 TEXTS = ["cow", "cow " * 40, "boat", "cow " * 100]
 
 
+@pytest.mark.slow
 def test_shares_are_said_where_texts_are_cut(bert_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "prompter")
     student = load_student(str(bert_folder), device="cpu")

@@ -108,10 +108,10 @@ def test_the_seed_decides_everything(arguments, tmp_path: Path) -> None:
     "changes",
     [
         {"algorithm": "grpo"},
-        {"algorithm": "rloo"},
+        pytest.param({"algorithm": "rloo"}, marks=pytest.mark.slow),
         {"writes": "text"},
-        {"lora_rank": 0},
-        {"lora_layers": 0.5},
+        pytest.param({"lora_rank": 0}, marks=pytest.mark.slow),
+        pytest.param({"lora_layers": 0.5}, marks=pytest.mark.slow),
         {"candidates": 3},
     ],
 )
@@ -211,7 +211,9 @@ def test_teacher_and_generator_swapped_are_told_apart(arguments, teacher_folder:
         train(parse_settings(arguments(generator=teacher_folder)))
 
 
-@pytest.mark.parametrize("algorithm", ["ppo", "grpo", "rloo"])
+@pytest.mark.parametrize(
+    "algorithm", ["ppo", pytest.param("grpo", marks=pytest.mark.slow), pytest.param("rloo", marks=pytest.mark.slow)]
+)
 def test_a_chat_model_is_asked_through_its_template(arguments, lm_folder: Path, tmp_path: Path, algorithm: str) -> None:
     folder = tmp_path / "chat model"
     shutil.copytree(lm_folder, folder)

@@ -169,6 +169,7 @@ def test_real_labels_teach_one_class_for_a_text_only(arguments, labelled: Path, 
         train(parse_settings(flags))
 
 
+@pytest.mark.slow
 def test_classes_that_are_only_numbered_are_said(arguments, capsys: pytest.CaptureFixture[str]) -> None:
     for number, (labels, said) in enumerate(((["LABEL_0", "LABEL_1"], True), (["bad", "good"], False))):
         flags = [flag for flag in arguments(f"run{number}", budget=32, teacher_labels=labels) if flag != "--quiet"]
