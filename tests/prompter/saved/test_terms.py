@@ -86,6 +86,12 @@ def test_the_card_of_a_public_teacher_is_read_without_a_token(hub: Hub, tmp_path
     assert found is not None and found.data.get("license") == "mit" and card_of("me/closed") is None
 
 
+def test_the_hub_is_not_asked_about_the_toy_world(hub: Hub) -> None:  # noqa: F811
+    before = len(hub.requests)
+    assert card_of("toy") is None and card_of("toy:sentiment") is None and len(hub.requests) == before
+    assert card_of("me/none") is None and len(hub.requests) > before
+
+
 def test_languages_that_aliases_multiply_are_left_out(tmp_path: Path) -> None:
     lists = "".join(f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 9)}]\n" for n in range(1, 12))
     teacher = written(tmp_path / "teacher", f"---\nlicense: mit\nx0: &x0 [en]\n{lists}language: *x11\n---\n")
