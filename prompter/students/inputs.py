@@ -33,7 +33,7 @@ from eval.data.labelled import EvaluationData, load_evaluation
 from eval.data.sentences import read_sentences
 from eval.toy import located
 from prompter.runtime.console import Console
-from prompter.saved.manifest import find_prompter
+from prompter.saved.manifest import find_prompter, fingerprint
 from prompter.students.config import StudentsConfig
 from prompter.students.settling import labels_of, settled_kind
 from prompter.students.sources import DatasetSource, PrompterSource, Source, TextSource, open_source
@@ -78,9 +78,9 @@ class Inputs:
         Raises:
             InputError: A source, a student's folder or the teacher has changed.
         """
-        before = state.get("contents", self.contents).values()  # in their order: places may be written in another way
-        for (what, now), then in zip(self.contents.items(), before, strict=True):
-            if now != then:
+        before = list(state.get("contents", self.contents).values())  # in order: places may be written in another way
+        for number, (what, now) in enumerate(self.contents.items()):
+            if before[number : number + 1] != [now]:
                 raise InputError(
                     f"{what} has changed since this was begun, so results would be mixed: put it back as it was, or begin "
                     "anew in another folder"
@@ -159,9 +159,8 @@ def content_of(source: Source) -> str:
     """Return a hash of what a source hands out, in hexadecimal digits: of its rows, or of the prompter that writes them."""
     digest = hashlib.sha256()
     if isinstance(source, PrompterSource):
-        words = [source.prompter.manifest.get(key) for key in ("controls", "policy", "writer_settings")]
-        digest.update(json.dumps([words, sample_of_weights(find_prompter(source.name))]).encode())
-    elif isinstance(source, DatasetSource):
+        return fingerprint(find_prompter(source.name))
+    if isinstance(source, DatasetSource):
         for start in range(0, source.table.num_rows, HASHED_ROWS):
             digest.update(json.dumps(source.table.slice(start, HASHED_ROWS).to_pydict(), default=str).encode())
     else:
